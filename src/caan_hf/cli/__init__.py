@@ -1,0 +1,1 @@
+"""The `caan` command: one small file a subcommand."""

@@ -1,0 +1,36 @@
+"""`caan`: gathers the subcommands and turns user errors into one kind line."""
+
+import sys
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from caan_hf.errors import CaanError
+
+from .evaluate import evaluate
+from .prepare import prepare
+from .quickstart import quickstart
+from .train import train
+
+app = typer.Typer(
+    name="caan",
+    help="Zero-shot sketch-based image retrieval: draw something, and find the photos of it.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+)
+for command in (quickstart, prepare, train, evaluate):
+    app.command()(command)
+
+
+def main() -> None:
+    """Entry point of the console script: exit status 2 and one line on stderr for bad input."""
+    try:
+        app()
+    except CaanError as error:
+        Console(stderr=True).print(f"[bold red]error:[/] {escape(str(error))}", soft_wrap=True, highlight=False)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        Console(stderr=True).print("stopped")
+        sys.exit(130)
