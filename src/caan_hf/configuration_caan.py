@@ -1,0 +1,108 @@
+"""Configuration of CAAN."""
+
+from huggingface_hub.dataclasses import strict
+from transformers import AutoConfig, PreTrainedConfig
+from transformers.configuration_utils import SubConfigSpec
+
+RELATION_LOSSES = ("mse", "bce")
+NEGATIVES = ("sampled", "in_batch", "both")
+
+
+@strict
+class CaanConfig(PreTrainedConfig):
+    r"""Everything that fixes a [`CaanModel`]: its three towers, how they are aligned, and how the losses are weighed.
+
+    The paper (arXiv 2407.00979) publishes neither sizes nor weights; unless an entry says otherwise, its default
+    follows ZSE-SBIR (CVPR 2023), the closest published code, and the terms marked *ours* are off by default.
+
+    Args:
+        sketch_config (`dict` or `PreTrainedConfig`):
+            Sketch tower: any `transformers` vision model, or any timm model with `model_type="timm_wrapper"`.
+        photo_config (`dict` or `PreTrainedConfig`):
+            Photo tower; ignored when `tie_visual_towers` is set.
+        text_config (`dict` or `PreTrainedConfig`, *optional*):
+            Text tower: any `AutoModel` encoder. `None` gives a model for retrieval, which needs no text.
+        image_size (`int`, defaults to 224): Height and width of the towers' input, in pixels.
+        tie_visual_towers (`bool`, defaults to `False`): One tower encodes both modalities.
+        freeze_text (`bool`, defaults to `True`): The text tower is not trained (our choice).
+        projection_dim (`int`, *optional*):
+            Projects the tokens of every tower to this width. `None` keeps the visual towers' width, which then must
+            be one and the same; text is always projected to that width.
+        num_alignment_layers (`int`, defaults to 1): Cross-attention layers of each modality pair.
+        alignment_num_heads (`int`, defaults to 8): Attention heads; they must divide the width.
+        alignment_intermediate_size (`int`, defaults to 1024): Width of the alignment's feed-forward networks.
+        alignment_norm_first (`bool`, defaults to `True`): Pre-norm instead of post-norm residual blocks (our choice).
+        alignment_dropout (`float`, defaults to 0.0): Dropout on each residual branch of the alignment.
+        text_dropout (`float`, defaults to 0.0):
+            Probability that a training sample skips the alignment, so that its features are those of retrieval, which
+            no text has touched. 0 is the literal paper.
+        relation_grid (`int`, defaults to 7): Local tokens lie on a `relation_grid` x `relation_grid` grid.
+        relation_dim (`int`, defaults to 512): Width of a local token.
+        relation_hidden_sizes (`list[int]`, defaults to `[343, 49]`): Hidden layers of the relation network.
+        relation_loss (`str`, defaults to `"mse"`): `"mse"` on the sigmoid, or `"bce"` on the logits.
+        negatives (`str`, defaults to `"sampled"`):
+            Which photos repel a sketch: the `"sampled"` photo- of its triplet, the other categories' photos that are
+            `"in_batch"` (ours), or `"both"`.
+        triplet_margin (`float`, defaults to 0.3): Margin m of the triplet loss, on L2-normalised features (our choice).
+        lambda_tri (`float`, defaults to 1.0): Weight of the global triplet loss.
+        lambda_rn (`float`, defaults to 1.0): Weight of the local relation loss.
+        lambda_con (`float`, defaults to 0.0): *Ours*: weight of a category-contrastive loss over the batch.
+        contrastive_temperature (`float`, defaults to 0.07): Its temperature.
+        lambda_dis (`float`, defaults to 0.0): *Ours*: weight that holds photo features to given target features.
+        initializer_range (`float`, defaults to 0.02): Standard deviation of new linear layers.
+
+    Example:
+        >>> from caan_hf import CaanConfig, CaanModel
+        >>> config = CaanConfig(sketch_config={"model_type": "vit"}, photo_config={"model_type": "vit"})
+        >>> model = CaanModel(config)
+    """
+
+    model_type = "caan"
+    sub_configs_defaults = {  # noqa: RUF012  (transformers declares it so)
+        "sketch_config": SubConfigSpec(config_class=AutoConfig, model_type="vit"),
+        "photo_config": SubConfigSpec(config_class=AutoConfig, model_type="vit"),
+        "text_config": SubConfigSpec(config_class=AutoConfig, model_type="clip_text_model", optional=True),
+    }
+
+    sketch_config: dict | PreTrainedConfig | None = None
+    photo_config: dict | PreTrainedConfig | None = None
+    text_config: dict | PreTrainedConfig | None = None
+    image_size: int = 224
+    tie_visual_towers: bool = False
+    freeze_text: bool = True
+    projection_dim: int | None = None
+    num_alignment_layers: int = 1
+    alignment_num_heads: int = 8
+    alignment_intermediate_size: int = 1024
+    alignment_norm_first: bool = True
+    alignment_dropout: float | int = 0.0
+    text_dropout: float | int = 0.0
+    relation_grid: int = 7
+    relation_dim: int = 512
+    relation_hidden_sizes: list[int] | tuple[int, ...] = (343, 49)
+    relation_loss: str = "mse"
+    negatives: str = "sampled"
+    triplet_margin: float | int = 0.3
+    lambda_tri: float | int = 1.0
+    lambda_rn: float | int = 1.0
+    lambda_con: float | int = 0.0
+    contrastive_temperature: float = 0.07
+    lambda_dis: float | int = 0.0
+    initializer_range: float = 0.02
+
+    def validate_losses(self):
+        """Called by `@strict` after construction: refuses settings that no loss understands."""
+        if self.relation_loss not in RELATION_LOSSES:
+            raise ValueError(f"relation_loss is {self.relation_loss!r}; choose one of {', '.join(RELATION_LOSSES)}")
+        if self.negatives not in NEGATIVES:
+            raise ValueError(f"negatives is {self.negatives!r}; choose one of {', '.join(NEGATIVES)}")
+        if not 0 <= self.text_dropout <= 1:
+            raise ValueError(f"text_dropout is {self.text_dropout}; it is a probability between 0 and 1")
+
+    @property
+    def num_local_tokens(self) -> int:
+        """M, the number of local tokens of an image."""
+        return self.relation_grid**2
+
+
+__all__ = ["CaanConfig"]
