@@ -1,0 +1,143 @@
+"""Photo: paint an object's parts as lit, coloured, textured surfaces that cast shadows in a cluttered scene."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFilter
+
+from caan_hf.benchmarks.sample.background import draw_background
+from caan_hf.benchmarks.sample.palette import Colour, draw_palette
+from caan_hf.benchmarks.sample.pose import Pose, place
+from caan_hf.benchmarks.sample.shapes import Part
+
+_POSE = Pose(cover=(0.62, 0.88), tilt=12, stretch=0.16, bend=0.03)
+_OVERSAMPLING = 2
+
+
+@dataclass(frozen=True)
+class _Light:
+    """Where the light of one photo comes from and how hard it is.
+
+    Attributes:
+        direction: Unit vector towards the lit side, shape (2,).
+        contrast: Difference in brightness across a part, as a fraction.
+        gloss: Strength of the highlight on each part, as a fraction.
+        shadow: Opacity of cast shadows, 0 to 1.
+    """
+
+    direction: np.ndarray
+    contrast: float
+    gloss: float
+    shadow: float
+
+
+def draw_photo(parts: Sequence[Part], image_size: int, rng: np.random.Generator) -> Image.Image:
+    """An RGB photo of `image_size` pixels a side of the object that the parts make up."""
+    size = image_size * _OVERSAMPLING
+    canvas, mean = draw_background(size, rng)
+    palette = draw_palette(mean, rng)
+    light = _draw_light(rng)
+    placed = place(parts, _POSE, rng)
+    texture = _draw_texture(size, rng)
+    _cast_shadow(canvas, placed, light)
+    for part in placed:
+        _paint(canvas, part, palette[part.role] + rng.normal(0, 5, 3), light, texture)
+    return _expose(canvas.reduce(_OVERSAMPLING), rng)
+
+
+def _draw_light(rng: np.random.Generator) -> _Light:
+    angle = rng.uniform(-np.pi, 0)  # from somewhere above
+    direction = np.array([np.cos(angle), np.sin(angle)])
+    return _Light(direction, rng.uniform(0.15, 0.4), rng.uniform(0, 0.35), rng.uniform(0.25, 0.6))
+
+
+def _draw_texture(size: int, rng: np.random.Generator) -> np.ndarray:
+    """Relative brightness of the object's material, plain, grained or striped, shape (size, size)."""
+    strength = rng.uniform(0.02, 0.1)
+    y, x = np.mgrid[0:size, 0:size] / size
+    match rng.integers(3):
+        case 0:
+            pattern = rng.normal(size=(size // 2, size // 2)).repeat(2, axis=0).repeat(2, axis=1)
+            pattern = np.pad(pattern, (0, size % 2), mode="edge")
+        case 1:
+            pattern = np.sin(x * rng.uniform(60, 160) + y * rng.uniform(-20, 20) + 2 * np.sin(y * 9))
+        case _:
+            pattern = np.sin(x * rng.uniform(6, 14)) * np.sin(y * rng.uniform(6, 14))
+    return strength * pattern
+
+
+def _mask(part: Part, size: int, origin: np.ndarray, shape: tuple[int, int]) -> Image.Image:
+    """Where the part lies in the window that begins at pixel `origin`; `shape` is its (width, height)."""
+    mask = Image.new("L", shape)
+    draw = ImageDraw.Draw(mask)
+    points = part.points * size - origin
+    flat = points.ravel().tolist()
+    if part.closed:
+        draw.polygon(flat, fill=255)
+        return mask
+    width = max(2, round(part.width * size))
+    draw.line(flat, fill=255, width=width, joint="curve")
+    for x, y in (points[0], points[-1]):
+        draw.ellipse((x - width / 2, y - width / 2, x + width / 2, y + width / 2), fill=255)
+    return mask
+
+
+def _window(part: Part, size: int, margin: int) -> tuple[np.ndarray, tuple[int, int]]:
+    """Pixel origin and (width, height) of the part's bounding box, grown by `margin` pixels."""
+    margin += round(part.width * size / 2)
+    low = np.floor(part.points.min(axis=0) * size).astype(int) - margin
+    high = np.ceil(part.points.max(axis=0) * size).astype(int) + margin
+    low, high = low.clip(0, size - 1), high.clip(1, size)
+    width, height = np.maximum(high - low, 1).tolist()
+    return low, (width, height)
+
+
+def _cast_shadow(canvas: Image.Image, parts: Sequence[Part], light: _Light) -> None:
+    """Darken the background away from the light, softly."""
+    size = canvas.width // 4  # soft anyway: a quarter of the pixels is plenty
+    shadow = Image.new("L", (size, size))
+    offset = -light.direction * 0.035 * size
+    for part in parts:
+        shadow.paste(255, mask=_mask(part, size, -offset, (size, size)))
+    soft = shadow.filter(ImageFilter.GaussianBlur(size * 0.025)).resize(canvas.size, Image.Resampling.BILINEAR)
+    canvas.paste((12, 12, 18), mask=soft.point(lambda v: v * light.shadow))
+
+
+def _paint(canvas: Image.Image, part: Part, colour: Colour, light: _Light, texture: np.ndarray) -> None:
+    """Paint one part over what is there, with a thin contact shadow around it."""
+    size = canvas.width
+    blur = size * 0.012
+    origin, shape = _window(part, size, margin=round(3 * blur))
+    mask = _mask(part, size, origin, shape)
+    soft = mask.filter(ImageFilter.BoxBlur(blur))
+    left, top = origin.tolist()
+    canvas.paste((10, 10, 14), (left, top), soft.point(lambda v: v * light.shadow * 0.8))
+    rim = np.asarray(soft, dtype=np.float32) / 255
+    grain = texture[top : top + shape[1], left : left + shape[0]]
+    brightness = _shade(shape, light) + grain + 0.35 * (rim - 1)
+    surface = (brightness[:, :, None] * colour).clip(0, 255).astype(np.uint8)
+    canvas.paste(Image.fromarray(surface), (left, top), mask)
+
+
+def _shade(shape: tuple[int, int], light: _Light) -> np.ndarray:
+    """Brightness around 1 over a window of (width, height): a slope along the light and a highlight."""
+    x = np.linspace(-1, 1, shape[0], dtype=np.float32)
+    y = np.linspace(-1, 1, shape[1], dtype=np.float32)
+    dx, dy = light.direction
+    slope = light.contrast * (x[None, :] * dx + y[:, None] * dy)
+    spot = np.exp(-4 * (y[:, None] - 0.45 * dy) ** 2) * np.exp(-4 * (x[None, :] - 0.45 * dx) ** 2)
+    return 1 + slope + light.gloss * spot
+
+
+def _expose(image: Image.Image, rng: np.random.Generator) -> Image.Image:
+    """What a camera adds: a little blur, vignetting, a colour cast and sensor noise."""
+    image = image.filter(ImageFilter.GaussianBlur(rng.uniform(0.0, 0.6)))
+    pixels = np.asarray(image, dtype=np.float32)
+    axis = np.linspace(-1, 1, image.width, dtype=np.float32) ** 2
+    vignette = 1 - rng.uniform(0, 0.15) * (axis[:, None] + axis[None, :])
+    cast = rng.uniform(0.92, 1.08, 3).astype(np.float32)
+    noise = rng.standard_normal(pixels.shape, dtype=np.float32) * rng.uniform(1.5, 6)
+    return Image.fromarray((pixels * vignette[:, :, None] * cast + noise).clip(0, 255).astype(np.uint8))

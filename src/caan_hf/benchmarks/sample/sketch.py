@@ -1,0 +1,117 @@
+"""Sketch: trace the outlines of an object's parts with an unsteady hand, black on white."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from caan_hf.benchmarks.sample.pose import Pose, place
+from caan_hf.benchmarks.sample.shapes import Part, turned
+
+_POSE = Pose(cover=(0.72, 0.92), tilt=7, stretch=0.2, bend=0.045)
+_OVERSAMPLING = 3
+
+
+@dataclass(frozen=True)
+class _Hand:
+    """The manner of whoever draws one sketch.
+
+    Attributes:
+        pen: Width of the line as a fraction of the frame.
+        wobble: Size of the slow tremor along a stroke, as a fraction of the frame.
+        misfit: How far a whole part slips from its place, as a fraction of the frame.
+        haste: Chance of leaving out a detail.
+        repeat: Chance of going over a stroke a second time.
+        darkness: Darkest grey of the pen, 0 (black) to 255.
+    """
+
+    pen: float
+    wobble: float
+    misfit: float
+    haste: float
+    repeat: float
+    darkness: int
+
+
+def draw_sketch(parts: Sequence[Part], image_size: int, rng: np.random.Generator) -> Image.Image:
+    """An RGB sketch of `image_size` pixels a side of the object that the parts make up."""
+    hand = _draw_hand(rng)
+    size = image_size * _OVERSAMPLING
+    paper = Image.new("L", (size, size), 255)
+    draw = ImageDraw.Draw(paper)
+    for part in _remembered(place(parts, _POSE, rng), hand, rng):
+        outline = _slipped(part, hand, rng)
+        if part.closed:
+            # What lies behind a part is hidden, as it is in a photo.
+            draw.polygon((outline * size).ravel().tolist(), fill=255)
+        for _ in range(1 + (rng.random() < hand.repeat)):
+            stroke = _trembling(_loop(outline, rng) if part.closed else outline, hand, rng)
+            _ink(draw, stroke * size, hand, size, rng)
+    return paper.reduce(_OVERSAMPLING).convert("RGB")
+
+
+def _draw_hand(rng: np.random.Generator) -> _Hand:
+    return _Hand(
+        pen=rng.uniform(0.011, 0.02),
+        wobble=rng.uniform(0.002, 0.009),
+        misfit=rng.uniform(0.002, 0.012),
+        haste=rng.uniform(0.05, 0.5),
+        repeat=rng.uniform(0.0, 0.25),
+        darkness=int(rng.integers(0, 60)),
+    )
+
+
+def _remembered(parts: Sequence[Part], hand: _Hand, rng: np.random.Generator) -> list[Part]:
+    """The parts that this hand bothers to draw: it skips details, and at times one of the smaller main parts."""
+    kept = [p for p in parts if not p.detail or rng.random() >= hand.haste]
+    bold = [i for i, p in enumerate(kept) if not p.detail]
+    if len(bold) > 3 and rng.random() < hand.haste:
+        # The larger half carries the shape, and no one forgets that.
+        bold.sort(key=lambda i: np.ptp(kept[i].points, axis=0).sum())
+        del kept[int(rng.choice(bold[: len(bold) // 2]))]
+    return kept
+
+
+def _slipped(part: Part, hand: _Hand, rng: np.random.Generator) -> np.ndarray:
+    """The part's outline, a little moved, turned and resized as a whole."""
+    middle = part.points.mean(axis=0)
+    shift = rng.normal(0, hand.misfit, 2)
+    size = 1 + rng.normal(0, 4 * hand.misfit)
+    return turned((part.points - middle) * size, rng.normal(0, 200 * hand.misfit)) + middle + shift
+
+
+def _loop(outline: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The closed outline as one stroke that starts anywhere and ends short of its start, or beyond it."""
+    start = int(rng.integers(len(outline)))
+    count = len(outline) + 1 + round(rng.normal(0, 0.03) * len(outline))
+    return outline[(start + np.arange(max(count, 3))) % len(outline)]
+
+
+def _trembling(stroke: np.ndarray, hand: _Hand, rng: np.random.Generator) -> np.ndarray:
+    """The stroke with slow sideways waves whose length is that of a hand's, whatever the stroke's."""
+    steps = np.linalg.norm(np.diff(stroke, axis=0), axis=1)
+    along = np.concatenate([[0.0], np.cumsum(steps)])
+    waves = np.zeros_like(stroke)
+    for frequency in (1.5, 4.0, 9.0):
+        phase = rng.uniform(0, 2 * np.pi, 2)
+        turns = 2 * np.pi * frequency * rng.uniform(0.7, 1.4)
+        waves += rng.normal(0, hand.wobble, 2) / frequency**0.8 * np.sin(turns * along[:, None] + phase)
+    return stroke + 2 * waves
+
+
+def _ink(draw: ImageDraw.ImageDraw, stroke: np.ndarray, hand: _Hand, size: int, rng: np.random.Generator) -> None:
+    """Draw the stroke with a pressure that changes along it; `stroke` in pixels, shape (N, 2)."""
+    base = hand.pen * size * rng.uniform(0.8, 1.2)
+    grey = hand.darkness + int(rng.integers(0, 40))
+    pieces = max(1, len(stroke) // 12)
+    bounds = np.linspace(0, len(stroke) - 1, pieces + 1).astype(int)
+    pressure = 1 + 0.2 * np.sin(np.arange(pieces) * rng.uniform(0.5, 1.5) + rng.uniform(0, 6))
+    for first, last, press in zip(bounds, bounds[1:], pressure, strict=False):
+        width = max(_OVERSAMPLING - 1, round(base * press))
+        piece = stroke[first : last + 1]
+        draw.line(piece.ravel().tolist(), fill=grey, width=width, joint="curve")
+        for x, y in (piece[0], piece[-1]):
+            draw.ellipse((x - width / 2, y - width / 2, x + width / 2, y + width / 2), fill=grey)
