@@ -12,12 +12,17 @@ _TILE = 96  # pixels a side of the drawn scene; it is out of focus, so that enla
 
 def draw_background(size: int, rng: np.random.Generator) -> tuple[Image.Image, Colour]:
     """An RGB scene of `size` pixels a side, and its mean colour, shape (3,)."""
-    base = draw_colour(rng)
+    base = _tone(rng)
     scene = Image.fromarray(_wall(base, rng))
     _add_clutter(scene, base, rng)
     scene = scene.filter(ImageFilter.GaussianBlur(rng.uniform(0.6, 2.5)))
     mean = np.asarray(scene).reshape(-1, 3).mean(axis=0)
     return scene.resize((size, size), Image.Resampling.BICUBIC), mean
+
+
+def _tone(rng: np.random.Generator) -> Colour:
+    """A colour of any brightness, less vivid than an object's may be."""
+    return draw_colour(rng, value=(0.2, 0.98), vivid=0.65)
 
 
 def _wall(base: Colour, rng: np.random.Generator) -> np.ndarray:
@@ -37,7 +42,7 @@ def _add_clutter(scene: Image.Image, base: Colour, rng: np.random.Generator) -> 
     """Scatter half-transparent blobs, boxes, triangles and streaks in tones near the wall's."""
     draw = ImageDraw.Draw(scene, "RGBA")
     for _ in range(int(rng.integers(4, 11))):
-        tone = (0.6 * base + 0.4 * draw_colour(rng)).clip(0, 255).astype(int)
+        tone = (0.6 * base + 0.4 * _tone(rng)).clip(0, 255).astype(int)
         fill = (*tone.tolist(), int(rng.integers(90, 200)))
         x, y = rng.uniform(0, _TILE, 2)
         w, h = rng.uniform(0.05, 0.22, 2) * _TILE

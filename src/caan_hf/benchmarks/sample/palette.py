@@ -14,9 +14,9 @@ Colour = np.ndarray
 _CONTRAST = 70.0  # least distance in RGB at which two surfaces stay apart after blur and noise
 
 
-def draw_colour(rng: np.random.Generator, *, value: tuple[float, float] = (0.3, 0.98)) -> Colour:
-    """Any hue at a saturation from grey to vivid; `value` bounds the brightness, 0 to 1."""
-    rgb = colorsys.hsv_to_rgb(rng.random(), 0.85 * rng.beta(1.6, 1.8), rng.uniform(*value))
+def draw_colour(rng: np.random.Generator, *, value: tuple[float, float], vivid: float = 0.85) -> Colour:
+    """Any hue; `value` bounds the brightness and `vivid` is the greatest saturation, both 0 to 1."""
+    rgb = colorsys.hsv_to_rgb(rng.random(), vivid * rng.beta(1.6, 1.8), rng.uniform(*value))
     return np.array(rgb) * 255
 
 

@@ -57,11 +57,12 @@ def _draw_light(rng: np.random.Generator) -> _Light:
 def _draw_texture(size: int, rng: np.random.Generator) -> np.ndarray:
     """Relative brightness of the object's material, plain, grained or striped, shape (size, size)."""
     strength = rng.uniform(0.02, 0.1)
-    y, x = np.mgrid[0:size, 0:size] / size
+    x = np.linspace(0, 1, size, dtype=np.float32)
+    y = x[:, None]
     match rng.integers(3):
         case 0:
-            pattern = rng.normal(size=(size // 2, size // 2)).repeat(2, axis=0).repeat(2, axis=1)
-            pattern = np.pad(pattern, (0, size % 2), mode="edge")
+            grains = rng.standard_normal((size // _OVERSAMPLING,) * 2, dtype=np.float32)
+            pattern = grains.repeat(_OVERSAMPLING, axis=0).repeat(_OVERSAMPLING, axis=1)
         case 1:
             pattern = np.sin(x * rng.uniform(60, 160) + y * rng.uniform(-20, 20) + 2 * np.sin(y * 9))
         case _:

@@ -68,10 +68,10 @@ def _remembered(parts: Sequence[Part], hand: _Hand, rng: np.random.Generator) ->
     """The parts that this hand bothers to draw: it skips details, and at times one of the smaller main parts."""
     kept = [p for p in parts if not p.detail or rng.random() >= hand.haste]
     bold = [i for i, p in enumerate(kept) if not p.detail]
-    if len(bold) > 3 and rng.random() < hand.haste:
-        # The larger half carries the shape, and no one forgets that.
+    if len(bold) > 4 and rng.random() < hand.haste:
+        # The larger parts carry the shape, and no one forgets those.
         bold.sort(key=lambda i: np.ptp(kept[i].points, axis=0).sum())
-        del kept[int(rng.choice(bold[: len(bold) // 2]))]
+        del kept[int(rng.choice(bold[: len(bold) // 3]))]
     return kept
 
 
