@@ -23,7 +23,7 @@ class _Hand:
         pen: Width of the line as a fraction of the frame.
         wobble: Size of the slow tremor along a stroke, as a fraction of the frame.
         misfit: How far a whole part slips from its place, as a fraction of the frame.
-        haste: Chance of leaving out a detail.
+        haste: Chance of leaving out a detail, and that of forgetting a small main part of a thing that has many.
         repeat: Chance of going over a stroke a second time.
         darkness: Darkest grey of the pen, 0 (black) to 255.
     """
