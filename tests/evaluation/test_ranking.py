@@ -70,7 +70,7 @@ def test_small_budgets_give_the_same_logits(order, local, pairs):
         calls.append(photos.shape[:2].numel())
         return relation(sketches, photos)
 
-    budget = 10 * TOKENS * WIDTH * pairs
+    budget = pairs * (10 * TOKENS * WIDTH + 8 * TOKENS * TOKENS)
     found = relation_logits(order[:, :5], *local, counted, byte_budget=budget)
     torch.testing.assert_close(found, relation_logits(order[:, :5], *local, relation))
     assert max(calls) <= pairs

@@ -109,7 +109,7 @@ class _Collate:
 
     def _process(self, images: list[Image.Image], rows: list[dict]) -> dict[str, Tensor]:
         try:
-            return dict(self.processor(**{self.argument: images}, return_tensors="pt"))
+            return dict(self.processor(**{self.argument: images}))
         except ValueError as error:
             if len(rows) == 1:
                 raise CaanError(f"{_source(rows[0])}: {error}") from error

@@ -252,12 +252,8 @@ class _Tally:
 
 
 def _relation_of(model: torch.nn.Module) -> Relation:
-    def relation(sketch_local: Tensor, photo_local: Tensor) -> Tensor:
-        dtype = next(model.parameters()).dtype
-        with torch.inference_mode():
-            return model.get_paired_relation_logits(sketch_local.to(dtype), photo_local.to(dtype))
-
-    return relation
+    dtype = next(model.parameters()).dtype
+    return lambda sketches, photos: model.get_paired_relation_logits(sketches.to(dtype), photos.to(dtype))
 
 
 def _column(dataset: datasets.Dataset, name: str) -> Tensor:

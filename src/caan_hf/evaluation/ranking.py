@@ -10,8 +10,10 @@ from .metrics import stable_order
 BYTE_BUDGET = 256 * 2**20
 # Score (4), sorted score (4), position (8), the sort's own workspace (about 16), gathered label (8), relevance (1).
 BYTES_PER_PAIR = 41
-# A gathered local embedding in half precision (2), in full precision (4) and normalised inside the relation (4).
+# A gathered local value in half precision (2), in full precision (4), and copied inside the relation (4).
 BYTES_PER_LOCAL_VALUE = 10
+# A cosine (4), and laid out for the relation network (4).
+BYTES_PER_COSINE = 8
 
 Relation = Callable[[Tensor, Tensor], Tensor]
 """(B, M, R) sketch and (B, K, M, R) photo local embeddings, float32 -> (B, K) logits of "the same category"."""
@@ -65,6 +67,7 @@ def rerank_top(
     return torch.cat([candidates.gather(1, stable_order(logits)), order[:, k:]], dim=1)
 
 
+@torch.no_grad()
 def relation_logits(
     candidates: Tensor,
     query_local: Tensor,
@@ -76,7 +79,8 @@ def relation_logits(
     """(Q, K) float32 logits of each query against its own candidates, the (Q, K) gallery positions given."""
     device = candidates.device
     positions = candidates.to(gallery_local.device)
-    pairs = max(1, byte_budget // (BYTES_PER_LOCAL_VALUE * gallery_local[0].numel()))
+    tokens, width = gallery_local.shape[1:]
+    pairs = max(1, byte_budget // (BYTES_PER_LOCAL_VALUE * tokens * width + BYTES_PER_COSINE * tokens * tokens))
     logits = torch.empty(candidates.shape, device=device)
     for columns in _slices(candidates.shape[1], pairs):
         for rows in _slices(len(candidates), pairs // (columns.stop - columns.start)):

@@ -1,0 +1,75 @@
+"""The retrieval grid: which queries it shows, and what stands where."""
+
+import numpy as np
+from PIL import Image, ImageColor
+
+from caan_hf.evaluation.evaluator import ZeroShotEvaluator
+from caan_hf.evaluation.figure import (
+    CELL,
+    FOOTER,
+    FRAME,
+    MARGIN,
+    RIGHT,
+    WRONG,
+    GridRow,
+    cell_corner,
+    draw_grid,
+    pick_queries,
+    top10_figure,
+)
+
+GREEN, RED = ImageColor.getrgb(RIGHT), ImageColor.getrgb(WRONG)
+
+
+def frame_colours(figure, row, column):
+    """Colours of the outermost pixels of a cell."""
+    left, top = cell_corner(row, column)
+    cell = np.asarray(figure)[top : top + CELL, left : left + CELL]
+    frame = np.concatenate([cell[:FRAME].reshape(-1, 3), cell[-FRAME:].reshape(-1, 3), cell[:, :FRAME].reshape(-1, 3)])
+    return {tuple(map(int, colour)) for colour in np.unique(frame, axis=0)}
+
+
+def test_frames_are_green_or_red_and_images_keep_their_shape():
+    blue = (0, 0, 255)
+    wide = Image.new("RGB", (200, 50), blue)
+    rows = [GridRow("a", Image.new("L", (9, 9), 0), [(wide, True), (wide, False)])] * 2
+    figure = draw_grid(rows, title="t", subtitle="s")
+    assert frame_colours(figure, 1, 1) == {GREEN}
+    assert frame_colours(figure, 1, 2) == {RED}
+    left, top = cell_corner(1, 1)
+    assert figure.getpixel((left + CELL // 2, top + CELL // 2)) == blue
+    assert figure.getpixel((left + CELL // 2, top + FRAME + 5)) == (255, 255, 255)
+    assert figure.getpixel((cell_corner(0, 0)[0] + CELL // 2, top + CELL // 2)) == (0, 0, 0)
+
+
+def test_the_figure_of_an_evaluation(tiny_caan, split):
+    evaluator = ZeroShotEvaluator(split, protocol="colours", rerank=4)
+    result = evaluator(*tiny_caan)
+    figure = top10_figure(evaluator, result, rows=4, seed=3)
+    right, bottom = cell_corner(3, 10)
+    assert figure.size == (right + CELL + MARGIN, bottom + CELL + FOOTER)
+    for row, query in enumerate(pick_queries(evaluator.sketch_categories.numpy(), 4, seed=3)):
+        for column, photo in enumerate(result.reranked.top[query].tolist(), start=1):
+            is_right = evaluator.photo_categories[photo] == evaluator.sketch_categories[query]
+            assert frame_colours(figure, row, column) == {GREEN if is_right else RED}
+
+
+def test_queries_are_spread_over_the_categories():
+    categories = np.repeat(np.arange(25), 40)
+    chosen = pick_queries(categories, 8, seed=0)
+    assert len(set(categories[chosen])) == 8
+    assert categories[chosen].tolist() == sorted(categories[chosen])
+    assert max(np.diff(categories[chosen])) <= 7
+    assert chosen == pick_queries(categories, 8, seed=0)
+    assert chosen != pick_queries(categories, 8, seed=1)
+
+
+def test_few_categories_come_in_turns():
+    categories = np.array([0] * 10 + [1] * 10 + [2] * 2)
+    chosen = pick_queries(categories, 8, seed=0)
+    assert len(set(chosen)) == 8
+    assert np.bincount(categories[chosen]).tolist() == [3, 3, 2]
+
+
+def test_fewer_queries_than_rows():
+    assert sorted(pick_queries(np.array([0, 1, 1]), 8, seed=0)) == [0, 1, 2]
