@@ -24,7 +24,7 @@ class CaanCrossAttention(nn.Module):
         super().__init__()
         if hidden_size % config.alignment_num_heads:
             raise ValueError(
-                f"alignment_num_heads={config.alignment_num_heads} does not divide the width of the tokens, {hidden_size}"
+                f"alignment_num_heads={config.alignment_num_heads} does not divide the tokens' width, {hidden_size}"
             )
         self.config = config
         self.head_dim = hidden_size // config.alignment_num_heads
@@ -36,7 +36,7 @@ class CaanCrossAttention(nn.Module):
         self.out_proj = nn.Linear(hidden_size, hidden_size)
 
     def forward(self, hidden_states, context, context_mask=None):
-        """`hidden_states` (B, N, D) attend to `context` (B, L, D); `context_mask` (B, 1, 1, L) is added to the scores."""
+        """`hidden_states` (B, N, D) attend to `context` (B, L, D); `context_mask` (B, 1, 1, L) is additive."""
         heads = (hidden_states.shape[0], -1, self.config.alignment_num_heads, self.head_dim)
         query = self.q_proj(hidden_states).view(heads).transpose(1, 2)
         key = self.k_proj(context).view(heads).transpose(1, 2)

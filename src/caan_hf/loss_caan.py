@@ -5,7 +5,7 @@ from torch.nn import functional as F
 
 
 def euclidean_distance(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    """Distances (..., ) of L2-normalised features (..., D): |a - b| = sqrt(2 - 2 a.b), kept off 0 for its gradient."""
+    """Distances (...) of L2-normalised features (..., D): |a - b| = sqrt(2 - 2 a.b), kept off 0 for its gradient."""
     return (2 - 2 * (a * b).sum(-1)).clamp_min(1e-8).sqrt()
 
 
@@ -35,13 +35,12 @@ def triplet_loss(
     return _masked_mean(hinge, is_negative)
 
 
-def relation_loss(logits: torch.Tensor, target: torch.Tensor, counted: torch.Tensor, kind: str) -> torch.Tensor:
+def relation_loss(logits: torch.Tensor, target: torch.Tensor, kind: str) -> torch.Tensor:
     """L_rn: relation scores of matching pairs go to 1, those of all others to 0.
 
     Args:
         logits: (B, N) relation logits.
         target: (B, N) bool, true where the pair matches.
-        counted: (B, N) bool, the pairs that take part.
         kind: `"mse"` on the sigmoid (ZSE-SBIR's form) or `"bce"` on the logits.
 
     Returns:
@@ -52,7 +51,7 @@ def relation_loss(logits: torch.Tensor, target: torch.Tensor, counted: torch.Ten
         each = (torch.sigmoid(logits) - target.float()) ** 2
     else:
         each = F.binary_cross_entropy_with_logits(logits, target.float(), reduction="none")
-    return (_masked_mean(each, counted & target) + _masked_mean(each, counted & ~target)) / 2
+    return (_masked_mean(each, target) + _masked_mean(each, ~target)) / 2
 
 
 def contrastive_loss(
@@ -69,13 +68,13 @@ def contrastive_loss(
     Returns:
         -log p(match) averaged over each row's matches, then over rows that have one; the mean of both directions.
     """
-    logits = sketch.float() @ photo.float().T / temperature  # (B, N)
+    logits = sketch @ photo.T / temperature  # (B, N)
     return (_softmax_matches(logits, is_match) + _softmax_matches(logits.T, is_match.T)) / 2
 
 
 def distillation_loss(photo: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     """1 - cosine between photo features and their targets, both (N, D) (ours): keeps what pretraining knows."""
-    return (1 - F.cosine_similarity(photo.float(), target.float(), dim=-1)).mean()
+    return (1 - F.cosine_similarity(photo, target, dim=-1)).mean()
 
 
 def _softmax_matches(logits: torch.Tensor, is_match: torch.Tensor) -> torch.Tensor:

@@ -198,7 +198,7 @@ class CaanModel(PreTrainedModel):
         return CaanTextFeatures(text_embeds=F.normalize(mean, dim=-1), last_hidden_state=tokens)
 
     def encode_text(self, input_ids: torch.LongTensor, attention_mask: torch.LongTensor) -> torch.FloatTensor:
-        """Tokens (B, L, T) of the text tower before projection; for a frozen tower they may be computed once and kept."""
+        """Tokens (B, L, T) of the text tower before projection; those of a frozen tower may be computed once and kept."""
         if self.text_model is None:
             raise ValueError("this model has no text tower: it is for retrieval; load the training checkpoint instead")
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.config.freeze_text):
@@ -325,23 +325,22 @@ class CaanModel(PreTrainedModel):
             is_negative = ~is_match
             output.relation_logits = self.relation(sketch.local_embeds, photo.local_embeds)
             target = is_match
-        output.loss_tri = triplet_loss(
-            sketch.global_embeds.float(),
-            photo.global_embeds[:batch].float(),
-            photo.global_embeds.float(),
-            is_negative,
-            config.triplet_margin,
-        )
-        output.loss_rn = relation_loss(output.relation_logits, target, torch.ones_like(target), config.relation_loss)
-        output.loss = config.lambda_tri * output.loss_tri + config.lambda_rn * output.loss_rn
-        if config.lambda_con:
-            output.loss_con = contrastive_loss(
-                sketch.global_embeds, photo.global_embeds, is_match, config.contrastive_temperature
+        # Half precision would tie distances and lose small probabilities: the losses are always computed in float32.
+        with torch.autocast(sketch.global_embeds.device.type, enabled=False):
+            sketch_global, photo_global = sketch.global_embeds.float(), photo.global_embeds.float()
+            output.loss_tri = triplet_loss(
+                sketch_global, photo_global[:batch], photo_global, is_negative, config.triplet_margin
             )
-            output.loss = output.loss + config.lambda_con * output.loss_con
-        if config.lambda_dis and photo_targets is not None:
-            output.loss_dis = distillation_loss(untouched_photo_global, photo_targets)
-            output.loss = output.loss + config.lambda_dis * output.loss_dis
+            output.loss_rn = relation_loss(output.relation_logits, target, config.relation_loss)
+            output.loss = config.lambda_tri * output.loss_tri + config.lambda_rn * output.loss_rn
+            if config.lambda_con:
+                output.loss_con = contrastive_loss(
+                    sketch_global, photo_global, is_match, config.contrastive_temperature
+                )
+                output.loss = output.loss + config.lambda_con * output.loss_con
+            if config.lambda_dis and photo_targets is not None:
+                output.loss_dis = distillation_loss(untouched_photo_global.float(), photo_targets)
+                output.loss = output.loss + config.lambda_dis * output.loss_dis
 
     @torch.no_grad()
     def _init_weights(self, module):

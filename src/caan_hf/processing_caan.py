@@ -35,14 +35,17 @@ class CaanProcessor(ProcessorMixin):
     @classmethod
     def from_backbones(cls, vision: str, text: str | None = None, *, image_size: int | None = None, **kwargs):
         """Processor for a model of these backbones (Hub ids or folders) at `image_size` pixels a side."""
-        image_processor = AutoImageProcessor.from_pretrained(vision)
-        if image_size is not None:
-            square = {"height": image_size, "width": image_size}
-            image_processor.size = type(image_processor.size)(**square)
-            if getattr(image_processor, "crop_size", None):
-                image_processor.crop_size = type(image_processor.crop_size)(**square)
         tokenizer = AutoTokenizer.from_pretrained(text) if text is not None else None
-        return cls(image_processor, tokenizer, **kwargs)
+        processor = cls(AutoImageProcessor.from_pretrained(vision), tokenizer, **kwargs)
+        return processor if image_size is None else processor.at_size(image_size)
+
+    def at_size(self, image_size: int) -> "CaanProcessor":
+        """Sets the height and width of what comes out, in pixels, in place; returns the processor."""
+        square = {"height": image_size, "width": image_size}
+        self.image_processor.size = type(self.image_processor.size)(**square)
+        if getattr(self.image_processor, "crop_size", None):
+            self.image_processor.crop_size = type(self.image_processor.crop_size)(**square)
+        return self
 
     def __call__(self, sketches=None, photos=None, texts=None, images=None, **_) -> BatchFeature:
         """Processes any of the three.
@@ -69,7 +72,7 @@ class CaanProcessor(ProcessorMixin):
         if photos is not None:
             data["photo_pixel_values"] = self.to_pixel_values([self.clean_photo(p) for p in _as_list(photos)])
         if sketches is None or photos is None:
-            data = {"pixel_values": tensor for tensor in data.values()}
+            data = dict(zip(["pixel_values"], data.values(), strict=False))
         if texts is not None:
             data.update(self.tokenize(texts))
         return BatchFeature(data)

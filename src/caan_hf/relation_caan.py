@@ -1,5 +1,7 @@
 """Local features and the relation network that compares them."""
 
+from itertools import pairwise
+
 import torch
 from torch import nn
 
@@ -36,7 +38,7 @@ class CaanRelationNetwork(nn.Module):
         super().__init__()
         sizes = [config.num_local_tokens**2, *config.relation_hidden_sizes]
         layers: list[nn.Module] = []
-        for size_in, size_out in zip(sizes[:-1], sizes[1:], strict=True):
+        for size_in, size_out in pairwise(sizes):
             layers += [nn.Linear(size_in, size_out), nn.ReLU()]
         self.layers = nn.Sequential(*layers, nn.Linear(sizes[-1], 1))
         self.bytes_per_pair = 4 * (2 * sizes[0] + 2 * sum(sizes[1:]))

@@ -44,7 +44,7 @@ def _part_state_dict(whole: nn.Module, part: str, tower: nn.Module) -> dict[str,
 
 
 def _without_pooler(config) -> dict[str, bool]:
-    """Leaves out the pooling head of BERT- and ViT-like encoders: CAAN reads tokens, and DDP wants no unused weights."""
+    """Leaves out the pooling head of BERT- and ViT-like encoders: CAAN reads tokens, DDP wants no unused weights."""
     accepted = inspect.signature(MODEL_MAPPING[type(config)]).parameters
     return {"add_pooling_layer": False} if "add_pooling_layer" in accepted else {}
 

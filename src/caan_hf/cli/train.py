@@ -1,0 +1,44 @@
+"""`caan train`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def train(
+    recipe: Annotated[Path, typer.Argument(help="The recipe, a YAML file with the sections model, data and training.")],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(help="Changes to the recipe, as section.key=value.", metavar="[KEY=VALUE]...")
+    ] = None,
+) -> None:
+    """Train CAAN on a prepared benchmark.
+
+    Validation ranks photos of seen categories that are held out of training. The output folder holds checkpoints and,
+    at the end, `model/` for retrieval, which `caan evaluate` takes.
+
+    Examples:
+
+        caan train recipes/sketchy-mini.yaml
+
+        caan train recipes/sketchy-mini.yaml data.path=data/sketchy-25 training.num_train_epochs=2 model.text=null
+
+        caan train recipes/sketchy-mini.yaml training.resume_from_checkpoint=true
+
+        torchrun --nproc_per_node=2 -m caan_hf.cli.main train recipes/paper.yaml
+    """
+    from rich.console import Console
+
+    from caan_hf.training.recipe import load_recipe
+    from caan_hf.training.run import run_recipe
+
+    loaded = load_recipe(recipe, overrides or ())
+    trained = run_recipe(loaded)
+    console = Console(highlight=False)
+    if "eval_mAP@all" in trained.metrics:
+        found, chance = trained.metrics["eval_mAP@all"], trained.metrics["eval_chance"]
+        console.print(f"validation mAP@all {found:.3f} (chance {chance:.3f})")
+    console.print(f"model for retrieval: {trained.folder}", soft_wrap=True)
+    console.print(
+        f"next: caan evaluate {trained.folder} --data {loaded.data.path}", soft_wrap=True, markup=False, style="dim"
+    )

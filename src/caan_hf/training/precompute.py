@@ -1,0 +1,59 @@
+"""What stays the same throughout training is computed once before it."""
+
+import copy
+
+import torch
+
+from caan_hf.evaluation.embedding import embed_images
+from caan_hf.modeling_caan import CaanModel
+from caan_hf.processing_caan import CaanProcessor
+
+from .triplets import TripletDataset
+
+
+@torch.inference_mode()
+def encode_sentences(
+    model: CaanModel, processor: CaanProcessor, sentences: list[str], *, batch_size: int = 64
+) -> dict[str, torch.Tensor]:
+    """Tokens of a frozen text tower: sentence -> (L, T) float16 on the CPU, without padding."""
+    was_training = model.training
+    model.eval()
+    states = {}
+    for start in range(0, len(sentences), batch_size):
+        batch = sentences[start : start + batch_size]
+        tokens = processor.tokenize(batch)
+        hidden = model.encode_text(**{name: tensor.to(model.device) for name, tensor in tokens.items()})
+        lengths = tokens["attention_mask"].sum(dim=1).tolist()
+        for sentence, row, length in zip(batch, hidden, lengths, strict=True):
+            states[sentence] = row[:length].to("cpu", torch.float16, copy=True)
+    model.train(was_training)
+    return states
+
+
+def encode_photo_targets(
+    model: CaanModel,
+    processor: CaanProcessor,
+    triplets: TripletDataset,
+    *,
+    image_size: int | None = None,
+    batch_size: int = 64,
+    dtype: torch.dtype | None = None,
+    progress: bool = True,
+) -> torch.Tensor:
+    """Global features (photos of the split, D) of the untrained model, the targets of `lambda_dis`.
+
+    Args:
+        model: before training, with pretrained towers.
+        processor: its processor.
+        triplets: the training triplets, whose photos are encoded.
+        image_size: resolution in pixels at which the pretrained tower looks; the model's own by default. A tower that
+            trains at a low resolution can learn what it saw at a high one.
+        batch_size: photos an encoder call.
+        dtype: `torch.bfloat16` or `torch.float16` to encode in automatic mixed precision.
+        progress: show a progress bar.
+    """
+    if image_size is not None:
+        processor = copy.deepcopy(processor).at_size(image_size)
+    return embed_images(
+        model, processor, triplets.photos, "photo", batch_size=batch_size, dtype=dtype, progress=progress
+    ).global_embeds

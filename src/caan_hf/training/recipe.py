@@ -1,0 +1,179 @@
+"""Recipes: one YAML file describes a training run, and `key=value` words change it."""
+
+import dataclasses
+import difflib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from caan_hf.configuration_caan import CaanConfig
+from caan_hf.errors import CaanError
+
+from .trainer import CaanTrainingArguments
+
+
+@dataclass
+class ModelSection:
+    """Section `model`: the towers, and any field of `CaanConfig`.
+
+    Attributes:
+        vision: Hub id or folder of a pretrained encoder for both modalities, `package:NAME/FOLDER` for one that comes
+            inside an installed Python package, or a mapping with `model_type` for a new, untrained one.
+        text: the same for the text encoder; null trains without text.
+        sketch: another encoder for sketches than `vision`.
+        photo: another encoder for photos than `vision`.
+        config: the remaining fields, for `CaanConfig`.
+    """
+
+    vision: str | dict | None = None
+    text: str | dict | None = None
+    sketch: str | None = None
+    photo: str | None = None
+    config: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class DataSection:
+    """Section `data`.
+
+    Attributes:
+        path: a prepared benchmark, as `caan prepare` writes it.
+        augment: change training images at random.
+        validation_split: the split that training is judged and selected on.
+        sketch_margin: white margin around a sketch, as a share of its longer side.
+        max_text_length: longest sentence in tokens.
+        target_image_size: resolution in pixels of the targets of `lambda_dis`; the model's own by default.
+    """
+
+    path: str | None = None
+    augment: bool = True
+    validation_split: str = "validation"
+    sketch_margin: float = 0.08
+    max_text_length: int = 77
+    target_image_size: int | None = None
+
+
+@dataclass
+class Recipe:
+    """A training run: `model`, `data`, and `training`, which holds `TrainingArguments` fields by their own names."""
+
+    model: ModelSection
+    data: DataSection
+    training: dict[str, Any]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The recipe as its YAML file would hold it."""
+        model = dataclasses.asdict(self.model)
+        model.update(model.pop("config"))
+        given = {name: value for name, value in model.items() if value is not None or name == "text"}
+        return {"model": given, "data": dataclasses.asdict(self.data), "training": dict(self.training)}
+
+
+def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+    """Reads a recipe.
+
+    Args:
+        path: the YAML file.
+        overrides: words such as `training.num_train_epochs=2` or `model.text=null`; values are YAML.
+
+    Raises:
+        CaanError: the file is missing or not YAML, or a section or key is unknown; near names are suggested.
+    """
+    tree = _read(Path(path))
+    for word in overrides:
+        _override(tree, word)
+    unknown = set(tree) - {"model", "data", "training"}
+    if unknown:
+        raise CaanError(f"{path}: unknown section {sorted(unknown)[0]!r}; a recipe has model, data and training")
+    return Recipe(
+        model=_model_section(tree.get("model") or {}, path),
+        data=DataSection(**_known(tree.get("data") or {}, _names(DataSection), "data", path)),
+        training=_known(tree.get("training") or {}, _names(CaanTrainingArguments), "training", path),
+    )
+
+
+def training_arguments(recipe: Recipe) -> CaanTrainingArguments:
+    """The section `training` as the Trainer takes it.
+
+    Raises:
+        CaanError: the library refuses a value.
+    """
+    try:
+        return CaanTrainingArguments(**recipe.training)
+    except (TypeError, ValueError) as error:
+        raise CaanError(f"section training: {' '.join(str(error).split())}") from error
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML as recipes mean it: `no` is a word (the Trainer's strategies are called so), and 1e-4 is a number."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012
+        first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith((":bool", ":float"))]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
+_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|false|True|False)$"), list("tfTF"))
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))(?:[eE][-+]?[0-9]+)?$"),
+    list("-+.0123456789"),
+)
+
+
+def _parse(text: str) -> Any:
+    return yaml.load(text, Loader=_Loader)  # noqa: S506  (a SafeLoader)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        tree = _parse(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise CaanError(f"{path}: no such recipe") from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise CaanError(f"{path}: not a recipe in YAML ({' '.join(str(error).split())})") from error
+    if not isinstance(tree, dict) or not all(isinstance(section or {}, dict) for section in tree.values()):
+        raise CaanError(f"{path}: a recipe is a mapping with the sections model, data and training")
+    return tree
+
+
+def _override(tree: dict[str, Any], word: str) -> None:
+    key, equals, text = word.partition("=")
+    section, dot, rest = key.partition(".")
+    if not (equals and dot and rest):
+        raise CaanError(f"{word!r}: changes to a recipe look like training.num_train_epochs=2")
+    *parents, name = rest.split(".")
+    place = tree[section] = tree.get(section) or {}
+    for parent in parents:
+        place = place.setdefault(parent, {})
+        if not isinstance(place, dict):
+            raise CaanError(f"{word!r}: {parent} holds a single value in the recipe, not a mapping")
+    try:
+        place[name] = _parse(text)
+    except yaml.YAMLError as error:
+        raise CaanError(f"{word!r}: the value is not YAML ({' '.join(str(error).split())})") from error
+
+
+def _model_section(values: dict[str, Any], path) -> ModelSection:
+    own = _names(ModelSection) - {"config"}
+    known = _known(values, own | _names(CaanConfig) | {"attn_implementation"}, "model", path)
+    config = {name: value for name, value in known.items() if name not in own}
+    return ModelSection(**{name: value for name, value in known.items() if name in own}, config=config)
+
+
+def _known(values: dict[str, Any], names: set[str], section: str, path) -> dict[str, Any]:
+    """The values, once all keys are known to be among `names`."""
+    for name in values:
+        if name not in names:
+            near = difflib.get_close_matches(name, names, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise CaanError(f"{path}: section {section} has no key {name!r}{hint}")
+    return values
+
+
+def _names(section: type) -> set[str]:
+    return {entry.name for entry in dataclasses.fields(section)}

@@ -1,0 +1,187 @@
+"""One training run, from a recipe to a model for retrieval."""
+
+import shutil
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import datasets
+import yaml
+from transformers import set_seed
+from transformers.trainer_utils import get_last_checkpoint
+
+from caan_hf.benchmarks import load_benchmark
+from caan_hf.errors import CaanError
+from caan_hf.evaluation.evaluator import ZeroShotEvaluator
+from caan_hf.modeling_caan import CaanModel
+from caan_hf.processing_caan import CaanProcessor
+
+from .augmentation import photo_augmentation, sketch_augmentation
+from .backbones import build
+from .collator import TripletCollator
+from .precompute import encode_photo_targets, encode_sentences
+from .recipe import Recipe, training_arguments
+from .trainer import CaanTrainer, CaanTrainingArguments
+from .triplets import TripletDataset
+
+MODEL_FOLDER = "model"
+RECIPE_FILE = "recipe.yaml"
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """What a run leaves behind.
+
+    Attributes:
+        folder: the model for retrieval (config, safetensors, processor), without its text tower.
+        metrics: the Trainer's own, and the last validation's `eval_*`.
+    """
+
+    folder: Path
+    metrics: dict[str, float]
+
+
+def run_recipe(recipe: Recipe) -> TrainedModel:
+    """Trains as the recipe says.
+
+    `output_dir` then holds the Trainer's checkpoints, which training can be resumed from, `recipe.yaml`, the recipe as
+    it was run, and `model/`, the final (or best) model for retrieval.
+
+    Raises:
+        CaanError: something in the recipe or its data is wrong.
+    """
+    arguments = training_arguments(recipe)
+    checkpoint = _checkpoint_to_resume(arguments)
+    splits = _splits(recipe)
+    set_seed(arguments.seed)
+    trainer = build_trainer(recipe, arguments, splits)
+    if arguments.should_save:
+        _write_recipe(recipe, Path(arguments.output_dir))
+    result = trainer.train(resume_from_checkpoint=checkpoint)
+    metrics = dict(result.metrics)
+    if trainer.evaluator is not None:
+        metrics.update(trainer.evaluate())
+    folder = Path(arguments.output_dir) / MODEL_FOLDER
+    if arguments.should_save:
+        trainer.save_state()
+        save_for_retrieval(trainer.accelerator.unwrap_model(trainer.model), trainer.processing_class, folder)
+    trainer.accelerator.wait_for_everyone()
+    return TrainedModel(folder, metrics)
+
+
+def build_trainer(
+    recipe: Recipe, arguments: CaanTrainingArguments, splits: datasets.DatasetDict | dict[str, datasets.Dataset]
+) -> CaanTrainer:
+    """Model, triplets, collator and validation, ready to `train()`."""
+    split = splits["train"]
+    model, processor = build(recipe.model, recipe.data, _sentences(split))
+    triplets = TripletDataset(
+        split,
+        processor,
+        seed=arguments.seed,
+        sample_negatives=model.config.negatives != "in_batch",
+        augment_sketch=sketch_augmentation() if recipe.data.augment else None,
+        augment_photo=photo_augmentation(model.config.image_size) if recipe.data.augment else None,
+    )
+    return CaanTrainer(
+        model=model.to(arguments.device),
+        args=arguments,
+        train_dataset=triplets,
+        data_collator=_collator(recipe, arguments, model, processor, triplets),
+        processing_class=processor,
+        evaluator=_evaluator(recipe, arguments, splits),
+    )
+
+
+def save_for_retrieval(model: CaanModel, processor: CaanProcessor, folder: Path) -> None:
+    """Writes the model without what only training needs; whole or not at all."""
+    temporary = folder.with_name(f".{folder.name}.writing")
+    model.drop_text().save_pretrained(temporary)
+    processor.drop_text().save_pretrained(temporary)
+    previous = folder.with_name(f".{folder.name}.previous")
+    if folder.exists():
+        folder.rename(previous)
+    temporary.rename(folder)
+    shutil.rmtree(previous, ignore_errors=True)
+
+
+def _collator(
+    recipe: Recipe,
+    arguments: CaanTrainingArguments,
+    model: CaanModel,
+    processor: CaanProcessor,
+    triplets: TripletDataset,
+) -> TripletCollator:
+    uses_text = model.text_model is not None
+    states, targets = None, None
+    if uses_text and model.config.freeze_text:
+        states = encode_sentences(model, processor, triplets.sentences())
+    if model.config.lambda_dis:
+        targets = encode_photo_targets(
+            model,
+            processor,
+            triplets,
+            image_size=recipe.data.target_image_size,
+            batch_size=arguments.per_device_eval_batch_size,
+            dtype=arguments.autocast_dtype,
+            progress=not arguments.disable_tqdm,
+        )
+    return TripletCollator(processor, use_text=uses_text, text_hidden_states=states, photo_targets=targets)
+
+
+def _evaluator(recipe: Recipe, arguments: CaanTrainingArguments, splits) -> ZeroShotEvaluator | None:
+    if arguments.eval_strategy == "no":
+        return None
+    name = recipe.data.validation_split
+    if name not in splits:
+        raise CaanError(f"data.validation_split: no split {name!r}; the benchmark has {', '.join(splits)}")
+    if name == "test":
+        warnings.warn("selecting on the unseen test categories: the result is no longer zero-shot", stacklevel=2)
+    if not len(splits[name]):
+        raise CaanError(
+            f"the {name} split of {recipe.data.path} is empty: prepare the benchmark with --validation-categories N, "
+            "or train with training.eval_strategy=no training.load_best_model_at_end=false"
+        )
+    return ZeroShotEvaluator(splits[name], split=name)
+
+
+def _splits(recipe: Recipe) -> datasets.DatasetDict:
+    if recipe.data.path is None:
+        raise CaanError("data.path is missing: prepare a benchmark with `caan prepare` and give data.path=DIR")
+    return load_benchmark(recipe.data.path)[0]
+
+
+def _sentences(split: datasets.Dataset) -> list[str]:
+    """Every description of the split, once."""
+    lists = split.select_columns(["descriptions"]).with_format("arrow")[:]["descriptions"]
+    return sorted(set(lists.combine_chunks().flatten().unique().to_pylist()))
+
+
+def _checkpoint_to_resume(arguments: CaanTrainingArguments) -> str | None:
+    """The checkpoint to go on from; None for a fresh run.
+
+    Raises:
+        CaanError: asked to resume from nothing, or to start afresh over an earlier run.
+    """
+    folder = Path(arguments.output_dir)
+    last = get_last_checkpoint(folder) if folder.is_dir() else None
+    wanted = arguments.resume_from_checkpoint
+    if isinstance(wanted, str) and wanted.lower() not in ("true", "false"):
+        if not Path(wanted).is_dir():
+            raise CaanError(f"training.resume_from_checkpoint: {wanted} is no folder")
+        return wanted
+    if wanted and str(wanted).lower() == "true":
+        return last  # a run that was killed before its first checkpoint starts again
+    if last is not None:
+        raise CaanError(
+            f"{folder} holds the run of an earlier training ({Path(last).name}): go on with it by "
+            "training.resume_from_checkpoint=true, or choose another training.output_dir"
+        )
+    return None
+
+
+def _write_recipe(recipe: Recipe, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary = folder / f".{RECIPE_FILE}.writing"
+    temporary.write_text(yaml.safe_dump(recipe.to_dict(), sort_keys=False), encoding="utf-8")
+    temporary.rename(folder / RECIPE_FILE)

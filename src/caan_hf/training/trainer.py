@@ -1,0 +1,153 @@
+"""`CaanTrainer`: the Hugging Face Trainer, with zero-shot retrieval as its evaluation."""
+
+from dataclasses import dataclass, field
+
+import torch
+from transformers import Trainer, TrainingArguments
+
+from caan_hf.evaluation.embedding import embed_images
+from caan_hf.evaluation.evaluator import ZeroShotEvaluator
+
+from .triplets import EpochSampler
+
+TOWERS = ("sketch_model.", "photo_model.", "text_model.")
+LOSS_TERMS = ("loss_tri", "loss_rn", "loss_con", "loss_dis")
+
+
+@dataclass
+class CaanTrainingArguments(TrainingArguments):
+    """`TrainingArguments` with what CAAN needs, and defaults that suit it.
+
+    Args:
+        tower_learning_rate: Rate of the pretrained towers; `learning_rate` is for what is new. `None` gives one rate
+            to all.
+    """
+
+    tower_learning_rate: float | None = field(default=None, metadata={"help": "learning rate of the towers"})
+    remove_unused_columns: bool = field(default=False, metadata={"help": "triplets are no columns"})
+    label_names: list[str] | None = field(default_factory=lambda: ["category_ids"])
+    report_to: str | list[str] | None = field(default="none", metadata={"help": '"tensorboard" writes event files'})
+
+    @property
+    def autocast_dtype(self) -> torch.dtype | None:
+        """What mixed precision computes in, None without it."""
+        if self.bf16:
+            return torch.bfloat16
+        return torch.float16 if self.fp16 else None
+
+
+class CaanTrainer(Trainer):
+    """Trains a `CaanModel` on triplets and validates it by retrieval.
+
+    Args:
+        evaluator: Ranks the validation categories' photos for their sketches; its metrics are logged as `eval_mAP@all`
+            and so on. `None` trains without validation.
+        **kwargs: Those of `Trainer`. `train_dataset` is a `TripletDataset`, `processing_class` the `CaanProcessor`.
+    """
+
+    def __init__(self, *, evaluator: ZeroShotEvaluator | None = None, **kwargs):
+        self.evaluator = evaluator
+        self._loss_sums: dict[str, torch.Tensor] = {}
+        self._loss_steps = 0
+        # The Trainer insists on a dataset where an evaluation strategy is set; ours lives in the evaluator.
+        super().__init__(eval_dataset=evaluator.sketches if evaluator is not None else None, **kwargs)
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        """The model's loss; its terms are kept for the log."""
+        outputs = model(**inputs)
+        for term in LOSS_TERMS:
+            if outputs.get(term) is not None:
+                self._loss_sums[term] = self._loss_sums.get(term, 0) + outputs[term].detach()
+        self._loss_steps += 1
+        return (outputs.loss, outputs) if return_outputs else outputs.loss
+
+    def log(self, logs: dict[str, float], *args, **kwargs) -> None:
+        """Adds the mean of each loss term since the last log, over all processes."""
+        if "loss" in logs and self._loss_steps:
+            for term, total in self._loss_sums.items():
+                mean = self.accelerator.reduce(total / self._loss_steps, reduction="mean")
+                logs[term] = round(mean.item(), 4)
+            self._loss_sums, self._loss_steps = {}, 0
+        super().log(logs, *args, **kwargs)
+
+    def evaluate(self, eval_dataset=None, ignore_keys=None, metric_key_prefix: str = "eval") -> dict[str, float]:
+        """Zero-shot retrieval among the validation categories; every process encodes its share of the images.
+
+        Returns:
+            `{prefix}_mAP@all`, `{prefix}_mAP@200`, `{prefix}_P@100`, `{prefix}_P@200` (standard convention, in [0, 1])
+            and `{prefix}_chance`, the mAP@all of a random ranking.
+        """
+        evaluator = self.evaluator
+        result = evaluator.evaluate_embeddings(
+            self._embed(evaluator.sketches, "sketch"),
+            self._embed(evaluator.photos, "photo"),
+            evaluator.sketch_categories,
+            evaluator.photo_categories,
+            device=self.args.device,
+        )
+        metrics = {f"{metric_key_prefix}_{name}": value for name, value in result.metrics.items()}
+        metrics[f"{metric_key_prefix}_chance"] = result.chance
+        self.log(metrics)
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
+
+    def create_optimizer(self, model=None) -> torch.optim.Optimizer:
+        """AdamW (or what `optim` names) with a rate of their own for the towers, and no decay of biases and norms."""
+        if self.optimizer is not None or self.args.tower_learning_rate is None:
+            return super().create_optimizer(model)
+        model = self.model if model is None else model
+        optimizer_class, kwargs = self.get_optimizer_cls_and_kwargs(self.args, model)
+        self.optimizer = optimizer_class(self._parameter_groups(model), **kwargs)
+        return self.optimizer
+
+    def _parameter_groups(self, model) -> list[dict]:
+        decayed = set(self.get_decay_parameter_names(model))
+        groups: dict[tuple[bool, bool], list[torch.nn.Parameter]] = {}
+        for name, parameter in model.named_parameters():
+            if parameter.requires_grad:
+                is_tower = name.removeprefix("module.").startswith(TOWERS)
+                groups.setdefault((is_tower, name in decayed), []).append(parameter)
+        return [
+            {
+                "params": parameters,
+                "lr": self.args.tower_learning_rate if is_tower else self.args.learning_rate,
+                "weight_decay": self.args.weight_decay if is_decayed else 0.0,
+            }
+            for (is_tower, is_decayed), parameters in groups.items()
+        ]
+
+    def _get_train_sampler(self, train_dataset=None) -> EpochSampler:
+        dataset = self.train_dataset if train_dataset is None else train_dataset
+        return EpochSampler(len(dataset), self.args.seed)
+
+    def _embed(self, images, modality: str) -> torch.Tensor:
+        """Global features (rows, D) of all images, gathered from all processes, in their order."""
+        processes, process = self.args.world_size, self.args.process_index
+        share = -(-len(images) // processes)
+        # Every process takes as many rows, for the gathering; those past the end repeat the last one and are cut off.
+        rows = [min(row, len(images) - 1) for row in range(process * share, (process + 1) * share)]
+        embeddings = embed_images(
+            self.accelerator.unwrap_model(self.model),
+            self.processing_class,
+            images.select(rows),
+            modality,
+            batch_size=self.args.per_device_eval_batch_size,
+            dtype=self.args.autocast_dtype,
+            num_workers=self.args.dataloader_num_workers,
+            progress=False,
+        )
+        gathered = self.accelerator.gather(embeddings.global_embeds.to(self.args.device))
+        return gathered[: len(images)].cpu()
+
+    def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
+        """Saves weights under the names that the running model has.
+
+        `save_pretrained` writes some towers under the names of older releases, but the Trainer reads a checkpoint back
+        with `load_state_dict(strict=False)`, which knows only today's: resuming, and loading the best model at the
+        end, would keep wrong weights with no more than a warning (transformers 5.23).
+        """
+        super()._save(output_dir, state_dict)
+        if self.args.should_save:
+            self.accelerator.unwrap_model(self.model).save_pretrained(
+                output_dir or self.args.output_dir, state_dict=state_dict, save_original_format=False
+            )
