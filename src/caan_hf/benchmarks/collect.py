@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from caan_hf.errors import CaanError
 
@@ -11,6 +11,8 @@ from .filelists import find_lists, listed_items
 from .items import MODALITIES, Collection, Item
 from .layouts import (
     LAYOUTS,
+    NO_FOLDER,
+    Layout,
     category_folders,
     first_folder,
     folder_items,
@@ -24,8 +26,8 @@ from .strokes import stroke_items
 # the published test queries stay as they were published.
 EXTRA_STROKES = frozenset({"sketchy-25", "sketchy-21", "tuberlin-30"})
 
-NOT_FOUND_UNSEEN = "unseen category without a folder"
-WITHOUT = {"sketch": "category with photos but no sketches", "photo": "category with sketches but no photos"}
+UNSEEN_NOT_FOUND = "unseen category without a folder"
+ALONE = {"sketch": "category with sketches but no photos", "photo": "category with photos but no sketches"}
 
 
 def collect(
@@ -53,55 +55,56 @@ def collect(
     if not raw_dir.is_dir():
         raise CaanError(f"{raw_dir} is not a folder: RAW_DIR is the folder into which {name} was unpacked")
     split = _own_split(raw_dir, unseen, problems) if name == "folder" else published_split(name)
-    items = _listed_or_found(name, raw_dir, split, problems, strokes_fill_in=strokes is not None)
+    lists = find_lists(raw_dir, LAYOUTS[name])
+    if lists is not None:
+        items = list(listed_items(raw_dir, lists, LAYOUTS[name], split, problems))
+    else:
+        may_lack_sketches = strokes is not None and name not in EXTRA_STROKES
+        items = _found_items(raw_dir, LAYOUTS[name], split, problems, may_lack_sketches=may_lack_sketches)
     if strokes is not None:
         wanted = split.seen if name in EXTRA_STROKES else _without_sketches(split, items)
         items.extend(stroke_items(strokes, sorted(wanted), problems, per_category=strokes_per_category))
-    return Collection(split.seen, split.unseen, items)
+    return Collection.of_items(complete_categories(items, problems), split.unseen)
 
 
 def _own_split(raw_dir: Path, unseen: Path | None, problems: Problems) -> CategorySplit:
     """The split of the user's own folder: what the unseen file names, and the rest of the folders."""
     layout = LAYOUTS["folder"]
-    roots = [required_folder(raw_dir, layout.photos, "photos"), first_folder(raw_dir, layout.sketches)]
+    roots = (required_folder(raw_dir, layout.photos, "photos"), first_folder(raw_dir, layout.sketches))
     spelling: dict[str, str] = {}
     for root in filter(None, roots):
         for folder in category_folders(root):
             spelling.setdefault(fold(folder.name), folder.name)
     unseen_file = unseen or raw_dir / "unseen.txt"
-    unseen_folded = {fold(name): name for name in read_category_file(unseen_file)}
-    for folded, name in unseen_folded.items():
+    unseen_names = {fold(name): name for name in read_category_file(unseen_file)}
+    for folded, name in unseen_names.items():
         if folded not in spelling:
-            problems.add(f"{unseen_file.name}: {name}", NOT_FOUND_UNSEEN)
+            problems.add(f"{unseen_file.name}: {name}", UNSEEN_NOT_FOUND)
     return CategorySplit(
-        seen=tuple(sorted(name for folded, name in spelling.items() if folded not in unseen_folded)),
-        unseen=tuple(sorted(name for folded, name in spelling.items() if folded in unseen_folded)),
+        seen=tuple(sorted(name for folded, name in spelling.items() if folded not in unseen_names)),
+        unseen=tuple(sorted(name for folded, name in spelling.items() if folded in unseen_names)),
     )
 
 
-def _listed_or_found(
-    name: str, raw_dir: Path, split: CategorySplit, problems: Problems, *, strokes_fill_in: bool
+def _found_items(
+    raw_dir: Path, layout: Layout, split: CategorySplit, problems: Problems, *, may_lack_sketches: bool
 ) -> list[Item]:
-    layout = LAYOUTS[name]
-    lists = find_lists(raw_dir, layout) if layout.lists else None
-    if lists is not None:
-        return list(listed_items(raw_dir, lists, layout, split, problems))
-    spelling = split.spelling()
+    """The images of the category folders, where there are no published lists."""
     photos = required_folder(raw_dir, layout.photos, "photos")
-    extended = first_folder(raw_dir, layout.extended)
-    if strokes_fill_in and name not in EXTRA_STROKES:
-        sketches, optional = first_folder(raw_dir, layout.sketches), frozenset(split.names)
-    else:
-        sketches, optional = required_folder(raw_dir, layout.sketches, "sketches"), frozenset()
+    sketches = first_folder(raw_dir, layout.sketches)
+    if sketches is None and not may_lack_sketches:
+        sketches = required_folder(raw_dir, layout.sketches, "sketches")
+    roots = (("sketch", sketches), ("photo", photos), ("photo", first_folder(raw_dir, layout.extended)))
     items: list[Item] = []
-    for modality, root, may_lack in (
-        ("sketch", sketches, optional),
-        ("photo", photos, frozenset()),
-        ("photo", extended, frozenset()),
-    ):
+    present: set[str] = set()
+    for modality, root in roots:
         if root is not None:
-            folders = match_folders(root, spelling, raw_dir, problems, may_lack)
+            folders = match_folders(root, split.spelling(), raw_dir, problems)
             items.extend(folder_items(modality, folders, raw_dir, problems))
+            present.update(folders)
+    for category in split.names:
+        if category not in present:
+            problems.add((photos / category).relative_to(raw_dir).as_posix(), NO_FOLDER)
     return items
 
 
@@ -112,11 +115,11 @@ def _without_sketches(split: CategorySplit, items: Iterable[Item]) -> list[str]:
 
 def complete_categories(items: list[Item], problems: Problems) -> list[Item]:
     """The items of the categories that have both sketches and photos; the others are reported and left out."""
-    modalities = defaultdict(set)
+    first: dict[str, dict[str, Item]] = defaultdict(dict)
     for item in items:
-        modalities[item.category].add(item.modality)
-    half = {category for category, present in modalities.items() if len(present) < len(MODALITIES)}
-    for category in sorted(half):
-        (missing,) = set(MODALITIES) - modalities[category]
-        problems.add(category, WITHOUT[missing])
+        first[item.category].setdefault(item.modality, item)
+    half = {category: found for category, found in first.items() if len(found) < len(MODALITIES)}
+    for found in half.values():
+        ((modality, item),) = found.items()
+        problems.add(PurePosixPath(item.source).parent, ALONE[modality])
     return [item for item in items if item.category not in half]

@@ -22,13 +22,15 @@ TWICE = "file that is listed twice"
 
 
 def find_lists(raw_dir: Path, layout: Layout) -> Path | None:
-    """The folder of the published lists, None where there are none.
+    """The folder of the published lists, None where the layout has none or they are absent.
 
     Raises:
         CaanError: some of the lists are there and others are not.
     """
     folder = raw_dir / layout.lists
     wanted = [f"{stem}_{side}.txt" for _, stem in layout.list_names for side in SIDES]
+    if not wanted:
+        return None
     missing = [name for name in wanted if not (folder / name).is_file()]
     if len(missing) == len(wanted):
         return None
@@ -104,6 +106,8 @@ def _find(files: "FileFinder", relative: str, place: str, problems: Problems) ->
     except ValueError:
         problems.add(f"{place} ({relative})", OUTSIDE)
         return None
+    except OSError:  # a name that is too long, for one
+        path = None
     if path is None:
         problems.add(f"{place} ({relative})", ABSENT)
     return path

@@ -35,11 +35,27 @@ class Item:
 
 @dataclass(frozen=True)
 class Collection:
-    """What a raw folder turned out to hold: its categories on both sides of the split, and their images."""
+    """What a raw folder turned out to hold: the images, and their categories on both sides of the split, sorted."""
 
     seen: tuple[str, ...]
     unseen: tuple[str, ...]
     items: list[Item]
+
+    @classmethod
+    def of_items(cls, items: list[Item], unseen: Iterable[str]) -> "Collection":
+        """The collection of `items`, whose categories are seen unless `unseen` names them."""
+        present = sorted({item.category for item in items})
+        unseen = frozenset(unseen)
+        return cls(
+            seen=tuple(name for name in present if name not in unseen),
+            unseen=tuple(name for name in present if name in unseen),
+            items=items,
+        )
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """All categories, sorted: the order of their labels."""
+        return tuple(sorted(self.seen + self.unseen))
 
 
 def file_item(modality: str, category: str, path: Path, raw_dir: Path) -> Item:

@@ -97,20 +97,17 @@ def category_folders(root: Path) -> list[Path]:
     return sorted(entry for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith((".", "__")))
 
 
-def match_folders(
-    root: Path, spelling: dict[str, str], raw_dir: Path, problems: Problems, optional: frozenset[str] = frozenset()
-) -> dict[str, Path]:
+def match_folders(root: Path, spelling: dict[str, str], raw_dir: Path, problems: Problems) -> dict[str, Path]:
     """Find the folder of each category in `root`, whatever its spelling.
 
     Args:
         root: a folder of category folders.
         spelling: from folded name to the benchmark's spelling.
         raw_dir: the raw folder, which reported paths are relative to.
-        problems: receives unknown, repeated and missing folders.
-        optional: categories that may lack a folder.
+        problems: receives unknown folders and second folders of one category.
 
     Returns:
-        From category name to its folder.
+        From category name to its folder; categories without one are not in it.
     """
     matched: dict[str, Path] = {}
     # A folder spelled as the benchmark spells it goes before any other folder of the same category.
@@ -122,9 +119,6 @@ def match_folders(
             problems.add(folder.relative_to(raw_dir).as_posix(), f"{OTHER_SPELLING} ({matched[category].name} is used)")
         else:
             matched[category] = folder
-    for category in spelling.values():
-        if category not in matched and category not in optional:
-            problems.add((root / category).relative_to(raw_dir).as_posix(), NO_FOLDER)
     return matched
 
 

@@ -11,11 +11,11 @@ from typing import Any
 from caan_hf.errors import CaanError
 
 from .collect import collect, complete_categories
-from .descriptions import TEMPLATE, describe
+from .descriptions import TEMPLATE, CategoryDescriptions, describe
 from .drawn import collect_sample
 from .items import MODALITIES, Collection, Item, in_row_order
 from .layouts import LAYOUTS
-from .problems import Problem, Problems
+from .problems import Problem, Problems, first_paths
 from .progress import progress_bar
 from .staging import INFO_FILE, check_out_dir, staged
 from .verify import verified
@@ -23,6 +23,8 @@ from .verify import verified
 SAMPLE = "sample"
 BENCHMARKS = (*LAYOUTS, SAMPLE)
 PROTOCOL_VERSION = 1
+VALIDATION_SHARE = 7  # by default one seen category in so many is held out
+MOST_VALIDATION = 15
 
 
 @dataclass(frozen=True)
@@ -92,37 +94,36 @@ def prepare_benchmark(
     check_out_dir(out_dir, overwrite=overwrite)
     problems = Problems()
     if raw_dir is None:
-        collection, sentences = collect_sample(seed, **sample_options)
+        collection, sentences = collect_sample(seed, progress=progress, **sample_options)
     else:
-        collection = collect(
-            name,
-            raw_dir,
-            problems,
-            unseen=_path(unseen),
-            strokes=_path(strokes),
-            strokes_per_category=strokes_per_category,
-        )
-        sentences = {}
+        drawings = {"strokes": _path(strokes), "strokes_per_category": strokes_per_category}
+        collection, sentences = collect(name, raw_dir, problems, unseen=_path(unseen), **drawings), None
+    # All that can be said without opening an image is said before the long part.
+    _require_items(collection, problems)
+    if descriptions is not None or sentences is None:
+        sentences = describe(collection.categories, _path(descriptions), problems)
+    _choose_validation(collection, validation_categories, seed)
     problems.raise_if_strict(strict)
-    items = _usable_items(collection, problems, progress)
-    categories = tuple(sorted({item.category for item in items}))
-    sentences = _descriptions(categories, _path(descriptions), sentences, problems)
+
+    collection = _usable(collection, problems, progress)
     problems.raise_if_strict(strict)
-    seen, validation, unseen_names = _choose_validation(categories, collection, validation_categories, seed)
-    splits = _split_items(items, {"train": seen, "validation": validation, "test": unseen_names})
+    train, validation = _choose_validation(collection, validation_categories, seed)
+    splits = _split_items(collection.items, {"train": train, "validation": validation, "test": collection.unseen})
     info = {
         "protocol": f"{name}@{PROTOCOL_VERSION}",
         "seed": seed,
-        "seen": list(seen),
+        "seen": list(train),
         "validation": list(validation),
-        "unseen": list(unseen_names),
+        "unseen": list(collection.unseen),
         "counts": _counts(splits),
         "descriptions": {"origin": _descriptions_origin(name, descriptions)},
         "images": "embedded" if embed or raw_dir is None else "referenced",
         "skipped": problems.as_records(),
         "created_with": f"caan-hf {version('caan-hf')}",
     }
-    _write(out_dir, splits, categories, sentences, info, embed=embed, progress=progress)
+    with staged(out_dir, overwrite=overwrite) as folder:
+        _write(folder, splits, collection, sentences, embed=embed, progress=progress)
+        (folder / INFO_FILE).write_text(json.dumps(info, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return PreparedBenchmark(out_dir, info, tuple(problems.found))
 
 
@@ -147,32 +148,27 @@ def _checked_arguments(name: str, raw_dir: str | Path | None, out_dir: Path, sam
     return raw_dir
 
 
-def _usable_items(collection: Collection, problems: Problems, progress: bool) -> list[Item]:
-    """The items that decode and whose category has both modalities, in row order."""
-    items = in_row_order(complete_categories(collection.items, problems))
+def _usable(collection: Collection, problems: Problems, progress: bool) -> Collection:
+    """What is left once the images are decoded: those that do, of categories that still have both modalities."""
     usable = []
-    with progress_bar("verifying images", len(items), shown=progress) as advance:
+    items = in_row_order(collection.items)
+    with progress_bar("verifying", len(items), shown=progress) as advance:
         for item, reason in verified(items):
             advance()
             if reason is None:
                 usable.append(item)
             else:
                 problems.add(item.source, reason)
-    usable = complete_categories(usable, problems)
-    if not usable:
-        raise CaanError("nothing to prepare: no category has both usable sketches and usable photos" + _hint(problems))
+    usable = Collection.of_items(complete_categories(usable, problems), collection.unseen)
+    _require_items(usable, problems)
     return usable
 
 
-def _hint(problems: Problems) -> str:
-    return "".join(f"; {reason}: {len(paths)}, such as {paths[0]}" for reason, paths in problems.by_reason().items())
-
-
-def _descriptions(categories: tuple[str, ...], file: Path | None, sentences: dict, problems: Problems) -> dict:
-    """A file given by the user goes before the sample's own sentences, and those before the template."""
-    if file is None and sentences:
-        return {category: sentences[category] for category in categories}
-    return describe(categories, file, problems)
+def _require_items(collection: Collection, problems: Problems) -> None:
+    if collection.items:
+        return
+    found = "".join(f"; {reason}: {first_paths(paths)}" for reason, paths in problems.by_reason().items())
+    raise CaanError(f"nothing to prepare: no category has both usable sketches and usable photos{found}")
 
 
 def _descriptions_origin(name: str, descriptions: str | Path | None) -> str:
@@ -181,21 +177,18 @@ def _descriptions_origin(name: str, descriptions: str | Path | None) -> str:
     return SAMPLE if name == SAMPLE else TEMPLATE
 
 
-def _choose_validation(
-    categories: tuple[str, ...], collection: Collection, wanted: int | None, seed: int
-) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
-    """Split the present categories into (train, validation, unseen); validation is drawn from the seen ones only."""
-    seen = [name for name in categories if name not in collection.unseen]
-    unseen = tuple(name for name in categories if name in collection.unseen)
+def _choose_validation(collection: Collection, wanted: int | None, seed: int) -> tuple[tuple[str, ...], ...]:
+    """Split the seen categories into those of training and those of validation, both sorted."""
+    seen = collection.seen
     if wanted is None:
-        wanted = min(15, max(1, len(seen) // 7)) if len(seen) > 1 else 0
-    if not 0 <= wanted <= max(0, len(seen) - 1):
+        wanted = min(MOST_VALIDATION, max(1, len(seen) // VALIDATION_SHARE)) if len(seen) > 1 else 0
+    if wanted and wanted >= len(seen):
+        most = max(0, len(seen) - 1)
         raise CaanError(
-            f"--validation-categories {wanted}: {len(seen)} seen categories are there, and training needs one of them"
+            f"--validation-categories {wanted} is too many for {len(seen)} usable seen: give at most {most}"
         )
     validation = set(random.Random(seed).sample(seen, wanted))
-    train = tuple(name for name in seen if name not in validation)
-    return train, tuple(sorted(validation)), unseen
+    return tuple(name for name in seen if name not in validation), tuple(sorted(validation))
 
 
 def _split_items(items: list[Item], names: dict[str, tuple[str, ...]]) -> dict[str, list[Item]]:
@@ -212,18 +205,15 @@ def _counts(splits: dict[str, list[Item]]) -> dict[str, dict[str, int]]:
 
 
 def _write(
-    out_dir: Path,
+    folder: Path,
     splits: dict[str, list[Item]],
-    categories: tuple[str, ...],
-    sentences: dict,
-    info: dict[str, Any],
+    collection: Collection,
+    sentences: dict[str, CategoryDescriptions],
     *,
     embed: bool,
     progress: bool,
 ) -> None:
     from .writing import write_splits  # noqa: PLC0415 - imports datasets, which takes a second
 
-    total = sum(map(len, splits.values()))
-    with staged(out_dir) as folder, progress_bar("writing images", total, shown=progress) as advance:
-        write_splits(folder, splits, categories, sentences, embed=embed, advance=advance)
-        (folder / INFO_FILE).write_text(json.dumps(info, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    with progress_bar("writing", len(collection.items), shown=progress) as advance:
+        write_splits(folder, splits, collection.categories, sentences, embed=embed, advance=advance)

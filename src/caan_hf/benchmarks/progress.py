@@ -8,12 +8,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 
 @contextmanager
-def progress_bar(label: str, total: int, *, shown: bool) -> Iterator[Callable[[], None]]:
+def progress_bar(label: str, total: int | None, *, shown: bool) -> Iterator[Callable[[], None]]:
     """Show a bar while the block runs; gives the function that advances it by one.
 
     Args:
         label: what is being counted.
-        total: how many there are.
+        total: how many there are; None if that is not known.
         shown: False for no bar at all; without a terminal there is none either.
     """
     console = Console(stderr=True)

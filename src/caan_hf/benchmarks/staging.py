@@ -3,7 +3,7 @@
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from caan_hf.errors import CaanError
@@ -24,7 +24,7 @@ def check_out_dir(out_dir: Path, *, overwrite: bool) -> None:
     """
     if not os.path.lexists(out_dir):
         return
-    if not out_dir.is_dir() or out_dir.is_symlink():
+    if not out_dir.is_dir():
         raise CaanError(f"{out_dir} exists and is not a folder: choose another OUT_DIR")
     if not any(out_dir.iterdir()):
         return
@@ -35,22 +35,40 @@ def check_out_dir(out_dir: Path, *, overwrite: bool) -> None:
 
 
 @contextmanager
-def staged(out_dir: Path) -> Iterator[Path]:
-    """A new folder beside `out_dir` that takes its place when the block ends, and vanishes if it fails."""
-    out_dir.parent.mkdir(parents=True, exist_ok=True)
+def staged(out_dir: Path, *, overwrite: bool) -> Iterator[Path]:
+    """A new folder beside `out_dir` that takes its place when the block ends, and vanishes if the block fails.
+
+    Raises:
+        CaanError: as `check_out_dir`, also if something appeared there meanwhile; or nothing can be written there.
+    """
+    out_dir = out_dir.resolve()
+    new_parents = [parent for parent in out_dir.parents if not parent.exists()]
     staging = out_dir.with_name(f".{out_dir.name}.{os.getpid()}.partial")
-    replaced = out_dir.with_name(f".{out_dir.name}.{os.getpid()}.replaced")
     try:
-        staging.mkdir()
+        staging.mkdir(parents=True)
         yield staging
-        if out_dir.exists():
-            out_dir.rename(replaced)
+        check_out_dir(out_dir, overwrite=overwrite)
+        _swap(staging, out_dir)
+    except BaseException as error:
+        shutil.rmtree(staging, ignore_errors=True)
+        for parent in new_parents:
+            with suppress(OSError):
+                parent.rmdir()
+        if isinstance(error, OSError):
+            raise CaanError(f"{out_dir} cannot be written: {error}") from error
+        raise
+
+
+def _swap(staging: Path, out_dir: Path) -> None:
+    """Put `staging` in the place of `out_dir`; what was there comes back if that fails."""
+    if not out_dir.exists():
+        staging.rename(out_dir)
+        return
+    replaced = staging.with_suffix(".replaced")
+    out_dir.rename(replaced)
+    try:
         staging.rename(out_dir)
     except BaseException:
-        if replaced.exists() and not out_dir.exists():
-            replaced.rename(out_dir)
-        shutil.rmtree(staging, ignore_errors=True)
+        replaced.rename(out_dir)
         raise
-    finally:
-        if out_dir.exists():
-            shutil.rmtree(replaced, ignore_errors=True)
+    shutil.rmtree(replaced, ignore_errors=True)

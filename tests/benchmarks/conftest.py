@@ -1,0 +1,40 @@
+"""Fixtures of the benchmark tests: raw folders, and preparing them quietly."""
+
+import pytest
+from raw_folders import RawFolder
+
+from caan_hf.benchmarks import prepare_benchmark
+
+
+@pytest.fixture
+def raw(tmp_path) -> RawFolder:
+    return RawFolder(tmp_path / "raw")
+
+
+@pytest.fixture
+def sketchy(raw) -> RawFolder:
+    """Five categories of Sketchy with two sketches and two photos each."""
+    raw.images("256x256/sketch/tx_000000000000", suffix=".png")
+    raw.images("256x256/photo/tx_000000000000")
+    return raw
+
+
+@pytest.fixture
+def own(raw) -> RawFolder:
+    """The user's own folder: three categories, one of them unseen."""
+    raw.images("sketches", ("boat", "lamp", "yak"), suffix=".png")
+    raw.images("photos", ("boat", "lamp", "yak"))
+    raw.text("unseen.txt", "yak")
+    return raw
+
+
+@pytest.fixture
+def prepare(raw, tmp_path):
+    """Prepares the raw folder quietly into `tmp_path / "out"`."""
+
+    def run(name: str, **options):
+        options.setdefault("validation_categories", 1)
+        options.setdefault("progress", False)
+        return prepare_benchmark(name, raw.root, tmp_path / "out", **options)
+
+    return run

@@ -1,0 +1,66 @@
+"""Small synthetic raw folders in the layouts in which the benchmarks are distributed."""
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from caan_hf.benchmarks.categories import published_split
+
+SEEN = ("cat", "dog", "alarm_clock")  # on the seen side of sketchy-25
+UNSEEN = ("cup", "swan")  # on its unseen side
+
+
+def image_bytes(key: str, *, format: str = "JPEG", size: int = 24) -> bytes:
+    """A small image whose pixels depend on `key`."""
+    rng = np.random.default_rng(list(key.encode()))
+    buffer = io.BytesIO()
+    Image.fromarray(rng.integers(0, 256, (size, size, 3), dtype=np.uint8)).save(buffer, format)
+    return buffer.getvalue()
+
+
+class RawFolder:
+    """Writes images and lists below a raw folder."""
+
+    def __init__(self, root: Path):
+        self.root = root
+        root.mkdir(parents=True, exist_ok=True)
+
+    def image(self, relative: str) -> Path:
+        path = self.root / relative
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(image_bytes(relative, format="PNG" if path.suffix == ".png" else "JPEG"))
+        return path
+
+    def images(self, folder: str, categories=SEEN + UNSEEN, count: int = 2, suffix: str = ".jpg") -> None:
+        for category in categories:
+            for number in range(count):
+                self.image(f"{folder}/{category}/{number}{suffix}")
+
+    def text(self, relative: str, *lines: str) -> Path:
+        path = self.root / relative
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        return path
+
+    def strokes(self, word: str, count: int = 2, folder: str = "strokes") -> Path:
+        records = [
+            {"word": word, "key_id": f"{word}-{number}", "drawing": [[[0, 200, 255], [0, 10 * number, 255]]]}
+            for number in range(count)
+        ]
+        return self.text(f"{folder}/{word}.ndjson", *map(json.dumps, records))
+
+
+def unseen_of(protocol: str) -> set[str]:
+    return set(published_split(protocol).unseen)
+
+
+def reasons(prepared, leave_out: str = "category without a folder") -> dict[str, list[str]]:
+    """Reported paths by reason, without the many categories that a small folder lacks."""
+    groups: dict[str, list[str]] = {}
+    for problem in prepared.problems:
+        if problem.reason != leave_out:
+            groups.setdefault(problem.reason, []).append(problem.path)
+    return groups

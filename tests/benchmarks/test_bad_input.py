@@ -1,0 +1,182 @@
+"""Bad input is reported by path, left out and counted; with `strict` it is an error."""
+
+import json
+
+import pytest
+from PIL import Image
+from raw_folders import image_bytes, reasons
+
+from caan_hf.benchmarks import prepare_benchmark
+from caan_hf.errors import CaanError
+
+
+def empty_category(own):
+    (own.root / "photos/cat").mkdir()
+    own.images("sketches", ("cat",), suffix=".png")
+    return "category folder without images", "photos/cat"
+
+
+def no_sketches(own):
+    own.images("photos", ("cat",))
+    return "category with photos but no sketches", "photos/cat"
+
+
+def no_photos(own):
+    own.images("sketches", ("cat",), suffix=".png")
+    return "category with sketches but no photos", "sketches/cat"
+
+
+def truncated_jpeg(own):
+    path = own.image("photos/boat/truncated.jpg")
+    path.write_bytes(path.read_bytes()[:-200])
+    return "truncated or damaged image", "photos/boat/truncated.jpg"
+
+
+def truncated_png(own):
+    path = own.image("sketches/boat/truncated.png")
+    path.write_bytes(path.read_bytes()[:-200])
+    return "truncated or damaged image", "sketches/boat/truncated.png"
+
+
+def text_named_jpg(own):
+    own.text("photos/boat/notes.jpg", "not an image")
+    return "not an image", "photos/boat/notes.jpg"
+
+
+def empty_file(own):
+    (own.root / "photos/boat/nothing.jpg").touch()
+    return "empty file", "photos/boat/nothing.jpg"
+
+
+def other_type(own):
+    (own.root / "photos/boat/movie.mp4").touch()
+    return "file type that is not read", "photos/boat/movie.mp4"
+
+
+def dangling_link(own):
+    (own.root / "photos/boat/gone.jpg").symlink_to("nowhere.jpg")
+    return "file that does not exist", "photos/boat/gone.jpg"
+
+
+def two_names(own):
+    own.images("photos", ("alarm clock", "alarm_clock"))
+    own.images("sketches", ("alarm clock",), suffix=".png")
+    return "second folder for one category (alarm clock is used)", "photos/alarm_clock"
+
+
+def unseen_not_there(own):
+    own.text("unseen.txt", "yak", "unicorn")
+    return "unseen category without a folder", "unseen.txt: unicorn"
+
+
+KINDS = [
+    empty_category,
+    no_sketches,
+    no_photos,
+    truncated_jpeg,
+    truncated_png,
+    text_named_jpg,
+    empty_file,
+    other_type,
+    dangling_link,
+    two_names,
+    unseen_not_there,
+]
+
+
+@pytest.mark.parametrize("spoil", KINDS, ids=lambda kind: kind.__name__)
+def test_bad_input_is_reported_by_path_and_left_out(own, prepare, spoil):
+    reason, path = spoil(own)
+    prepared = prepare("folder")
+    assert path in reasons(prepared)[reason]
+    assert {"path": path, "reason": reason} in json.loads((prepared.path / "benchmark.json").read_text())["skipped"]
+    extra = {"sketch": 2, "photo": 2} if spoil is two_names else {"sketch": 0, "photo": 0}
+    for modality, more in extra.items():
+        assert sum(counts[modality] for counts in prepared.counts.values()) == 6 + more
+
+
+@pytest.mark.parametrize("spoil", KINDS, ids=lambda kind: kind.__name__)
+def test_strict_makes_it_an_error_that_names_it(own, prepare, tmp_path, spoil):
+    reason, path = spoil(own)
+    with pytest.raises(CaanError) as caught:
+        prepare("folder", strict=True)
+    assert reason in str(caught.value)
+    assert path in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["raw"]
+
+
+def test_published_benchmark_reports_missing_and_unknown_folders(sketchy, prepare):
+    sketchy.images("256x256/photo/tx_000000000000", ("unicorn",))
+    prepared = prepare("sketchy-25")
+    assert reasons(prepared, leave_out="")["folder that is not a category of the benchmark"] == [
+        "256x256/photo/tx_000000000000/unicorn"
+    ]
+    missing = reasons(prepared, leave_out="")["category without a folder"]
+    assert len(missing) == 120
+    assert missing[0] == "256x256/photo/tx_000000000000/airplane"
+
+
+def test_clutter_is_passed_over(own, prepare):
+    for name in (".DS_Store", "Thumbs.db", "README.txt"):
+        (own.root / "photos/boat" / name).write_text("x")
+    (own.root / "photos/.cache").mkdir()
+    (own.root / "__MACOSX").mkdir()
+    assert prepare("folder", strict=True).problems == ()
+
+
+def test_category_whose_sketches_are_all_damaged_is_left_out_with_its_photos(own, prepare):
+    for path in (own.root / "sketches/boat").iterdir():
+        path.write_text("no longer an image")
+    prepared = prepare("folder", validation_categories=0)
+    assert prepared.info["seen"] == ["lamp"]
+    assert reasons(prepared)["category with photos but no sketches"] == ["photos/boat"]
+
+
+@pytest.mark.parametrize("share_of_limit", [0.9, 0.4])  # Pillow warns from the limit on and raises at twice the limit
+def test_decompression_limit_counts_as_a_problem(own, prepare, monkeypatch, share_of_limit):
+    large = image_bytes("large", size=100)
+    (own.root / "photos/boat/large.jpg").write_bytes(large)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", int(100 * 100 * share_of_limit))
+    assert reasons(prepare("folder")) == {
+        "image with more pixels than the decompression limit": ["photos/boat/large.jpg"]
+    }
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [(None, "unseen.txt is missing"), ([""], "names no category"), (["yak", "Yak"], "twice")],
+)
+def test_unusable_unseen_file_is_one_clear_error(own, prepare, lines, message):
+    (own.root / "unseen.txt").unlink()
+    if lines is not None:
+        own.text("unseen.txt", *lines)
+    with pytest.raises(CaanError, match=message):
+        prepare("folder")
+
+
+def test_nothing_usable_is_one_clear_error(own, prepare, tmp_path):
+    for path in own.root.glob("photos/*/*"):
+        path.write_text("x")
+    with pytest.raises(CaanError, match="nothing to prepare.*not an image"):
+        prepare("folder")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "raw_dir", "options", "message"),
+    [
+        ("sketchy", "raw", {}, "no benchmark is called 'sketchy'"),
+        ("sample", "raw", {}, "takes no RAW_DIR"),
+        ("folder", None, {}, "needs RAW_DIR"),
+        ("folder", "nowhere", {}, "nowhere is not a folder"),
+        ("folder", "raw", {"image_size": 32}, "image_size"),
+        ("folder", "raw", {"validation_categories": 2}, "at most 1"),
+        ("folder", "raw", {"strokes": "nowhere"}, "nowhere is not a folder"),
+    ],
+)
+def test_wrong_arguments_are_one_clear_error(own, tmp_path, monkeypatch, name, raw_dir, options, message):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(CaanError, match=message):
+        prepare_benchmark(name, raw_dir, "out", progress=False, **options)
+    assert not (tmp_path / "out").exists()
