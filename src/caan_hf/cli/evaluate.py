@@ -10,9 +10,11 @@ DTypeName = Literal["float32", "bfloat16", "float16"]
 
 
 def evaluate(
-    checkpoint: Annotated[str, typer.Argument(help="Folder of a trained CAAN, or the id of a model on the Hub.")],
+    checkpoint: Annotated[
+        str, typer.Argument(metavar="CHECKPOINT", help="Folder of a trained CAAN, or the id of a model on the Hub.")
+    ],
     *,
-    data: Annotated[Path, typer.Option(help="Folder of a benchmark, as `caan prepare` writes it.")],
+    data: Annotated[Path, typer.Option(metavar="DIR", help="Folder of a benchmark, as `caan prepare` writes it.")],
     split: Annotated[
         str, typer.Option(help="Which split to rank: its sketches are queries, its photos the gallery.")
     ] = "test",
@@ -21,7 +23,10 @@ def evaluate(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder for the report. Default: CHECKPOINT/evaluation-SPLIT, or ./evaluation for a Hub id."),
+        typer.Option(
+            metavar="DIR",
+            help="Folder for the report. Default: CHECKPOINT/evaluation-SPLIT, or ./evaluation for a Hub id.",
+        ),
     ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Images an encoder call.")] = 64,
     num_workers: Annotated[int, typer.Option(min=0, help="Processes that read images; 0 reads them in this one.")] = 0,
@@ -74,6 +79,8 @@ def evaluate(
     write_report(result, figure, Provenance(checkpoint, str(data), command), folder)
     console = Console()
     console.print(_table(result))
+    times = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in result.seconds.items())
+    console.print(f"chance mAP@all {result.chance:.4f}; {times}", highlight=False)
     console.print(f"report: {folder / 'report.md'}", soft_wrap=True, highlight=False, markup=False)
 
 
@@ -110,10 +117,9 @@ def _table(result):
 
     from caan_hf.evaluation.report import result_header, result_rows
 
-    times = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in result.seconds.items())
     table = Table(
         title=f"{result.protocol}, {result.split}: {result.num_queries:,} sketches x {result.num_gallery:,} photos",
-        caption=f"chance mAP@all {result.chance:.4f}; {times}",
+        title_justify="left",
         box=box.SIMPLE_HEAD,
         title_style="bold",
     )

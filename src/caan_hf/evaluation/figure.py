@@ -40,11 +40,12 @@ def top10_figure(
     best = result.reranked or result
     queries = pick_queries(evaluator.sketch_categories.numpy(), rows, seed)
     grid = [_grid_row(evaluator, query, best.top[query]) for query in queries]
-    where = " ".join(filter(None, [result.protocol, result.split]))
+    where = ", ".join(filter(None, [result.protocol, result.split]))
+    title = ": ".join(filter(None, [where, "ten best photos of each sketch"]))
     how = f"best {result.reranked.k} re-ranked by relation" if result.reranked else "ranked by global embedding"
     convention, metrics = next(iter(best.conventions.items()))
     score = f"mAP@all {metrics['mAP@all']:.3f} ({convention}), chance {result.chance:.3f}"
-    return draw_grid(grid, title=f"{where}: ten best photos of each sketch", subtitle=f"{how}  ·  {score}")
+    return draw_grid(grid, title=title, subtitle=f"{how}  ·  {score}")
 
 
 def pick_queries(categories: np.ndarray, count: int, seed: int) -> list[int]:
@@ -77,9 +78,9 @@ def draw_grid(rows: Sequence[GridRow], *, title: str, subtitle: str) -> Image.Im
     draw = ImageDraw.Draw(canvas)
     draw.text((MARGIN, 16), title, INK, ImageFont.load_default(18))
     draw.text((canvas.width - MARGIN, 20), subtitle, FAINT, ImageFont.load_default(14), anchor="ra")
-    for column in range(1, columns + 1):
+    for column in range(columns + 1):
         centre = cell_corner(0, column)[0] + CELL // 2
-        draw.text((centre, HEADER - 6), str(column), FAINT, ImageFont.load_default(13), anchor="ms")
+        draw.text((centre, HEADER - 6), str(column or "sketch"), FAINT, ImageFont.load_default(13), anchor="ms")
     for index, row in enumerate(rows):
         _draw_row(canvas, draw, index, row)
     _draw_legend(draw, canvas.height - FOOTER // 2)
