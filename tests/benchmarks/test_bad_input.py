@@ -158,7 +158,7 @@ def test_unusable_unseen_file_is_one_clear_error(own, prepare, lines, message):
 def test_nothing_usable_is_one_clear_error(own, prepare, tmp_path):
     for path in own.root.glob("photos/*/*"):
         path.write_text("x")
-    with pytest.raises(CaanError, match="nothing to prepare.*not an image"):
+    with pytest.raises(CaanError, match=r"nothing to prepare.*not an image"):
         prepare("folder")
     assert not (tmp_path / "out").exists()
 
@@ -171,7 +171,7 @@ def test_nothing_usable_is_one_clear_error(own, prepare, tmp_path):
         ("folder", None, {}, "needs RAW_DIR"),
         ("folder", "nowhere", {}, "nowhere is not a folder"),
         ("folder", "raw", {"image_size": 32}, "image_size"),
-        ("folder", "raw", {"validation_categories": 2}, "at most 1"),
+        ("folder", "raw", {"validation_categories": 2}, "give at most 1"),
         ("folder", "raw", {"strokes": "nowhere"}, "nowhere is not a folder"),
     ],
 )

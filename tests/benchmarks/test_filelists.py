@@ -43,13 +43,12 @@ def test_sketchy_21_reads_its_own_lists(raw, prepare):
     assert prepared.counts["test"] == {"sketch": 2, "photo": 2}  # by folders: zeroshot1 belongs to sketchy-25
 
 
-def test_tuberlin_and_quickdraw_list_names(raw, prepare):
+def test_tuberlin_lists(raw, prepare):
     raw.images("png", ("bed", "bread"), suffix=".png")
     raw.images("ImageResized", ("bed", "bread"), suffix=".JPEG")
-    for stem, path in (("png_ready_filelist", "png_ready/{}/1.png"), ("ImageResized_ready_filelist", None)):
-        path = path or "ImageResized_ready/{}/1.JPEG"
-        raw.text(f"zeroshot/{stem}_train.txt", f"{path.format('bed')} 0")
-        raw.text(f"zeroshot/{stem}_zero.txt", f"{path.format('bread')} 0")
+    for folder, suffix in (("png_ready", ".png"), ("ImageResized_ready", ".JPEG")):
+        raw.text(f"zeroshot/{folder}_filelist_train.txt", f"{folder}/bed/1{suffix} 0")
+        raw.text(f"zeroshot/{folder}_filelist_zero.txt", f"{folder}/bread/1{suffix} 0")
     prepared = prepare("tuberlin-30", validation_categories=0)
     assert prepared.counts["train"] == {"sketch": 1, "photo": 1}  # without cname files the folder is the category
     dataset, _ = load_benchmark(prepared.path)

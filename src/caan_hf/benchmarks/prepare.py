@@ -183,9 +183,9 @@ def _choose_validation(collection: Collection, wanted: int | None, seed: int) ->
     if wanted is None:
         wanted = min(MOST_VALIDATION, max(1, len(seen) // VALIDATION_SHARE)) if len(seen) > 1 else 0
     if wanted and wanted >= len(seen):
-        most = max(0, len(seen) - 1)
         raise CaanError(
-            f"--validation-categories {wanted} is too many for {len(seen)} usable seen: give at most {most}"
+            f"--validation-categories {wanted} is too many: {len(seen)} seen categories are usable, and training "
+            f"needs at least one; give at most {max(0, len(seen) - 1)}"
         )
     validation = set(random.Random(seed).sample(seen, wanted))
     return tuple(name for name in seen if name not in validation), tuple(sorted(validation))

@@ -1,0 +1,247 @@
+"""What a prepared benchmark holds, and that it appears complete or not at all."""
+
+import io
+import json
+from collections import Counter
+
+import numpy as np
+import pytest
+from datasets import ClassLabel, Image, List, Value
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image as PillowImage
+from PIL import ImageFile
+
+from caan_hf.benchmarks import load_benchmark, prepare_benchmark, writing
+from caan_hf.benchmarks.items import Collection, Item
+from caan_hf.benchmarks.prepare import _choose_validation
+from caan_hf.errors import CaanError
+
+
+def test_columns_and_info(sketchy, prepare):
+    prepared = prepare("sketchy-25", seed=3)
+    dataset, info = load_benchmark(prepared.path)
+    assert list(dataset) == ["train", "validation", "test"]
+    for split in dataset.values():
+        assert isinstance(split.features["image"], Image)
+        assert split.features["modality"] == ClassLabel(names=["sketch", "photo"])
+        assert split.features["category"] == ClassLabel(names=["alarm_clock", "cat", "cup", "dog", "swan"])
+        assert split.features["descriptions"] == List(Value("string"))
+        assert split.features["description_prompts"] == List(Value("string"))
+    assert info == prepared.info
+    assert info["seed"] == 3
+    assert info["descriptions"] == {"origin": "template"}
+    assert info["created_with"].startswith("caan-hf ")
+    for split, key in (("train", "seen"), ("validation", "validation"), ("test", "unseen")):
+        names = dataset[split].features["category"].names
+        assert sorted({names[label] for label in dataset[split]["category"]}) == info[key]
+        counted = Counter(dataset[split]["modality"][:])
+        assert {"sketch": counted[0], "photo": counted[1]} == info["counts"][split]
+
+
+def test_rows_are_sketches_then_photos_by_category_and_path(sketchy, prepare):
+    dataset, _ = load_benchmark(prepare("sketchy-25").path)
+    test = dataset["test"]
+    keys = list(zip(test["modality"], test["category"], test["source"], strict=True))
+    assert keys == sorted(keys)
+    assert test["source"][0] == "256x256/sketch/tx_000000000000/cup/0.png"
+
+
+def pixels(dataset):
+    return [np.asarray(row["image"].convert("RGB")) for split in dataset.values() for row in split]
+
+
+def test_embedded_and_referenced_images_are_equal(own, tmp_path):
+    loaded = {}
+    for name, embed in (("embedded", True), ("referenced", False)):
+        prepared = prepare_benchmark("folder", own.root, tmp_path / name, embed=embed, progress=False)
+        assert prepared.info["images"] == name
+        loaded[name], _ = load_benchmark(prepared.path)
+    for embedded, referenced in zip(pixels(loaded["embedded"]), pixels(loaded["referenced"]), strict=True):
+        np.testing.assert_array_equal(embedded, referenced)
+    raw_rows = loaded["referenced"]["test"].cast_column("image", Image(decode=False))
+    assert raw_rows[0]["image"] == {"bytes": None, "path": str(own.root / "sketches/yak/0.png")}
+
+
+def test_embedded_bytes_are_the_original_bytes(own, prepare):
+    dataset, _ = load_benchmark(prepare("folder").path)
+    for row in dataset["test"].cast_column("image", Image(decode=False)):
+        assert row["image"]["bytes"] == (own.root / row["source"]).read_bytes()
+
+
+def test_every_image_is_decoded_once(own, prepare, monkeypatch):
+    decoded = Counter()
+    load = ImageFile.ImageFile.load
+
+    def counting_load(image):
+        decoded[image.filename] += image.tile != []  # a second call on an open image has nothing left to decode
+        return load(image)
+
+    monkeypatch.setattr(ImageFile.ImageFile, "load", counting_load)
+    prepare("folder")
+    assert len(decoded) == 12
+    assert set(decoded.values()) == {1}
+
+
+def test_preparing_twice_gives_the_same_bytes(own, tmp_path):
+    contents = []
+    for name in ("first", "second"):
+        prepare_benchmark("folder", own.root, tmp_path / name, seed=5, progress=False)
+        files = sorted(path for path in (tmp_path / name).rglob("*") if path.is_file())
+        contents.append({path.relative_to(tmp_path / name): path.read_bytes() for path in files})
+    assert contents[0] == contents[1]
+
+
+def test_no_validation_categories_gives_an_empty_typed_split(own, prepare):
+    dataset, info = load_benchmark(prepare("folder", validation_categories=0).path)
+    assert info["validation"] == []
+    assert len(dataset["validation"]) == 0
+    assert dataset["validation"].features == dataset["train"].features
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seen=st.integers(1, 40), unseen=st.integers(0, 10), wanted=st.none() | st.integers(0, 39), seed=st.integers(0, 99)
+)
+def test_validation_categories_are_never_unseen(seen, unseen, wanted, seed):
+    names = [f"category {number}" for number in range(seen + unseen)]
+    collection = Collection.of_items([Item("photo", name, name) for name in names], names[seen:])
+    if wanted is not None and wanted >= seen:
+        wanted = seen - 1
+    train, validation = _choose_validation(collection, wanted, seed)
+    assert set(train).isdisjoint(validation)
+    assert set(train) | set(validation) == set(names[:seen])
+    assert len(validation) == (min(15, max(1, seen // 7)) * (seen > 1) if wanted is None else wanted)
+    assert _choose_validation(collection, wanted, seed) == (train, validation)
+
+
+def test_another_seed_holds_out_other_categories(raw, prepare):
+    raw.images("photos", [f"c{number}" for number in range(30)], count=1)
+    raw.images("sketches", [f"c{number}" for number in range(30)], count=1)
+    raw.text("unseen.txt", "c0")
+    first = prepare("folder", validation_categories=5, seed=0).info["validation"]
+    assert prepare("folder", validation_categories=5, seed=1, overwrite=True).info["validation"] != first
+
+
+@pytest.mark.parametrize("fault", [RuntimeError("stopped"), KeyboardInterrupt()])
+def test_a_failure_midway_leaves_nothing(own, tmp_path, monkeypatch, fault):
+    row, calls = writing._row, Counter()
+
+    def failing_row(*arguments):
+        calls["row"] += 1
+        if calls["row"] == 5:
+            raise fault
+        return row(*arguments)
+
+    monkeypatch.setattr(writing, "_row", failing_row)
+    with pytest.raises(type(fault)):
+        prepare_benchmark("folder", own.root, tmp_path / "deep/er/out", progress=False)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["raw"]
+
+
+def test_a_failure_midway_keeps_the_benchmark_that_was_to_be_replaced(own, prepare, tmp_path, monkeypatch):
+    before = prepare("folder").info
+
+    def full_disk(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(writing, "_row", full_disk)
+    with pytest.raises(CaanError, match=r"cannot be written.*No space left"):
+        prepare("folder", overwrite=True)
+    assert load_benchmark(tmp_path / "out")[1] == before
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["out", "raw"]
+
+
+def test_nothing_is_left_beside_a_finished_benchmark(own, prepare, tmp_path):
+    prepare("folder")
+    prepare("folder", overwrite=True)
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["out", "raw"]
+    assert sorted(path.name for path in (tmp_path / "out/train").iterdir()) == [
+        "data-00000-of-00001.arrow",
+        "dataset_info.json",
+        "state.json",
+    ]
+
+
+def test_an_existing_benchmark_needs_overwrite(own, prepare):
+    prepare("folder")
+    with pytest.raises(CaanError, match="pass --overwrite"):
+        prepare("folder")
+    assert prepare("folder", overwrite=True, validation_categories=0).info["validation"] == []
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_anything_else_is_never_overwritten(own, prepare, tmp_path, overwrite):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/thesis.tex").write_text("ten years of work")
+    with pytest.raises(CaanError, match="something other than a prepared benchmark"):
+        prepare("folder", overwrite=overwrite)
+    assert (tmp_path / "out/thesis.tex").exists()
+
+
+def test_a_file_in_the_way_is_an_error(own, prepare, tmp_path):
+    (tmp_path / "out").write_text("x")
+    with pytest.raises(CaanError, match="not a folder"):
+        prepare("folder", overwrite=True)
+
+
+def test_an_empty_folder_is_filled(own, prepare, tmp_path):
+    (tmp_path / "out").mkdir()
+    assert prepare("folder").path.is_dir()
+
+
+def test_raw_folder_inside_out_dir_is_refused(own, tmp_path):
+    with pytest.raises(CaanError, match="holds RAW_DIR"):
+        prepare_benchmark("folder", own.root, tmp_path, overwrite=True, progress=False)
+
+
+def test_loading_something_else_is_an_error(tmp_path):
+    with pytest.raises(CaanError, match="not a prepared benchmark"):
+        load_benchmark(tmp_path)
+
+
+def test_loading_a_damaged_benchmark_is_an_error(own, prepare):
+    path = prepare("folder").path
+    (path / "train/state.json").unlink()
+    with pytest.raises(CaanError, match="damaged benchmark"):
+        load_benchmark(path)
+
+
+def test_sample_through_prepare(tmp_path):
+    from caan_hf.benchmarks.sample import SAMPLE_CATEGORIES, SAMPLE_DESCRIPTIONS, SAMPLE_UNSEEN
+
+    seen = [name for name in SAMPLE_CATEGORIES if name not in SAMPLE_UNSEEN]
+    options = {"categories": (*seen[:3], *SAMPLE_UNSEEN[:2]), "photos_per_category": 3, "sketches_per_category": 2}
+    prepared = prepare_benchmark("sample", None, tmp_path / "out", image_size=32, progress=False, **options)
+    dataset, info = load_benchmark(prepared.path)
+    assert info["protocol"] == "sample@1"
+    assert info["images"] == "embedded"
+    assert info["descriptions"] == {"origin": "sample"}
+    assert info["unseen"] == sorted(SAMPLE_UNSEEN[:2])
+    assert info["counts"] == {
+        "train": {"sketch": 4, "photo": 6},
+        "validation": {"sketch": 2, "photo": 3},
+        "test": {"sketch": 4, "photo": 6},
+    }
+    row = dataset["test"][0]
+    name = dataset["test"].features["category"].int2str(row["category"])
+    assert row["image"].size == (32, 32)
+    assert row["descriptions"] == list(SAMPLE_DESCRIPTIONS[name])
+    assert row["description_prompts"][0] == "parts-1"
+
+
+def test_benchmark_json_is_readable_text(own, prepare):
+    own.images("photos", ("crème brûlée",))
+    own.images("sketches", ("crème brûlée",), suffix=".png")
+    text = (prepare("folder").path / "benchmark.json").read_text(encoding="utf-8")
+    assert "crème brûlée" in text
+    assert json.loads(text)["protocol"] == "folder@1"
+
+
+def test_odd_image_modes_are_kept_as_they_are(own, prepare):
+    for mode in ("L", "LA", "P", "1", "RGBA"):
+        buffer = io.BytesIO()
+        PillowImage.new(mode, (9, 7)).save(buffer, "PNG")
+        (own.root / f"photos/yak/mode-{mode}.png").write_bytes(buffer.getvalue())
+    dataset, _ = load_benchmark(prepare("folder", strict=True).path)
+    assert {row["image"].mode for row in dataset["test"]} >= {"L", "LA", "P", "1", "RGBA", "RGB"}

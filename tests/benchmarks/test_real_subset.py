@@ -1,0 +1,35 @@
+"""A real subset of Sketchy and of Quick, Draw!, where it lies beside the repository."""
+
+from pathlib import Path
+
+import pytest
+
+from caan_hf.benchmarks import load_benchmark, prepare_benchmark
+
+DATA = Path(__file__).parents[3] / "shared/data"
+needs_data = pytest.mark.skipif(
+    not (DATA / "sketchy").is_dir() or not (DATA / "quickdraw").is_dir(),
+    reason="the Sketchy and Quick, Draw! subsets are not at ../shared/data beside the repository",
+)
+
+
+@needs_data
+def test_sketchy_25(tmp_path):
+    prepared = prepare_benchmark("sketchy-25", DATA / "sketchy", tmp_path / "out", strict=True, progress=False)
+    dataset, info = load_benchmark(prepared.path)
+    assert len(info["seen"]) + len(info["validation"]) == 100
+    assert len(info["validation"]) == 14
+    assert info["counts"]["test"] == {"sketch": 625, "photo": 625}
+    assert sum(map(len, dataset.values())) == 125 * 25 * 2
+    assert dataset["test"][0]["image"].size == (256, 256)
+
+
+@needs_data
+def test_quick_draw_strokes(tmp_path):
+    strokes = DATA / "quickdraw/simplified"
+    prepared = prepare_benchmark(
+        "sketchy-21", DATA / "sketchy", tmp_path / "out", strokes=strokes, embed=False, strict=True, progress=False
+    )
+    added = prepared.counts["train"]["sketch"] + prepared.counts["validation"]["sketch"] - 104 * 25
+    assert added == 25 * 82  # of the 99 categories of Sketchy that Quick, Draw! has too, 82 are seen
+    assert prepared.counts["test"] == {"sketch": 525, "photo": 525}

@@ -1,0 +1,80 @@
+"""`caan prepare` as it is typed."""
+
+import io
+from pathlib import Path
+
+import pytest
+import typer
+from PIL import Image
+from typer.testing import CliRunner
+
+from caan_hf.benchmarks import load_benchmark
+from caan_hf.cli.prepare import prepare
+from caan_hf.errors import CaanError
+
+app = typer.Typer(rich_markup_mode="markdown")
+app.command()(prepare)
+
+
+def caan_prepare(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments], env={"COLUMNS": "200"})
+
+
+@pytest.fixture
+def raw(tmp_path) -> Path:
+    """Three categories with one sketch and one photo each; yak is unseen."""
+    for number, category in enumerate(("boat", "lamp", "yak")):
+        buffer = io.BytesIO()
+        Image.new("RGB", (8, 8), (number, 0, 0)).save(buffer, "PNG")
+        for modality in ("sketches", "photos"):
+            (tmp_path / "raw" / modality / category).mkdir(parents=True)
+            (tmp_path / "raw" / modality / category / "1.png").write_bytes(buffer.getvalue())
+    (tmp_path / "raw/unseen.txt").write_text("yak\n")
+    return tmp_path / "raw"
+
+
+def test_prepare_prints_counts_and_problems(raw, tmp_path):
+    (raw / "photos/boat/notes.jpg").write_text("x")
+    result = caan_prepare("folder", raw, tmp_path / "out", "--validation-categories", 1)
+    assert result.exit_code == 0, result.output
+    for part in ("folder@1", "train", "validation", "test", "1 not an image: photos/boat/notes.jpg", "written to"):
+        assert part in result.output
+    assert load_benchmark(tmp_path / "out")[1]["unseen"] == ["yak"]
+
+
+def test_progress_is_silent_without_a_terminal(raw, tmp_path):
+    assert "verifying" not in caan_prepare("folder", raw, tmp_path / "out").output
+
+
+def test_reference_and_overwrite(raw, tmp_path):
+    caan_prepare("folder", raw, tmp_path / "out")
+    result = caan_prepare("folder", raw, tmp_path / "out", "--reference", "--overwrite", "--quiet")
+    assert result.exit_code == 0, result.output
+    assert load_benchmark(tmp_path / "out")[1]["images"] == "referenced"
+
+
+def test_strict(raw, tmp_path):
+    (raw / "photos/boat/notes.jpg").write_text("x")
+    result = caan_prepare("folder", raw, tmp_path / "out", "--strict")
+    assert isinstance(result.exception, CaanError)
+    assert not (tmp_path / "out").exists()
+
+
+def test_sample_takes_out_dir_alone(tmp_path):
+    size = ("--photos-per-category", 1, "--sketches-per-category", 1, "--image-size", 16)
+    result = caan_prepare("sample", tmp_path / "out", *size)
+    assert result.exit_code == 0, result.output
+    assert load_benchmark(tmp_path / "out")[1]["protocol"] == "sample@1"
+
+
+@pytest.mark.parametrize(("name", "folders"), [("sample", 2), ("sample", 0), ("folder", 1), ("sketchy-25", 3)])
+def test_wrong_number_of_folders(tmp_path, name, folders):
+    result = caan_prepare(name, *[tmp_path / str(number) for number in range(folders)])
+    assert result.exit_code != 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_help_shows_examples():
+    result = caan_prepare("--help")
+    for part in ("caan prepare sketchy-25", "caan prepare sample", "--strokes", "--reference", "unseen.txt"):
+        assert part in result.output
