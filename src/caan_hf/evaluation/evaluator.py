@@ -205,7 +205,7 @@ class ZeroShotEvaluator:
         metrics = by_global.metrics.compute()
         return EvaluationResult(
             conventions=metrics.conventions,
-            top=by_global.top(),
+            top=by_global.top,
             num_queries=metrics.num_queries,
             num_left_out=metrics.num_left_out,
             num_gallery=len(gallery),
@@ -237,18 +237,16 @@ class _Tally:
         self.photo_categories = photo_categories  # (N,)
         self.num_relevant = count_relevant(sketch_categories, photo_categories)  # (Q,)
         self.metrics = MetricAccumulator(conventions)
-        self._top: list[Tensor] = []
+        # Filled in place: kept slices of each chunk's order would keep all of the orders alive.
+        self.top = torch.empty(len(sketch_categories), min(TOP, len(photo_categories)), dtype=torch.long)
 
     def add(self, chunk: slice, order: Tensor) -> None:
         relevance = self.photo_categories[order] == self.sketch_categories[chunk, None]  # (q, N)
         self.metrics.update(relevance, self.num_relevant[chunk])
-        self._top.append(order[:, :TOP].cpu())
-
-    def top(self) -> Tensor:
-        return torch.cat(self._top)
+        self.top[chunk] = order[:, :TOP].cpu()
 
     def reranked(self, k: int) -> RerankedResult:
-        return RerankedResult(k, self.metrics.compute().conventions, self.top())
+        return RerankedResult(k, self.metrics.compute().conventions, self.top)
 
 
 def _relation_of(model: torch.nn.Module) -> Relation:

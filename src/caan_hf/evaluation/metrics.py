@@ -238,7 +238,7 @@ def chance_map(query_labels: Tensor, gallery_labels: Tensor) -> float:
         ValueError: no query has a relevant photo.
     """
     query_labels, gallery_labels = torch.as_tensor(query_labels), torch.as_tensor(gallery_labels)
-    num_relevant = count_relevant(query_labels, gallery_labels)
+    num_relevant = count_relevant(query_labels, gallery_labels).cpu()
     num_relevant = num_relevant[num_relevant > 0].double()  # (answerable queries,)
     if not len(num_relevant):
         raise ValueError("no query has a photo of its category in the gallery")
