@@ -78,6 +78,8 @@ def evaluate(
     figure = top10_figure(evaluator, result, seed=seed)
     write_report(result, figure, Provenance(checkpoint, str(data), command), folder)
     console = Console()
+    counts = f"{result.num_queries:,} sketches x {result.num_gallery:,} photos"
+    console.print(f"[bold]{result.protocol}, {result.split}[/]: {counts}", highlight=False)
     console.print(_table(result))
     times = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in result.seconds.items())
     console.print(f"chance mAP@all {result.chance:.4f}; {times}", highlight=False)
@@ -117,12 +119,7 @@ def _table(result):
 
     from caan_hf.evaluation.report import result_header, result_rows
 
-    table = Table(
-        title=f"{result.protocol}, {result.split}: {result.num_queries:,} sketches x {result.num_gallery:,} photos",
-        title_justify="left",
-        box=box.SIMPLE_HEAD,
-        title_style="bold",
-    )
+    table = Table(box=box.SIMPLE_HEAD)
     table.add_column("convention")
     for name in result_header(result):
         table.add_column(name, justify="left" if name == "metric" else "right")
