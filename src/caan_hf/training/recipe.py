@@ -73,17 +73,25 @@ class Recipe:
         return {"model": given, "data": dataclasses.asdict(self.data), "training": dict(self.training)}
 
 
+def shipped_recipes() -> dict[str, Path]:
+    """Name -> file of the recipes that come with the package, or lie in the clone that it runs from."""
+    package = Path(__file__).parents[1]
+    folders = (package / "recipes", package.parents[1] / "recipes")
+    folder = next((folder for folder in folders if (folder / "quickstart.yaml").is_file()), folders[0])
+    return {file.stem: file for file in sorted(folder.glob("*.yaml"))}
+
+
 def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     """Reads a recipe.
 
     Args:
-        path: the YAML file.
+        path: a YAML file, or the name of a shipped recipe, such as `quickstart`.
         overrides: words such as `training.num_train_epochs=2` or `model.text=null`; values are YAML.
 
     Raises:
         CaanError: the file is missing or not YAML, or a section or key is unknown; near names are suggested.
     """
-    tree = _read(Path(path))
+    tree = _read(shipped_recipes().get(str(path), Path(path)))
     for word in overrides:
         _override(tree, word)
     unknown = set(tree) - {"model", "data", "training"}
@@ -126,14 +134,14 @@ _Loader.add_implicit_resolver(
 
 
 def _parse(text: str) -> Any:
-    return yaml.load(text, Loader=_Loader)  # noqa: S506  (a SafeLoader)
+    return yaml.load(text, Loader=_Loader)  # a SafeLoader
 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
         tree = _parse(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise CaanError(f"{path}: no such recipe") from None
+        raise CaanError(f"{path}: no such recipe; give a YAML file or one of {', '.join(shipped_recipes())}") from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise CaanError(f"{path}: not a recipe in YAML ({' '.join(str(error).split())})") from error
     if not isinstance(tree, dict) or not all(isinstance(section or {}, dict) for section in tree.values()):

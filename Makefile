@@ -1,0 +1,43 @@
+# Both `make quickstart` and `make test` set up everything themselves; only Python >= 3.11 must be there.
+PYTHON ?= $(shell command -v python3.13 || command -v python3.12 || command -v python3.11 || echo python3)
+VENV := .venv
+BIN := $(VENV)/bin
+# Spinning OpenMP threads are ruinous on few shared cores; telemetry and progress of downloads are nobody's business here.
+export OMP_WAIT_POLICY := PASSIVE
+export TOKENIZERS_PARALLELISM := false
+export HF_HUB_DISABLE_TELEMETRY := 1
+
+.PHONY: help quickstart test lint format setup clean
+
+help:
+	@echo "make quickstart   set up, draw a benchmark, train a tiny CAAN, show what it retrieves"
+	@echo "make test         set up, lint, run all tests"
+	@echo "make lint         ruff check and format check"
+	@echo "make format       let ruff mend what it can"
+	@echo "make clean        remove the virtual environment and caches"
+
+quickstart: setup
+	$(BIN)/caan quickstart --overwrite
+
+test: setup lint
+	$(BIN)/python -m pytest
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: setup
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+setup: $(VENV)/.installed
+
+# The stamp is written last: an interrupted installation starts over. It is made anew when the dependencies change.
+$(VENV)/.installed: pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed, this is " + sys.version)'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --disable-pip-version-check --no-input --progress-bar off -q -e '.[dev,minilm,tensorboard]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) .pytest_cache .ruff_cache dist

@@ -1,0 +1,95 @@
+import pytest
+
+from caan_hf import CaanError
+from caan_hf.training.recipe import load_recipe, shipped_recipes, training_arguments
+
+RECIPE = """
+model:
+  vision: google/vit-base-patch16-224
+  image_size: 64
+  lambda_con: 1
+data:
+  path: data/sample
+training:
+  output_dir: runs/x
+  learning_rate: 1e-4
+  eval_strategy: no
+"""
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "recipe.yaml"
+    path.write_text(RECIPE, encoding="utf-8")
+    return path
+
+
+def test_sections_are_read(file):
+    recipe = load_recipe(file)
+    assert recipe.model.vision == "google/vit-base-patch16-224"
+    assert recipe.model.config == {"image_size": 64, "lambda_con": 1}
+    assert recipe.data.path == "data/sample"
+    assert recipe.training["learning_rate"] == 1e-4
+    assert recipe.training["eval_strategy"] == "no"
+
+
+def test_words_change_the_recipe(file):
+    words = ["model.text=null", "training.learning_rate=3e-5", "data.augment=false", "model.vision.model_type=vit"]
+    recipe = load_recipe(file, words[:3])
+    assert recipe.model.text is None
+    assert recipe.training["learning_rate"] == 3e-5
+    assert recipe.data.augment is False
+    with pytest.raises(CaanError, match="single value"):
+        load_recipe(file, words)
+
+
+def test_a_saved_recipe_reads_back_the_same(file, tmp_path):
+    import yaml
+
+    recipe = load_recipe(file, ["model.relation_hidden_sizes=[8, 4]"])
+    again = tmp_path / "again.yaml"
+    again.write_text(yaml.safe_dump(recipe.to_dict()), encoding="utf-8")
+    assert load_recipe(again) == recipe
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("model.lamda_con=1", "did you mean lambda_con"),
+        ("training.learning_rat=1", "did you mean learning_rate"),
+        ("data.augmen=true", "did you mean augment"),
+        ("extra.key=1", "unknown section 'extra'"),
+        ("learning_rate=1", "look like"),
+        ("training.seed", "look like"),
+        ("model.text=[", "not YAML"),
+    ],
+)
+def test_unknown_keys_are_refused_with_a_hint(file, word, message):
+    with pytest.raises(CaanError, match=message):
+        load_recipe(file, [word])
+
+
+@pytest.mark.parametrize("text", ["model: [", "- a\n- b", "model: 3"])
+def test_what_is_no_recipe_is_refused_by_name(tmp_path, text):
+    path = tmp_path / "broken.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(CaanError, match=r"broken\.yaml"):
+        load_recipe(path)
+
+
+def test_a_missing_recipe_lists_those_that_ship():
+    with pytest.raises(CaanError, match="quickstart"):
+        load_recipe("nowhere.yaml")
+
+
+def test_shipped_recipes_are_whole():
+    assert {"paper", "quickstart", "sketchy-mini"} <= set(shipped_recipes())
+    for name in shipped_recipes():
+        recipe = load_recipe(name, ["training.use_cpu=true", "training.bf16=false"])
+        assert training_arguments(recipe).metric_for_best_model == "mAP@all"
+
+
+def test_a_value_that_the_trainer_refuses_is_one_line(file):
+    with pytest.raises(CaanError, match="section training") as error:
+        training_arguments(load_recipe(file, ["training.eval_strategy=sometimes"]))
+    assert "\n" not in str(error.value)

@@ -1,0 +1,163 @@
+import json
+
+import pytest
+import torch
+from transformers import AutoModel, AutoProcessor
+
+from caan_hf import CaanError
+from caan_hf.benchmarks import load_benchmark
+from caan_hf.training.recipe import load_recipe, training_arguments
+from caan_hf.training.run import build_trainer, run_recipe
+
+
+def losses(folder, checkpoint):
+    history = json.loads((folder / checkpoint / "trainer_state.json").read_text())["log_history"]
+    return [entry["loss"] for entry in history if "loss" in entry]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("negatives", ["sampled", "in_batch", "both"])
+def test_the_loss_falls(recipe_file, tmp_path, negatives):
+    changes = {
+        "model__negatives": negatives,
+        "model__lambda_con": 1.0,
+        "model__text_dropout": 0.0,
+        "data__augment": False,
+        "training__num_train_epochs": 12,
+        "training__eval_strategy": "no",
+        "training__save_strategy": "no",
+        "training__load_best_model_at_end": False,
+    }
+    recipe = load_recipe(recipe_file(**changes))
+    trainer = build_trainer(recipe, training_arguments(recipe), load_benchmark(recipe.data.path)[0])
+    trainer.train()
+
+    logged = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+    assert sum(logged[-5:]) < 0.8 * sum(logged[:5])
+
+
+@pytest.mark.slow
+def test_a_run_leaves_a_model_for_retrieval(recipe_file, tmp_path):
+    trained = run_recipe(load_recipe(recipe_file()))
+
+    assert trained.folder == tmp_path / "run" / "model"
+    assert 0 < trained.metrics["eval_mAP@all"] <= 1
+    assert trained.metrics["eval_chance"] == pytest.approx(0.5, abs=0.15)
+    model, processor = AutoModel.from_pretrained(trained.folder), AutoProcessor.from_pretrained(trained.folder)
+    assert model.config.text_config is None
+    assert processor.tokenizer is None
+    assert (tmp_path / "run" / "recipe.yaml").is_file()
+    assert not [path for path in (tmp_path / "run").iterdir() if path.name.startswith(".")]
+
+
+@pytest.mark.slow
+def test_training_without_text_and_with_targets(recipe_file, tmp_path):
+    file = recipe_file(model__text=None, model__lambda_dis=1.0, data__target_image_size=48)
+    trained = run_recipe(load_recipe(file))
+
+    history = json.loads((tmp_path / "run" / "trainer_state.json").read_text())["log_history"]
+    assert all("loss_dis" in entry for entry in history if "loss" in entry)
+    assert trained.metrics["eval_mAP@all"] > 0
+
+
+@pytest.mark.slow
+def test_a_resumed_run_ends_as_an_unbroken_one(recipe_file, tmp_path):
+    unbroken = run_recipe(load_recipe(recipe_file("unbroken")))
+    file = recipe_file("broken")
+    recipe = load_recipe(file)
+    trainer = build_trainer(recipe, training_arguments(recipe), load_benchmark(recipe.data.path)[0])
+    from transformers import TrainerCallback
+
+    class Kill(TrainerCallback):
+        def on_epoch_begin(self, args, state, control, **kwargs):
+            if state.epoch and state.epoch >= 1:
+                raise KeyboardInterrupt
+
+    torch.manual_seed(0)
+    trainer.add_callback(Kill())
+    with pytest.raises(KeyboardInterrupt):
+        trainer.train()
+    assert not (tmp_path / "broken" / "model").exists()
+
+    resumed = run_recipe(load_recipe(file, ["training.resume_from_checkpoint=true"]))
+
+    a, b = AutoModel.from_pretrained(unbroken.folder), AutoModel.from_pretrained(resumed.folder)
+    for (name, one), other in zip(a.state_dict().items(), b.state_dict().values(), strict=True):
+        torch.testing.assert_close(one, other, msg=name)
+    assert losses(tmp_path / "broken", "checkpoint-8") == losses(tmp_path / "unbroken", "checkpoint-8")
+
+
+@pytest.mark.slow
+def test_resuming_loads_the_very_weights_that_were_saved(recipe_file, tmp_path):
+    """Guards against the Trainer's reading back old key names with `strict=False`."""
+    from safetensors.torch import load_file
+
+    run_recipe(load_recipe(recipe_file()))
+    recipe = load_recipe(recipe_file("other", training__num_train_epochs=0.01, training__learning_rate=0.0))
+    trainer = build_trainer(recipe, training_arguments(recipe), load_benchmark(recipe.data.path)[0])
+    checkpoint = tmp_path / "run" / "checkpoint-8"
+
+    trainer._load_from_checkpoint(str(checkpoint))
+
+    saved, loaded = load_file(checkpoint / "model.safetensors"), trainer.model.state_dict()
+    assert set(saved) == set(loaded)
+    for name, tensor in saved.items():
+        torch.testing.assert_close(loaded[name], tensor, rtol=0, atol=0, msg=name)
+
+
+@pytest.mark.slow
+def test_the_same_seed_trains_the_same_model_and_another_does_not(recipe_file):
+    changes = {"training__num_train_epochs": 1}
+    models = [
+        AutoModel.from_pretrained(run_recipe(load_recipe(recipe_file(name, training__seed=seed, **changes))).folder)
+        for name, seed in (("a", 1), ("b", 1), ("c", 2))
+    ]
+    first, same, other = (model.sketch_model.state_dict() for model in models)
+    assert all(torch.equal(first[name], same[name]) for name in first)
+    assert any(not torch.equal(first[name], other[name]) for name in first)
+
+
+def test_an_earlier_run_is_not_overwritten(recipe_file, tmp_path):
+    (tmp_path / "run" / "checkpoint-3").mkdir(parents=True)
+    with pytest.raises(CaanError, match=r"checkpoint-3.*resume_from_checkpoint=true"):
+        run_recipe(load_recipe(recipe_file()))
+
+
+def test_towers_learn_at_their_own_rate(recipe_file):
+    recipe = load_recipe(recipe_file(model__freeze_text=False))
+    trainer = build_trainer(recipe, training_arguments(recipe), load_benchmark(recipe.data.path)[0])
+    optimizer = trainer.create_optimizer()
+
+    rate_of = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
+    decay_of = {id(p): group["weight_decay"] for group in optimizer.param_groups for p in group["params"]}
+    for name, parameter in trainer.model.named_parameters():
+        tower = name.startswith(("sketch_model.", "photo_model.", "text_model."))
+        assert rate_of[id(parameter)] == (5e-4 if tower else 1e-3), name
+        if name.endswith("bias"):
+            assert decay_of[id(parameter)] == 0, name
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model__vision": "./no/such/folder"}, "model.vision: ./no/such/folder is no folder"),
+        ({"model__vision": "package:no_such_package/model"}, "no_such_package is missing"),
+        ({"model__alignment_num_heads": 5}, "alignment_num_heads"),
+        ({"model__text": "bert-base-uncased"}, "mapping"),
+        ({"model__relation_loss": "hinge"}, "relation_loss"),
+        ({"data__path": "no/such/benchmark"}, "caan prepare"),
+        ({"data__path": None}, "data.path"),
+        ({"data__validation_split": "dev"}, "no split 'dev'"),
+        ({"training__resume_from_checkpoint": "no/such/checkpoint"}, "is no folder"),
+    ],
+)
+def test_bad_recipes_are_one_line_errors(recipe_file, changes, message):
+    with pytest.raises(CaanError, match=message) as error:
+        run_recipe(load_recipe(recipe_file(**changes)))
+    assert "\n" not in str(error.value)
+
+
+def test_selecting_on_unseen_categories_warns(recipe_file):
+    recipe = load_recipe(recipe_file(data__validation_split="test"))
+    with pytest.warns(UserWarning, match="zero-shot"):
+        build_trainer(recipe, training_arguments(recipe), load_benchmark(recipe.data.path)[0])

@@ -1,0 +1,129 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from caan_hf import CaanError, CaanProcessor
+from caan_hf.benchmarks import load_benchmark
+from caan_hf.training.augmentation import photo_augmentation, sketch_augmentation
+from caan_hf.training.triplets import EpochSampler, TripletDataset
+
+
+@pytest.fixture(scope="module")
+def processor():
+    from transformers import ViTImageProcessor
+
+    return CaanProcessor(ViTImageProcessor(size={"height": 32, "width": 32}))
+
+
+@pytest.fixture(scope="module")
+def train_split(sample_data):
+    return load_benchmark(sample_data)[0]["train"]
+
+
+def pixels(triplet):
+    return [np.asarray(image) for image in (triplet.sketch, *triplet.photos)]
+
+
+def test_an_epoch_covers_every_sketch_once(train_split, processor):
+    triplets = TripletDataset(train_split, processor)
+    is_sketch = np.array(train_split["modality"]) == 0
+
+    order = list(EpochSampler(len(triplets), seed=3))
+
+    assert len(triplets) == is_sketch.sum()
+    assert sorted(order) == list(range(len(triplets)))
+
+
+def test_the_sampler_shuffles_each_epoch_anew_and_repeats_itself(train_split, processor):
+    sampler, twin = EpochSampler(16, seed=3), EpochSampler(16, seed=3)
+    first = list(sampler)
+    sampler.set_epoch(1)
+    twin.set_epoch(1)
+
+    assert [index - 16 for index in sampler] != first
+    assert list(sampler) == list(twin)
+    assert sorted(sampler) == list(range(16, 32))
+
+
+def test_photos_are_of_the_right_categories(train_split, processor):
+    triplets = TripletDataset(train_split, processor)
+    for index in range(len(triplets)):
+        triplet = triplets[index]
+        positive, negative = triplet.category_ids
+        assert positive == triplets.sketch_categories[index] != negative
+        assert [triplets.photos[row]["category"] for row in triplet.photo_rows] == [positive, negative]
+
+
+def test_sentences_describe_the_photos_categories(train_split, processor):
+    triplets = TripletDataset(train_split, processor)
+    triplet = triplets[5]
+    for row, sentence in zip(triplet.photo_rows, triplet.sentences, strict=True):
+        assert sentence in triplets.photos[row]["descriptions"]
+    assert set(triplet.sentences) <= set(triplets.sentences())
+
+
+def test_every_photo_is_drawn_sooner_or_later(train_split, processor):
+    triplets = TripletDataset(train_split, processor)
+    drawn = {row for epoch in range(12) for i in range(16) for row in triplets[epoch * len(triplets) + i].photo_rows}
+    assert drawn == set(range(len(triplets.photos)))
+
+
+def test_a_triplet_depends_on_seed_epoch_and_index_alone(train_split, processor):
+    def make(seed):
+        return TripletDataset(
+            train_split,
+            processor,
+            seed=seed,
+            augment_sketch=sketch_augmentation(),
+            augment_photo=photo_augmentation(32),
+        )
+
+    once, again, other = make(1), make(1), make(2)
+    again[7]  # what was made before does not matter
+
+    for a, b in zip(pixels(once[20]), pixels(again[20]), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert once[20].sentences == again[20].sentences
+    later = once[20 + len(once)]
+    assert later.category_ids[0] == once[20].category_ids[0]
+    assert any(a.shape != b.shape or (a != b).any() for a, b in zip(pixels(once[20]), pixels(later), strict=True))
+    assert any(a.shape != b.shape or (a != b).any() for a, b in zip(pixels(once[20]), pixels(other[20]), strict=True))
+
+
+def test_without_sampled_negatives_there_is_one_photo(train_split, processor):
+    triplet = TripletDataset(train_split, processor, sample_negatives=False)[0]
+    assert len(triplet.photos) == len(triplet.category_ids) == len(triplet.sentences) == 1
+
+
+def test_augmented_sketches_stay_dark_lines_on_white(train_split, processor):
+    triplets = TripletDataset(train_split, processor, augment_sketch=sketch_augmentation())
+    for index in range(8):
+        grey = np.asarray(triplets[index].sketch.convert("L"))
+        border = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
+        assert np.median(border) > 250
+        assert grey.min() < 160
+
+
+def test_a_blank_sketch_is_named(train_split, processor):
+    blank = Image.new("RGB", (20, 20), "white")
+    row = {**train_split[0], "image": blank, "source": "sketch/house/blank.png"}
+    spoiled = train_split.select([1, *range(16, len(train_split))])
+    import datasets
+
+    split = datasets.concatenate_datasets([datasets.Dataset.from_list([row], features=train_split.features), spoiled])
+    with pytest.raises(CaanError, match=r"sketch/house/blank\.png"):
+        TripletDataset(split, processor)[0]
+
+
+def test_a_category_without_photos_is_named(train_split, processor):
+    category = train_split[0]["category"]
+    name = train_split.features["category"].int2str(category)
+    split = train_split.filter(lambda row: row["modality"] == 0 or row["category"] != category)
+    with pytest.raises(CaanError, match=name):
+        TripletDataset(split, processor)
+
+
+def test_one_category_is_not_enough(train_split, processor):
+    category = train_split[0]["category"]
+    with pytest.raises(CaanError, match="two categories"):
+        TripletDataset(train_split.filter(lambda row: row["category"] == category), processor)
