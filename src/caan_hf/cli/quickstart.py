@@ -36,10 +36,11 @@ def quickstart(
     from .evaluate import evaluate
 
     console = Console(highlight=False)
-    data, run, report = folder / "data", folder / "run", folder / "evaluation"
-    if run.exists() and not overwrite:
+    data, report = folder / "data", folder / "evaluation"
+    if data.exists() and not overwrite:
         raise CaanError(f"{folder} holds an earlier quickstart: add --overwrite, or choose another folder")
-    shutil.rmtree(run, ignore_errors=True)
+    for earlier in (*folder.glob("model"), *folder.glob("checkpoint-*")):
+        shutil.rmtree(earlier)
     console.rule("1/3  drawing the sample benchmark")
     prepare_benchmark("sample", None, data, seed=seed, overwrite=overwrite)
     info = load_benchmark(data)[1]
@@ -48,7 +49,7 @@ def quickstart(
         f"{len(info['unseen'])} unseen: {', '.join(info['unseen'])}"
     )
     console.rule("2/3  training a tiny CAAN")
-    changes = [f"data.path={data}", f"training.output_dir={run}", f"training.seed={seed}"]
+    changes = [f"data.path={data}", f"training.output_dir={folder}", f"training.seed={seed}"]
     trained = run_recipe(load_recipe("quickstart", changes))
     console.rule("3/3  retrieving unseen categories")
     evaluate(str(trained.folder), data=data, rerank=50, out=report)

@@ -1,0 +1,102 @@
+"""What CAAN adds to its towers: a training step against the bare towers' forward and backward on the same images.
+
+    python bench/step.py [--repeats 5] [--batch-size 16]
+
+Both run in one process, in turn, on the same tensors; the ratio of the medians is what counts. The text tower is frozen
+and its tokens are computed once before training, as `caan train` does, so it takes no part in a step.
+"""
+
+import argparse
+import statistics
+import time
+
+import torch
+from transformers import BertConfig, ViTConfig
+
+from caan_hf import CaanConfig, CaanModel
+
+TOWERS = {
+    "ViT-Tiny/16, 128 px": ({"hidden_size": 192, "num_attention_heads": 3, "intermediate_size": 768}, 128, 3),
+    "ViT-Tiny/16, 224 px": ({"hidden_size": 192, "num_attention_heads": 3, "intermediate_size": 768}, 224, 3),
+    "ViT-B/16, 224 px": ({"hidden_size": 768, "num_attention_heads": 12, "intermediate_size": 3072}, 224, 8),
+}
+TEXT_LENGTH, TEXT_WIDTH = 48, 384
+
+
+def build(tower: dict, image_size: int, heads: int, negatives: str) -> CaanModel:
+    """CAAN with the sizes of recipes/paper.yaml, around these towers."""
+    vision = ViTConfig(image_size=image_size, **tower)
+    text = BertConfig(hidden_size=TEXT_WIDTH, num_hidden_layers=1, num_attention_heads=6, intermediate_size=64)
+    config = CaanConfig(
+        sketch_config=vision,
+        photo_config=vision,
+        text_config=text,
+        image_size=image_size,
+        alignment_num_heads=heads,
+        relation_grid=image_size // 32,
+        negatives=negatives,
+        text_dropout=0.5,
+    )
+    return CaanModel(config).train()
+
+
+def caan_step(model: CaanModel, batch: dict[str, torch.Tensor]) -> None:
+    """Everything: towers, alignment, relation network, losses."""
+    model(**batch).loss.backward()
+
+
+def towers_step(model: CaanModel, batch: dict[str, torch.Tensor]) -> None:
+    """The same towers on the same images, with the simplest of losses."""
+    sketch = model.sketch_model(batch["sketch_pixel_values"]).last_hidden_state
+    photo = model.photo_model(batch["photo_pixel_values"]).last_hidden_state
+    (sketch.mean() + photo.mean()).backward()
+
+
+def seconds(step, model: CaanModel, batch: dict[str, torch.Tensor]) -> float:
+    """Wall time of one step, on a GPU until it has finished."""
+    model.zero_grad(set_to_none=True)
+    if model.device.type == "cuda":
+        torch.cuda.synchronize()
+    start = time.perf_counter()
+    with torch.autocast(model.device.type, dtype=torch.bfloat16):
+        step(model, batch)
+    if model.device.type == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - start
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--batch-size", type=int, default=16)
+    options = parser.parse_args()
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    print(f"torch {torch.__version__}, {device}, {torch.get_num_threads()} threads, batch {options.batch_size}, bf16")
+    print(f"{'towers':<22}{'negatives':<11}{'bare ms':>9}{'CAAN ms':>9}{'ratio':>7}{'text tokens':>13}")
+    for name, (tower, image_size, heads) in TOWERS.items():
+        for negatives in ("sampled", "in_batch"):
+            measure(name, build(tower, image_size, heads, negatives).to(device), image_size, negatives, options)
+
+
+def measure(name: str, model: CaanModel, image_size: int, negatives: str, options: argparse.Namespace) -> None:
+    """Prints one row."""
+    size, photos = options.batch_size, options.batch_size * (2 if negatives == "sampled" else 1)
+    batch = {
+        "sketch_pixel_values": torch.randn(size, 3, image_size, image_size),
+        "photo_pixel_values": torch.randn(photos, 3, image_size, image_size),
+        "category_ids": torch.arange(photos),
+        "text_hidden_states": torch.randn(photos, TEXT_LENGTH, TEXT_WIDTH),
+        "attention_mask": torch.ones(photos, TEXT_LENGTH, dtype=torch.long),
+    }
+    batch = {key: tensor.to(model.device) for key, tensor in batch.items()}
+    for step in (towers_step, caan_step):
+        seconds(step, model, batch)  # warm-up
+    pairs = [(seconds(towers_step, model, batch), seconds(caan_step, model, batch)) for _ in range(options.repeats)]
+    bare, caan = (statistics.median(column) for column in zip(*pairs, strict=True))
+    print(
+        f"{name:<22}{negatives:<11}{bare * 1e3:>9.0f}{caan * 1e3:>9.0f}{caan / bare:>7.2f}{TEXT_LENGTH:>13}", flush=True
+    )
+
+
+if __name__ == "__main__":
+    main()
