@@ -121,9 +121,7 @@ def prepare_benchmark(
         "skipped": problems.as_records(),
         "created_with": f"caan-hf {version('caan-hf')}",
     }
-    with staged(out_dir, overwrite=overwrite) as folder:
-        _write(folder, splits, collection, sentences, embed=embed, progress=progress)
-        (folder / INFO_FILE).write_text(json.dumps(info, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    _write(out_dir, splits, collection, sentences, info, embed=embed, overwrite=overwrite, progress=progress)
     return PreparedBenchmark(out_dir, info, tuple(problems.found))
 
 
@@ -205,15 +203,20 @@ def _counts(splits: dict[str, list[Item]]) -> dict[str, dict[str, int]]:
 
 
 def _write(
-    folder: Path,
+    out_dir: Path,
     splits: dict[str, list[Item]],
     collection: Collection,
     sentences: dict[str, CategoryDescriptions],
+    info: dict[str, Any],
     *,
     embed: bool,
+    overwrite: bool,
     progress: bool,
 ) -> None:
-    from .writing import write_splits  # noqa: PLC0415 - imports datasets, which takes a second
+    # Imports datasets, which takes seconds in which an interrupt can go astray: not while a folder is staged.
+    from .writing import write_splits  # noqa: PLC0415
 
-    with progress_bar("writing", len(collection.items), shown=progress) as advance:
+    rows = len(collection.items)
+    with staged(out_dir, overwrite=overwrite) as folder, progress_bar("writing", rows, shown=progress) as advance:
         write_splits(folder, splits, collection.categories, sentences, embed=embed, advance=advance)
+        (folder / INFO_FILE).write_text(json.dumps(info, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
