@@ -86,9 +86,13 @@ class CaanConfig(PreTrainedConfig):
     lambda_tri: float | int = 1.0
     lambda_rn: float | int = 1.0
     lambda_con: float | int = 0.0
-    contrastive_temperature: float = 0.07
+    contrastive_temperature: float | int = 0.07
     lambda_dis: float | int = 0.0
-    initializer_range: float = 0.02
+    initializer_range: float | int = 0.02
+
+    def __post_init__(self, **kwargs):
+        self.relation_hidden_sizes = list(self.relation_hidden_sizes)  # as JSON gives it back
+        super().__post_init__(**kwargs)
 
     def validate_losses(self):
         """Called by `@strict` after construction: refuses settings that no loss understands."""
@@ -98,6 +102,14 @@ class CaanConfig(PreTrainedConfig):
             raise ValueError(f"negatives is {self.negatives!r}; choose one of {', '.join(NEGATIVES)}")
         if not 0 <= self.text_dropout <= 1:
             raise ValueError(f"text_dropout is {self.text_dropout}; it is a probability between 0 and 1")
+        if self.contrastive_temperature <= 0:
+            raise ValueError(f"contrastive_temperature is {self.contrastive_temperature}; it must be above 0")
+
+    def validate_sizes(self):
+        """Called by `@strict` after construction: refuses sizes that no layer can have."""
+        for name in ("image_size", "num_alignment_layers", "alignment_num_heads", "relation_grid", "relation_dim"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
 
     @property
     def num_local_tokens(self) -> int:

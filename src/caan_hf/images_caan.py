@@ -1,6 +1,7 @@
 """From any picture that people have to one clean RGB image: photos upright, sketches cropped to their ink."""
 
 import os
+import struct
 from io import BytesIO
 
 import numpy as np
@@ -12,6 +13,8 @@ INK_MIN_DIFFERENCE = 24
 INK_RELATIVE_DIFFERENCE = 0.25
 # Less ink than this share of the picture's side is not enlarged any further: a dot stays a dot.
 MIN_CROP_SHARE = 1 / 8
+# Floats up to here are taken as 0 (black) to 1 (white); resizing may overshoot 1 a little.
+FLOAT_WHITE = 2
 
 
 def open_image(source) -> Image.Image:
@@ -19,27 +22,30 @@ def open_image(source) -> Image.Image:
 
     Args:
         source: Path, encoded bytes, PIL image, or an array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) of bool, integers
-            or floats in [0, 1].
+            or floats in [0, 1] or [0, 255].
 
     Raises:
         ValueError: If it is no picture, or a damaged one; the message names the file.
     """
     if isinstance(source, Image.Image):
-        image = source
+        image = _read(source, _name(source))
     elif isinstance(source, (str, os.PathLike)):
         image = _read(source, os.fspath(source))
     elif isinstance(source, bytes):
         image = _read(BytesIO(source), f"{len(source)} bytes")
     else:
         image = _from_array(np.asarray(source))
-    return ImageOps.exif_transpose(image)
+    try:
+        return ImageOps.exif_transpose(image)
+    except (OSError, SyntaxError, ValueError, struct.error):  # the orientation cannot be read: the picture can
+        return image
 
 
 def flatten(image: Image.Image) -> Image.Image:
     """Any mode to RGB: transparency onto white, 16 bits to 8, 1 bit and palettes to full colours."""
     if image.mode.startswith("I") or image.mode == "F":
-        image = _to_eight_bits(image)
-    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+        image = _to_eight_bits(np.asarray(image))
+    if _has_alpha(image):
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image)
@@ -64,11 +70,14 @@ def clean_sketch(source, margin: float) -> Image.Image:
     """
     image = open_image(source)
     grey = np.asarray(flatten(image).convert("L"))
-    if grey.min() == grey.max() and "A" in image.getbands():
-        grey = 255 - np.asarray(image.getchannel("A"))
+    if int(grey.max()) - int(grey.min()) < INK_MIN_DIFFERENCE and _has_alpha(image):
+        grey = 255 - np.asarray(image.convert("RGBA").getchannel("A"))
     if _paper(grey) < 128:
         grey = 255 - grey
     rows, columns = _ink_box(grey, _name(source))
+    grey = (
+        (grey * (255 / _paper(grey))).clip(0, 255).round().astype(np.uint8)
+    )  # grey paper turns as white as the margin
     return Image.fromarray(_crop_to_square(grey, rows, columns, margin)).convert("RGB")
 
 
@@ -100,14 +109,20 @@ def _paper(grey: np.ndarray) -> int:
     return int(np.median(border))
 
 
-def _to_eight_bits(image: Image.Image) -> Image.Image:
-    """Single-channel pictures of 16 or 32 bits, or of floats, to 8 bits."""
-    values = np.asarray(image, dtype=np.float64)
-    if image.mode == "F" and values.max(initial=0) <= 1:
-        values = values * 255
-    elif values.max(initial=0) > 255:
+def _has_alpha(image: Image.Image) -> bool:
+    return image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info
+
+
+def _to_eight_bits(values: np.ndarray) -> Image.Image:
+    """Numbers of any type to 8 bits: floats in [0, 1], 16 bits, or 0 to 255, whatever their type."""
+    if values.dtype == np.uint8:
+        return Image.fromarray(values)
+    highest = np.nanmax(values, initial=0)
+    if values.dtype == bool or (np.issubdtype(values.dtype, np.floating) and highest <= FLOAT_WHITE):
+        values = values.astype(np.float64) * 255
+    elif highest > 255:
         values = values / 257  # 65535 becomes 255
-    return Image.fromarray(values.clip(0, 255).round().astype(np.uint8))
+    return Image.fromarray(np.nan_to_num(values).clip(0, 255).round().astype(np.uint8))
 
 
 def _from_array(array: np.ndarray) -> Image.Image:
@@ -115,20 +130,18 @@ def _from_array(array: np.ndarray) -> Image.Image:
         array = array[..., 0]
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[-1] not in (3, 4)):
         raise ValueError(f"an image array has the shape (H, W), (H, W, 3) or (H, W, 4), not {array.shape}")
-    if array.dtype == bool or np.issubdtype(array.dtype, np.floating):
-        array = np.asarray(array, dtype=np.float64) * 255
-    elif array.dtype.itemsize > 1 and array.max(initial=0) > 255:
-        array = array / 257
-    return Image.fromarray(np.asarray(array).clip(0, 255).round().astype(np.uint8))
+    if not array.size or not np.can_cast(array.dtype, np.float64, "same_kind"):
+        raise ValueError(f"an image array holds numbers, not {array.dtype} in the shape {array.shape}")
+    return _to_eight_bits(array)
 
 
 def _read(file, name: str) -> Image.Image:
     try:
-        image = Image.open(file)
+        image = file if isinstance(file, Image.Image) else Image.open(file)
         image.load()
     except FileNotFoundError:
         raise ValueError(f"{name}: no such file") from None
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+    except (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError) as error:
         raise ValueError(f"{name}: not a picture that can be read ({error})") from error
     return image
 

@@ -1,5 +1,7 @@
 """CAAN: sketch and photo towers, aligned through text in training and compared without it in retrieval."""
 
+import copy
+import dataclasses
 from dataclasses import dataclass
 
 import torch
@@ -13,7 +15,7 @@ from .alignment_caan import CaanAlignment
 from .configuration_caan import CaanConfig
 from .loss_caan import contrastive_loss, distillation_loss, relation_loss, triplet_loss
 from .relation_caan import CaanLocalTokens, CaanRelationNetwork
-from .towers_caan import build_tower, encode_image, load_tower, patch_size, tower_width
+from .towers_caan import build_tower, encode_image, load_tower, native_image_size, patch_size, tower_width
 
 
 @dataclass
@@ -149,20 +151,25 @@ class CaanModel(PreTrainedModel):
 
         Raises:
             ValueError: If neither `vision` nor both `sketch` and `photo` are given.
+            TypeError: If `CaanConfig` has no such field.
         """
         sketch, photo = sketch or vision, photo or vision
         if sketch is None or photo is None:
             raise ValueError("give vision=, or both sketch= and photo=")
-        kwargs = {"attn_implementation": config["attn_implementation"]} if "attn_implementation" in config else {}
-        photo_model = load_tower(photo, "vision", **kwargs)
+        unknown = config.keys() - {field.name for field in dataclasses.fields(CaanConfig)} - {"attn_implementation"}
+        if unknown:
+            raise TypeError(f"CaanConfig has no field {', '.join(sorted(unknown))}")
         tied = config.get("tie_visual_towers", False)
-        sketch_model = photo_model if tied else load_tower(sketch, "vision", **kwargs)
+        photo_model = load_tower(photo, "vision", config.get("image_size"))
+        config.setdefault("image_size", native_image_size(photo_model))
+        one_for_both = tied or sketch == photo
+        sketch_model = photo_model if one_for_both else load_tower(sketch, "vision", config["image_size"])
         text_model = load_tower(text, "text") if text is not None else None
-        config.setdefault("image_size", _native_image_size(photo_model))
-        config.setdefault("relation_grid", _default_relation_grid(photo_model, config["image_size"]))
+        if "relation_grid" not in config:
+            config["relation_grid"] = _default_relation_grid(photo_model, config["image_size"])
         model = cls(
             CaanConfig(
-                sketch_config=sketch_model.config,
+                sketch_config=copy.deepcopy(sketch_model.config),
                 photo_config=photo_model.config,
                 text_config=text_model.config if text_model is not None else None,
                 **config,
@@ -198,7 +205,7 @@ class CaanModel(PreTrainedModel):
         return CaanTextFeatures(text_embeds=F.normalize(mean, dim=-1), last_hidden_state=tokens)
 
     def encode_text(self, input_ids: torch.LongTensor, attention_mask: torch.LongTensor) -> torch.FloatTensor:
-        """Tokens (B, L, T) of the text tower before projection; those of a frozen tower may be computed once and kept."""
+        """Tokens (B, L, T) of the text tower before projection; of a frozen tower they may be computed once."""
         if self.text_model is None:
             raise ValueError("this model has no text tower: it is for retrieval; load the training checkpoint instead")
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.config.freeze_text):
@@ -361,18 +368,17 @@ class CaanModel(PreTrainedModel):
             super()._set_gradient_checkpointing(enable, gradient_checkpointing_func)
 
 
-def _native_image_size(tower: nn.Module) -> int:
-    """Input size of a tower in pixels, 224 where it does not say."""
-    size = getattr(tower.config, "image_size", None)
-    if size is None:
-        size = (getattr(tower.config, "pretrained_cfg", None) or {}).get("input_size", 224)
-    return size if isinstance(size, int) else size[-1]
-
-
 def _default_relation_grid(tower: nn.Module, image_size: int) -> int:
-    """Half the patch grid, which the 2x2 convolution of stride 2 then gives without pooling; 7 without patches."""
+    """Half the patch grid, which the 2x2 convolution of stride 2 then gives without pooling.
+
+    Convolutional and hierarchical encoders have a coarse map already: its own grid, 7 at most.
+    """
+    with torch.no_grad():
+        grid = encode_image(tower, torch.zeros(1, 3, image_size, image_size))[1]
     size = patch_size(tower)
-    return max(1, image_size // size[0] // 2) if size is not None else 7
+    if size is not None and grid == (image_size // size[0], image_size // size[1]):
+        return max(1, min(grid) // 2)
+    return min(7, *grid)
 
 
 __all__ = ["CaanImageFeatures", "CaanModel", "CaanOutput", "CaanTextFeatures"]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import torch
 from PIL import Image
-from transformers import AutoImageProcessor, AutoTokenizer
+from transformers import AutoImageProcessor, AutoTokenizer, ViTImageProcessor
 from transformers.feature_extraction_utils import BatchFeature
 from transformers.processing_utils import ProcessorMixin
 from transformers.utils import cached_file
@@ -36,7 +36,7 @@ class CaanProcessor(ProcessorMixin):
     def from_backbones(cls, vision: str, text: str | None = None, *, image_size: int | None = None, **kwargs):
         """Processor for a model of these backbones (Hub ids or folders) at `image_size` pixels a side."""
         tokenizer = AutoTokenizer.from_pretrained(text) if text is not None else None
-        processor = cls(AutoImageProcessor.from_pretrained(vision), tokenizer, **kwargs)
+        processor = cls(_stock(AutoImageProcessor.from_pretrained(vision)), tokenizer, **kwargs)
         return processor if image_size is None else processor.at_size(image_size)
 
     def at_size(self, image_size: int) -> "CaanProcessor":
@@ -148,6 +148,20 @@ class CaanProcessor(ProcessorMixin):
         if found is None:
             return None
         return super()._load_tokenizer_from_pretrained(sub_processor_type, pretrained_model_name_or_path, **kwargs)
+
+
+def _stock(image_processor):
+    """timm's image processor refuses to be saved: one that resizes and normalises the same way takes its place."""
+    given = getattr(image_processor, "data_config", None)
+    if given is None:
+        return image_processor
+    height, width = given["input_size"][-2:]
+    return ViTImageProcessor(
+        size={"height": height, "width": width},
+        resample=Image.Resampling[given["interpolation"].upper()],
+        image_mean=list(given["mean"]),
+        image_std=list(given["std"]),
+    )
 
 
 def _as_list(value) -> list:

@@ -1,11 +1,13 @@
 """Local features and the relation network that compares them."""
 
+from functools import partial
 from itertools import pairwise
 
 import torch
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
-# Bytes that one chunk of pairs may take while all sketches are scored against all photos.
+# Bytes that one chunk of pairs may take while sketches are scored against photos.
 PAIRS_BUDGET = 256 * 2**20
 
 
@@ -46,15 +48,20 @@ class CaanRelationNetwork(nn.Module):
     def forward(self, sketch_local: torch.Tensor, photo_local: torch.Tensor) -> torch.Tensor:
         """Logits (S, P) of every sketch (S, M, R) with every photo (P, M, R).
 
-        Outside training the sketches are taken in chunks, so that memory stays bounded whatever S and P are.
+        Pairs beyond `PAIRS_BUDGET` are taken in chunks, which the backward pass computes again, so that memory stays
+        bounded whatever S and P are.
         """
-        if torch.is_grad_enabled() or torch.compiler.is_compiling():
+        pairs_at_once = max(1, PAIRS_BUDGET // self.bytes_per_pair)
+        sketches, photos = sketch_local.shape[0], photo_local.shape[0]
+        if torch.compiler.is_compiling() or sketches * photos <= pairs_at_once:
             return self._all_pairs(sketch_local, photo_local)
-        photos_at_once = max(1, PAIRS_BUDGET // self.bytes_per_pair)
-        sketches_at_once = max(1, photos_at_once // max(1, photo_local.shape[0]))
+        score = self._all_pairs
+        if torch.is_grad_enabled():
+            score = partial(checkpoint, score, use_reentrant=False)
+        photos_at_once = min(photos, pairs_at_once)
         rows = [
-            torch.cat([self._all_pairs(sketches, photos) for photos in photo_local.split(photos_at_once)], dim=1)
-            for sketches in sketch_local.split(sketches_at_once)
+            torch.cat([score(some_sketches, some_photos) for some_photos in photo_local.split(photos_at_once)], dim=1)
+            for some_sketches in sketch_local.split(max(1, pairs_at_once // photos_at_once))
         ]
         return torch.cat(rows)
 

@@ -1,0 +1,102 @@
+"""Fixtures that all tests share: a tiny CAAN, pictures to feed it, and reproducible random numbers."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageDraw
+from transformers import ViTImageProcessor
+
+from caan_hf import CaanConfig, CaanModel, CaanProcessor
+
+IMAGE_SIZE = 32
+VISION = {
+    "model_type": "vit",
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 48,
+    "image_size": IMAGE_SIZE,
+    "patch_size": 4,
+}
+TEXT = {
+    "model_type": "bert",
+    "hidden_size": 24,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 48,
+    "vocab_size": 50,
+    "max_position_embeddings": 16,
+}
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    torch.manual_seed(0)
+    np.random.seed(0)
+
+
+@pytest.fixture
+def make_config():
+    """`make_config(**overrides)`: a `CaanConfig` with tiny ViT towers, an 8x8 patch grid and a tiny BERT."""
+
+    def make(**overrides) -> CaanConfig:
+        fields = {
+            "sketch_config": dict(VISION),
+            "photo_config": dict(VISION),
+            "text_config": dict(TEXT),
+            "image_size": IMAGE_SIZE,
+            "alignment_num_heads": 2,
+            "alignment_intermediate_size": 32,
+            "relation_grid": 4,
+            "relation_dim": 8,
+            "relation_hidden_sizes": [16],
+        }
+        return CaanConfig(**{**fields, **overrides})
+
+    return make
+
+
+@pytest.fixture
+def make_model(make_config):
+    """`make_model(**overrides)`: an untrained `CaanModel` of such a configuration, in evaluation mode."""
+    return lambda **overrides: CaanModel(make_config(**overrides)).eval()
+
+
+@pytest.fixture
+def make_batch():
+    """`make_batch(triplets, size)`: what `CaanModel.forward` takes, for a photo+ and a photo- of each sketch."""
+
+    def make(triplets: int = 3, size: int = IMAGE_SIZE) -> dict[str, torch.Tensor]:
+        attention_mask = torch.ones(2 * triplets, 6, dtype=torch.long)
+        attention_mask[::2, 4:] = 0
+        categories = torch.arange(triplets)
+        return {
+            "sketch_pixel_values": torch.randn(triplets, 3, size, size),
+            "photo_pixel_values": torch.randn(2 * triplets, 3, size, size),
+            "category_ids": torch.cat([categories, categories.roll(1)]),
+            "input_ids": torch.randint(1, TEXT["vocab_size"], (2 * triplets, 6)),
+            "attention_mask": attention_mask,
+        }
+
+    return make
+
+
+@pytest.fixture
+def processor() -> CaanProcessor:
+    """A processor for retrieval: no tokenizer."""
+    return CaanProcessor(ViTImageProcessor(size={"height": IMAGE_SIZE, "width": IMAGE_SIZE}))
+
+
+@pytest.fixture
+def sketch() -> Image.Image:
+    """A black triangle drawn on a white page, off its middle."""
+    image = Image.new("RGB", (100, 80), "white")
+    ImageDraw.Draw(image).polygon([(20, 60), (40, 20), (60, 60)], outline="black", width=3)
+    return image
+
+
+@pytest.fixture
+def photo() -> Image.Image:
+    """A smooth colour gradient, wider than high."""
+    rows, columns = np.mgrid[0:40, 0:60]
+    return Image.fromarray(np.stack([rows * 6, columns * 4, 255 - rows * 6], axis=-1).astype(np.uint8))

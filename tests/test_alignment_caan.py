@@ -1,0 +1,113 @@
+import pytest
+import torch
+
+from caan_hf.alignment_caan import CaanAlignment
+
+
+def inputs(width: int = 8):
+    visual, text = torch.randn(3, 5, width), torch.randn(3, 4, width)
+    return visual, text, torch.tensor([[1, 1, 1, 1], [1, 1, 0, 0], [1, 0, 0, 0]])
+
+
+@pytest.fixture
+def make_alignment(make_config):
+    return lambda width=8, **overrides: CaanAlignment(make_config(**overrides), width).eval()
+
+
+def attend(block, asking, answering, mask=None):
+    """The attention of one block by a loop over heads, without masking by numbers: padding is cut off."""
+    heads, width = block.attention.config.alignment_num_heads, block.attention.head_dim
+    query, key = block.attention.q_proj(asking), block.attention.k_proj(answering)
+    value = block.attention.v_proj(answering)
+    rows = []
+    for i in range(asking.shape[0]):
+        real = slice(None) if mask is None else mask[i].bool()
+        head_outputs = []
+        for head in range(heads):
+            part = slice(head * width, (head + 1) * width)
+            weights = (query[i, :, part] @ key[i, real][:, part].T / width**0.5).softmax(-1)
+            head_outputs.append(weights @ value[i, real][:, part])
+        rows.append(torch.cat(head_outputs, dim=-1))
+    return block.attention.out_proj(torch.stack(rows))
+
+
+def pre_norm(block, asking, answering, mask=None):
+    asking = asking + attend(block, block.attention_norm(asking), block.context_norm(answering), mask)
+    return asking + block.feed_forward(block.feed_forward_norm(asking))
+
+
+def post_norm(block, asking, answering, mask=None):
+    asking = block.attention_norm(asking + attend(block, asking, answering, mask))
+    return block.feed_forward_norm(asking + block.feed_forward(asking))
+
+
+@pytest.mark.parametrize("norm_first", [True, False])
+@pytest.mark.parametrize("layers", [1, 2])
+def test_alignment_equals_a_naive_exchange_in_both_directions(make_alignment, norm_first, layers):
+    alignment = make_alignment(num_alignment_layers=layers, alignment_norm_first=norm_first)
+    block = pre_norm if norm_first else post_norm
+    visual, text, mask = inputs()
+    expected_visual, expected_text = visual, text
+    for layer in alignment.layers:
+        expected_text = block(layer.text_from_visual, expected_text, expected_visual)
+        expected_visual = block(layer.visual_from_text, expected_visual, expected_text, mask)
+    torch.testing.assert_close(alignment(visual, text, mask), expected_visual)
+
+
+@pytest.mark.parametrize("implementation", ["eager", "sdpa"])
+def test_padded_tokens_have_no_influence(make_alignment, implementation):
+    alignment = make_alignment(num_alignment_layers=2, attn_implementation=implementation)
+    visual, text, mask = inputs()
+    noisy = torch.where(mask[..., None] == 1, text, torch.full_like(text, 1000.0))
+    assert torch.equal(alignment(visual, text, mask), alignment(visual, noisy, mask))
+    torch.testing.assert_close(alignment(visual, text, mask)[2:], alignment(visual[2:], text[2:, :1], mask[2:, :1]))
+
+
+def test_real_tokens_have_influence(make_alignment):
+    alignment = make_alignment()
+    visual, text, mask = inputs()
+    changed = text.clone()
+    changed[:, 0] += torch.randn(8)
+    assert not torch.allclose(alignment(visual, text, mask), alignment(visual, changed, mask))
+
+
+def test_eager_and_sdpa_attention_agree(make_alignment):
+    eager = make_alignment(num_alignment_layers=2, attn_implementation="eager")
+    sdpa = make_alignment(num_alignment_layers=2, attn_implementation="sdpa")
+    sdpa.load_state_dict(eager.state_dict())
+    visual, text, mask = inputs()
+    torch.testing.assert_close(eager(visual, text, mask), sdpa(visual, text, mask))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("implementation", ["eager", "sdpa"])
+def test_sentence_of_padding_alone_gives_finite_tokens(make_alignment, dtype, implementation):
+    alignment = make_alignment(attn_implementation=implementation)
+    visual, text, mask = inputs()
+    with torch.autocast("cpu", dtype=dtype):
+        assert alignment(visual, text, torch.zeros_like(mask)).isfinite().all()
+    halved = alignment.to(dtype)
+    assert halved(visual.to(dtype), text.to(dtype), torch.zeros_like(mask)).isfinite().all()
+
+
+def test_feed_forward_has_the_configured_width(make_alignment):
+    block = make_alignment(alignment_intermediate_size=12).layers[0].visual_from_text
+    assert block.feed_forward.fc1.weight.shape == (12, 8)
+
+
+def test_single_layer_trains_both_directions(make_alignment):
+    alignment = make_alignment().train()
+    alignment(*inputs()).sum().backward()
+    assert all(parameter.grad is not None for parameter in alignment.parameters())
+
+
+def test_dropout_acts_in_training_only(make_alignment):
+    alignment = make_alignment(alignment_dropout=1.0)
+    visual, text, mask = inputs()
+    assert not torch.equal(alignment(visual, text, mask), visual)
+    assert torch.equal(alignment.train()(visual, text, mask), visual)
+
+
+def test_heads_that_do_not_divide_the_width_are_refused(make_alignment):
+    with pytest.raises(ValueError, match="alignment_num_heads=3 does not divide the tokens' width, 8"):
+        make_alignment(alignment_num_heads=3)

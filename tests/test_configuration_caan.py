@@ -1,0 +1,71 @@
+import pytest
+from huggingface_hub.errors import StrictDataclassError
+
+from caan_hf import CaanConfig
+
+
+def comparable(config: CaanConfig) -> dict:
+    return {name: value for name, value in config.to_dict().items() if name not in ("_name_or_path", "dtype")}
+
+
+@pytest.mark.parametrize("text_config", [None, {"model_type": "bert", "hidden_size": 8, "num_attention_heads": 2}])
+def test_saved_configuration_comes_back_equal(make_config, tmp_path, text_config):
+    config = make_config(text_config=text_config, lambda_con=1, text_dropout=0.5)
+    config.save_pretrained(tmp_path)
+    assert comparable(CaanConfig.from_pretrained(tmp_path)) == comparable(config)
+
+
+def test_default_hidden_sizes_are_the_same_before_and_after_saving(tmp_path):
+    config = CaanConfig()
+    config.save_pretrained(tmp_path)
+    assert CaanConfig.from_pretrained(tmp_path).relation_hidden_sizes == config.relation_hidden_sizes == [343, 49]
+    assert CaanConfig(relation_hidden_sizes=(343, 49)).relation_hidden_sizes == [343, 49]
+
+
+def test_towers_default_to_vit_without_text():
+    config = CaanConfig()
+    assert (config.sketch_config.model_type, config.photo_config.model_type) == ("vit", "vit")
+    assert config.text_config is None
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        "lambda_tri",
+        "lambda_rn",
+        "lambda_con",
+        "lambda_dis",
+        "triplet_margin",
+        "contrastive_temperature",
+        "text_dropout",
+        "alignment_dropout",
+        "initializer_range",
+    ],
+)
+def test_whole_numbers_are_accepted_where_recipes_write_them(make_config, field):
+    assert getattr(make_config(**{field: 1}), field) == 1
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("relation_loss", "l2", "choose one of mse, bce"),
+        ("negatives", "hard", "choose one of sampled, in_batch, both"),
+        ("text_dropout", 1.5, "between 0 and 1"),
+        ("text_dropout", -0.1, "between 0 and 1"),
+        ("contrastive_temperature", 0, "above 0"),
+        ("relation_grid", 0, "at least 1"),
+        ("num_alignment_layers", 0, "at least 1"),
+        ("lambda_tri", "1", "lambda_tri"),
+        ("relation_hidden_sizes", ["a"], "relation_hidden_sizes"),
+        ("image_size", 32.5, "image_size"),
+    ],
+)
+def test_wrong_value_is_refused_by_name(make_config, field, value, message):
+    with pytest.raises(StrictDataclassError, match=message) as error:
+        make_config(**{field: value})
+    assert field in str(error.value)
+
+
+def test_number_of_local_tokens_is_the_squared_grid(make_config):
+    assert make_config(relation_grid=5).num_local_tokens == 25
