@@ -26,10 +26,10 @@ def test_sketchy_25(tmp_path):
 
 @needs_data
 def test_quick_draw_strokes(tmp_path):
-    strokes = DATA / "quickdraw/simplified"
+    strokes = {"strokes": DATA / "quickdraw/simplified", "strokes_per_category": 5}
     prepared = prepare_benchmark(
-        "sketchy-21", DATA / "sketchy", tmp_path / "out", strokes=strokes, embed=False, strict=True, progress=False
+        "sketchy-21", DATA / "sketchy", tmp_path / "out", embed=False, strict=True, progress=False, **strokes
     )
     added = prepared.counts["train"]["sketch"] + prepared.counts["validation"]["sketch"] - 104 * 25
-    assert added == 25 * 82  # of the 99 categories of Sketchy that Quick, Draw! has too, 82 are seen
+    assert added == 5 * 82  # of the 99 categories of Sketchy that Quick, Draw! has too, 82 are seen
     assert prepared.counts["test"] == {"sketch": 525, "photo": 525}
