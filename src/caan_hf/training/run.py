@@ -64,7 +64,7 @@ def run_recipe(recipe: Recipe) -> TrainedModel:
     folder = Path(arguments.output_dir) / MODEL_FOLDER
     if arguments.should_save:
         trainer.save_state()
-        save_for_retrieval(trainer.accelerator.unwrap_model(trainer.model), trainer.processing_class, folder)
+        save_for_retrieval(trainer.accelerator.unwrap_model(trainer.model), trainer.processor, folder)
     trainer.accelerator.wait_for_everyone()
     return TrainedModel(folder, metrics)
 

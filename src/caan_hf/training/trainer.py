@@ -45,12 +45,18 @@ class CaanTrainer(Trainer):
         **kwargs: Those of `Trainer`. `train_dataset` is a `TripletDataset`, `processing_class` the `CaanProcessor`.
     """
 
-    def __init__(self, *, evaluator: ZeroShotEvaluator | None = None, **kwargs):
+    def __init__(self, *, processing_class, evaluator: ZeroShotEvaluator | None = None, **kwargs):
+        self.processor = processing_class
         self.evaluator = evaluator
         self._loss_sums: dict[str, torch.Tensor] = {}
         self._loss_steps = 0
         # The Trainer insists on a dataset where an evaluation strategy is set; ours lives in the evaluator.
-        super().__init__(eval_dataset=evaluator.sketches if evaluator is not None else None, **kwargs)
+        super().__init__(
+            eval_dataset=evaluator.sketches if evaluator is not None else None,
+            # The Trainer copies special tokens from a processor's tokenizer without asking whether there is one.
+            processing_class=processing_class if processing_class.tokenizer is not None else None,
+            **kwargs,
+        )
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         """The model's loss; its terms are kept for the log."""
@@ -128,7 +134,7 @@ class CaanTrainer(Trainer):
         rows = [min(row, len(images) - 1) for row in range(process * share, (process + 1) * share)]
         embeddings = embed_images(
             self.accelerator.unwrap_model(self.model),
-            self.processing_class,
+            self.processor,
             images.select(rows),
             modality,
             batch_size=self.args.per_device_eval_batch_size,
@@ -148,6 +154,8 @@ class CaanTrainer(Trainer):
         """
         super()._save(output_dir, state_dict)
         if self.args.should_save:
+            output_dir = output_dir or self.args.output_dir
+            self.processor.save_pretrained(output_dir)
             self.accelerator.unwrap_model(self.model).save_pretrained(
-                output_dir or self.args.output_dir, state_dict=state_dict, save_original_format=False
+                output_dir, state_dict=state_dict, save_original_format=False
             )
