@@ -139,7 +139,7 @@ class CaanModel(PreTrainedModel):
         photo: str | None = None,
         **config,
     ) -> "CaanModel":
-        """A model with pretrained towers and a new alignment and relation network.
+        """A model with pretrained towers and a new alignment and relation network, in evaluation mode.
 
         Args:
             vision: Hub id or folder of the encoder for both modalities.
@@ -180,7 +180,7 @@ class CaanModel(PreTrainedModel):
             model.photo_model.load_state_dict(photo_model.state_dict())
         if text_model is not None:
             model.text_model.load_state_dict(text_model.state_dict())
-        return model
+        return model.eval()
 
     def get_sketch_features(self, pixel_values: torch.FloatTensor, **_) -> CaanImageFeatures:
         """Features of sketches (B, 3, H, W), as retrieval uses them: no text takes part."""
@@ -252,8 +252,10 @@ class CaanModel(PreTrainedModel):
         sketch_tokens, sketch_grid = self._sketch_tokens(sketch_pixel_values)
         photo_tokens, photo_grid = self._photo_tokens(photo_pixel_values)
         untouched_photo_global = photo_tokens[:, 0]
+        sentences = input_ids if text_hidden_states is None else text_hidden_states
+        if sentences is not None and attention_mask is None:
+            attention_mask = torch.ones(sentences.shape[:2], dtype=torch.long, device=sentences.device)
         if text_hidden_states is None and input_ids is not None:
-            attention_mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
             text_hidden_states = self.encode_text(input_ids, attention_mask)
         if text_hidden_states is not None:
             sketch_tokens, photo_tokens = self._align(sketch_tokens, photo_tokens, text_hidden_states, attention_mask)
@@ -359,13 +361,14 @@ class CaanModel(PreTrainedModel):
                     init.kaiming_uniform_(layer.weight, nonlinearity="relu")
                     init.zeros_(layer.bias)
 
-    def _set_gradient_checkpointing(self, enable: bool = True, gradient_checkpointing_func=None):
+    def _set_gradient_checkpointing(self, enable: bool = True, **kwargs):
         # timm towers have a switch of their own; transformers towers are found among the sub-modules.
-        for tower in (self.sketch_model, self.photo_model):
-            if hasattr(tower, "timm_model"):
-                tower._set_gradient_checkpointing(enable)
-        if any(hasattr(module, "gradient_checkpointing") for module in self.modules()):
-            super()._set_gradient_checkpointing(enable, gradient_checkpointing_func)
+        timm_towers = [tower for tower in (self.sketch_model, self.photo_model) if hasattr(tower, "timm_model")]
+        switched = [tower for tower in timm_towers if tower.supports_gradient_checkpointing]
+        for tower in switched:
+            tower._set_gradient_checkpointing(enable)
+        if not switched or any(hasattr(module, "gradient_checkpointing") for module in self.modules()):
+            super()._set_gradient_checkpointing(enable, **kwargs)
 
 
 def _default_relation_grid(tower: nn.Module, image_size: int) -> int:

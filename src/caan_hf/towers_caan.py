@@ -21,7 +21,6 @@ UNREAD = re.compile(r"(^|\.)mask_token$|(^|\.)pooler\.")
 UNREAD_OF_TYPE = {
     "clip_vision_model": re.compile(r"^post_layernorm\."),
     "siglip_vision_model": re.compile(r"^head\."),
-    "siglip_text_model": re.compile(r"^head\."),
     "convnext": re.compile(r"^layernorm\."),
     "convnextv2": re.compile(r"^layernorm\."),
     "timm_wrapper": re.compile(r"^timm_model\.(head|fc_norm|attn_pool)\."),
@@ -32,7 +31,7 @@ def build_tower(config) -> nn.Module:
     """An untrained tower; what CAAN does not read of it is frozen.
 
     Raises:
-        ValueError: If the encoder hides patches at random, as a masked autoencoder does.
+        ValueError: If `AutoModel` cannot make it, or it hides patches at random, as a masked autoencoder does.
     """
     if hasattr(config, "mask_ratio"):
         raise ValueError(
@@ -135,6 +134,8 @@ def _part_state_dict(whole: nn.Module, part: str, tower: nn.Module) -> dict[str,
 
 def _without_pooler(config) -> dict[str, bool]:
     """Leaves out the pooling head of BERT- and ViT-like encoders: CAAN reads tokens, DDP wants no unused weights."""
+    if type(config) not in MODEL_MAPPING:
+        raise ValueError(f"AutoModel has no encoder for {config.model_type!r}: use another")
     accepted = inspect.signature(MODEL_MAPPING[type(config)]).parameters
     return {"add_pooling_layer": False} if "add_pooling_layer" in accepted else {}
 

@@ -1,0 +1,371 @@
+import math
+
+import pytest
+import torch
+from conftest import TEXT, VISION
+from torch import nn
+from torch.nn import functional as F
+
+from caan_hf import CaanModel
+from caan_hf.loss_caan import contrastive_loss, distillation_loss, relation_loss, triplet_loss
+
+TIMM = {
+    "model_type": "timm_wrapper",
+    "architecture": "vit_tiny_patch16_224",
+    "model_args": {"img_size": 32, "patch_size": 4, "depth": 2, "embed_dim": 32, "num_heads": 2},
+}
+
+
+def without_text(batch: dict) -> dict:
+    return {name: value for name, value in batch.items() if name not in ("input_ids", "attention_mask")}
+
+
+def photos_plus(batch: dict) -> dict:
+    """The batch without its photos-, as `negatives="in_batch"` is given it."""
+    triplets = batch["sketch_pixel_values"].shape[0]
+    return {name: value[:triplets] for name, value in batch.items()}
+
+
+def gradients(model) -> dict[str, torch.Tensor]:
+    return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+
+
+def test_features_have_the_documented_shapes_and_unit_length(make_model):
+    features = make_model().get_sketch_features(torch.randn(2, 3, 32, 32))
+    assert features.global_embeds.shape == (2, 32)
+    assert features.local_embeds.shape == (2, 16, 8)
+    assert features.last_hidden_state.shape == (2, 65, 32)
+    torch.testing.assert_close(features.global_embeds.norm(dim=-1), torch.ones(2))
+    torch.testing.assert_close(features.local_embeds.norm(dim=-1), torch.ones(2, 16))
+    torch.testing.assert_close(features.global_embeds, F.normalize(features.last_hidden_state[:, 0], dim=-1))
+
+
+def test_sketches_and_photos_have_towers_of_their_own(make_model):
+    model, pixels = make_model(), torch.randn(1, 3, 32, 32)
+    sketch, photo = model.get_sketch_features(pixels), model.get_photo_features(pixels)
+    assert not torch.allclose(sketch.global_embeds, photo.global_embeds)
+
+
+def test_retrieval_features_do_not_depend_on_the_rest_of_the_batch(make_model):
+    model, pixels = make_model(), torch.randn(3, 3, 32, 32)
+    whole = model.get_photo_features(pixels)
+    torch.testing.assert_close(model.get_photo_features(pixels[1:2]).local_embeds, whole.local_embeds[1:2])
+
+
+def test_text_features_ignore_padding(make_model):
+    model, ids = make_model(), torch.tensor([[5, 6, 7, 8]])
+    mask = torch.tensor([[1, 1, 0, 0]])
+    padded, short = model.get_text_features(ids, mask), model.get_text_features(ids[:, :2])
+    torch.testing.assert_close(padded.text_embeds, short.text_embeds)
+    torch.testing.assert_close(padded.text_embeds.norm(dim=-1), torch.ones(1))
+
+
+def test_model_without_text_refuses_sentences(make_model):
+    with pytest.raises(ValueError, match="no text tower"):
+        make_model(text_config=None).get_text_features(torch.tensor([[1]]))
+
+
+def test_sampled_negatives_give_the_triplet_and_the_relation_of_each_own_pair(make_model, make_batch):
+    model = make_model(lambda_tri=0.5, lambda_rn=2, triplet_margin=1.5)
+    output = model(**make_batch(3))
+    sketch, photo = output.sketch_features, output.photo_features
+    positive, negative = photo.global_embeds[:3], photo.global_embeds[3:]
+    towards, away = (sketch.global_embeds - positive).norm(dim=-1), (sketch.global_embeds - negative).norm(dim=-1)
+    torch.testing.assert_close(output.loss_tri, (1.5 + towards - away).clamp_min(0).mean(), rtol=1e-3, atol=1e-3)
+    matrix = model.get_relation_logits(sketch.local_embeds, photo.local_embeds)
+    expected = torch.stack([matrix.diagonal(), matrix[:, 3:].diagonal()], dim=1)
+    torch.testing.assert_close(output.relation_logits, expected)
+    torch.testing.assert_close(output.loss_rn, relation_loss(expected, torch.tensor([[True, False]] * 3), "mse"))
+    torch.testing.assert_close(output.loss, 0.5 * output.loss_tri + 2 * output.loss_rn)
+    assert output.loss_con is None
+    assert output.loss_dis is None
+
+
+@pytest.mark.parametrize("negatives", ["in_batch", "both"])
+def test_every_photo_of_another_category_repels(make_model, make_batch, negatives):
+    batch = make_batch(4) if negatives == "both" else photos_plus(make_batch(4))
+    batch["category_ids"][1] = batch["category_ids"][0]  # two triplets of one category do not repel each other
+    model = make_model(negatives=negatives, relation_loss="bce")
+    output = model(**batch)
+    sketch, photo, categories = output.sketch_features, output.photo_features, batch["category_ids"]
+    is_match = categories[:4, None] == categories[None]
+    tri = triplet_loss(sketch.global_embeds, photo.global_embeds[:4], photo.global_embeds, ~is_match, 0.3)
+    torch.testing.assert_close(output.loss_tri, tri)
+    logits = model.get_relation_logits(sketch.local_embeds, photo.local_embeds)
+    torch.testing.assert_close(output.relation_logits, logits)
+    torch.testing.assert_close(output.loss_rn, relation_loss(logits, is_match, "bce"))
+
+
+def test_contrastive_and_distillation_terms_join_when_they_are_weighed(make_model, make_batch):
+    model, batch = make_model(lambda_con=3, lambda_dis=2, contrastive_temperature=1), make_batch(3)
+    targets = torch.randn(6, 32)
+    output = model(**batch, photo_targets=targets)
+    sketch, photo = output.sketch_features.global_embeds, output.photo_features.global_embeds
+    is_match = batch["category_ids"][:3, None] == batch["category_ids"][None]
+    untouched = model.get_photo_features(batch["photo_pixel_values"]).global_embeds
+    torch.testing.assert_close(output.loss_con, contrastive_loss(sketch, photo, is_match, 1))
+    torch.testing.assert_close(output.loss_dis, distillation_loss(untouched, targets))
+    expected = output.loss_tri + output.loss_rn + 3 * output.loss_con + 2 * output.loss_dis
+    torch.testing.assert_close(output.loss, expected)
+
+
+def test_distillation_to_its_own_features_is_zero(make_model, make_batch):
+    model, batch = make_model(lambda_dis=1), make_batch(2)
+    targets = model.get_photo_features(batch["photo_pixel_values"]).global_embeds
+    assert model(**batch, photo_targets=targets).loss_dis.item() == pytest.approx(0, abs=1e-6)
+    assert model(**batch).loss_dis is None
+
+
+def test_without_categories_there_is_no_loss(make_model, make_batch):
+    batch = make_batch(2)
+    del batch["category_ids"]
+    output = make_model()(**batch)
+    assert output.loss is None
+    assert output.photo_features.global_embeds.shape == (4, 32)
+
+
+def test_sampled_negatives_want_two_photos_a_sketch(make_model, make_batch):
+    with pytest.raises(ValueError, match="a photo\\+ and a photo- for each of 3 sketches, got 3"):
+        make_model()(**photos_plus(make_batch(3)))
+
+
+def test_text_changes_the_training_features(make_model, make_batch):
+    model, batch = make_model(), make_batch(2)
+    aligned, plain = model(**batch), model(**without_text(batch))
+    assert not torch.allclose(aligned.sketch_features.global_embeds, plain.sketch_features.global_embeds)
+    untouched = model.get_sketch_features(batch["sketch_pixel_values"])
+    torch.testing.assert_close(plain.sketch_features.global_embeds, untouched.global_embeds)
+
+
+def test_sketches_read_the_sentences_of_their_own_photo(make_model, make_batch):
+    model, batch = make_model(), make_batch(2)
+    before = model(**batch)
+    batch["input_ids"] = batch["input_ids"].clone()
+    batch["input_ids"][1] = batch["input_ids"][1].flip(0)
+    after = model(**batch)
+    same = [torch.equal(a, b) for a, b in zip(before.sketch_features[2], after.sketch_features[2], strict=True)]
+    assert same == [True, False]
+    same = [torch.equal(a, b) for a, b in zip(before.photo_features[2], after.photo_features[2], strict=True)]
+    assert same == [True, False, True, True]
+
+
+def test_padding_of_sentences_has_no_influence_on_a_step(make_model, make_batch):
+    model, batch = make_model(), make_batch(3)
+    noisy = dict(batch, input_ids=torch.where(batch["attention_mask"] == 1, batch["input_ids"], 3))
+    torch.testing.assert_close(model(**noisy).loss, model(**batch).loss)
+
+
+def test_precomputed_sentences_give_the_same_step(make_model, make_batch):
+    model, batch = make_model(), make_batch(2)
+    expected = model(**batch).loss
+    states = model.encode_text(batch.pop("input_ids"), batch["attention_mask"])
+    torch.testing.assert_close(model(**batch, text_hidden_states=states).loss, expected)
+
+
+def test_precomputed_sentences_without_a_mask_are_read_whole(make_model, make_batch):
+    model, batch = make_model(), make_batch(2)
+    states = model.encode_text(batch.pop("input_ids"), torch.ones_like(batch["attention_mask"]))
+    whole = dict(batch, attention_mask=torch.ones_like(batch["attention_mask"]))
+    del batch["attention_mask"]
+    torch.testing.assert_close(
+        model(**batch, text_hidden_states=states).loss, model(**whole, text_hidden_states=states).loss
+    )
+
+
+def test_full_text_dropout_leaves_training_features_untouched(make_model, make_batch):
+    model, batch = make_model(text_dropout=1.0).train(), make_batch(3)
+    output = model(**batch)
+    untouched = model.get_sketch_features(batch["sketch_pixel_values"])
+    assert torch.equal(output.sketch_features.last_hidden_state, untouched.last_hidden_state)
+    untouched = model.get_photo_features(batch["photo_pixel_values"])
+    assert torch.equal(output.photo_features.last_hidden_state, untouched.last_hidden_state)
+
+
+def test_no_text_dropout_aligns_in_training_as_in_evaluation(make_model, make_batch):
+    model, batch = make_model(text_dropout=0), make_batch(3)
+    evaluated = model(**batch)
+    trained = model.train()(**batch)
+    assert torch.equal(trained.photo_features.last_hidden_state, evaluated.photo_features.last_hidden_state)
+    assert torch.equal(trained.loss, evaluated.loss)
+
+
+def test_text_dropout_drops_a_triplet_as_a_whole(make_model, make_batch):
+    model, batch = make_model(text_dropout=0.5), make_batch(16)
+    aligned, plain = model(**batch), model(**without_text(batch))
+    mixed = model.train()(**batch)
+
+    def dropped(kind: str) -> torch.Tensor:
+        tokens, touched, untouched = (out[kind].last_hidden_state for out in (mixed, aligned, plain))
+        is_touched = torch.isclose(tokens, touched, atol=1e-5).flatten(1).all(dim=1)
+        is_untouched = torch.isclose(tokens, untouched, atol=1e-5).flatten(1).all(dim=1)
+        assert (is_touched ^ is_untouched).all()
+        return is_untouched
+
+    sketches, photos = dropped("sketch_features"), dropped("photo_features")
+    assert 0 < sketches.sum() < 16
+    assert torch.equal(photos, torch.cat([sketches, sketches]))
+
+
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("freeze_text", [True, False])
+@pytest.mark.parametrize("text_dropout", [0.0, 1.0])
+@pytest.mark.parametrize("negatives", ["sampled", "in_batch", "both"])
+def test_every_trainable_parameter_has_a_gradient(make_model, make_batch, negatives, text_dropout, freeze_text, tied):
+    model = make_model(
+        negatives=negatives, text_dropout=text_dropout, freeze_text=freeze_text, tie_visual_towers=tied
+    ).train()
+    batch = photos_plus(make_batch(3)) if negatives == "in_batch" else make_batch(3)
+    model(**batch).loss.backward()
+    assert [name for name, p in model.named_parameters() if p.requires_grad and p.grad is None] == []
+    assert all(not p.requires_grad for p in model.text_model.parameters()) == freeze_text
+
+
+def test_frozen_text_tower_keeps_out_of_training_mode(make_model, make_batch):
+    model = make_model().train()
+    assert model.sketch_model.training
+    assert not model.text_model.training
+    assert make_model(freeze_text=False).train().text_model.training
+
+
+@pytest.mark.parametrize("vision", [VISION, TIMM], ids=["vit", "timm"])
+def test_gradient_checkpointing_gives_the_same_gradients(make_model, make_batch, vision):
+    model = make_model(sketch_config=dict(vision), photo_config=dict(vision), num_alignment_layers=2).train()
+    batch = make_batch(2)
+    model(**batch).loss.backward()
+    expected = gradients(model)
+    model.zero_grad(set_to_none=True)
+    model.activation_checkpointing_enable()
+    assert model.is_activation_checkpointing
+    model(**batch).loss.backward()
+    checkpointed = gradients(model)
+    assert checkpointed.keys() == expected.keys()
+    for name, gradient in expected.items():
+        torch.testing.assert_close(checkpointed[name], gradient, msg=name)
+
+
+@pytest.mark.parametrize("vision", [VISION, TIMM], ids=["vit", "timm"])
+def test_gradient_checkpointing_computes_tower_blocks_again(make_model, make_batch, vision):
+    model = make_model(sketch_config=dict(vision), photo_config=dict(vision)).train()
+    linear = next(m for name, m in model.sketch_model.named_modules() if isinstance(m, nn.Linear) and ".1." in name)
+    calls = []
+    linear.register_forward_pre_hook(lambda *_: calls.append(1))
+    for enable, forwards in ((True, 2), (False, 1)):
+        (model.activation_checkpointing_enable if enable else model.activation_checkpointing_disable)()
+        calls.clear()
+        model(**make_batch(2)).loss.backward()
+        assert len(calls) == forwards
+
+
+def test_timm_towers_alone_can_be_checkpointed(make_model, make_batch):
+    model = make_model(sketch_config=dict(TIMM), photo_config=dict(TIMM), text_config=None).train()
+    model.activation_checkpointing_enable()
+    assert model.sketch_model.timm_model.grad_checkpointing
+    assert model.photo_model.timm_model.grad_checkpointing
+    model(**without_text(make_batch(2))).loss.backward()
+
+
+@pytest.mark.parametrize("implementation", ["eager", "sdpa"])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_losses_are_finite_and_float32_under_autocast(make_model, make_batch, dtype, implementation):
+    model, batch = make_model(attn_implementation=implementation, lambda_con=1, lambda_dis=1).train(), make_batch(3)
+    with torch.autocast("cpu", dtype=dtype):
+        output = model(**batch, photo_targets=torch.randn(6, 32))
+    for loss in (output.loss, output.loss_tri, output.loss_rn, output.loss_con, output.loss_dis):
+        assert loss.dtype == torch.float32
+        assert loss.isfinite()
+    output.loss.backward()
+    assert all(gradient.isfinite().all() for gradient in gradients(model).values())
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_model_loads_runs_and_stays_close(make_model, make_batch, tmp_path, dtype):
+    model, batch = make_model(), make_batch(2)
+    model.save_pretrained(tmp_path)
+    half = CaanModel.from_pretrained(tmp_path, dtype=dtype)
+    assert half.dtype == dtype
+    features = half.get_sketch_features(batch["sketch_pixel_values"])
+    assert features.global_embeds.dtype == features.local_embeds.dtype == dtype
+    expected = model.get_sketch_features(batch["sketch_pixel_values"]).global_embeds
+    assert F.cosine_similarity(features.global_embeds.float(), expected).min() > 0.99
+    output = half(**batch)
+    assert output.loss.dtype == torch.float32
+    assert output.loss.isfinite()
+
+
+def test_attention_implementation_reaches_every_tower_and_changes_nothing(make_model, make_batch, tmp_path):
+    make_model().save_pretrained(tmp_path)
+    batch, losses = make_batch(2), []
+    for implementation in ("eager", "sdpa"):
+        model = CaanModel.from_pretrained(tmp_path, attn_implementation=implementation)
+        configs = (model.config, model.sketch_model.config, model.photo_model.config, model.text_model.config)
+        assert {config._attn_implementation for config in configs} == {implementation}
+        losses.append(model(**batch).loss)
+    torch.testing.assert_close(losses[0], losses[1])
+
+
+def test_saved_model_comes_back_with_equal_outputs(make_model, make_batch, tmp_path):
+    model, batch = make_model(projection_dim=16), make_batch(2)
+    model.save_pretrained(tmp_path)
+    again = CaanModel.from_pretrained(tmp_path)
+    assert not again.training
+    expected, output = model(**batch), again(**batch)
+    assert torch.equal(output.loss, expected.loss)
+    assert torch.equal(output.photo_features.local_embeds, expected.photo_features.local_embeds)
+
+
+def test_tied_towers_are_saved_once_and_stay_one(make_model, tmp_path):
+    tied, separate = make_model(tie_visual_towers=True), make_model()
+    tied.save_pretrained(tmp_path / "tied")
+    separate.save_pretrained(tmp_path / "separate")
+    size = {name: (tmp_path / name / "model.safetensors").stat().st_size for name in ("tied", "separate")}
+    tower = sum(p.nbytes for p in tied.sketch_model.parameters())
+    assert size["separate"] - size["tied"] >= tower
+    again, pixels = CaanModel.from_pretrained(tmp_path / "tied"), torch.randn(1, 3, 32, 32)
+    expected = tied.get_photo_features(pixels).global_embeds
+    assert torch.equal(again.get_photo_features(pixels).global_embeds, expected)
+    assert torch.equal(again.get_sketch_features(pixels).global_embeds, expected)
+
+
+def test_towers_of_different_widths_meet_in_the_projection(make_model, make_batch):
+    wide = dict(VISION, hidden_size=64)
+    with pytest.raises(ValueError, match="sketch tower is 32 wide and the photo tower 64: set projection_dim"):
+        make_model(photo_config=wide)
+    model = make_model(photo_config=wide, projection_dim=16)
+    assert model.get_photo_features(torch.randn(1, 3, 32, 32)).global_embeds.shape == (1, 16)
+    assert math.isfinite(model(**make_batch(2)).loss.item())
+
+
+def test_model_without_text_keeps_the_retrieval_features(make_model, tmp_path):
+    model, pixels = make_model(), torch.randn(2, 3, 32, 32)
+    expected = model.get_photo_features(pixels)
+    model.save_pretrained(tmp_path / "training")
+    opened = CaanModel.from_pretrained(tmp_path / "training", text_config=None)
+    model.drop_text().save_pretrained(tmp_path / "retrieval")
+    dropped = CaanModel.from_pretrained(tmp_path / "retrieval")
+    for light in (opened, dropped):
+        assert light.text_model is light.photo_alignment is light.config.text_config is None
+        assert torch.equal(light.get_photo_features(pixels).global_embeds, expected.global_embeds)
+        assert torch.equal(light.get_photo_features(pixels).local_embeds, expected.local_embeds)
+        names = [name for name, _ in light.named_parameters()]
+        assert not [name for name in names if "text" in name or "alignment" in name]
+
+
+@pytest.mark.parametrize("text", [TEXT, dict(TEXT, model_type="clip_text_model", eos_token_id=2, bos_token_id=1)])
+def test_text_tower_may_be_any_encoder(make_model, make_batch, text):
+    model = make_model(text_config=dict(text)).train()
+    output = model(**make_batch(2))
+    output.loss.backward()
+    assert output.loss.isfinite()
+
+
+def test_small_model_learns_to_match_its_batch(make_model, make_batch):
+    model = make_model(lambda_con=1).train()
+    optimizer, batch = torch.optim.Adam(model.parameters(), lr=3e-3), make_batch(4)
+    losses = []
+    for _ in range(25):
+        loss = model(**batch).loss
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0] / 2
