@@ -66,6 +66,9 @@ class CaanProcessor(ProcessorMixin):
         photos = images if photos is None else photos
         if sketches is None and photos is None and texts is None:
             raise ValueError("give at least one of sketches=, photos= and texts=")
+        for name, given in (("sketches", sketches), ("photos", photos), ("texts", texts)):
+            if given is not None and not _as_list(given):
+                raise ValueError(f"{name}= is empty: give at least one")
         data = {}
         if sketches is not None:
             data["sketch_pixel_values"] = self.to_pixel_values([self.clean_sketch(s) for s in _as_list(sketches)])

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+IMAGE_SIZE = 96  # of the drawn images, in pixels
+
 
 def quickstart(
     folder: Annotated[Path, typer.Argument(help="Where everything is written.")] = Path("runs/quickstart"),
@@ -42,7 +44,7 @@ def quickstart(
     for earlier in (*folder.glob("model"), *folder.glob("checkpoint-*")):
         shutil.rmtree(earlier)
     console.rule("1/3  drawing the sample benchmark")
-    prepare_benchmark("sample", None, data, seed=seed, overwrite=overwrite)
+    prepare_benchmark("sample", None, data, seed=seed, overwrite=overwrite, image_size=IMAGE_SIZE)
     info = load_benchmark(data)[1]
     console.print(
         f"{len(info['seen'])} categories to train with, {len(info['validation'])} to validate, "
@@ -54,7 +56,7 @@ def quickstart(
     console.rule("3/3  retrieving unseen categories")
     evaluate(str(trained.folder), data=data, rerank=50, out=report)
     metrics = json.loads((report / "metrics.json").read_text(encoding="utf-8"))
-    found, chance = metrics["conventions"]["standard"]["mAP@all"], metrics["chance"]
+    found, chance = metrics["conventions"]["standard"]["mAP@all"], metrics["chance"]["mAP@all"]
     console.print(
         f"\nmAP@all on {len(info['unseen'])} unseen categories: [bold]{found:.3f}[/], "
         f"{found / chance:.1f} times chance ({chance:.3f})"

@@ -73,7 +73,7 @@ def ellipse(cx: float, cy: float, rx: float, ry: float | None = None) -> np.ndar
     return arc(cx, cy, rx, rx if ry is None else ry, 0, 360)[:-1]
 
 
-def arc(cx: float, cy: float, rx: float, ry: float, start: float, stop: float) -> np.ndarray:  # noqa: PLR0917
+def arc(cx: float, cy: float, rx: float, ry: float, start: float, stop: float) -> np.ndarray:
     """Part of an ellipse; angles in degrees, clockwise on the page from the right, shape (41, 2)."""
     angle = np.radians(np.linspace(start, stop, 41))
     return np.stack([cx + rx * np.cos(angle), cy + ry * np.sin(angle)], axis=1)
