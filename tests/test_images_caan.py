@@ -1,0 +1,296 @@
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageDraw, PngImagePlugin
+
+from caan_hf.images_caan import clean_photo, clean_sketch, flatten, open_image
+
+
+def grey(image: Image.Image) -> np.ndarray:
+    return np.asarray(image.convert("L")).astype(int)
+
+
+def ink_box(image: Image.Image) -> tuple[int, int, int, int]:
+    """First and last row, first and last column darker than middle grey."""
+    rows, columns = np.nonzero(grey(image) < 128)
+    return rows.min(), rows.max(), columns.min(), columns.max()
+
+
+def drawing(size=(100, 80), box=(20, 20, 60, 50), ink=0, paper=255) -> Image.Image:
+    image = Image.new("L", size, paper)
+    ImageDraw.Draw(image).rectangle(box, outline=ink, width=3)
+    return image
+
+
+def on_transparency(ink: tuple[int, int, int], mode: str = "RGBA") -> Image.Image:
+    image = Image.new("RGBA", (100, 80), (0, 0, 0, 0))
+    ImageDraw.Draw(image).rectangle((20, 20, 60, 50), outline=(*ink, 255), width=3)
+    return image.convert(mode)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr", "HSV", "I", "F", "I;16"])
+def test_every_mode_becomes_the_same_rgb(mode):
+    picture = np.zeros((6, 8), dtype=np.uint8)
+    picture[:3] = 255
+    image = Image.fromarray(picture)
+    if mode == "PA":
+        converted = image.convert("P").convert("PA")
+    elif mode == "I;16":
+        converted = Image.fromarray(picture.astype(np.uint16) * 257)
+    else:
+        converted = image.convert("RGB").convert(mode) if mode not in ("I", "F", "1") else image.convert(mode)
+    assert converted.mode == mode
+    result = flatten(converted)
+    assert result.mode == "RGB"
+    np.testing.assert_allclose(grey(result), picture, atol=2)
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "PA", "P"])
+def test_transparency_turns_white(mode):
+    image = Image.new("RGBA", (4, 4), (0, 0, 0, 0))
+    if mode == "P":
+        image = Image.new("P", (4, 4), 0)
+        image.info["transparency"] = 0
+    else:
+        image = Image.new("PA", (4, 4), (0, 0)) if mode == "PA" else image.convert(mode)
+    assert np.asarray(flatten(image)).min() == 255
+
+
+def test_half_transparent_colours_mix_with_white():
+    assert flatten(Image.new("RGBA", (1, 1), (255, 0, 0, 128))).getpixel((0, 0)) == pytest.approx(
+        (255, 127, 127), abs=1
+    )
+
+
+@pytest.mark.parametrize(
+    ("array", "level"),
+    [
+        (np.full((4, 5), 200, np.uint8), 200),
+        (np.full((4, 5), 200, np.int64), 200),
+        (np.full((4, 5), 200 * 257, np.uint16), 200),
+        (np.full((4, 5), 0.5, np.float32), 128),
+        (np.full((4, 5), 1.01, np.float32), 255),
+        (np.full((4, 5), 200.0, np.float64), 200),
+        (np.full((4, 5), True), 255),
+        (np.full((4, 5), False), 0),
+        (np.full((4, 5, 1), 200, np.uint8), 200),
+        (np.full((4, 5, 3), 0.5, np.float16), 128),
+        (np.full((4, 5), np.nan), 0),
+    ],
+)
+def test_arrays_of_any_number_type_keep_their_brightness(array, level):
+    image = clean_photo(array)
+    assert image.size == (5, 4)
+    np.testing.assert_allclose(np.asarray(image), level, atol=1)
+
+
+def test_array_with_alpha_is_flattened_on_white():
+    assert np.asarray(clean_photo(np.zeros((3, 3, 4), np.uint8))).min() == 255
+
+
+@pytest.mark.parametrize("array", [np.zeros((3, 8, 8)), np.zeros(5), np.zeros((2, 4, 4, 3)), np.zeros((0, 4))])
+def test_array_of_another_shape_is_refused(array):
+    with pytest.raises(ValueError, match="an image array"):
+        open_image(array)
+
+
+def test_values_that_are_no_picture_are_refused():
+    with pytest.raises(ValueError, match="an image array"):
+        open_image(np.array([["a", "b"]]))
+    with pytest.raises(ValueError, match="an image array"):
+        open_image(None)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_is_applied(tmp_path, orientation):
+    upright = np.zeros((4, 6, 3), np.uint8)
+    upright[0, 0] = 255
+    undo = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}
+    image = Image.fromarray(upright)
+    stored = image.transpose(Image.Transpose(undo[orientation])) if orientation > 1 else image
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored.save(tmp_path / "turned.png", exif=exif)
+    np.testing.assert_array_equal(np.asarray(clean_photo(tmp_path / "turned.png")), upright)
+
+
+def test_unreadable_exif_does_not_spoil_the_picture(tmp_path):
+    image = Image.new("RGB", (8, 8), "red")
+    image.save(tmp_path / "odd.jpg", exif=b"Exif\x00\x00garbage")
+    assert clean_photo(tmp_path / "odd.jpg").size == (8, 8)
+
+
+@pytest.mark.parametrize("wrap", [str, Path, lambda path: Path(path).read_bytes(), Image.open])
+def test_picture_may_be_given_in_any_form(tmp_path, photo, wrap):
+    photo.save(tmp_path / "photo.png")
+    np.testing.assert_array_equal(np.asarray(clean_photo(wrap(str(tmp_path / "photo.png")))), np.asarray(photo))
+
+
+@pytest.mark.parametrize("clean", [clean_photo, lambda source: clean_sketch(source, 0.1)], ids=["photo", "sketch"])
+@pytest.mark.parametrize("suffix", ["png", "jpg", "gif"])
+@pytest.mark.parametrize("wrap", [str, Image.open], ids=["path", "opened"])
+def test_truncated_file_is_refused_by_name(tmp_path, clean, suffix, wrap):
+    path = tmp_path / f"cut.{suffix}"
+    Image.fromarray(np.random.randint(0, 255, (64, 64, 3), np.uint8)).save(path)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(ValueError, match=r"cut\..*: not a picture that can be read"):
+        clean(wrap(str(path)))
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
+@pytest.mark.parametrize(
+    "content", [b"", b"hello", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0", b"II*\x00\x08\x00\x00\x00"]
+)
+def test_file_that_is_no_picture_is_refused_by_name(tmp_path, content):
+    (tmp_path / "notes.png").write_bytes(content)
+    with pytest.raises(ValueError, match=r"notes\.png: not a picture that can be read"):
+        open_image(tmp_path / "notes.png")
+
+
+def test_missing_file_and_folder_are_refused_by_name(tmp_path):
+    with pytest.raises(ValueError, match=r"gone\.png: no such file"):
+        open_image(tmp_path / "gone.png")
+    with pytest.raises(ValueError, match=f"{tmp_path.name}: not a picture"):
+        open_image(tmp_path)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_damaged_png_either_opens_or_names_itself(data):
+    buffer = io.BytesIO()
+    drawing().save(buffer, "png")
+    content = bytearray(buffer.getvalue())
+    for _ in range(data.draw(st.integers(1, 8))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    content = bytes(content[: data.draw(st.integers(0, len(content)))])
+    try:
+        assert open_image(content).size
+    except ValueError as error:
+        assert "bytes: not a picture" in str(error)
+
+
+def test_sketch_is_cropped_to_its_ink_with_a_margin_and_padded_to_a_square():
+    clean = clean_sketch(drawing(box=(20, 20, 60, 50)), margin=0.1)  # 41 wide, 31 high
+    assert clean.mode == "RGB"
+    assert clean.size == (49, 49)  # 41 + 2 * round(4.1)
+    assert ink_box(clean) == (9, 39, 4, 44)
+    assert grey(clean)[0].min() == 255
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    left=st.integers(0, 60),
+    top=st.integers(0, 60),
+    width=st.integers(4, 38),
+    height=st.integers(4, 38),
+    margin=st.floats(0, 0.5),
+)
+def test_ink_keeps_its_size_and_aspect_wherever_it_lies(left, top, width, height, margin):
+    image = Image.new("L", (100, 100), 255)
+    image.paste(0, (left, top, left + width, top + height))
+    clean = clean_sketch(image, margin)
+    first_row, last_row, first_column, last_column = ink_box(clean)
+    longer = max(width, height, round(100 / 8))
+    assert clean.width == clean.height == longer + 2 * round(longer * margin)
+    assert (last_column - first_column + 1, last_row - first_row + 1) == (width, height)
+    assert abs((first_row + last_row) - (clean.height - 1)) <= 1
+    assert abs((first_column + last_column) - (clean.width - 1)) <= 1
+
+
+@pytest.mark.parametrize("source", [drawing(ink=255, paper=0), drawing(ink=250, paper=40).convert("RGBA")])
+def test_light_lines_on_dark_ground_are_inverted(source):
+    np.testing.assert_allclose(grey(clean_sketch(source, 0.1)), grey(clean_sketch(drawing(), 0.1)), atol=6)
+
+
+@pytest.mark.parametrize("ink", [(255, 255, 255), (250, 250, 250), (255, 255, 200), (0, 0, 0)])
+def test_lines_on_transparency_are_drawn_dark(ink):
+    np.testing.assert_array_equal(grey(clean_sketch(on_transparency(ink), 0.1)), grey(clean_sketch(drawing(), 0.1)))
+
+
+def test_white_lines_on_a_transparent_palette_are_found(tmp_path):
+    image = Image.new("P", (100, 80), 0)
+    image.putpalette([255, 255, 255] * 2)
+    ImageDraw.Draw(image).rectangle((20, 20, 60, 50), outline=1, width=3)
+    image.save(tmp_path / "palette.png", transparency=0)
+    np.testing.assert_array_equal(grey(clean_sketch(tmp_path / "palette.png", 0.1)), grey(clean_sketch(drawing(), 0.1)))
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        Image.new("RGB", (32, 32), "white"),
+        Image.new("RGB", (32, 32), "black"),
+        Image.new("L", (32, 32), 130),
+        Image.new("RGBA", (32, 32), (0, 0, 0, 0)),
+        Image.new("RGBA", (32, 32), (255, 255, 255, 255)),
+        Image.new("L", (1, 1), 0),
+    ],
+    ids=["white", "black", "grey", "transparent", "opaque", "one pixel"],
+)
+def test_sketch_without_ink_is_refused_by_name(tmp_path, image):
+    image.save(tmp_path / "empty.png")
+    with pytest.raises(ValueError, match=r"empty\.png: the sketch is blank"):
+        clean_sketch(tmp_path / "empty.png", 0.1)
+    with pytest.raises(ValueError, match="sketch: the sketch is blank"):
+        clean_sketch(np.asarray(image), 0.1)
+
+
+@pytest.mark.parametrize("place", [(0, 0), (40, 30), (99, 79)])
+def test_single_pixel_of_ink_stays_a_dot_in_the_middle(place):
+    image = Image.new("L", (100, 80), 255)
+    image.putpixel(place, 0)
+    clean = clean_sketch(image, 0.1)
+    assert (grey(clean) < 128).sum() == 1
+    assert clean.width == 14  # an eighth of the page and its margins
+    assert abs(ink_box(clean)[0] - clean.height // 2) <= 1
+
+
+@pytest.mark.parametrize(("size", "line"), [((2000, 20), (10, 10, 1990, 10)), ((9, 1500), (4, 5, 4, 1490))])
+def test_extreme_aspect_is_kept(size, line):
+    image = Image.new("L", size, 255)
+    ImageDraw.Draw(image).line(line, fill=0)
+    clean = clean_sketch(image, 0)
+    first_row, last_row, first_column, last_column = ink_box(clean)
+    assert clean.width == clean.height
+    assert {last_row - first_row, last_column - first_column} == {0, clean.width - 1}
+
+
+def test_noisy_scan_is_cropped_to_its_drawing_on_white():
+    noise = np.random.default_rng(0).normal(0, 5, (80, 100))
+    scan = Image.fromarray((grey(drawing(ink=60, paper=210)) + noise).clip(0, 255).astype(np.uint8))
+    clean = clean_sketch(scan, 0.1)
+    assert clean.size == clean_sketch(drawing(), 0.1).size
+    assert grey(clean)[15:30, 10:35].mean() > 245  # inside the rectangle: grey paper turned white
+
+
+def test_faint_pencil_is_found():
+    clean = clean_sketch(drawing(ink=200, paper=250), 0.1)
+    assert clean.size == clean_sketch(drawing(), 0.1).size
+
+
+def test_margin_is_given_to_the_longer_side():
+    assert clean_sketch(drawing(), 0).size == (41, 41)
+    assert clean_sketch(drawing(), 0.5).size == (41 + 2 * 20, 41 + 2 * 20)
+
+
+def test_cleaning_a_clean_sketch_changes_nothing():
+    once = clean_sketch(drawing(), 0.08)
+    np.testing.assert_array_equal(np.asarray(clean_sketch(once, 0.08)), np.asarray(once))
+
+
+def test_source_image_is_left_as_it_was():
+    image = on_transparency((255, 255, 255))
+    before = image.tobytes()
+    clean_sketch(image, 0.1)
+    assert (image.mode, image.tobytes()) == ("RGBA", before)
+
+
+def test_text_chunks_do_not_matter(tmp_path):
+    info = PngImagePlugin.PngInfo()
+    info.add_text("comment", "hello")
+    drawing().save(tmp_path / "text.png", pnginfo=info)
+    assert clean_sketch(tmp_path / "text.png", 0.1).size == (49, 49)
