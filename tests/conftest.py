@@ -4,29 +4,10 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageDraw
+from tiny import IMAGE_SIZE, TEXT, VISION
 from transformers import ViTImageProcessor
 
 from caan_hf import CaanConfig, CaanModel, CaanProcessor
-
-IMAGE_SIZE = 32
-VISION = {
-    "model_type": "vit",
-    "hidden_size": 32,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "intermediate_size": 48,
-    "image_size": IMAGE_SIZE,
-    "patch_size": 4,
-}
-TEXT = {
-    "model_type": "bert",
-    "hidden_size": 24,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "intermediate_size": 48,
-    "vocab_size": 50,
-    "max_position_embeddings": 16,
-}
 
 
 @pytest.fixture(autouse=True)

@@ -2,7 +2,7 @@ import math
 
 import pytest
 import torch
-from conftest import TEXT, VISION
+from tiny import TEXT, VISION
 from torch import nn
 from torch.nn import functional as F
 
