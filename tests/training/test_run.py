@@ -10,6 +10,16 @@ from caan_hf.training.recipe import load_recipe, training_arguments
 from caan_hf.training.run import build_trainer, run_recipe
 
 
+# Learns within a few steps, which a transformer that starts from nothing does not.
+RESNET = {
+    "model_type": "resnet",
+    "embedding_size": 16,
+    "hidden_sizes": [16, 32],
+    "depths": [1, 1],
+    "layer_type": "basic",
+}
+
+
 def losses(folder, checkpoint):
     history = json.loads((folder / checkpoint / "trainer_state.json").read_text())["log_history"]
     return [entry["loss"] for entry in history if "loss" in entry]
@@ -19,10 +29,13 @@ def losses(folder, checkpoint):
 @pytest.mark.parametrize("negatives", ["sampled", "in_batch", "both"])
 def test_the_loss_falls(recipe_file, tmp_path, negatives):
     changes = {
+        "model__vision": RESNET,
         "model__negatives": negatives,
         "model__lambda_con": 1.0,
-        "model__text_dropout": 0.0,
         "data__augment": False,
+        "training__learning_rate": 2e-3,
+        "training__tower_learning_rate": 2e-3,
+        "training__per_device_train_batch_size": 8,
         "training__num_train_epochs": 12,
         "training__eval_strategy": "no",
         "training__save_strategy": "no",
@@ -33,7 +46,7 @@ def test_the_loss_falls(recipe_file, tmp_path, negatives):
     trainer.train()
 
     logged = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
-    assert sum(logged[-5:]) < 0.8 * sum(logged[:5])
+    assert sum(logged[-4:]) < 0.75 * sum(logged[:4])
 
 
 @pytest.mark.slow
