@@ -1,4 +1,7 @@
 import json
+import subprocess
+import sys
+import time
 
 import pytest
 import torch
@@ -8,7 +11,6 @@ from caan_hf import CaanError
 from caan_hf.benchmarks import load_benchmark
 from caan_hf.training.recipe import load_recipe, training_arguments
 from caan_hf.training.run import build_trainer, run_recipe
-
 
 # Learns within a few steps, which a transformer that starts from nothing does not.
 RESNET = {
@@ -74,30 +76,37 @@ def test_training_without_text_and_with_targets(recipe_file, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_resumed_run_ends_as_an_unbroken_one(recipe_file, tmp_path):
-    unbroken = run_recipe(load_recipe(recipe_file("unbroken")))
-    file = recipe_file("broken")
-    recipe = load_recipe(file)
-    trainer = build_trainer(recipe, training_arguments(recipe), load_benchmark(recipe.data.path)[0])
-    from transformers import TrainerCallback
-
-    class Kill(TrainerCallback):
-        def on_epoch_begin(self, args, state, control, **kwargs):
-            if state.epoch and state.epoch >= 1:
-                raise KeyboardInterrupt
-
-    torch.manual_seed(0)
-    trainer.add_callback(Kill())
-    with pytest.raises(KeyboardInterrupt):
-        trainer.train()
+def test_a_run_that_was_killed_and_resumed_ends_as_an_unbroken_one(recipe_file, tmp_path):
+    unbroken = run_recipe(load_recipe(recipe_file("unbroken", training__num_train_epochs=4)))
+    file = recipe_file("broken", training__num_train_epochs=4)
+    process = subprocess.Popen([sys.executable, "-m", "caan_hf.cli.main", "train", str(file)])
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "broken" / "checkpoint-4" / "trainer_state.json").exists():
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
     assert not (tmp_path / "broken" / "model").exists()
 
     resumed = run_recipe(load_recipe(file, ["training.resume_from_checkpoint=true"]))
 
-    a, b = AutoModel.from_pretrained(unbroken.folder), AutoModel.from_pretrained(resumed.folder)
-    for (name, one), other in zip(a.state_dict().items(), b.state_dict().values(), strict=True):
-        torch.testing.assert_close(one, other, msg=name)
-    assert losses(tmp_path / "broken", "checkpoint-8") == losses(tmp_path / "unbroken", "checkpoint-8")
+    one, other = (AutoModel.from_pretrained(trained.folder).state_dict() for trained in (unbroken, resumed))
+    for name, tensor in one.items():
+        torch.testing.assert_close(other[name], tensor, msg=name)
+    assert losses(tmp_path / "broken", "checkpoint-16") == losses(tmp_path / "unbroken", "checkpoint-16")
+
+
+@pytest.mark.slow
+def test_a_half_written_checkpoint_is_passed_over(recipe_file, tmp_path):
+    run_recipe(load_recipe(recipe_file()))
+    half = tmp_path / "run" / "checkpoint-9"
+    half.mkdir()
+    (half / "trainer_state.json").write_text('{"global_step": 9,', encoding="utf-8")
+
+    again = run_recipe(load_recipe(recipe_file(), ["training.resume_from_checkpoint=true"]))
+
+    assert again.metrics["epoch"] == 2
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """One training run, from a recipe to a model for retrieval."""
 
+import json
 import shutil
 import warnings
 from dataclasses import dataclass
@@ -8,7 +9,8 @@ from pathlib import Path
 import datasets
 import yaml
 from transformers import set_seed
-from transformers.trainer_utils import get_last_checkpoint
+from transformers.trainer import TRAINER_STATE_NAME
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from caan_hf.benchmarks import load_benchmark
 from caan_hf.errors import CaanError
@@ -164,20 +166,36 @@ def _checkpoint_to_resume(arguments: CaanTrainingArguments) -> str | None:
         CaanError: asked to resume from nothing, or to start afresh over an earlier run.
     """
     folder = Path(arguments.output_dir)
-    last = get_last_checkpoint(folder) if folder.is_dir() else None
+    checkpoints = _checkpoints(folder)
     wanted = arguments.resume_from_checkpoint
     if isinstance(wanted, str) and wanted.lower() not in ("true", "false"):
         if not Path(wanted).is_dir():
             raise CaanError(f"training.resume_from_checkpoint: {wanted} is no folder")
         return wanted
     if wanted and str(wanted).lower() == "true":
-        return last  # a run that was killed before its first checkpoint starts again
-    if last is not None:
+        whole = [checkpoint for checkpoint in checkpoints if _is_whole(checkpoint)]
+        return str(whole[-1]) if whole else None  # a run that was killed before its first checkpoint starts again
+    if checkpoints:
         raise CaanError(
-            f"{folder} holds the run of an earlier training ({Path(last).name}): go on with it by "
+            f"{folder} holds the run of an earlier training ({checkpoints[-1].name}): go on with it by "
             "training.resume_from_checkpoint=true, or choose another training.output_dir"
         )
     return None
+
+
+def _checkpoints(folder: Path) -> list[Path]:
+    """The Trainer's checkpoints, the oldest first."""
+    numbered = [path for path in folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*") if path.name.rpartition("-")[2].isdigit()]
+    return sorted(numbered, key=lambda path: int(path.name.rpartition("-")[2]))
+
+
+def _is_whole(checkpoint: Path) -> bool:
+    """Whether the Trainer finished writing it: its state is the last file, so a kill leaves none or a part of it."""
+    try:
+        json.loads((checkpoint / TRAINER_STATE_NAME).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def _write_recipe(recipe: Recipe, folder: Path) -> None:
