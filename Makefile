@@ -1,5 +1,8 @@
 # Both `make quickstart` and `make test` set up everything themselves; only Python >= 3.11 must be there.
-PYTHON ?= $(shell command -v python3.13 || command -v python3.12 || command -v python3.11 || echo python3)
+# The first that runs, is new enough and can make a virtual environment; `make PYTHON=...` overrides.
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
+	$$python -c 'import ensurepip, venv, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; \
+	done)
 VENV := .venv
 BIN := $(VENV)/bin
 # Spinning OpenMP threads are ruinous on few shared cores; telemetry and progress of downloads are nobody's business here.
@@ -34,7 +37,7 @@ setup: $(VENV)/.installed
 
 # The stamp is written last: an interrupted installation starts over. It is made anew when the dependencies change.
 $(VENV)/.installed: pyproject.toml
-	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed, this is " + sys.version)'
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer with venv is needed (on Debian: apt install python3-venv)"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --disable-pip-version-check --no-input --progress-bar off -q -e '.[dev,minilm,tensorboard]'
 	touch $@
