@@ -1,24 +1,14 @@
 """Category names: the published seen and unseen lists, and matching one name across its spellings."""
 
-import re
-import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
+from caan_hf.descriptions.spelling import fold
 from caan_hf.errors import CaanError
 
 SPLITS = resources.files("caan_hf.benchmarks") / "splits"
-
-
-def fold(name: str) -> str:
-    """The form in which two spellings of one category are equal.
-
-    Case is dropped and blanks, underscores and hyphens are the same; brackets stay, because they tell meanings
-    apart: TU-Berlin's `mouse (animal)` is not its `computer-mouse`.
-    """
-    return re.sub(r"[\s_-]+", " ", unicodedata.normalize("NFKC", name).casefold()).strip()
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,10 @@ from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
+from caan_hf.descriptions.spelling import fold
 from caan_hf.errors import CaanError
 
-from .categories import CategorySplit, fold, published_split, read_category_file
+from .categories import CategorySplit, published_split, read_category_file
 from .filelists import find_lists, listed_items
 from .items import MODALITIES, Collection, Item
 from .layouts import (

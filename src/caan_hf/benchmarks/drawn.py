@@ -2,13 +2,15 @@
 
 from typing import Any
 
-from .descriptions import CategoryDescriptions
+from caan_hf.descriptions import Description
+from caan_hf.descriptions.records import CategoryDescriptions
+from caan_hf.progress import progress_bar
+
 from .items import Collection, Item
-from .progress import progress_bar
 from .strokes import png_bytes
 
 
-def collect_sample(seed: int, *, progress: bool, **options: Any) -> tuple[Collection, dict[str, CategoryDescriptions]]:
+def collect_sample(seed: int, *, progress: bool, **options: Any) -> tuple[Collection, CategoryDescriptions]:
     """Draw the sample benchmark.
 
     Args:
@@ -34,7 +36,7 @@ def collect_sample(seed: int, *, progress: bool, **options: Any) -> tuple[Collec
             items.append(Item(drawn.modality, drawn.category, drawn.name, png=png_bytes(drawn.image)))
             advance()
     descriptions = {
-        name: CategoryDescriptions(tuple(texts), tuple(f"parts-{number}" for number in range(1, len(texts) + 1)))
+        name: tuple(Description(name, text, f"parts-{number}") for number, text in enumerate(texts, start=1))
         for name, texts in SAMPLE_DESCRIPTIONS.items()
     }
     return Collection.of_items(items, SAMPLE_UNSEEN), descriptions

@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from caan_hf.descriptions.spelling import fold
 from caan_hf.errors import CaanError
 
-from .categories import CategorySplit, fold
+from .categories import CategorySplit
 from .items import Item, file_item
 from .layouts import Layout
 from .problems import Problems

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from caan_hf.descriptions.spelling import fold
 from caan_hf.errors import CaanError
 
-from .categories import fold
 from .items import Item, file_item
 from .problems import Problems
 

@@ -8,15 +8,17 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from caan_hf.descriptions.prompts import PLAIN
+from caan_hf.descriptions.records import SHIPPED_NAME, CategoryDescriptions
 from caan_hf.errors import CaanError
+from caan_hf.progress import progress_bar
 
 from .collect import collect, complete_categories
-from .descriptions import TEMPLATE, CategoryDescriptions, describe
+from .described import described
 from .drawn import collect_sample
 from .items import MODALITIES, Collection, Item, in_row_order
 from .layouts import LAYOUTS
 from .problems import Problem, Problems, first_paths
-from .progress import progress_bar
 from .staging import INFO_FILE, check_out_dir, staged
 from .verify import verified
 
@@ -75,7 +77,8 @@ def prepare_benchmark(
         validation_categories: how many seen categories to hold out of training; default a seventh of them, at
             least 1 and at most 15.
         seed: of the choice of validation categories, and of the drawn sample.
-        descriptions: JSONL file of description records; without it a template stands in.
+        descriptions: JSONL file of description records; default: those that come with the package. A category of which
+            there are none gets the plain template.
         embed: store the original bytes of the image files (True) or their paths (False).
         strokes: folder of Quick, Draw! ndjson files to read as sketches.
         strokes_per_category: the most drawings taken of one category; None for all.
@@ -101,7 +104,7 @@ def prepare_benchmark(
     # All that can be said without opening an image is said before the long part.
     _require_items(collection, problems)
     if descriptions is not None or sentences is None:
-        sentences = describe(collection.categories, _path(descriptions), problems)
+        sentences = described(collection.categories, _path(descriptions), problems)
     _choose_validation(collection, validation_categories, seed)
     problems.raise_if_strict(strict)
 
@@ -116,7 +119,7 @@ def prepare_benchmark(
         "validation": list(validation),
         "unseen": list(collection.unseen),
         "counts": _counts(splits),
-        "descriptions": {"origin": _descriptions_origin(name, descriptions)},
+        "descriptions": _descriptions_info(name, descriptions, sentences),
         "images": "embedded" if embed or raw_dir is None else "referenced",
         "skipped": problems.as_records(),
         "created_with": f"caan-hf {version('caan-hf')}",
@@ -169,10 +172,11 @@ def _require_items(collection: Collection, problems: Problems) -> None:
     raise CaanError(f"nothing to prepare: no category has both usable sketches and usable photos{found}")
 
 
-def _descriptions_origin(name: str, descriptions: str | Path | None) -> str:
-    if descriptions is not None:
-        return Path(descriptions).name
-    return SAMPLE if name == SAMPLE else TEMPLATE
+def _descriptions_info(name: str, descriptions: str | Path | None, sentences: CategoryDescriptions) -> dict[str, Any]:
+    """Where the descriptions come from, and the categories that have to do with the plain template."""
+    origin = Path(descriptions).name if descriptions is not None else SAMPLE if name == SAMPLE else SHIPPED_NAME
+    plain = [category for category, texts in sentences.items() if texts[0].prompt_id == PLAIN.id]
+    return {"origin": origin, "plain": plain}
 
 
 def _choose_validation(collection: Collection, wanted: int | None, seed: int) -> tuple[tuple[str, ...], ...]:
@@ -206,7 +210,7 @@ def _write(
     out_dir: Path,
     splits: dict[str, list[Item]],
     collection: Collection,
-    sentences: dict[str, CategoryDescriptions],
+    sentences: CategoryDescriptions,
     info: dict[str, Any],
     *,
     embed: bool,

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
+from caan_hf.descriptions.spelling import fold
 from caan_hf.errors import CaanError
 
-from .categories import fold
 from .items import Item
 from .problems import Problems
 

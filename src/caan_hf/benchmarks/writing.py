@@ -8,9 +8,10 @@ from pathlib import Path
 from datasets import ClassLabel, DatasetInfo, Features, Image, List, Value
 from datasets.arrow_writer import ArrowWriter
 
+from caan_hf.descriptions import Description
+from caan_hf.descriptions.records import CategoryDescriptions
 from caan_hf.errors import CaanError
 
-from .descriptions import CategoryDescriptions
 from .items import MODALITIES, Item
 from .strokes import stroke_png
 
@@ -40,7 +41,7 @@ def write_splits(
     folder: Path,
     splits: dict[str, list[Item]],
     categories: tuple[str, ...],
-    descriptions: dict[str, CategoryDescriptions],
+    descriptions: CategoryDescriptions,
     *,
     embed: bool,
     advance: Callable[[], None],
@@ -70,13 +71,13 @@ def _counted(rows: Iterable[dict], advance: Callable[[], None]) -> Iterator[dict
         advance()
 
 
-def _row(item: Item, descriptions: CategoryDescriptions, embed: bool) -> dict:
+def _row(item: Item, descriptions: tuple[Description, ...], embed: bool) -> dict:
     return {
         "image": _image(item, embed),
         "modality": item.modality,
         "category": item.category,
-        "descriptions": list(descriptions.texts),
-        "description_prompts": list(descriptions.prompts),
+        "descriptions": [description.text for description in descriptions],
+        "description_prompts": [description.prompt_id for description in descriptions],
         "source": item.source,
     }
 

@@ -8,6 +8,8 @@ from rich.markup import escape
 
 from caan_hf.errors import CaanError
 
+from .ablate import ablate
+from .describe import describe
 from .evaluate import evaluate
 from .prepare import prepare
 from .quickstart import quickstart
@@ -20,7 +22,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
-for command in (quickstart, prepare, train, evaluate):
+for command in (quickstart, describe, prepare, train, evaluate, ablate):
     app.command()(command)
 
 

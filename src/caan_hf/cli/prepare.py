@@ -46,7 +46,7 @@ def prepare(
     descriptions: Annotated[
         Path | None,
         typer.Option(
-            help='JSONL file, one record with "category", "text" and "prompt_id" a line. Default: "a photo of a ...".',
+            help="Description file, as `caan describe` writes it. Default: the one that comes with the package.",
             show_default=False,
         ),
     ] = None,
@@ -145,6 +145,7 @@ def print_summary(prepared: "PreparedBenchmark", console: "Console") -> None:
     from rich.table import Table
 
     from caan_hf.benchmarks.problems import Problems, first_paths
+    from caan_hf.descriptions.records import SHIPPED_NAME
 
     info = prepared.info
     table = Table(title=f"{info['protocol']}, images {info['images']}")
@@ -156,4 +157,11 @@ def print_summary(prepared: "PreparedBenchmark", console: "Console") -> None:
     console.print(table)
     for reason, paths in Problems(list(prepared.problems)).by_reason().items():
         console.print(f"[yellow]{len(paths):,}[/] {escape(reason)}: {escape(first_paths(paths))}", soft_wrap=True)
+    plain = info["descriptions"]["plain"]
+    if plain and info["descriptions"]["origin"] == SHIPPED_NAME:
+        console.print(
+            f'[yellow]{len(plain):,}[/] categories without a shipped description, "a photo of a ..." stands in: '
+            f"{escape(first_paths(plain))}; `caan describe` asks a language model about them",
+            soft_wrap=True,
+        )
     console.print(f"written to {escape(str(prepared.path))}", soft_wrap=True)

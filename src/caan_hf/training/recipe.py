@@ -42,6 +42,8 @@ class DataSection:
 
     Attributes:
         path: a prepared benchmark, as `caan prepare` writes it.
+        prompts: train with the answers to these prompts alone, such as `[shape, outline]`; by default with every
+            description. `plain` is the template "a photo of a ...".
         augment: change training images at random.
         validation_split: the split that training is judged and selected on.
         sketch_margin: white margin around a sketch, as a share of its longer side.
@@ -50,6 +52,7 @@ class DataSection:
     """
 
     path: str | None = None
+    prompts: list[str] | None = None
     augment: bool = True
     validation_split: str = "validation"
     sketch_margin: float = 0.08
@@ -137,14 +140,26 @@ def _parse(text: str) -> Any:
     return yaml.load(text, Loader=_Loader)  # a SafeLoader
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path, what: str) -> dict[str, Any]:
+    """A YAML file that holds a mapping.
+
+    Raises:
+        CaanError: it is missing or something else; the message says that `what` was expected.
+    """
     try:
         tree = _parse(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise CaanError(f"{path}: no such recipe; give a YAML file or one of {', '.join(shipped_recipes())}") from None
+        raise CaanError(f"{path}: no such file, expected {what} in YAML") from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise CaanError(f"{path}: not a recipe in YAML ({' '.join(str(error).split())})") from error
-    if not isinstance(tree, dict) or not all(isinstance(section or {}, dict) for section in tree.values()):
+        raise CaanError(f"{path}: not {what} in YAML ({' '.join(str(error).split())})") from error
+    if not isinstance(tree, dict):
+        raise CaanError(f"{path}: not {what}, which is a mapping")
+    return tree
+
+
+def _read(path: Path) -> dict[str, Any]:
+    tree = read_yaml(path, f"a recipe, or the name of one ({', '.join(shipped_recipes())}),")
+    if not all(isinstance(section or {}, dict) for section in tree.values()):
         raise CaanError(f"{path}: a recipe is a mapping with the sections model, data and training")
     return tree
 

@@ -4,6 +4,7 @@ import json
 import shutil
 import warnings
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import datasets
@@ -23,6 +24,7 @@ from .backbones import build
 from .collator import TripletCollator
 from .precompute import encode_photo_targets, encode_sentences
 from .recipe import Recipe, training_arguments
+from .sentences import category_sentences
 from .trainer import CaanTrainer, CaanTrainingArguments
 from .triplets import TripletDataset
 
@@ -76,11 +78,13 @@ def build_trainer(
 ) -> CaanTrainer:
     """Model, triplets, collator and validation, ready to `train()`."""
     split = splits["train"]
-    model, processor = build(recipe.model, recipe.data, _sentences(split))
+    sentences = category_sentences(split, recipe.data.prompts)
+    model, processor = build(recipe.model, recipe.data, sorted(set(chain.from_iterable(sentences.values()))))
     triplets = TripletDataset(
         split,
         processor,
         seed=arguments.seed,
+        sentences=sentences,
         sample_negatives=model.config.negatives != "in_batch",
         augment_sketch=sketch_augmentation() if recipe.data.augment else None,
         augment_photo=photo_augmentation(model.config.image_size) if recipe.data.augment else None,
@@ -151,12 +155,6 @@ def _splits(recipe: Recipe) -> datasets.DatasetDict:
     if recipe.data.path is None:
         raise CaanError("data.path is missing: prepare a benchmark with `caan prepare` and give data.path=DIR")
     return load_benchmark(recipe.data.path)[0]
-
-
-def _sentences(split: datasets.Dataset) -> list[str]:
-    """Every description of the split, once."""
-    lists = split.select_columns(["descriptions"]).with_format("arrow")[:]["descriptions"]
-    return sorted(set(lists.combine_chunks().flatten().unique().to_pylist()))
 
 
 def _checkpoint_to_resume(arguments: CaanTrainingArguments) -> str | None:

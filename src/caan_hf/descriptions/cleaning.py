@@ -1,0 +1,81 @@
+"""What a language model answers, brought to one to three plain sentences."""
+
+import re
+from collections.abc import Callable
+
+MAX_SENTENCES = 3
+MIN_WORDS = 5
+
+REFUSAL = re.compile(
+    r"\bas an? (ai|artificial|large language|language model)\b|\bi(?:['\u2019]m| am) (?:sorry|unable|not able)\b"
+    r"|\bi (?:cannot|can['\u2019]t|can not|won['\u2019]t|do not have|don['\u2019]t have)\b"
+    r"|\bi(?:['\u2019]m| am) (?:just )?an? (?:ai|language model|assistant)\b",
+    re.IGNORECASE,
+)
+THINKING = re.compile(r"<think>.*?(</think>|$)", re.DOTALL)
+LIST_ITEM = re.compile(r"^\s*(?:[-*\u2022+]|\d{1,2}[.)])\s+")
+MARKUP = re.compile(r"\*\*|__|`|(?<!\w)[*_](?=\w)|(?<=\w)[*_](?!\w)")
+# "Sure! Here is a description:", "Answer:", "Certainly."
+PREAMBLE = re.compile(
+    r"^\s*(?:(?:sure|certainly|of course|absolutely|okay|ok)\b[^.!:\n]*[.!:,]\s*)?(?:here(?:'s| is| are)\b[^:\n]*:\s*)?"
+    r"(?:(?:answer|description|a)\s*:\s*)?",
+    re.IGNORECASE,
+)
+CHATTER = re.compile(r"\b(?:let me know|i hope|feel free|would you like|happy to help|if you need)\b", re.IGNORECASE)
+# A full stop ends a sentence before a capital, a digit or a quotation mark, unless it belongs to "e.g." or "approx.".
+SENTENCE_END = re.compile(
+    r"(?<=[.!?])(?<!e\.g\.)(?<!i\.e\.)(?<!\bvs\.)(?<!approx\.)[\"')\u201d]*\s+(?=[\"'(\u201cA-Z0-9])"
+)
+
+
+class UnusableAnswer(ValueError):
+    """An answer from which no description can be made; the message says why."""
+
+
+def clean_answer(answer: str, count_tokens: Callable[[str], int], max_tokens: int) -> str:
+    """One to three sentences of an answer, without markup, lists, introductions and remarks.
+
+    Args:
+        answer: as the model gave it.
+        count_tokens: how many tokens of the text tower a text has.
+        max_tokens: the most of them; sentences beyond are left out.
+
+    Raises:
+        UnusableAnswer: a refusal, a list, a text cut off in its first sentence, or one too long or too short.
+    """
+    text = THINKING.sub("", answer).strip()
+    if not text:
+        raise UnusableAnswer("empty answer")
+    if REFUSAL.search(text):
+        raise UnusableAnswer("refused")
+    sentences = [s for s in split_sentences(_prose(text)) if not CHATTER.search(s)]
+    whole = [s for s in sentences if s.rstrip("\"')\u201d")[-1:] in (".", "!", "?")]
+    if not whole:
+        raise UnusableAnswer("no whole sentence")
+    return _within(whole[:MAX_SENTENCES], count_tokens, max_tokens)
+
+
+def split_sentences(text: str) -> list[str]:
+    """The sentences of a text."""
+    return [sentence.strip() for sentence in SENTENCE_END.split(" ".join(text.split())) if sentence.strip()]
+
+
+def _prose(text: str) -> str:
+    """The lines that are neither headings, list items nor what leads up to a list."""
+    text = PREAMBLE.sub("", text, count=1)
+    lines = [line for line in text.splitlines() if not LIST_ITEM.match(line) and not line.lstrip().startswith("#")]
+    prose = "\n".join(line for line in lines if not line.rstrip().endswith(":"))
+    prose = MARKUP.sub("", prose).strip()
+    if not prose:
+        raise UnusableAnswer("a list instead of sentences")
+    return prose.strip('"\u201c\u201d')
+
+
+def _within(sentences: list[str], count_tokens: Callable[[str], int], max_tokens: int) -> str:
+    for count in range(len(sentences), 0, -1):
+        text = " ".join(sentences[:count])
+        if count_tokens(text) <= max_tokens:
+            if len(text.split()) < MIN_WORDS:
+                raise UnusableAnswer("too short")
+            return text
+    raise UnusableAnswer(f"longer than {max_tokens} tokens")

@@ -1,0 +1,73 @@
+"""Asks a `transformers` text-generation model on this machine."""
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, set_seed
+
+from caan_hf.errors import CaanError
+
+from .generator import Answer, Question
+from .prompts import INSTRUCTIONS
+
+
+class LocalGenerator:
+    """A causal language model, on a GPU if there is one.
+
+    Args:
+        model: Hub id or folder; weights are read from safetensors, no code is taken from there.
+        batch_size: questions answered at once.
+        max_new_tokens: the longest answer, in tokens of the model.
+        temperature: 0 for the likeliest answer.
+        seed: of the sampling; the answers are the same again for the same questions in the same batches.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        batch_size: int = 4,
+        max_new_tokens: int = 200,
+        temperature: float = 0.7,
+        seed: int = 0,
+    ):
+        self.name = model.rstrip("/").rpartition("/")[2] if model.startswith((".", "/")) else model
+        self.batch_size = batch_size
+        self.seed = seed
+        try:
+            self.tokenizer = AutoTokenizer.from_pretrained(model, padding_side="left")
+            self.model = AutoModelForCausalLM.from_pretrained(model, dtype="auto", use_safetensors=True).eval()
+        except (OSError, ValueError) as error:
+            reason = str(error).strip().partition("\n")[0]
+            raise CaanError(f"{model}: cannot be loaded as a text-generation model ({reason})") from error
+        self.model.to("cuda" if torch.cuda.is_available() else "cpu")
+        if self.tokenizer.pad_token is None:
+            self.tokenizer.pad_token = self.tokenizer.eos_token
+        self.options = {"max_new_tokens": max_new_tokens, "pad_token_id": self.tokenizer.pad_token_id}
+        self.options |= {"do_sample": True, "temperature": temperature} if temperature else {"do_sample": False}
+
+    def answers(self, questions: Sequence[Question]) -> Iterator[Answer]:
+        """See `Generator.answers`; `batch_size` questions are answered at once."""
+        for start in range(0, len(questions), self.batch_size):
+            yield from self._answer_batch(questions[start : start + self.batch_size])
+
+    @torch.inference_mode()
+    def _answer_batch(self, questions: Sequence[Question]) -> Iterator[Answer]:
+        prompts = [self._prompt(question) for question in questions]
+        begins = self.tokenizer.chat_template is None  # a chat template writes its own first token
+        inputs = self.tokenizer(prompts, padding=True, add_special_tokens=begins, return_tensors="pt")
+        inputs = inputs.to(self.model.device)
+        set_seed(questions[0].seed(self.seed))
+        written = self.model.generate(**inputs, **self.options)[:, inputs["input_ids"].shape[1] :]  # (B, T)
+        texts = self.tokenizer.batch_decode(written, skip_special_tokens=True)
+        sent = inputs["attention_mask"].sum(dim=1).tolist()
+        lengths = (written != self.tokenizer.pad_token_id).sum(dim=1).tolist()
+        for question, text, prompt_tokens, completion_tokens in zip(questions, texts, sent, lengths, strict=True):
+            yield Answer(question, text, prompt_tokens=prompt_tokens, completion_tokens=completion_tokens)
+
+    def _prompt(self, question: Question) -> str:
+        if self.tokenizer.chat_template is None:
+            return f"{INSTRUCTIONS}\n\nQuestion: {question.text}\nAnswer:"
+        # No system message: the templates of some models (Gemma) refuse one.
+        messages = [{"role": "user", "content": f"{INSTRUCTIONS}\n\n{question.text}"}]
+        return self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)

@@ -1,0 +1,255 @@
+"""Ablation studies: a grid of changes to one recipe, each trained with several seeds and judged the same way."""
+
+import gc
+import itertools
+import json
+import os
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from caan_hf.benchmarks import load_benchmark
+from caan_hf.errors import CaanError
+from caan_hf.evaluation.checkpoint import load_checkpoint
+from caan_hf.evaluation.evaluator import ZeroShotEvaluator
+
+from .recipe import Recipe, load_recipe, read_yaml, training_arguments
+from .run import run_recipe
+
+RESULT_FILE = "result.json"
+SPLITS = ("validation", "test")
+# Where a run lies and how it is told to go on says nothing about what it is.
+NOT_OF_THE_RUN = ("output_dir", "resume_from_checkpoint", "disable_tqdm", "report_to")
+
+
+@dataclass(frozen=True)
+class Study:
+    """A grid over recipe keys.
+
+    Attributes:
+        recipe: the recipe that every run starts from.
+        output_dir: where runs, table and plot go.
+        axes: axis -> label -> changes to the recipe (`section.key` -> value); the runs are all combinations.
+        changes: changes to the recipe that all runs share.
+        seeds: each combination is trained once with each.
+        rerank: also re-rank so many of the best photos by relation.
+    """
+
+    recipe: Path
+    output_dir: Path
+    axes: dict[str, dict[str, dict[str, Any]]]
+    changes: dict[str, Any] = field(default_factory=dict)
+    seeds: tuple[int, ...] = (0, 1)
+    rerank: int | None = None
+
+
+@dataclass(frozen=True)
+class Run:
+    """One combination with one seed: its label on each axis, its recipe and its folder."""
+
+    labels: tuple[str, ...]
+    seed: int
+    recipe: Recipe
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        return f"{', '.join(self.labels)}, seed {self.seed}"
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run came to.
+
+    Attributes:
+        labels: on each axis.
+        seed: of the run.
+        recipe: what was trained, as a recipe holds it.
+        scores: split -> metric -> value in the convention `standard`, of the global ranking.
+        reranked: the same after re-ranking, where it was asked for.
+        chance: split -> expected mAP@all of a random ranking.
+        train_seconds: wall time of the training loop.
+    """
+
+    labels: tuple[str, ...]
+    seed: int
+    recipe: dict[str, Any]
+    scores: dict[str, dict[str, float]]
+    reranked: dict[str, dict[str, float]]
+    chance: dict[str, float]
+    train_seconds: float
+
+
+def load_study(path: str | Path) -> Study:
+    """Reads a study.
+
+    The YAML file has `recipe` (a path beside it, or a shipped name), `output_dir`, `grid` and, if need be, `changes`,
+    `seeds` and `rerank`. An axis of the grid is a mapping from label to changes, or a recipe key with a list of values.
+
+    Raises:
+        CaanError: the file is missing or says something else.
+    """
+    path = Path(path)
+    tree = read_yaml(path, "a study")
+    unknown = sorted(set(tree) - {"recipe", "output_dir", "grid", "changes", "seeds", "rerank"})
+    if unknown:
+        raise CaanError(
+            f"{path}: unknown key {unknown[0]!r}; a study has recipe, output_dir, grid, changes, seeds and rerank"
+        )
+    for key in ("recipe", "output_dir", "grid"):
+        if not tree.get(key):
+            raise CaanError(f"{path}: {key!r} is missing; a study has at least recipe, output_dir and grid")
+    beside = path.parent / str(tree["recipe"])
+    return Study(
+        recipe=beside if beside.is_file() else Path(str(tree["recipe"])),
+        output_dir=Path(str(tree["output_dir"])),
+        axes=_axes(tree["grid"], path),
+        changes=_mapping(tree.get("changes") or {}, path, "changes"),
+        seeds=_seeds(tree.get("seeds", [0, 1]), path),
+        rerank=tree.get("rerank"),
+    )
+
+
+def plan_runs(study: Study, overrides: Sequence[str] = ()) -> list[Run]:
+    """Every run of a study, with recipes that are known to be valid.
+
+    Args:
+        study: what to run.
+        overrides: further changes to every run, as `section.key=value`.
+
+    Raises:
+        CaanError: a change names no key of a recipe, or two runs would lie in one folder.
+    """
+    runs = [run for seed in study.seeds for run in _runs_of_seed(study, seed, overrides)]
+    if len({run.folder for run in runs}) < len(runs):
+        raise CaanError(f"{study.output_dir}: two labels of the grid give the same folder name; rename one")
+    for run in runs:
+        training_arguments(run.recipe)
+    return runs
+
+
+def run_study(
+    runs: Sequence[Run], *, rerank: int | None = None, announce: Callable[[str], None] = lambda line: None
+) -> Iterator[RunResult]:
+    """Trains and judges what is not finished yet, and gives the result of every run as it is there.
+
+    A run that was stopped goes on from its last checkpoint, if it has one.
+
+    Args:
+        runs: of `plan_runs`.
+        rerank: also re-rank so many of the best photos.
+        announce: told what happens next.
+
+    Raises:
+        CaanError: a run fails, or its folder holds the result of another recipe.
+    """
+    for number, run in enumerate(runs, start=1):
+        place = f"{number}/{len(runs)} {run.name}"
+        result = read_result(run)
+        if result is not None:
+            announce(f"{place}: finished before")
+        else:
+            announce(f"{place}: training")
+            result = _train_and_judge(run, rerank)
+            gc.collect()  # the trainer's cycles hold the last run's model
+        yield result
+
+
+def read_result(run: Run) -> RunResult | None:
+    """The result of a run that is finished.
+
+    Raises:
+        CaanError: the folder's result is damaged, or that of another recipe.
+    """
+    file = run.folder / RESULT_FILE
+    if not file.is_file():
+        return None
+    try:
+        result = RunResult(**json.loads(file.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise CaanError(f"{file}: not the result of a run ({error}); remove it to run again") from error
+    if result.recipe != _identity(run.recipe):
+        raise CaanError(
+            f"{run.folder} was run with another recipe: choose another output folder with --out, or remove this one"
+        )
+    return result
+
+
+def _train_and_judge(run: Run, rerank: int | None) -> RunResult:
+    identity = _identity(run.recipe)
+    run.recipe.training["resume_from_checkpoint"] = True
+    trained = run_recipe(run.recipe)
+    model, processor = load_checkpoint(str(trained.folder))
+    model.to(training_arguments(run.recipe).device)
+    benchmark, info = load_benchmark(run.recipe.data.path)
+    judged = {}
+    for split in SPLITS:
+        if len(benchmark[split]):
+            judge = ZeroShotEvaluator(benchmark[split], protocol=info["protocol"], split=split, rerank=rerank)
+            judged[split] = judge(model, processor)
+    result = RunResult(
+        labels=run.labels,
+        seed=run.seed,
+        recipe=identity,
+        scores={split: found.metrics for split, found in judged.items()},
+        reranked={s: found.reranked.conventions["standard"] for s, found in judged.items() if found.reranked},
+        chance={split: found.chance for split, found in judged.items()},
+        train_seconds=trained.metrics["train_runtime"],
+    )
+    _write_result(result, run.folder / RESULT_FILE)
+    return result
+
+
+def _write_result(result: RunResult, file: Path) -> None:
+    temporary = file.with_name(f".{file.name}.{os.getpid()}.partial")
+    temporary.write_text(json.dumps(asdict(result), indent=2) + "\n", encoding="utf-8")
+    temporary.replace(file)
+
+
+def _identity(recipe: Recipe) -> dict[str, Any]:
+    """The recipe as JSON gives it back, without what does not belong to the run."""
+    tree = recipe.to_dict()
+    tree["training"] = {key: value for key, value in tree["training"].items() if key not in NOT_OF_THE_RUN}
+    return json.loads(json.dumps(tree))
+
+
+def _runs_of_seed(study: Study, seed: int, overrides: Sequence[str]) -> Iterator[Run]:
+    for combination in itertools.product(*(axis.items() for axis in study.axes.values())):
+        labels = tuple(label for label, _ in combination)
+        folder = study.output_dir / "--".join(_slug(label) for label in labels) / f"seed-{seed}"
+        words = [_word(key, value) for key, value in study.changes.items()]
+        words += [_word(key, value) for _, changes in combination for key, value in changes.items()]
+        words += [*overrides, _word("training.seed", seed), _word("training.output_dir", str(folder))]
+        yield Run(labels, seed, load_recipe(study.recipe, words), folder)
+
+
+def _word(key: str, value: Any) -> str:
+    return f"{key}={json.dumps(value)}"
+
+
+def _slug(label: str) -> str:
+    return re.sub(r"[^a-z0-9.]+", "-", label.casefold()).strip("-.") or "run"
+
+
+def _axes(grid: Any, path: Path) -> dict[str, dict[str, dict[str, Any]]]:
+    axes = {}
+    for name, given in _mapping(grid, path, "grid").items():
+        values = {str(value): {name: value} for value in given} if isinstance(given, list) else given
+        labels = _mapping(values, path, f"grid.{name}")
+        axes[name] = {str(label): _mapping(c or {}, path, f"grid.{name}.{label}") for label, c in labels.items()}
+    return axes
+
+
+def _mapping(value: Any, path: Path, key: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise CaanError(f"{path}: {key} is {value!r}, expected a mapping")
+    return value
+
+
+def _seeds(value: Any, path: Path) -> tuple[int, ...]:
+    if not isinstance(value, list) or not value or not all(type(seed) is int for seed in value):
+        raise CaanError(f"{path}: seeds is {value!r}, expected a list of whole numbers such as [0, 1]")
+    return tuple(dict.fromkeys(value))

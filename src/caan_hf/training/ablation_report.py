@@ -1,0 +1,120 @@
+"""What an ablation study found: one table and one plot."""
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import mean, stdev
+
+from .ablation import RunResult
+
+METRIC = "mAP@all"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One combination over its seeds: score in [0, 1] by split and seed, and the difference to the first combination.
+
+    Attributes:
+        label: of the combination.
+        scores: split -> seed -> mAP@all.
+        differences: seed -> mAP@all on `test` minus that of the first combination with the same seed.
+    """
+
+    label: str
+    scores: dict[str, dict[int, float]]
+    differences: dict[int, float]
+
+
+def study_rows(results: Sequence[RunResult]) -> list[Row]:
+    """One row a combination, in the order of the results; the first is what the others are compared with."""
+    by_label: dict[str, dict[str, dict[int, float]]] = {}
+    for result in results:
+        scores = by_label.setdefault(", ".join(result.labels), {})
+        for split, metrics in result.scores.items():
+            scores.setdefault(split, {})[result.seed] = metrics[METRIC]
+    baseline = next(iter(by_label.values()))["test"]
+    return [
+        Row(label, scores, {s: score - baseline[s] for s, score in scores["test"].items() if s in baseline})
+        for label, scores in by_label.items()
+    ]
+
+
+def table_header(rows: Sequence[Row]) -> list[str]:
+    """The names of the columns."""
+    return ["", "seeds", f"validation {METRIC}", f"unseen {METRIC}", f"difference to {rows[0].label}"]
+
+
+def table_rows(rows: Sequence[Row]) -> list[list[str]]:
+    """The cells, means with the standard deviation over the seeds."""
+    return [
+        [
+            row.label,
+            str(len(row.scores["test"])),
+            spread(row.scores.get("validation", {}).values()),
+            spread(row.scores["test"].values()),
+            "" if row is rows[0] else spread(row.differences.values(), sign="+"),
+        ]
+        for row in rows
+    ]
+
+
+def spread(values, sign: str = "") -> str:
+    """`mean \u00b1 standard deviation`; the deviation (n - 1) only where there are two values or more."""
+    values = list(values)
+    if not values:
+        return ""
+    text = f"{mean(values):{sign}.3f}"
+    return f"{text} \u00b1 {stdev(values):.3f}" if len(values) > 1 else text
+
+
+def write_study(results: Sequence[RunResult], command: str, folder: Path) -> None:
+    """Writes `results.json`, `table.md` and `plot.png`, each whole or not at all."""
+    rows = study_rows(results)
+    document = json.dumps([asdict(result) for result in results], indent=2) + "\n"
+    _replace(folder / "results.json", lambda path: path.write_text(document, encoding="utf-8"))
+    text = markdown(rows, results, command)
+    _replace(folder / "table.md", lambda path: path.write_text(text, encoding="utf-8"))
+    _replace(folder / "plot.png", lambda path: plot(rows, path))
+
+
+def markdown(rows: Sequence[Row], results: Sequence[RunResult], command: str) -> str:
+    """The table with what one must know to read it."""
+    header = table_header(rows)
+    lines = [header, ["---"] * len(header), *table_rows(rows)]
+    chance = results[0].chance["test"]
+    minutes = mean(result.train_seconds for result in results) / 60
+    return (
+        "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+        + f"\n\nMean \u00b1 standard deviation over the seeds, convention `standard`, global ranking; chance on the "
+        f"unseen categories {chance:.3f}. Training took {minutes:.1f} minutes a run.\n\n```\n{command}\n```\n"
+    )
+
+
+def plot(rows: Sequence[Row], file: Path) -> None:
+    """A line a combination: a dot for every seed, a bar for their mean."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415 - slow to import
+    from matplotlib.figure import Figure  # noqa: PLC0415
+
+    figure = Figure(figsize=(7.5, 1.4 + 0.42 * len(rows)), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    for position, row in enumerate(rows):
+        scores = list(row.scores["test"].values())
+        axes.plot(scores, [position] * len(scores), "o", color="#4477aa", alpha=0.55, markersize=6)
+        axes.plot([mean(scores)], [position], "|", color="#222222", markersize=18, markeredgewidth=2.5)
+    axes.axvline(mean(rows[0].scores["test"].values()), color="#999999", linewidth=0.8, linestyle="--")
+    axes.set_yticks(range(len(rows)), [row.label for row in rows])
+    axes.invert_yaxis()
+    axes.set_xlabel(f"{METRIC} on unseen categories (dots: seeds, bar: mean, dashed: {rows[0].label})")
+    axes.grid(axis="x", color="#e5e5e5")
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    figure.savefig(file, dpi=150, format="png")
+
+
+def _replace(file: Path, write: Callable[[Path], object]) -> None:
+    temporary = file.with_name(f".{file.name}.{os.getpid()}.partial")
+    write(temporary)
+    temporary.replace(file)

@@ -1,0 +1,66 @@
+"""`caan describe` as a user runs it."""
+
+import pytest
+from chat_server import ChatServer, fail, say
+from typer.testing import CliRunner
+
+from caan_hf.cli.main import app
+from caan_hf.descriptions import read_descriptions
+from caan_hf.errors import CaanError
+
+
+@pytest.fixture
+def caan(tmp_path):
+    (tmp_path / "seen.txt").write_text("# mine\nbee\nalarm_clock\n")
+
+    def run(*words):
+        out = tmp_path / "d.jsonl"
+        command = ["describe", str(tmp_path / "seen.txt"), "--out", str(out), "--model", "m", *words]
+        return CliRunner().invoke(app, command, catch_exceptions=True), out
+
+    return run
+
+
+def test_it_writes_records_and_says_what_they_cost(caan):
+    with ChatServer() as server:
+        result, out = caan("--base-url", server.url, "--prompts", "outline,shape", "--samples", "1")
+    assert result.exit_code == 0
+    assert "4 requests, 200 tokens sent, 40 received" in result.stdout
+    assert "4 descriptions written" in result.stdout
+    assert [r.prompt_id for r in read_descriptions(out)] == ["shape@1", "outline@1"] * 2
+
+
+def test_what_is_missing_is_listed(caan):
+    with ChatServer() as server:
+        server.otherwise = say("I'm sorry, I can't.")
+        result, _ = caan("--base-url", server.url, "--prompts", "shape")
+    assert result.exit_code == 1
+    assert "no answer: bee, shape: refused" in result.stdout
+    assert "2 are missing: run the same command again" in result.stdout
+
+
+def test_the_key_is_never_shown(caan, monkeypatch):
+    monkeypatch.setenv("CAAN_API_KEY", "very-secret")
+    with ChatServer() as server:
+        server.otherwise = fail(401, "invalid key")
+        result, out = caan("--base-url", server.url)
+    assert isinstance(result.exception, CaanError)
+    assert "HTTP 401: invalid key" in str(result.exception)
+    assert "very-secret" not in result.output + str(result.exception) + out.read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--prompts", "shade"], "no prompt is called 'shade'"),
+        (["--base-url", "localhost"], "begins with http"),
+        (["--local", "--base-url", "http://x"], "exclude each other"),
+        (["--local"], "cannot be loaded"),
+        (["--text-tower", "/nowhere"], "no tokenizer there"),
+    ],
+)
+def test_bad_input_is_one_clear_error(caan, monkeypatch, words, message):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    result, _ = caan(*words)
+    assert isinstance(result.exception, CaanError)
+    assert message in str(result.exception)

@@ -1,0 +1,71 @@
+"""What is kept of an answer."""
+
+import pytest
+
+from caan_hf.descriptions.cleaning import UnusableAnswer, clean_answer, split_sentences
+
+
+def words(text):
+    return len(text.split())
+
+
+def clean(answer, max_tokens=100):
+    return clean_answer(answer, words, max_tokens)
+
+
+@pytest.mark.parametrize(
+    ("answer", "kept"),
+    [
+        ("A bee has six legs and two wings.", "A bee has six legs and two wings."),
+        ("  A bee has\nsix legs  and wings. \n", "A bee has six legs and wings."),
+        ("Sure! Here is a description: A bee has six legs.", "A bee has six legs."),
+        ("Sure, here's what it looks like:\nA bee has six legs.", "A bee has six legs."),
+        ("Certainly. A bee has six legs.", "A bee has six legs."),
+        ("Answer: A bee has six legs.", "A bee has six legs."),
+        ("A **bee** has *six* legs and `wings`.", "A bee has six legs and wings."),
+        ("# The bee\nA bee has six thin legs.", "A bee has six thin legs."),
+        ('"A bee has six thin legs."', "A bee has six thin legs."),
+        ("<think>Hm, a bee. I cannot see it.</think>A bee has six thin legs.", "A bee has six thin legs."),
+        ("A bee has six thin legs. Let me know if you need more!", "A bee has six thin legs."),
+        ("A bee has six thin legs. It is striped and", "A bee has six thin legs."),
+        (
+            "One bee is here. Two bees are here. Three. Four bees are here.",
+            "One bee is here. Two bees are here. Three.",
+        ),
+        ("Its parts, e.g. the wings, sit on top.", "Its parts, e.g. the wings, sit on top."),
+        ("A snake_like thing of about 2.5 m length.", "A snake_like thing of about 2.5 m length."),
+    ],
+)
+def test_sentences_are_kept_and_the_rest_goes(answer, kept):
+    assert clean(answer) == kept
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        ("", "empty"),
+        ("<think>never ends", "empty"),
+        ("As an AI language model, I have no eyes.", "refused"),
+        ("I'm sorry, but I can't help with that.", "refused"),
+        ("I cannot describe a bee.", "refused"),
+        ("- six legs\n- two wings", "a list"),
+        ("1. six legs\n2. two wings", "a list"),
+        ("Its parts are:\n* six legs\n* two wings", "a list"),
+        ("A bee with wings and", "no whole sentence"),
+        ("A bee.", "too short"),
+        ("A bee " + "very " * 120 + "big.", "longer than 100 tokens"),
+    ],
+)
+def test_an_answer_of_no_use_says_why(answer, reason):
+    with pytest.raises(UnusableAnswer, match=reason):
+        clean(answer)
+
+
+def test_whole_sentences_are_left_out_until_the_limit_holds():
+    answer = "A bee has six legs. It has two wings. It is striped."
+    assert clean(answer, 11) == "A bee has six legs. It has two wings."
+    assert clean(answer, 8) == "A bee has six legs."
+
+
+def test_sentences():
+    assert split_sentences("One. Two? Three! 4 is a digit.") == ["One.", "Two?", "Three!", "4 is a digit."]

@@ -1,0 +1,39 @@
+"""The questions."""
+
+import pytest
+
+from caan_hf.descriptions.prompts import PROMPTS, choose_prompts, matches, plain_description
+from caan_hf.errors import CaanError
+
+
+@pytest.mark.parametrize(
+    ("category", "text"),
+    [
+        ("cat", "a photo of a cat"),
+        ("alarm_clock", "a photo of an alarm clock"),
+        ("hot-air_balloon", "a photo of a hot-air balloon"),
+        ("car_(sedan)", "a photo of a car (sedan)"),
+        ("mouse (animal)", "a photo of a mouse (animal)"),
+    ],
+)
+def test_the_plain_template(category, text):
+    assert plain_description(category) == text
+
+
+def test_every_prompt_asks_about_the_category():
+    asked = [prompt.ask("alarm_clock") for prompt in PROMPTS]
+    assert all("an alarm clock" in question and question.endswith("?") for question in asked)
+    assert len({prompt.id for prompt in PROMPTS}) == len(asked) >= 5
+
+
+def test_prompts_are_chosen_by_name_or_id_in_their_own_order():
+    assert [prompt.name for prompt in choose_prompts(["outline@1", "shape"])] == ["shape", "outline"]
+    assert choose_prompts(None) == PROMPTS
+    with pytest.raises(CaanError, match="no prompt is called 'shade'"):
+        choose_prompts(["shade"])
+
+
+def test_a_name_means_any_version_and_an_id_one():
+    assert matches("shape@2", "shape")
+    assert matches("shape@2", "shape@2")
+    assert not matches("shape@2", "shape@1")

@@ -1,0 +1,91 @@
+"""Description files."""
+
+import json
+
+import pytest
+
+from caan_hf.descriptions import Description, join, read_descriptions
+from caan_hf.descriptions.records import write_descriptions
+from caan_hf.errors import CaanError
+
+
+def record(category, text, **more):
+    return json.dumps({"category": category, "text": text, **more})
+
+
+@pytest.fixture
+def file(tmp_path):
+    def write(*lines):
+        path = tmp_path / "d.jsonl"
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        return path
+
+    return write
+
+
+def test_what_is_written_is_read_again(tmp_path):
+    records = [
+        Description("cat", "Whiskers.", "shape@1", "What?", "me", "2026-01-01T00:00:00+00:00"),
+        Description("caf\u00e9", "A \u2028 terrace.", "parts@1"),
+    ]
+    write_descriptions(tmp_path / "d.jsonl", records)
+    assert read_descriptions(tmp_path / "d.jsonl") == records
+    assert [path.name for path in tmp_path.iterdir()] == ["d.jsonl"]
+
+
+def test_hand_written_records_need_only_category_and_text(file):
+    (found,) = read_descriptions(file("", record("cat", " Whiskers. "), ""))
+    assert found == Description("cat", "Whiskers.", prompt_id="unnamed")
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("{", "is not JSON"),
+        ("[]", "is not a JSON object"),
+        ('{"text": "x"}', "lacks 'category'"),
+        ('{"category": "cat"}', "lacks 'text'"),
+        ('{"category": "cat", "text": " "}', "lacks 'text'"),
+        ('{"category": 3, "text": "x"}', "lacks 'category'"),
+        (record("cat", "x", prompt_id=3), "'prompt_id' is 3, which is not a string"),
+        (record("cat", "x", promt_id="shape"), "unknown field 'promt_id'"),
+        (record("Cat", " FINE "), "says the same of 'Cat' as line 1"),
+    ],
+)
+def test_bad_records_are_named_by_file_and_line(file, line, message):
+    path = file(record("cat", "fine"), line)
+    with pytest.raises(CaanError, match=message) as caught:
+        read_descriptions(path)
+    assert f"{path}:2" in str(caught.value)
+
+
+def test_unreadable_files_are_one_clear_error(tmp_path, file):
+    with pytest.raises(CaanError, match="no such file"):
+        read_descriptions(tmp_path / "nowhere.jsonl")
+    (tmp_path / "binary.jsonl").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(CaanError, match="cannot be read"):
+        read_descriptions(tmp_path / "binary.jsonl")
+    with pytest.raises(CaanError, match="holds no description"):
+        read_descriptions(file(""))
+
+
+@pytest.mark.parametrize(
+    ("spelled", "recorded"),
+    [
+        ("car_(sedan)", "car (sedan)"),
+        ("hot-air_balloon", "hot air balloon"),
+        ("alarm clock", "Alarm_Clock"),
+        ("t-shirt", "T shirt"),
+        ("hotdog", "hot-dog"),
+    ],
+)
+def test_join_across_spellings(spelled, recorded):
+    found = Description(recorded, "Here.")
+    assert join([spelled], [found]) == {spelled: (found,)}
+
+
+def test_join_keeps_meanings_apart_and_the_order_of_the_file():
+    records = [Description("mouse", "b"), Description("mouse (animal)", "x"), Description("mouse", "a")]
+    joined = join(["mouse", "computer-mouse"], records)
+    assert [found.text for found in joined["mouse"]] == ["b", "a"]
+    assert joined["computer-mouse"] == ()

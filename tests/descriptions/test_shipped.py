@@ -1,0 +1,48 @@
+"""The descriptions that come with the package."""
+
+import re
+from collections import Counter
+from itertools import chain
+
+import pytest
+
+from caan_hf.benchmarks.categories import published_split
+from caan_hf.descriptions import PROMPTS, join, shipped_descriptions
+from caan_hf.descriptions.cleaning import split_sentences
+from caan_hf.descriptions.spelling import fold
+
+
+@pytest.fixture(scope="module")
+def records():
+    return shipped_descriptions()
+
+
+@pytest.mark.parametrize("benchmark", ["sketchy-25", "sketchy-21", "tuberlin-30", "quickdraw-30"])
+def test_every_category_answers_every_prompt(records, benchmark):
+    joined = join(published_split(benchmark).names, records)
+    asked = {prompt.id for prompt in PROMPTS}
+    assert {name for name, found in joined.items() if asked - {record.prompt_id for record in found}} == set()
+
+
+def test_texts_are_one_to_three_sentences_of_15_to_60_words(records):
+    assert all(15 <= len(record.text.split()) <= 60 for record in records)
+    assert all(1 <= len(split_sentences(record.text)) <= 3 for record in records)
+
+
+def test_no_two_texts_share_a_sentence(records):
+    sentences = Counter(chain.from_iterable(split_sentences(record.text.casefold()) for record in records))
+    assert [sentence for sentence, count in sentences.items() if count > 1] == []
+
+
+def test_every_text_names_its_category(records):
+    def names(record):
+        name = fold(record.category.partition(" (")[0])
+        return name[: max(4, len(name) - 2)] in fold(record.text)  # leaf, leaves; person walking, walks
+
+    assert [(record.category, record.prompt_id) for record in records if not names(record)] == []
+
+
+def test_records_say_what_was_asked_by_whom_and_when(records):
+    questions = {prompt.id: prompt for prompt in PROMPTS}
+    assert all(record.prompt == questions[record.prompt_id].ask(record.category) for record in records)
+    assert all(record.generator and re.fullmatch(r"\d{4}-\d\d-\d\d", record.created) for record in records)

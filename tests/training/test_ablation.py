@@ -1,0 +1,122 @@
+"""Ablation studies: what is run, what is skipped, what comes out."""
+
+import json
+
+import pytest
+import yaml
+from PIL import Image
+
+from caan_hf.errors import CaanError
+from caan_hf.training.ablation import RunResult, load_study, plan_runs, run_study
+from caan_hf.training.ablation_report import spread, study_rows, table_rows, write_study
+
+
+@pytest.fixture
+def study_file(tmp_path, recipe_file):
+    """Writes a study on the tiny recipe, changed as asked."""
+
+    def write(**changes):
+        recipe_file("base", training__num_train_epochs=1)
+        study = {
+            "recipe": "base.yaml",
+            "output_dir": str(tmp_path / "study"),
+            "seeds": [0, 1],
+            "changes": {"training.eval_strategy": "no", "training.save_strategy": "no"},
+            "grid": {
+                "text": {"No text!": {"model.text": None}, "plain": {"data.prompts": ["plain"]}},
+                "training.learning_rate": [0.001, 0.002],
+            },
+        }
+        study["changes"]["training.load_best_model_at_end"] = False
+        file = tmp_path / "study.yaml"
+        file.write_text(yaml.safe_dump(study | changes, sort_keys=False))
+        return file
+
+    return write
+
+
+def test_runs_are_all_combinations_with_all_seeds(study_file, tmp_path):
+    runs = plan_runs(load_study(study_file()), ["model.relation_dim=8"])
+    assert len(runs) == 2 * 2 * 2
+    first = runs[0]
+    assert first.name == "No text!, 0.001, seed 0"
+    assert first.folder == tmp_path / "study" / "no-text--0.001" / "seed-0"
+    assert first.recipe.model.text is None
+    assert first.recipe.model.config["relation_dim"] == 8
+    assert first.recipe.training["learning_rate"] == 0.001
+    assert first.recipe.training["seed"] == 0
+    assert [run.seed for run in runs] == [0] * 4 + [1] * 4  # one seed of everything before the next
+    assert runs[-1].recipe.data.prompts == ["plain"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"grid": {"training.lerning_rate": [1]}}, "no key 'lerning_rate'; did you mean learning_rate"),
+        ({"grid": {"x": {"a b": {}, "a-b": {}}}}, "the same folder name"),
+        ({"grid": None}, "'grid' is missing"),
+        ({"grid": {"x": 3}}, "grid.x is 3, expected a mapping"),
+        ({"seeds": ["one"]}, "expected a list of whole numbers"),
+        ({"sedes": [1]}, "unknown key 'sedes'"),
+        ({"recipe": "nowhere.yaml"}, "no such file"),
+    ],
+)
+def test_a_study_that_cannot_be_run_is_one_clear_error(study_file, changes, message):
+    with pytest.raises(CaanError, match=message):
+        plan_runs(load_study(study_file(**changes)))
+
+
+@pytest.mark.slow
+def test_finished_runs_are_skipped_and_others_done(study_file, tmp_path):
+    file = study_file(grid={"text": {"none": {"model.text": None}, "plain": {"data.prompts": ["plain"]}}}, seeds=[3])
+    runs = plan_runs(load_study(file))
+    told = []
+    (first,) = run_study(runs[:1], announce=told.append)
+    assert first.labels == ("none",)
+    assert set(first.scores) == {"validation", "test"}
+    assert 0 < first.scores["test"]["mAP@all"] <= 1
+    told.clear()
+    results = list(run_study(plan_runs(load_study(file)), rerank=2, announce=told.append))
+    assert told == ["1/2 none, seed 3: finished before", "2/2 plain, seed 3: training"]
+    assert results[0].scores == first.scores
+    assert results[1].reranked["test"]["mAP@all"] > 0
+    changed = plan_runs(load_study(file), ["training.learning_rate=0.5"])
+    with pytest.raises(CaanError, match="was run with another recipe"):
+        list(run_study(changed))
+
+
+def result(label, seed, validation, test):
+    scores = {"validation": {"mAP@all": validation}, "test": {"mAP@all": test}}
+    return RunResult((label,), seed, {}, scores, {}, {"validation": 0.1, "test": 0.05}, 60.0)
+
+
+RESULTS = [
+    result("none", 0, 0.30, 0.20),
+    result("plain", 0, 0.32, 0.24),
+    result("none", 1, 0.40, 0.30),
+    result("plain", 1, 0.42, 0.32),
+]
+
+
+def test_the_table_pairs_runs_by_seed():
+    rows = study_rows(RESULTS)
+    assert table_rows(rows) == [
+        ["none", "2", "0.350 \u00b1 0.071", "0.250 \u00b1 0.071", ""],
+        ["plain", "2", "0.370 \u00b1 0.071", "0.280 \u00b1 0.057", "+0.030 \u00b1 0.014"],
+    ]
+
+
+def test_one_seed_has_no_spread():
+    assert spread([0.5]) == "0.500"
+    assert spread([]) == ""
+
+
+def test_the_report_is_written(tmp_path):
+    write_study(RESULTS, "caan ablate study.yaml", tmp_path)
+    text = (tmp_path / "table.md").read_text()
+    assert "| plain | 2 | 0.370 \u00b1 0.071 |" in text
+    assert "caan ablate study.yaml" in text
+    assert "chance on the unseen categories 0.050" in text
+    assert len(json.loads((tmp_path / "results.json").read_text())) == 4
+    assert min(Image.open(tmp_path / "plot.png").size) > 200
+    assert {path.name for path in tmp_path.iterdir()} == {"table.md", "results.json", "plot.png"}
