@@ -6,6 +6,14 @@ from transformers.configuration_utils import SubConfigSpec
 
 RELATION_LOSSES = ("mse", "bce")
 NEGATIVES = ("sampled", "in_batch", "both")
+SIZES = (
+    "image_size",
+    "num_alignment_layers",
+    "alignment_num_heads",
+    "alignment_intermediate_size",
+    "relation_grid",
+    "relation_dim",
+)
 
 
 @strict
@@ -102,14 +110,19 @@ class CaanConfig(PreTrainedConfig):
             raise ValueError(f"negatives is {self.negatives!r}; choose one of {', '.join(NEGATIVES)}")
         if not 0 <= self.text_dropout <= 1:
             raise ValueError(f"text_dropout is {self.text_dropout}; it is a probability between 0 and 1")
+        for name in ("triplet_margin", "lambda_tri", "lambda_rn", "lambda_con", "lambda_dis"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must not be negative")
         if self.contrastive_temperature <= 0:
             raise ValueError(f"contrastive_temperature is {self.contrastive_temperature}; it must be above 0")
 
     def validate_sizes(self):
         """Called by `@strict` after construction: refuses sizes that no layer can have."""
-        for name in ("image_size", "num_alignment_layers", "alignment_num_heads", "relation_grid", "relation_dim"):
+        for name in SIZES:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        if min(self.relation_hidden_sizes, default=1) < 1:
+            raise ValueError(f"relation_hidden_sizes is {self.relation_hidden_sizes}; each must be at least 1")
 
     @property
     def num_local_tokens(self) -> int:

@@ -69,16 +69,25 @@ def clean_sketch(source, margin: float) -> Image.Image:
         ValueError: If there is no ink: a blank, evenly black or otherwise uniform picture.
     """
     image = open_image(source)
+    grey = _dark_on_light(image)
+    rows, columns = _ink_box(grey, _name(source))
+    whitening = 255 / _paper(grey)  # grey paper turns as white as the margin
+    grey = (grey * whitening).clip(0, 255).round().astype(np.uint8)
+    return Image.fromarray(_crop_to_square(grey, rows, columns, margin)).convert("RGB")
+
+
+def is_blank(image: Image.Image) -> bool:
+    """Whether `clean_sketch` would refuse an image because there is no ink on it."""
+    grey = _dark_on_light(image)
+    return _paper(grey) - int(grey.min()) < INK_MIN_DIFFERENCE
+
+
+def _dark_on_light(image: Image.Image) -> np.ndarray:
+    """Grey levels (H, W) of dark lines on light paper."""
     grey = np.asarray(flatten(image).convert("L"))
     if int(grey.max()) - int(grey.min()) < INK_MIN_DIFFERENCE and _has_alpha(image):
         grey = 255 - np.asarray(image.convert("RGBA").getchannel("A"))
-    if _paper(grey) < 128:
-        grey = 255 - grey
-    rows, columns = _ink_box(grey, _name(source))
-    grey = (
-        (grey * (255 / _paper(grey))).clip(0, 255).round().astype(np.uint8)
-    )  # grey paper turns as white as the margin
-    return Image.fromarray(_crop_to_square(grey, rows, columns, margin)).convert("RGB")
+    return 255 - grey if _paper(grey) < 128 else grey
 
 
 def _ink_box(grey: np.ndarray, name: str) -> tuple[tuple[int, int], tuple[int, int]]:

@@ -24,7 +24,7 @@ class CaanImageFeatures(ModelOutput):
 
     Args:
         global_embeds (`torch.FloatTensor` of shape `(B, D)`):
-            L2-normalised global features; the score of a sketch and a photo is their dot product.
+            L2-normalised global features, in float32; the score of a sketch and a photo is their dot product.
         local_embeds (`torch.FloatTensor` of shape `(B, M, R)`):
             L2-normalised local tokens, row by row over their grid, for the relation network.
         last_hidden_state (`torch.FloatTensor` of shape `(B, 1 + h * w, D)`):
@@ -150,7 +150,7 @@ class CaanModel(PreTrainedModel):
                 the patch grid.
 
         Raises:
-            ValueError: If neither `vision` nor both `sketch` and `photo` are given.
+            ValueError: If neither `vision` nor both `sketch` and `photo` are given, or two encoders for tied towers.
             TypeError: If `CaanConfig` has no such field.
         """
         sketch, photo = sketch or vision, photo or vision
@@ -160,6 +160,8 @@ class CaanModel(PreTrainedModel):
         if unknown:
             raise TypeError(f"CaanConfig has no field {', '.join(sorted(unknown))}")
         tied = config.get("tie_visual_towers", False)
+        if tied and sketch != photo:
+            raise ValueError(f"tie_visual_towers makes one tower of two: {sketch} and {photo} cannot both be it")
         photo_model = load_tower(photo, "vision", config.get("image_size"))
         config.setdefault("image_size", native_image_size(photo_model))
         one_for_both = tied or sketch == photo
@@ -293,7 +295,8 @@ class CaanModel(PreTrainedModel):
     def _features(self, tokens: torch.Tensor, grid: tuple[int, int]) -> CaanImageFeatures:
         """Global and local features of tokens (B, 1 + h * w, D)."""
         return CaanImageFeatures(
-            global_embeds=F.normalize(tokens[:, 0].float(), dim=-1).to(tokens.dtype),
+            # float32 whatever the towers compute in: half precision would tie distances and scores.
+            global_embeds=F.normalize(tokens[:, 0].float(), dim=-1),
             local_embeds=self.local_tokens(tokens[:, 1:], grid),
             last_hidden_state=tokens,
         )

@@ -35,8 +35,9 @@ class CaanProcessor(ProcessorMixin):
     @classmethod
     def from_backbones(cls, vision: str, text: str | None = None, *, image_size: int | None = None, **kwargs):
         """Processor for a model of these backbones (Hub ids or folders) at `image_size` pixels a side."""
-        tokenizer = AutoTokenizer.from_pretrained(text) if text is not None else None
-        processor = cls(_stock(AutoImageProcessor.from_pretrained(vision)), tokenizer, **kwargs)
+        tokenizer = AutoTokenizer.from_pretrained(text, trust_remote_code=False) if text is not None else None
+        image_processor = AutoImageProcessor.from_pretrained(vision, trust_remote_code=False)
+        processor = cls(_stock(image_processor), tokenizer, **kwargs)
         return processor if image_size is None else processor.at_size(image_size)
 
     def at_size(self, image_size: int) -> "CaanProcessor":

@@ -53,13 +53,14 @@ def load_tower(name_or_path: str, part: str, image_size: int | None = None) -> n
         part: `"vision"` or `"text"`.
         image_size: Input size in pixels, where it is to be another than the tower's own.
     """
-    config = AutoConfig.from_pretrained(name_or_path)
+    config = AutoConfig.from_pretrained(name_or_path, trust_remote_code=False)
     sub_config = getattr(config, f"{part}_config", None)
     with _no_load_report():
         whole, report = AutoModel.from_pretrained(
             name_or_path,
             dtype=torch.float32,
             use_safetensors=True,
+            trust_remote_code=False,
             output_loading_info=True,
             **_without_pooler(config),
         )

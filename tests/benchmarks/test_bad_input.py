@@ -38,6 +38,11 @@ def truncated_png(own):
     return "truncated or damaged image", "sketches/boat/truncated.png"
 
 
+def blank_sketch(own):
+    Image.new("L", (20, 20), 250).save(own.root / "sketches/boat/blank.png")
+    return "blank sketch", "sketches/boat/blank.png"
+
+
 def text_named_jpg(own):
     own.text("photos/boat/notes.jpg", "not an image")
     return "not an image", "photos/boat/notes.jpg"

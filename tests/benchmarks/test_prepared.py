@@ -2,6 +2,7 @@
 
 import io
 import json
+import subprocess
 from collections import Counter
 
 import numpy as np
@@ -30,7 +31,7 @@ def test_columns_and_info(sketchy, prepare):
         assert split.features["description_prompts"] == List(Value("string"))
     assert info == prepared.info
     assert info["seed"] == 3
-    assert info["descriptions"] == {"origin": "template"}
+    assert info["descriptions"] == {"origin": "caan-hf", "plain": []}
     assert info["created_with"].startswith("caan-hf ")
     for split, key in (("train", "seen"), ("validation", "validation"), ("test", "unseen")):
         names = dataset[split].features["category"].names
@@ -111,7 +112,7 @@ def test_validation_categories_are_never_unseen(seen, unseen, wanted, seed):
     train, validation = _choose_validation(collection, wanted, seed)
     assert set(train).isdisjoint(validation)
     assert set(train) | set(validation) == set(names[:seen])
-    assert len(validation) == (min(15, max(1, seen // 7)) * (seen > 1) if wanted is None else wanted)
+    assert len(validation) == (min(15, max(2, seen // 7)) * (seen >= 4) if wanted is None else wanted)
     assert _choose_validation(collection, wanted, seed) == (train, validation)
 
 
@@ -212,11 +213,12 @@ def test_sample_through_prepare(tmp_path):
 
     seen = [name for name in SAMPLE_CATEGORIES if name not in SAMPLE_UNSEEN]
     options = {"categories": (*seen[:3], *SAMPLE_UNSEEN[:2]), "photos_per_category": 3, "sketches_per_category": 2}
-    prepared = prepare_benchmark("sample", None, tmp_path / "out", image_size=32, progress=False, **options)
+    options |= {"validation_categories": 1, "image_size": 32, "progress": False}
+    prepared = prepare_benchmark("sample", None, tmp_path / "out", **options)
     dataset, info = load_benchmark(prepared.path)
     assert info["protocol"] == "sample@1"
     assert info["images"] == "embedded"
-    assert info["descriptions"] == {"origin": "sample"}
+    assert info["descriptions"] == {"origin": "sample", "plain": []}
     assert info["unseen"] == sorted(SAMPLE_UNSEEN[:2])
     assert info["counts"] == {
         "train": {"sketch": 4, "photo": 6},
@@ -245,3 +247,16 @@ def test_odd_image_modes_are_kept_as_they_are(own, prepare):
         (own.root / f"photos/yak/mode-{mode}.png").write_bytes(buffer.getvalue())
     dataset, _ = load_benchmark(prepare("folder", strict=True).path)
     assert {row["image"].mode for row in dataset["test"]} >= {"L", "LA", "P", "1", "RGBA", "RGB"}
+
+
+def test_what_a_killed_process_staged_is_cleared_away(own, prepare):
+    first = prepare("folder").path
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    for name in (f".{first.name}.{dead.pid}.partial", f".{first.name}.x.partial"):
+        (first.parent / name).mkdir()
+    running = first.parent / f".{first.name}.1.partial"
+    running.mkdir()
+    prepare("folder", overwrite=True)
+    hidden = {path.name for path in first.parent.iterdir() if path.name.startswith(".")}
+    assert hidden == {running.name, f".{first.name}.x.partial"}

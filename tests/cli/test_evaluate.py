@@ -108,3 +108,15 @@ def test_help_shows_examples():
     result = run("--help")
     assert result.exit_code == 0
     assert "caan evaluate runs/quickstart" in result.output
+
+
+@pytest.mark.parametrize("place", ["file", "file/inside"])
+def test_a_report_that_cannot_be_written_is_found_out_first(tmp_path, data, place):
+    (tmp_path / "file").touch()
+    with pytest.raises(CaanError, match="no report can be written there"):
+        evaluate("no/such/checkpoint/at-all", data=data, out=tmp_path / place)
+
+
+def test_a_device_that_cannot_compute_is_refused(checkpoint, data):
+    with pytest.raises(CaanError, match="--device meta: not usable here"):
+        evaluate(str(checkpoint), data=data, device="meta")

@@ -25,7 +25,9 @@ def raw(tmp_path) -> Path:
     """Three categories with one sketch and one photo each; yak is unseen."""
     for number, category in enumerate(("boat", "lamp", "yak")):
         buffer = io.BytesIO()
-        Image.new("RGB", (8, 8), (number, 0, 0)).save(buffer, "PNG")
+        image = Image.new("RGB", (8, 8), "white")
+        image.putpixel((number, 3), (0, 0, 0))
+        image.save(buffer, "PNG")
         for modality in ("sketches", "photos"):
             (tmp_path / "raw" / modality / category).mkdir(parents=True)
             (tmp_path / "raw" / modality / category / "1.png").write_bytes(buffer.getvalue())

@@ -79,3 +79,14 @@ def test_refuses_what_does_not_exist(monkeypatch):
     with pytest.raises(CaanError, match=r"nowhere/model: cannot be loaded .*there is no such folder either") as error:
         load_checkpoint("nowhere/model")
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["nosuch", "./nosuch", "runs/a/model", "/nosuch/model"])
+def test_a_mistyped_folder_is_not_looked_for_on_the_hub(name):
+    with pytest.raises(CaanError, match="no such folder"):
+        load_checkpoint(name)
+
+
+def test_the_folder_of_a_run_points_to_its_model(folder):
+    with pytest.raises(CaanError, match=str(folder)):
+        load_checkpoint(str(folder.parent))

@@ -2,23 +2,28 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
 import pytest
+import torch
+
+ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
+
+
+def torchrun(*words: str) -> None:
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--master_port=0"]
+    command += ["--rdzv_backend=c10d", "--rdzv_endpoint=localhost:0", "-m", "caan_hf", *words]
+    subprocess.run(command, check=True, env=ENVIRONMENT, timeout=300)
 
 
 @pytest.mark.slow
 def test_two_processes_take_the_same_steps_and_gather_the_metrics(recipe_file, tmp_path):
     single = recipe_file("single", training__per_device_train_batch_size=4)
     double = recipe_file("double", training__per_device_train_batch_size=2, training__ddp_backend="gloo")
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "caan_hf.cli.main", "train", str(single)]
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--master_port=0"]
-    torchrun += ["--rdzv_backend=c10d", "--rdzv_endpoint=localhost:0", "-m", "caan_hf.cli.main", "train", str(double)]
-
-    subprocess.run(command, check=True, env=environment, timeout=300)
-    subprocess.run(torchrun, check=True, env=environment, timeout=300)
+    subprocess.run([sys.executable, "-m", "caan_hf", "train", str(single)], check=True, env=ENVIRONMENT, timeout=300)
+    torchrun("train", str(double))
 
     states = [json.loads((tmp_path / name / "trainer_state.json").read_text()) for name in ("single", "double")]
     assert states[0]["global_step"] == states[1]["global_step"] == 8
@@ -27,3 +32,29 @@ def test_two_processes_take_the_same_steps_and_gather_the_metrics(recipe_file, t
     # The two runs learn alike, not the same: dropout of text draws per process.
     assert evaluations[0][0]["eval_chance"] == evaluations[1][0]["eval_chance"]
     assert (tmp_path / "double" / "model" / "model.safetensors").is_file()
+
+
+@pytest.mark.slow
+def test_two_processes_resume_in_the_middle_of_an_epoch(recipe_file, tmp_path):
+    from safetensors.torch import load_file
+
+    changes = {
+        "training__per_device_train_batch_size": 2,
+        "training__ddp_backend": "gloo",
+        "training__eval_strategy": "no",
+        "training__load_best_model_at_end": False,
+        "training__save_strategy": "steps",
+        "training__save_steps": 6,  # of 8, in two epochs of 4
+    }
+    file = recipe_file(**changes)
+    torchrun("train", str(file))
+    folder = tmp_path / "run"
+    unbroken = load_file(folder / "model" / "model.safetensors")
+    shutil.rmtree(folder / "model")
+    shutil.rmtree(folder / "checkpoint-8")
+
+    torchrun("train", str(file), "training.resume_from_checkpoint=true")
+
+    resumed = load_file(folder / "model" / "model.safetensors")
+    for name, tensor in unbroken.items():
+        torch.testing.assert_close(resumed[name], tensor, msg=name)

@@ -2,6 +2,7 @@ import pytest
 
 from caan_hf import CaanError
 from caan_hf.training.recipe import load_recipe, shipped_recipes, training_arguments
+from caan_hf.training.trainer import CaanTrainingArguments
 
 RECIPE = """
 model:
@@ -93,3 +94,58 @@ def test_a_value_that_the_trainer_refuses_is_one_line(file):
     with pytest.raises(CaanError, match="section training") as error:
         training_arguments(load_recipe(file, ["training.eval_strategy=sometimes"]))
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("training.learning_rate=fast", r"training.learning_rate is 'fast', expected a number"),
+        ("training.tower_learning_rate=fast", "expected a number or null"),
+        ("training.num_train_epochs=abc", "expected a number"),
+        ("training.max_steps=1.5", "expected a whole number"),
+        ("training.seed=-1", "training.seed is -1, expected at least 0"),
+        ("training.bf16=maybe", "expected true or false"),
+        ("training.per_device_train_batch_size=0", "expected at least 1"),
+        ("training.dataloader_num_workers=-1", "expected at least 0"),
+        ("data.augment=sometimes", "expected true or false"),
+        ("data.path=5", "data.path is 5, expected text or null"),
+        ("data.max_text_length=0", "expected at least 1"),
+        ("data.sketch_margin=big", "expected a number"),
+        ("data.prompts=shape", "expected a list or null"),
+        ("data.prompts=[1]", "expected a list or null"),
+    ],
+)
+def test_values_of_the_wrong_kind_are_refused_by_name(file, word, message):
+    with pytest.raises(CaanError, match=message):
+        load_recipe(file, [word])
+
+
+def test_no_and_off_mean_what_they_say(file):
+    words = ["data.augment=no", "training.bf16=off", "training.save_strategy=no", "training.eval_strategy=no"]
+    recipe = load_recipe(file, words)
+    assert recipe.data.augment is False
+    assert recipe.training["bf16"] is False
+    assert recipe.training["save_strategy"] == recipe.training["eval_strategy"] == "no"
+
+
+def test_keys_that_are_no_words_are_refused(tmp_path):
+    path = tmp_path / "odd.yaml"
+    path.write_text("training: {5: 1}")
+    with pytest.raises(CaanError, match="has no key 5"):
+        load_recipe(path)
+    path.write_text("5: {}\nfoo: {}")
+    with pytest.raises(CaanError, match="unknown section 5"):
+        load_recipe(path)
+
+
+def test_a_run_needs_a_folder_and_a_metric_that_exists(file):
+    with pytest.raises(CaanError, match="output_dir is missing"):
+        training_arguments(load_recipe(file, ["training.output_dir=null"]))
+    with pytest.raises(CaanError, match="'nosuch', expected one of mAP@all"):
+        training_arguments(load_recipe(file, ["training.metric_for_best_model=nosuch"]))
+
+
+def test_several_gpus_in_one_process_are_refused(file, monkeypatch):
+    monkeypatch.setattr(CaanTrainingArguments, "n_gpu", 2)
+    with pytest.raises(CaanError, match="torchrun --nproc_per_node=2"):
+        training_arguments(load_recipe(file))

@@ -12,6 +12,7 @@ from caan_hf.benchmarks import load_benchmark
 from caan_hf.training.recipe import load_recipe, training_arguments
 from caan_hf.training.run import build_trainer, run_recipe
 
+CATEGORIES = ("house", "fish", "mug", "car")
 # Learns within a few steps, which a transformer that starts from nothing does not.
 RESNET = {
     "model_type": "resnet",
@@ -183,3 +184,54 @@ def test_selecting_on_unseen_categories_warns(recipe_file):
     recipe = load_recipe(recipe_file(data__validation_split="test"))
     with pytest.warns(UserWarning, match="zero-shot"):
         build_trainer(recipe, training_arguments(recipe), load_benchmark(recipe.data.path)[0])
+
+
+def test_what_a_killed_save_left_over_is_cleared_away(make_model, processor, tmp_path):
+    from caan_hf.training.run import save_for_retrieval
+
+    for left_over in (".model.previous", ".model.writing", "model"):
+        (tmp_path / left_over).mkdir()
+        (tmp_path / left_over / "old").touch()
+    save_for_retrieval(make_model(), processor, tmp_path / "model")
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+    assert not (tmp_path / "model" / "old").exists()
+
+
+def test_validation_on_one_category_is_refused(recipe_file, tmp_path):
+    from caan_hf.benchmarks import prepare_benchmark
+
+    options = {"photos_per_category": 2, "sketches_per_category": 2, "image_size": 32, "categories": CATEGORIES}
+    prepare_benchmark("sample", None, tmp_path / "one", validation_categories=1, progress=False, **options)
+    recipe = load_recipe(recipe_file(data__path=str(tmp_path / "one")))
+    with pytest.raises(CaanError, match="photos of one category"):
+        run_recipe(recipe)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_sketch_that_cannot_be_read_is_one_line(recipe_file, tmp_path, workers):
+    """Found only in training, where the prepared benchmark refers to files that have gone since."""
+    from caan_hf.benchmarks import prepare_benchmark
+    from caan_hf.benchmarks.sample import draw_object
+
+    for category in CATEGORIES:
+        for modality, name in (("sketch", "sketches"), ("photo", "photos")):
+            place = tmp_path / "raw" / name / category
+            place.mkdir(parents=True)
+            for index in range(2):
+                draw_object(category, modality, seed=0, index=index, image_size=32).save(place / f"{index}.png")
+    (tmp_path / "raw" / "unseen.txt").write_text(CATEGORIES[0])
+    options = {"embed": False, "validation_categories": 0, "progress": False}
+    prepare_benchmark("folder", tmp_path / "raw", tmp_path / "data", **options)
+    gone = tmp_path / "raw" / "sketches" / CATEGORIES[1] / "0.png"
+    gone.unlink()
+    changes = {"data__path": str(tmp_path / "data"), "training__dataloader_num_workers": workers}
+    changes |= {"training__eval_strategy": "no", "training__save_strategy": "no"}
+    file = recipe_file(training__load_best_model_at_end=False, **changes)
+    done = subprocess.run(
+        [sys.executable, "-m", "caan_hf", "train", str(file)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("error:")]
+    assert f"error: sketches/{CATEGORIES[1]}/0.png: " in line
+    assert "Traceback" not in done.stderr

@@ -31,6 +31,8 @@ def load_benchmark(path: str | Path) -> "tuple[DatasetDict, dict[str, Any]]":
 
     try:
         info = json.loads((path / INFO_FILE).read_text(encoding="utf-8"))
+        if not isinstance(info, dict) or "protocol" not in info:
+            raise ValueError(f"{INFO_FILE} names no protocol")
         return DatasetDict.load_from_disk(str(path)), info
     except (OSError, ValueError, KeyError) as error:
         raise CaanError(f"{path} is a damaged benchmark ({error}): prepare it again with --overwrite") from error

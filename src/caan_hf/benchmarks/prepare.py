@@ -27,6 +27,7 @@ BENCHMARKS = (*LAYOUTS, SAMPLE)
 PROTOCOL_VERSION = 1
 VALIDATION_SHARE = 7  # by default one seen category in so many is held out
 MOST_VALIDATION = 15
+FEWEST_VALIDATION = 2  # of one category every ranking is perfect; as many must be left to train with
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def prepare_benchmark(
         raw_dir: the distributed folder; None for "sample".
         out_dir: the folder to write; it appears complete or not at all.
         validation_categories: how many seen categories to hold out of training; default a seventh of them, at
-            least 1 and at most 15.
+            least 2 and at most 15, and none of fewer than 4.
         seed: of the choice of validation categories, and of the drawn sample.
         descriptions: JSONL file of description records; default: those that come with the package. A category of which
             there are none gets the plain template.
@@ -183,7 +184,8 @@ def _choose_validation(collection: Collection, wanted: int | None, seed: int) ->
     """Split the seen categories into those of training and those of validation, both sorted."""
     seen = collection.seen
     if wanted is None:
-        wanted = min(MOST_VALIDATION, max(1, len(seen) // VALIDATION_SHARE)) if len(seen) > 1 else 0
+        share = max(FEWEST_VALIDATION, len(seen) // VALIDATION_SHARE)
+        wanted = min(MOST_VALIDATION, share) if len(seen) >= 2 * FEWEST_VALIDATION else 0
     if wanted and wanted >= len(seen):
         raise CaanError(
             f"--validation-categories {wanted} is too many: {len(seen)} seen categories are usable, and training "

@@ -1,5 +1,6 @@
 """Writes a folder so that it appears complete or not at all."""
 
+import glob
 import os
 import shutil
 from collections.abc import Iterator
@@ -44,6 +45,7 @@ def staged(out_dir: Path, *, overwrite: bool) -> Iterator[Path]:
     out_dir = out_dir.resolve()
     new_parents = [parent for parent in out_dir.parents if not parent.exists()]
     staging = out_dir.with_name(f".{out_dir.name}.{os.getpid()}.partial")
+    _clear_left_overs(out_dir)
     try:
         staging.mkdir(parents=True)
         yield staging
@@ -57,6 +59,26 @@ def staged(out_dir: Path, *, overwrite: bool) -> Iterator[Path]:
         if isinstance(error, OSError):
             raise CaanError(f"{out_dir} cannot be written: {error}") from error
         raise
+
+
+def _clear_left_overs(out_dir: Path) -> None:
+    """Removes what a killed process, which could not do so itself, staged for the same folder."""
+    for left_over in out_dir.parent.glob(f".{glob.escape(out_dir.name)}.*.*"):
+        process, _, state = left_over.name.removeprefix(f".{out_dir.name}.").partition(".")
+        if not process.isdigit() or _is_running(int(process)):
+            continue
+        if state == "partial" or (state == "replaced" and out_dir.exists()):  # else it is all that is left
+            shutil.rmtree(left_over, ignore_errors=True)
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # it runs, as somebody else's
+        return True
+    return True
 
 
 def _swap(staging: Path, out_dir: Path) -> None:

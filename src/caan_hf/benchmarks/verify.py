@@ -10,6 +10,8 @@ from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
 
+from caan_hf.images_caan import is_blank
+
 from .items import Item
 
 WORKERS = min(4, os.cpu_count() or 1)
@@ -21,6 +23,7 @@ EMPTY = "empty file"
 NOT_AN_IMAGE = "not an image"
 DAMAGED = "truncated or damaged image"
 TOO_LARGE = "image with more pixels than the decompression limit"
+BLANK = "blank sketch"
 UNREADABLE = "file that cannot be read"
 
 
@@ -63,12 +66,12 @@ def reason_against(item: Item) -> str | None:
     if not item.is_image_file:
         return None
     try:
-        return _reason_against_image(Path(item.file))
+        return _reason_against_image(Path(item.file), item.modality)
     except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, ValueError, struct.error and more
         return next(reason for kind, reason in FAULTS if isinstance(error, kind))
 
 
-def _reason_against_image(path: Path) -> str | None:
+def _reason_against_image(path: Path, modality: str) -> str | None:
     if path.stat().st_size == 0:
         return EMPTY
     with Image.open(path) as image:
@@ -76,4 +79,4 @@ def _reason_against_image(path: Path) -> str | None:
         if limit is not None and image.width * image.height > limit:
             return TOO_LARGE
         image.load()
-    return None
+        return BLANK if modality == "sketch" and is_blank(image) else None

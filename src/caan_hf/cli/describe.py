@@ -94,7 +94,7 @@ def _token_counter(text_tower: str) -> Callable[[str], int]:
     from caan_hf.errors import CaanError
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(text_tower)
+        tokenizer = AutoTokenizer.from_pretrained(text_tower, trust_remote_code=False)
     except (OSError, ValueError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise CaanError(f"--text-tower {text_tower}: no tokenizer there ({reason})") from error

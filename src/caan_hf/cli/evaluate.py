@@ -2,6 +2,7 @@
 
 import shlex
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Annotated, Literal
 
 import typer
@@ -34,7 +35,7 @@ def evaluate(
         str | None, typer.Option(help="Such as `cpu` or `cuda:0`. Default: a GPU if there is one.")
     ] = None,
     dtype: Annotated[DTypeName, typer.Option(help="Precision of the encoders.")] = "float32",
-    seed: Annotated[int, typer.Option(help="Which sketches the figure shows.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Which sketches the figure shows.")] = 0,
 ) -> None:
     """Measure zero-shot retrieval: encode each image once, rank, re-rank.
 
@@ -42,9 +43,9 @@ def evaluate(
 
     Examples:
 
-    - `caan evaluate runs/quickstart --data data/sample`
+    - `caan evaluate runs/quickstart/model --data runs/quickstart/data`
 
-    - `caan evaluate runs/sketchy --data data/sketchy-25 --rerank 100 --out results/sketchy-25`
+    - `caan evaluate runs/sketchy/model --data data/sketchy-25 --rerank 100 --out results/sketchy-25`
 
     - `caan evaluate someone/caan-sketchy --data data/sketchy-25 --split validation --device cuda --dtype bfloat16`
     """
@@ -59,6 +60,8 @@ def evaluate(
     from caan_hf.evaluation.report import Provenance, write_report
 
     place = _device(device)
+    folder = out or _default_folder(checkpoint, split)
+    _require_writable(folder)
     benchmark, info = load_benchmark(data)
     if split not in benchmark:
         raise CaanError(f"{data}: no split '{split}'; there are {', '.join(benchmark)}")
@@ -73,7 +76,6 @@ def evaluate(
     )
     model, processor = load_checkpoint(checkpoint)
     result = evaluator(model, processor, device=place)
-    folder = out or _default_folder(checkpoint, split)
     command = _command(checkpoint, data, split, rerank, dtype)
     figure = top10_figure(evaluator, result, seed=seed)
     write_report(result, figure, Provenance(checkpoint, str(data), command), folder)
@@ -93,11 +95,25 @@ def _device(name: str | None):
 
     try:
         device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
-        torch.empty(0, device=device)
+        torch.zeros(1, device=device).item()
     except (RuntimeError, AssertionError) as error:
         reason = str(error).partition("\n")[0]
         raise CaanError(f"--device {name}: not usable here ({reason})") from error
     return device
+
+
+def _require_writable(folder: Path) -> None:
+    """Found out before the long part, not after it."""
+    from caan_hf.errors import CaanError
+
+    nearest = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    try:
+        with TemporaryFile(dir=nearest):
+            pass
+    except OSError as error:
+        raise CaanError(
+            f"{folder}: no report can be written there ({error}); choose another folder with --out"
+        ) from None
 
 
 def _default_folder(checkpoint: str, split: str) -> Path:

@@ -1,5 +1,6 @@
 """`caan`: gathers the subcommands and turns user errors into one kind line."""
 
+import signal
 import sys
 
 import typer
@@ -28,14 +29,21 @@ for command in (quickstart, describe, prepare, train, evaluate, ablate):
 
 def main() -> None:
     """Entry point of the console script: exit status 2 and one line on stderr for bad input."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that half-written folders are cleared away
     try:
         app()
     except CaanError as error:
-        Console(stderr=True).print(f"[bold red]error:[/] {escape(str(error))}", soft_wrap=True, highlight=False)
+        Console(stderr=True).print(f"[bold red]error:[/] {escape(_one_line(error))}", soft_wrap=True, highlight=False)
         sys.exit(2)
     except KeyboardInterrupt:
         Console(stderr=True).print("stopped")
         sys.exit(130)
+
+
+def _one_line(error: CaanError) -> str:
+    """The message, out of the traceback in which a DataLoader's worker wraps it."""
+    text = str(error).strip()
+    return text.rpartition(f"{CaanError.__name__}: ")[2] if "Original Traceback" in text else text
 
 
 if __name__ == "__main__":

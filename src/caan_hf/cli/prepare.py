@@ -38,7 +38,7 @@ def prepare(
         int | None,
         typer.Option(
             min=0,
-            help="Seen categories to hold out of training for validation. Default: a seventh of them, 1 to 15.",
+            help="Seen categories held out for validation. Default: a seventh of them, 2 to 15; none of fewer than 4.",
             show_default=False,
         ),
     ] = None,

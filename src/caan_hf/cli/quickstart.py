@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 IMAGE_SIZE = 96  # of the drawn images, in pixels
+MARK = ".caan-quickstart"  # says that a folder is ours, and may be written over when the user asks for it
 
 
 def quickstart(
@@ -26,12 +27,10 @@ def quickstart(
         caan quickstart /tmp/caan --overwrite
     """
     import json
-    import shutil
 
     from rich.console import Console
 
     from caan_hf.benchmarks import load_benchmark, prepare_benchmark
-    from caan_hf.errors import CaanError
     from caan_hf.training.recipe import load_recipe
     from caan_hf.training.run import run_recipe
 
@@ -39,10 +38,7 @@ def quickstart(
 
     console = Console(highlight=False)
     data, report = folder / "data", folder / "evaluation"
-    if data.exists() and not overwrite:
-        raise CaanError(f"{folder} holds an earlier quickstart: add --overwrite, or choose another folder")
-    for earlier in (*folder.glob("model"), *folder.glob("checkpoint-*")):
-        shutil.rmtree(earlier)
+    _claim(folder, overwrite=overwrite)
     console.rule("1/3  drawing the sample benchmark")
     prepare_benchmark("sample", None, data, seed=seed, overwrite=overwrite, image_size=IMAGE_SIZE)
     info = load_benchmark(data)[1]
@@ -67,6 +63,26 @@ def quickstart(
         "  caan prepare folder MY_FOLDER data/mine\n"
         "or get Sketchy, TU-Berlin or QuickDraw (docs/protocols.md) and train on them:\n"
         "  caan prepare sketchy-25 SKETCHY_FOLDER data/sketchy-25\n"
-        "  caan train recipes/paper.yaml",
+        "  caan train paper data.path=data/sketchy-25",
         soft_wrap=True,
     )
+
+
+def _claim(folder: Path, *, overwrite: bool) -> None:
+    """Makes the folder ready; what somebody else put there stays."""
+    import shutil
+
+    from caan_hf.errors import CaanError
+
+    try:
+        if folder.exists() and any(folder.iterdir()):
+            if not (folder / MARK).is_file():
+                raise CaanError(f"{folder} holds something other than a quickstart: choose another folder")
+            if not overwrite:
+                raise CaanError(f"{folder} holds an earlier quickstart: add --overwrite, or choose another folder")
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / MARK).touch()
+        for earlier in (*folder.glob("model"), *folder.glob("checkpoint-*")):
+            shutil.rmtree(earlier)
+    except OSError as error:
+        raise CaanError(f"{folder} cannot be written: {error}") from error

@@ -25,8 +25,9 @@ def train(
 
         caan train recipes/sketchy-mini.yaml training.resume_from_checkpoint=true
 
-        torchrun --nproc_per_node=2 -m caan_hf.cli.main train recipes/paper.yaml
+        torchrun --nproc_per_node=2 -m caan_hf train recipes/paper.yaml
     """
+    from accelerate import PartialState
     from rich.console import Console
 
     from caan_hf.training.recipe import load_recipe
@@ -34,6 +35,8 @@ def train(
 
     loaded = load_recipe(recipe, overrides or ())
     trained = run_recipe(loaded)
+    if not PartialState().is_main_process:
+        return
     console = Console(highlight=False)
     if "eval_mAP@all" in trained.metrics:
         found, chance = trained.metrics["eval_mAP@all"], trained.metrics["eval_chance"]

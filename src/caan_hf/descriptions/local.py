@@ -35,8 +35,10 @@ class LocalGenerator:
         self.batch_size = batch_size
         self.seed = seed
         try:
-            self.tokenizer = AutoTokenizer.from_pretrained(model, padding_side="left")
-            self.model = AutoModelForCausalLM.from_pretrained(model, dtype="auto", use_safetensors=True).eval()
+            self.tokenizer = AutoTokenizer.from_pretrained(model, padding_side="left", trust_remote_code=False)
+            self.model = AutoModelForCausalLM.from_pretrained(
+                model, dtype="auto", use_safetensors=True, trust_remote_code=False
+            ).eval()
         except (OSError, ValueError) as error:
             reason = str(error).strip().partition("\n")[0]
             raise CaanError(f"{model}: cannot be loaded as a text-generation model ({reason})") from error

@@ -25,7 +25,7 @@ def load_checkpoint(checkpoint: str) -> tuple[torch.nn.Module, object]:
     Raises:
         CaanError: there is no such checkpoint, it is not a CAAN, or it has no weights in safetensors.
     """
-    if Path(checkpoint).is_dir():
+    if looks_local(checkpoint):
         _check_folder(Path(checkpoint))
     config = _load(AutoConfig, checkpoint)
     if config.model_type != "caan":
@@ -40,10 +40,23 @@ def load_checkpoint(checkpoint: str) -> tuple[torch.nn.Module, object]:
     return model.eval(), _load(AutoProcessor, checkpoint)
 
 
+def looks_local(name: str) -> bool:
+    """Whether a name can only mean a folder, not `owner/model` on the Hub: nobody wants to wait for a typing error."""
+    first, slash, _ = name.partition("/")
+    return (
+        Path(name).is_dir() or not slash or name.count("/") > 1 or first in ("", ".", "..", "~") or Path(first).is_dir()
+    )
+
+
 def _check_folder(folder: Path) -> None:
+    if not folder.is_dir():
+        raise CaanError(f"{folder}: no such folder; give the one that training saved, or owner/model on the Hub")
     config = folder / "config.json"
+    hint = f", {folder / 'model'}" if (folder / "model" / "config.json").is_file() else ""
     if not config.is_file():
-        raise CaanError(f"{folder}: no config.json, so this is not a checkpoint; give the folder that training saved")
+        raise CaanError(
+            f"{folder}: no config.json, so this is not a checkpoint; give the folder that training saved{hint}"
+        )
     try:
         model_type = json.loads(config.read_text(encoding="utf-8")).get("model_type")
     except (ValueError, AttributeError) as error:

@@ -103,7 +103,9 @@ class _Collate:
 
     def _decode(self, row: dict) -> Image.Image:
         try:
-            return self.decoder.decode_example(row["image"])
+            image = self.decoder.decode_example(row["image"])
+            image.filename = _source(row)  # what the processor calls it
+            return image
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             raise CaanError(f"{_source(row)}: the image cannot be read ({error})") from error
 
@@ -112,7 +114,8 @@ class _Collate:
             return dict(self.processor(**{self.argument: images}))
         except ValueError as error:
             if len(rows) == 1:
-                raise CaanError(f"{_source(rows[0])}: {error}") from error
+                source = _source(rows[0])
+                raise CaanError(f"{source}: {str(error).removeprefix(f'{source}: ')}") from error
         for image, row in zip(images, rows, strict=True):
             self._process([image], [row])
         raise CaanError(f"{_source(rows[0])}: the processor refuses this image's batch, but none of its images alone")

@@ -7,6 +7,8 @@ import numpy as np
 import torch
 from PIL import Image, ImageColor, ImageDraw, ImageFont, ImageOps
 
+from caan_hf.images_caan import clean_photo
+
 from .evaluator import EvaluationResult, ZeroShotEvaluator
 
 RIGHT, WRONG = "#1a9641", "#d7191c"
@@ -131,6 +133,4 @@ def _draw_legend(draw: ImageDraw.ImageDraw, middle: int) -> None:
 
 def _square(image: Image.Image) -> Image.Image:
     """The whole image, as large as fits, on a white square."""
-    image = image.convert("RGBA")
-    flat = Image.alpha_composite(Image.new("RGBA", image.size, PAPER), image).convert("RGB")
-    return ImageOps.pad(flat, (IMAGE, IMAGE), Image.Resampling.LANCZOS, color=PAPER)
+    return ImageOps.pad(clean_photo(image), (IMAGE, IMAGE), Image.Resampling.LANCZOS, color=PAPER)

@@ -15,6 +15,7 @@ from torch import Tensor
 
 CUTOFFS = (100, 200)
 MAP_CUTOFFS = (200,)
+METRICS = ("mAP@all", *(f"mAP@{k}" for k in MAP_CUTOFFS), *(f"P@{k}" for k in CUTOFFS))
 
 
 @dataclass(frozen=True)

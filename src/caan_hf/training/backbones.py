@@ -9,6 +9,7 @@ from transformers import PreTrainedTokenizerFast, ViTImageProcessor
 
 from caan_hf.configuration_caan import CaanConfig
 from caan_hf.errors import CaanError
+from caan_hf.evaluation.checkpoint import looks_local
 from caan_hf.modeling_caan import CaanModel
 from caan_hf.processing_caan import CaanProcessor
 
@@ -49,6 +50,8 @@ def build(model: ModelSection, data: DataSection, sentences: list[str]) -> tuple
 
 def _new(model: ModelSection, sentences: list[str], kwargs: dict) -> tuple[CaanModel, CaanProcessor]:
     """Untrained towers, for a run that must do without downloads."""
+    if model.sketch is not None or model.photo is not None:
+        raise CaanError("section model: with a new vision tower (a mapping), sketch and photo cannot be given")
     size = model.config.get("image_size", 224)
     tokenizer, text_config = None, None
     if model.text is not None:
@@ -80,12 +83,12 @@ def _locate(backbone: str | dict | None, key: str) -> str | None:
     if backbone is None:
         return None
     if not isinstance(backbone, str):
-        raise CaanError(f"section model: {key} is a Hub id or a folder")
+        raise CaanError(f"section model: {key} is a Hub id or a folder where the vision tower is one")
     if backbone.startswith(PACKAGE):
         return _inside_package(backbone.removeprefix(PACKAGE))
-    looks_local = backbone.startswith((".", "/", "~")) or backbone.count("/") > 1
     folder = Path(backbone).expanduser()
-    if looks_local and not folder.is_dir():
+    # A name without a slash may be one of the Hub's oldest models, such as bert-base-uncased.
+    if "/" in backbone and looks_local(backbone) and not folder.is_dir():
         raise CaanError(f"model.{key}: {backbone} is no folder; give one, or a Hub id, with model.{key}=...")
     return str(folder) if folder.is_dir() else backbone
 

@@ -23,9 +23,8 @@ def encode_sentences(
         batch = sentences[start : start + batch_size]
         tokens = processor.tokenize(batch)
         hidden = model.encode_text(**{name: tensor.to(model.device) for name, tensor in tokens.items()})
-        lengths = tokens["attention_mask"].sum(dim=1).tolist()
-        for sentence, row, length in zip(batch, hidden, lengths, strict=True):
-            states[sentence] = row[:length].to("cpu", torch.float16, copy=True)
+        for sentence, row, mask in zip(batch, hidden, tokens["attention_mask"].bool(), strict=True):
+            states[sentence] = row[mask.to(row.device)].to("cpu", torch.float16, copy=True)
     model.train(was_training)
     return states
 

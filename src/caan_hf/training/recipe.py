@@ -12,7 +12,9 @@ import yaml
 
 from caan_hf.configuration_caan import CaanConfig
 from caan_hf.errors import CaanError
+from caan_hf.evaluation.metrics import METRICS
 
+from .recipe_values import check_values
 from .trainer import CaanTrainingArguments
 
 
@@ -97,38 +99,51 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     tree = _read(shipped_recipes().get(str(path), Path(path)))
     for word in overrides:
         _override(tree, word)
-    unknown = set(tree) - {"model", "data", "training"}
+    unknown = [section for section in tree if section not in ("model", "data", "training")]
     if unknown:
-        raise CaanError(f"{path}: unknown section {sorted(unknown)[0]!r}; a recipe has model, data and training")
-    return Recipe(
-        model=_model_section(tree.get("model") or {}, path),
-        data=DataSection(**_known(tree.get("data") or {}, _names(DataSection), "data", path)),
-        training=_known(tree.get("training") or {}, _names(CaanTrainingArguments), "training", path),
-    )
+        raise CaanError(f"{path}: unknown section {unknown[0]!r}; a recipe has model, data and training")
+    data = _known(tree.get("data") or {}, _names(DataSection), "data", path)
+    training = _known(tree.get("training") or {}, _names(CaanTrainingArguments), "training", path)
+    for name in training:
+        if name.endswith("_strategy") and training[name] is False:  # YAML reads the Trainer's word `no` so
+            training[name] = "no"
+    check_values("data", data, DataSection)
+    check_values("training", training, CaanTrainingArguments)
+    return Recipe(_model_section(tree.get("model") or {}, path), DataSection(**data), training)
 
 
 def training_arguments(recipe: Recipe) -> CaanTrainingArguments:
     """The section `training` as the Trainer takes it.
 
     Raises:
-        CaanError: the library refuses a value.
+        CaanError: the library refuses a value, or training would go wrong with it.
     """
+    if not recipe.training.get("output_dir"):
+        raise CaanError("training.output_dir is missing: give the folder for checkpoints and the model")
     try:
-        return CaanTrainingArguments(**recipe.training)
+        arguments = CaanTrainingArguments(**recipe.training)
     except (TypeError, ValueError) as error:
         raise CaanError(f"section training: {' '.join(str(error).split())}") from error
+    best = arguments.metric_for_best_model
+    if best is not None and best.removeprefix("eval_") not in METRICS:
+        raise CaanError(f"training.metric_for_best_model is {best!r}, expected one of {', '.join(METRICS)}")
+    if arguments.n_gpu > 1:  # torch's DataParallel would cut the batch in two and mix up its triplets
+        raise CaanError(
+            f"{arguments.n_gpu} GPUs in one process: start with torchrun --nproc_per_node={arguments.n_gpu} -m caan_hf "
+            "train ..., or choose one with CUDA_VISIBLE_DEVICES=0"
+        )
+    return arguments
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML as recipes mean it: `no` is a word (the Trainer's strategies are called so), and 1e-4 is a number."""
+    """YAML in which 1e-4 is a number, as everybody expects."""
 
     yaml_implicit_resolvers = {  # noqa: RUF012
-        first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith((":bool", ":float"))]
+        first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith(":float")]
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
 
 
-_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|false|True|False)$"), list("tfTF"))
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float",
     re.compile(r"^[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))(?:[eE][-+]?[0-9]+)?$"),
@@ -192,7 +207,7 @@ def _known(values: dict[str, Any], names: set[str], section: str, path) -> dict[
     """The values, once all keys are known to be among `names`."""
     for name in values:
         if name not in names:
-            near = difflib.get_close_matches(name, names, n=1)
+            near = difflib.get_close_matches(str(name), names, n=1)
             hint = f"; did you mean {near[0]}?" if near else ""
             raise CaanError(f"{path}: section {section} has no key {name!r}{hint}")
     return values

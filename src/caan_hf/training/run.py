@@ -55,6 +55,7 @@ def run_recipe(recipe: Recipe) -> TrainedModel:
         CaanError: something in the recipe or its data is wrong.
     """
     arguments = training_arguments(recipe)
+    _make_folder(Path(arguments.output_dir))
     checkpoint = _checkpoint_to_resume(arguments)
     splits = _splits(recipe)
     set_seed(arguments.seed)
@@ -89,22 +90,29 @@ def build_trainer(
         augment_sketch=sketch_augmentation() if recipe.data.augment else None,
         augment_photo=photo_augmentation(model.config.image_size) if recipe.data.augment else None,
     )
-    return CaanTrainer(
-        model=model.to(arguments.device),
-        args=arguments,
-        train_dataset=triplets,
-        data_collator=_collator(recipe, arguments, model, processor, triplets),
-        processing_class=processor,
-        evaluator=_evaluator(recipe, arguments, splits),
-    )
+    evaluator = _evaluator(recipe, arguments, splits)
+    model.to(arguments.device)
+    collator = _collator(recipe, arguments, model, processor, triplets)
+    try:
+        return CaanTrainer(
+            model=model,
+            args=arguments,
+            train_dataset=triplets,
+            data_collator=collator,
+            processing_class=processor,
+            evaluator=evaluator,
+        )
+    except (ValueError, RuntimeError, ImportError) as error:  # such as a tracker that is not installed
+        raise CaanError(f"section training: {' '.join(str(error).split())}") from error
 
 
 def save_for_retrieval(model: CaanModel, processor: CaanProcessor, folder: Path) -> None:
     """Writes the model without what only training needs; whole or not at all."""
-    temporary = folder.with_name(f".{folder.name}.writing")
+    temporary, previous = (folder.with_name(f".{folder.name}.{state}") for state in ("writing", "previous"))
+    for left_over in (temporary, previous):  # by a kill
+        shutil.rmtree(left_over, ignore_errors=True)
     model.drop_text().save_pretrained(temporary)
     processor.drop_text().save_pretrained(temporary)
-    previous = folder.with_name(f".{folder.name}.previous")
     if folder.exists():
         folder.rename(previous)
     temporary.rename(folder)
@@ -148,7 +156,13 @@ def _evaluator(recipe: Recipe, arguments: CaanTrainingArguments, splits) -> Zero
             f"the {name} split of {recipe.data.path} is empty: prepare the benchmark with --validation-categories N, "
             "or train with training.eval_strategy=no training.load_best_model_at_end=false"
         )
-    return ZeroShotEvaluator(splits[name], split=name)
+    evaluator = ZeroShotEvaluator(splits[name], split=name)
+    if len(set(evaluator.photo_categories.tolist())) < 2:
+        raise CaanError(
+            f"the {name} split of {recipe.data.path} has photos of one category, of which every ranking is perfect: "
+            "prepare the benchmark with --validation-categories 2 or more"
+        )
+    return evaluator
 
 
 def _splits(recipe: Recipe) -> datasets.DatasetDict:
@@ -196,8 +210,14 @@ def _is_whole(checkpoint: Path) -> bool:
     return True
 
 
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CaanError(f"training.output_dir: {folder} cannot be made ({error})") from error
+
+
 def _write_recipe(recipe: Recipe, folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
     temporary = folder / f".{RECIPE_FILE}.writing"
     temporary.write_text(yaml.safe_dump(recipe.to_dict(), sort_keys=False), encoding="utf-8")
     temporary.rename(folder / RECIPE_FILE)

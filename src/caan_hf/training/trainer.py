@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 import torch
-from transformers import Trainer, TrainingArguments
+from transformers import Trainer, TrainerCallback, TrainingArguments
 
 from caan_hf.evaluation.embedding import embed_images
 from caan_hf.evaluation.evaluator import ZeroShotEvaluator
@@ -11,6 +11,7 @@ from caan_hf.evaluation.evaluator import ZeroShotEvaluator
 from .triplets import EpochSampler
 
 TOWERS = ("sketch_model.", "photo_model.", "text_model.")
+EPOCH_ROUNDING = 1e-6  # the Trainer counts epochs in fractions: the end of the second may be 1.9999999
 LOSS_TERMS = ("loss_tri", "loss_rn", "loss_con", "loss_dis")
 
 
@@ -34,6 +35,20 @@ class CaanTrainingArguments(TrainingArguments):
         if self.bf16:
             return torch.bfloat16
         return torch.float16 if self.fp16 else None
+
+
+class _EpochCallback(TrainerCallback):
+    """Tells the sampler its epoch.
+
+    The Trainer does so itself, but does not reach the sampler where several processes resume in the middle of an epoch
+    (transformers 5.23, accelerate 1.15): they would train on the triplets of the first one.
+    """
+
+    def __init__(self, sampler: EpochSampler):
+        self.sampler = sampler
+
+    def on_epoch_begin(self, args, state, control, **kwargs):
+        self.sampler.set_epoch(int((state.epoch or 0) + EPOCH_ROUNDING))
 
 
 class CaanTrainer(Trainer):
@@ -124,7 +139,9 @@ class CaanTrainer(Trainer):
 
     def _get_train_sampler(self, train_dataset=None) -> EpochSampler:
         dataset = self.train_dataset if train_dataset is None else train_dataset
-        return EpochSampler(len(dataset), self.args.seed)
+        sampler = EpochSampler(len(dataset), self.args.seed)
+        self.add_callback(_EpochCallback(sampler))
+        return sampler
 
     def _embed(self, images, modality: str) -> torch.Tensor:
         """Global features (rows, D) of all images, gathered from all processes, in their order."""

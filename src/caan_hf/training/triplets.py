@@ -76,6 +76,8 @@ class TripletDataset(Dataset):
         columns = split.select_columns(["modality", "category"]).with_format("numpy")[:]
         is_sketch = columns["modality"] == split.features["modality"].str2int("sketch")
         sketch_rows, photo_rows = np.flatnonzero(is_sketch), np.flatnonzero(~is_sketch)
+        # Decoded by `_clean`, which can say whose image is damaged.
+        split = split.cast_column("image", datasets.Image(decode=False))
         self.sketches = split.select(sketch_rows)
         self.photos = split.select(photo_rows)
         self.sketch_categories = columns["category"][sketch_rows]
@@ -99,7 +101,8 @@ class TripletDataset(Dataset):
         photo_rows = [int(generator.choice(self.photos_of[c])) for c in categories]
         photos = [self.photos[row] for row in photo_rows]
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(int(generator.integers(2**63)))  # torchvision's transforms draw from the global one
+            # torchvision's transforms draw from the CPU's global generator; a GPU's goes on undisturbed.
+            torch.default_generator.manual_seed(int(generator.integers(2**63)))
             return Triplet(
                 sketch=self._clean(self.sketches[sketch], self.processor.clean_sketch, self.augment_sketch),
                 photos=tuple(self._clean(row, self.processor.clean_photo, self.augment_photo) for row in photos),
@@ -115,9 +118,12 @@ class TripletDataset(Dataset):
     @staticmethod
     def _clean(row: dict, clean: Augmentation, augment: Augmentation | None) -> Image.Image:
         try:
-            image = clean(row["image"])
-        except (OSError, SyntaxError, ValueError) as error:
-            raise CaanError(f"{row['source']}: {error}") from error
+            image = datasets.Image().decode_example(row["image"])
+            image.filename = row["source"]
+            image = clean(image)
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            source = row["source"]
+            raise CaanError(f"{source}: {str(error).removeprefix(f'{source}: ')}") from error
         return augment(image) if augment is not None else image
 
     def _check(self, names: list[str]) -> None:
