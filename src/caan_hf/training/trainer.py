@@ -25,6 +25,7 @@ class CaanTrainingArguments(TrainingArguments):
     """
 
     tower_learning_rate: float | None = field(default=None, metadata={"help": "learning rate of the towers"})
+    resume_from_checkpoint: str | bool | None = field(default=None, metadata={"help": "true, or a checkpoint's folder"})
     remove_unused_columns: bool = field(default=False, metadata={"help": "triplets are no columns"})
     label_names: list[str] | None = field(default_factory=lambda: ["category_ids"])
     report_to: str | list[str] | None = field(default="none", metadata={"help": '"tensorboard" writes event files'})
