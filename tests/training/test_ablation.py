@@ -66,6 +66,14 @@ def test_a_study_that_cannot_be_run_is_one_clear_error(study_file, changes, mess
         plan_runs(load_study(study_file(**changes)))
 
 
+def test_the_shipped_study_is_found_by_name_and_can_be_run():
+    study = load_study("prompts")
+    runs = plan_runs(study, ["data.path=somewhere"])
+    assert len(runs) == 8 * len(study.seeds)
+    assert runs[0].recipe.model.text is None
+    assert runs[7].recipe.data.prompts is None
+
+
 @pytest.mark.slow
 def test_finished_runs_are_skipped_and_others_done(study_file, tmp_path):
     file = study_file(grid={"text": {"none": {"model.text": None}, "plain": {"data.prompts": ["plain"]}}}, seeds=[3])

@@ -8,7 +8,9 @@ import typer
 
 
 def ablate(
-    study: Annotated[Path, typer.Argument(help="The study, a YAML file with recipe, output_dir and grid.")],
+    study: Annotated[
+        Path, typer.Argument(help="The study: a YAML file with recipe, output_dir and grid, or `prompts`.")
+    ],
     overrides: Annotated[
         list[str] | None,
         typer.Argument(help="Changes to the recipe of every run, as section.key=value.", metavar="[KEY=VALUE]..."),

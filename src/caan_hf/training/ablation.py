@@ -15,7 +15,7 @@ from caan_hf.errors import CaanError
 from caan_hf.evaluation.checkpoint import load_checkpoint
 from caan_hf.evaluation.evaluator import ZeroShotEvaluator
 
-from .recipe import Recipe, load_recipe, read_yaml, training_arguments
+from .recipe import Recipe, load_recipe, read_yaml, shipped_recipes, training_arguments
 from .run import run_recipe
 
 RESULT_FILE = "result.json"
@@ -84,16 +84,17 @@ class RunResult:
 
 
 def load_study(path: str | Path) -> Study:
-    """Reads a study.
+    """Reads a study, a YAML file or one that comes with the package, by its name.
 
-    The YAML file has `recipe` (a path beside it, or a shipped name), `output_dir`, `grid` and, if need be, `changes`,
+    The file has `recipe` (a path beside it, or a shipped name), `output_dir`, `grid` and, if need be, `changes`,
     `seeds` and `rerank`. An axis of the grid is a mapping from label to changes, or a recipe key with a list of values.
 
     Raises:
         CaanError: the file is missing or says something else.
     """
-    path = Path(path)
-    tree = read_yaml(path, "a study")
+    shipped = shipped_recipes("ablations")
+    path = shipped.get(str(path), Path(path))
+    tree = read_yaml(path, f"a study, or the name of one ({', '.join(shipped)}),")
     unknown = sorted(set(tree) - {"recipe", "output_dir", "grid", "changes", "seeds", "rerank"})
     if unknown:
         raise CaanError(

@@ -78,12 +78,16 @@ class Recipe:
         return {"model": given, "data": dataclasses.asdict(self.data), "training": dict(self.training)}
 
 
-def shipped_recipes() -> dict[str, Path]:
-    """Name -> file of the recipes that come with the package, or lie in the clone that it runs from."""
+def shipped_recipes(folder: str = ".") -> dict[str, Path]:
+    """Name -> file of the recipes that come with the package, or lie in the clone that it runs from.
+
+    Args:
+        folder: below the recipes; `ablations` holds studies.
+    """
     package = Path(__file__).parents[1]
     folders = (package / "recipes", package.parents[1] / "recipes")
-    folder = next((folder for folder in folders if (folder / "quickstart.yaml").is_file()), folders[0])
-    return {file.stem: file for file in sorted(folder.glob("*.yaml"))}
+    place = next((place for place in folders if (place / "quickstart.yaml").is_file()), folders[0])
+    return {file.stem: file for file in sorted((place / folder).glob("*.yaml"))}
 
 
 def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
