@@ -1,5 +1,7 @@
 """The metrics against hand-worked cases, a naive reference, scikit-learn, and properties that must hold."""
 
+from itertools import chain
+
 import numpy as np
 import pytest
 import torch
@@ -7,30 +9,53 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score
 
+from caan_hf.evaluation.conventions import CONVENTIONS, RankedHits
+from caan_hf.evaluation.hits import stable_order
 from caan_hf.evaluation.metrics import (
     MetricAccumulator,
-    RankedHits,
     chance_map,
     count_relevant,
     retrieval_metrics,
-    stable_order,
 )
 
 
-def naive(scores, query_labels, gallery_labels, cutoffs=(100, 200), map_cutoffs=(200,)):
-    """The definitions of docs/protocols.md, one query and one rank at a time."""
-    per_query = []
+def naive_query(ranked, convention, cutoffs, map_cutoffs):
+    """The definitions of docs/protocols.md for one query, one rank at a time."""
+    relevant = sum(ranked)
+
+    def precision(i):
+        return sum(ranked[:i]) / i
+
+    def envelope(i, end):
+        return max(precision(j) for j in range(i, end + 1))
+
+    def average_precision(k):
+        end = len(ranked) if k is None else min(k, len(ranked))
+        hits = [i for i in range(1, end + 1) if ranked[i - 1]]
+        curve = [envelope(i, end) if convention in ("sake", "zse") else precision(i) for i in hits]
+        if convention == "hits" and k is not None:
+            return sum(curve) / len(hits) if hits else 0.0
+        return sum(curve) / (relevant if k is None else min(k, relevant))
+
+    def precision_at(k):
+        k = min(k, relevant) if convention == "zse" else k
+        return sum(ranked[:k]) / k
+
+    values = {"mAP@all": average_precision(None)}
+    values |= {f"mAP@{k}": average_precision(k) for k in map_cutoffs}
+    return values | {f"P@{k}": precision_at(k) for k in cutoffs}
+
+
+def naive(scores, query_labels, gallery_labels, convention="standard", cutoffs=(100, 200), map_cutoffs=(200,)):
+    """One query at a time, averaged over queries or, for `sake`, over categories."""
+    of_category = {}
     for row, label in zip(scores, query_labels, strict=True):
         ranked = [gallery_labels[i] == label for i in sorted(range(len(row)), key=lambda i: -row[i])]
-        relevant = sum(ranked)
-        if not relevant:
-            continue
-        precisions = [(i, sum(ranked[:i]) / i) for i in range(1, len(ranked) + 1) if ranked[i - 1]]
-        values = {"mAP@all": sum(p for _, p in precisions) / relevant}
-        values |= {f"mAP@{k}": sum(p for i, p in precisions if i <= k) / min(k, relevant) for k in map_cutoffs}
-        values |= {f"P@{k}": sum(ranked[:k]) / k for k in cutoffs}
-        per_query.append(values)
-    return {name: float(np.mean([values[name] for values in per_query])) for name in per_query[0]}
+        if any(ranked):
+            of_category.setdefault(label, []).append(naive_query(ranked, convention, cutoffs, map_cutoffs))
+    groups = list(of_category.values()) if convention == "sake" else [list(chain.from_iterable(of_category.values()))]
+    metrics = groups[0][0]
+    return {name: float(np.mean([np.mean([query[name] for query in group]) for group in groups])) for name in metrics}
 
 
 def standard(*args, **kwargs):
@@ -61,11 +86,62 @@ def test_precision_divides_by_the_cutoff_even_in_a_small_gallery():
     assert found == pytest.approx({"mAP@all": 1.0, "mAP@200": 1.0, "P@100": 0.02, "P@200": 0.01})
 
 
+@pytest.mark.parametrize("convention", CONVENTIONS)
 @pytest.mark.parametrize("gallery", [30, 150, 450])  # below, between and above the cutoffs
-def test_equals_the_naive_reference(gallery):
+def test_equals_the_naive_reference(gallery, convention):
     scores, queries, labels = random_problem(12, gallery, 3)
-    expected = naive(scores.tolist(), queries.tolist(), labels.tolist())
-    assert standard(scores, queries, labels) == pytest.approx(expected, abs=1e-12)
+    queries[:5] = 0  # so that macro and micro averages differ
+    expected = naive(scores.tolist(), queries.tolist(), labels.tolist(), convention)
+    found = retrieval_metrics(scores, queries, labels).conventions
+    assert list(found) == ["standard", "sake", "zse", "hits"]
+    assert found[convention] == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("convention", "expected"),
+    [
+        # hits at ranks 2, 3 and 6 of 8: precisions 1/2, 2/3, 1/2; the envelope is 2/3, 2/3, 1/2
+        ("standard", {"mAP@all": (1 / 2 + 2 / 3 + 1 / 2) / 3, "mAP@4": (1 / 2 + 2 / 3) / 3, "P@4": 2 / 4}),
+        ("sake", {"mAP@all": (2 / 3 + 2 / 3 + 1 / 2) / 3, "mAP@4": (2 / 3 + 2 / 3) / 3, "P@4": 2 / 4}),
+        ("zse", {"mAP@all": (2 / 3 + 2 / 3 + 1 / 2) / 3, "mAP@4": (2 / 3 + 2 / 3) / 3, "P@4": 2 / 3}),
+        ("hits", {"mAP@all": (1 / 2 + 2 / 3 + 1 / 2) / 3, "mAP@4": (1 / 2 + 2 / 3) / 2, "P@4": 2 / 4}),
+    ],
+)
+def test_conventions_by_hand(convention, expected):
+    scores = torch.arange(8, 0, -1).float()[None]
+    labels = torch.tensor([0, 1, 1, 0, 0, 1, 0, 0])
+    found = retrieval_metrics(scores, torch.tensor([1]), labels, cutoffs=(4,), map_cutoffs=(4,))
+    assert found.conventions[convention] == pytest.approx(expected)
+
+
+def test_no_hit_within_the_cutoff_is_nothing():
+    labels = torch.tensor([0, 0, 0, 1])
+    found = retrieval_metrics(torch.tensor([[4.0, 3, 2, 1]]), torch.tensor([1]), labels, cutoffs=(2,), map_cutoffs=(2,))
+    assert all(values["mAP@2"] == values["P@2"] == 0 for values in found.conventions.values())
+
+
+def test_values_of_queries_and_categories():
+    scores = torch.tensor([[3.0, 2, 1], [1, 2, 3], [1, 3, 2], [3, 2, 1]])
+    queries, labels = torch.tensor([1, 1, 5, 9]), torch.tensor([1, 5, 5])
+    metrics = retrieval_metrics(scores, queries, labels, cutoffs=(1,), map_cutoffs=())
+    assert metrics.queries.tolist() == [0, 1, 2]
+    assert metrics.labels.tolist() == [1, 1, 5]
+    assert metrics.per_query["standard"]["mAP@all"].tolist() == pytest.approx([1, 1 / 3, 1])
+    assert metrics.by_category("standard")[1] == pytest.approx({"mAP@all": 2 / 3, "P@1": 1 / 2})
+    assert metrics.conventions["standard"]["mAP@all"] == pytest.approx((1 + 1 / 3 + 1) / 3)
+    assert metrics.conventions["sake"]["mAP@all"] == pytest.approx((2 / 3 + 1) / 2)
+
+
+@pytest.mark.parametrize("convention", ["standard", "sake"])
+def test_the_interval_holds_the_average_and_narrows_with_more_queries(convention):
+    def interval(queries):
+        found = retrieval_metrics(*random_problem(queries, 40, 4), cutoffs=(), map_cutoffs=())
+        low, high = found.confidence(convention, "mAP@all", resamples=300)
+        assert low < found.conventions[convention]["mAP@all"] < high
+        assert found.confidence(convention, "mAP@all", resamples=300) == (low, high)
+        return high - low
+
+    assert interval(1600) == pytest.approx(interval(100) / 4, rel=0.35)
 
 
 def test_equals_scikit_learn():
@@ -112,17 +188,20 @@ def test_chunks_give_what_the_whole_gives(size):
     relevance = labels[stable_order(scores)] == queries[:, None]
     relevant = count_relevant(queries, labels)
     for start in range(0, 40, size):
-        accumulator.update(relevance[start : start + size], relevant[start : start + size])
+        rows = slice(start, start + size)
+        accumulator.update(RankedHits.from_relevance(relevance[rows], relevant[rows]), queries[rows])
     chunked = accumulator.compute()
     assert (chunked.num_queries, chunked.num_left_out) == (whole.num_queries, whole.num_left_out)
-    assert chunked.conventions["standard"] == pytest.approx(whole.conventions["standard"], abs=1e-12)
+    assert torch.equal(chunked.queries, whole.queries)
+    for convention, values in whole.conventions.items():
+        assert chunked.conventions[convention] == pytest.approx(values, abs=1e-12)
 
 
 def test_a_truncated_ranking_still_divides_by_all_relevant_photos():
     hits = RankedHits.from_relevance(torch.tensor([[True, False]]), torch.tensor([4]))
     assert hits.ranks.tolist() == [[1.0]]
     accumulator = MetricAccumulator()
-    accumulator.update(torch.tensor([[True, False]]), torch.tensor([4]))
+    accumulator.update(hits, torch.tensor([0]))
     assert accumulator.compute().conventions["standard"]["mAP@all"] == 1 / 4
 
 
@@ -147,7 +226,9 @@ def test_the_order_of_the_gallery_is_irrelevant_without_ties(problem):
     moved = standard(scores[:, shuffle], queries, gallery[shuffle], cutoffs=(3,), map_cutoffs=(3,))
     assert moved == pytest.approx(found, abs=1e-12)
     assert all(0 <= value <= 1 for value in found.values())
-    assert found == pytest.approx(naive(scores.tolist(), queries.tolist(), gallery.tolist(), (3,), (3,)), abs=1e-12)
+    assert found == pytest.approx(
+        naive(scores.tolist(), queries.tolist(), gallery.tolist(), cutoffs=(3,), map_cutoffs=(3,)), abs=1e-12
+    )
 
 
 @settings(max_examples=40, deadline=None)

@@ -13,7 +13,7 @@ from caan_hf.errors import CaanError
 
 from .embedding import PLURAL, Embeddings, Modality, embed_images
 from .metrics import MetricAccumulator, chance_map, count_relevant
-from .ranking import BYTE_BUDGET, Relation, query_chunks, rank_gallery, rerank_top
+from .ranking import BYTE_BUDGET, RankedChunk, Relation, rank_hits, rerank
 
 TOP = 10
 """How many of the best photos of each query a result keeps, for the figure."""
@@ -186,22 +186,20 @@ class ZeroShotEvaluator:
             CaanError: no sketch has a photo of its category.
         """
         seconds = {} if seconds is None else seconds
-        labels = sketch_categories.to(device), photo_categories.to(device)
+        labels = sketch_categories.cpu(), photo_categories.cpu()
         if not count_relevant(*labels).any():
             raise CaanError("no sketch of the split has a photo of its category: there is nothing to measure")
         by_global = _Tally(*labels, self.conventions)
         by_relation = _Tally(*labels, self.conventions) if self.rerank and relation is not None else None
         gallery = photo_embeds.to(device)  # (N, D)
-        for chunk in query_chunks(len(sketch_embeds), len(gallery), byte_budget=self.byte_budget):
-            with _timed(seconds, "rank"):
-                order = rank_gallery(sketch_embeds[chunk].to(device), gallery)  # (q, N)
-                by_global.add(chunk, order)
+        top = max(TOP, self.rerank or 0) if by_relation is not None else TOP
+        chunks = rank_hits(sketch_embeds, gallery, *labels, top=top, byte_budget=self.byte_budget)
+        while (chunk := _next_timed(chunks, seconds)) is not None:
+            by_global.add(chunk)
             if by_relation is None:
                 continue
             with _timed(seconds, "rerank"):
-                queries = sketch_local[chunk]  # (q, M, R)
-                order = rerank_top(order, queries, photo_local, relation, self.rerank, byte_budget=self.byte_budget)
-                by_relation.add(chunk, order)
+                by_relation.add(self._rerank(chunk, sketch_local, photo_local, relation, labels))
         metrics = by_global.metrics.compute()
         return EvaluationResult(
             conventions=metrics.conventions,
@@ -215,6 +213,14 @@ class ZeroShotEvaluator:
             protocol=self.protocol,
             split=self.split,
         )
+
+    def _rerank(self, chunk: RankedChunk, sketch_local, photo_local, relation: Relation, labels) -> RankedChunk:
+        best = RankedChunk(chunk.queries, chunk.hits, chunk.top[:, : self.rerank])
+        label = int(labels[0][chunk.queries[0]])
+        queries = sketch_local[chunk.queries]  # (q, M, R)
+        again = rerank(best, queries, photo_local, labels[1], label, relation, byte_budget=self.byte_budget)
+        top = torch.cat([again.top, chunk.top[:, self.rerank :]], dim=1)
+        return RankedChunk(again.queries, again.hits, top)
 
     def _of(self, dataset: datasets.Dataset, modality: Modality) -> datasets.Dataset:
         wanted = dataset.features["modality"].str2int(modality)
@@ -234,16 +240,12 @@ class _Tally:
 
     def __init__(self, sketch_categories: Tensor, photo_categories: Tensor, conventions: Sequence[str]):
         self.sketch_categories = sketch_categories  # (Q,)
-        self.photo_categories = photo_categories  # (N,)
-        self.num_relevant = count_relevant(sketch_categories, photo_categories)  # (Q,)
         self.metrics = MetricAccumulator(conventions)
-        # Filled in place: kept slices of each chunk's order would keep all of the orders alive.
         self.top = torch.empty(len(sketch_categories), min(TOP, len(photo_categories)), dtype=torch.long)
 
-    def add(self, chunk: slice, order: Tensor) -> None:
-        relevance = self.photo_categories[order] == self.sketch_categories[chunk, None]  # (q, N)
-        self.metrics.update(relevance, self.num_relevant[chunk])
-        self.top[chunk] = order[:, :TOP].cpu()
+    def add(self, chunk: RankedChunk) -> None:
+        self.metrics.update(chunk.hits, self.sketch_categories[chunk.queries], chunk.queries)
+        self.top[chunk.queries] = chunk.top[:, :TOP].cpu()
 
     def reranked(self, k: int) -> RerankedResult:
         return RerankedResult(k, self.metrics.compute().conventions, self.top)
@@ -257,6 +259,11 @@ def _relation_of(model: torch.nn.Module) -> Relation:
 def _column(dataset: datasets.Dataset, name: str) -> Tensor:
     """(rows,) int64, read without decoding any image."""
     return torch.as_tensor(dataset.select_columns([name]).with_format("numpy")[:][name]).long()
+
+
+def _next_timed(chunks: Iterator[RankedChunk], seconds: dict[str, float]) -> RankedChunk | None:
+    with _timed(seconds, "rank"):
+        return next(chunks, None)
 
 
 @contextmanager

@@ -1,17 +1,16 @@
-"""Retrieval metrics from ranked relevance: the definitions of `docs/protocols.md`, and nothing else.
+"""Retrieval metrics: per query in a convention, and their averages, by category and with confidence intervals.
 
-Notation. For one query, r_1..r_N says which photo of its ranked gallery is relevant (of the query's category), R is the
-number of relevant photos in the gallery, hits(i) = r_1 + ... + r_i and prec(i) = hits(i) / i. Every metric below needs
-only the ranks of the relevant photos, so a ranking is reduced to those (`RankedHits`) before anything is computed.
-
-The literature disagrees on the definitions; a `Convention` bundles one consistent set, and every result names its own.
+The definitions are in `conventions.py` and `docs/protocols.md`; every result names its convention.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+from .conventions import CONVENTIONS, RankedHits
+from .hits import ranked_hits
 
 CUTOFFS = (100, 200)
 MAP_CUTOFFS = (200,)
@@ -19,79 +18,66 @@ METRICS = ("mAP@all", *(f"mAP@{k}" for k in MAP_CUTOFFS), *(f"P@{k}" for k in CU
 
 
 @dataclass(frozen=True)
-class RankedHits:
-    """Where the relevant photos of each query stand in its ranking.
-
-    Attributes:
-        ranks: (Q, H) float64 on the CPU, the 1-based ranks of the hits in ascending order; shorter rows end in `inf`.
-        num_relevant: (Q,) float64 on the CPU, R: it counts relevant photos outside a truncated ranking too.
-    """
-
-    ranks: Tensor
-    num_relevant: Tensor
-
-    @classmethod
-    def from_relevance(cls, relevance: Tensor, num_relevant: Tensor) -> "RankedHits":
-        """Read the ranks off a relevance matrix.
-
-        Args:
-            relevance: (Q, N) bool, in rank order, best first.
-            num_relevant: (Q,) number of relevant photos in the whole gallery.
-        """
-        rows, columns = relevance.nonzero().cpu().unbind(1)  # (all hits,) each, row by row
-        hits = torch.bincount(rows, minlength=len(relevance))  # (Q,)
-        nth = torch.arange(len(rows)) - (hits.cumsum(0) - hits)[rows]  # (all hits,), 0 for the first hit of a row
-        width = int(hits.max()) if len(hits) else 0
-        ranks = torch.full((len(relevance), width), torch.inf, dtype=torch.float64)  # (Q, H)
-        ranks[rows, nth] = columns.double() + 1
-        return cls(ranks, num_relevant.cpu().double())
-
-    def precision(self) -> Tensor:
-        """(Q, H) prec at each hit: the n-th hit at rank i has precision n / i; 0 on the padding."""
-        return torch.arange(1, self.ranks.shape[1] + 1) / self.ranks
-
-    def count(self, cutoff: int) -> Tensor:
-        """(Q,) hits(cutoff)."""
-        return (self.ranks <= cutoff).sum(1).double()
-
-
-def average_precision(hits: RankedHits, cutoff: int | None = None) -> Tensor:
-    """(Q,) sum of prec over the hits / R; with a cutoff, over the hits within it / min(cutoff, R)."""
-    if cutoff is None:
-        return hits.precision().sum(1) / hits.num_relevant
-    precision = hits.precision() * (hits.ranks <= cutoff)  # (Q, H)
-    return precision.sum(1) / hits.num_relevant.clamp(max=cutoff)
-
-
-def precision_at(hits: RankedHits, cutoff: int) -> Tensor:
-    """(Q,) hits(cutoff) / cutoff, also where the gallery holds fewer photos than the cutoff."""
-    return hits.count(cutoff) / cutoff
-
-
-@dataclass(frozen=True)
-class Convention:
-    """One consistent set of definitions; each function gives one value a query."""
-
-    average_precision: Callable[[RankedHits, int | None], Tensor]
-    precision: Callable[[RankedHits, int], Tensor]
-
-
-CONVENTIONS = {"standard": Convention(average_precision, precision_at)}
-
-
-@dataclass(frozen=True)
 class RetrievalMetrics:
-    """Averages over the queries.
+    """What a ranking is worth.
 
     Attributes:
         conventions: convention -> metric ("mAP@all", "mAP@200", "P@100", "P@200") -> value in [0, 1].
         num_queries: all queries, those left out included.
         num_left_out: queries without a relevant photo in the gallery (R = 0); they enter no average.
+        queries: (A,) positions of the answered queries, ascending.
+        labels: (A,) their categories.
+        per_query: convention -> metric -> (A,) float64 value of each answered query.
     """
 
     conventions: dict[str, dict[str, float]]
     num_queries: int
     num_left_out: int
+    queries: Tensor
+    labels: Tensor
+    per_query: dict[str, dict[str, Tensor]]
+
+    def by_category(self, convention: str) -> dict[int, dict[str, float]]:
+        """Category -> metric -> average over its queries."""
+        labels, positions = self.labels.unique(return_inverse=True)
+        means = {name: category_means(values, positions) for name, values in self.per_query[convention].items()}
+        return {
+            int(label): {name: float(values[row]) for name, values in means.items()} for row, label in enumerate(labels)
+        }
+
+    def confidence(
+        self, convention: str, metric: str, *, resamples: int = 1000, level: float = 0.95, seed: int = 0
+    ) -> tuple[float, float]:
+        """Bootstrap interval of an average: the queries are drawn again, with replacement, `resamples` times."""
+        values = self.per_query[convention][metric]
+        averages = bootstrap(values, self.labels, CONVENTIONS[convention].macro, resamples=resamples, seed=seed)
+        low, high = torch.quantile(averages, torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=torch.float64))
+        return float(low), float(high)
+
+
+def category_means(values: Tensor, positions: Tensor) -> Tensor:
+    """(C,) averages of (A,) values by their category's number (A,); NaN for a category without a value."""
+    size = int(positions.max()) + 1
+    return torch.bincount(positions, values, size) / torch.bincount(positions, minlength=size)
+
+
+def average(values: Tensor, labels: Tensor, macro: bool) -> float:
+    """The average of (A,) values over queries, or, if `macro`, over the averages of their (A,) categories."""
+    if not macro:
+        return float(values.mean())
+    return float(category_means(values, labels.unique(return_inverse=True)[1]).mean())
+
+
+def bootstrap(values: Tensor, labels: Tensor, macro: bool, *, resamples: int, seed: int) -> Tensor:
+    """(resamples,) averages of values that are drawn with replacement, the same ones for the same seed and number."""
+    generator = torch.Generator().manual_seed(seed)
+    positions = labels.unique(return_inverse=True)[1]
+    averages = torch.empty(resamples, dtype=torch.float64)
+    for resample in range(resamples):
+        drawn = torch.randint(len(values), (len(values),), generator=generator)
+        chosen = values[drawn]
+        averages[resample] = category_means(chosen, positions[drawn]).nanmean() if macro else chosen.mean()
+    return averages
 
 
 class MetricAccumulator:
@@ -100,15 +86,15 @@ class MetricAccumulator:
     Example:
         ```python
         metrics = MetricAccumulator()
-        for relevance, num_relevant in chunks:  # (q, N) bool in rank order, (q,)
-            metrics.update(relevance, num_relevant)
+        for queries, hits in chunks:  # (q,) positions, RankedHits of q queries of one category
+            metrics.update(hits, labels[queries], queries)
         metrics.compute().conventions["standard"]["mAP@all"]
         ```
     """
 
     def __init__(
         self,
-        conventions: Sequence[str] = ("standard",),
+        conventions: Sequence[str] = tuple(CONVENTIONS),
         cutoffs: Sequence[int] = CUTOFFS,
         map_cutoffs: Sequence[int] = MAP_CUTOFFS,
     ):
@@ -130,22 +116,27 @@ class MetricAccumulator:
         self._conventions = tuple(conventions)
         self._cutoffs = tuple(cutoffs)
         self._map_cutoffs = tuple(map_cutoffs)
-        self._chunks: list[dict[str, dict[str, Tensor]]] = []
-        self._num_queries = 0
+        self._chunks: list[tuple[Tensor, Tensor, dict[str, dict[str, Tensor]]]] = []
         self._num_left_out = 0
 
-    def update(self, relevance: Tensor, num_relevant: Tensor) -> None:
+    def update(self, hits: RankedHits, labels: Tensor, queries: Tensor | None = None) -> None:
         """Add some queries.
 
         Args:
-            relevance: (Q, N) bool, in rank order, best first.
-            num_relevant: (Q,) number of relevant photos of each query in the whole gallery.
+            hits: where their relevant photos stand.
+            labels: (q,) their categories.
+            queries: (q,) their positions among all queries; by default they follow those added before.
         """
-        answerable = num_relevant > 0  # (Q,)
-        hits = RankedHits.from_relevance(relevance[answerable.to(relevance.device)], num_relevant[answerable])
-        self._num_queries += len(relevance)
-        self._num_left_out += len(relevance) - len(hits.num_relevant)
-        self._chunks.append({name: self._per_query(CONVENTIONS[name], hits) for name in self._conventions})
+        if queries is None:
+            seen = self._num_left_out + sum(len(chunk[0]) for chunk in self._chunks)
+            queries = torch.arange(seen, seen + len(labels))
+        answerable = hits.num_relevant > 0  # (q,)
+        self._num_left_out += int((~answerable).sum())
+        if not answerable.any():
+            return
+        hits = RankedHits(hits.ranks[answerable], hits.num_relevant[answerable])
+        values = {name: self._per_query(name, hits) for name in self._conventions}
+        self._chunks.append((queries.cpu()[answerable], labels.cpu()[answerable], values))
 
     def compute(self) -> RetrievalMetrics:
         """Average over all queries so far.
@@ -153,19 +144,28 @@ class MetricAccumulator:
         Raises:
             ValueError: there is no query with a relevant photo, so there is nothing to average.
         """
-        if self._num_queries == self._num_left_out:
-            raise ValueError(f"none of the {self._num_queries} queries has a photo of its category in the gallery")
-        averages = {name: self._average(name) for name in self._conventions}
-        return RetrievalMetrics(averages, self._num_queries, self._num_left_out)
+        if not self._chunks:
+            raise ValueError(f"none of the {self._num_left_out} queries has a photo of its category in the gallery")
+        queries, order = torch.cat([chunk[0] for chunk in self._chunks]).sort()
+        labels = torch.cat([chunk[1] for chunk in self._chunks])[order]
+        per_query = {name: dict(self._joined(name, order)) for name in self._conventions}
+        averages = {
+            name: {metric: average(values, labels, CONVENTIONS[name].macro) for metric, values in metrics.items()}
+            for name, metrics in per_query.items()
+        }
+        left_out = self._num_left_out
+        return RetrievalMetrics(averages, len(queries) + left_out, left_out, queries, labels, per_query)
 
-    def _per_query(self, convention: Convention, hits: RankedHits) -> dict[str, Tensor]:
+    def _per_query(self, name: str, hits: RankedHits) -> dict[str, Tensor]:
+        convention = CONVENTIONS[name]
         values = {"mAP@all": convention.average_precision(hits, None)}
         values |= {f"mAP@{k}": convention.average_precision(hits, k) for k in self._map_cutoffs}
         return values | {f"P@{k}": convention.precision(hits, k) for k in self._cutoffs}
 
-    def _average(self, convention: str) -> dict[str, float]:
-        chunks = [chunk[convention] for chunk in self._chunks]
-        return {metric: torch.cat([chunk[metric] for chunk in chunks]).mean().item() for metric in chunks[0]}
+    def _joined(self, convention: str, order: Tensor) -> Iterator[tuple[str, Tensor]]:
+        chunks = [chunk[2][convention] for chunk in self._chunks]
+        for metric in chunks[0]:
+            yield metric, torch.cat([chunk[metric] for chunk in chunks])[order]
 
 
 def retrieval_metrics(
@@ -173,11 +173,11 @@ def retrieval_metrics(
     query_labels: Tensor,
     gallery_labels: Tensor,
     *,
-    conventions: Sequence[str] = ("standard",),
+    conventions: Sequence[str] = tuple(CONVENTIONS),
     cutoffs: Sequence[int] = CUTOFFS,
     map_cutoffs: Sequence[int] = MAP_CUTOFFS,
 ) -> RetrievalMetrics:
-    """Metrics of a full score matrix; for galleries whose matrix does not fit, feed a `MetricAccumulator`.
+    """Metrics of a full score matrix; for galleries whose matrix does not fit, see `ranking.rank_hits`.
 
     Args:
         scores: (Q, N), the higher the better; ties are broken by gallery position.
@@ -188,7 +188,8 @@ def retrieval_metrics(
         map_cutoffs: K of each "mAP@K".
 
     Returns:
-        The averages, with the number of queries that were left out because no photo is relevant.
+        The averages and the values of each query, with the number of queries that were left out because no photo is
+        relevant.
 
     Raises:
         ValueError: a convention or cutoff is bad, scores hold NaN, or no query has a relevant photo.
@@ -201,20 +202,11 @@ def retrieval_metrics(
     """
     scores, query_labels, gallery_labels = map(torch.as_tensor, (scores, query_labels, gallery_labels))
     accumulator = MetricAccumulator(conventions, cutoffs, map_cutoffs)
-    relevance = gallery_labels[stable_order(scores)] == query_labels[:, None]  # (Q, N)
-    accumulator.update(relevance, count_relevant(query_labels, gallery_labels))
+    for label in query_labels.unique():
+        queries = (query_labels == label).nonzero().flatten()  # (q,)
+        relevant = (gallery_labels == label).nonzero().flatten()  # (R,)
+        accumulator.update(ranked_hits(scores[queries], relevant), query_labels[queries], queries)
     return accumulator.compute()
-
-
-def stable_order(scores: Tensor) -> Tensor:
-    """(Q, N) int64 gallery positions by falling score; equal scores keep the gallery's order.
-
-    Raises:
-        ValueError: a score is NaN, which has no place in an order.
-    """
-    if scores.isnan().any():
-        raise ValueError("scores hold NaN, so they give no ranking")
-    return scores.sort(dim=1, descending=True, stable=True).indices
 
 
 def count_relevant(query_labels: Tensor, gallery_labels: Tensor) -> Tensor:

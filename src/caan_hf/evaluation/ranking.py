@@ -1,15 +1,17 @@
 """Rank a gallery for many queries in bounded memory: by global embeddings, then the best few by relation."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from .metrics import stable_order
+from .conventions import RankedHits
+from .hits import SortedScores, hits_of, stable_order
 
 BYTE_BUDGET = 256 * 2**20
-# Score (4), sorted score (4), position (8), the sort's own workspace (about 16), gathered label (8), relevance (1).
-BYTES_PER_PAIR = 41
+# A score (4), sorted (4), compared (1), and what finding the best few takes.
+BYTES_PER_PAIR = 12
 # A gathered local value in half precision (2), in full precision (4), and copied inside the relation (4).
 BYTES_PER_LOCAL_VALUE = 10
 # A cosine (4), and laid out for the relation network (4).
@@ -19,52 +21,87 @@ Relation = Callable[[Tensor, Tensor], Tensor]
 """(B, M, R) sketch and (B, K, M, R) photo local embeddings, float32 -> (B, K) logits of "the same category"."""
 
 
+@dataclass(frozen=True)
+class RankedChunk:
+    """Some queries of one category, ranked.
+
+    Attributes:
+        queries: (q,) their positions among all queries.
+        hits: where the photos of their category stand.
+        top: (q, K) int64 gallery positions of their best photos, best first.
+    """
+
+    queries: Tensor
+    hits: RankedHits
+    top: Tensor
+
+
+def rank_hits(
+    query_embeds: Tensor,
+    gallery_embeds: Tensor,
+    query_labels: Tensor,
+    gallery_labels: Tensor,
+    *,
+    top: int = 10,
+    byte_budget: int = BYTE_BUDGET,
+) -> Iterator[RankedChunk]:
+    """Rank a gallery by dot product, category by category, a chunk of queries at a time.
+
+    Args:
+        query_embeds: (Q, D) L2-normalised.
+        gallery_embeds: (N, D) L2-normalised, on the device that ranks.
+        query_labels: (Q,) integer categories.
+        gallery_labels: (N,) integer categories.
+        top: how many of the best photos to keep.
+        byte_budget: what a chunk may hold, in bytes; at least one query is taken.
+
+    Raises:
+        ValueError: an embedding holds NaN.
+    """
+    query_labels, gallery_labels = query_labels.cpu(), gallery_labels.cpu()
+    for label in query_labels.unique():
+        of_label = (query_labels == label).nonzero().flatten()  # (queries of the label,)
+        relevant = (gallery_labels == label).nonzero().flatten().to(gallery_embeds.device)  # (R,)
+        for chunk in query_chunks(len(of_label), len(gallery_embeds), byte_budget=byte_budget):
+            queries = of_label[chunk]
+            scores = SortedScores(query_embeds[queries].to(gallery_embeds.device) @ gallery_embeds.T)
+            yield RankedChunk(queries, hits_of(scores, relevant), scores.top(top))
+
+
 def query_chunks(num_queries: int, num_gallery: int, *, byte_budget: int = BYTE_BUDGET) -> Iterator[slice]:
     """Split the queries so that ranking one chunk holds at most `byte_budget` bytes; at least one query a chunk."""
     return _slices(num_queries, byte_budget // (BYTES_PER_PAIR * max(1, num_gallery)))
 
 
-def rank_gallery(query_embeds: Tensor, gallery_embeds: Tensor) -> Tensor:
-    """Order the gallery by dot product for each query of a chunk.
-
-    Args:
-        query_embeds: (Q, D) L2-normalised.
-        gallery_embeds: (N, D) L2-normalised, on the same device.
-
-    Returns:
-        (Q, N) int64 gallery positions, best first; ties are in gallery order.
-
-    Raises:
-        ValueError: an embedding holds NaN.
-    """
-    return stable_order(query_embeds @ gallery_embeds.T)
-
-
-def rerank_top(
-    order: Tensor,
+def rerank(
+    chunk: RankedChunk,
     query_local: Tensor,
     gallery_local: Tensor,
+    gallery_labels: Tensor,
+    label: int,
     relation: Relation,
-    k: int,
     *,
     byte_budget: int = BYTE_BUDGET,
-) -> Tensor:
-    """Re-order the best k of a ranking by relation logits; ties keep the old order, and so does all after rank k.
+) -> RankedChunk:
+    """Re-order a chunk's best photos by relation logits; ties keep the old order, and so does all that comes after.
 
     Args:
-        order: (Q, N) int64 gallery positions, best first; its device is the one that `relation` computes on.
-        query_local: (Q, M, R) local embeddings of the same queries.
+        chunk: with the photos to re-order as `top`.
+        query_local: (q, M, R) local embeddings of its queries.
         gallery_local: (N, M, R) local embeddings of the gallery.
-        relation: scores each query against its own candidates.
-        k: how many to re-order; all of the gallery where it is smaller.
+        gallery_labels: (N,) integer categories.
+        label: category of the queries.
+        relation: scores each query against its own candidates, on the device of `top`.
         byte_budget: what one call of `relation` may hold, in bytes; at least one pair is taken.
-
-    Returns:
-        (Q, N) int64 gallery positions.
     """
-    candidates = order[:, :k]  # (Q, K)
-    logits = relation_logits(candidates, query_local, gallery_local, relation, byte_budget=byte_budget)
-    return torch.cat([candidates.gather(1, stable_order(logits)), order[:, k:]], dim=1)
+    logits = relation_logits(chunk.top, query_local, gallery_local, relation, byte_budget=byte_budget)
+    top = chunk.top.gather(1, stable_order(logits))  # (q, K)
+    k = top.shape[1]
+    relevance = gallery_labels.to(top.device)[top] == label
+    inside = RankedHits.from_relevance(relevance, chunk.hits.num_relevant).ranks  # (q, H)
+    outside = torch.where(chunk.hits.ranks > k, chunk.hits.ranks, torch.inf)  # (q, R)
+    ranks = torch.cat([inside, outside], dim=1).sort(dim=1).values[:, : chunk.hits.ranks.shape[1]]
+    return RankedChunk(chunk.queries, RankedHits(ranks, chunk.hits.num_relevant), top)
 
 
 @torch.no_grad()
