@@ -17,7 +17,7 @@ class ChatHandler(BaseHTTPRequestHandler):
 
     def do_POST(self):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self.question = body["messages"][-1]["content"]
+        self.question = body["messages"][-1]["content"].rpartition("\n")[2]  # instructions come before it
         with self.server.lock:
             self.server.questions[self.question] += 1
             self.server.requests.append({"path": self.path, "key": self.headers.get("Authorization"), "body": body})

@@ -53,9 +53,10 @@ def test_the_key_is_never_shown(caan, monkeypatch):
     ("words", "message"),
     [
         (["--prompts", "shade"], "no prompt is called 'shade'"),
-        (["--base-url", "localhost"], "begins with http"),
+        (["--base-url", "localhost"], "an address looks like"),
         (["--local", "--base-url", "http://x"], "exclude each other"),
         (["--local"], "cannot be loaded"),
+        (["--samples", "3", "--temperature", "0"], "one and the same answer"),
         (["--text-tower", "/nowhere"], "no tokenizer there"),
     ],
 )

@@ -29,7 +29,7 @@ def test_it_asks_in_the_openai_protocol(server, chat):
     assert request["body"]["model"] == "some-model"
     assert request["body"]["temperature"] == 0.2
     assert request["body"]["max_tokens"] == 99
-    assert request["body"]["messages"][-1]["content"] == SHAPE.ask("thing 0")
+    assert request["body"]["messages"][-1]["content"].endswith(SHAPE.ask("thing 0"))
     assert answer.text.startswith("This is what one sees.")
     assert (answer.requests, answer.prompt_tokens, answer.completion_tokens) == (1, 50, 10)
 
@@ -77,7 +77,7 @@ def test_a_question_that_keeps_failing_is_given_up_and_the_others_go_on(server, 
 
 def test_a_server_that_is_down_ends_the_run(server, chat):
     server.otherwise = fail(503)
-    with pytest.raises(CaanError, match="3 questions in a row failed"):
+    with pytest.raises(CaanError, match="3 categories in a row failed"):
         list(chat(tries=2, concurrency=2).answers(questions(50)))
     assert sum(server.questions.values()) < 20
 
@@ -90,7 +90,7 @@ def test_no_server_at_all_is_one_clear_error():
 
 @pytest.mark.parametrize(
     ("status", "message"),
-    [(401, "CAAN_API_KEY"), (403, "CAAN_API_KEY"), (404, "no such model"), (400, "no such model")],
+    [(401, "CAAN_API_KEY"), (403, "CAAN_API_KEY"), (404, "no such model")],
 )
 def test_what_the_server_will_never_grant_ends_the_run_at_once(server, chat, status, message):
     server.otherwise = fail(status, "no such model")
@@ -120,6 +120,58 @@ def test_the_hugging_face_token_is_not_sent_elsewhere(server, chat, monkeypatch)
     assert "hf_secret" not in str(server.requests)
 
 
-def test_an_address_without_scheme_is_refused():
-    with pytest.raises(CaanError, match="begins with http"):
-        ChatGenerator("m", base_url="localhost:8000/v1")
+@pytest.mark.parametrize("address", ["localhost:8000/v1", "http://", "http://[bad", "http://x:abc/v1", "ftp://x"])
+def test_what_is_no_address_is_refused(address):
+    with pytest.raises(CaanError, match="an address looks like"):
+        ChatGenerator("m", base_url=address)
+
+
+@pytest.mark.parametrize("status", [400, 413, 422, 451])
+def test_a_question_that_the_server_will_not_have_is_given_up_at_once(server, chat, status):
+    server.behaviours = [fail(status, "content filter")]
+    found = list(chat(concurrency=1).answers(questions(3)))
+    assert [answer.error for answer in found] == [f"HTTP {status}: content filter", None, None]
+    assert len(server.requests) == 3
+
+
+def test_one_category_that_fails_does_not_end_the_run(server, chat):
+    server.behaviours = [fail(500)] * 5
+    asked = [Question(name, prompt, 0) for name in ("rifle", "bee") for prompt in PROMPTS]
+    found = list(chat(concurrency=1, tries=1).answers(asked))
+    assert [answer.question.category for answer in found if answer.error] == ["rifle"] * 5
+    assert [answer.question.category for answer in found if not answer.error] == ["bee"] * 5
+
+
+def test_what_a_model_does_not_take_is_left_out(server, chat):
+    server.behaviours = [
+        fail(400, "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead."),
+        fail(400, "Unsupported value: 'temperature' does not support 0.7 with this model."),
+    ]
+    answer = only(chat(max_new_tokens=99))
+    assert answer.error is None
+    body = server.requests[-1]["body"]
+    assert body["max_completion_tokens"] == 99
+    assert not {"max_tokens", "temperature"} & set(body)
+
+
+def test_the_key_is_hidden_where_the_server_quotes_it(server, chat, monkeypatch):
+    monkeypatch.setenv("CAAN_API_KEY", "very-secret\r\n")
+    server.otherwise = fail(401, "the key very-secret is wrong")
+    with pytest.raises(CaanError) as caught:
+        list(chat().answers(questions()))
+    assert server.requests[0]["key"] == "Bearer very-secret"
+    assert "very-secret" not in str(caught.value)
+    assert "the key *** is wrong" in str(caught.value)
+
+
+def test_a_key_with_odd_characters_is_refused_without_showing_it(server, chat, monkeypatch):
+    monkeypatch.setenv("CAAN_API_KEY", "s\u00e4cret")
+    with pytest.raises(CaanError, match="characters that no key has") as caught:
+        chat()
+    assert "cret" not in str(caught.value).replace("secret", "")
+
+
+def test_without_a_key_the_hub_is_not_asked(server, monkeypatch):
+    monkeypatch.setattr("caan_hf.descriptions.chat.get_token", lambda: None)
+    with pytest.raises(CaanError, match="no key for Hugging Face Inference Providers"):
+        ChatGenerator("some/model")

@@ -72,7 +72,9 @@ def test_what_was_answered_before_the_server_went_down_is_kept(server, chat, tmp
     server.behaviours = [say()] * 3
     server.otherwise = fail(500)
     with pytest.raises(CaanError, match="in a row failed"):
-        describe(CATEGORIES, chat(concurrency=1, tries=1), tmp_path / "d.jsonl", prompts=TWO, progress=False)
+        describe(
+            [*CATEGORIES, "dog", "eel"], chat(concurrency=1, tries=1), tmp_path / "d.jsonl", prompts=TWO, progress=False
+        )
     assert len(read_descriptions(tmp_path / "d.jsonl")) == 3
 
 
@@ -96,6 +98,38 @@ def test_somebody_elses_file_is_left_as_it_is(chat, tmp_path):
     with pytest.raises(CaanError, match=r"notes\.txt:1 is not JSON"):
         describe(CATEGORIES, chat(), out, progress=False)
     assert out.read_text() == "my notes\nwithout a line end"
+
+
+def test_a_file_of_another_kind_loses_nothing(chat, tmp_path):
+    out = tmp_path / "labels.jsonl"
+    out.write_text('{"category": "bee", "label": 3}')
+    with pytest.raises(CaanError, match="unknown field 'label'"):
+        describe(CATEGORIES, chat(), out, progress=False)
+    assert out.read_text().strip() == '{"category": "bee", "label": 3}'
+
+
+def test_two_runs_do_not_write_one_file(server, chat, tmp_path):
+    out = tmp_path / "d.jsonl"
+    first = chat()
+
+    class Meanwhile:
+        name = "m"
+
+        def answers(self, questions):
+            with pytest.raises(CaanError, match="another `caan describe` is writing it"):
+                describe(["dog"], chat(), out, progress=False)
+            yield from first.answers(questions)
+
+    assert describe(CATEGORIES, Meanwhile(), out, prompts=TWO, progress=False).written == 6
+
+
+def test_prompts_keep_their_order_over_several_runs(server, chat, tmp_path):
+    out = tmp_path / "d.jsonl"
+    describe(["zebra", "ant"], chat(), out, prompts=choose_prompts(["parts"]), progress=False)
+    describe(["bee"], chat(), out, prompts=TWO, progress=False)
+    describe(["bee", "zebra", "ant"], chat(), out, prompts=TWO, progress=False)
+    order = [(record.category, record.prompt_id) for record in read_descriptions(out)]
+    assert order == [(category, prompt.id) for category in ("bee", "zebra", "ant") for prompt in TWO]
 
 
 def test_a_place_that_cannot_be_written_is_one_clear_error(chat, tmp_path):

@@ -14,6 +14,12 @@ from caan_hf.errors import CaanError
         ("hot-air_balloon", "a photo of a hot-air balloon"),
         ("car_(sedan)", "a photo of a car (sedan)"),
         ("mouse (animal)", "a photo of a mouse (animal)"),
+        ("hourglass", "a photo of an hourglass"),
+        ("umbrella", "a photo of an umbrella"),
+        ("unicorn", "a photo of a unicorn"),
+        ("head-phones", "a photo of a pair of head-phones"),
+        ("armor", "a photo of armor"),
+        ("moon", "a photo of the moon"),
     ],
 )
 def test_the_plain_template(category, text):

@@ -1,11 +1,15 @@
 """Ablation studies: what is run, what is skipped, what comes out."""
 
+import datetime
 import json
 
 import pytest
 import yaml
 from PIL import Image
 
+from caan_hf.benchmarks import prepare_benchmark
+from caan_hf.descriptions import PROMPTS, Description
+from caan_hf.descriptions.records import write_descriptions
 from caan_hf.errors import CaanError
 from caan_hf.training.ablation import RunResult, load_study, plan_runs, run_study
 from caan_hf.training.ablation_report import spread, study_rows, table_rows, write_study
@@ -55,6 +59,11 @@ def test_runs_are_all_combinations_with_all_seeds(study_file, tmp_path):
         ({"grid": {"training.lerning_rate": [1]}}, "no key 'lerning_rate'; did you mean learning_rate"),
         ({"grid": {"x": {"a b": {}, "a-b": {}}}}, "the same folder name"),
         ({"grid": None}, "'grid' is missing"),
+        ({"grid": {"x": []}}, "grid.x is empty"),
+        ({"grid": {"data.path": [datetime.date(2026, 1, 1)]}}, "no value for a recipe"),
+        ({"grid": {"a": {"b": {"data.prompts": ["shpae"]}}}}, "shpae: no such description"),
+        ({"changes": {"data.path": "no/where"}}, "caan prepare"),
+        ({"rerank": 3}, "unknown key 'rerank'"),
         ({"grid": {"x": 3}}, "grid.x is 3, expected a mapping"),
         ({"seeds": ["one"]}, "expected a list of whole numbers"),
         ({"sedes": [1]}, "unknown key 'sedes'"),
@@ -66,9 +75,30 @@ def test_a_study_that_cannot_be_run_is_one_clear_error(study_file, changes, mess
         plan_runs(load_study(study_file(**changes)))
 
 
-def test_the_shipped_study_is_found_by_name_and_can_be_run():
+@pytest.mark.parametrize("word", ["training.learning_rate=0.5", "training.seed=7", "training.output_dir=x"])
+def test_what_the_study_sets_is_not_overridden(study_file, word):
+    with pytest.raises(CaanError, match="is set by the study itself"):
+        plan_runs(load_study(study_file()), [word])
+
+
+@pytest.mark.slow
+def test_a_run_that_was_begun_with_another_recipe_is_not_gone_on_with(study_file, tmp_path):
+    file = study_file(grid={"text": {"none": {"model.text": None}}}, seeds=[0])
+    list(run_study(plan_runs(load_study(file))))
+    (tmp_path / "study" / "none" / "seed-0" / "result.json").unlink()
+    with pytest.raises(CaanError, match="was run with another recipe"):
+        list(run_study(plan_runs(load_study(file), ["training.learning_rate=0.5"])))
+
+
+def test_the_shipped_study_is_found_by_name_and_can_be_run(tmp_path):
+    categories = ("house", "fish", "mug", "car")
+    options = {"photos_per_category": 1, "sketches_per_category": 1, "image_size": 16, "categories": categories}
+    descriptions = tmp_path / "d.jsonl"
+    records = [Description(c, f"{p.name} of {c}", p.id) for c in categories for p in PROMPTS]
+    write_descriptions(descriptions, records)
+    prepare_benchmark("sample", None, tmp_path / "data", descriptions=descriptions, progress=False, **options)
     study = load_study("prompts")
-    runs = plan_runs(study, ["data.path=somewhere"])
+    runs = plan_runs(study, [f"data.path={tmp_path / 'data'}"])
     assert len(runs) == 8 * len(study.seeds)
     assert runs[0].recipe.model.text is None
     assert runs[7].recipe.data.prompts is None
@@ -84,10 +114,9 @@ def test_finished_runs_are_skipped_and_others_done(study_file, tmp_path):
     assert set(first.scores) == {"validation", "test"}
     assert 0 < first.scores["test"]["mAP@all"] <= 1
     told.clear()
-    results = list(run_study(plan_runs(load_study(file)), rerank=2, announce=told.append))
+    results = list(run_study(plan_runs(load_study(file)), announce=told.append))
     assert told == ["1/2 none, seed 3: finished before", "2/2 plain, seed 3: training"]
     assert results[0].scores == first.scores
-    assert results[1].reranked["test"]["mAP@all"] > 0
     changed = plan_runs(load_study(file), ["training.learning_rate=0.5"])
     with pytest.raises(CaanError, match="was run with another recipe"):
         list(run_study(changed))
@@ -95,7 +124,7 @@ def test_finished_runs_are_skipped_and_others_done(study_file, tmp_path):
 
 def result(label, seed, validation, test):
     scores = {"validation": {"mAP@all": validation}, "test": {"mAP@all": test}}
-    return RunResult((label,), seed, {}, scores, {}, {"validation": 0.1, "test": 0.05}, 60.0)
+    return RunResult((label,), seed, {}, scores, {"validation": 0.1, "test": 0.05}, 60.0)
 
 
 RESULTS = [

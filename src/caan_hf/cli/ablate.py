@@ -56,7 +56,7 @@ def ablate(
             console.print(f"{run.name}: {run.folder}", soft_wrap=True, markup=False)
         return
     announce = Console(stderr=True, highlight=False, markup=False).print
-    results = list(run_study(runs, rerank=loaded.rerank, announce=announce))
+    results = list(run_study(runs, announce=announce))
     write_study(results, _command(study, overrides, out, seeds), loaded.output_dir)
     rows = study_rows(results)
     table = Table(box=box.SIMPLE_HEAD)

@@ -59,6 +59,7 @@ def describe(
         caan prepare sketchy-25 data/Sketchy prepared/sketchy-25 --descriptions descriptions.jsonl
     """
     from caan_hf.benchmarks.categories import read_category_file
+    from caan_hf.descriptions import Report
     from caan_hf.descriptions import describe as ask_about
     from caan_hf.descriptions.describe import estimated_tokens
     from caan_hf.descriptions.prompts import choose_prompts
@@ -66,6 +67,8 @@ def describe(
 
     if local and base_url is not None:
         raise CaanError("--local and --base-url exclude each other: the model runs here or there")
+    if samples > 1 and temperature == 0:
+        raise CaanError("--temperature 0 gives one and the same answer: with --samples, choose a higher one")
     names = read_category_file(categories)
     chosen = choose_prompts([name.strip() for name in prompts.split(",")] if prompts is not None else None)
     count_tokens = estimated_tokens if text_tower is None else _token_counter(text_tower)
@@ -80,10 +83,12 @@ def describe(
         generator = ChatGenerator(
             model, base_url=base_url, concurrency=concurrency, timeout=timeout, tries=tries, **sampling
         )
-    report = ask_about(
-        names, generator, out, prompts=chosen, samples=samples, count_tokens=count_tokens, max_tokens=max_tokens
-    )
-    _print(report, out)
+    report = Report()
+    limits = {"count_tokens": count_tokens, "max_tokens": max_tokens}
+    try:
+        ask_about(names, generator, out, prompts=chosen, samples=samples, report=report, **limits)
+    finally:
+        _print(report, out)
     if report.missing:
         raise typer.Exit(1)
 
@@ -95,7 +100,7 @@ def _token_counter(text_tower: str) -> Callable[[str], int]:
 
     try:
         tokenizer = AutoTokenizer.from_pretrained(text_tower, trust_remote_code=False)
-    except (OSError, ValueError) as error:
+    except Exception as error:  # a damaged tokenizer.json raises almost anything
         reason = str(error).strip().partition("\n")[0]
         raise CaanError(f"--text-tower {text_tower}: no tokenizer there ({reason})") from error
     return lambda text: len(tokenizer(text)["input_ids"])
@@ -113,7 +118,7 @@ def _print(report, out: Path) -> None:
         )
     if report.unusable:
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in report.unusable.most_common())
-        console.print(f"answers of no use, each asked again once: {escape(reasons)}", soft_wrap=True)
+        console.print(f"answers of no use (each question is asked twice at most): {escape(reasons)}", soft_wrap=True)
     console.print(
         f"{report.requests:,} requests, {report.prompt_tokens:,} tokens sent, {report.completion_tokens:,} received"
     )

@@ -2,12 +2,14 @@
 
 import os
 import random
+import re
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from itertools import islice
+from urllib.parse import urlsplit
 
-from huggingface_hub import InferenceClient
+from huggingface_hub import InferenceClient, get_token
 from huggingface_hub.errors import HfHubHTTPError, HTTPError, InferenceTimeoutError
 
 from caan_hf.errors import CaanError
@@ -16,10 +18,12 @@ from .generator import Answer, Question
 from .prompts import INSTRUCTIONS
 
 KEY_VARIABLE = "CAAN_API_KEY"
-# Statuses that may be gone in a moment; whatever else the server refuses, it will refuse again.
+# Statuses that may be gone in a moment.
 PASSING = frozenset({408, 409, 425, 429})
+# Statuses with which a server refuses everything: a wrong key, an unknown model.
+FATAL = frozenset({401, 403, 404})
 LONGEST_WAIT = 60.0
-# So many questions in a row without an answer: the server is down, and the rest would fare no better.
+# So many categories in a row without an answer: the server is down, and the rest would fare no better.
 GIVE_UP_AFTER = 3
 # InferenceClient would else send the user's Hugging Face token to whatever server --base-url names.
 NO_KEY = "none"
@@ -36,8 +40,8 @@ class ChatGenerator:
         temperature: 0 for the likeliest answer.
         timeout: seconds to wait for one answer.
         tries: how often one question is asked while the server is busy (429), failing (5xx) or out of reach.
-        backoff: seconds before the second try; doubled for each further one, at most a minute, unless the server says
-            `Retry-After`.
+        backoff: seconds before the second try; doubled for each further one. A server's `Retry-After` in seconds goes
+            before it; either way at most a minute.
         seed: makes the seeds that are sent with the questions.
 
     The key comes from the environment: `CAAN_API_KEY`, else `OPENAI_API_KEY` with `base_url`, the
@@ -57,16 +61,20 @@ class ChatGenerator:
         backoff: float = 1.0,
         seed: int = 0,
     ):
-        if base_url is not None and not base_url.startswith(("http://", "https://")):
-            raise CaanError(f"--base-url {base_url}: an address begins with http:// or https://")
+        if not model.strip():
+            raise CaanError("--model is empty: give the id of a language model")
+        if base_url is not None:
+            _check_address(base_url)
+        self.key = _key(base_url)
         self.name = model
         self.concurrency = concurrency
         self.options = {"model": model, "max_tokens": max_new_tokens, "temperature": temperature}
+        self.sends_seed = True
         self.tries = tries
         self.backoff = backoff
         self.seed = seed
-        self.place = base_url or "Hugging Face Inference Providers"
-        self.client = InferenceClient(base_url=base_url, api_key=_key(base_url), timeout=timeout)
+        self.place = _without_password(base_url) if base_url else "Hugging Face Inference Providers"
+        self.client = InferenceClient(base_url=base_url, api_key=self.key, timeout=timeout)
         self._stop = threading.Event()
 
     def answers(self, questions: Sequence[Question]) -> Iterator[Answer]:
@@ -75,16 +83,17 @@ class ChatGenerator:
         waiting = iter(questions)
         pool = ThreadPoolExecutor(self.concurrency)
         running: set[Future[Answer]] = {pool.submit(self._ask, q) for q in islice(waiting, self.concurrency)}
-        failed_in_a_row = 0
+        failed: set[str] = set()  # categories, since the last answer
         try:
             while running:
                 done, running = wait(running, return_when=FIRST_COMPLETED)
                 for future in done:
                     answer = future.result()
-                    failed_in_a_row = failed_in_a_row + 1 if answer.error else 0
+                    failed = {*failed, answer.question.category} if answer.error else set()
                     yield answer
-                    if failed_in_a_row >= GIVE_UP_AFTER:
-                        raise CaanError(f"{self.place}: {failed_in_a_row} questions in a row failed ({answer.error})")
+                    # What is asked a second time failed before: it says nothing of the server.
+                    if len(failed) >= GIVE_UP_AFTER and answer.question.attempt == 0:
+                        raise CaanError(f"{self.place}: {len(failed)} categories in a row failed ({answer.error})")
                     running |= {pool.submit(self._ask, question) for question in islice(waiting, 1)}
         finally:
             self._stop.set()  # wakes those that wait for their next try
@@ -98,9 +107,11 @@ class ChatGenerator:
             except InferenceTimeoutError:
                 error, wanted = f"no answer within {self.client.timeout:g} s", None
             except HfHubHTTPError as refusal:
-                error, wanted = self._passing(refusal), _retry_after(refusal)
+                error, wanted = self._reason(refusal), _retry_after(refusal)
+                if not _passes(refusal) and not self._adapt(refusal):
+                    return Answer(question, error=error, requests=attempt + 1)
             except HTTPError as cut:
-                error, wanted = f"{type(cut).__name__}: {cut}", None
+                error, wanted = self._hide(f"{type(cut).__name__}: {cut}"), None
             except (ValueError, TypeError, LookupError, AttributeError):
                 error, wanted = "the answer is not a chat completion", None
             if attempt + 1 < self.tries and self._stop.wait(self._pause(attempt, wanted)):
@@ -109,8 +120,8 @@ class ChatGenerator:
 
     def _ask_once(self, question: Question, requests: int) -> Answer:
         completion = self.client.chat_completion(
-            [{"role": "system", "content": INSTRUCTIONS}, {"role": "user", "content": question.text}],
-            seed=question.seed(self.seed),
+            [{"role": "user", "content": f"{INSTRUCTIONS}\n\n{question.text}"}],
+            **({"seed": question.seed(self.seed)} if self.sends_seed else {}),
             **self.options,
         )
         text, usage = completion.choices[0].message.content, completion.usage
@@ -120,24 +131,46 @@ class ChatGenerator:
             question,
             text,
             requests=requests,
-            prompt_tokens=getattr(usage, "prompt_tokens", None) or 0,
-            completion_tokens=getattr(usage, "completion_tokens", None) or 0,
+            prompt_tokens=_count(usage, "prompt_tokens"),
+            completion_tokens=_count(usage, "completion_tokens"),
         )
 
-    def _passing(self, refusal: HfHubHTTPError) -> str:
-        """The reason, if the server may do better the next time.
+    def _reason(self, refusal: HfHubHTTPError) -> str:
+        """What the server said.
 
         Raises:
-            CaanError: it will not.
+            CaanError: it will say the same to every question.
         """
         status = refusal.response.status_code
-        if status in PASSING or status >= 500:
-            return f"HTTP {status}"
-        said = " ".join(str(refusal.server_message or "").split())[:200]
+        said = self._hide(" ".join(str(refusal.server_message or "").split())[:200])
         reason = f"HTTP {status}{': ' if said else ''}{said}"
         if status in (401, 403):
             raise CaanError(f"{self.place} refuses the key ({reason}): put a valid one into {KEY_VARIABLE}") from None
-        raise CaanError(f"{self.place} refuses to ask {self.name} ({reason})") from None
+        if status in FATAL:
+            raise CaanError(f"{self.place} refuses to ask {self.name} ({reason})") from None
+        return reason if not _passes(refusal) else f"HTTP {status}"
+
+    def _adapt(self, refusal: HfHubHTTPError) -> bool:
+        """Leaves out what a model does not take (newer ones refuse `max_tokens`); tells whether that is worth a try."""
+        said = f"{refusal.server_message} {refusal.response.text}"
+        options = dict(self.options)
+        if "max_completion_tokens" in said and "max_tokens" in options:
+            options["extra_body"] = {"max_completion_tokens": options.pop("max_tokens")}
+        elif "'temperature'" in said and "temperature" in options:
+            del options["temperature"]
+        elif "'seed'" in said and self.sends_seed:
+            self.sends_seed = False
+        else:
+            return False
+        self.options = options
+        return True
+
+    def _hide(self, text: str) -> str:
+        """The text without the key, which servers and clients like to quote."""
+        keys = [key for key in (self.key, get_token()) if key and key != NO_KEY]
+        for key in keys:
+            text = text.replace(key, "***")
+        return text
 
     def _pause(self, attempt: int, wanted: float | None) -> float:
         """Seconds before the next try: as the server asks, else exponential, with jitter."""
@@ -146,10 +179,39 @@ class ChatGenerator:
 
 
 def _key(base_url: str | None) -> str | None:
-    key = os.environ.get(KEY_VARIABLE)
-    if base_url is None:
-        return key
-    return key or os.environ.get("OPENAI_API_KEY") or NO_KEY
+    key = os.environ.get(KEY_VARIABLE) or (os.environ.get("OPENAI_API_KEY") if base_url else None)
+    key = key.strip() if key else None  # a file with the key often ends in a line end
+    if key and not (key.isascii() and key.isprintable()):
+        raise CaanError(f"the key in {KEY_VARIABLE} or OPENAI_API_KEY holds characters that no key has: set it again")
+    if base_url is not None:
+        return key or NO_KEY
+    if key is None and get_token() is None:
+        raise CaanError(f"no key for Hugging Face Inference Providers: set {KEY_VARIABLE} or HF_TOKEN, or log in")
+    return key
+
+
+def _check_address(base_url: str) -> None:
+    try:
+        parts = urlsplit(base_url)
+        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        valid = False
+    if not valid:
+        raise CaanError(f"--base-url {_without_password(base_url)}: an address looks like http://localhost:8000/v1")
+
+
+def _without_password(address: str) -> str:
+    return re.sub(r"//[^/@]*@", "//", address)
+
+
+def _passes(refusal: HfHubHTTPError) -> bool:
+    status = refusal.response.status_code
+    return status in PASSING or status >= 500
+
+
+def _count(usage, name: str) -> int:
+    value = getattr(usage, name, None)
+    return value if isinstance(value, int) else 0
 
 
 def _retry_after(refusal: HfHubHTTPError) -> float | None:

@@ -3,25 +3,41 @@
 import re
 from collections.abc import Callable
 
+from .records import is_text
+
 MAX_SENTENCES = 3
 MIN_WORDS = 5
 
 REFUSAL = re.compile(
-    r"\bas an? (ai|artificial|large language|language model)\b|\bi(?:['\u2019]m| am) (?:sorry|unable|not able)\b"
+    r"\bas an? (ai|artificial intelligence|large language|language model|assistant|text model)\b"
+    r"|\bi(?:['\u2019]m| am) (?:sorry|unable|not able)\b"
     r"|\bi (?:cannot|can['\u2019]t|can not|won['\u2019]t|do not have|don['\u2019]t have)\b"
-    r"|\bi(?:['\u2019]m| am) (?:just )?an? (?:ai|language model|assistant)\b",
+    r"|\bi(?:['\u2019]m| am) (?:just |only )?an? (?:ai|language model|text model|assistant)\b"
+    r"|^(?:i apologi[sz]e|sorry|unfortunately,? i)\b|\bagainst my guidelines\b",
     re.IGNORECASE,
 )
-THINKING = re.compile(r"<think>.*?(</think>|$)", re.DOTALL)
-LIST_ITEM = re.compile(r"^\s*(?:[-*\u2022+]|\d{1,2}[.)])\s+")
+# Up to the end of the reasoning, whose beginning a chat template may have written; all of it if it never ends.
+THINKING = re.compile(
+    r"^.*</(?:think|thinking|reasoning)>|<(?:think|thinking|reasoning)>.*$", re.DOTALL | re.IGNORECASE
+)
+LIST_ITEM = re.compile(
+    r"^\s*(?:[-*\u2022+\u2013\u2014]\s|\(?(?:\d{1,2}|[a-z])[.):]\s|\*\*[^*\n]{1,40}:\*\*|\*\*[^*\n]{1,40}\*\*:)"
+)
+LINK = re.compile(r"\[([^\]]*)\]\([^)]*\)")
+TAG = re.compile(r"</?[a-zA-Z][^<>]{0,40}>")
+# A model without a chat template goes on with questions of its own.
+NEXT_QUESTION = re.compile(r"\n\s*(?:question|q|user)\s*:.*$", re.DOTALL | re.IGNORECASE)
 MARKUP = re.compile(r"\*\*|__|`|(?<!\w)[*_](?=\w)|(?<=\w)[*_](?!\w)")
 # "Sure! Here is a description:", "Answer:", "Certainly."
 PREAMBLE = re.compile(
-    r"^\s*(?:(?:sure|certainly|of course|absolutely|okay|ok)\b[^.!:\n]*[.!:,]\s*)?(?:here(?:'s| is| are)\b[^:\n]*:\s*)?"
+    r"^\s*(?:(?:sure|certainly|of course|absolutely|okay|ok)(?: thing)?[.!,:]\s*)?"
+    r"(?:here(?:['\u2019]s| is| are)\b[^.:\n]{0,60}:\s*)?"
     r"(?:(?:answer|description|a)\s*:\s*)?",
     re.IGNORECASE,
 )
-CHATTER = re.compile(r"\b(?:let me know|i hope|feel free|would you like|happy to help|if you need)\b", re.IGNORECASE)
+CHATTER = re.compile(
+    r"^note\b|\b(?:let me know|i hope|feel free|would you like|happy to help|if you need)\b", re.IGNORECASE
+)
 # A full stop ends a sentence before a capital, a digit or a quotation mark, unless it belongs to "e.g." or "approx.".
 SENTENCE_END = re.compile(
     r"(?<=[.!?])(?<!e\.g\.)(?<!i\.e\.)(?<!\bvs\.)(?<!approx\.)[\"')\u201d]*\s+(?=[\"'(\u201cA-Z0-9])"
@@ -46,6 +62,8 @@ def clean_answer(answer: str, count_tokens: Callable[[str], int], max_tokens: in
     text = THINKING.sub("", answer).strip()
     if not text:
         raise UnusableAnswer("empty answer")
+    if not is_text(text):
+        raise UnusableAnswer("half a character in it")
     if REFUSAL.search(text):
         raise UnusableAnswer("refused")
     sentences = [s for s in split_sentences(_prose(text)) if not CHATTER.search(s)]
@@ -62,13 +80,16 @@ def split_sentences(text: str) -> list[str]:
 
 def _prose(text: str) -> str:
     """The lines that are neither headings, list items nor what leads up to a list."""
+    text = TAG.sub("", LINK.sub(r"\1", NEXT_QUESTION.sub("", text)))
     text = PREAMBLE.sub("", text, count=1)
     lines = [line for line in text.splitlines() if not LIST_ITEM.match(line) and not line.lstrip().startswith("#")]
     prose = "\n".join(line for line in lines if not line.rstrip().endswith(":"))
     prose = MARKUP.sub("", prose).strip()
     if not prose:
         raise UnusableAnswer("a list instead of sentences")
-    return prose.strip('"\u201c\u201d')
+    is_quoted = prose[0] in '"\u201c' and prose[-1] in '"\u201d' and not set(prose[1:-1]) & set('"\u201c\u201d')
+    prose = prose[1:-1] if is_quoted else prose
+    return prose[:1].upper() + prose[1:]
 
 
 def _within(sentences: list[str], count_tokens: Callable[[str], int], max_tokens: int) -> str:

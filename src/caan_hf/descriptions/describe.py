@@ -1,6 +1,8 @@
 """The Description Generation Module: asks a language model about each category and keeps what it says."""
 
 import dataclasses
+import json
+import logging
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -10,18 +12,22 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TextIO
 
+from filelock import FileLock, Timeout
+
 from caan_hf.errors import CaanError
 from caan_hf.progress import progress_bar
 
 from .cleaning import UnusableAnswer, clean_answer
 from .generator import Answer, Generator, Question
 from .prompts import PROMPTS, Prompt
-from .records import Description, parse_record, read_descriptions, write_descriptions
+from .records import Description, read_descriptions, write_descriptions
 from .spelling import fold
+
+logger = logging.getLogger(__name__)
 
 MAX_TOKENS = 77  # the context of CLIP's text tower, and `CaanProcessor.max_text_length`
 ATTEMPTS = 2
-OWN_LINE = b'{"category": '  # how a record begins: the last line of somebody else's file is not cut off
+OWN_LINE = b'{"category": '  # how a record begins
 
 
 @dataclass
@@ -82,6 +88,7 @@ def describe(
     count_tokens: Callable[[str], int] = estimated_tokens,
     max_tokens: int = MAX_TOKENS,
     progress: bool = True,
+    report: Report | None = None,
 ) -> Report:
     """Asks for every description that `out` does not hold yet.
 
@@ -98,26 +105,36 @@ def describe(
         count_tokens: tokens of the text tower in a text.
         max_tokens: the most of them in a description.
         progress: show a progress bar on a terminal.
+        report: filled in as the run goes on, for those who want to know even of one that was stopped.
 
     Raises:
         CaanError: `out` cannot be read or written, or the generator is of no use; what was answered is kept.
     """
-    existing = _continue(out)
-    report = Report(kept=len(existing))
-    questions = plan(categories, prompts, samples, existing)
-    with _appending(out) as stream, progress_bar("describing", len(questions), shown=progress) as advance:
-        book = _Book(stream, report, {record.key for record in existing}, generator.name, count_tokens, max_tokens)
-        for attempt in range(ATTEMPTS):
-            asked = [dataclasses.replace(question, attempt=attempt) for question in questions]
-            report.missing.clear()
-            for answer in generator.answers(asked):
-                if book.take(answer):
-                    advance()
-            questions = [question for question in asked if question in report.missing]
-            if not questions:
-                break
-    _sort(out, categories, prompts)
+    report = Report() if report is None else report
+    with _locked(out):
+        existing = _continue(out)
+        report.kept = len(existing)
+        questions = plan(categories, prompts, samples, existing)
+        try:
+            with _appending(out) as stream, progress_bar("describing", len(questions), shown=progress) as advance:
+                said = {record.key for record in existing}
+                book = _Book(stream, report, said, generator.name, count_tokens, max_tokens)
+                _ask(generator, questions, book, advance)
+        finally:
+            _sort(out, categories)
     return report
+
+
+def _ask(generator: Generator, questions: Sequence[Question], book: "_Book", advance: Callable[[], None]) -> None:
+    for attempt in range(ATTEMPTS):
+        asked = [dataclasses.replace(question, attempt=attempt) for question in questions]
+        book.report.missing.clear()
+        for answer in generator.answers(asked):
+            if book.take(answer):
+                advance()
+        questions = [question for question in asked if question in book.report.missing]
+        if not questions:
+            return
 
 
 @dataclass
@@ -181,42 +198,77 @@ def _continue(out: Path) -> list[Description]:
     except OSError as error:
         raise CaanError(f"{out} cannot be read: {error}") from error
     whole, newline, last = data.rpartition(b"\n")
-    if last.startswith(OWN_LINE) or (last and OWN_LINE.startswith(last)):
+    if last.strip():
         _end_last_line(out, last, keep=len(whole + newline))
-    return read_descriptions(out) if out.read_bytes().strip() else []
+    return _read(out)
 
 
 def _end_last_line(out: Path, last: bytes, keep: int) -> None:
-    """A last line without its end gets one if it is a record, and goes if it is not."""
+    """A last line without its end gets one if it is JSON, and goes if it is the half of a record.
+
+    Whatever else it is belongs to somebody else's file, which `read_descriptions` then refuses.
+    """
     try:
-        parse_record(last.decode("utf-8-sig"), str(out))
-    except (CaanError, UnicodeDecodeError):
-        os.truncate(out, keep)
-    else:
-        with out.open("ab") as stream:
-            stream.write(b"\n")
+        if _is_json(last):
+            with out.open("ab") as stream:
+                stream.write(b"\n")
+        elif last.startswith(OWN_LINE) or OWN_LINE.startswith(last):
+            os.truncate(out, keep)
+    except OSError as error:
+        raise CaanError(f"{out} cannot be written: {error}") from error
+
+
+def _is_json(line: bytes) -> bool:
+    try:
+        json.loads(line)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _read(out: Path) -> list[Description]:
+    return read_descriptions(out) if out.is_file() and out.read_bytes().strip() else []
+
+
+@contextmanager
+def _locked(out: Path) -> Iterator[None]:
+    """Two runs that write one file would lose each other's answers."""
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(out.with_name(f".{out.name}.lock"), timeout=0)
+        lock.acquire()
+    except Timeout:
+        raise CaanError(
+            f"{out}: another `caan describe` is writing it: wait for its end, or choose another --out"
+        ) from None
+    except OSError as error:
+        raise CaanError(f"{out} cannot be written: {error}") from error
+    with lock:
+        yield
 
 
 @contextmanager
 def _appending(out: Path) -> Iterator[TextIO]:
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        stream = out.open("a", encoding="utf-8")
+        with out.open("a", encoding="utf-8") as stream:
+            yield stream
     except OSError as error:
         raise CaanError(f"{out} cannot be written: {error}") from error
-    with stream:
-        yield stream
 
 
-def _sort(out: Path, categories: Sequence[str], prompts: Sequence[Prompt]) -> None:
-    """By category, then prompt; records of neither, and samples among themselves, stay as they are."""
+def _sort(out: Path, categories: Sequence[str]) -> None:
+    """By category, then prompt; other categories come first; samples among themselves stay as they are."""
     category_rank = {fold(category): rank for rank, category in enumerate(categories)}
-    prompt_rank = {prompt.id: rank for rank, prompt in enumerate(prompts)}
-    records = read_descriptions(out) if out.read_bytes().strip() else []
+    prompt_rank = {prompt.id: rank for rank, prompt in enumerate(PROMPTS)}
 
     def place(record: Description) -> tuple[int, int]:
-        return category_rank.get(fold(record.category), -1), prompt_rank.get(record.prompt_id, -1)
+        category = category_rank.get(fold(record.category), -1)
+        return category, prompt_rank.get(record.prompt_id, -1) if category >= 0 else -1
 
-    ordered = sorted(records, key=place)
-    if ordered != records:
-        write_descriptions(out, ordered)
+    try:
+        records = _read(out)
+        ordered = sorted(records, key=place)
+        if ordered != records:
+            write_descriptions(out, ordered)
+    except (OSError, CaanError) as error:  # in this order or another, every answer is there
+        logger.warning(f"{out} could not be put into order: {error}")

@@ -39,22 +39,27 @@ class LocalGenerator:
             self.model = AutoModelForCausalLM.from_pretrained(
                 model, dtype="auto", use_safetensors=True, trust_remote_code=False
             ).eval()
-        except (OSError, ValueError) as error:
-            reason = str(error).strip().partition("\n")[0]
-            raise CaanError(f"{model}: cannot be loaded as a text-generation model ({reason})") from error
+        except Exception as error:  # damaged weights or tokenizers raise almost anything
+            raise CaanError(f"{model}: cannot be loaded as a text-generation model ({_first_line(error)})") from error
         self.model.to("cuda" if torch.cuda.is_available() else "cpu")
         if self.tokenizer.pad_token is None:
-            self.tokenizer.pad_token = self.tokenizer.eos_token
+            self.tokenizer.pad_token = self.tokenizer.eos_token or self.tokenizer.unk_token
+        if self.tokenizer.pad_token is None:
+            raise CaanError(f"{model}: its tokenizer has neither a padding nor an end token; use another model")
         self.options = {"max_new_tokens": max_new_tokens, "pad_token_id": self.tokenizer.pad_token_id}
         self.options |= {"do_sample": True, "temperature": temperature} if temperature else {"do_sample": False}
 
     def answers(self, questions: Sequence[Question]) -> Iterator[Answer]:
         """See `Generator.answers`; `batch_size` questions are answered at once."""
         for start in range(0, len(questions), self.batch_size):
-            yield from self._answer_batch(questions[start : start + self.batch_size])
+            try:
+                answers = self._answer_batch(questions[start : start + self.batch_size])
+            except Exception as error:  # a context that is too short, a chat template that refuses, no memory left
+                raise CaanError(f"{self.name}: cannot answer ({_first_line(error)})") from error
+            yield from answers
 
     @torch.inference_mode()
-    def _answer_batch(self, questions: Sequence[Question]) -> Iterator[Answer]:
+    def _answer_batch(self, questions: Sequence[Question]) -> list[Answer]:
         prompts = [self._prompt(question) for question in questions]
         begins = self.tokenizer.chat_template is None  # a chat template writes its own first token
         inputs = self.tokenizer(prompts, padding=True, add_special_tokens=begins, return_tensors="pt")
@@ -64,8 +69,10 @@ class LocalGenerator:
         texts = self.tokenizer.batch_decode(written, skip_special_tokens=True)
         sent = inputs["attention_mask"].sum(dim=1).tolist()
         lengths = (written != self.tokenizer.pad_token_id).sum(dim=1).tolist()
-        for question, text, prompt_tokens, completion_tokens in zip(questions, texts, sent, lengths, strict=True):
-            yield Answer(question, text, prompt_tokens=prompt_tokens, completion_tokens=completion_tokens)
+        return [
+            Answer(question, text, prompt_tokens=prompt_tokens, completion_tokens=completion_tokens)
+            for question, text, prompt_tokens, completion_tokens in zip(questions, texts, sent, lengths, strict=True)
+        ]
 
     def _prompt(self, question: Question) -> str:
         if self.tokenizer.chat_template is None:
@@ -73,3 +80,7 @@ class LocalGenerator:
         # No system message: the templates of some models (Gemma) refuse one.
         messages = [{"role": "user", "content": f"{INSTRUCTIONS}\n\n{question.text}"}]
         return self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0] or type(error).__name__

@@ -101,7 +101,7 @@ def parse_record(line: str, place: str) -> Description:
     """
     try:
         values = json.loads(line)
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise CaanError(f"{place} is not JSON: {error}") from None
     if not isinstance(values, dict):
         raise CaanError(f"{place} is not a JSON object: a description record has category and text")
@@ -114,7 +114,14 @@ def parse_record(line: str, place: str) -> Description:
     for name, value in values.items():
         if not isinstance(value, str):
             raise CaanError(f"{place}: {name!r} is {json.dumps(value)}, which is not a string")
+        if not is_text(value):
+            raise CaanError(f"{place}: {name!r} holds half a character (a lone surrogate)")
     return Description(**{name: value.strip() for name, value in values.items()})
+
+
+def is_text(value: str) -> bool:
+    """Whether a string can be written down: JSON may hold halves of characters, which UTF-8 cannot."""
+    return not any("\ud800" <= character <= "\udfff" for character in value)
 
 
 def join(categories: Iterable[str], records: Sequence[Description]) -> CategoryDescriptions:
@@ -126,7 +133,8 @@ def join(categories: Iterable[str], records: Sequence[Description]) -> CategoryD
 
 
 def write_descriptions(file: Path, records: Iterable[Description]) -> None:
-    """Writes a description file, whole or not at all."""
+    """Writes a description file, whole or not at all; through a link, to where it leads."""
+    file = file.resolve()
     temporary = file.with_name(f".{file.name}.{os.getpid()}.partial")
     with temporary.open("w", encoding="utf-8") as stream:
         stream.writelines(record.to_line() for record in records)

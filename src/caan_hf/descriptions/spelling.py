@@ -18,7 +18,22 @@ def readable(name: str) -> str:
     return re.sub(r"[\s_]+", " ", name).strip()
 
 
+# Categories of the benchmarks that English does not count one by one: a pair of scissors, but only armor or grapes.
+PAIRS = frozenset(
+    map(fold, ("binoculars", "eyeglasses", "head-phones", "rollerblades", "scissors", "socks", "trousers"))
+)
+BARE = frozenset(map(fold, ("armor", "bread", "grapes", "santa claus", "sponge bob")))
+DEFINITE = frozenset(map(fold, ("eiffel tower", "moon", "sun")))
+
+
 def with_article(name: str) -> str:
-    """`a` or `an` before a category, by its first letter."""
+    """A category as the object of a sentence: `a cat`, `an alarm clock`, `an hourglass`, `a pair of scissors`."""
     words = readable(name)
-    return f"{'an' if words[:1].lower() in set('aeiou') else 'a'} {words}"
+    if fold(name) in PAIRS:
+        return f"a pair of {words}"
+    if fold(name) in BARE:
+        return words
+    if fold(name) in DEFINITE:
+        return f"the {words}"
+    has_vowel = words[:1].casefold() in set("aeio") or words.casefold().startswith(("um", "up", "hour", "suv"))
+    return f"{'an' if has_vowel else 'a'} {words}"

@@ -1,6 +1,7 @@
 """Ablation studies: a grid of changes to one recipe, each trained with several seeds and judged the same way."""
 
 import gc
+import hashlib
 import itertools
 import json
 import os
@@ -17,8 +18,10 @@ from caan_hf.evaluation.evaluator import ZeroShotEvaluator
 
 from .recipe import Recipe, load_recipe, read_yaml, shipped_recipes, training_arguments
 from .run import run_recipe
+from .sentences import category_sentences
 
 RESULT_FILE = "result.json"
+IDENTITY_FILE = "run.json"  # written before training: what the folder's checkpoints belong to
 SPLITS = ("validation", "test")
 # Where a run lies and how it is told to go on says nothing about what it is.
 NOT_OF_THE_RUN = ("output_dir", "resume_from_checkpoint", "disable_tqdm", "report_to")
@@ -34,7 +37,6 @@ class Study:
         axes: axis -> label -> changes to the recipe (`section.key` -> value); the runs are all combinations.
         changes: changes to the recipe that all runs share.
         seeds: each combination is trained once with each.
-        rerank: also re-rank so many of the best photos by relation.
     """
 
     recipe: Path
@@ -42,7 +44,6 @@ class Study:
     axes: dict[str, dict[str, dict[str, Any]]]
     changes: dict[str, Any] = field(default_factory=dict)
     seeds: tuple[int, ...] = (0, 1)
-    rerank: int | None = None
 
 
 @dataclass(frozen=True)
@@ -67,18 +68,16 @@ class RunResult:
     Attributes:
         labels: on each axis.
         seed: of the run.
-        recipe: what was trained, as a recipe holds it.
+        recipe: what was trained, as a recipe holds it, and a fingerprint of the data.
         scores: split -> metric -> value in the convention `standard`, of the global ranking.
-        reranked: the same after re-ranking, where it was asked for.
         chance: split -> expected mAP@all of a random ranking.
-        train_seconds: wall time of the training loop.
+        train_seconds: wall time of the training loop; of a run that was resumed, since then.
     """
 
     labels: tuple[str, ...]
     seed: int
     recipe: dict[str, Any]
     scores: dict[str, dict[str, float]]
-    reranked: dict[str, dict[str, float]]
     chance: dict[str, float]
     train_seconds: float
 
@@ -86,8 +85,8 @@ class RunResult:
 def load_study(path: str | Path) -> Study:
     """Reads a study, a YAML file or one that comes with the package, by its name.
 
-    The file has `recipe` (a path beside it, or a shipped name), `output_dir`, `grid` and, if need be, `changes`,
-    `seeds` and `rerank`. An axis of the grid is a mapping from label to changes, or a recipe key with a list of values.
+    The file has `recipe` (a path beside it, or a shipped name), `output_dir`, `grid` and, if need be, `changes` and
+    `seeds`. An axis of the grid is a mapping from label to changes, or a recipe key with a list of values.
 
     Raises:
         CaanError: the file is missing or says something else.
@@ -95,11 +94,9 @@ def load_study(path: str | Path) -> Study:
     shipped = shipped_recipes("ablations")
     path = shipped.get(str(path), Path(path))
     tree = read_yaml(path, f"a study, or the name of one ({', '.join(shipped)}),")
-    unknown = sorted(set(tree) - {"recipe", "output_dir", "grid", "changes", "seeds", "rerank"})
+    unknown = sorted(set(tree) - {"recipe", "output_dir", "grid", "changes", "seeds"})
     if unknown:
-        raise CaanError(
-            f"{path}: unknown key {unknown[0]!r}; a study has recipe, output_dir, grid, changes, seeds and rerank"
-        )
+        raise CaanError(f"{path}: unknown key {unknown[0]!r}; a study has recipe, output_dir, grid, changes and seeds")
     for key in ("recipe", "output_dir", "grid"):
         if not tree.get(key):
             raise CaanError(f"{path}: {key!r} is missing; a study has at least recipe, output_dir and grid")
@@ -110,38 +107,41 @@ def load_study(path: str | Path) -> Study:
         axes=_axes(tree["grid"], path),
         changes=_mapping(tree.get("changes") or {}, path, "changes"),
         seeds=_seeds(tree.get("seeds", [0, 1]), path),
-        rerank=tree.get("rerank"),
     )
 
 
 def plan_runs(study: Study, overrides: Sequence[str] = ()) -> list[Run]:
-    """Every run of a study, with recipes that are known to be valid.
+    """Every run of a study, with recipes and data that are known to fit.
 
     Args:
         study: what to run.
         overrides: further changes to every run, as `section.key=value`.
 
     Raises:
-        CaanError: a change names no key of a recipe, or two runs would lie in one folder.
+        CaanError: a change names no key of a recipe, an override is one of the grid's own, two runs would lie in one
+            folder, or the data lack a prompt.
     """
+    taken = {key for axis in study.axes.values() for changes in axis.values() for key in changes}
+    for key in (word.partition("=")[0] for word in overrides):
+        if key in taken | {"training.seed", "training.output_dir"}:
+            raise CaanError(f"{key} is set by the study itself: change the study, or use --seeds and --out")
     runs = [run for seed in study.seeds for run in _runs_of_seed(study, seed, overrides)]
     if len({run.folder for run in runs}) < len(runs):
         raise CaanError(f"{study.output_dir}: two labels of the grid give the same folder name; rename one")
     for run in runs:
         training_arguments(run.recipe)
+    for path, prompts in {(run.recipe.data.path, tuple(run.recipe.data.prompts or ())) for run in runs}:
+        category_sentences(load_benchmark(_data_path(path))[0]["train"], prompts or None)
     return runs
 
 
-def run_study(
-    runs: Sequence[Run], *, rerank: int | None = None, announce: Callable[[str], None] = lambda line: None
-) -> Iterator[RunResult]:
+def run_study(runs: Sequence[Run], *, announce: Callable[[str], None] = lambda line: None) -> Iterator[RunResult]:
     """Trains and judges what is not finished yet, and gives the result of every run as it is there.
 
     A run that was stopped goes on from its last checkpoint, if it has one.
 
     Args:
         runs: of `plan_runs`.
-        rerank: also re-rank so many of the best photos.
         announce: told what happens next.
 
     Raises:
@@ -154,7 +154,7 @@ def run_study(
             announce(f"{place}: finished before")
         else:
             announce(f"{place}: training")
-            result = _train_and_judge(run, rerank)
+            result = _train_and_judge(run)
             gc.collect()  # the trainer's cycles hold the last run's model
         yield result
 
@@ -169,18 +169,26 @@ def read_result(run: Run) -> RunResult | None:
     if not file.is_file():
         return None
     try:
-        result = RunResult(**json.loads(file.read_text(encoding="utf-8")))
-    except (ValueError, TypeError) as error:
+        result = RunResult(**_read_json(file))
+    except TypeError as error:
         raise CaanError(f"{file}: not the result of a run ({error}); remove it to run again") from error
-    if result.recipe != _identity(run.recipe):
-        raise CaanError(
-            f"{run.folder} was run with another recipe: choose another output folder with --out, or remove this one"
-        )
+    _require_same(result.recipe, run)
     return result
 
 
-def _train_and_judge(run: Run, rerank: int | None) -> RunResult:
+def _require_same(recipe: Any, run: Run) -> None:
+    if recipe != _identity(run.recipe):
+        raise CaanError(
+            f"{run.folder} was run with another recipe or other data: choose another folder with --out, or remove it"
+        )
+
+
+def _train_and_judge(run: Run) -> RunResult:
     identity = _identity(run.recipe)
+    if (run.folder / IDENTITY_FILE).is_file():
+        _require_same(_read_json(run.folder / IDENTITY_FILE), run)
+    run.folder.mkdir(parents=True, exist_ok=True)
+    _write_json(identity, run.folder / IDENTITY_FILE)
     run.recipe.training["resume_from_checkpoint"] = True
     trained = run_recipe(run.recipe)
     model, processor = load_checkpoint(str(trained.folder))
@@ -189,32 +197,46 @@ def _train_and_judge(run: Run, rerank: int | None) -> RunResult:
     judged = {}
     for split in SPLITS:
         if len(benchmark[split]):
-            judge = ZeroShotEvaluator(benchmark[split], protocol=info["protocol"], split=split, rerank=rerank)
+            judge = ZeroShotEvaluator(benchmark[split], protocol=info["protocol"], split=split)
             judged[split] = judge(model, processor)
     result = RunResult(
         labels=run.labels,
         seed=run.seed,
         recipe=identity,
         scores={split: found.metrics for split, found in judged.items()},
-        reranked={s: found.reranked.conventions["standard"] for s, found in judged.items() if found.reranked},
         chance={split: found.chance for split, found in judged.items()},
         train_seconds=trained.metrics["train_runtime"],
     )
-    _write_result(result, run.folder / RESULT_FILE)
+    _write_json(asdict(result), run.folder / RESULT_FILE)
     return result
 
 
-def _write_result(result: RunResult, file: Path) -> None:
+def _write_json(document: dict[str, Any], file: Path) -> None:
     temporary = file.with_name(f".{file.name}.{os.getpid()}.partial")
-    temporary.write_text(json.dumps(asdict(result), indent=2) + "\n", encoding="utf-8")
+    temporary.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
     temporary.replace(file)
 
 
+def _read_json(file: Path) -> Any:
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CaanError(f"{file}: cannot be read ({error}); remove its folder to run again") from error
+
+
 def _identity(recipe: Recipe) -> dict[str, Any]:
-    """The recipe as JSON gives it back, without what does not belong to the run."""
+    """The recipe as JSON gives it back, without what does not belong to the run, and a fingerprint of its data."""
     tree = recipe.to_dict()
     tree["training"] = {key: value for key, value in tree["training"].items() if key not in NOT_OF_THE_RUN}
+    states = sorted(_data_path(recipe.data.path).glob("*/state.json"))  # each holds a hash of its split's contents
+    tree["data"]["fingerprint"] = hashlib.sha256(b"".join(state.read_bytes() for state in states)).hexdigest()
     return json.loads(json.dumps(tree))
+
+
+def _data_path(path: str | None) -> Path:
+    if path is None:
+        raise CaanError("data.path is missing: prepare a benchmark with `caan prepare` and give data.path=DIR")
+    return Path(path)
 
 
 def _runs_of_seed(study: Study, seed: int, overrides: Sequence[str]) -> Iterator[Run]:
@@ -228,7 +250,10 @@ def _runs_of_seed(study: Study, seed: int, overrides: Sequence[str]) -> Iterator
 
 
 def _word(key: str, value: Any) -> str:
-    return f"{key}={json.dumps(value)}"
+    try:
+        return f"{key}={json.dumps(value)}"
+    except TypeError:
+        raise CaanError(f"{key}: {value!r} is no value for a recipe; put it in quotes") from None
 
 
 def _slug(label: str) -> str:
@@ -240,6 +265,8 @@ def _axes(grid: Any, path: Path) -> dict[str, dict[str, dict[str, Any]]]:
     for name, given in _mapping(grid, path, "grid").items():
         values = {str(value): {name: value} for value in given} if isinstance(given, list) else given
         labels = _mapping(values, path, f"grid.{name}")
+        if not labels:
+            raise CaanError(f"{path}: grid.{name} is empty: give it at least one value")
         axes[name] = {str(label): _mapping(c or {}, path, f"grid.{name}.{label}") for label, c in labels.items()}
     return axes
 

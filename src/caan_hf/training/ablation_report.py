@@ -10,6 +10,7 @@ from statistics import mean, stdev
 from .ablation import RunResult
 
 METRIC = "mAP@all"
+LEAST_SPAN = 0.02  # of the plot: a smaller one would make noise look like a result
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,9 @@ def plot(rows: Sequence[Row], file: Path) -> None:
         axes.plot(scores, [position] * len(scores), "o", color="#4477aa", alpha=0.55, markersize=6)
         axes.plot([mean(scores)], [position], "|", color="#222222", markersize=18, markeredgewidth=2.5)
     axes.axvline(mean(rows[0].scores["test"].values()), color="#999999", linewidth=0.8, linestyle="--")
+    low, high = axes.get_xlim()
+    middle, half = (low + high) / 2, max(high - low, LEAST_SPAN) / 2
+    axes.set_xlim(middle - half, middle + half)
     axes.set_yticks(range(len(rows)), [row.label for row in rows])
     axes.invert_yaxis()
     axes.set_xlabel(f"{METRIC} on unseen categories (dots: seeds, bar: mean, dashed: {rows[0].label})")
