@@ -3,8 +3,8 @@
     python bench/evaluation.py [--sizes small,sketchy,quickdraw] [--dim 512]
 
 Each contender runs in a process of its own, so that its peak memory is its own. `numpy` is the obvious program: for
-each query one product with the gallery, one full argsort, and the metrics from the sorted relevance. It gives `standard`
-alone, ours all four conventions. `torchmetrics` takes part if it is installed, at the small size.
+each query one product with the gallery, one full argsort, and the metrics from the sorted relevance. It gives
+`standard` alone, ours all four conventions. `torchmetrics` takes part if it is installed, at the small size.
 """
 
 import argparse

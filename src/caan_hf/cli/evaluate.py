@@ -55,6 +55,7 @@ def evaluate(
     from caan_hf.benchmarks import load_benchmark
     from caan_hf.errors import CaanError
     from caan_hf.evaluation.checkpoint import load_checkpoint
+    from caan_hf.evaluation.conventions import CONVENTIONS
     from caan_hf.evaluation.evaluator import ZeroShotEvaluator
     from caan_hf.evaluation.figure import top10_figure
     from caan_hf.evaluation.report import Provenance, write_report
@@ -71,6 +72,7 @@ def evaluate(
         split=split,
         batch_size=batch_size,
         rerank=rerank,
+        conventions=tuple(CONVENTIONS),
         dtype=getattr(torch, dtype),
         num_workers=num_workers,
     )
