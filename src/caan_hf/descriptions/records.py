@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from importlib import resources
 from pathlib import Path
 
 from caan_hf.errors import CaanError
+from caan_hf.whole_file import write_whole_text
 
 from .prompts import PLAIN, plain_description
 from .spelling import fold
@@ -134,13 +134,7 @@ def join(categories: Iterable[str], records: Sequence[Description]) -> CategoryD
 
 def write_descriptions(file: Path, records: Iterable[Description]) -> None:
     """Writes a description file, whole or not at all; through a link, to where it leads."""
-    file = file.resolve()
-    temporary = file.with_name(f".{file.name}.{os.getpid()}.partial")
-    with temporary.open("w", encoding="utf-8") as stream:
-        stream.writelines(record.to_line() for record in records)
-        stream.flush()
-        os.fsync(stream.fileno())
-    temporary.replace(file)
+    write_whole_text(file.resolve(), "".join(record.to_line() for record in records))
 
 
 def _read_lines(file: Path) -> list[str]:

@@ -8,7 +8,6 @@ permutation is ever held.
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property
 
 import numpy as np
 import torch
@@ -34,13 +33,9 @@ class SortedScores:
 
     def __init__(self, scores: Tensor):
         self.scores = scores
+        self.ascending = _sorted_rows(scores)  # (Q, N)
         if self.ascending.shape[1] and self.ascending[:, -1].isnan().any():  # NaN is sorted to the end
             raise ValueError("scores hold NaN, so they give no ranking")
-
-    @cached_property
-    def ascending(self) -> Tensor:
-        """(Q, N) each row sorted."""
-        return _sorted_rows(self.scores)
 
     def ranks(self, positions: Tensor) -> Tensor:
         """(Q, R) int64, the 1-based ranks of the photos at (R,) gallery positions, in ascending order."""

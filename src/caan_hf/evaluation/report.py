@@ -1,13 +1,13 @@
 """Write an evaluation down: `metrics.json` for programs, `report.md` and `top10.png` for people."""
 
 import json
-import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
+
+from caan_hf.whole_file import write_whole, write_whole_text
 
 from .evaluator import EvaluationResult
 
@@ -32,10 +32,10 @@ def write_report(result: EvaluationResult, figure: Image.Image, provenance: Prov
     """
     folder.mkdir(parents=True, exist_ok=True)
     document = metrics_document(result, provenance)
-    _replace(folder / "top10.png", lambda path: figure.save(path, format="PNG", optimize=True))
-    _replace(folder / "report.md", lambda path: path.write_text(report_text(result, provenance), encoding="utf-8"))
+    write_whole(folder / "top10.png", lambda path: figure.save(path, format="PNG", optimize=True))
+    write_whole_text(folder / "report.md", report_text(result, provenance))
     text = json.dumps(document, indent=2, sort_keys=True, allow_nan=False) + "\n"
-    _replace(folder / "metrics.json", lambda path: path.write_text(text, encoding="utf-8"))
+    write_whole_text(folder / "metrics.json", text)
 
 
 def metrics_document(result: EvaluationResult, provenance: Provenance) -> dict[str, Any]:
@@ -107,16 +107,3 @@ def _convention_table(result: EvaluationResult, convention: str) -> str:
     rows = [header, ["---", *["---:"] * (len(header) - 1)], *result_rows(result, convention)]
     lines = ["| " + " | ".join(row) + " |" for row in rows]
     return "\n".join([f"## Convention `{convention}`", "", *lines, ""])
-
-
-def _replace(path: Path, write) -> None:
-    """Let `write` fill a temporary neighbour, then put it in place in one step."""
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        write(temporary)
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

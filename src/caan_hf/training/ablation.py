@@ -4,7 +4,6 @@ import gc
 import hashlib
 import itertools
 import json
-import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
@@ -15,6 +14,7 @@ from caan_hf.benchmarks import load_benchmark
 from caan_hf.errors import CaanError
 from caan_hf.evaluation.checkpoint import load_checkpoint
 from caan_hf.evaluation.evaluator import ZeroShotEvaluator
+from caan_hf.whole_file import write_whole_text
 
 from .recipe import Recipe, load_recipe, read_yaml, shipped_recipes, training_arguments
 from .run import run_recipe
@@ -212,9 +212,7 @@ def _train_and_judge(run: Run) -> RunResult:
 
 
 def _write_json(document: dict[str, Any], file: Path) -> None:
-    temporary = file.with_name(f".{file.name}.{os.getpid()}.partial")
-    temporary.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-    temporary.replace(file)
+    write_whole_text(file, json.dumps(document, indent=2) + "\n")
 
 
 def _read_json(file: Path) -> Any:

@@ -1,11 +1,12 @@
 """What an ablation study found: one table and one plot."""
 
 import json
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import mean, stdev
+
+from caan_hf.whole_file import write_whole, write_whole_text
 
 from .ablation import RunResult
 
@@ -74,10 +75,9 @@ def write_study(results: Sequence[RunResult], command: str, folder: Path) -> Non
     """Writes `results.json`, `table.md` and `plot.png`, each whole or not at all."""
     rows = study_rows(results)
     document = json.dumps([asdict(result) for result in results], indent=2) + "\n"
-    _replace(folder / "results.json", lambda path: path.write_text(document, encoding="utf-8"))
-    text = markdown(rows, results, command)
-    _replace(folder / "table.md", lambda path: path.write_text(text, encoding="utf-8"))
-    _replace(folder / "plot.png", lambda path: plot(rows, path))
+    write_whole_text(folder / "results.json", document)
+    write_whole_text(folder / "table.md", markdown(rows, results, command))
+    write_whole(folder / "plot.png", lambda path: plot(rows, path))
 
 
 def markdown(rows: Sequence[Row], results: Sequence[RunResult], command: str) -> str:
@@ -116,9 +116,3 @@ def plot(rows: Sequence[Row], file: Path) -> None:
     axes.set_axisbelow(True)
     axes.spines[["top", "right", "left"]].set_visible(False)
     figure.savefig(file, dpi=150, format="png")
-
-
-def _replace(file: Path, write: Callable[[Path], object]) -> None:
-    temporary = file.with_name(f".{file.name}.{os.getpid()}.partial")
-    write(temporary)
-    temporary.replace(file)

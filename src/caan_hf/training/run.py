@@ -18,6 +18,7 @@ from caan_hf.errors import CaanError
 from caan_hf.evaluation.evaluator import ZeroShotEvaluator
 from caan_hf.modeling_caan import CaanModel
 from caan_hf.processing_caan import CaanProcessor
+from caan_hf.whole_file import write_whole_text
 
 from .augmentation import photo_augmentation, sketch_augmentation
 from .backbones import build
@@ -218,6 +219,4 @@ def _make_folder(folder: Path) -> None:
 
 
 def _write_recipe(recipe: Recipe, folder: Path) -> None:
-    temporary = folder / f".{RECIPE_FILE}.writing"
-    temporary.write_text(yaml.safe_dump(recipe.to_dict(), sort_keys=False), encoding="utf-8")
-    temporary.rename(folder / RECIPE_FILE)
+    write_whole_text(folder / RECIPE_FILE, yaml.safe_dump(recipe.to_dict(), sort_keys=False))
