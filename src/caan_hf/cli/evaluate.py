@@ -56,11 +56,12 @@ def evaluate(
     from caan_hf.errors import CaanError
     from caan_hf.evaluation.checkpoint import load_checkpoint
     from caan_hf.evaluation.conventions import CONVENTIONS
+    from caan_hf.evaluation.device import usable_device
     from caan_hf.evaluation.evaluator import ZeroShotEvaluator
     from caan_hf.evaluation.figure import top10_figure
     from caan_hf.evaluation.report import Provenance, write_report
 
-    place = _device(device)
+    place = usable_device(device)
     folder = out or _default_folder(checkpoint, split)
     _require_writable(folder)
     benchmark, info = load_benchmark(data)
@@ -88,20 +89,6 @@ def evaluate(
     times = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in result.seconds.items())
     console.print(f"chance mAP@all {result.chance:.4f}; {times}", highlight=False)
     console.print(f"report: {folder / 'report.md'}", soft_wrap=True, highlight=False, markup=False)
-
-
-def _device(name: str | None):
-    import torch
-
-    from caan_hf.errors import CaanError
-
-    try:
-        device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
-        torch.zeros(1, device=device).item()
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).partition("\n")[0]
-        raise CaanError(f"--device {name}: not usable here ({reason})") from error
-    return device
 
 
 def _require_writable(folder: Path) -> None:
