@@ -23,7 +23,7 @@ def search(
         str,
         typer.Argument(
             metavar="SKETCH",
-            help="A picture, or strokes as JSON (Quick, Draw! or lists of points); - for standard input.",
+            help="A picture, or strokes as JSON; - for standard input.",
         ),
     ],
     *,
@@ -35,13 +35,13 @@ def search(
     explain: Annotated[
         bool,
         typer.Option(
-            "--explain", help=f"Show which regions matched, for the best {EXPLAINED}; implies --out results.png."
+            "--explain", help=f"Show which regions matched, for the best {EXPLAINED}; --out is then results.png."
         ),
     ] = False,
     out: Annotated[
         Path | None, typer.Option(metavar="PNG", help="Draw the results into this file.", show_default=False)
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of lines.")] = False,
     exact: Annotated[bool, typer.Option("--exact", help="Look at every photo, without the index.")] = False,
     model: Annotated[
         str | None,
@@ -87,7 +87,7 @@ def search(
     if as_json:
         print(json.dumps(_document(gallery, sketch, results, explanations, seconds), indent=2))
     else:
-        _print_table(opened, results, seconds, out)
+        _print_lines(opened, results, seconds, out)
 
 
 def _draw(query: "Sketch", results: "list[SearchResult]", explanations: "list[Explanation]", out: Path) -> None:
@@ -112,24 +112,16 @@ def _document(gallery: str, sketch: str, results, explanations, seconds: dict[st
     return {"gallery": gallery, "sketch": sketch, "results": found, "seconds": times}
 
 
-def _print_table(
+def _print_lines(
     gallery: "Gallery", results: "list[SearchResult]", seconds: dict[str, float], out: Path | None
 ) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console(highlight=False)
+    """A line a photo, which never wraps, so that other programs can read it too."""
     reranked = results[0].relation_score is not None
-    table = Table(box=box.SIMPLE_HEAD)
-    for name in ("rank", "score", *(["relation"] if reranked else [])):
-        table.add_column(name, justify="right")
-    table.add_column("photo", overflow="fold")
+    print("rank  score" + ("  relation" if reranked else "") + "  photo")
     for result in results:
-        scores = [f"{result.score:.3f}", *([f"{result.relation_score:.3f}"] if reranked else [])]
-        table.add_row(str(result.rank), *scores, result.path)
-    console.print(table, markup=False)
+        relation = f"  {result.relation_score:8.3f}" if reranked else ""
+        print(f"{result.rank:4}  {result.score:5.3f}{relation}  {result.path}")
     times = ", ".join(f"{stage} {value * 1000:.0f} ms" for stage, value in seconds.items())
-    console.print(f"{len(gallery):,} photos; {times}")
+    print(f"{len(gallery):,} photos; {times}", file=sys.stderr)
     if out is not None:
-        console.print(f"drawn into {out}", soft_wrap=True, markup=False)
+        print(f"drawn into {out}", file=sys.stderr)

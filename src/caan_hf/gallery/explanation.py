@@ -32,7 +32,7 @@ class Explanation:
     Attributes:
         sketch: the square that the encoder saw of the sketch.
         photo: the photo, upright.
-        matches: pairs of regions, the most alike first.
+        matches: pairs of regions, the clearest first.
         sketch_heat: (g, g), in [0, 1]: how well each region of the sketch is matched; 0 where nothing is drawn.
         photo_heat: (g, g), in [0, 1]: how well each region of the photo matches something that is drawn.
         similarity: (g * g, g * g) cosines of sketch and photo tokens, each row by row over its grid.
@@ -63,7 +63,8 @@ def explain(
     """Correspondences from local embeddings.
 
     A region of the sketch and one of the photo match when each is the other's nearest (mutual nearest neighbours), by
-    cosine; regions of the sketch without ink take no part. This is our choice: the paper shows no explanation.
+    cosine beyond what each has in common with all others; regions of the sketch without ink take no part. This is our
+    choice: the paper shows no explanation.
 
     Args:
         sketch: the clean sketch, as the encoder saw it.
@@ -82,17 +83,28 @@ def explain(
         )
     similarity = np.asarray(sketch_local, np.float32) @ np.asarray(photo_local, np.float32).T  # (M, M)
     ink = inked_cells(sketch, grid)
-    pairs = mutual_matches(similarity, ink)[:max_matches]
+    affinity = centred(similarity, ink)
+    pairs = mutual_matches(affinity, ink)[:max_matches]
     matches = [Match(_box(i, grid), _box(j, grid), float(similarity[i, j])) for i, j in pairs]
-    drawn = similarity[ink]
     return Explanation(
         sketch=sketch,
         photo=photo,
         matches=matches,
-        sketch_heat=_spread(np.where(ink, similarity.max(axis=1), np.nan)).reshape(grid, grid),
-        photo_heat=_spread(drawn.max(axis=0)).reshape(grid, grid),
+        sketch_heat=_spread(np.where(ink, affinity.max(axis=1), np.nan)).reshape(grid, grid),
+        photo_heat=_spread(affinity[ink].max(axis=0)).reshape(grid, grid),
         similarity=similarity,
     )
+
+
+def centred(similarity: np.ndarray, ink: np.ndarray) -> np.ndarray:
+    """(M, M) cosines less what each token has in common with all of the other side.
+
+    Local tokens share much that tells nothing, and a token near the mean is everybody's nearest; without its means of
+    rows and columns the matrix says which pairs are alike beyond that (our choice).
+    """
+    rows = similarity.mean(axis=1, keepdims=True)
+    columns = similarity[ink].mean(axis=0, keepdims=True)
+    return similarity - rows - columns + similarity[ink].mean()
 
 
 def inked_cells(sketch: Image.Image, grid: int) -> np.ndarray:

@@ -171,8 +171,8 @@ class Gallery:
     ) -> IndexReport:
         """Bring the gallery up to date with photos: adds new ones, skips unchanged ones.
 
-        Interrupted at any point, even by a kill, it loses at most the last seconds of embedding, and the next run goes on
-        from there. Several processes may add to one gallery at a time.
+        Interrupted at any point, even by a kill, it loses at most the last seconds of embedding, and the next run goes
+        on from there. Several processes may add to one gallery at a time.
 
         Args:
             photos: a folder, a list file, a dataset (folder, Hub id or object), or paths; see `photo_source`.

@@ -10,8 +10,8 @@ from PIL import Image
 from caan_hf.images_caan import flatten, open_image
 
 THUMBNAIL_QUALITY = 85
-# A large picture is halved, and a JPEG decoded at a fraction of its size, as long as that leaves this many times what is
-# needed: faster by far, in less memory, and what the encoder then sees differs by less than a grey level or two.
+# A large picture is halved, and a JPEG decoded at a fraction of its size, as long as that leaves this many times what
+# is needed: faster by far, in less memory, and what the encoder then sees differs by little.
 MARGIN = 2
 HEIF_SUFFIXES = frozenset({".heic", ".heif"})
 # Pillow reads these too, but nobody keeps photos in them.

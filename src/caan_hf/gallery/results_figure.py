@@ -1,7 +1,6 @@
 """Draws what a search found: the sketch, its photos in order with their scores, and why, where asked for."""
 
 import io
-import os
 from collections.abc import Sequence
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
@@ -54,7 +53,7 @@ def _draw_result(canvas: Image.Image, draw: ImageDraw.ImageDraw, result: SearchR
         draw.rectangle((left, top, left + CELL - 1, top + CELL - 1), outline=FRAME)
     scores = f"{result.score:.3f}" + ("" if result.relation_score is None else f"  ·  {result.relation_score:.3f}")
     draw.text((left, top + CELL + 4), f"{result.rank}   {scores}", INK, ImageFont.load_default(14))
-    draw.text((left, top + CELL + 21), _short(os.path.basename(result.path), 24), FAINT, ImageFont.load_default(12))
+    draw.text((left, top + CELL + 21), _short(result.path.rpartition("/")[2], 24), FAINT, ImageFont.load_default(12))
 
 
 def _short(text: str, length: int) -> str:

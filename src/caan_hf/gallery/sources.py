@@ -86,7 +86,7 @@ class FolderPhotos:
 
     def __init__(self, root: Path):
         self.name = str(root)
-        self.root = root.absolute()
+        self.root = Path(os.path.abspath(root))
         self.unread: list[str] = []
         self.num_other_files = 0
 

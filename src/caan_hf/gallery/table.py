@@ -54,8 +54,8 @@ class GalleryInfo:
             return
         if identity.weights != self.identity.weights:
             raise CaanError(
-                f"{gallery}: indexed with {self.model}, whose weights are not those of {model}; their embeddings cannot "
-                "be compared: use that model, or index into a new gallery"
+                f"{gallery}: indexed with {self.model}, whose weights are not those of {model}; their embeddings "
+                "cannot be compared: use that model, or index into a new gallery"
             )
         raise CaanError(
             f"{gallery}: indexed with {self.model} at {self.identity.image_size} px, but {model} takes "
