@@ -15,10 +15,9 @@ from caan_hf.evaluation.checkpoint import load_checkpoint
 from caan_hf.evaluation.device import usable_device
 from caan_hf.towers_caan import tower_width
 
-from .encoder import EncoderIdentity, Features
+from .encoder import EncoderIdentity, Features, weights_fingerprint
 
 SINGLE, SHARDED = "model.safetensors", "model.safetensors.index.json"
-BLOCK = 2**20
 
 
 class CheckpointEncoder:
@@ -56,7 +55,7 @@ class CheckpointEncoder:
         model, processor = load_checkpoint(checkpoint)
         folder = Path(checkpoint)
         name = str(folder.resolve()) if folder.is_dir() else checkpoint
-        return cls(name, model.to(place), processor, weights_sha256(checkpoint), getattr(torch, dtype))
+        return cls(name, model.to(place), processor, checkpoint_fingerprint(checkpoint), getattr(torch, dtype))
 
     def encode_photos(self, photos: Sequence[Image.Image]) -> Features:
         """Features of photos that are upright and in RGB."""
@@ -88,28 +87,25 @@ class CheckpointEncoder:
         return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32)).to(self.model.device, self.model.dtype)
 
 
-def weights_sha256(checkpoint: str) -> str:
-    """Sha256 of a checkpoint's weights; of several files in the order of their names.
+def checkpoint_fingerprint(checkpoint: str) -> str:
+    """The fingerprint of a checkpoint's weights, see `weights_fingerprint`; of a folder or what the Hub's cache holds.
 
     Raises:
         CaanError: there are none in safetensors.
     """
-    file = cached_file(checkpoint, SINGLE, _raise_exceptions_for_missing_entries=False)
-    if file is not None:
-        return _sha256([Path(file)])
-    index = cached_file(checkpoint, SHARDED, _raise_exceptions_for_missing_entries=False)
-    if index is None:
+    found = [cached_file(checkpoint, name, _raise_exceptions_for_missing_entries=False) for name in (SINGLE, SHARDED)]
+    if found[0] is not None:
+        files = [Path(found[0])]
+    elif found[1] is not None:
+        files = list(Path(found[1]).parent.glob("model-*.safetensors"))
+    else:
         raise CaanError(f"{checkpoint}: no {SINGLE}")
-    return _sha256(sorted(Path(index).parent.glob("model-*.safetensors")))
+    return weights_fingerprint({file.name: _sha256(file) for file in files})
 
 
-def _sha256(files: Sequence[Path]) -> str:
-    digest = hashlib.sha256()
-    for file in files:
-        with file.open("rb") as stream:
-            while block := stream.read(BLOCK):
-                digest.update(block)
-    return digest.hexdigest()
+def _sha256(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _input_size(processor) -> int | None:

@@ -1,5 +1,6 @@
 """What a gallery asks of a model, and how one is found: a checkpoint, or whatever another package can open."""
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
@@ -61,6 +62,21 @@ class EncoderIdentity:
         """
         known = {field.name: values[field.name] for field in fields(cls)}
         return cls(**known | {"local_shape": tuple(known["local_shape"])})
+
+
+def weights_fingerprint(sha256: dict[str, str]) -> str:
+    """One fingerprint of a checkpoint's weights.
+
+    Args:
+        sha256: name -> sha256 in hexadecimal of the checkpoint's files; those not in safetensors are passed over.
+
+    Raises:
+        KeyError: no file is in safetensors.
+    """
+    weights = [sha256[name] for name in sorted(sha256) if name.endswith(".safetensors")]
+    if not weights:
+        raise KeyError("safetensors")
+    return weights[0] if len(weights) == 1 else hashlib.sha256("".join(weights).encode()).hexdigest()
 
 
 class Encoder(Protocol):
