@@ -105,7 +105,7 @@ def damaged(folder: Path) -> dict[Path, str]:
     (folder / "itself.png").symlink_to(folder / "itself.png")
     os.mkfifo(folder / "pipe.png")
     (folder / "folder.png").mkdir()  # a folder, not a photo: nothing to say
-    extra = {"dangling.png": "no such file", "itself.png": "no such file", "pipe.png": "not a regular file"}
+    extra = {"dangling.png": "no such file", "itself.png": "symbolic links", "pipe.png": "not a regular file"}
     return {folder / name: why for name, (_, why) in contents.items()} | {folder / n: why for n, why in extra.items()}
 
 

@@ -83,7 +83,7 @@ def explain(
         )
     similarity = np.asarray(sketch_local, np.float32) @ np.asarray(photo_local, np.float32).T  # (M, M)
     ink = inked_cells(sketch, grid)
-    affinity = centred(similarity, ink)
+    affinity = centred(similarity)
     pairs = mutual_matches(affinity, ink)[:max_matches]
     matches = [Match(_box(i, grid), _box(j, grid), float(similarity[i, j])) for i, j in pairs]
     return Explanation(
@@ -96,15 +96,15 @@ def explain(
     )
 
 
-def centred(similarity: np.ndarray, ink: np.ndarray) -> np.ndarray:
+def centred(similarity: np.ndarray) -> np.ndarray:
     """(M, M) cosines less what each token has in common with all of the other side.
 
     Local tokens share much that tells nothing, and a token near the mean is everybody's nearest; without its means of
-    rows and columns the matrix says which pairs are alike beyond that (our choice).
+    rows and columns the matrix says which pairs are alike beyond that (our choice). Blank regions of the sketch count
+    in the means: a region of the photo that is as much like paper as like ink is no match.
     """
-    rows = similarity.mean(axis=1, keepdims=True)
-    columns = similarity[ink].mean(axis=0, keepdims=True)
-    return similarity - rows - columns + similarity[ink].mean()
+    rows, columns = similarity.mean(axis=1, keepdims=True), similarity.mean(axis=0, keepdims=True)
+    return similarity - rows - columns + similarity.mean()
 
 
 def inked_cells(sketch: Image.Image, grid: int) -> np.ndarray:

@@ -77,6 +77,7 @@ def index_photos(
         CaanError: the source lists nothing at all, or the gallery cannot be written.
     """
     report = IndexReport()
+    table.refresh()
     listing = source.scan(report.problems)
     changes = compare(table, listing, source)
     report.num_other_files = getattr(source, "num_other_files", 0)

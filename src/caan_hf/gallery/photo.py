@@ -113,6 +113,8 @@ def _reason(error: Exception) -> str:
     text = str(error).partition("\n")[0]
     if "cannot identify image file" in text:
         return "not a picture, or damaged"
+    if "truncated" in text.lower():
+        return "truncated"
     if "not a picture that can be read" in text:
         text = text.rpartition("not a picture that can be read (")[2].removesuffix(")")
     return text or type(error).__name__

@@ -22,7 +22,6 @@ LISTING = pa.schema([("path", pa.string()), ("size", pa.int64()), ("mtime_ns", p
 MAX_FILE_BYTES = 2**30
 NOT_UTF8 = "file name that is not UTF-8"
 NOT_A_FILE = "not a regular file"
-NO_FILE = "no such file"
 NO_FOLDER = "folder that cannot be read"
 
 
@@ -252,7 +251,7 @@ def _status(paths: Iterable[str], problems: Problems) -> Iterator[tuple[str, int
         try:
             status = os.stat(path)
         except OSError as error:
-            problems.add(path, f"{NO_FILE} ({error.strerror})")
+            problems.add(path, f"not to be opened: {error.strerror.lower()}")
             continue
         if not stat.S_ISREG(status.st_mode):  # reading a pipe would wait for ever
             problems.add(path, NOT_A_FILE)

@@ -6,6 +6,7 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ METADATA = "caan_gallery"
 SEARCH_METADATA = "caan_search"
 """Key of the vector column's metadata with the settings that a search uses: JSON."""
 FORMAT = 1
+FRESHNESS = timedelta(seconds=5)
+"""Searches see what other processes wrote, this much later at most."""
 COMMIT_ATTEMPTS = 12
 KEYS_A_FILTER = 500
 """Keys named in one condition of a query."""
@@ -121,7 +124,7 @@ class PhotoTable:
     @classmethod
     def _open(cls, uri: str) -> "PhotoTable":
         try:
-            table = lancedb.connect(uri).open_table(TABLE)
+            table = lancedb.connect(uri, read_consistency_interval=FRESHNESS).open_table(TABLE)
             described = json.loads((table.schema.metadata or {})[METADATA.encode()])
             if described["format"] > FORMAT:
                 raise CaanError(f"{uri}: made by a newer caan-hf; upgrade it")
