@@ -1,14 +1,11 @@
 """Indexing that is killed goes on where it was; several processes may index one gallery. Nothing is lost or doubled."""
 
-import os
 import signal
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
+from indexer import start_indexer
 from photos import draw_photo
 from PIL import Image
 
@@ -17,7 +14,6 @@ from caan_hf.gallery import Gallery
 from caan_hf.gallery.rows import matrix
 from caan_hf.gallery.table import PhotoTable
 
-INDEXER = Path(__file__).with_name("indexer.py")
 COUNT = 120
 
 
@@ -28,12 +24,6 @@ def many_photos(tmp_path_factory):
     for number in range(COUNT):
         draw_photo(number, (32, 32)).save(folder / f"{number:03}.png")
     return folder
-
-
-def start(checkpoint, photos, gallery):
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-    command = [sys.executable, str(INDEXER), str(checkpoint), str(photos), str(gallery)]
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
 
 
 def wait_for_rows(gallery, count, seconds=120):
@@ -64,10 +54,11 @@ def test_killed_and_killed_again_it_goes_on_where_it_was(checkpoint, encoder, ma
     gallery = tmp_path / "gallery"
     kept = 0
     for count in (1, 30):
-        process = start(checkpoint, many_photos, gallery)
+        process = start_indexer(checkpoint, many_photos, gallery)
         wait_for_rows(gallery, max(count, kept + 2))
-        process.send_signal(signal.SIGKILL)
-        assert process.wait() == -signal.SIGKILL
+        process.kill()
+        process.join(60)
+        assert process.exitcode == -signal.SIGKILL
         rows = PhotoTable.open(gallery).columns(["path"])["path"].to_pylist()
         assert len(rows) == len(set(rows))
         assert kept < len(rows) < COUNT
@@ -81,11 +72,12 @@ def test_killed_and_killed_again_it_goes_on_where_it_was(checkpoint, encoder, ma
 def test_three_processes_index_one_gallery(checkpoint, encoder, many_photos, tmp_path):
     """All over the same photos from an empty gallery, one of them killed: the hardest case for doubles."""
     gallery = tmp_path / "gallery"
-    processes = [start(checkpoint, many_photos, gallery) for _ in range(3)]
+    processes = [start_indexer(checkpoint, many_photos, gallery) for _ in range(3)]
     wait_for_rows(gallery, 20)
-    processes[0].send_signal(signal.SIGKILL)
-    outputs = [process.communicate(timeout=300)[0] for process in processes]
-    assert [process.returncode for process in processes[1:]] == [0, 0], outputs
+    processes[0].kill()
+    for process in processes:
+        process.join(300)
+    assert [process.exitcode for process in processes[1:]] == [0, 0]
     require_complete(gallery, many_photos, encoder)
 
 
