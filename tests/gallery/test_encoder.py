@@ -58,7 +58,7 @@ def test_a_package_that_cannot_be_imported_is_named(plugin, tmp_path):
 
 def test_an_onnx_export_indexes_and_searches_as_its_checkpoint(checkpoint, photos, sketch, tmp_path):
     export = pytest.importorskip("caan_export.export", reason="the ONNX exporter is not installed")
-    export.export_onnx(str(checkpoint), tmp_path / "onnx")
+    export.export_checkpoint(str(checkpoint), tmp_path / "onnx", export.ExportOptions())
     gallery = Gallery.create(tmp_path / "gallery", model=str(tmp_path / "onnx"))
     gallery.add(photos)
     by_checkpoint = Gallery.open(tmp_path / "gallery", model=str(checkpoint))
