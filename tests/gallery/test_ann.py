@@ -115,6 +115,10 @@ def test_many_new_photos_are_taken_into_the_index_and_growth_rebuilds_it(tmp_pat
     assert table.search_settings()["rows"] == 12_000
 
 
+def test_partitions_grow_with_the_gallery_but_not_too_fast():
+    assert [ann.num_partitions(rows) for rows in (1, 20_000, 1_000_000, 100_000_000)] == [1, 5, 244, 20_000]
+
+
 def test_a_width_that_cannot_be_quantised(tmp_path):
     table = make_table(tmp_path / "gallery", dim=12)
     values = clustered(2_000, dim=12)

@@ -6,7 +6,7 @@ from photos import draw_photo
 from PIL import Image
 
 from caan_hf.gallery import Gallery
-from caan_hf.gallery.rows import RowSettings, matrix
+from caan_hf.gallery.rows import matrix
 
 pytest.importorskip("ray", reason='Ray is missing: pip install "caan-hf[scale]"')
 
@@ -67,7 +67,7 @@ def test_a_node_that_dies_loses_and_doubles_nothing(cluster, checkpoint, encoder
             killed_at.append(done)
 
     gallery = Gallery.create(tmp_path / "gallery", model=encoder)
-    engine = RayEngine(str(checkpoint), gallery.info, RowSettings(), batch_size=3, device="cpu")
+    engine = RayEngine(str(checkpoint), gallery.info, batch_size=3, device="cpu")
     report = gallery.add(photos, engine=engine, watch=kill)
     assert 0 < killed_at[0] < COUNT
     assert (report.num_added, report.num_photos) == (COUNT, COUNT)

@@ -73,7 +73,7 @@ def index(
     from caan_hf.gallery import Gallery
     from caan_hf.gallery.rows import RowSettings
 
-    if not Path(photos).exists() and photos.startswith("~"):
+    if photos.startswith("~"):  # a shell that was told not to, expands nothing
         photos = str(Path(photos).expanduser())
     opened = Gallery.create(gallery, model=model, local=local, device=device, dtype=dtype)
     console = Console(highlight=False)
@@ -81,7 +81,7 @@ def index(
         kept = "keeps" if opened.info.local else "does not keep"
         Console(stderr=True).print(f"{gallery} {kept} local embeddings; that was decided when it was made")
     settings = RowSettings(local, thumbnail, copy)
-    chosen = _ray_engine(opened, settings, workers, batch_size, device, dtype) if engine == "ray" else None
+    chosen = _ray_engine(opened, workers, batch_size, device, dtype) if engine == "ray" else None
     with _watched(shown=not quiet) as watch:
         report = opened.add(
             photos,
@@ -96,14 +96,13 @@ def index(
     print_report(report, gallery, console, pruned=prune)
 
 
-def _ray_engine(gallery, settings, workers, batch_size, device, dtype):
+def _ray_engine(gallery, workers, batch_size, device, dtype):
     try:
         from caan_hf.gallery.ray_engine import RayEngine
     except ImportError as error:
         raise CaanError('--engine ray needs Ray: pip install "caan-hf[scale]"') from error
-    return RayEngine(
-        gallery.encoder.name, gallery.info, settings, workers=workers, batch_size=batch_size, device=device, dtype=dtype
-    )
+    options = {"workers": workers, "batch_size": batch_size, "device": device, "dtype": dtype}
+    return RayEngine(gallery.encoder.name, gallery.info, **options)
 
 
 def _watched(*, shown: bool):

@@ -120,8 +120,13 @@ def _print_lines(
     print("rank  score" + ("  relation" if reranked else "") + "  photo")
     for result in results:
         relation = f"  {result.relation_score:8.3f}" if reranked else ""
-        print(f"{result.rank:4}  {result.score:5.3f}{relation}  {result.path}")
+        print(f"{result.rank:4}  {result.score:5.3f}{relation}  {_one_line(result.path)}")
     times = ", ".join(f"{stage} {value * 1000:.0f} ms" for stage, value in seconds.items())
     print(f"{len(gallery):,} photos; {times}", file=sys.stderr)
     if out is not None:
         print(f"drawn into {out}", file=sys.stderr)
+
+
+def _one_line(path: str) -> str:
+    """A name with line breaks or other control characters stays on its line, and does nothing to the terminal."""
+    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in path)

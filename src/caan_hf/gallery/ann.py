@@ -13,7 +13,10 @@ INDEX = "global_embeds_idx"
 MIN_ROWS = 20_000
 """From here on there is an index; below, looking at every vector takes no longer than encoding the sketch."""
 PARTITION_ROWS = 4_096
-"""Vectors a partition. Smaller ones let a search read less, but then it must look into more of them."""
+"""Vectors a partition, as long as there are not too many partitions. Smaller ones let a search read less, but then it
+must look into more of them."""
+PARTITIONS_BY_ROOT = 2.0
+"""At most this times the square root of the number of vectors: finding the partition of each must not take for ever."""
 RQ_BITS = 4
 """Bits a dimension of the quantised vectors; what they find is refined with the vectors themselves."""
 REFINE = 10
@@ -77,7 +80,7 @@ def maintain_index(table: PhotoTable, *, min_rows: int = MIN_ROWS) -> IndexState
 
 def num_partitions(rows: int) -> int:
     """Partitions of an index over so many vectors."""
-    return max(1, round(rows / PARTITION_ROWS))
+    return max(1, round(min(rows / PARTITION_ROWS, PARTITIONS_BY_ROOT * rows**0.5)))
 
 
 def _build(table: PhotoTable, rows: int) -> IndexState:

@@ -195,9 +195,9 @@ class Gallery:
             if engine is not None:
                 return engine
             known = KnownContent(changes.may_hold, lambda hashes: self.table.rows_where("sha256", hashes))
-            return LocalEngine(self.encoder, kept, known, batch_size=batch_size, threads=threads)
+            return LocalEngine(self.encoder, known, batch_size=batch_size, threads=threads)
 
-        return index_photos(self.table, source, engine_for, prune=prune, watch=watch)
+        return index_photos(self.table, source, engine_for, kept, prune=prune, watch=watch)
 
     def encode_sketch(self, sketch) -> Sketch:
         """Encode a sketch once, for several searches and explanations.

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -12,6 +13,7 @@ from caan_hf.errors import CaanError
 from .ann import IndexState, maintain_index
 from .comparing import Changes, compare
 from .local_engine import Chunk
+from .rows import RowSettings
 from .sources import PhotoSource
 from .table import PhotoTable
 
@@ -19,7 +21,7 @@ COMMIT_SECONDS = 20.0
 COMMIT_BYTES = 256 * 2**20
 """Photos are written when this much time has passed or memory is held: what a kill can cost."""
 
-Engine = Callable[[PhotoSource, pa.Table], Iterator[Chunk]]
+Engine = Callable[[PhotoSource, pa.Table, RowSettings], Iterator[Chunk]]
 """Embeds the photos of a listing: `LocalEngine`, or `RayEngine` over many machines."""
 
 
@@ -60,6 +62,7 @@ def index_photos(
     table: PhotoTable,
     source: PhotoSource,
     engine_for: Callable[[Changes], Engine],
+    settings: RowSettings,
     *,
     prune: bool = False,
     watch: Callable[[int, int], None] = lambda done, total: None,
@@ -70,6 +73,7 @@ def index_photos(
         table: the gallery.
         source: its photos.
         engine_for: gives the engine, once it is known what is there already.
+        settings: what is kept of each photo.
         prune: remove the photos that the source should list and does not.
         watch: called with the number of photos dealt with and of all that have to be.
 
@@ -85,7 +89,7 @@ def index_photos(
     report.num_unchanged, report.num_vanished = changes.num_unchanged, len(changes.vanished)
     start = time.perf_counter()
     if len(changes.todo):
-        written = _embed(table, engine_for(changes)(source, changes.todo), len(changes.todo), report, watch)
+        written = _embed(table, engine_for(changes)(source, changes.todo, settings), len(changes.todo), report, watch)
         report.num_changed = changes.num_changed - report.num_spoiled
         report.num_added = written - report.num_changed
     report.seconds = time.perf_counter() - start
@@ -156,8 +160,11 @@ class _Writer:
         self.rows, self.bytes, self.last = [], 0, time.monotonic()
 
     def __exit__(self, kind, error, trace) -> None:
-        if kind is None or issubclass(kind, KeyboardInterrupt | SystemExit | CaanError):
-            self.flush()  # what was embedded is not lost
+        if kind is None:
+            self.flush()
+            return
+        with suppress(CaanError):  # what was embedded is not lost, and the first error is the one to tell
+            self.flush()
 
 
 def _unique(rows: pa.Table) -> pa.Table:

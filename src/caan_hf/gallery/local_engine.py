@@ -4,17 +4,16 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import islice
 
 import pyarrow as pa
 
 from .encoder import Encoder
-from .photo import decode_photo
-from .rows import Prepared, RowSettings, encode_rows, needed_side, prepare
+from .rows import Preparation, Prepared, RowSettings, encode_rows
 from .sources import PhotoSource
 
-AHEAD = 3
+AHEAD = 2
 """Batches of photos that are read or being read before they are encoded: bounds memory."""
 MAX_THREADS = 8
 
@@ -57,84 +56,57 @@ class LocalEngine:
 
     Args:
         encoder: the model.
-        settings: what is kept of a photo.
         known: what need not be encoded again.
         batch_size: photos an encoder call.
         threads: that read and decode; the number of cores, 8 at most, by default.
     """
 
-    def __init__(
-        self,
-        encoder: Encoder,
-        settings: RowSettings,
-        known: KnownContent,
-        *,
-        batch_size: int = 32,
-        threads: int | None = None,
-    ):
+    def __init__(self, encoder: Encoder, known: KnownContent, *, batch_size: int = 32, threads: int | None = None):
         self.encoder = encoder
-        self.settings = settings
         self.known = known
         self.batch_size = batch_size
         self.threads = threads or min(os.cpu_count() or 1, MAX_THREADS)
 
-    def __call__(self, source: PhotoSource, todo: pa.Table) -> Iterator[Chunk]:
+    def __call__(self, source: PhotoSource, todo: pa.Table, settings: RowSettings) -> Iterator[Chunk]:
         """Embed the photos of a listing, in its order, a batch at a time."""
-        side = needed_side(self.encoder.identity, self.settings)
+        preparation = Preparation.of(source, self.encoder.identity, settings, self.known.may_hold)
         with ThreadPoolExecutor(self.threads, thread_name_prefix="read") as pool:
-            tasks = (
-                pool.submit(prepare, source, path, size, mtime_ns, side, self.known.may_hold)
-                for path, size, mtime_ns in _listed(todo)
-            )
+            tasks = (pool.submit(preparation, *listed) for listed in _listed(todo))
             try:
                 for batch in _batches(_prefetched(tasks, AHEAD * self.batch_size), self.batch_size):
-                    yield self._encode(batch, side)
+                    yield self._encode(batch, preparation, settings)
             finally:
                 pool.shutdown(wait=False, cancel_futures=True)
 
-    def _encode(self, batch: list[Prepared], side: int) -> Chunk:
-        problems = [(prepared.path, prepared.problem) for prepared in batch if prepared.problem]
-        taken, fresh = self._take_over(batch)
-        fresh, damaged = _decoded(fresh, side)
-        tables = [table for table in (taken,) if table is not None]
+    def _encode(self, batch: list[Prepared], preparation: Preparation, settings: RowSettings) -> Chunk:
+        taken, rest = self._take_over(batch)
+        rest = [one if one.photo or one.problem else preparation.decode(one) for one in rest]
+        fresh = [one for one in rest if not one.problem]
+        tables = [taken] if taken is not None else []
         if fresh:
-            tables.append(encode_rows(self.encoder, fresh, self.settings))
+            tables.append(encode_rows(self.encoder, fresh, settings))
         return Chunk(
             rows=pa.concat_tables(tables) if tables else None,
-            problems=problems + damaged,
+            problems=[(one.path, one.problem) for one in rest if one.problem],
             num_reused=len(taken) if taken is not None else 0,
         )
 
     def _take_over(self, batch: list[Prepared]) -> tuple[pa.Table | None, list[Prepared]]:
-        """Rows for photos whose content the gallery has under another name, and the photos that are new to it."""
-        usable = [prepared for prepared in batch if not prepared.problem]
-        maybe = [prepared for prepared in usable if prepared.photo is None]
+        """Rows for photos whose content the gallery has under another name, and all the others."""
+        maybe = {one.sha256 for one in batch if one.photo is None and not one.problem}
         if not maybe:
-            return None, usable
-        found = self.known.find(sorted({prepared.sha256 for prepared in maybe}))
+            return None, batch
+        found = self.known.find(sorted(maybe))
         row_of = {sha256: row for row, sha256 in enumerate(found["sha256"].to_pylist())}
-        taken = [prepared for prepared in maybe if prepared.sha256 in row_of]
-        fresh = [prepared for prepared in usable if prepared.sha256 not in row_of or prepared.photo is not None]
+        taken = [one for one in batch if one.sha256 in row_of]
         if not taken:
-            return None, fresh
-        rows = found.take([row_of[prepared.sha256] for prepared in taken])
+            return None, batch
+        rows = found.take([row_of[one.sha256] for one in taken])
         for column in ("path", "size", "mtime_ns"):
-            values = pa.array([getattr(prepared, column) for prepared in taken], rows.schema.field(column).type)
-            rows = rows.set_column(rows.schema.get_field_index(column), rows.schema.field(column), values)
-        return rows, fresh
-
-
-def _decoded(photos: list[Prepared], side: int) -> tuple[list[Prepared], list[tuple[str, str]]]:
-    """Decodes those that were not, because the gallery seemed to have them."""
-    decoded, problems = [], []
-    for prepared in photos:
-        try:
-            photo = prepared.photo or decode_photo(prepared.data, side)
-        except ValueError as error:
-            problems.append((prepared.path, str(error)))
-            continue
-        decoded.append(replace(prepared, photo=photo))
-    return decoded, problems
+            field = rows.schema.field(column)
+            values = pa.array([getattr(one, column) for one in taken], field.type)
+            rows = rows.set_column(rows.schema.get_field_index(column), field, values)
+        return rows, [one for one in batch if one.sha256 not in row_of]
 
 
 def _listed(todo: pa.Table) -> Iterator[tuple[str, int, int]]:

@@ -12,7 +12,7 @@ import ray.data
 
 from .encoder import load_encoder
 from .local_engine import Chunk
-from .rows import KEY, PROBLEM, RowSettings, encode_rows, needed_side, prepare, row_schema
+from .rows import KEY, PROBLEM, Preparation, RowSettings, encode_rows, row_schema
 from .sources import PhotoSource
 from .table import GalleryInfo
 
@@ -51,7 +51,6 @@ class RayEngine:
     Args:
         model: folder or Hub id of the model.
         info: the gallery.
-        settings: what is kept of a photo.
         workers: how many encoders at a time; one a GPU, or without GPUs one a core, by default.
         batch_size: photos an encoder call.
         device: where to compute; a GPU if there is one.
@@ -62,29 +61,31 @@ class RayEngine:
         self,
         model: str,
         info: GalleryInfo,
-        settings: RowSettings,
         *,
         workers: int | None = None,
         batch_size: int = 32,
         device: str | None = None,
         dtype: str = "float32",
     ):
-        self.worker = WorkerSettings(model, info, settings, device, dtype)
+        self.model = model
+        self.info = info
+        self.device = device
+        self.dtype = dtype
         self.workers = workers
         self.batch_size = batch_size
 
-    def __call__(self, source: PhotoSource, todo: pa.Table) -> Iterator[Chunk]:
+    def __call__(self, source: PhotoSource, todo: pa.Table, settings: RowSettings) -> Iterator[Chunk]:
         """Embed the photos of a listing, in no particular order."""
         if not ray.is_initialized():
             ray.init(log_to_driver=False, logging_level=logging.WARNING)
         _be_quiet()
-        gpus = int(ray.cluster_resources().get("GPU", 0)) if self.worker.device != "cpu" else 0
+        gpus = int(ray.cluster_resources().get("GPU", 0)) if self.device != "cpu" else 0
         workers = self.workers or gpus or int(ray.cluster_resources()["CPU"])
         rows = max(self.batch_size, min(MAX_BLOCK_ROWS, len(todo) // (BLOCKS_A_WORKER * workers)))
         blocks = [todo.slice(start, rows).combine_chunks() for start in range(0, len(todo), rows)]
         encoded = ray.data.from_arrow(blocks).map_batches(
             RayWorker,
-            fn_constructor_args=(source, self.worker),
+            fn_constructor_args=(source, WorkerSettings(self.model, self.info, settings, self.device, self.dtype)),
             batch_size=self.batch_size,
             batch_format="pyarrow",
             compute=ray.data.ActorPoolStrategy(size=min(workers, len(blocks))),
@@ -104,20 +105,18 @@ class RayWorker:
     """
 
     def __init__(self, source: PhotoSource, worker: WorkerSettings):
-        self.source = source
         self.settings = worker.settings
         self.encoder = load_encoder(worker.model, device=worker.device, dtype=worker.dtype)
         worker.info.require(self.encoder.identity, worker.model, "the gallery")
         self.schema = row_schema(self.encoder.identity, local=self.settings.local).append(
             pa.field(PROBLEM, pa.string())
         )
+        self.preparation = Preparation.of(source, self.encoder.identity, self.settings)
         self.pool = ThreadPoolExecutor(READERS)
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         """Listed photos (schema `LISTING`) to rows of the gallery, with a column that says what is wrong."""
-        side = needed_side(self.encoder.identity, self.settings)
-        listed = zip(*(column.to_pylist() for column in batch.columns), strict=True)
-        prepared = list(self.pool.map(lambda item: prepare(self.source, *item, side, lambda sha256: False), listed))
+        prepared = list(self.pool.map(self.preparation, *(column.to_pylist() for column in batch.columns)))
         good = [photo for photo in prepared if not photo.problem]
         bad = [photo for photo in prepared if photo.problem]
         parts = [self._problems([photo.path for photo in bad], [photo.problem for photo in bad])]

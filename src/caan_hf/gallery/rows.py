@@ -1,7 +1,8 @@
 """A row of the gallery's table: what is kept of a photo."""
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -76,31 +77,46 @@ def row_schema(identity: EncoderIdentity, *, local: bool) -> pa.Schema:
     return pa.schema(fields)
 
 
-def prepare(source: PhotoSource, path: str, size: int, mtime_ns: int, side: int, is_known) -> Prepared:
-    """Read and decode a photo; run in many threads at a time.
+@dataclass(frozen=True)
+class Preparation:
+    """How photos are read and decoded; its calls may run in many threads at a time.
 
-    Args:
+    Attributes:
         source: where to read.
-        path: the photo.
-        size: as listed.
-        mtime_ns: as listed.
-        side: the longest side that is needed of it, in pixels.
+        side: the longest side that is needed of a photo, in pixels.
+        keep_bytes: keep the file's content in memory after it was decoded.
         is_known: says of a content hash whether the gallery may have it already; then it is not decoded yet.
     """
-    try:
-        data = source.read(path)
-        sha256 = hashlib.sha256(data).hexdigest()
-        photo = None if is_known(sha256) else decode_photo(data, side)
-    except OSError as error:
-        return Prepared(path, size, mtime_ns, problem=error.strerror or type(error).__name__)
-    except ValueError as error:
-        return Prepared(path, size, mtime_ns, problem=f"{error}{heif_hint(path)}")
-    return Prepared(path, size, mtime_ns, sha256, data, photo)
 
+    source: PhotoSource
+    side: int
+    keep_bytes: bool
+    is_known: Callable[[str], bool]
 
-def needed_side(identity: EncoderIdentity, settings: RowSettings) -> int:
-    """Longest side that anybody will want of a photo, in pixels."""
-    return max(identity.image_size, settings.thumbnail)
+    @classmethod
+    def of(cls, source: PhotoSource, identity: EncoderIdentity, settings: RowSettings, is_known=lambda sha256: False):
+        """What an encoder and what is kept of photos ask for."""
+        return cls(source, max(identity.image_size, settings.thumbnail), settings.keep_bytes, is_known)
+
+    def __call__(self, path: str, size: int, mtime_ns: int) -> Prepared:
+        """Read and decode a photo as listed."""
+        try:
+            data = self.source.read(path)
+            sha256 = hashlib.sha256(data).hexdigest()
+            photo = None if self.is_known(sha256) else decode_photo(data, self.side)
+        except OSError as error:
+            return Prepared(path, size, mtime_ns, problem=error.strerror or type(error).__name__)
+        except ValueError as error:
+            return Prepared(path, size, mtime_ns, problem=f"{error}{heif_hint(path)}")
+        kept = data if self.keep_bytes or photo is None else b""
+        return Prepared(path, size, mtime_ns, sha256, kept, photo)
+
+    def decode(self, prepared: Prepared) -> Prepared:
+        """What was not decoded because the gallery seemed to know it."""
+        try:
+            return replace(prepared, photo=decode_photo(prepared.data, self.side))
+        except ValueError as error:
+            return replace(prepared, problem=str(error))
 
 
 def encode_rows(encoder: Encoder, photos: list[Prepared], settings: RowSettings) -> pa.Table:
