@@ -39,38 +39,45 @@ class SortedScores:
 
     def ranks(self, positions: Tensor) -> Tensor:
         """(Q, R) int64, the 1-based ranks of the photos at (R,) gallery positions, in ascending order."""
-        values = self.scores[:, positions].contiguous()  # (Q, R)
+        values = _sorted_rows(self.scores[:, positions])  # (Q, R), so that the look-ups walk instead of jumping
         at_most = torch.searchsorted(self.ascending, values, right=True)  # (Q, R) scores that are not greater
         ranks = self.scores.shape[1] - at_most + 1
         is_tied = (self.ascending.gather(1, (at_most - 2).clamp(min=0)) == values) & (at_most > 1)
         # A few ties, which float32 has by chance, are settled one by one; rows with more are ordered in full.
         few = is_tied.sum(dim=1) <= FEW_TIES  # (Q,)
         self._settle(ranks, values, positions, is_tied & few[:, None])
+        ranks = ranks.flip(1)
         for rows in _at_once((~few).nonzero().flatten(), self.scores.shape[1]):
-            ranks[rows] = inverse_order(stable_order(self.scores[rows]))[:, positions] + 1
-        return ranks.sort(dim=1).values
+            ranks[rows] = (inverse_order(stable_order(self.scores[rows]))[:, positions] + 1).sort(dim=1).values
+        return ranks
 
     def _settle(self, ranks: Tensor, values: Tensor, positions: Tensor, is_tied: Tensor) -> None:
-        """Adds to a tied rank (Q, R) the number of equal scores that stand earlier in the gallery."""
-        place = torch.arange(self.scores.shape[1], device=ranks.device)  # (N,)
+        """Adds to a tied rank (Q, R) the number of equal scores that stand earlier in the gallery.
+
+        Of relevant photos with one score, the n-th column is given the place of the n-th in the gallery, backwards,
+        because the columns ascend by score and so fall by rank.
+        """
+        is_relevant = torch.zeros(self.scores.shape[1], dtype=torch.bool, device=ranks.device)  # (N,)
+        is_relevant[positions] = True
         for pairs in _at_once(is_tied.nonzero(), self.scores.shape[1]):
             rows, columns = pairs.unbind(1)  # (T,) each
-            is_equal = self.scores[rows] == values[rows, columns, None]  # (T, N)
-            ranks[rows, columns] += (is_equal & (place < positions[columns, None])).sum(dim=1)
+            tied = values[rows, columns]  # (T,)
+            later_columns = torch.searchsorted(values[rows], tied[:, None], right=True).flatten() - columns - 1  # (T,)
+            pair, place = (self.scores[rows] == tied[:, None]).nonzero().unbind(1)  # (E,) all equal scores, in order
+            earlier = _place_in_group(pair, len(rows))  # (E,)
+            pair, earlier = pair[is_relevant[place]], earlier[is_relevant[place]]
+            own = _place_in_group(pair, len(rows)) == later_columns[pair]
+            ranks[rows, columns] += earlier[own]
 
     def top(self, k: int) -> Tensor:
         """(Q, K) int64 gallery positions of the best k photos, best first; all of a smaller gallery."""
-        queries, size = self.scores.shape
+        size = self.scores.shape[1]
         k = min(k, size)
-        least = self.ascending[:, size - k]  # (Q,)
-        is_tied = self.ascending[:, size - k - 1] == least if k < size else torch.zeros_like(least, dtype=torch.bool)
-        best = torch.empty(queries, k, dtype=torch.long, device=self.scores.device)
-        clear = (~is_tied).nonzero().flatten()
-        if len(clear):
-            candidates = (self.scores[clear] >= least[clear, None]).nonzero()[:, 1].view(len(clear), k)
-            order = stable_order(self.scores[clear[:, None], candidates])
-            best[clear] = candidates.gather(1, order)
-        for rows in _at_once(is_tied.nonzero().flatten(), size):
+        values, found = self.scores.topk(min(k + 1, size), dim=1)  # which of equal scores it takes is not defined
+        best = found[:, :k].sort(dim=1).values  # by gallery position, which decides among equal scores
+        best = best.gather(1, stable_order(self.scores.gather(1, best)))
+        is_cut = values[:, k - 1] == values[:, k] if k < size else torch.zeros_like(values[:, 0], dtype=torch.bool)
+        for rows in _at_once(is_cut.nonzero().flatten(), size):  # equal scores on both sides of the cut
             best[rows] = stable_order(self.scores[rows])[:, :k]
         return best
 
@@ -116,6 +123,12 @@ def _sorted_rows(scores: Tensor) -> Tensor:
     with ThreadPoolExecutor(THREADS) as pool:  # numpy sorts without holding the interpreter
         list(pool.map(lambda block: block.sort(axis=1), blocks))
     return torch.from_numpy(ordered)
+
+
+def _place_in_group(group: Tensor, groups: int) -> Tensor:
+    """(E,) how many entries of the same group stand before each, of (E,) ascending numbers of groups."""
+    sizes = torch.bincount(group, minlength=groups)
+    return torch.arange(len(group), device=group.device) - (sizes.cumsum(0) - sizes)[group]
 
 
 def _at_once(rows: Tensor, size: int) -> Iterator[Tensor]:
