@@ -12,6 +12,9 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+RECALL_LEVELS = 101
+"""Recall 0, 0.01, ... 1, at which precision-recall curves are read."""
+
 
 @dataclass(frozen=True)
 class RankedHits:
@@ -50,6 +53,18 @@ class RankedHits:
     def envelope(self) -> Tensor:
         """(Q, H) env at each hit: the best precision from that rank on, which is always reached at a hit."""
         return self.precision.flip(1).cummax(1).values.flip(1) if self.ranks.shape[1] else self.ranks
+
+    def precision_at_recall(self) -> Tensor:
+        """(Q, 101) interpolated precision at recall 0, 0.01, ... 1: env at the first hit that reaches the recall.
+
+        The ranking must be whole; 0 where it is not and the recall lies beyond it.
+        """
+        steps = torch.arange(RECALL_LEVELS, dtype=torch.float64) / (RECALL_LEVELS - 1)
+        # A little less, since 0.07 * 100 is a little more than 7 in floating point.
+        nth = (steps * self.num_relevant[:, None] - 1e-9).ceil().clamp(min=1).long()  # (Q, 101), 1-based
+        padding = torch.zeros(len(self.ranks), 1, dtype=torch.float64)
+        envelope = torch.cat([self.envelope, padding], dim=1)  # (Q, H + 1)
+        return envelope.gather(1, (nth - 1).clamp(max=self.ranks.shape[1]))
 
     def count(self, cutoff: int) -> Tensor:
         """(Q,) hits(cutoff)."""
