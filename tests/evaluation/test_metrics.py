@@ -285,4 +285,6 @@ def test_micro_and_macro_averages_whatever_the_convention():
     assert metrics.averages("standard", macro=False) == pytest.approx(metrics.conventions["standard"])
     assert metrics.averages("sake", macro=True) == pytest.approx(metrics.conventions["sake"])
     by_category = metrics.by_category("standard").values()
-    assert metrics.averages("standard", macro=True)["P@100"] == pytest.approx(np.mean([c["P@100"] for c in by_category]))
+    assert metrics.averages("standard", macro=True)["P@100"] == pytest.approx(
+        np.mean([c["P@100"] for c in by_category])
+    )

@@ -36,7 +36,7 @@ def confusion_chart(shares: Tensor, names: Sequence[str]) -> bytes | None:
     side = 2.2 + 0.24 * len(names)
     figure = Figure(figsize=(side + 0.6, side), dpi=110, layout="constrained")
     axes = figure.subplots()
-    image = axes.imshow(shares.numpy(), cmap="viridis", vmin=0, vmax=1)
+    image = axes.imshow(shares.numpy(), cmap="viridis", vmin=0, vmax=float(shares.max()))
     labels = [name.replace("_", " ") for name in names]
     axes.set_xticks(range(len(names)), labels, rotation=90, fontsize=8)
     axes.set_yticks(range(len(names)), labels, fontsize=8)

@@ -142,7 +142,7 @@ def comparison_rows(comparison: dict[str, Any]) -> list[list[str]]:
             f"{row['first']:.4f}",
             f"{row['second']:.4f}",
             f"{row['difference']:+.4f}",
-            f"{row['interval'][0]:+.4f} to {row['interval'][1]:+.4f}",
+            f"{row['interval'][0]:+.4f}..{row['interval'][1]:+.4f}",
             f"{row['p']:.3f}",
         ]
         for row in comparison["rows"]
