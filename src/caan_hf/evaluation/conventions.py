@@ -68,11 +68,11 @@ class RankedHits:
 
     def count(self, cutoff: int) -> Tensor:
         """(Q,) hits(cutoff)."""
-        return (self.ranks <= cutoff).sum(1).double()
+        return (self.ranks[:, :cutoff] <= cutoff).sum(1).double()  # no more hits than ranks
 
     def within(self, cutoff: int) -> "RankedHits":
         """The same ranking cut off after `cutoff` photos."""
-        first = self.ranks[:, :cutoff]  # no more hits than ranks
+        first = self.ranks[:, :cutoff]
         return RankedHits(torch.where(first <= cutoff, first, torch.inf), self.num_relevant)
 
 
@@ -101,7 +101,7 @@ def precision_at(hits: RankedHits, cutoff: int) -> Tensor:
 def precision_at_most_relevant(hits: RankedHits, cutoff: int) -> Tensor:
     """(Q,) hits(k) / k with k = min(cutoff, R): a category of few photos can reach 1."""
     cutoffs = hits.num_relevant.clamp(max=cutoff)  # (Q,)
-    return (hits.ranks <= cutoffs[:, None]).sum(1).double() / cutoffs
+    return (hits.ranks[:, :cutoff] <= cutoffs[:, None]).sum(1).double() / cutoffs
 
 
 def _sum_over_hits(hits: RankedHits, curve: str, cutoff: int | None) -> Tensor:

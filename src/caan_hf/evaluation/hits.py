@@ -1,28 +1,27 @@
-"""The ranks of a few photos in a ranking, without the ranking: from sorted scores, not from a sorted gallery.
+"""The ranks of a few photos in a ranking, without the ranking: from counts of greater scores.
 
-Metrics need the ranks of the relevant photos, some hundred of many thousand. Sorting the scores alone (numpy does that
-with vector instructions) and looking the relevant ones up in them costs a fraction of sorting positions, and no
-permutation is ever held.
+Metrics need the ranks of the relevant photos, some hundred of many thousand. Counting how many scores are greater than
+theirs costs a fraction of sorting positions, and no permutation is ever held.
 """
 
-import os
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 
 import numpy as np
 import torch
+from threadpoolctl import ThreadpoolController
 from torch import Tensor
 
 from .conventions import RankedHits
+from .counting import count_at_most, in_threads
 
-THREADS = os.cpu_count() or 1
 FEW_TIES = 8
 # Rows of a chunk that hold ties are ordered in full, this many scores at a time: 41 bytes each are some 20 MB.
 TIED_AT_ONCE = 500_000
 
 
-class SortedScores:
-    """The scores of a chunk of queries, and the same sorted.
+class GalleryScores:
+    """The scores of a gallery for a chunk of queries.
 
     Args:
         scores: (Q, N) float32, the higher the better; ties are broken by gallery position.
@@ -32,17 +31,29 @@ class SortedScores:
     """
 
     def __init__(self, scores: Tensor):
-        self.scores = scores
-        self.ascending = _sorted_rows(scores)  # (Q, N)
-        if self.ascending.shape[1] and self.ascending[:, -1].isnan().any():  # NaN is sorted to the end
+        if scores.numel() and scores.max(dim=1).values.isnan().any():
             raise ValueError("scores hold NaN, so they give no ranking")
+        self.scores = scores
+
+    @classmethod
+    def of_products(cls, queries: Tensor, gallery: Tensor) -> "GalleryScores":
+        """The dot products of (Q, D) queries and an (N, D) gallery on one device, in float32.
+
+        On the CPU by numpy, whose BLAS is faster than torch's on some processors. Its own threads wait by spinning,
+        which would take the time of what comes next, so it is held to one and threads here share the rows out.
+        """
+        if gallery.device.type != "cpu":
+            return cls(queries @ gallery.T)
+        products = np.empty((len(queries), len(gallery)), np.float32)
+        left, right = queries.numpy(), gallery.numpy().T
+        with _blas_threads().limit(limits=1, user_api="blas"):
+            in_threads(lambda rows: np.matmul(left[rows], right, out=products[rows]), len(queries))
+        return cls(torch.from_numpy(products))
 
     def ranks(self, positions: Tensor) -> Tensor:
         """(Q, R) int64, the 1-based ranks of the photos at (R,) gallery positions, in ascending order."""
-        values = _sorted_rows(self.scores[:, positions])  # (Q, R), so that the look-ups walk instead of jumping
-        at_most = torch.searchsorted(self.ascending, values, right=True)  # (Q, R) scores that are not greater
+        values, at_most, is_tied = count_at_most(self.scores, positions)  # (Q, R) each, by rising score
         ranks = self.scores.shape[1] - at_most + 1
-        is_tied = (self.ascending.gather(1, (at_most - 2).clamp(min=0)) == values) & (at_most > 1)
         # A few ties, which float32 has by chance, are settled one by one; rows with more are ordered in full.
         few = is_tied.sum(dim=1) <= FEW_TIES  # (Q,)
         self._settle(ranks, values, positions, is_tied & few[:, None])
@@ -82,18 +93,14 @@ class SortedScores:
         return best
 
 
-def ranked_hits(scores: Tensor, relevant: Tensor) -> RankedHits:
-    """Hits of queries of one category.
-
-    Args:
-        scores: (Q, N).
-        relevant: (R,) gallery positions of the photos of that category.
-    """
-    return hits_of(SortedScores(scores), relevant)
+@cache
+def _blas_threads() -> ThreadpoolController:
+    """Finding the libraries takes some milliseconds, so it is done once."""
+    return ThreadpoolController()
 
 
-def hits_of(scores: SortedScores, relevant: Tensor) -> RankedHits:
-    """The same from scores that are sorted already."""
+def ranked_hits(scores: GalleryScores, relevant: Tensor) -> RankedHits:
+    """Hits of queries of one category, of which the photos at (R,) gallery positions are."""
     ranks = scores.ranks(relevant).cpu().double()  # (Q, R)
     return RankedHits(ranks, torch.full((len(ranks),), float(len(relevant)), dtype=torch.float64))
 
@@ -113,16 +120,6 @@ def inverse_order(order: Tensor) -> Tensor:
     """(Q, N) int64, where each gallery position stands in the order (Q, N)."""
     places = torch.arange(order.shape[1], device=order.device).expand_as(order)
     return torch.empty_like(order).scatter_(1, order, places)
-
-
-def _sorted_rows(scores: Tensor) -> Tensor:
-    if scores.device.type != "cpu" or scores.dtype not in (torch.float32, torch.float64):
-        return scores.sort(dim=1).values
-    ordered = scores.detach().numpy().copy()
-    blocks = np.array_split(ordered, min(THREADS, max(1, len(ordered))))
-    with ThreadPoolExecutor(THREADS) as pool:  # numpy sorts without holding the interpreter
-        list(pool.map(lambda block: block.sort(axis=1), blocks))
-    return torch.from_numpy(ordered)
 
 
 def _place_in_group(group: Tensor, groups: int) -> Tensor:

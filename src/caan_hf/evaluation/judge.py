@@ -12,6 +12,7 @@ from torch import Tensor
 from caan_hf.errors import CaanError
 
 from .conventions import CONVENTIONS
+from .hits import GalleryScores
 from .metrics import MetricAccumulator, chance_map, count_relevant
 from .ranking import (
     BYTE_BUDGET,
@@ -99,7 +100,9 @@ def judge_embeddings(
         depth = len(gallery)
         by_relation = _Tally(*labels, conventions)
         chunks = rank_by(
-            lambda queries: all_relation_logits(sketch_local[queries], photo_local, pair_relation, device),
+            lambda queries: GalleryScores(
+                all_relation_logits(sketch_local[queries], photo_local, pair_relation, device)
+            ),
             *labels,
             top=TOP,
             byte_budget=byte_budget,

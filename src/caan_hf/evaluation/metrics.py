@@ -11,7 +11,7 @@ from torch import Tensor
 
 from .bootstrap import LEVEL, RESAMPLES, interval, resampled_averages
 from .conventions import CONVENTIONS, RECALL_LEVELS, RankedHits
-from .hits import ranked_hits
+from .hits import GalleryScores, ranked_hits
 
 CUTOFFS = (100, 200)
 MAP_CUTOFFS = (200,)
@@ -205,7 +205,7 @@ def retrieval_metrics(
     for label in query_labels.unique():
         queries = (query_labels == label).nonzero().flatten()  # (q,)
         relevant = (gallery_labels == label).nonzero().flatten()  # (R,)
-        accumulator.update(ranked_hits(scores[queries], relevant), query_labels[queries], queries)
+        accumulator.update(ranked_hits(GalleryScores(scores[queries]), relevant), query_labels[queries], queries)
     return accumulator.compute()
 
 

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from .conventions import RankedHits
-from .hits import SortedScores, hits_of, stable_order
+from .hits import GalleryScores, ranked_hits, stable_order
 
 BYTE_BUDGET = 256 * 2**20
-# A score (4), sorted (4), compared (1), and what finding the best few takes.
+# A score (4), sorted on a GPU (4), compared (1), and what finding the best few takes.
 BYTES_PER_PAIR = 12
 # A gathered local value in half precision (2), in full precision (4), and copied inside the relation (4).
 BYTES_PER_LOCAL_VALUE = 10
@@ -74,7 +74,7 @@ def rank_hits(
         ValueError: an embedding holds NaN.
     """
     yield from rank_by(
-        lambda queries: dot_products(query_embeds[queries].to(gallery_embeds), gallery_embeds),
+        lambda queries: GalleryScores.of_products(query_embeds[queries].to(gallery_embeds), gallery_embeds),
         query_labels,
         gallery_labels,
         top=top,
@@ -82,15 +82,8 @@ def rank_hits(
     )
 
 
-def dot_products(queries: Tensor, gallery: Tensor) -> Tensor:
-    """(q, N) products of (q, D) and (N, D); on the CPU by numpy, whose BLAS was nearly twice as fast there."""
-    if gallery.device.type != "cpu":
-        return queries @ gallery.T
-    return torch.from_numpy(queries.numpy() @ gallery.numpy().T)
-
-
 def rank_by(
-    score: Callable[[Tensor], Tensor],
+    score: Callable[[Tensor], GalleryScores],
     query_labels: Tensor,
     gallery_labels: Tensor,
     *,
@@ -100,7 +93,7 @@ def rank_by(
     """The same by any score.
 
     Args:
-        score: gives the (q, N) float32 scores of the queries at (q,) positions; the higher the better.
+        score: gives the (q, N) scores of the queries at (q,) positions.
         query_labels: (Q,) integer categories.
         gallery_labels: (N,) integer categories.
         top: how many of the best photos to keep.
@@ -115,8 +108,8 @@ def rank_by(
         relevant = (gallery_labels == label).nonzero().flatten()  # (R,)
         for chunk in query_chunks(len(of_label), len(gallery_labels), byte_budget=byte_budget):
             queries = of_label[chunk]
-            scores = SortedScores(score(queries))
-            yield RankedChunk(queries, hits_of(scores, relevant.to(scores.scores.device)), scores.top(top))
+            scores = score(queries)
+            yield RankedChunk(queries, ranked_hits(scores, relevant.to(scores.scores.device)), scores.top(top))
 
 
 def query_chunks(num_queries: int, num_gallery: int, *, byte_budget: int = BYTE_BUDGET) -> Iterator[slice]:
