@@ -33,7 +33,7 @@ class GalleryScores:
     def __init__(self, scores: Tensor):
         if scores.numel() and scores.max(dim=1).values.isnan().any():
             raise ValueError("scores hold NaN, so they give no ranking")
-        self.scores = scores
+        self.scores = scores.detach()
 
     @classmethod
     def of_products(cls, queries: Tensor, gallery: Tensor) -> "GalleryScores":
@@ -45,7 +45,7 @@ class GalleryScores:
         if gallery.device.type != "cpu":
             return cls(queries @ gallery.T)
         products = np.empty((len(queries), len(gallery)), np.float32)
-        left, right = queries.numpy(), gallery.numpy().T
+        left, right = queries.detach().numpy(), gallery.detach().numpy().T
         with _blas_threads().limit(limits=1, user_api="blas"):
             in_threads(lambda rows: np.matmul(left[rows], right, out=products[rows]), len(queries))
         return cls(torch.from_numpy(products))
