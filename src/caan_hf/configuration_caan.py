@@ -61,6 +61,7 @@ class CaanConfig(PreTrainedConfig):
         training_protocol (`str`, *optional*): What the model was trained on, such as `"sketchy-25@1"`; set by training.
         training_categories (`list[str]`, *optional*):
             The categories it was trained on, so that an evaluation can tell which are unseen; set by training.
+        validation_categories (`list[str]`, *optional*): Those by which its settings and weights were chosen, likewise.
 
     Example:
         >>> from caan_hf import CaanConfig, CaanModel
@@ -102,6 +103,7 @@ class CaanConfig(PreTrainedConfig):
     initializer_range: float | int = 0.02
     training_protocol: str | None = None
     training_categories: list[str] | None = None
+    validation_categories: list[str] | None = None
 
     def __post_init__(self, **kwargs):
         self.relation_hidden_sizes = list(self.relation_hidden_sizes)  # as JSON gives it back

@@ -6,6 +6,7 @@ from caan_hf import CaanError
 from caan_hf.benchmarks import BENCHMARKS
 from caan_hf.benchmarks.protocols import PROTOCOLS, protocol_named
 from caan_hf.benchmarks.synonyms import GROUPS, concept
+from caan_hf.descriptions.spelling import fold
 
 
 @pytest.mark.parametrize(
@@ -49,3 +50,9 @@ def test_names_of_one_category():
     assert concept("mouse (animal)") != concept("computer-mouse")
     names = [concept(name) for group in GROUPS for name in group]
     assert len(set(names)) == len(GROUPS)
+
+
+@pytest.mark.parametrize("name", [name for name, protocol in PROTOCOLS.items() if protocol.has_lists])
+def test_no_category_is_both_seen_and_unseen_in_any_spelling(name):
+    seen, unseen = ({fold(category) for category in side} for side in (PROTOCOLS[name].seen, PROTOCOLS[name].unseen))
+    assert not seen & unseen

@@ -162,6 +162,13 @@ def test_cross_dataset_leaves_out_what_training_saw(checkpoint, data, tmp_path):
     assert f"left out: {unseen[0]}" in result.output
 
 
+def test_its_own_benchmark_is_not_another(checkpoint, data, tmp_path):
+    run(checkpoint, "--data", data, "--trained-on", data, "--out", tmp_path)
+    found = json.loads((tmp_path / "metrics.json").read_text())
+    assert found["protocol"] == "sample@1"
+    assert not found["removed_categories"]
+
+
 @pytest.mark.parametrize("protocol", ["tuberlin-30@1", "sample@1"])
 def test_a_checkpoint_says_what_it_was_trained_on(checkpoint, data, tmp_path, protocol):
     unseen = json.loads((data / "benchmark.json").read_text())["unseen"]
@@ -214,3 +221,9 @@ def test_bad_calls_are_told_what_is_missing(checkpoint, tmp_path):
         run(checkpoint, checkpoint)
     with pytest.raises(CaanError, match="is no report of `caan evaluate`: give --data"):
         run("--compare", tmp_path, tmp_path)
+
+
+def test_a_wrong_second_checkpoint_is_found_out_before_the_first_is_evaluated(checkpoint, data, tmp_path):
+    with pytest.raises(CaanError, match="no such folder"):
+        run("--compare", checkpoint, tmp_path / "nope", "--data", data, "--out", tmp_path / "out")
+    assert not (tmp_path / "out").exists()

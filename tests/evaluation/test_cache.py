@@ -1,5 +1,6 @@
 """What was encoded once is found again by content, and nothing else is."""
 
+import shutil
 import warnings
 
 import datasets
@@ -102,6 +103,19 @@ def test_global_embeddings_do_not_stand_in_for_local_ones(tmp_path, model, photo
     model[2].clear()
     embed(cache, model, photos)
     assert not model[2]
+    assert len(list(tmp_path.glob("*/*.safetensors"))) == 1  # what holds no more than another file is gone
+
+
+def test_it_may_be_deleted_at_any_time(tmp_path, model, photos, monkeypatch):
+    encode = model[0].get_photo_features
+
+    def deleting(pixel_values, **rest):
+        shutil.rmtree(tmp_path / "cache", ignore_errors=True)
+        return encode(pixel_values, **rest)
+
+    monkeypatch.setattr(model[0], "get_photo_features", deleting)
+    found = embed(EmbeddingCache(tmp_path / "cache"), model, photos)
+    assert torch.equal(found.global_embeds, embed_images(*model[:2], photos, "photo", progress=False).global_embeds)
 
 
 @pytest.mark.parametrize("damage", ["cut", "flipped", "foreign", "not safetensors"])
@@ -147,6 +161,14 @@ def test_what_is_done_outlives_a_stop(tmp_path, model, photos, monkeypatch):
     model[2].clear()
     embed(EmbeddingCache(tmp_path), model, photos, batch_size=4)
     assert sum(model[2]) == len(photos) - 8
+
+
+def test_a_row_without_an_image_is_named(photos):
+    rows = photos.to_list()
+    rows[3]["image"] = None
+    broken = datasets.Dataset.from_list(rows, features=photos.features)
+    with pytest.raises(CaanError, match="a row without an image"):
+        image_hashes(broken, progress=False)
 
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path, model, photos):

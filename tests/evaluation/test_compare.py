@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from caan_hf import CaanError
-from caan_hf.evaluation.compare import compare_runs, comparison_text, is_run, load_run, verdict, write_comparison
+from caan_hf.evaluation.compare import compare_runs, comparison_text, is_run, load_run, verdicts, write_comparison
 
 QUERIES = 60
 CATEGORIES = ["a"] * 10 + ["b"] * 20 + ["c"] * 30
@@ -22,7 +22,7 @@ def make_run(tmp_path):
     def make(name, values, sources=None, **document):
         folder = tmp_path / name
         folder.mkdir()
-        document = {"protocol": "sketchy-25@1", "split": "test", "gallery": "g", **document}
+        document = {"protocol": "sketchy-25@1", "split": "test", "gallery": "g", "reranked": None, **document}
         (folder / "metrics.json").write_text(json.dumps(document))
         columns = {"source": sources or [f"{n}.png" for n in range(QUERIES)], "category": CATEGORIES}
         columns |= {"standard/mAP@all": values, "sake/mAP@all": values}
@@ -44,8 +44,8 @@ def test_a_small_steady_gain_is_found_among_large_differences_between_sketches(m
     assert row["difference"] == pytest.approx(gain.mean())
     assert 0 < row["interval"][0] < row["difference"] < row["interval"][1] < 0.03
     assert row["p"] < 0.01
-    assert verdict(found).startswith("two is better than one in mAP@all (standard, global ranking) by 0.0")
-    assert verdict(compare_runs(make_run("three", VALUES + gain), make_run("four", VALUES))).startswith(
+    assert verdicts(found)[0].startswith("two is better than one in mAP@all (standard, global ranking) by 0.0")
+    assert verdicts(compare_runs(make_run("three", VALUES + gain), make_run("four", VALUES)))[0].startswith(
         "three is better"
     )
 
@@ -54,7 +54,7 @@ def test_chance_is_not_taken_for_a_gain(make_run):
     noise = np.random.default_rng(3).standard_normal(QUERIES)
     found = compare_runs(make_run("one", VALUES), make_run("two", VALUES + noise - noise.mean()))
     assert found["rows"][0]["p"] > 0.5
-    assert verdict(found).startswith("not told apart")
+    assert verdicts(found)[0].startswith("not told apart")
 
 
 def test_equal_runs_differ_in_nothing(make_run):
@@ -104,4 +104,40 @@ def test_what_is_written_can_be_read_back(make_run, tmp_path):
     found = compare_runs(make_run("one", VALUES), make_run("two", torch.tensor(VALUES).flip(0).numpy()))
     write_comparison(found, tmp_path / "out")
     assert json.loads((tmp_path / "out" / "comparison.json").read_text()) == found
-    assert verdict(found) in (tmp_path / "out" / "comparison.md").read_text()
+    assert verdicts(found)[0] in (tmp_path / "out" / "comparison.md").read_text()
+
+
+def test_rankings_of_different_depth_are_not_paired(make_run, tmp_path):
+    runs = []
+    for name, k in (("one", 50), ("two", 100), ("three", 50)):
+        run = make_run(name, VALUES, reranked={"k": k})
+        table = run.queries.append_column(
+            "rerank/standard/mAP@all", pyarrow.array(VALUES * (0.5 if name == "one" else 1))
+        )
+        pyarrow.parquet.write_table(table, tmp_path / name / "queries.parquet")
+        runs.append(load_run(tmp_path / name, name))
+    different = compare_runs(runs[0], runs[1])
+    assert {row["ranking"] for row in different["rows"]} == {"global"}
+    assert verdicts(different)[-1] == "only global rankings are compared: re-ranked were the best 50 and the best 100"
+    same = compare_runs(runs[0], runs[2])
+    assert [sentence.partition(" in ")[0] for sentence in verdicts(same)] == [
+        "not told apart",
+        "three is better than one",
+    ]
+
+
+@pytest.mark.parametrize("damage", ["no dict", "other columns", "unknown convention", "no number"])
+def test_a_report_of_another_kind(make_run, tmp_path, damage):
+    run = make_run("one", VALUES)
+    table = run.queries
+    if damage == "no dict":
+        (tmp_path / "one" / "metrics.json").write_text("[]")
+    elif damage == "other columns":
+        table = table.rename_columns(["a", "b", "c", "d"])
+    elif damage == "unknown convention":
+        table = table.append_column("mine/mAP@all", pyarrow.array(VALUES))
+    else:
+        table = table.append_column("zse/mAP@all", pyarrow.array([None] * QUERIES, pyarrow.float64()))
+    pyarrow.parquet.write_table(table, tmp_path / "one" / "queries.parquet")
+    with pytest.raises(CaanError, match="not a whole report"):
+        load_run(tmp_path / "one")

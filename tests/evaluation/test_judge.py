@@ -63,3 +63,13 @@ def test_the_budget_changes_nothing(problem, budget):
     found = judge_embeddings(*problem, byte_budget=budget)
     assert found.conventions == judge_embeddings(*problem).conventions
     assert torch.equal(found.top, judge_embeddings(*problem).top)
+
+
+def test_sizes_must_fit_together(problem):
+    queries, gallery, query_labels, labels = problem
+    with pytest.raises(ValueError, match="need a category each"):
+        judge_embeddings(queries, gallery, query_labels[:3], labels)
+    with pytest.raises(ValueError, match=r"must be \(Q, D\) and \(N, D\)"):
+        judge_embeddings(queries[:, :4], gallery, query_labels, labels)
+    with pytest.raises(ValueError, match="duplicates must be"):
+        judge_embeddings(*problem, duplicates=torch.ones(3, dtype=torch.bool))

@@ -119,7 +119,7 @@ def test_the_markdown_says_what_was_measured(evaluated):
 def test_tables_of_the_markdown_are_tables(evaluated):
     result, evaluator = evaluated
     tables = re.findall(r"(?:^\|.*\n)+", markdown(metrics_document(result, evaluator, PROVENANCE)), re.MULTILINE)
-    assert len(tables) == 2
+    assert len(tables) == 3
     for table in tables:
         assert len({line.count("|") for line in table.splitlines()}) == 1
 

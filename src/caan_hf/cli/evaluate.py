@@ -70,12 +70,14 @@ def evaluate(
         str | None, typer.Option(help="Such as `cpu` or `cuda:0`. Default: a GPU if there is one.")
     ] = None,
     dtype: Annotated[DTypeName, typer.Option(help="Precision of the encoders.")] = "float32",
-    seed: Annotated[int, typer.Option(min=0, help="Which sketches the figure shows, and of the bootstrap.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**32 - 1, help="Which sketches the figure shows, and of the bootstrap.")
+    ] = 0,
 ) -> None:
     """Measure zero-shot retrieval: encode each image once, rank, re-rank.
 
     Prints a table and writes `report.html`, `report.md`, `metrics.json`, `queries.parquet` and pictures. Embeddings are
-    kept by content: measuring again, or with re-ranking, encodes nothing twice.
+    kept by content: measuring again encodes nothing, but for the first re-ranking, which needs more of each image.
 
     Examples:
 
@@ -126,6 +128,7 @@ def evaluate(
 
 def _evaluate_one(checkpoint: str, options, folder: Path) -> dict[str, Any]:
     from rich.console import Console
+    from rich.markup import escape
 
     from caan_hf.evaluation.report import table_header, table_rows
     from caan_hf.evaluation.run import evaluate_checkpoint
@@ -134,13 +137,14 @@ def _evaluate_one(checkpoint: str, options, folder: Path) -> dict[str, Any]:
     document = evaluate_checkpoint(checkpoint, options, folder)
     console = Console()
     counts = f"{document['num_queries']:,} sketches x {document['num_gallery']:,} photos"
-    console.print(f"[bold]{document['protocol']}, {document['split']}[/]: {counts}", highlight=False)
+    title = escape(f"{document['protocol']}, {document['split']}")
+    console.print(f"[bold]{title}[/]: {counts}", highlight=False, soft_wrap=True)
     console.print(_table(table_header(document), table_rows(document), left=2))
     for note in document["notes"]:
-        console.print(f"[yellow]note:[/] {note}", highlight=False)
+        console.print(f"[yellow]note:[/] {escape(note)}", highlight=False, soft_wrap=True)
     removed = document["removed_categories"]
     if removed:
-        console.print(f"left out: {', '.join(removed)}", highlight=False)
+        console.print(f"left out: {', '.join(removed)}", highlight=False, markup=False, soft_wrap=True)
     times = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in document["seconds_by_stage"].items())
     console.print(f"chance mAP@all {document['chance']['mAP@all']:.4f}; {times}", highlight=False)
     for name in ("report.md", "report.html"):
@@ -152,26 +156,31 @@ def _compare(names: list[str], options, out: Path | None, seed: int) -> None:
     """Reports are read; checkpoints are evaluated first, each into its own folder."""
     from rich.console import Console
 
+    from caan_hf.evaluation.checkpoint import check_named
     from caan_hf.evaluation.compare import (
         compare_runs,
         comparison_header,
         comparison_rows,
         is_run,
         load_run,
-        verdict,
+        verdicts,
         write_comparison,
     )
 
     if out is not None:
         _require_writable(out)
+    for name in names:  # found out before the long part
+        if is_run(Path(name)):
+            continue
+        if options is None:
+            raise CaanError(f"{name} is no report of `caan evaluate`: give --data DIR to evaluate it as a checkpoint")
+        check_named(name)
     folders = []
     for letter, name in zip("AB", names, strict=True):
         folder = Path(name)
-        if not is_run(folder):
-            if options is None:
-                raise CaanError(
-                    f"{name} is no report of `caan evaluate`: give --data DIR to evaluate it as a checkpoint"
-                )
+        if is_run(folder) and options is not None:
+            typer.echo(f"{name} is a report: it is compared as it stands, whatever the other options say", err=True)
+        elif not is_run(folder):
             folder = out / letter if out is not None else _default_folder(name, options.split, f"evaluation-{letter}")
             _evaluate_one(name, options, folder)
         folders.append(folder)
@@ -179,7 +188,8 @@ def _compare(names: list[str], options, out: Path | None, seed: int) -> None:
     console = Console()
     console.print(f"A: {names[0]}\nB: {names[1]}", highlight=False, markup=False, soft_wrap=True)
     console.print(_table(comparison_header(), comparison_rows(comparison), left=3))
-    console.print(verdict(comparison), highlight=False, markup=False, soft_wrap=True)
+    for sentence in verdicts(comparison):
+        console.print(sentence, highlight=False, markup=False, soft_wrap=True)
     if out is not None:
         write_comparison(comparison, out)
         console.print(f"report: {out / 'comparison.md'}", soft_wrap=True, highlight=False, markup=False)

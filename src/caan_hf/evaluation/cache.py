@@ -9,8 +9,11 @@ import hashlib
 import json
 import mmap
 import os
+import time
+import uuid
 import warnings
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,12 +26,14 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from caan_hf.errors import CaanError
-from caan_hf.whole_file import write_whole, write_whole_text
+from caan_hf.whole_file import write_whole_text
 
 from .embedding import Embeddings, Modality, encode_batches
 from .fingerprint import fingerprint
 
 FORMAT = "caan embeddings 1"
+UNFINISHED = ".writing-"
+DAY = 24 * 3600.0
 IMAGES_A_SHARD = 2048
 """So many local embeddings of 49 tokens of 512 are 100 MB."""
 
@@ -91,7 +96,8 @@ class EmbeddingCache:
             batches = encode_batches(
                 model, processor, images.select(rows), modality, local=local, device=device, dtype=dtype, **encoding
             )
-            shards += [_written(folder, hashes[rows[start:stop]], part) for start, stop, part in _parts(batches)]
+            shards += _write_shards(folder, hashes[rows], batches)
+            _drop_superseded(folder, shards)
         return _gathered(shards, wanted, local)
 
     def _encoder_folder(self, encoder: dict) -> Path:
@@ -129,7 +135,10 @@ class StoredLocalEmbeds:
     """
 
     def __init__(self, files: list[Path], shard: Tensor, row: Tensor):
-        self._maps = [_mapped_local(path) for path in files]
+        try:
+            self._maps = [_mapped_local(path) for path in files]
+        except OSError as error:
+            raise CaanError(f"{error.filename}: cached embeddings vanished while they were needed; run again") from None
         self._shard, self._row = shard, row
         self.shape = torch.Size((len(shard), *self._maps[0][1].shape[1:]))
 
@@ -141,7 +150,8 @@ class StoredLocalEmbeds:
             mapping, values = self._maps[number]
             here = shard == number
             read[here] = torch.from_numpy(values[row[here].numpy()])
-            mapping.madvise(mmap.MADV_DONTNEED)  # pages that were read count as ours until then
+            if hasattr(mapping, "madvise"):  # not on Windows
+                mapping.madvise(mmap.MADV_DONTNEED)  # pages that were read count as ours until then
         return read
 
 
@@ -163,7 +173,8 @@ def _whole_shards(folder: Path, local: bool) -> Iterator[_Shard]:
             shard = _read(path, folder.name)
         except (OSError, SafetensorError, ValueError, KeyError) as error:
             warnings.warn(f"{path}: broken or foreign embeddings, made again ({error})", stacklevel=2)
-            path.unlink(missing_ok=True)
+            with suppress(OSError):  # a folder of that name, or a cache that may only be read
+                path.unlink()
             continue
         if shard.has_local or not local:
             yield shard
@@ -181,15 +192,52 @@ def _read(path: Path, encoder: str) -> _Shard:
         return _Shard(path, rows, file.get_tensor("global_embeds"), "local_embeds" in file.keys())  # noqa: SIM118
 
 
+def _write_shards(folder: Path, hashes: Tensor, batches: Iterator[Embeddings]) -> list[_Shard]:
+    """Puts batches away, in the order of the hashes; what is done when something goes wrong is put away first."""
+    shards: list[_Shard] = []
+    waiting: list[Embeddings] = []
+    done = 0
+
+    def put_away() -> None:
+        nonlocal done
+        if waiting:
+            part = Embeddings.joined(waiting)
+            shards.append(_written(folder, hashes[done : done + len(part.global_embeds)], part))
+            done += len(part.global_embeds)
+            waiting.clear()
+
+    try:
+        for batch in batches:
+            waiting.append(batch)
+            if sum(len(some.global_embeds) for some in waiting) >= IMAGES_A_SHARD:
+                put_away()
+    finally:
+        put_away()
+    return shards
+
+
+def _drop_superseded(folder: Path, shards: list[_Shard]) -> None:
+    """Deletes files whose images all stand in files with local embeddings too, and what a kill left half-written."""
+    with_local = {digest for shard in shards if shard.has_local for digest in shard.rows}
+    for shard in list(_whole_shards(folder, local=False)) if with_local else []:
+        if not shard.has_local and shard.rows.keys() <= with_local:
+            shard.path.unlink(missing_ok=True)
+    for path in folder.glob(f"{UNFINISHED}*"):
+        if time.time() - path.stat().st_mtime > DAY:
+            path.unlink(missing_ok=True)
+
+
 def _written(folder: Path, hashes: Tensor, embeddings: Embeddings) -> _Shard:
     tensors = {"hashes": hashes.contiguous(), "global_embeds": embeddings.global_embeds}
     if embeddings.local_embeds is not None:
         tensors["local_embeds"] = embeddings.local_embeds
-    temporary = folder / f".writing-{os.getpid()}"
+    temporary = folder / f"{UNFINISHED}{uuid.uuid4()}"
     try:
-        write_whole(temporary, lambda path: save_file(tensors, path, metadata={"encoder": folder.name}))
+        folder.mkdir(parents=True, exist_ok=True)  # it may be deleted at any time
+        save_file(tensors, temporary, metadata={"encoder": folder.name})
         with temporary.open("rb") as stream:
             path = folder / f"{hashlib.file_digest(stream, 'sha256').hexdigest()}.safetensors"
+            os.fsync(stream.fileno())
         temporary.replace(path)
     except (OSError, SafetensorError) as error:
         temporary.unlink(missing_ok=True)
@@ -198,19 +246,6 @@ def _written(folder: Path, hashes: Tensor, embeddings: Embeddings) -> _Shard:
         ) from None
     rows = {digest.tobytes(): row for row, digest in enumerate(hashes.numpy())}
     return _Shard(path, rows, embeddings.global_embeds, embeddings.local_embeds is not None)
-
-
-def _parts(batches: Iterator[Embeddings]) -> Iterator[tuple[int, int, Embeddings]]:
-    """Batches joined to shards, each with the first and the last position, plus one, of its images."""
-    start, size, waiting = 0, 0, []
-    for batch in batches:
-        waiting.append(batch)
-        size += len(batch.global_embeds)
-        if size >= IMAGES_A_SHARD:
-            yield start, start + size, Embeddings.joined(waiting)
-            start, size, waiting = start + size, 0, []
-    if waiting:
-        yield start, start + size, Embeddings.joined(waiting)
 
 
 def _gathered(shards: list[_Shard], wanted: list[bytes], local: bool) -> Embeddings:

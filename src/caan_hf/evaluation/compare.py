@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow
 import pyarrow.parquet
 import torch
@@ -53,7 +54,8 @@ def load_run(folder: Path, name: str | None = None) -> Run:
     try:
         document = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
         queries = pyarrow.parquet.read_table(folder / "queries.parquet")
-    except (OSError, ValueError, pyarrow.ArrowException) as error:
+        _check(document, queries)
+    except (OSError, ValueError, TypeError, pyarrow.ArrowException) as error:
         raise CaanError(f"{folder}: not a whole report of `caan evaluate` ({error}); evaluate again") from None
     return Run(name or str(folder), document, queries)
 
@@ -64,10 +66,18 @@ def compare_runs(first: Run, second: Run, *, resamples: int = RESAMPLES, seed: i
     The p-value is two-sided: twice the share of resampled differences on the wrong side of 0, itself counted once.
 
     Raises:
-        CaanError: the two did not rank the same photos for the same sketches.
+        CaanError: the two did not rank the same photos for the same sketches, or have no metric in common.
     """
     _require_same_data(first, second)
-    columns = [name for name in first.queries.column_names[2:] if name in second.queries.column_names]
+    depths = [run.document["reranked"] and run.document["reranked"]["k"] for run in (first, second)]
+    common = [name for name in first.queries.column_names[2:] if name in second.queries.column_names]
+    columns = [name for name in common if depths[0] == depths[1] or not name.startswith(RERANKED)]
+    if not columns:
+        raise CaanError(f"{first.name} and {second.name} cannot be compared: they have no metric in common")
+    notes = []
+    if depths[0] != depths[1]:
+        what = " and ".join("not at all" if depth is None else f"the best {depth:,}" for depth in depths)
+        notes.append(f"only global rankings are compared: re-ranked were {what}")
     names = sorted(set(first.queries["category"].to_pylist()))
     labels = torch.tensor([names.index(name) for name in first.queries["category"].to_pylist()])  # (A,)
     values = first.values(columns), second.values(columns)  # (A, V) each
@@ -80,6 +90,8 @@ def compare_runs(first: Run, second: Run, *, resamples: int = RESAMPLES, seed: i
         "protocol": first.document["protocol"],
         "split": first.document["split"],
         "num_queries": len(first.queries),
+        "reranked": depths[0] if depths[0] == depths[1] else None,
+        "notes": notes,
         "resamples": resamples,
         "seed": seed,
         "rows": sorted(rows, key=lambda row: columns.index(_column(row))),
@@ -113,9 +125,13 @@ def _rows(
         }
 
 
-def verdict(comparison: dict[str, Any]) -> str:
-    """One sentence on the first row: better, worse, or not told apart."""
-    row = comparison["rows"][0]
+def verdicts(comparison: dict[str, Any]) -> list[str]:
+    """A sentence a ranking on its first metric: better, worse, or not told apart; and what was not compared."""
+    first_rows = {row["ranking"]: row for row in reversed(comparison["rows"])}
+    return [*(_verdict(comparison, row) for row in reversed(first_rows.values())), *comparison["notes"]]
+
+
+def _verdict(comparison: dict[str, Any], row: dict[str, Any]) -> str:
     low, high = row["interval"]
     what = f"{row['metric']} ({row['convention']}, {row['ranking']} ranking)"
     if low <= 0 <= high:
@@ -171,7 +187,7 @@ def comparison_text(comparison: dict[str, Any]) -> str:
             f"- B: `{comparison['second']}`",
             f"- {comparison['num_queries']:,} sketches, {comparison['resamples']:,} paired bootstrap resamples, "
             f"seed {comparison['seed']}",
-            f"- {verdict(comparison)}",
+            *(f"- {sentence}" for sentence in verdicts(comparison)),
             "",
             *("| " + " | ".join(row) + " |" for row in table),
             "",
@@ -196,10 +212,23 @@ def _require_same_data(first: Run, second: Run) -> None:
         raise CaanError(f"{first.name} and {second.name} cannot be compared: they were asked other sketches")
 
 
+def _check(document: Any, queries: pyarrow.Table) -> None:
+    """What a comparison takes for granted of a report."""
+    if not isinstance(document, dict) or not {"protocol", "split", "gallery", "reranked"} <= document.keys():
+        raise ValueError("metrics.json is not of this version")
+    if queries.column_names[:2] != ["source", "category"]:
+        raise ValueError("queries.parquet has other columns")
+    for name in queries.column_names[2:]:
+        if _parts(name)[1] not in CONVENTIONS:
+            raise ValueError(f"queries.parquet has a column {name} of an unknown convention")
+        if not np.isfinite(queries[name].to_numpy()).all():
+            raise ValueError(f"queries.parquet has values of {name} that are no numbers")
+
+
 def _parts(column: str) -> tuple[str, str, str]:
     """Ranking, convention and metric of a column of `queries.parquet`."""
     ranking = "rerank" if column.startswith(RERANKED) else "global"
-    convention, metric = column.removeprefix(RERANKED).split("/", 1)
+    convention, _, metric = column.removeprefix(RERANKED).partition("/")
     return ranking, convention, metric
 
 

@@ -137,6 +137,8 @@ class _Collate:
             return error
 
     def _decode(self, row: dict) -> Image.Image:
+        if row["image"] is None:
+            raise CaanError(f"{row.get('source')}: the benchmark has a row without an image; prepare it again")
         try:
             image = self.decoder.decode_example(row["image"])
             image.filename = _source(row)  # what the processor calls it

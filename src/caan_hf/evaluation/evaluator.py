@@ -97,7 +97,7 @@ class ZeroShotEvaluator:
         if exhaustive and pairs > max_pairs:
             raise CaanError(
                 f"exhaustive scoring takes the relation of {pairs:,} pairs, more than the {max_pairs:,} allowed: "
-                "re-rank the best of each sketch instead (rerank=100), or raise max_pairs"
+                "re-rank the best 100 of each sketch instead, or allow more (--max-pairs)"
             )
 
     def __call__(
@@ -173,6 +173,7 @@ class ZeroShotEvaluator:
             device=device,
             byte_budget=self.byte_budget,
             seconds=seconds,
+            progress=self.encoding["progress"],
         )
         return replace(result, protocol=self.protocol, split=self.split)
 

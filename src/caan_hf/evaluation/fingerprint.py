@@ -20,6 +20,7 @@ NOT_OF_THE_MODEL = (
     "training_categories",
     "training_protocol",
     "transformers_version",
+    "validation_categories",
 )
 
 

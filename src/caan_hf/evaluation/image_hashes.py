@@ -32,7 +32,7 @@ def image_hashes(images: datasets.Dataset, *, progress: bool = True) -> Tensor:
         for batch in raw.iter(ROWS_AT_ONCE):
             for image in batch["image"]:
                 digests += hashlib.sha256(_content(image)).digest()
-                advance()
+            advance(len(batch["image"]))
     return torch.frombuffer(digests, dtype=torch.uint8).view(-1, hashlib.sha256().digest_size)
 
 
@@ -48,6 +48,8 @@ def repeated(hashes: Tensor, categories: Tensor) -> Tensor:
 
 
 def _content(image: dict) -> bytes:
+    if image is None or (image["bytes"] is None and image["path"] is None):
+        raise CaanError("the benchmark has a row without an image: prepare it again with `caan prepare`")
     if image["bytes"] is not None:
         return image["bytes"]
     try:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from caan_hf.errors import CaanError
+from caan_hf.progress import progress_bar
 
 from .conventions import CONVENTIONS
 from .hits import GalleryScores
@@ -47,6 +48,7 @@ def judge_embeddings(
     device: torch.device | str | None = None,
     byte_budget: int = BYTE_BUDGET,
     seconds: dict[str, float] | None = None,
+    progress: bool = False,
 ) -> EvaluationResult:
     """Rank all photos for each sketch, exactly, and measure the ranking.
 
@@ -67,10 +69,11 @@ def judge_embeddings(
         device: where to rank; a GPU if there is one.
         byte_budget: what ranking may hold at a time, in bytes, beside the embeddings.
         seconds: stage -> wall time so far; this adds "rank", "rerank" and "deduplicate".
+        progress: show progress bars on a terminal.
 
     Raises:
         CaanError: no sketch has a photo of its category.
-        ValueError: embeddings hold NaN.
+        ValueError: sizes do not fit together, or embeddings hold NaN.
 
     Example:
         ```python
@@ -81,6 +84,7 @@ def judge_embeddings(
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     sketch_embeds, photo_embeds = _tensor(sketch_embeds), _tensor(photo_embeds)
     labels = torch.as_tensor(sketch_categories).cpu(), torch.as_tensor(photo_categories).cpu()
+    _check_sizes(sketch_embeds, photo_embeds, *labels, duplicates)
     if not count_relevant(*labels).any():
         raise CaanError("no sketch of the split has a photo of its category: there is nothing to measure")
     seconds = {} if seconds is None else seconds
@@ -88,14 +92,17 @@ def judge_embeddings(
     by_global = _Tally(*labels, conventions)
     by_relation = _Tally(*labels, conventions) if rerank and relation is not None else None
     top = max(TOP, rerank) if by_relation is not None else TOP
-    for chunk in _timed_each(rank_hits(sketch_embeds, gallery, *labels, top=top, byte_budget=byte_budget), seconds):
-        by_global.add(chunk)
-        if by_relation is not None:
-            with timed(seconds, "rerank"):
-                by_relation.add(
-                    _reranked(chunk, rerank, sketch_local, photo_local, labels, relation, byte_budget=byte_budget)
-                )
-    depth = rerank
+    chunks = rank_hits(sketch_embeds, gallery, *labels, top=top, byte_budget=byte_budget)
+    with progress_bar("ranking", len(sketch_embeds), shown=progress) as advance:
+        for chunk in _timed_each(chunks, seconds):
+            by_global.add(chunk)
+            if by_relation is not None:
+                with timed(seconds, "rerank"):
+                    by_relation.add(
+                        _reranked(chunk, rerank, sketch_local, photo_local, labels, relation, byte_budget=byte_budget)
+                    )
+            advance(len(chunk.queries))
+    depth = min(rerank or 0, len(gallery))
     if pair_relation is not None:
         depth = len(gallery)
         by_relation = _Tally(*labels, conventions)
@@ -105,10 +112,13 @@ def judge_embeddings(
             ),
             *labels,
             top=TOP,
+            bytes_per_query=4 * sketch_local.shape[1:].numel(),
             byte_budget=byte_budget,
         )
-        for chunk in _timed_each(chunks, seconds, "rerank"):
-            by_relation.add(chunk)
+        with progress_bar("relation of all pairs", len(sketch_embeds), shown=progress) as advance:
+            for chunk in _timed_each(chunks, seconds, "rerank"):
+                by_relation.add(chunk)
+                advance(len(chunk.queries))
     return EvaluationResult(
         by_global=by_global.judged(),
         num_gallery=len(gallery),
@@ -122,7 +132,21 @@ def judge_embeddings(
 def _tensor(embeds: Tensor | np.ndarray) -> Tensor:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The given NumPy array is not writable")  # nor is it written to
-        return torch.as_tensor(embeds)
+        return torch.as_tensor(embeds).detach()
+
+
+def _check_sizes(
+    sketches: Tensor, photos: Tensor, sketch_labels: Tensor, photo_labels: Tensor, duplicates: Tensor | None
+) -> None:
+    if sketches.ndim != 2 or photos.ndim != 2 or sketches.shape[1] != photos.shape[1]:
+        raise ValueError(f"embeddings must be (Q, D) and (N, D), not {tuple(sketches.shape)} and {tuple(photos.shape)}")
+    if sketch_labels.shape != sketches.shape[:1] or photo_labels.shape != photos.shape[:1]:
+        raise ValueError(
+            f"{len(sketches)} sketches and {len(photos)} photos need a category each, not "
+            f"{tuple(sketch_labels.shape)} and {tuple(photo_labels.shape)} of them"
+        )
+    if duplicates is not None and duplicates.shape != photos.shape[:1]:
+        raise ValueError(f"duplicates must be ({len(photos)},), a flag a photo, not {tuple(duplicates.shape)}")
 
 
 def _reranked(

@@ -13,6 +13,8 @@ from .hits import GalleryScores, ranked_hits, stable_order
 BYTE_BUDGET = 256 * 2**20
 # A score (4), sorted on a GPU (4), compared (1), and what finding the best few takes.
 BYTES_PER_PAIR = 12
+# Its value (4), count and rank (16), ties (1), and, in double precision, the hit, its precision, envelope and a copy.
+BYTES_PER_HIT = 53
 # A gathered local value in half precision (2), in full precision (4), and copied inside the relation (4).
 BYTES_PER_LOCAL_VALUE = 10
 # A cosine (4), and laid out for the relation network (4).
@@ -88,6 +90,7 @@ def rank_by(
     gallery_labels: Tensor,
     *,
     top: int = 10,
+    bytes_per_query: int = 0,
     byte_budget: int = BYTE_BUDGET,
 ) -> Iterator[RankedChunk]:
     """The same by any score.
@@ -97,6 +100,7 @@ def rank_by(
         query_labels: (Q,) integer categories.
         gallery_labels: (N,) integer categories.
         top: how many of the best photos to keep.
+        bytes_per_query: what scoring a query holds beside its scores.
         byte_budget: what a chunk may hold, in bytes; at least one query is taken.
 
     Raises:
@@ -106,15 +110,16 @@ def rank_by(
     for label in query_labels.unique():
         of_label = (query_labels == label).nonzero().flatten()  # (queries of the label,)
         relevant = (gallery_labels == label).nonzero().flatten()  # (R,)
-        for chunk in query_chunks(len(of_label), len(gallery_labels), byte_budget=byte_budget):
+        bytes_per_row = BYTES_PER_PAIR * len(gallery_labels) + BYTES_PER_HIT * len(relevant) + bytes_per_query
+        for chunk in query_chunks(len(of_label), bytes_per_row, byte_budget=byte_budget):
             queries = of_label[chunk]
             scores = score(queries)
             yield RankedChunk(queries, ranked_hits(scores, relevant.to(scores.scores.device)), scores.top(top))
 
 
-def query_chunks(num_queries: int, num_gallery: int, *, byte_budget: int = BYTE_BUDGET) -> Iterator[slice]:
+def query_chunks(num_queries: int, bytes_per_query: int, *, byte_budget: int = BYTE_BUDGET) -> Iterator[slice]:
     """Split the queries so that ranking one chunk holds at most `byte_budget` bytes; at least one query a chunk."""
-    return _slices(num_queries, byte_budget // (BYTES_PER_PAIR * max(1, num_gallery)))
+    return _slices(num_queries, byte_budget // max(1, bytes_per_query))
 
 
 def rerank(

@@ -61,7 +61,7 @@ def plain(benchmark: datasets.DatasetDict, info: dict[str, Any], split: str) -> 
     notes = (
         protocol.deviations(info) if split == "test" else [f"the {split} split, not the protocol's unseen categories"]
     )
-    return Setting(benchmark[split], info["protocol"], split, {}, tuple(notes))
+    return Setting(benchmark[split], protocol.id, split, {}, tuple(notes))
 
 
 def generalized(setting: Setting, benchmark: datasets.DatasetDict) -> Setting:

@@ -62,7 +62,13 @@ def run_recipe(recipe: Recipe) -> TrainedModel:
     splits, info = _benchmark(recipe)
     set_seed(arguments.seed)
     trainer = build_trainer(recipe, arguments, splits)
-    trainer.model.config.update({"training_protocol": info["protocol"], "training_categories": info["seen"]})
+    trainer.model.config.update(
+        {
+            "training_protocol": info["protocol"],
+            "training_categories": info["seen"],
+            "validation_categories": info["validation"],
+        }
+    )
     if arguments.should_save:
         _write_recipe(recipe, Path(arguments.output_dir))
     result = trainer.train(resume_from_checkpoint=checkpoint)
