@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -250,4 +251,5 @@ def _is_url(uri: str) -> bool:
 
 
 def _reason(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0][:300]
+    """Lance's words, without the line of its source."""
+    return re.sub(r",? \S+\.rs:\d+:\d+", "", str(error).strip().partition("\n")[0])[:300]
