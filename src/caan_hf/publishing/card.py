@@ -9,24 +9,15 @@ import yaml
 from huggingface_hub import ModelCard, ModelCardData
 
 from caan_hf.configuration_caan import CaanConfig
-from caan_hf.descriptions.records import SHIPPED_NAME, shipped_descriptions
 from caan_hf.modeling_caan import CaanModel
 from caan_hf.towers_caan import tower_width
 
+from .provenance import default_licence, origin_of_descriptions, restriction
 from .results import TASK, Results, eval_results, results_table
 
 TEMPLATE = Path(__file__).with_name("model_card.md")
 TAGS = ("caan", "sketch-based-image-retrieval", "zero-shot", "image-retrieval", "sketch", "custom_code")
 TOWERS = ("vision", "sketch", "photo", "text")
-# Benchmarks whose photos are not free to share -> what the card says about a model that was trained on them.
-RESTRICTED = {
-    "sketchy": "it was trained on photos of the Sketchy database, which come from ImageNet and Flickr for "
-    "non-commercial research and are not part of this repository.",
-    "tuberlin": "it was trained on the photos of TU-Berlin's extension, gathered from the web for research, which are "
-    "not part of this repository.",
-    "quickdraw": "it was trained on the photos of QuickDraw-Extended, gathered from Flickr for research, which are not "
-    "part of this repository.",
-}
 
 
 @dataclass(frozen=True)
@@ -62,9 +53,8 @@ def model_card(
     record = record or {}
     name = repo_id.rpartition("/")[2]
     protocol = (record.get("data") or {}).get("protocol") or (results.protocol if results else "")
-    restricted = restriction(protocol)
     return ModelCard.from_template(
-        _metadata(name, record, results, _licence(licence, protocol)),
+        _metadata(name, record, results, {"license": licence} if licence else default_licence(protocol)),
         template_path=str(TEMPLATE),
         repo_id=repo_id,
         name=name,
@@ -81,21 +71,8 @@ def model_card(
         table=results and results_table(results.conventions),
         reranked_table=results_table(results.reranked) if results and results.reranked else None,
         validation=", ".join(f"{name} {value:.4f}" for name, value in _validation(record).items()),
-        restricted=restricted,
+        restricted=restriction(protocol),
     )
-
-
-def restriction(protocol: str) -> str | None:
-    """What has to be said of photos of this benchmark; None if they are free or the user's own."""
-    return RESTRICTED.get(protocol.partition("@")[0].partition("-")[0])
-
-
-def _licence(given: str | None, protocol: str) -> dict[str, str]:
-    if given:
-        return {"license": given}
-    if restriction(protocol):
-        return {"license": "other", "license_name": "research-only"}
-    return {"license": "apache-2.0"} if protocol.startswith("sample") else {}
 
 
 def _metadata(name: str, record: Mapping[str, Any], results: Results | None, licence: dict[str, str]) -> ModelCardData:
@@ -175,18 +152,9 @@ def _descriptions(record: Mapping[str, Any]) -> str:
     prompts = (recipe.get("data") or {}).get("prompts")
     which = f"answers to the prompts {', '.join(prompts)}" if prompts else "all descriptions of each category"
     return (
-        f"**Descriptions.** Training read {which}: {_origin(origin)}. Only texts of training categories are read, and "
-        "retrieval reads none."
+        f"**Descriptions.** Training read {which}: {origin_of_descriptions(origin)}. Only texts of training categories "
+        "are read, and retrieval reads none."
     )
-
-
-def _origin(origin: str | None) -> str:
-    if origin == SHIPPED_NAME:
-        writers = sorted({record.generator for record in shipped_descriptions() if record.generator})
-        return f"those that come with the package caan-hf, written by a language model ({', '.join(writers)})"
-    if origin == "sample":
-        return "those of the sample benchmark, which come with the package caan-hf"
-    return f"of the file `{origin}`" if origin else "their origin was not recorded"
 
 
 def _validation(record: Mapping[str, Any]) -> dict[str, float]:

@@ -5,8 +5,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import torch
-
 from caan_hf.configuration_caan import CaanConfig
 from caan_hf.modeling_caan import CaanModel
 from caan_hf.processing_caan import CaanProcessor
@@ -35,14 +33,11 @@ def save_published(
 
 
 def for_retrieval(model: CaanModel) -> CaanModel:
-    """The model without what only training needs, sharing the weights of `model`, which stays as it is."""
-    config = copy.deepcopy(model.config)
-    config.text_config = None
-    with torch.device("meta"):
-        twin = CaanModel(config)
-    kept = twin.state_dict().keys()
-    twin.load_state_dict({name: tensor for name, tensor in model.state_dict().items() if name in kept}, assign=True)
-    return twin.eval()
+    """The model without what only training needs; it shares its parts with `model`, which stays as it is."""
+    twin = copy.copy(model)
+    twin._modules = dict(model._modules)
+    twin.config = copy.deepcopy(model.config)
+    return twin.drop_text()
 
 
 @contextmanager
