@@ -32,7 +32,8 @@ class Fault:
     """What goes wrong with requests whose method and path fit; `times` of them, all if None.
 
     Give one of: `status`, an error in place of an answer; `cut`, so many bytes of the body before the connection
-    breaks; `delay`, seconds before the answer; `hold`, the request waits until the server stops, and `reached` is set.
+    breaks; `delay`, seconds before the answer; `hold`, the request waits until the fault is removed, and is dropped.
+    `reached` is set at the first such request.
     """
 
     method: str
@@ -97,6 +98,12 @@ class HubServer:
         """The repository of this name."""
         return self.repositories[kind, repo_id]
 
+    def forget(self) -> None:
+        """Starts anew: no repository, no fault, no request seen."""
+        self.faults.clear()
+        self.repositories.clear()
+        self.requests.clear()
+
     def fail(self, method: str, path: str, **how) -> Fault:
         """From now on, requests to `path` go wrong."""
         self.faults.append(Fault(method, path, **how))
@@ -131,7 +138,7 @@ class _Misbehaving:
         if fault is None:
             return await self.app(scope, receive, send)
         if fault.hold:
-            while not self.server._stopping.is_set():
+            while fault in self.server.faults and not self.server._stopping.is_set():
                 await asyncio.sleep(0.02)
             return None
         await asyncio.sleep(fault.delay)
@@ -288,6 +295,11 @@ def _app(server: HubServer) -> FastAPI:  # noqa: PLR0915 (a table of endpoints)
         start = (await request.json()).get("startingPoint") or "main"
         repository.branches[branch] = at(repository, start).sha
         return Response(status_code=201)
+
+    @app.delete("/api/{kind}/{owner}/{name}/branch/{branch:path}")
+    def delete_branch(request: Request, kind: str, owner: str, name: str, branch: str):
+        found(request, KINDS[kind], f"{owner}/{name}", writes=True).branches.pop(branch)
+        return Response()
 
     @app.post("/api/{kind}/{owner}/{name}/tag/{revision:path}")
     async def tag(request: Request, kind: str, owner: str, name: str, revision: str):

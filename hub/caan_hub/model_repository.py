@@ -173,9 +173,9 @@ def _read_onnx(folder: Path) -> OnnxGraphs:
     try:
         found: dict[str, Any] = json.loads(manifest.read_text(encoding="utf-8"))
         dtype, opset = str(found.get("dtype", "fp32")), found.get("opset")
+        recorded = {name: entry["sha256"] for name, entry in (found.get("files") or {}).items()}
     except FileNotFoundError:
         raise CaanError(f"{folder}: no {ONNX_MANIFEST}; give the folder that `caan-export onnx` wrote") from None
-        recorded = {name: entry["sha256"] for name, entry in (found.get("files") or {}).items()}
     except (OSError, UnicodeDecodeError, ValueError, AttributeError, TypeError, KeyError) as error:
         raise CaanError(f"{manifest}: not the manifest of an ONNX export ({error})") from error
     graphs = tuple(path.name for path in sorted(folder.glob("*.onnx")))

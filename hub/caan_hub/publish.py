@@ -1,6 +1,7 @@
 """From a folder to a repository on the Hub: what changed, in one commit, or nothing at all."""
 
 import hashlib
+import json
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -48,6 +49,7 @@ class Change:
         changed: files with another content than before.
         deleted: files of an earlier push that have no place any more.
         unchanged: how many files are there already.
+        is_new_branch: whether the branch was made for it.
     """
 
     url: str
@@ -56,6 +58,7 @@ class Change:
     changed: tuple[str, ...]
     deleted: tuple[str, ...]
     unchanged: int
+    is_new_branch: bool = False
 
     @property
     def is_empty(self) -> bool:
@@ -97,8 +100,8 @@ def publish(folder: Path, target: Target, *, message: str, is_ours: Callable[[st
         api = HfApi()
         _ensure_repository(api, target)
         branches = _branches(api, target)
-        start = target.revision if target.revision in branches else MAIN
-        head = branches[start]
+        has_branch = target.revision in branches
+        head = branches[target.revision if has_branch else MAIN]
         known = _remote_files(api, target, head)
         added = tuple(path for path in files if path not in known)
         changed = tuple(path for path in files if path in known and not _is_same(files[path], known[path]))
@@ -106,10 +109,9 @@ def publish(folder: Path, target: Target, *, message: str, is_ours: Callable[[st
         url = f"{api.endpoint}/{'' if target.kind == 'model' else target.kind + 's/'}{target.repo_id}"
         additions = [CommitOperationAdd(path, str(files[path])) for path in (*added, *changed)]
         deletions = [CommitOperationDelete(path) for path in deleted]
-        commit = _commit(
-            api, target, additions, deletions, head=head, has_branch=start == target.revision, message=message
-        )
-    return Change(url, commit, added, changed, deleted, len(files) - len(added) - len(changed))
+        commit = _commit(api, target, additions, deletions, head=head, has_branch=has_branch, message=message)
+    unchanged = len(files) - len(added) - len(changed)
+    return Change(url, commit, added, changed, deleted, unchanged, is_new_branch=not has_branch)
 
 
 def _check_card(folder: Path, target: Target) -> None:
@@ -120,7 +122,15 @@ def _check_card(folder: Path, target: Target) -> None:
     try:
         RepoCard(card.read_text(encoding="utf-8"), ignore_metadata_errors=True).validate(repo_type=target.kind)
     except (ValueError, UnicodeDecodeError) as error:
-        raise CaanError(f"{card.name}: {' '.join(str(error).split())}") from error
+        raise CaanError(f"{card.name}: {_complaint(error)}") from error
+
+
+def _complaint(error: Exception) -> str:
+    """What the Hub says is wrong with a card, out of its JSON."""
+    try:
+        return "; ".join(entry["message"] for entry in json.loads(str(error))["errors"])
+    except (ValueError, KeyError, TypeError):
+        return " ".join(str(error).split())
 
 
 def _ensure_repository(api: HfApi, target: Target) -> None:

@@ -112,7 +112,8 @@ def _list(files: dict[str, Path], console: Console) -> None:
 def _report(change: "Change", target: "Target", files: dict[str, Path], console: Console) -> None:
     place = f"{change.url} at {target.revision} ({change.commit[:10]})"
     if change.is_empty:
-        console.print(f"nothing to do: {place} holds all {change.unchanged} files already")
+        done = "made the branch" if change.is_new_branch else "nothing to do"
+        console.print(f"{done}: {place} holds all {change.unchanged} files already")
         return
     for sign, colour, paths in (
         ("+", "green", change.added),

@@ -106,7 +106,7 @@ def _facts(model: CaanModel) -> list[tuple[str, str]]:
         ("Input", f"{config.image_size} x {config.image_size} pixels"),
         ("Global feature", f"{width} numbers, L2-normalised"),
         ("Local features", f"{config.num_local_tokens} tokens of {config.relation_dim} numbers"),
-        ("Parameters", f"{parameters / 1e6:.1f} million, {dtype}"),
+        ("Parameters", f"{parameters:,}, {dtype}"),
     ]
 
 
