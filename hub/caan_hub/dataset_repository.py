@@ -108,12 +108,14 @@ def _write(rows: Dataset, folder: Path, split: str, advance=None) -> SplitInfo:
 
 
 def _chunks(rows: Dataset) -> Iterator[pa.Table]:
-    """The rows, a hundred at a time, with the bytes of images that are only referred to; at least one, maybe empty."""
+    """The rows, a hundred at a time, with the bytes of images that are only referred to; one empty table of no rows."""
+    if not len(rows):
+        yield rows.features.arrow_schema.empty_table()
     arrow = rows.with_format("arrow")
-    for start in range(0, max(len(rows), 1), ROWS_AT_ONCE):
-        table = arrow[start : start + ROWS_AT_ONCE]
+    for start in range(0, len(rows), ROWS_AT_ONCE):
+        table = arrow[start : start + ROWS_AT_ONCE].cast(rows.features.arrow_schema)
         try:
-            yield embed_table_storage(table.cast(rows.features.arrow_schema))
+            yield embed_table_storage(table)
         except OSError as error:
             raise CaanError(
                 f"an image that the benchmark refers to cannot be read ({error}): prepare it again"

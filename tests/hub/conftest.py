@@ -13,11 +13,12 @@ from tokenizers import Tokenizer, models
 from transformers import PreTrainedTokenizerFast, ViTImageProcessor
 
 from caan_hf import CaanConfig, CaanModel, CaanProcessor
+from caan_hf.benchmarks import prepare_benchmark
 from caan_hf.publishing.training_record import training_record, write_record
 
 TIMEOUT = 120
 COMMANDS = """
-import contextlib, io, json, os, sys
+import contextlib, io, json, os, sys, traceback
 from caan_hub.cli.main import main
 
 answers = os.fdopen(os.dup(1), "w")
@@ -32,6 +33,9 @@ for line in sys.stdin:
             main()
         except SystemExit as stopped:
             status = stopped.code or 0
+        except BaseException:
+            traceback.print_exc()
+            status = 1
     print(json.dumps([status, printed.getvalue()]), file=answers, flush=True)
 """
 RECIPE = {
@@ -67,9 +71,9 @@ class Client:
             text=True,
         )
 
-    def python(self, script: str, *arguments, token: str | None = WRITE, **environment: str) -> str:
+    def python(self, script: str, *arguments, flags=(), token: str | None = WRITE, **environment: str) -> str:
         """What a script prints in a fresh process; it must not fail."""
-        process = self.start("-c", script, *arguments, token=token, **environment)
+        process = self.start(*flags, "-c", script, *arguments, token=token, **environment)
         printed, complaints = process.communicate(timeout=TIMEOUT)
         assert process.returncode == 0, complaints
         return printed
@@ -127,6 +131,16 @@ def checkpoint(tmp_path_factory) -> Path:
     images = ViTImageProcessor(size={"height": IMAGE_SIZE, "width": IMAGE_SIZE})
     CaanProcessor(images, tokenizer).save_pretrained(folder)
     write_record(training_record(RECIPE, INFO), folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def benchmark(tmp_path_factory) -> Path:
+    """A small drawn benchmark: 3 categories to train with, 2 to validate, 1 unseen."""
+    folder = tmp_path_factory.mktemp("benchmark") / "sample"
+    options = {"photos_per_category": 3, "sketches_per_category": 2, "image_size": 32, "validation_categories": 2}
+    categories = ("house", "fish", "mug", "car", "cat", "tent", "robot")
+    prepare_benchmark("sample", None, folder, progress=False, categories=categories, **options)
     return folder
 
 

@@ -1,6 +1,8 @@
 """What somebody gets from the Hub who has the package, or has never heard of it, in fresh processes."""
 
+import os
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,8 +19,12 @@ pytestmark = pytest.mark.slow
 
 WITH_PACKAGE = "import caan_hf\noptions = {}\n"
 WITHOUT_PACKAGE = """
-import sys
-sys.modules["caan_hf"] = sys.modules["caan_hub"] = None  # as if it were not installed
+try:
+    import caan_hf.errors
+except ModuleNotFoundError:
+    pass
+else:
+    raise AssertionError("the package is there")
 options = {"trust_remote_code": True}
 """
 LOAD = """
@@ -55,6 +61,12 @@ for asked in ({"device_map": "cpu"}, {"device_map": "auto"}, {"dtype": torch.bfl
 features = pipeline("image-feature-extraction", model=repo, **options)(picture, return_tensors=True)
 torch.testing.assert_close(features, first)
 """
+
+
+def stranger(client, script: str, *arguments, **environment) -> str:
+    """Runs a script in a Python that has the libraries but not this package, which is installed by a .pth file."""
+    libraries = [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
+    return client.python(script, *arguments, flags=["-S"], PYTHONPATH=os.pathsep.join(libraries), **environment)
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +121,7 @@ def test_without_the_package_then_offline_at_a_tag(client, server, pushed, pictu
     script, home = WITHOUT_PACKAGE + LOAD, {"HF_HOME": str(tmp_path / "home")}
     server.fail("GET", "^/large/", cut=20_000, times=1)  # the connection breaks once: the client goes on
     server.fail("HEAD", "/resolve/.*/config.json", delay=0.5, times=1)
-    client.python(script, "me/tiny", picture, tmp_path / "online.pt", "v1", token=None, **home)
+    stranger(client, script, "me/tiny", picture, tmp_path / "online.pt", "v1", token=None, **home)
     asked = [(method, path) for method, path in server.requests if path != "/api/agent-harnesses"]
 
     same(tmp_path / "online.pt", expected)
@@ -117,7 +129,7 @@ def test_without_the_package_then_offline_at_a_tag(client, server, pushed, pictu
     assert all(fault.seen == 1 for fault in server.faults)
     server.requests.clear()
     offline = {"HF_HUB_OFFLINE": "1", **home}
-    client.python(script, "me/tiny", picture, tmp_path / "offline.pt", "v1", token=None, **offline)
+    stranger(client, script, "me/tiny", picture, tmp_path / "offline.pt", "v1", token=None, **offline)
     same(tmp_path / "offline.pt", expected)
     assert not server.requests
 
@@ -145,7 +157,7 @@ def test_a_private_model_with_a_timm_tower(client, server, tmp_path):
     server.large |= {blob.sha256: blob.data for blob in files.values() if blob.lfs}
     repository.commit("main", "timm", files)
 
-    printed = client.python(WITHOUT_PACKAGE + LOAD_TIMM, HF_HOME=str(tmp_path))
+    printed = stranger(client, WITHOUT_PACKAGE + LOAD_TIMM, HF_HOME=str(tmp_path))
     with torch.no_grad():
         wanted = model.get_photo_features(torch.ones(1, 3, 64, 64)).global_embeds.abs().sum().item()
     assert float(re.findall(r"[\d.]+", printed)[-1]) == pytest.approx(wanted, abs=1e-4)
