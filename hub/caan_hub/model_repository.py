@@ -140,10 +140,10 @@ def _load(checkpoint: Path, *, with_text: bool):
     model, processor = load_checkpoint(str(checkpoint))  # says kindly what is wrong with a checkpoint
     if not with_text:
         return model, processor.drop_text()
-    whole = AutoModel.from_pretrained(checkpoint, use_safetensors=True)
+    whole = AutoModel.from_pretrained(checkpoint, use_safetensors=True, trust_remote_code=False)
     if whole.config.text_config is None:
         raise CaanError(f"{checkpoint} has no text tower: give a checkpoint-N of the run, or leave out --with-text")
-    return whole.eval(), AutoProcessor.from_pretrained(checkpoint)
+    return whole.eval(), AutoProcessor.from_pretrained(checkpoint, trust_remote_code=False)
 
 
 def _add_results(options: ModelOptions, results: Results, repo_id: str, folder: Path) -> tuple[str | None, str | None]:

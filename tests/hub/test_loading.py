@@ -80,7 +80,7 @@ def picture(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def pushed(client, server, checkpoint) -> Repository:
-    """The model with its tag v1; what comes after it has other weights."""
+    """A repository that holds the model, its weights in several parts."""
     status, printed = client.hub("push", checkpoint, "me/tiny", "--max-shard-size", "100KB")
     assert status == 0, printed
     server.requests.clear()
@@ -108,10 +108,9 @@ def test_with_the_package(client, server, pushed, picture, expected, tmp_path):
     client.python(script, "me/tiny", picture, tmp_path / "out.pt", "main", token=None, HF_HOME=str(tmp_path))
 
     same(tmp_path / "out.pt", expected)
-    asked = [(method, path) for method, path in server.requests if path != "/api/agent-harnesses"]
-    assert repositories_of(asked) == {"me/tiny"}  # no backbone is ever fetched
-    assert not any(path.endswith(".py") for _, path in asked)
-    fetched = [path.rpartition("/")[2] for method, path in asked if method == "GET" and "/resolve/" in path]
+    assert repositories_of(server.requests) == {"me/tiny"}  # no backbone is ever fetched
+    assert not any(path.endswith(".py") for _, path in server.requests)
+    fetched = [path.rpartition("/")[2] for method, path in server.requests if method == "GET" and "/resolve/" in path]
     assert sorted(fetched) == ["config.json", "model.safetensors.index.json", "processor_config.json"]
 
 
@@ -122,10 +121,9 @@ def test_without_the_package_then_offline_at_a_tag(client, server, pushed, pictu
     server.fail("GET", "^/large/", cut=20_000, times=1)  # the connection breaks once: the client goes on
     server.fail("HEAD", "/resolve/.*/config.json", delay=0.5, times=1)
     stranger(client, script, "me/tiny", picture, tmp_path / "online.pt", "v1", token=None, **home)
-    asked = [(method, path) for method, path in server.requests if path != "/api/agent-harnesses"]
 
     same(tmp_path / "online.pt", expected)
-    assert repositories_of(asked) == {"me/tiny"}
+    assert repositories_of(server.requests) == {"me/tiny"}
     assert all(fault.seen == 1 for fault in server.faults)
     server.requests.clear()
     offline = {"HF_HUB_OFFLINE": "1", **home}
@@ -161,4 +159,4 @@ def test_a_private_model_with_a_timm_tower(client, server, tmp_path):
     with torch.no_grad():
         wanted = model.get_photo_features(torch.ones(1, 3, 64, 64)).global_embeds.abs().sum().item()
     assert float(re.findall(r"[\d.]+", printed)[-1]) == pytest.approx(wanted, abs=1e-4)
-    assert repositories_of([r for r in server.requests if r[1] != "/api/agent-harnesses"]) == {"me/timm"}
+    assert repositories_of(server.requests) == {"me/timm"}
