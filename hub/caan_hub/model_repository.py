@@ -89,7 +89,7 @@ def build_model_repository(checkpoint: Path, repo_id: str, folder: Path, options
     Raises:
         CaanError: the checkpoint, the results or the ONNX folder cannot be used.
     """
-    graphs = _read_onnx(options.onnx) if options.onnx else None
+    graphs = _read_onnx(options.onnx, checkpoint) if options.onnx else None
     if is_published(checkpoint):
         _refuse_to_rebuild(checkpoint, options)
         _copy(checkpoint, folder)
@@ -168,12 +168,18 @@ def _add_results(options: ModelOptions, results: Results, repo_id: str, folder: 
     return FIGURE_FILE, None
 
 
-def _read_onnx(folder: Path) -> OnnxGraphs:
+def _read_onnx(folder: Path, checkpoint: Path) -> OnnxGraphs:
+    """What an export holds, once its files are known to be whole and those of the checkpoint's weights."""
     manifest = folder / ONNX_MANIFEST
     try:
         found: dict[str, Any] = json.loads(manifest.read_text(encoding="utf-8"))
         dtype, opset = str(found.get("dtype", "fp32")), found.get("opset")
-        recorded = {name: entry["sha256"] for name, entry in (found.get("files") or {}).items()}
+        recorded = {folder / Path(name).name: entry["sha256"] for name, entry in (found.get("files") or {}).items()}
+        origin = {
+            checkpoint / Path(name).name: sha256
+            for name, sha256 in ((found.get("checkpoint") or {}).get("sha256") or {}).items()
+            if name.endswith(".safetensors")
+        }
     except FileNotFoundError:
         raise CaanError(f"{folder}: no {ONNX_MANIFEST}; give the folder that `caan-export onnx` wrote") from None
     except (OSError, UnicodeDecodeError, ValueError, AttributeError, TypeError, KeyError) as error:
@@ -181,11 +187,16 @@ def _read_onnx(folder: Path) -> OnnxGraphs:
     graphs = tuple(path.name for path in sorted(folder.glob("*.onnx")))
     if not graphs:
         raise CaanError(f"{folder}: holds no .onnx file; export the model again")
-    for name, sha256 in recorded.items():
-        file = folder / Path(name).name
-        if not file.is_file() or digest(hashlib.sha256(), file) != sha256:
+    for file, sha256 in recorded.items():
+        if not _is_file_of(file, sha256):
             raise CaanError(f"{file}: missing, or not the file that was exported; export the model again")
+    if not all(_is_file_of(file, sha256) for file, sha256 in origin.items()):
+        raise CaanError(f"{folder} was exported from other weights than those in {checkpoint}: export these")
     return OnnxGraphs(graphs, dtype, opset if isinstance(opset, int) else None)
+
+
+def _is_file_of(file: Path, sha256: str) -> bool:
+    return file.is_file() and digest(hashlib.sha256(), file) == sha256
 
 
 def _copy(source: Path, folder: Path) -> None:

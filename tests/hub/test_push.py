@@ -54,7 +54,15 @@ def _no_secrets(files):
 
 
 def test_a_later_push_takes_its_own_files_away_and_leaves_those_of_people(client, server, checkpoint, tmp_path):
-    options = ["--with-text", "--onnx", _onnx_folder(tmp_path), "--max-shard-size", "100KB", "--license", "mit"]
+    options = [
+        "--with-text",
+        "--onnx",
+        _onnx_folder(checkpoint, tmp_path),
+        "--max-shard-size",
+        "100KB",
+        "--license",
+        "mit",
+    ]
     push(client, checkpoint, "me/tiny", *options)
     repository = server.repository("me/tiny")
     before = repository.files()
@@ -69,16 +77,19 @@ def test_a_later_push_takes_its_own_files_away_and_leaves_those_of_people(client
     assert set(server.repository("me/tiny").files()) == MODEL | {"notes.md"}
 
 
-def _onnx_folder(tmp_path):
+def _onnx_folder(checkpoint, tmp_path, name="onnx"):
+    """What `caan-export onnx` writes, as far as a push looks at it."""
     import hashlib
 
-    folder = tmp_path / "onnx"
+    folder = tmp_path / name
     folder.mkdir()
     files = {}
-    for name in ("sketch_encoder.onnx", "photo_encoder.onnx", "relation.onnx"):
-        (folder / name).write_bytes(name.encode())
-        files[name] = {"sha256": hashlib.sha256(name.encode()).hexdigest()}
-    manifest = {"dtype": "fp32", "opset": 23, "files": files}
+    for graph in ("sketch_encoder.onnx", "photo_encoder.onnx", "relation.onnx"):
+        (folder / graph).write_bytes(graph.encode())
+        files[graph] = {"sha256": hashlib.sha256(graph.encode()).hexdigest()}
+    weights = hashlib.sha256((checkpoint / "model.safetensors").read_bytes()).hexdigest()
+    origin = {"name": "model", "sha256": {"model.safetensors": weights, "config.json": "of no matter"}}
+    manifest = {"dtype": "fp32", "opset": 23, "files": files, "checkpoint": origin}
     (folder / "caan_export.json").write_text(json.dumps(manifest), encoding="utf-8")
     return folder
 
@@ -109,8 +120,11 @@ def test_what_cannot_be_pushed_is_said_in_a_line(client, server, checkpoint, met
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "theirs").touch()
     (tmp_path / "broken.json").write_text("{}")
-    altered = _onnx_folder(tmp_path)
+    altered = _onnx_folder(checkpoint, tmp_path)
     (altered / "relation.onnx").write_bytes(b"another")
+    foreign = _onnx_folder(checkpoint, tmp_path, "foreign")
+    manifest = (foreign / "caan_export.json").read_text()
+    (foreign / "caan_export.json").write_text(re.sub(r'(model.safetensors": ")\w', r"\1-", manifest))
     cases = {
         ("push", tmp_path / "nowhere", "me/tiny"): "no such folder",
         ("push", tmp_path / "empty", "me/tiny"): "no config.json",
@@ -120,6 +134,7 @@ def test_what_cannot_be_pushed_is_said_in_a_line(client, server, checkpoint, met
         ("push", checkpoint, "me/tiny", "--results", tmp_path / "broken.json"): "not a metrics.json",
         ("push", checkpoint, "me/tiny", "--onnx", tmp_path / "empty"): "no caan_export.json",
         ("push", checkpoint, "me/tiny", "--onnx", altered): "relation.onnx: missing, or not the file",
+        ("push", checkpoint, "me/tiny", "--onnx", foreign): "was exported from other weights",
         ("push", checkpoint, "me/tiny", "--recipe", tmp_path / "gone.yaml"): "gone.yaml: cannot be read",
         ("push", checkpoint, "me/tiny", "--out", tmp_path / "out"): "--dry-run",
         ("push", checkpoint, "me/tiny", "--dry-run", "--out", tmp_path / "full"): "is not from a --dry-run",
