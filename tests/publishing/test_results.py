@@ -41,6 +41,14 @@ def test_reads_what_the_evaluator_writes(document, write):
     assert (results.rerank_k, results.reranked["standard"]["mAP@all"]) == (100, 0.268)
 
 
+def test_the_default_convention_and_map_come_first(document, write):
+    document["conventions"] = {"hits": {"P@100": 0.1, "mAP@all": 0.2}, "standard": {"P@100": 0.1, "mAP@all": 0.3}}
+    results = write(json.dumps(document, sort_keys=True))
+    assert [*results.conventions] == ["standard", "hits"]
+    assert [*results.conventions["standard"]] == ["mAP@all", "P@100"]
+    assert results.is_worse_reranked
+
+
 def test_passes_over_what_later_versions_add(document, write):
     document["conventions"]["standard"]["interval"] = [0.3, 0.35]
     document["intervals"] = {"mAP@all": [0.3, 0.35]}

@@ -27,7 +27,7 @@ def origin_of_descriptions(origin: str | None) -> str:
     """Whose texts `benchmark.json` names, in words."""
     if origin == SHIPPED_NAME:
         writers = sorted({record.generator for record in shipped_descriptions() if record.generator})
-        return f"those that come with the package caan-hf, written by a language model ({', '.join(writers)})"
+        return f"those that come with the package caan-hf, written by the language model {' and '.join(writers)}"
     if origin == SAMPLE:
         return "those of the sample benchmark, which come with the package caan-hf"
     return f"those of the file `{origin}`" if origin else "their origin was not recorded"

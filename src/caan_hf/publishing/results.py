@@ -20,6 +20,12 @@ DATASET_NAMES = {
     "quickdraw-30": "QuickDraw-Extended, 80 seen and 30 unseen categories",
     "sample": "caan-hf sample, drawn by the package",
 }
+PUBLISHED_SIZES = {  # sketches and photos of the published test lists, docs/protocols.md
+    "sketchy-25": (15_229, 17_101),
+    "sketchy-21": (12_694, 12_553),
+    "tuberlin-30": (2_400, 27_989),
+    "quickdraw-30": (92_291, 54_151),
+}
 METRIC_TYPES = {
     "mAP@all": "map_at_all",
     "mAP@200": "map_at_200",
@@ -52,6 +58,19 @@ class Results:
     num_queries: int
     num_gallery: int
     chance: float | None
+
+    @property
+    def is_worse_reranked(self) -> bool:
+        """Whether re-ranking lowers the mAP@all, in the first convention."""
+        first = next(iter(self.conventions))
+        before, after = self.conventions[first].get("mAP@all"), self.reranked.get(first, {}).get("mAP@all")
+        return before is not None and after is not None and after < before
+
+    @property
+    def published_size(self) -> tuple[int, int] | None:
+        """Sketches and photos of the published benchmark, where this evaluation saw others than those."""
+        size = PUBLISHED_SIZES.get(self.benchmark)
+        return None if self.split != "test" or size == (self.num_queries, self.num_gallery) else size
 
     @property
     def benchmark(self) -> str:
@@ -101,11 +120,14 @@ def _results(document: dict[str, Any]) -> Results:
 
 
 def _conventions(found: dict[str, dict[str, Any]]) -> Conventions:
-    """The plain numbers of each convention."""
-    numbers = {
-        convention: {name: float(value) for name, value in metrics.items() if _is_number(value)}
-        for convention, metrics in found.items()
-    }
+    """The plain numbers of each convention: `standard` first, and mAP@all first in each."""
+    order = [*METRIC_TYPES]
+    numbers = {}
+    for convention in sorted(found, key=lambda name: (name != PRIMARY, name)):
+        names = sorted(found[convention], key=lambda name: order.index(name) if name in order else len(order))
+        numbers[convention] = {
+            name: float(found[convention][name]) for name in names if _is_number(found[convention][name])
+        }
     return {convention: metrics for convention, metrics in numbers.items() if metrics}
 
 
