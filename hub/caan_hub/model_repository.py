@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from huggingface_hub import ModelCard
 from transformers import AutoModel, AutoProcessor
 
@@ -49,6 +50,7 @@ class ModelOptions:
         figure: whether the retrieval grid beside `results` goes too; None unless its photos are somebody else's.
         recipe: recipe of the training run, for a checkpoint that has no record of it.
         with_text: keep the text tower, the alignment and the tokenizer.
+        dtype: precision of the weights, such as "float16"; that of the checkpoint by default.
         licence: id of a licence on the Hub.
         max_shard_size: weights above it are split over several files.
     """
@@ -58,6 +60,7 @@ class ModelOptions:
     figure: bool | None = None
     recipe: Path | None = None
     with_text: bool = False
+    dtype: str | None = None
     licence: str | None = None
     max_shard_size: str = "5GB"
 
@@ -108,6 +111,7 @@ def _refuse_to_rebuild(checkpoint: Path, options: ModelOptions) -> None:
         "--results": options.results,
         "--recipe": options.recipe,
         "--with-text": options.with_text,
+        "--dtype": options.dtype,
         "--license": options.licence,
     }
     names = [name for name, value in given.items() if value]
@@ -122,6 +126,8 @@ def _build(checkpoint: Path, repo_id: str, folder: Path, options: ModelOptions, 
     results = read_results(options.results) if options.results else None
     record = record_of_recipe(options.recipe) if options.recipe else read_training_record(checkpoint)
     model, processor = _load(checkpoint, with_text=options.with_text)
+    if options.dtype:
+        model.to(getattr(torch, options.dtype))
     save_published(model, processor, folder, max_shard_size=options.max_shard_size)
     notes = [] if record else [f"{checkpoint} has no record of its training: --recipe FILE tells the card about it"]
     if record:

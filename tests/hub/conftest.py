@@ -16,7 +16,7 @@ from caan_hf import CaanConfig, CaanModel, CaanProcessor
 from caan_hf.benchmarks import prepare_benchmark
 from caan_hf.publishing.training_record import training_record, write_record
 
-TIMEOUT = 120
+TIMEOUT = 300  # seconds; a fresh process imports torch on a machine that may be busy
 COMMANDS = """
 import contextlib, io, json, os, sys, traceback
 from caan_hub.cli.main import main

@@ -115,6 +115,23 @@ def test_a_dry_run_writes_what_a_push_sends(client, server, checkpoint, tmp_path
     assert [path.name for path in out.parent.iterdir()] == ["caan-tiny"]
 
 
+def test_a_dry_run_takes_no_changes_away(client, server, checkpoint, tmp_path):
+    words = ["push", checkpoint, "me/tiny", "--dry-run", "--out", tmp_path / "tiny"]
+    assert client.hub(*words)[0] == 0
+    (tmp_path / "tiny" / "README.md").write_text("# By hand\n")
+    status, printed = client.hub(*words)
+    assert (status, "(README.md)" in printed) == (2, True), printed
+    assert (tmp_path / "tiny" / "README.md").read_text() == "# By hand\n"
+
+
+def test_weights_of_another_precision(client, server, checkpoint):
+    push(client, checkpoint, "me/tiny", "--dtype", "float16")
+    files = server.repository("me/tiny").files()
+    assert {str(tensor.dtype) for tensor in _weights(files).values()} == {"float16"}
+    assert json.loads(files["config.json"])["dtype"] == "float16"
+    assert "float16 |" in files["README.md"].decode()
+
+
 def test_what_cannot_be_pushed_is_said_in_a_line(client, server, checkpoint, metrics_file, tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "full").mkdir()

@@ -99,9 +99,9 @@ def test_somebody_else_pushes_meanwhile(client, server, pushed, checkpoint):
     answers = []
     pushing = threading.Thread(target=lambda: answers.append(client.hub("push", checkpoint, "me/tiny", "--with-text")))
     pushing.start()
-    assert held.reached.wait(30)
+    assert held.reached.wait(180)
     theirs = pushed.commit("main", "theirs", dict(pushed.find("main").files))
-    pushing.join(timeout=60)
+    pushing.join(timeout=180)
 
     ((status, printed),) = answers
     assert status == 2
@@ -116,7 +116,7 @@ def test_a_client_that_is_killed_in_mid_push(client, server, pushed, checkpoint,
         server.large[blob.sha256] = blob.data
     held = server.fail("PUT", r"^/lfs/", hold=True)
     process = client.start("-m", "caan_hub.cli.main", "push", checkpoint, "me/tiny", "--with-text")
-    assert held.reached.wait(60)
+    assert held.reached.wait(180)
     process.kill()
     process.communicate(timeout=10)
     server.faults.clear()

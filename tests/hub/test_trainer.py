@@ -1,6 +1,7 @@
 """`caan train` with `push_to_hub: true`: what stands on the Hub after the run, and while it lasts."""
 
 import json
+import re
 
 import pytest
 import yaml
@@ -34,6 +35,7 @@ def recipe(tmp_path, benchmark):
         "push_to_hub": True,
         "hub_model_id": "me/run",
         "hub_always_push": True,
+        "hub_strategy": "checkpoint",
     }
     content = {
         "model": {"vision": TOWER, "text": TEXT | {"intermediate_size": 32}, "image_size": 32, **relation},
@@ -50,8 +52,10 @@ def test_the_hub_holds_what_was_trained(client, server, recipe, benchmark, tmp_p
 
     repository = server.repository("me/run")
     titles = [commit.title for commit in repository.history()]
-    assert sum(title.startswith("Training in progress, step") for title in titles) == 2
-    files = repository.files()
+    assert sum(re.fullmatch(r"Training in progress, step \d+", title) is not None for title in titles) == 2
+    everything = repository.files()
+    assert "last-checkpoint/trainer_state.json" in everything
+    files = {name: content for name, content in everything.items() if not name.startswith("last-checkpoint/")}
     assert {"model.safetensors", "processor_config.json", "modeling_caan.py", "training.json", "README.md"} <= set(
         files
     )
@@ -71,7 +75,7 @@ def test_the_hub_holds_what_was_trained(client, server, recipe, benchmark, tmp_p
 
 def test_without_a_token_nothing_is_trained(client, server, recipe, tmp_path):
     process = client.start("-c", TRAIN, recipe, token=None)
-    _, complaints = process.communicate(timeout=100)
+    _, complaints = process.communicate(timeout=300)
     assert process.returncode == 2
     assert "hf auth login" in complaints
     assert "Traceback" not in complaints

@@ -26,6 +26,12 @@ def test_a_name_that_cannot_be_one():
         HfApi().model_info("a/b/c")
 
 
+def test_offline_by_request(monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(CaanError, match="unset HF_HUB_OFFLINE"), hub_errors("me/tiny"):
+        HfApi(token="hf_x").model_info("me/tiny")
+
+
 def test_other_errors_pass():
     with pytest.raises(RuntimeError, match="mine"), hub_errors("me/tiny"):
         raise RuntimeError("mine")

@@ -1,11 +1,13 @@
 """`caan-hub push`: a trained model to the Hub."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from .pushing import check_repo_id, push_built
+
+DTypeName = Literal["float32", "float16", "bfloat16"]
 
 
 def push(
@@ -48,6 +50,10 @@ def push(
     with_text: Annotated[
         bool, typer.Option("--with-text", help="Keep text tower, alignment and tokenizer, to train on from there.")
     ] = False,
+    dtype: Annotated[
+        DTypeName | None,
+        typer.Option(help="Precision of the weights; float16 halves them.", show_default="the checkpoint's"),
+    ] = None,
     licence: Annotated[
         str | None, typer.Option("--license", help="Id of a licence, such as apache-2.0.", show_default="by the data")
     ] = None,
@@ -84,6 +90,7 @@ def push(
         figure=figure,
         recipe=recipe,
         with_text=with_text,
+        dtype=dtype,
         licence=licence,
         max_shard_size=max_shard_size,
     )

@@ -1,5 +1,7 @@
 """What the three subcommands do alike: build a folder, show it, and push it or keep it."""
 
+import hashlib
+import json
 import shutil
 from collections.abc import Callable
 from importlib.metadata import version
@@ -16,7 +18,7 @@ from caan_hf.errors import CaanError
 if TYPE_CHECKING:
     from caan_hub.publish import Change, Target
 
-MARK = ".caan-hub"  # says that a folder was written by --dry-run, and may be written over
+MARK = ".caan-hub.json"  # in a folder that --dry-run wrote: the files as it wrote them
 
 
 def check_repo_id(repo_id: str) -> None:
@@ -84,23 +86,59 @@ def _build(build: Callable[[Path], list[str] | None], folder: Path, console: Con
 
 def _write_out(build: Callable[[Path], list[str] | None], out: Path, console: Console) -> None:
     """Puts the folder in place when it is whole; takes that of an earlier dry run away, and nothing else."""
-    if out.exists() and not (out / MARK).is_file() and (not out.is_dir() or any(out.iterdir())):
-        raise CaanError(f"{out} exists and is not from a --dry-run: choose another --out, or remove it")
+    _require_free(out)
     partial, previous = (out.absolute().with_name(f".{out.name}.{state}") for state in ("partial", "previous"))
     try:
         for left_over in (partial, previous):  # by a kill
             shutil.rmtree(left_over, ignore_errors=True)
         partial.mkdir(parents=True)
         _build(build, partial, console)
-        (partial / MARK).touch()
-        if out.exists():
-            out.rename(previous)
-        partial.rename(out)
+        (partial / MARK).write_text(json.dumps(_fingerprints(partial), indent=2) + "\n", encoding="utf-8")
+        _swap(partial, out, previous)
     except OSError as error:
         raise CaanError(f"{out} cannot be written: {error}") from error
     finally:
-        for left_over in (partial, previous):
-            shutil.rmtree(left_over, ignore_errors=True)
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _require_free(out: Path) -> None:
+    """Refuses to write over what somebody else put there, or changed since.
+
+    Raises:
+        CaanError: there is such a thing; the message names a file.
+    """
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return
+    try:
+        written = json.loads((out / MARK).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise CaanError(f"{out} exists and is not from a --dry-run: choose another --out, or remove it") from None
+    found = _fingerprints(out)
+    changed = [path for path in found if written.get(path) != found[path]]
+    if changed:
+        raise CaanError(
+            f"{out} was changed since --dry-run wrote it ({changed[0]}), which would be lost: choose another --out, or "
+            "remove it"
+        )
+
+
+def _fingerprints(folder: Path) -> dict[str, str]:
+    from caan_hub.publish import digest, files_of
+
+    return {path: digest(hashlib.sha256(), file) for path, file in files_of(folder).items()}
+
+
+def _swap(partial: Path, out: Path, previous: Path) -> None:
+    if not out.exists():
+        partial.rename(out)
+        return
+    out.rename(previous)
+    try:
+        partial.rename(out)
+    except BaseException:
+        previous.rename(out)
+        raise
+    shutil.rmtree(previous, ignore_errors=True)
 
 
 def _list(files: dict[str, Path], console: Console) -> None:

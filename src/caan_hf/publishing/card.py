@@ -1,5 +1,6 @@
 """The model card: metadata for the Hub, and what a reader wants to know, from a template that is a page to read."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from .results import TASK, Results, eval_results, results_table
 
 TEMPLATE = Path(__file__).with_name("model_card.md")
 TAGS = ("caan", "sketch-based-image-retrieval", "zero-shot", "image-retrieval", "sketch", "custom_code")
+HUB_ID = re.compile(r"[\w-]+/[\w.-]+")
 TOWERS = ("vision", "sketch", "photo", "text")
 
 
@@ -78,7 +80,7 @@ def model_card(
 def _metadata(name: str, record: Mapping[str, Any], results: Results | None, licence: dict[str, str]) -> ModelCardData:
     towers = (record.get("recipe") or {}).get("model") or {}
     bases = [towers.get(tower) for tower in TOWERS[:-1]]
-    hub_ids = list(dict.fromkeys(base for base in bases if isinstance(base, str) and base.count("/") == 1))
+    hub_ids = list(dict.fromkeys(base for base in bases if isinstance(base, str) and HUB_ID.fullmatch(base)))
     return ModelCardData(
         library_name="transformers",
         pipeline_tag=TASK,

@@ -18,7 +18,6 @@ from caan_hf.errors import CaanError
 
 CLIENT_ERRORS = (HfHubHTTPError, httpx2.HTTPError, HFValidationError, LocalTokenNotFoundError, OfflineModeIsEnabled)
 LOG_IN = "log in with `hf auth login`, or set HF_TOKEN to a token that may write (huggingface.co/settings/tokens)"
-
 CHANGED = "somebody else changed the repository in the meantime: look at it, and push again"
 OF_STATUS = {
     401: f"not logged in, or with a token that the Hub does not know: {LOG_IN}",
@@ -37,13 +36,7 @@ def hub_errors(repo_id: str) -> Iterator[None]:
     """Turns what goes wrong in talking to the Hub about `repo_id` into a [`CaanError`]."""
     try:
         yield
-    except (
-        HfHubHTTPError,
-        httpx2.HTTPError,
-        HFValidationError,
-        LocalTokenNotFoundError,
-        OfflineModeIsEnabled,
-    ) as error:
+    except CLIENT_ERRORS as error:
         raise CaanError(f"{repo_id}: {_reason(error)}") from error
     except RuntimeError as error:  # what the client wraps the failed upload of a large file in
         if not isinstance(error.__cause__, (HfHubHTTPError, httpx2.HTTPError)):

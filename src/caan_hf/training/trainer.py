@@ -152,9 +152,10 @@ class CaanTrainer(Trainer):
     def create_model_card(self, model_name: str | None = None, **_) -> None:
         """Writes the model card into `output_dir`."""
         if self.is_world_process_zero():
-            repo_id = self.hub_model_id or model_name or Path(self.args.output_dir).name
+            output_dir = Path(self.args.output_dir)
             model = for_retrieval(self.accelerator.unwrap_model(self.model))
-            model_card(repo_id, model, record=self.current_record()).save(Path(self.args.output_dir) / "README.md")
+            card = model_card(self.hub_model_id or model_name or output_dir.name, model, record=self.current_record())
+            card.save(output_dir / "README.md")
 
     def push_to_hub(
         self,
