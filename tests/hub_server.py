@@ -4,14 +4,12 @@ Large files take the LFS path; the real Hub prefers Xet, whose protocol is not p
 `HF_HUB_DISABLE_XET=1`. `client_environment` sets it, with all else that a fresh process needs.
 """
 
-import asyncio
 import json
 import os
 import re
 import threading
 import time
 from base64 import b64decode
-from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -19,41 +17,13 @@ import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 from hub_card_rules import problems
+from hub_faults import Fault, Misbehaving
 from hub_repositories import Blob, Commit, Repository, file_entry, tree, upload_mode
 
 KINDS = {"models": "model", "datasets": "dataset", "spaces": "space"}
 DATE = "2026-11-24T12:00:00.000Z"
 WRITE, READ, STRANGER = "hf_write", "hf_read", "hf_stranger"  # tokens
 USERS = {WRITE: ("me", "write"), READ: ("me", "read"), STRANGER: ("stranger", "write")}
-
-
-@dataclass
-class Fault:
-    """What goes wrong with requests whose method and path fit; `times` of them, all if None.
-
-    Give one of: `status`, an error in place of an answer; `cut`, so many bytes of the body before the connection
-    breaks; `delay`, seconds before the answer; `hold`, the request waits until the fault is removed, and is dropped.
-    `reached` is set at the first such request.
-    """
-
-    method: str
-    path: str  # a regular expression
-    status: int | None = None
-    cut: int | None = None
-    delay: float = 0.0
-    hold: bool = False
-    times: int | None = None
-    seen: int = 0
-    reached: threading.Event = field(default_factory=threading.Event)
-
-    def takes(self, method: str, path: str) -> bool:
-        """Whether this request is to fail; counts it."""
-        is_used_up = self.times is not None and self.seen >= self.times
-        if is_used_up or method != self.method or not re.search(self.path, path):
-            return False
-        self.seen += 1
-        self.reached.set()
-        return True
 
 
 class HubServer:
@@ -63,6 +33,7 @@ class HubServer:
         repositories: (kind, id) -> repository.
         requests: (method, path) of every request so far.
         faults: what goes wrong.
+        stopping: set when the server ends, so that nothing waits for ever.
     """
 
     def __init__(self):
@@ -71,10 +42,10 @@ class HubServer:
         self.faults: list[Fault] = []
         self.large: dict[str, bytes] = {}  # sha256 -> content, whether committed or not
         self.lock = threading.Lock()
-        self._stopping = threading.Event()
+        self.stopping = threading.Event()
 
     def __enter__(self) -> "HubServer":
-        config = uvicorn.Config(_Misbehaving(self, _app(self)), port=0, log_level="critical", lifespan="off")
+        config = uvicorn.Config(Misbehaving(self, _app(self)), port=0, log_level="critical", lifespan="off")
         self._uvicorn = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._uvicorn.run, daemon=True)
         self._thread.start()
@@ -84,7 +55,7 @@ class HubServer:
         return self
 
     def __exit__(self, *error):
-        self._stopping.set()
+        self.stopping.set()
         self._uvicorn.should_exit = True
         self._uvicorn.force_exit = True
         self._thread.join(timeout=10)
@@ -123,48 +94,6 @@ class HubServer:
             "no_proxy": "127.0.0.1,localhost",
         }
         return environment | ({"HF_TOKEN": token} if token else {"HF_HUB_DISABLE_IMPLICIT_TOKEN": "1"})
-
-
-class _Misbehaving:
-    """Logs every request of an ASGI application, and lets those of a fault go wrong."""
-
-    def __init__(self, server: HubServer, app):
-        self.server, self.app = server, app
-
-    async def __call__(self, scope, receive, send):
-        path = scope["path"]
-        self.server.requests.append((scope["method"], path))
-        fault = next((fault for fault in self.server.faults if fault.takes(scope["method"], path)), None)
-        if fault is None:
-            return await self.app(scope, receive, send)
-        if fault.hold:
-            while fault in self.server.faults and not self.server._stopping.is_set():
-                await asyncio.sleep(0.02)
-            return None
-        await asyncio.sleep(fault.delay)
-        if fault.status is not None:
-            message = {"X-Error-Message": "a fault on demand", "Retry-After": "0"}
-            answer = JSONResponse({"error": "a fault on demand"}, fault.status, message)
-            return await answer(scope, receive, send)
-        return await self.app(scope, receive, send if fault.cut is None else _cutting(send, fault.cut))
-
-
-def _cutting(send, limit: int):
-    """A `send` that breaks the connection after so many bytes of the body."""
-    sent = 0
-
-    async def cut(message):
-        nonlocal sent
-        if message["type"] != "http.response.body":
-            return await send(message)
-        body = message.get("body", b"")[: limit - sent]
-        sent += len(body)
-        await send({"type": "http.response.body", "body": body, "more_body": True})
-        if sent >= limit:
-            await asyncio.sleep(0.05)  # so that the bytes go out first
-            raise ConnectionResetError("cut on demand")
-
-    return cut
 
 
 class _Refused(Exception):

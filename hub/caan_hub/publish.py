@@ -7,12 +7,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, RepoCard
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, RepoCard, get_token
 from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
 from huggingface_hub.hf_api import RepoFile
 
 from caan_hf.errors import CaanError
-from caan_hf.publishing.hub_errors import hub_errors
+from caan_hf.publishing.hub_errors import LOG_IN, hub_errors
 
 CARD = "README.md"
 MAIN = "main"
@@ -77,6 +77,16 @@ def files_of(folder: Path) -> dict[str, Path]:
 
 def _is_private(name: str) -> bool:
     return name.startswith(".") or name == "__pycache__" or name.endswith(".pyc")
+
+
+def require_login() -> None:
+    """Find out before the long part, not after it.
+
+    Raises:
+        CaanError: there is no token.
+    """
+    if get_token() is None:
+        raise CaanError(f"not logged in: {LOG_IN}")
 
 
 def publish(folder: Path, target: Target, *, message: str, is_ours: Callable[[str], bool]) -> Change:

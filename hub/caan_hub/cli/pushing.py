@@ -57,7 +57,7 @@ def push_built(
         dry_run: write `out` and list it.
         out: by default the repository's name, in the working directory.
     """
-    from caan_hub.publish import files_of, publish
+    from caan_hub.publish import files_of, publish, require_login
 
     console = Console(highlight=False, soft_wrap=True)
     if dry_run:
@@ -68,6 +68,7 @@ def push_built(
         return
     if out is not None:
         raise CaanError("--out is where --dry-run writes: give both, or neither")
+    require_login()
     with TemporaryDirectory(prefix="caan-hub-") as temporary:
         folder = Path(temporary)
         _build(build, folder, console)
