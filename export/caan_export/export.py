@@ -2,6 +2,7 @@
 
 import copy
 import platform
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -85,7 +86,14 @@ class Exported:
     sizes: dict[str, int]
 
 
-def export_checkpoint(checkpoint: str, out_dir: Path, options: ExportOptions, *, revision: str | None = None) -> Exported:
+def export_checkpoint(
+    checkpoint: str,
+    out_dir: Path,
+    options: ExportOptions,
+    *,
+    revision: str | None = None,
+    say: Callable[[str], object] = lambda stage: None,
+) -> Exported:
     """Export the branches of a CAAN, verify them against torch, and only then put the folder in place.
 
     Args:
@@ -93,6 +101,7 @@ def export_checkpoint(checkpoint: str, out_dir: Path, options: ExportOptions, *,
         out_dir: the folder to be.
         options: how.
         revision: branch, tag or commit on the Hub.
+        say: is told what is being done.
 
     Raises:
         CaanError: bad input, a tower that cannot be exported, or graphs that do not answer as torch does.
@@ -101,12 +110,15 @@ def export_checkpoint(checkpoint: str, out_dir: Path, options: ExportOptions, *,
     check_out_dir(out_dir, MANIFEST, overwrite=options.overwrite)
     providers = choose_providers([options.device])
     split = load_split(options.eval_data, options.eval_split) if options.eval_data is not None else None
+    say("loading the checkpoint")
     source = find_checkpoint(checkpoint, revision)
     model, processor = source.load(options.image_size)
     preprocessing = preprocessing_of(processor)
     model.to(options.device)
     with staged(out_dir, MANIFEST, overwrite=options.overwrite) as folder:
+        say("tracing the branches")
         content = _write(model, preprocessing, folder, options, source)
+        say("comparing with torch")
         check_graphs(folder)
         caan = CaanOnnx.from_pretrained(folder, providers)
         reference = ask_torch(model, preprocessing)
@@ -120,8 +132,10 @@ def export_checkpoint(checkpoint: str, out_dir: Path, options: ExportOptions, *,
             "greatest": summary(differences),
             "differences": [difference.as_row() for difference in differences],
         }
-        agreement = measure_agreement(split, model, processor, caan) if split is not None else None
-        if agreement is not None:
+        agreement = None
+        if split is not None:
+            say("comparing what is retrieved")
+            agreement = measure_agreement(split, model, processor, caan)
             require_agreement(agreement, options.min_overlap, options.max_map_difference)
             content["agreement"] = agreement.as_row()
         content["files"] = _files(folder)
@@ -139,7 +153,8 @@ def _write(model: torch.nn.Module, preprocessing, folder: Path, options: ExportO
     graphs = write_graphs(traced, folder, opset=options.opset, image_size=image_size, half=options.dtype == "fp16")
     if options.dtype == "int8":
         for encoder in ENCODERS:
-            quantise(folder / f"{encoder}.onnx")
+            if not quantise(folder / f"{encoder}.onnx"):
+                raise CaanError(f"--dtype int8: {encoder} has no linear layers to quantise; use fp32 or fp16")
     for branch in BRANCHES:
         graphs[branch]["dtype"] = "fp32" if branch == RELATION else options.dtype
     content = {

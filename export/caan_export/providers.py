@@ -70,6 +70,7 @@ def with_options(
         options = {
             "device_id": device_id,
             "trt_fp16_enable": dtype == "fp16",
+            "trt_layer_norm_fp32_fallback": dtype == "fp16",
             "trt_engine_cache_enable": True,  # building an engine takes minutes
             "trt_engine_cache_path": str(_engine_cache(fingerprint)),
             "trt_timing_cache_enable": True,
