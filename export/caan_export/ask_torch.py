@@ -42,7 +42,9 @@ def _pictures(preprocessing: Preprocessing) -> dict[str, np.ndarray]:
         ]
         for modality in ("sketch", "photo")
     }
-    sketches = [preprocessing.fit(images.clean_sketch(picture, preprocessing.sketch_margin)) for picture in drawn["sketch"]]
+    sketches = [
+        preprocessing.fit(images.clean_sketch(picture, preprocessing.sketch_margin)) for picture in drawn["sketch"]
+    ]
     photos = [preprocessing.fit(images.clean_photo(picture)) for picture in drawn["photo"]]
     photos = np.stack([np.asarray(picture) for picture in photos])
     noise = np.random.default_rng(0).integers(0, 256, photos.shape, dtype=np.uint8)

@@ -50,6 +50,7 @@ class Timing:
 def benchmark(
     folders: Sequence[str | Path],
     *,
+    branches: Sequence[str] = (*ENCODERS, RELATION),
     batches: Sequence[int] = BATCHES,
     repeats: int = REPEATS,
     providers: Sequence[Provider] | None = None,
@@ -64,6 +65,7 @@ def benchmark(
 
     Args:
         folders: what `caan-export onnx` wrote, such as the same checkpoint in fp32 and int8.
+        branches: which of them.
         batches: images at once.
         repeats: calls of each engine.
         providers: as for `CaanOnnx.from_pretrained`.
@@ -76,13 +78,15 @@ def benchmark(
         CaanError: the folders are not of one model, or torch is wanted and missing.
     """
     choose_providers(providers)
-    caans = [CaanOnnx.from_pretrained(fetch(folder), providers, threads=threads, spinning=spinning) for folder in folders]
+    caans = [
+        CaanOnnx.from_pretrained(fetch(folder), providers, threads=threads, spinning=spinning) for folder in folders
+    ]
     configs = {(caan.manifest.folder / CONFIG).read_text(encoding="utf-8") for caan in caans}
     if len(configs) > 1:
         raise CaanError("the folders were exported from models of different configurations: bench them one by one")
     model = _torch_model(caans[0]) if eager or compiled else None
     timings = []
-    for branch in (*ENCODERS, RELATION):
+    for branch in branches:
         for batch in batches:
             engines: dict[str, Call] = _torch_calls(model, branch, batch, eager, compiled) if model is not None else {}
             for caan in caans:
@@ -151,7 +155,9 @@ def _torch_model(caan: CaanOnnx):
 
         from caan_hf import CaanConfig, CaanModel  # noqa: PLC0415
     except ImportError as error:
-        raise CaanError(f"comparing with torch needs {error.name}; pass --no-eager --no-compile to do without") from error
+        raise CaanError(
+            f"comparing with torch needs {error.name}; pass --no-eager --no-compile to do without"
+        ) from error
     config = json.loads((caan.manifest.folder / CONFIG).read_text(encoding="utf-8"))
     on_gpu = caan.providers["photo_encoder"] != "CPUExecutionProvider" and torch.cuda.is_available()
     return CaanModel(CaanConfig.from_dict(config)).eval().to("cuda" if on_gpu else "cpu")
@@ -193,7 +199,8 @@ def _torch_calls(model, branch: str, batch: int, eager: bool, compiled: bool) ->
 
 def _processor() -> str:
     cpuinfo = Path("/proc/cpuinfo")
-    names = [line.partition(":")[2].strip() for line in cpuinfo.read_text().splitlines() if line.startswith("model name")] if cpuinfo.is_file() else []
+    lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.is_file() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return f"{names[0]}, {len(names)} threads" if names else platform.processor()
 
 

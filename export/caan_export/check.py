@@ -1,8 +1,8 @@
 """Whether an exported folder still is what was verified, and answers on this machine as torch did."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 
 from .borrowed import CaanError
@@ -58,7 +58,7 @@ def check_export(
     altered = altered_files(manifest)
     if altered:
         raise CaanError(f"{folder}: {', '.join(altered)} altered since the export; export again")
-    if find_spec("onnx") is not None:  # the runtime does without
+    with suppress(ModuleNotFoundError):  # the runtime does without onnx
         check_graphs(folder)
     if checkpoint is None:
         reference, against = Reference.load(folder), "torch's answers, as recorded at the export"
@@ -76,7 +76,7 @@ def check_graphs(folder: Path) -> None:
     Raises:
         CaanError: a graph is not valid.
     """
-    import onnx  # noqa: PLC0415 - the runtime does without
+    import onnx  # noqa: PLC0415 - only where graphs are made and checked
 
     for branch in BRANCHES:
         file = folder / f"{branch}.onnx"
@@ -93,7 +93,9 @@ def _ask_again(manifest: Manifest, caan: CaanOnnx, checkpoint: str, revision: st
         from .ask_torch import ask_torch  # noqa: PLC0415 - only here is torch needed
         from .source import find_checkpoint  # noqa: PLC0415
     except ImportError as error:
-        raise CaanError(f"comparing with CHECKPOINT needs {error.name}; leave it out to compare with the record") from error
+        raise CaanError(
+            f"comparing with CHECKPOINT needs {error.name}; leave it out to compare with the record"
+        ) from error
     source = find_checkpoint(checkpoint, revision)
     model, _ = source.load(manifest.image_size)
     recorded, found = manifest.content["checkpoint"]["sha256"], source.fingerprint()["sha256"]

@@ -143,7 +143,9 @@ def export_checkpoint(
     return Exported(out_dir, differences, agreement, {name: entry["bytes"] for name, entry in content["files"].items()})
 
 
-def _write(model: torch.nn.Module, preprocessing, folder: Path, options: ExportOptions, source: Source) -> dict[str, Any]:
+def _write(
+    model: torch.nn.Module, preprocessing, folder: Path, options: ExportOptions, source: Source
+) -> dict[str, Any]:
     """Everything but the verdict; the manifest is complete enough for the runtime to open the folder."""
     preprocessing.save(folder / PREPROCESSING)
     config = model.config.to_json_string(use_diff=True)

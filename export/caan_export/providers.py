@@ -65,7 +65,11 @@ def with_options(
     name, given = (provider, {}) if isinstance(provider, str) else provider
     if name == CUDA:
         # TF32 keeps ten bits of the mantissa: products of unit vectors would be off by 1e-3.
-        options = {"device_id": device_id, "use_tf32": int(dtype != "fp32"), "arena_extend_strategy": "kSameAsRequested"}
+        options = {
+            "device_id": device_id,
+            "use_tf32": int(dtype != "fp32"),
+            "arena_extend_strategy": "kSameAsRequested",
+        }
     elif name == TENSORRT:
         options = {
             "device_id": device_id,

@@ -159,9 +159,7 @@ class CaanOnnx:
             for name in ("global_embeds", "local_embeds")
         }
         if len(pixel_values):
-            self.branches[branch].run(
-                {"pixel_values": np.ascontiguousarray(pixel_values, dtype=np.float32)}, outputs
-            )
+            self.branches[branch].run({"pixel_values": np.ascontiguousarray(pixel_values, dtype=np.float32)}, outputs)
         return OnnxImageFeatures(**outputs)
 
     def relation_logits(self, sketch_local_embeds: np.ndarray, photo_local_embeds: np.ndarray) -> np.ndarray:
@@ -227,7 +225,9 @@ class CaanOnnx:
         for batch in prepared_batches(sources, prepare, batch_size, workers, on_error):
             pixel_values = batch.pixel_values
             if not len(pixel_values):
-                pixel_values = np.empty((0, *self.manifest.shape(f"{modality}_encoder", "pixel_values")[1:]), np.float32)
+                pixel_values = np.empty(
+                    (0, *self.manifest.shape(f"{modality}_encoder", "pixel_values")[1:]), np.float32
+                )
             yield EncodedBatch(batch.sources, self.encode_pixel_values(modality, pixel_values), batch.skipped)
 
     def _local(self, name: str, embeds: np.ndarray) -> np.ndarray:
@@ -259,7 +259,9 @@ def fetch(name_or_path: str | Path, revision: str | None = None, subfolder: str 
         return Path(snapshot_download(name, revision=revision, allow_patterns=wanted)) / subfolder
     except (OSError, ValueError) as error:
         reason = str(error).strip().partition("\n")[0]
-        raise CaanError(f"{name}: no such folder, and not to be had from the Hub ({reason}); {MANIFEST} is wanted") from error
+        raise CaanError(
+            f"{name}: no such folder, and not to be had from the Hub ({reason}); {MANIFEST} is wanted"
+        ) from error
 
 
 def _check_shape(name: str, array: np.ndarray, shape: list[int | str]) -> None:

@@ -55,7 +55,9 @@ class Source:
                     encode(torch.zeros(1, 3, image_size, image_size))
         except (RuntimeError, ValueError, AssertionError) as error:
             reason = str(error).strip().partition("\n")[0]
-            raise CaanError(f"--image-size {image_size}: the towers of {self.name} do not take it ({reason})") from error
+            raise CaanError(
+                f"--image-size {image_size}: the towers of {self.name} do not take it ({reason})"
+            ) from error
         return model, processor
 
 

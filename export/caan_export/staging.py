@@ -27,7 +27,9 @@ def check_out_dir(out_dir: Path, marker: str, *, overwrite: bool) -> None:
     if not any(out_dir.iterdir()):
         return
     if not (out_dir / marker).is_file():
-        raise CaanError(f"{out_dir} holds something else than what is written here (no {marker}): choose another folder")
+        raise CaanError(
+            f"{out_dir} holds something else than what is written here (no {marker}): choose another folder"
+        )
     if not overwrite:
         raise CaanError(f"{out_dir} exists already: pass --overwrite to replace it, or choose another folder")
 

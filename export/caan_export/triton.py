@@ -17,7 +17,9 @@ ENGINE_CACHE = "/tmp/caan_tensorrt"
 MARKER = "caan_triton.json"
 
 
-def write_triton(out_dir: str | Path, repository: Path, *, tensorrt: bool = True, overwrite: bool = False) -> list[Path]:
+def write_triton(
+    out_dir: str | Path, repository: Path, *, tensorrt: bool = True, overwrite: bool = False
+) -> list[Path]:
     """Write a model repository with the branches of an exported folder; returns its `config.pbtxt` files.
 
     The encoders take dynamic batches and, on a GPU, TensorRT. The relation network takes its sketches and photos with
@@ -95,7 +97,8 @@ def _accelerators(manifest: Manifest, branch: str, tensorrt: bool) -> list[str]:
 
 def _accelerator(name: str, options: dict[str, str]) -> str:
     lines = "".join(
-        f'\n      parameters {{\n        key: "{key}"\n        value: "{value}"\n      }}' for key, value in options.items()
+        f'\n      parameters {{\n        key: "{key}"\n        value: "{value}"\n      }}'
+        for key, value in options.items()
     )
     return f'    gpu_execution_accelerator {{\n      name: "{name}"{lines}\n    }}'
 

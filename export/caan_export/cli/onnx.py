@@ -13,7 +13,9 @@ def onnx(
     checkpoint: Annotated[
         str, typer.Argument(metavar="CHECKPOINT", help="Folder of a trained CAAN, or the id of a model on the Hub.")
     ],
-    out_dir: Annotated[Path, typer.Argument(metavar="OUT_DIR", help="Folder to write; it appears whole or not at all.")],
+    out_dir: Annotated[
+        Path, typer.Argument(metavar="OUT_DIR", help="Folder to write; it appears whole or not at all.")
+    ],
     *,
     dtype: Annotated[
         DTypeName, typer.Option(help="Precision of the encoders: fp32, fp16 for GPUs, int8 for CPUs.")
