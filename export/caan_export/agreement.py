@@ -84,15 +84,17 @@ def measure_agreement(evaluator: ZeroShotEvaluator, model: torch.nn.Module, proc
 
 
 def require_agreement(agreement: Agreement, min_overlap: float, max_map_difference: float) -> None:
-    """Raises:
-    CaanError: the graphs retrieve too much else than torch does.
+    """Lets rankings pass that are close enough.
+
+    Raises:
+        CaanError: the graphs retrieve too much else than torch does.
     """
     difference = abs(agreement.map_onnx - agreement.map_torch)
     where = f"on {agreement.protocol}, {agreement.split}"
     if agreement.top10_overlap < min_overlap:
         raise CaanError(
-            f"only {agreement.top10_overlap:.3f} of the ten best photos {where} are torch's; at least {min_overlap} are "
-            "wanted (--min-overlap)"
+            f"only {agreement.top10_overlap:.3f} of the ten best photos {where} are torch's; at least {min_overlap} "
+            "are wanted (--min-overlap)"
         )
     if difference > max_map_difference:
         raise CaanError(

@@ -14,7 +14,7 @@ import onnxruntime
 
 from .borrowed import CaanError
 from .manifest import CONFIG, ENCODERS, RELATION
-from .providers import Provider, choose_providers
+from .providers import CPU, Provider, choose_providers
 from .runtime import PHOTO_LOCAL, SKETCH_LOCAL, CaanOnnx, fetch
 
 BATCHES = (1, 8)
@@ -29,7 +29,7 @@ class Timing:
     Attributes:
         branch: which.
         batch: images at once; of the relation network photos, with one sketch.
-        engine: such as `onnx fp32 (CPUExecutionProvider)` or `torch eager (cpu)`.
+        engine: such as `onnx fp32 (CPU)` or `torch eager (cpu)`.
         median_ms: wall time of a call, the median.
         p95_ms: of 20 calls the second slowest.
         least_ms: the fastest call; what other work on the machine disturbs least.
@@ -91,7 +91,8 @@ def benchmark(
             engines: dict[str, Call] = _torch_calls(model, branch, batch, eager, compiled) if model is not None else {}
             for caan in caans:
                 dtype = caan.manifest.content["graphs"][branch]["dtype"]
-                engines.setdefault(f"onnx {dtype} ({caan.providers[branch]})", _onnx_call(caan, branch, batch))
+                provider = caan.providers[branch].removesuffix("ExecutionProvider")
+                engines.setdefault(f"onnx {dtype} ({provider})", _onnx_call(caan, branch, batch))
             timings += _time(branch, batch, engines, repeats)
     return timings
 
@@ -159,7 +160,7 @@ def _torch_model(caan: CaanOnnx):
             f"comparing with torch needs {error.name}; pass --no-eager --no-compile to do without"
         ) from error
     config = json.loads((caan.manifest.folder / CONFIG).read_text(encoding="utf-8"))
-    on_gpu = caan.providers["photo_encoder"] != "CPUExecutionProvider" and torch.cuda.is_available()
+    on_gpu = caan.providers["photo_encoder"] != CPU and torch.cuda.is_available()
     return CaanModel(CaanConfig.from_dict(config)).eval().to("cuda" if on_gpu else "cpu")
 
 

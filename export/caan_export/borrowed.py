@@ -1,4 +1,4 @@
-"""Files of `caan_hf` that need only numpy and PIL, without what `import caan_hf` brings along: torch and transformers."""
+"""Files of `caan_hf` that need only numpy and PIL, without what `import caan_hf` brings: torch and transformers."""
 
 import importlib
 import importlib.util

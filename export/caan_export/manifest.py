@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,7 +89,7 @@ def write_manifest(folder: Path, content: dict[str, Any]) -> None:
 
 def is_inside(name: str) -> bool:
     """Whether a recorded file name is a plain name: a manifest from elsewhere must not lead out of its folder."""
-    return name == os.path.basename(name) and name not in ("", ".", "..")
+    return "\\" not in name and name == Path(name).name
 
 
 def altered_files(manifest: Manifest) -> list[str]:

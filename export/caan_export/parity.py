@@ -51,19 +51,23 @@ class Difference:
 
 def measure_parity(caan: CaanOnnx, reference: Reference, atol: float) -> list[Difference]:
     """Every output of every branch at batches of 1, 3 and 8 on noise, drawn sketches and photos."""
-    return [*_encoders(caan, reference, atol), *_relation(caan, reference, min(atol, ATOL["fp32"]))]
+    # The relation network is in float32 in any case, and is asked about torch's own local features.
+    exact = atol if caan.manifest.dtype == "fp32" else min(atol, ATOL["fp32"])
+    return [*_encoders(caan, reference, atol), *_relation(caan, reference, exact)]
 
 
 def require_parity(differences: Iterable[Difference]) -> None:
-    """Raises:
-    CaanError: an output is too far from torch's; the message names the worst.
+    """Lets answers pass that are close enough.
+
+    Raises:
+        CaanError: an output is too far from torch's; the message names the worst.
     """
     failed = [difference for difference in differences if not difference.passed]
     if failed:
         worst = max(failed, key=lambda difference: np.nan_to_num(difference.greatest / difference.allowed, nan=np.inf))
         raise CaanError(
-            f"{worst.branch}.onnx: {worst.output} differs from torch by {worst.greatest:.2g} on {worst.inputs} at batch "
-            f"{worst.batch}; at most {worst.allowed:.2g} is allowed (--atol)"
+            f"{worst.branch}.onnx: {worst.output} differs from torch by {worst.greatest:.2g} on {worst.inputs} at "
+            f"batch {worst.batch}; at most {worst.allowed:.2g} is allowed (--atol)"
         )
 
 

@@ -24,8 +24,8 @@ SMALLEST = 1e-8
 def quantise(file: Path) -> int:
     """Replaces the float32 linear layers of a graph, in place; returns how many.
 
-    A linear layer is a product with a constant matrix W (K, N): with a scale s_j for each column and t_i for each row of
-    the input X, X W = t_i s_j (round(X / t_i) round(W / s_j)).
+    A linear layer is a product with a constant matrix W (K, N): with a scale s_j for each column and t_i for each row
+    of the input X, X W = t_i s_j (round(X / t_i) round(W / s_j)).
     """
     model = onnx.load(str(file))
     rewriter = _Rewriter(model)

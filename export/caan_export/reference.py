@@ -1,4 +1,4 @@
-"""What torch says about a few pictures, kept beside the graphs: `caan-export check` needs no torch to compare with it."""
+"""What torch says about a few pictures, kept beside the graphs: `caan-export check` compares with it, without torch."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -76,8 +76,8 @@ class CaanOnnx:
 
         Args:
             name_or_path: A folder, or the id of a repository on the Hub that holds its files.
-            providers: onnxruntime's names, or `"tensorrt"`, `"cuda"`, `"cpu"`, or (name, options), best first. By default
-                TensorRT, CUDA and CPU, as far as they are installed.
+            providers: onnxruntime's names, or `"tensorrt"`, `"cuda"`, `"cpu"`, or (name, options), best first. By
+                default TensorRT, CUDA and CPU, as far as they are installed.
             revision: Branch, tag or commit on the Hub.
             subfolder: Where in the folder or repository the files lie, such as `"onnx"`.
             threads: Threads within an operator; 0 lets onnxruntime choose.
@@ -193,8 +193,8 @@ class CaanOnnx:
         """
         if np.ndim(photo_local_embeds) != 4 or len(photo_local_embeds) != len(sketch_local_embeds):
             raise ValueError(
-                f"{PHOTO_LOCAL} has the shape {np.shape(photo_local_embeds)}; each of {len(sketch_local_embeds)} sketches "
-                "has K photos of its own: (B, K, M, R)"
+                f"{PHOTO_LOCAL} has the shape {np.shape(photo_local_embeds)}; each of {len(sketch_local_embeds)} "
+                "sketches has K photos of its own: (B, K, M, R)"
             )
         logits = np.empty(photo_local_embeds.shape[:2], np.float32)
         for row, (sketch, photos) in enumerate(zip(sketch_local_embeds, photo_local_embeds, strict=True)):
@@ -251,7 +251,10 @@ def fetch(name_or_path: str | Path, revision: str | None = None, subfolder: str 
     name = str(name_or_path)
     if folder.exists() or name.count("/") != 1 or name.startswith((".", "/", "~")):
         return folder / subfolder
-    from huggingface_hub import snapshot_download  # noqa: PLC0415 - a folder needs no Hub
+    try:
+        from huggingface_hub import snapshot_download  # noqa: PLC0415 - a folder needs no Hub
+    except ModuleNotFoundError:
+        raise CaanError(f"{name}: no such folder; to look on the Hub, pip install huggingface_hub") from None
 
     inside = f"{subfolder.strip('/')}/" if subfolder else ""
     wanted = [f"{inside}{pattern}" for pattern in ("*.json", "*.onnx", "*.onnx.data", "*.npz")]

@@ -242,6 +242,6 @@ def test_a_tower_that_cannot_be_traced_is_named(make_model, tmp_path, monkeypatc
         return model.sketch_model(pixel_values * (2 if pixel_values.sum() > 0 else 3))
 
     monkeypatch.setattr(model, "get_sketch_features", data_dependent)
-    with pytest.raises(CaanError, match="^the sketch tower cannot be exported: ") as error:
+    with pytest.raises(CaanError, match=r"^the sketch tower cannot be exported: ") as error:
         graphs.write_graphs(model, tmp_path, opset=20, image_size=32)
     assert "\n" not in str(error.value)

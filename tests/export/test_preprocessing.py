@@ -1,5 +1,7 @@
 """The preprocessing without torch against the processor's, in grey levels."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import transformers
@@ -10,6 +12,7 @@ from PIL import Image
 
 from caan_hf import CaanProcessor
 
+SKETCHY = Path(__file__).parents[3] / "shared" / "data" / "sketchy"
 CROPPED = {"size": {"shortest_edge": 40}, "crop_size": {"height": 32, "width": 32}, "do_center_crop": True}
 PROCESSORS = {
     "vit": lambda: transformers.ViTImageProcessor(size={"height": 32, "width": 32}),
@@ -55,6 +58,18 @@ def test_pictures_come_out_as_the_processor_has_them(name, mode, tmp_path):
     for modality, prepare in (("photos", settings.photo), ("sketches", settings.sketch)):
         expected = processor(**{modality: [image]})["pixel_values"][0].numpy()
         assert grey_levels(prepare(image), expected, settings) <= MAX_GREY_LEVELS + TOLERANCE
+
+
+@pytest.mark.skipif(not SKETCHY.is_dir(), reason=f"the Sketchy subset is not at {SKETCHY}")
+@pytest.mark.parametrize("size", [128, 224, 384])
+def test_real_photos_and_sketches_differ_by_one_grey_level_at_most(size):
+    processor = CaanProcessor(transformers.ViTImageProcessor(size={"height": size, "width": size}))
+    settings = preprocessing_of(processor)
+    for modality, pattern in (("photos", "**/*.jpg"), ("sketches", "**/*.png")):
+        prepare = settings.photo if modality == "photos" else settings.sketch
+        for file in sorted(SKETCHY.glob(pattern))[::400]:
+            expected = processor(**{modality: [file]})["pixel_values"][0].numpy()
+            assert grey_levels(prepare(file), expected, settings) <= MAX_GREY_LEVELS + TOLERANCE, file
 
 
 def test_arrays_paths_and_bytes_are_taken_too(tmp_path):

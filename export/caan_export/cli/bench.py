@@ -55,7 +55,7 @@ def bench(
     )
     console = Console(highlight=False)
     console.print(timings_table(timings))
-    console.print("relation: one sketch with a batch of photos; `times eager` compares the fastest calls", style="dim")
+    console.print("relation: one sketch with a batch of photos; x eager compares the fastest calls", style="dim")
     if out is not None:
         _write(out, json.dumps(report(timings), indent=2) + "\n")
         console.print(f"written to {out}", soft_wrap=True, markup=False)

@@ -4,7 +4,7 @@ import os
 import signal
 import sys
 
-# Threads that spin while they wait are ruinous on shared cores. OpenMP reads this when torch is loaded, so it comes first.
+# Threads that spin while they wait are ruinous on shared cores. OpenMP reads this as torch is loaded: it comes first.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import typer
@@ -37,6 +37,13 @@ def main() -> None:
     except CaanError as error:
         message = escape(str(error).strip())
         Console(stderr=True).print(f"[bold red]error:[/] {message}", soft_wrap=True, highlight=False)
+        sys.exit(2)
+    except ModuleNotFoundError as error:  # the runtime gets by on less than what exports
+        Console(stderr=True).print(
+            f'[bold red]error:[/] this needs {error.name}: pip install "caan-hf\\[export]"',
+            soft_wrap=True,
+            highlight=False,
+        )
         sys.exit(2)
     except KeyboardInterrupt:
         Console(stderr=True).print("stopped")
