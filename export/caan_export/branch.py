@@ -101,11 +101,9 @@ class Branch:
 
 def _fit_for(name: str, providers: Sequence[Provider]) -> list[Provider]:
     """The relation network stays off TensorRT: both its dimensions are free, and three small layers gain nothing."""
-    if name != RELATION or all(name_of(provider) != TENSORRT for provider in providers):
+    if name != RELATION:
         return list(providers)
-    rest = [provider for provider in providers if name_of(provider) != TENSORRT]
-    in_place = [CUDA] if CUDA not in map(name_of, rest) and CUDA in onnxruntime.get_available_providers() else []
-    return [*in_place, *rest]
+    return [provider for provider in providers if name_of(provider) != TENSORRT]
 
 
 def _first_line(error: Exception) -> str:

@@ -8,6 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
 
 from caan_hf.errors import CaanError
@@ -26,7 +27,6 @@ from .graphs import DEFAULT_OPSET, OPSETS, write_graphs
 from .manifest import (
     BRANCHES,
     CONFIG,
-    ENCODERS,
     FORMAT,
     MANIFEST,
     PREPROCESSING,
@@ -35,8 +35,8 @@ from .manifest import (
     write_manifest,
 )
 from .parity import ATOL, Difference, measure_parity, require_parity, summary
+from .preprocessing import Preprocessing
 from .providers import choose_providers
-from .quantise import quantise
 from .runtime import CaanOnnx
 from .settings import preprocessing_of
 from .source import Source, find_checkpoint
@@ -114,6 +114,7 @@ def export_checkpoint(
     source = find_checkpoint(checkpoint, revision)
     model, processor = source.load(options.image_size)
     preprocessing = preprocessing_of(processor)
+    _check_size(preprocessing, model.config.image_size, source.name)
     model.to(options.device)
     with staged(out_dir, MANIFEST, overwrite=options.overwrite) as folder:
         say("tracing the branches")
@@ -144,7 +145,7 @@ def export_checkpoint(
 
 
 def _write(
-    model: torch.nn.Module, preprocessing, folder: Path, options: ExportOptions, source: Source
+    model: torch.nn.Module, preprocessing: Preprocessing, folder: Path, options: ExportOptions, source: Source
 ) -> dict[str, Any]:
     """Everything but the verdict; the manifest is complete enough for the runtime to open the folder."""
     preprocessing.save(folder / PREPROCESSING)
@@ -152,11 +153,7 @@ def _write(
     (folder / CONFIG).write_text(config, encoding="utf-8")
     traced = copy.deepcopy(model)
     image_size = model.config.image_size
-    graphs = write_graphs(traced, folder, opset=options.opset, image_size=image_size, half=options.dtype == "fp16")
-    if options.dtype == "int8":
-        for encoder in ENCODERS:
-            if not quantise(folder / f"{encoder}.onnx"):
-                raise CaanError(f"--dtype int8: {encoder} has no linear layers to quantise; use fp32 or fp16")
+    graphs = write_graphs(traced, folder, opset=options.opset, image_size=image_size, dtype=options.dtype)
     for branch in BRANCHES:
         graphs[branch]["dtype"] = "fp32" if branch == RELATION else options.dtype
     content = {
@@ -172,6 +169,15 @@ def _write(
     content["files"] = _files(folder)
     write_manifest(folder, content)
     return content
+
+
+def _check_size(preprocessing: Preprocessing, image_size: int, name: str) -> None:
+    _, height, width = preprocessing.photo(np.zeros((8, 8, 3), np.uint8)).shape
+    if (height, width) != (image_size, image_size):
+        raise CaanError(
+            f"{name}: its processor makes pictures of {height} x {width} pixels, its model takes {image_size} x "
+            f"{image_size}; pass --image-size, which sets both"
+        )
 
 
 def _files(folder: Path) -> dict[str, dict[str, Any]]:

@@ -16,15 +16,14 @@ from torch.export import Dim
 
 from caan_hf.errors import CaanError
 
-from .manifest import BRANCHES, ENCODERS, RELATION
+from .manifest import BRANCHES, ENCODERS, RELATION, SINGLE_FILE_LIMIT
+from .quantise import quantise
 
 OPSETS = (18, 23)
 """Lowest and highest opset that the exporter writes and onnxruntime runs."""
 DEFAULT_OPSET = 20
 ATTENTION_OPSET = 23
 """From here on ONNX has an operator for attention as a whole."""
-SINGLE_FILE_LIMIT = 1_900_000_000
-"""A protobuf holds less than 2 GiB: larger graphs keep their weights beside them."""
 MAX_FREE_SIZE = 2**20
 
 
@@ -56,7 +55,7 @@ class Relation(nn.Module):
 
 
 def write_graphs(
-    model: nn.Module, folder: Path, *, opset: int, image_size: int, half: bool = False
+    model: nn.Module, folder: Path, *, opset: int, image_size: int, dtype: str = "fp32"
 ) -> dict[str, dict[str, Any]]:
     """Writes the three graphs; returns the names and shapes of their inputs and outputs, for the manifest.
 
@@ -65,21 +64,24 @@ def write_graphs(
         folder: where to.
         opset: of the graphs.
         image_size: height and width of the encoders' input, in pixels.
-        half: encoders in float16, except where the model itself computes in float32 (the normalisations).
+        dtype: of the encoders: `fp32`; `fp16`, except where the model itself computes in float32 (the normalisations);
+            or `int8` linear layers. The relation network is in float32 always.
 
     Raises:
-        CaanError: a tower that torch cannot export.
+        CaanError: a tower that torch cannot export, or one without linear layers for int8.
     """
     _plain_attention(model.eval(), opset)
     tied = model.config.tie_visual_towers and isinstance(model.sketch_projection, nn.Identity)
     for branch in (RELATION, *ENCODERS):
-        if half and branch != RELATION:
-            model.half()
         file = folder / f"{branch}.onnx"
         if branch == "photo_encoder" and tied:
-            _copy(folder / "sketch_encoder.onnx", file)
-        else:
-            _write(_module(model, branch), _example(model, branch, image_size), file, opset)
+            shutil.copyfile(folder / "sketch_encoder.onnx", file)  # weights beside it are shared by both
+            continue
+        if dtype == "fp16" and branch != RELATION:
+            model.half()
+        _write(_module(model, branch), _example(model, branch, image_size), file, opset)
+        if dtype == "int8" and branch != RELATION and not quantise(file):
+            raise CaanError(f"{branch} has no linear layers to turn to int8; export it in fp32 or fp16")
     return {branch: describe_graph(folder / f"{branch}.onnx") for branch in BRANCHES}
 
 
@@ -121,7 +123,8 @@ def _write(module: nn.Module, example: dict[str, tuple[torch.Tensor, str]], file
                 verbose=False,
             )
             _no_traces(program.model)
-            program.save(str(file), external_data=_size(module) > SINGLE_FILE_LIMIT)
+            weights = sum(value.const_value.nbytes for value in program.model.graph.initializers.values())
+            program.save(str(file), external_data=weights > SINGLE_FILE_LIMIT)
     except OSError:
         raise
     except Exception as error:  # the exporter has dozens of its own, of no common base
@@ -145,15 +148,6 @@ def _plain_attention(model: nn.Module, opset: int) -> None:
     for module in model.modules():
         if isinstance(getattr(module, "fused_attn", None), bool):  # timm
             module.fused_attn = False
-
-
-def _size(module: nn.Module) -> int:
-    return sum(tensor.numel() * tensor.element_size() for tensor in module.state_dict().values())
-
-
-def _copy(source: Path, target: Path) -> None:
-    """The same graph under another name; weights beside it are shared by both."""
-    shutil.copyfile(source, target)
 
 
 def _shapes(values) -> dict[str, list[int | str]]:

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ ENCODERS = ("sketch_encoder", "photo_encoder")
 RELATION = "relation"
 BRANCHES = (*ENCODERS, RELATION)
 FORMAT = 1
+SINGLE_FILE_LIMIT = 1_900_000_000
+"""A protobuf holds less than 2 GiB: larger graphs keep their weights beside them."""
 BLOCK = 2**20
 
 
@@ -72,14 +75,25 @@ def read_manifest(folder: str | Path) -> Manifest:
         content = json.loads(file.read_text(encoding="utf-8"))
         if content["format"] > FORMAT:
             raise CaanError(f"{file}: format {content['format']} is newer than this caan-hf knows; upgrade caan-hf")
-        for name in [f"{branch}.onnx" for branch in BRANCHES] + [PREPROCESSING]:
-            content["files"][name]["sha256"]
+        _require_fields(content)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CaanError(f"{file}: damaged ({type(error).__name__}: {error}); export again") from error
     missing = [name for name in content["files"] if not is_inside(name) or not (folder / name).is_file()]
     if missing:
         raise CaanError(f"{folder}: {', '.join(missing)} missing; export again or fetch the whole folder")
     return Manifest(folder, content)
+
+
+def _require_fields(content: dict[str, Any]) -> None:
+    """Raises a KeyError unless all that is there that the runtime will ask for."""
+    tensors = dict.fromkeys(ENCODERS, ("pixel_values", "global_embeds", "local_embeds"))
+    tensors[RELATION] = ("sketch_local_embeds", "photo_local_embeds", "relation_logits")
+    itemgetter("dtype", "image_size", "checkpoint")(content)
+    itemgetter(*(f"{branch}.onnx" for branch in BRANCHES), PREPROCESSING)(content["files"])
+    for branch, names in tensors.items():
+        graph = content["graphs"][branch]
+        itemgetter(*names)({**graph["inputs"], **graph["outputs"]})
+        itemgetter("dtype")(graph)
 
 
 def write_manifest(folder: Path, content: dict[str, Any]) -> None:

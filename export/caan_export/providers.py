@@ -21,7 +21,7 @@ Provider = str | tuple[str, dict[str, Any]]
 
 
 def choose_providers(asked: Sequence[Provider] | None, available: Sequence[str] | None = None) -> list[Provider]:
-    """The providers to use, best first; the CPU always comes last, for operators that the others lack.
+    """The providers to use, best first; CUDA and the CPU follow, for operators that the ones before them lack.
 
     Args:
         asked: names as onnxruntime has them, or `tensorrt`, `cuda`, `cpu`; or (name, options). `None` takes TensorRT,
@@ -42,7 +42,10 @@ def choose_providers(asked: Sequence[Provider] | None, available: Sequence[str] 
             hint = "; pip install onnxruntime-gpu has CUDA and TensorRT" if name in (TENSORRT, CUDA) else ""
             raise CaanError(f"provider {name} is not installed; there are {', '.join(available)}{hint}")
         chosen.append(name if options is None else (name, options))
-    return chosen if CPU in map(name_of, chosen) else [*chosen, CPU]
+    names = [name_of(provider) for provider in chosen]
+    if TENSORRT in names and CUDA in available and CUDA not in names:
+        chosen.insert(names.index(TENSORRT) + 1, CUDA)  # for what TensorRT lacks
+    return chosen if CPU in names else [*chosen, CPU]
 
 
 def name_of(provider: Provider) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-from .graphs import SINGLE_FILE_LIMIT
+from .manifest import SINGLE_FILE_LIMIT
 
 LEVELS = 127
 """Largest int8 weight and activation, symmetric about 0."""

@@ -236,9 +236,9 @@ class CaanOnnx:
         return embeds
 
     def _pairs_at_once(self) -> int:
-        """Pairs whose cosine matrices and first hidden layer fit in the budget, as in `CaanRelationNetwork`."""
-        tokens = self.manifest.shape(RELATION, SKETCH_LOCAL)[1]
-        return max(1, PAIRS_BUDGET // (4 * 3 * tokens * tokens))
+        """Pairs whose photos, cosine matrices and hidden layers fit in the budget."""
+        _, tokens, width = self.manifest.shape(RELATION, PHOTO_LOCAL)
+        return max(1, PAIRS_BUDGET // (4 * (tokens * width + 3 * tokens * tokens)))
 
 
 def fetch(name_or_path: str | Path, revision: str | None = None, subfolder: str = "") -> Path:
@@ -249,7 +249,7 @@ def fetch(name_or_path: str | Path, revision: str | None = None, subfolder: str 
     """
     folder = Path(name_or_path)
     name = str(name_or_path)
-    if folder.exists() or name.count("/") != 1 or name.startswith((".", "/", "~")):
+    if folder.exists() or name.count("/") != 1 or name.startswith((".", "/", "~")) or folder.parent.is_dir():
         return folder / subfolder
     try:
         from huggingface_hub import snapshot_download  # noqa: PLC0415 - a folder needs no Hub

@@ -45,7 +45,7 @@ class Source:
         """
         model, processor = load_checkpoint(str(self.folder))
         model.float()
-        if image_size is None or image_size == model.config.image_size:
+        if image_size is None:
             return model, processor
         model.config.image_size = image_size
         processor.at_size(image_size)

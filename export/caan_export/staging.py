@@ -1,5 +1,6 @@
 """Writes an output folder so that it appears whole or not at all."""
 
+import glob
 import os
 import shutil
 from collections.abc import Iterator
@@ -46,7 +47,7 @@ def staged(out_dir: Path, marker: str, *, overwrite: bool) -> Iterator[Path]:
     made = [parent for parent in out_dir.parents if not parent.exists()]
     staging = out_dir.with_name(f".{out_dir.name}.{os.getpid()}.partial")
     try:
-        shutil.rmtree(staging, ignore_errors=True)
+        _clear_left_overs(out_dir)
         staging.mkdir(parents=True)
         yield staging
         check_out_dir(out_dir, marker, overwrite=overwrite)
@@ -59,6 +60,18 @@ def staged(out_dir: Path, marker: str, *, overwrite: bool) -> Iterator[Path]:
         if isinstance(error, OSError):
             raise CaanError(f"{out_dir} cannot be written: {error.strerror or error}") from error
         raise
+
+
+def _clear_left_overs(out_dir: Path) -> None:
+    """Removes what processes left that were killed without warning."""
+    for left in out_dir.parent.glob(f".{glob.escape(out_dir.name)}.*.partial"):
+        pid = left.name.split(".")[-2]
+        if (
+            pid.isdecimal()
+            and (int(pid) == os.getpid() or not Path(f"/proc/{pid}").exists())
+            and Path("/proc").is_dir()
+        ):
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def _swap(staging: Path, out_dir: Path) -> None:

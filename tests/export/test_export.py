@@ -2,6 +2,7 @@
 
 import json
 import resource
+import shutil
 
 import numpy as np
 import onnx
@@ -9,12 +10,15 @@ import onnxruntime
 import pytest
 import torch
 import transformers
-from caan_export import graphs
+from caan_export import graphs, quantise
 from caan_export.borrowed import CaanError
 from caan_export.check import check_export
 from caan_export.export import ExportOptions, export_checkpoint
 from caan_export.manifest import BRANCHES, read_manifest, sha256_of
 from caan_export.runtime import CaanOnnx
+from caan_export.source import find_checkpoint
+from caan_export.staging import staged
+from caan_export.triton import write_triton
 from PIL import Image
 from tiny import VISION
 
@@ -245,3 +249,56 @@ def test_a_tower_that_cannot_be_traced_is_named(make_model, tmp_path, monkeypatc
     with pytest.raises(CaanError, match=r"^the sketch tower cannot be exported: ") as error:
         graphs.write_graphs(model, tmp_path, opset=20, image_size=32)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("dtype", ["fp32", "int8"])
+def test_weights_too_large_for_one_file_lie_beside_it(tied_checkpoint, tmp_path, monkeypatch, dtype):
+    monkeypatch.setattr(graphs, "SINGLE_FILE_LIMIT", 0)
+    monkeypatch.setattr(quantise, "SINGLE_FILE_LIMIT", 0)
+    out = tmp_path / "out"
+    export_checkpoint(str(tied_checkpoint), out, ExportOptions(dtype=dtype))
+    beside = {name for name in read_manifest(out).content["files"] if name.endswith(".data")}
+    assert beside == {"relation.onnx.data", "sketch_encoder.onnx.data"}  # tied towers share theirs
+    assert all((out / name).stat().st_size > 1000 for name in beside)
+    expected = CaanOnnx.from_pretrained(out).encode_photos(np.full((9, 9, 3), 7, np.uint8))
+    write_triton(out, tmp_path / "models", tensorrt=False)
+    assert (tmp_path / "models" / "photo_encoder" / "1" / "sketch_encoder.onnx.data").is_file()
+    served = onnxruntime.InferenceSession(tmp_path / "models" / "photo_encoder" / "1" / "model.onnx")
+    pixel_values = CaanOnnx.from_pretrained(out).preprocessing.photo(np.full((9, 9, 3), 7, np.uint8))
+    (found,) = served.run(["global_embeds"], {"pixel_values": pixel_values[None]})
+    np.testing.assert_allclose(found, expected.global_embeds, atol=1e-6)
+    (out / "sketch_encoder.onnx.data").unlink()
+    with pytest.raises(CaanError, match=r"sketch_encoder\.onnx\.data missing"):
+        read_manifest(out)
+
+
+def test_a_processor_of_another_size_than_the_model_is_refused(save_checkpoint, tmp_path):
+    processor = CaanProcessor(transformers.ViTImageProcessor(size={"height": 48, "width": 48}))
+    checkpoint = save_checkpoint(tmp_path / "model", processor)
+    with pytest.raises(CaanError, match="its processor makes pictures of 48 x 48 pixels, its model takes 32 x 32"):
+        export_checkpoint(str(checkpoint), tmp_path / "out", ExportOptions())
+
+
+def test_a_checkpoint_on_the_hub_is_named_with_its_commit(checkpoint, tmp_path, monkeypatch):
+    commit = "1" * 40
+    repository = tmp_path / "models--someone--caan-tiny"
+    (repository / "refs").mkdir(parents=True)
+    (repository / "refs" / "main").write_text(commit)
+    shutil.copytree(checkpoint, repository / "snapshots" / commit)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    fingerprint = find_checkpoint("someone/caan-tiny").fingerprint()
+    assert (fingerprint["name"], fingerprint["revision"]) == ("someone/caan-tiny", commit)
+    assert fingerprint["sha256"]["model.safetensors"] == sha256_of(checkpoint / "model.safetensors")
+    with pytest.raises(CaanError, match=r"^someone/else: no such folder, and not to be had from the Hub \("):
+        find_checkpoint("someone/else")
+
+
+def test_what_a_killed_export_left_is_cleared(tmp_path):
+    left = tmp_path / ".out.999999999.partial"
+    left.mkdir()
+    running = tmp_path / ".out.1.partial"  # process 1 is always there
+    running.mkdir()
+    with staged(tmp_path / "out", "marker", overwrite=False) as folder:
+        (folder / "marker").touch()
+    assert left_behind(tmp_path) == [".out.1.partial", "out"]

@@ -31,6 +31,7 @@ def test_by_default_the_best_that_is_installed(monkeypatch, available, tensorrt,
         (["CPU"], [CPU]),
         ("cuda", [CUDA, CPU]),
         ([CUDA, CPU], [CUDA, CPU]),
+        (["tensorrt"], [TENSORRT, CUDA, CPU]),
         (["tensorrt", ("cuda", {"device_id": 1})], [TENSORRT, (CUDA, {"device_id": 1}), CPU]),
     ],
 )

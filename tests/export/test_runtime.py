@@ -25,6 +25,7 @@ class NotInstalled:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 sys.meta_path.insert(0, NotInstalled())
 """
+PAIR = 4 * (16 * 8 + 3 * 16 * 16)  # bytes of a photo and its pair, at 16 local tokens of 8
 USE = """
 import numpy as np
 from caan_export.runtime import CaanOnnx
@@ -90,7 +91,7 @@ def test_a_path_stands_for_its_picture(caan, pictures, tmp_path):
     np.testing.assert_array_equal(found, caan.encode_photos(pictures[:1]).global_embeds)
 
 
-@pytest.mark.parametrize("budget", [1, 3 * 4 * 3 * 16 * 16, 7 * 4 * 3 * 16 * 16, 10**9])
+@pytest.mark.parametrize("budget", [1, 3 * PAIR, 7 * PAIR, 10**9])
 def test_relation_logits_do_not_depend_on_the_chunks(caan, monkeypatch, budget):
     generator = np.random.default_rng(0)
     sketches, photos = (generator.standard_normal((count, 16, 8)).astype(np.float32) for count in (4, 5))
