@@ -32,7 +32,9 @@ class Timing:
         engine: such as `onnx fp32 (CPU)` or `torch eager (cpu)`.
         median_ms: wall time of a call, the median.
         p95_ms: of 20 calls the second slowest.
-        least_ms: the fastest call; what other work on the machine disturbs least.
+        least_ms: the fastest call.
+        cpu_ms: processor time of all threads together, least of the calls: what other work on the machine disturbs
+            least. It says nothing where a GPU does the work.
         per_second: images or pairs, by the median.
         times_eager: how many times as fast as eager torch, by the fastest call; None without torch.
     """
@@ -43,6 +45,7 @@ class Timing:
     median_ms: float
     p95_ms: float
     least_ms: float
+    cpu_ms: float
     per_second: float
     times_eager: float | None = None
 
@@ -113,12 +116,14 @@ def report(timings: Sequence[Timing]) -> dict[str, Any]:
 def _time(branch: str, batch: int, engines: dict[str, Call], repeats: int) -> list[Timing]:
     """Each engine once after the other, `repeats` times: what else the machine does hits all alike."""
     seconds: dict[str, list[float]] = {engine: [] for engine in engines}
+    processor: dict[str, list[float]] = {engine: [] for engine in engines}
     for call in engines.values():
         call()  # warm-up: compiles, allocates, builds engines
     for _ in range(repeats):
         for engine, call in engines.items():
-            start = time.perf_counter()
+            start, busy = time.perf_counter(), time.process_time()
             call()
+            processor[engine].append(time.process_time() - busy)
             seconds[engine].append(time.perf_counter() - start)
     eager = next((min(values) for engine, values in seconds.items() if engine.startswith("torch eager")), None)
     return [
@@ -129,6 +134,7 @@ def _time(branch: str, batch: int, engines: dict[str, Call], repeats: int) -> li
             median_ms=1e3 * statistics.median(values),
             p95_ms=1e3 * float(np.quantile(values, 0.95)),
             least_ms=1e3 * min(values),
+            cpu_ms=1e3 * min(processor[engine]),
             per_second=batch / statistics.median(values),
             times_eager=eager / min(values) if eager is not None else None,
         )

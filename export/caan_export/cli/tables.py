@@ -29,14 +29,14 @@ def timings_table(timings: Iterable) -> Table:
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for name in ("branch", "batch", "engine"):
         table.add_column(name, justify="right" if name == "batch" else "left", no_wrap=True)
-    for name in ("least ms", "median ms", "a second", "x eager"):
+    for name in ("least ms", "median ms", "cpu ms", "a second", "x eager"):
         table.add_column(name, justify="right")
     for timing in timings:
         table.add_row(
             timing.branch,
             str(timing.batch),
             timing.engine,
-            *(f"{value:.1f}" for value in (timing.least_ms, timing.median_ms, timing.per_second)),
+            *(f"{value:.1f}" for value in (timing.least_ms, timing.median_ms, timing.cpu_ms, timing.per_second)),
             f"{timing.times_eager:.2f}" if timing.times_eager is not None else "",
         )
     return table
