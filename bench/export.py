@@ -4,7 +4,8 @@
 
 Untrained models (speed does not depend on the weights) are exported as `caan-export onnx` does, and every engine then
 runs in turn in one process. The ratio of the fastest calls counts; on a machine that is not idle, the ratio of the
-processor time (of all threads, the least of the calls) is the steadier one. On a GPU (`--provider cuda`) fp16 takes the place of int8.
+processor time (of all threads, the least of the calls) is the steadier one. On a GPU (`--provider cuda`) fp16 takes
+the place of int8.
 """
 
 import argparse

@@ -117,8 +117,8 @@ def _time(branch: str, batch: int, engines: dict[str, Call], repeats: int) -> li
     """Each engine once after the other, `repeats` times: what else the machine does hits all alike."""
     seconds: dict[str, list[float]] = {engine: [] for engine in engines}
     processor: dict[str, list[float]] = {engine: [] for engine in engines}
-    for call in engines.values():
-        call()  # warm-up: compiles, allocates, builds engines
+    for engine, call in engines.items():
+        _warm_up(engine, call)
     for _ in range(repeats):
         for engine, call in engines.items():
             start, busy = time.perf_counter(), time.process_time()
@@ -140,6 +140,18 @@ def _time(branch: str, batch: int, engines: dict[str, Call], repeats: int) -> li
         )
         for engine, values in seconds.items()
     ]
+
+
+def _warm_up(engine: str, call: Call) -> None:
+    """The first call compiles, allocates, builds engines."""
+    try:
+        call()
+    except CaanError:
+        raise
+    except Exception as error:  # a missing C++ compiler comes as one of many classes
+        reason = str(error).strip().partition("\n")[0]
+        hint = "; pass --no-compile to do without" if "compile" in engine else ""
+        raise CaanError(f"{engine} does not run here ({reason}){hint}") from error
 
 
 def _onnx_call(caan: CaanOnnx, branch: str, batch: int) -> Call:
