@@ -59,7 +59,8 @@ class Branch:
                 raise CaanError(f"{message}; are its libraries (CUDA, cuDNN, TensorRT) installed?")
             print(f"warning: {message}", file=sys.stderr)
         self.provider = started
-        self.device = ("cuda", device_id) if started in (CUDA, TENSORRT) else ("cpu", 0)
+        on_gpu = started in (CUDA, TENSORRT)
+        self.device = ("cuda", int(dict(suited)[started]["device_id"])) if on_gpu else ("cpu", 0)
 
     def _open(self, providers: list[tuple[str, dict[str, Any]]], threads: int, spinning: bool):
         options = onnxruntime.SessionOptions()

@@ -11,7 +11,7 @@ from .borrowed import CaanError
 from .branch import Branch
 from .manifest import MANIFEST, PREPROCESSING, RELATION, Manifest, read_manifest
 from .preprocessing import Preprocessing
-from .providers import TENSORRT, TENSORRT_MAX_BATCH, Provider, choose_providers
+from .providers import CPU, TENSORRT, TENSORRT_MAX_BATCH, Provider, choose_providers
 from .stream import OnError, prepared_batches
 
 PAIRS_BUDGET = 256 * 2**20
@@ -77,7 +77,7 @@ class CaanOnnx:
         Args:
             name_or_path: A folder, or the id of a repository on the Hub that holds its files.
             providers: onnxruntime's names, or `"tensorrt"`, `"cuda"`, `"cpu"`, or (name, options), best first. By
-                default TensorRT, CUDA and CPU, as far as they are installed.
+                default TensorRT, CUDA and CPU, as far as they are installed; for int8 graphs the CPU.
             revision: Branch, tag or commit on the Hub.
             subfolder: Where in the folder or repository the files lie, such as `"onnx"`.
             threads: Threads within an operator; 0 lets onnxruntime choose.
@@ -88,8 +88,10 @@ class CaanOnnx:
             CaanError: There is no such folder or repository, files are missing or damaged, or a provider that was
                 asked for is not installed (the message lists those that are) or does not start.
         """
-        chosen = choose_providers(providers)
+        chosen = choose_providers(providers)  # a missing one shows before anything is downloaded
         manifest = read_manifest(fetch(name_or_path, revision, subfolder))
+        if providers is None and manifest.dtype == "int8":
+            chosen = [CPU]  # GPUs lack its operators: the data would go back and forth
         options = {"strict": providers is not None, "threads": threads, "spinning": spinning, "device_id": device_id}
         sketch = Branch(manifest, "sketch_encoder", chosen, **options)
         # Tied towers give the same graph twice: one session serves both, at half the memory.
