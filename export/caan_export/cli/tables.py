@@ -36,7 +36,8 @@ def timings_table(timings: Iterable) -> Table:
             timing.branch,
             str(timing.batch),
             timing.engine,
-            *(f"{value:.1f}" for value in (timing.least_ms, timing.median_ms, timing.cpu_ms, timing.per_second)),
+            *(f"{value:.1f}" for value in (timing.least_ms, timing.median_ms, timing.cpu_ms)),
+            f"{timing.per_second:,.0f}",
             f"{timing.times_eager:.2f}" if timing.times_eager is not None else "",
         )
     return table
