@@ -85,10 +85,13 @@ def test_the_example_runs(quickstart, workplace):
 @pytest.mark.slow
 def test_the_commands_run(quickstart, workplace):
     typed = [command.split() for command in commands() if command.startswith("caan ")]
-    assert {command[1] for command in typed} == {"prepare", "train", "evaluate"}
+    assert {command[1] for command in typed} == {"prepare", "train", "evaluate", "index", "search"}
     for command in typed:
         run([*CAAN, *command[1:], *(SHORTER if command[1] == "train" else [])], workplace)
     assert (workplace / "runs" / "mine" / "model" / "evaluation-test" / "top10.png").is_file()
+    (searching,) = blocks("py")
+    run([sys.executable, "-c", searching], workplace)
+    assert (workplace / "why.png").is_file()
 
 
 def test_links_lead_to_files():

@@ -96,6 +96,7 @@ def evaluate(
     - `caan evaluate --compare results/plain results/text`
     """
     from caan_hf.evaluation.cache import default_cache_folder
+    from caan_hf.evaluation.device import usable_device
     from caan_hf.evaluation.run import EvaluationOptions
 
     if exhaustive and rerank is not None:
@@ -114,7 +115,7 @@ def evaluate(
         dtype=dtype,
         batch_size=batch_size,
         num_workers=num_workers,
-        device=_device(device),
+        device=usable_device(device),
         cache=None if no_cache else cache or default_cache_folder(),
         seed=seed,
     )
@@ -193,18 +194,6 @@ def _compare(names: list[str], options, out: Path | None, seed: int) -> None:
     if out is not None:
         write_comparison(comparison, out)
         console.print(f"report: {out / 'comparison.md'}", soft_wrap=True, highlight=False, markup=False)
-
-
-def _device(name: str | None):
-    import torch
-
-    try:
-        device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
-        torch.zeros(1, device=device).item()
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).partition("\n")[0]
-        raise CaanError(f"--device {name}: not usable here ({reason})") from error
-    return device
 
 
 def _require_writable(folder: Path) -> None:

@@ -12,8 +12,10 @@ from caan_hf.errors import CaanError
 from .ablate import ablate
 from .describe import describe
 from .evaluate import evaluate
+from .index import index
 from .prepare import prepare
 from .quickstart import quickstart
+from .search import search
 from .train import train
 
 app = typer.Typer(
@@ -23,7 +25,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
-for command in (quickstart, describe, prepare, train, evaluate, ablate):
+for command in (quickstart, describe, prepare, train, evaluate, ablate, index, search):
     app.command()(command)
 
 

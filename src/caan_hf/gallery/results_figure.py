@@ -1,0 +1,62 @@
+"""Draws what a search found: the sketch, its photos in order with their scores, and why, where asked for."""
+
+import io
+from collections.abc import Sequence
+
+from PIL import Image, ImageDraw, ImageFont, ImageOps
+
+from .gallery import SearchResult, Sketch
+
+PAPER, INK, FAINT, FRAME = "#ffffff", "#202020", "#707070", "#c0c0c0"
+CELL, GAP, MARGIN, CAPTION = 176, 14, 20, 40
+COLUMNS = 5
+
+
+def results_figure(
+    sketch: Sketch, results: Sequence[SearchResult], explanations: Sequence[Image.Image] = ()
+) -> Image.Image:
+    """The sketch beside a grid of photos, best first, and below it the explanations of the first.
+
+    Args:
+        sketch: the query.
+        results: what was found; thumbnails are drawn, or an empty frame where the gallery keeps none.
+        explanations: figures of the first results, in their order.
+    """
+    columns = min(COLUMNS, len(results))
+    rows = -(-len(results) // columns)
+    left = MARGIN + CELL + 3 * GAP
+    width = max(left + columns * (CELL + GAP) - GAP, *(image.width for image in explanations), 0) + MARGIN
+    height = MARGIN + rows * (CELL + CAPTION + GAP)
+    below = [image.height + CAPTION for image in explanations]
+    canvas = Image.new("RGB", (width, height + sum(below) + MARGIN), PAPER)
+    draw = ImageDraw.Draw(canvas)
+    canvas.paste(ImageOps.contain(sketch.image, (CELL, CELL)), (MARGIN, MARGIN))
+    draw.rectangle((MARGIN, MARGIN, MARGIN + CELL - 1, MARGIN + CELL - 1), outline=FRAME)
+    draw.text((MARGIN, MARGIN + CELL + 6), "your sketch", FAINT, ImageFont.load_default(14))
+    for number, result in enumerate(results):
+        row, column = divmod(number, columns)
+        _draw_result(canvas, draw, result, (left + column * (CELL + GAP), MARGIN + row * (CELL + CAPTION + GAP)))
+    top = height
+    for result, image in zip(results, explanations, strict=False):
+        draw.text((MARGIN, top), f"{result.rank}  {_short(result.path, 80)}", INK, ImageFont.load_default(15))
+        canvas.paste(image, (0, top + CAPTION // 2))
+        top += image.height + CAPTION
+    return canvas
+
+
+def _draw_result(canvas: Image.Image, draw: ImageDraw.ImageDraw, result: SearchResult, place: tuple[int, int]) -> None:
+    left, top = place
+    if result.thumbnail is not None:
+        thumbnail = ImageOps.contain(Image.open(io.BytesIO(result.thumbnail)).convert("RGB"), (CELL, CELL))
+        canvas.paste(thumbnail, (left + (CELL - thumbnail.width) // 2, top + (CELL - thumbnail.height) // 2))
+    else:
+        draw.rectangle((left, top, left + CELL - 1, top + CELL - 1), outline=FRAME)
+    scores = f"{result.score:.3f}" + ("" if result.relation_score is None else f"  ·  {result.relation_score:.3f}")
+    draw.text((left, top + CELL + 4), f"{result.rank}   {scores}", INK, ImageFont.load_default(14))
+    draw.text((left, top + CELL + 21), _short(result.path.rpartition("/")[2], 24), FAINT, ImageFont.load_default(12))
+
+
+def _short(text: str, length: int) -> str:
+    """The end of a name that is too long, and nothing that the font lacks."""
+    text = text.encode("latin-1", "replace").decode("latin-1")
+    return text if len(text) <= length else "..." + text[3 - length :]

@@ -1,0 +1,285 @@
+"""A gallery holds what its photos hold: each encoded once, nothing twice, nothing of another checkpoint."""
+
+import os
+
+import datasets
+import numpy as np
+import pytest
+from photos import draw_photo
+from PIL import Image
+
+from caan_hf import CaanError
+from caan_hf.gallery import Gallery
+from caan_hf.gallery.rows import RowSettings, matrix
+
+
+def rows(gallery, *columns):
+    return gallery.table.columns(["path", *columns]).sort_by("path")
+
+
+def paths(gallery):
+    return rows(gallery)["path"].to_pylist()
+
+
+def touch(file, seconds=10):
+    os.utime(file, (file.stat().st_atime, file.stat().st_mtime + seconds))
+
+
+def test_embeddings_are_those_of_the_model(photos, encoder, tmp_path):
+    gallery = Gallery.create(tmp_path / "gallery", model=encoder)
+    report = gallery.add(photos, batch_size=5)
+    assert (report.num_added, report.num_photos, len(report.problems)) == (12, 12, 0)
+    found = rows(gallery, "width", "height", "size", "global_embeds", "local_embeds", "thumbnail", "image")
+    files = sorted(photos.rglob("*.png"))
+    assert found["path"].to_pylist() == [str(file) for file in files]
+    assert set(found["width"].to_pylist()) == {60}
+    assert set(found["height"].to_pylist()) == {40}
+    assert found["size"].to_pylist() == [file.stat().st_size for file in files]
+    assert found["image"].null_count == 12
+    features = encoder.encode_photos([Image.open(file) for file in files])
+    np.testing.assert_allclose(matrix(found["global_embeds"]), features.global_embeds, atol=1e-5)
+    local = matrix(found["local_embeds"])
+    assert local.dtype == np.float16
+    np.testing.assert_allclose(local.reshape(features.local_embeds.shape), features.local_embeds, atol=1e-3)
+
+
+def test_a_second_run_encodes_nothing(photos, counting, tmp_path):
+    Gallery.create(tmp_path / "gallery", model=counting).add(photos)
+    assert counting.num_photos == 12
+    report = Gallery.create(tmp_path / "gallery", model=counting).add(photos)
+    assert (report.num_added, report.num_unchanged, report.num_photos, counting.num_photos) == (0, 12, 12, 12)
+
+
+def test_only_what_is_new_or_changed_is_encoded(photos, counting, tmp_path):
+    gallery = Gallery.create(tmp_path / "gallery", model=counting)
+    gallery.add(photos)
+    before = matrix(rows(gallery, "global_embeds")["global_embeds"])
+    draw_photo(100).save(photos / "new.png")
+    changed = photos / "summer" / "03.png"
+    draw_photo(101).save(changed)
+    touch(changed)
+    report = gallery.add(photos)
+    assert (report.num_added, report.num_changed, report.num_unchanged, counting.num_photos) == (1, 1, 11, 14)
+    found = rows(gallery, "global_embeds")
+    assert len(found) == 13
+    after = dict(zip(found["path"].to_pylist(), matrix(found["global_embeds"]), strict=True))
+    expected = counting.encode_photos([Image.open(changed)]).global_embeds[0]
+    np.testing.assert_allclose(after[str(changed)], expected, atol=1e-5)
+    assert np.abs(after[str(changed)] - before[3]).max() > 1e-3
+
+
+def test_moved_copied_and_touched_photos_are_recognised(photos, counting, tmp_path):
+    gallery = Gallery.create(tmp_path / "gallery", model=counting)
+    gallery.add(photos)
+    (photos / "winter").rename(photos / "cold")
+    (photos / "copy of 01.png").write_bytes((photos / "summer" / "01.png").read_bytes())
+    touch(photos / "summer" / "02.png")
+    report = gallery.add(photos, prune=True)
+    assert counting.num_photos == 12
+    assert (report.num_reused, report.num_added, report.num_changed, report.num_pruned) == (8, 7, 1, 6)
+    assert paths(gallery) == sorted(str(file) for file in photos.rglob("*.png"))
+    expected = counting.encode_photos([Image.open(path) for path in paths(gallery)]).global_embeds
+    np.testing.assert_allclose(matrix(rows(gallery, "global_embeds")["global_embeds"]), expected, atol=1e-5)
+    assert gallery.add(photos).num_unchanged == 13
+
+
+def test_vanished_photos_stay_until_they_are_pruned(photos, encoder, tmp_path):
+    gallery = Gallery.create(tmp_path / "gallery", model=encoder)
+    gallery.add(photos)
+    (photos / "summer" / "00.png").unlink()
+    report = gallery.add(photos)
+    assert (report.num_vanished, report.num_pruned, report.num_photos) == (1, 0, 12)
+    report = gallery.add(photos, prune=True)
+    assert (report.num_vanished, report.num_pruned, report.num_photos) == (1, 1, 11)
+
+
+def test_pruning_one_folder_leaves_the_others(photos, encoder, tmp_path):
+    gallery = Gallery.create(tmp_path / "gallery", model=encoder)
+    gallery.add(photos)
+    (photos / "summer" / "00.png").unlink()
+    (photos / "winter" / "07.png").unlink()
+    assert gallery.add(photos / "winter", prune=True).num_pruned == 1
+    assert len(gallery) == 11
+
+
+def test_an_empty_folder_empties_no_gallery(photos, encoder, tmp_path):
+    gallery = Gallery.create(tmp_path / "gallery", model=encoder)
+    gallery.add(photos)
+    photos.rename(tmp_path / "elsewhere")
+    photos.mkdir()
+    (photos / "notes.txt").write_text("the disk is not mounted")
+    with pytest.raises(CaanError, match="no photo found among 1 files; its 12 photos in the gallery are kept"):
+        gallery.add(photos, prune=True)
+    assert len(gallery) == 12
+
+
+def test_a_photo_that_was_spoiled_is_found_no_more(photos, encoder, tmp_path):
+    gallery = Gallery.create(tmp_path / "gallery", model=encoder)
+    gallery.add(photos)
+    spoiled = photos / "summer" / "00.png"
+    spoiled.write_bytes(b"no picture any more")
+    report = gallery.add(photos)
+    assert (report.num_spoiled, report.num_changed, report.num_photos) == (1, 0, 11)
+    assert [problem.path for problem in report.problems.found] == [str(spoiled)]
+    assert str(spoiled) not in paths(gallery)
+
+
+def test_a_list_of_photos(photos, encoder, tmp_path):
+    file = photos / "list.txt"
+    file.write_text("summer/00.png\n\n" + str(photos / "winter" / "06.png") + "\nsummer/gone.png\nsummer/00.png\n")
+    gallery = Gallery.create(tmp_path / "gallery", model=encoder)
+    report = gallery.add(file)
+    assert paths(gallery) == [str(photos / "summer" / "00.png"), str(photos / "winter" / "06.png")]
+    assert [problem.path for problem in report.problems.found] == [str(photos / "summer" / "gone.png")]
+    (photos / "winter" / "06.png").unlink()
+    assert gallery.add(file, prune=True).num_pruned == 1
+    assert len(gallery) == 1
+
+
+@pytest.mark.parametrize("as_object", [True, False])
+def test_photos_of_a_dataset_are_kept_with_it(encoder, tmp_path, as_object):
+    images = [draw_photo(number) for number in range(6)]
+    features = datasets.Features(
+        image=datasets.Image(), modality=datasets.ClassLabel(names=["sketch", "photo"]), note=datasets.Value("string")
+    )
+    dataset = datasets.Dataset.from_dict(
+        {"image": images, "modality": [1, 0, 1, 1, 0, 1], "note": ["x"] * 6}, features=features
+    )
+    datasets.DatasetDict({"test": dataset, "train": dataset.select([0])}).save_to_disk(tmp_path / "data")
+    gallery = Gallery.create(tmp_path / "gallery", model=encoder)
+    split = "test"
+    given = datasets.load_from_disk(tmp_path / "data")[split] if as_object else tmp_path / "data"
+    report = gallery.add(given, split=split)
+    assert report.num_added == 4
+    assert gallery.add(given, split=split).num_unchanged == 4
+    found = rows(gallery, "global_embeds")
+    expected = encoder.encode_photos([images[number] for number in (0, 2, 3, 5)]).global_embeds
+    np.testing.assert_allclose(matrix(found["global_embeds"]), expected, atol=1e-5)
+    assert list(gallery.photo(paths(gallery)[1]).get_flattened_data()) == list(images[2].get_flattened_data())
+
+
+def test_a_dataset_of_several_splits_asks_which(encoder, tmp_path):
+    dataset = datasets.Dataset.from_dict({"image": [draw_photo(0)]}, features=datasets.Features(image=datasets.Image()))
+    datasets.DatasetDict({"test": dataset, "train": dataset}).save_to_disk(tmp_path / "data")
+    gallery = Gallery.create(tmp_path / "gallery", model=encoder)
+    with pytest.raises(CaanError, match="choose one with --split; it has test, train"):
+        gallery.add(tmp_path / "data")
+    with pytest.raises(CaanError, match="there is no split 'tset'; it has test, train"):
+        gallery.add(tmp_path / "data", split="tset")
+
+
+def test_without_local_embeddings_and_thumbnails(photos, encoder, tmp_path):
+    gallery = Gallery.create(tmp_path / "gallery", model=encoder, local=False)
+    gallery.add(photos, settings=RowSettings(thumbnail=0))
+    assert "local_embeds" not in gallery.table.table.schema.names
+    assert rows(gallery, "thumbnail")["thumbnail"].null_count == 12
+
+
+def test_a_gallery_with_copies_stands_alone(photos, encoder, tmp_path):
+    gallery = Gallery.create(tmp_path / "gallery", model=encoder)
+    gallery.add(photos, settings=RowSettings(keep_bytes=True))
+    wanted = (photos / "summer" / "04.png").read_bytes()
+    first = str(photos / "summer" / "04.png")
+    photos.rename(tmp_path / "gone")
+    assert gallery.table.rows_where("path", [first])["image"][0].as_py() == wanted
+    assert gallery.photo(first).size == (60, 40)
+
+
+def test_a_copy_is_kept_of_a_photo_whose_content_is_known(photos, counting, tmp_path):
+    gallery = Gallery.create(tmp_path / "gallery", model=counting)
+    gallery.add(photos)
+    (photos / "copy.png").write_bytes((photos / "summer" / "01.png").read_bytes())
+    report = gallery.add(photos, settings=RowSettings(keep_bytes=True))
+    assert (report.num_reused, counting.num_photos) == (1, 12)
+    row = gallery.table.rows_where("path", [str(photos / "copy.png")])
+    assert row["image"][0].as_py() == (photos / "copy.png").read_bytes()
+
+
+def test_a_gallery_of_a_newer_release_is_left_alone(encoder, tmp_path, monkeypatch):
+    monkeypatch.setattr("caan_hf.gallery.table.FORMAT", 99)
+    Gallery.create(tmp_path / "gallery", model=encoder)
+    monkeypatch.undo()
+    for open_it in (Gallery.open, lambda place: Gallery.create(place, model=encoder)):
+        with pytest.raises(CaanError, match="made by a newer caan-hf; upgrade it"):
+            open_it(tmp_path / "gallery")
+
+
+def test_a_damaged_gallery_is_named(photos, encoder, tmp_path):
+    Gallery.create(tmp_path / "gallery", model=encoder).add(photos)
+    for file in (tmp_path / "gallery" / "photos.lance" / "_versions").iterdir():
+        file.write_bytes(b"damaged")
+    with pytest.raises(CaanError, match="gallery: cannot be opened") as error:
+        Gallery.open(tmp_path / "gallery")
+    assert "\n" not in str(error.value)
+
+
+def test_a_gallery_by_url(photos, encoder, sketch, tmp_path):
+    place = f"file://{tmp_path}/gallery"
+    assert Gallery.create(place, model=encoder).add(photos).num_added == 12
+    assert Gallery.open(place, model=encoder).search(sketch, k=3)
+    with pytest.raises(CaanError, match="no gallery there"):
+        Gallery.open(f"file://{tmp_path}/nowhere")
+
+
+def test_embeddings_of_another_checkpoint_are_refused(photos, encoder, other_checkpoint, tmp_path):
+    Gallery.create(tmp_path / "gallery", model=encoder).add(photos)
+    with pytest.raises(CaanError, match="whose weights are not those of") as error:
+        Gallery.create(tmp_path / "gallery", model=str(other_checkpoint))
+    assert "\n" not in str(error.value)
+    with pytest.raises(CaanError, match="whose weights are not those of"):
+        Gallery.open(tmp_path / "gallery", model=str(other_checkpoint)).search(draw_photo(0))
+
+
+def test_embeddings_at_another_size_are_refused(photos, checkpoint, encoder, tmp_path):
+    from caan_hf.gallery.checkpoint_encoder import CheckpointEncoder
+
+    Gallery.create(tmp_path / "gallery", model=encoder).add(photos)
+    larger = CheckpointEncoder.load(str(checkpoint))
+    larger = CheckpointEncoder(larger.name, larger.model, larger.processor.at_size(64), larger.identity.weights)
+    with pytest.raises(CaanError, match=r"at 32 px, but .* takes 64 px"):
+        Gallery.create(tmp_path / "gallery", model=larger)
+
+
+def test_what_is_no_gallery_is_left_alone(photos, encoder, tmp_path):
+    with pytest.raises(CaanError, match="holds something other than a gallery"):
+        Gallery.create(photos, model=encoder)
+    with pytest.raises(CaanError, match="a file, not a folder"):
+        Gallery.create(photos / "summer" / "00.png", model=encoder)
+    with pytest.raises(CaanError, match="no gallery there"):
+        Gallery.open(tmp_path / "nowhere")
+    assert not (tmp_path / "nowhere").exists()
+
+
+@pytest.mark.parametrize("name", ["nowhere", "./no/where"])
+def test_photos_that_do_not_exist(encoder, tmp_path, name):
+    gallery = Gallery.create(tmp_path / "gallery", model=encoder)
+    with pytest.raises(CaanError, match="no such folder, list of photos or dataset"):
+        gallery.add(name)
+
+
+def test_a_list_that_is_no_text(photos, encoder, tmp_path):
+    gallery = Gallery.create(tmp_path / "gallery", model=encoder)
+    with pytest.raises(CaanError, match="not a text file"):
+        gallery.add(photos / "summer" / "00.png")
+    (tmp_path / "empty.txt").write_text("\n")
+    with pytest.raises(CaanError, match="lists no photo"):
+        gallery.add(tmp_path / "empty.txt")
+
+
+def test_progress_is_told(photos, encoder, tmp_path):
+    told = []
+    gallery = Gallery.create(tmp_path / "gallery", model=encoder)
+    gallery.add(photos, batch_size=5, watch=lambda done, total: told.append((done, total)))
+    assert told == [(5, 12), (10, 12), (12, 12)]
+
+
+def test_an_interrupt_loses_nothing_that_was_encoded(photos, encoder, tmp_path):
+    def interrupt(done, total):
+        if done >= 10:
+            raise KeyboardInterrupt
+
+    gallery = Gallery.create(tmp_path / "gallery", model=encoder)
+    with pytest.raises(KeyboardInterrupt):
+        gallery.add(photos, batch_size=5, watch=interrupt)
+    assert len(gallery) == 10
+    assert gallery.add(photos).num_added == 2

@@ -1,0 +1,82 @@
+"""Embedding over a Ray cluster of two nodes, one of which dies half-way, fills the same table."""
+
+import numpy as np
+import pytest
+from photos import draw_photo
+from PIL import Image
+
+from caan_hf.gallery import Gallery
+from caan_hf.gallery.rows import matrix
+
+pytest.importorskip("ray", reason='Ray is missing: pip install "caan-hf[scale]"')
+
+COUNT = 60
+
+
+ATTEMPTS = 3
+NODE = {"num_cpus": 1, "object_store_memory": 100 * 2**20}
+# A dead node is noticed within seconds.
+HEALTH = {"health_check_initial_delay_ms": 0, "health_check_period_ms": 1000, "health_check_timeout_ms": 5000}
+
+
+@pytest.fixture
+def cluster(monkeypatch):
+    """A cluster of two nodes with a core each, and the second node; the process that asks is on the first."""
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    import ray
+
+    nodes, second = start_two_nodes()
+    ray.init(address=nodes.address, log_to_driver=False, logging_level="ERROR")
+    yield nodes, second
+    ray.shutdown()
+    nodes.shutdown()
+
+
+def start_two_nodes():
+    """On a busy machine Ray gives up on a node that takes half a minute to start: try again."""
+    from ray.cluster_utils import Cluster
+
+    for attempt in range(ATTEMPTS):
+        nodes = Cluster()
+        try:
+            nodes.add_node(**NODE, include_dashboard=False, _system_config=HEALTH)
+            return nodes, nodes.add_node(**NODE)
+        except Exception:
+            nodes.shutdown()
+            if attempt == ATTEMPTS - 1:
+                raise
+    return None
+
+
+@pytest.mark.slow
+def test_a_node_that_dies_loses_and_doubles_nothing(cluster, checkpoint, encoder, tmp_path):
+    from caan_hf.gallery.ray_engine import RayEngine
+
+    nodes, second = cluster
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for number in range(COUNT):
+        draw_photo(number, (32, 32)).save(photos / f"{number:02}.png")
+    (photos / "damaged.png").write_bytes(b"no picture")
+    killed_at = []
+
+    def kill(done, total):
+        assert total == COUNT + 1
+        if not killed_at:
+            nodes.remove_node(second, allow_graceful=False)
+            killed_at.append(done)
+
+    gallery = Gallery.create(tmp_path / "gallery", model=encoder)
+    engine = RayEngine(str(checkpoint), gallery.info, batch_size=3, device="cpu")
+    report = gallery.add(photos, engine=engine, watch=kill)
+    assert 0 < killed_at[0] < COUNT
+    assert (report.num_added, report.num_photos) == (COUNT, COUNT)
+    assert [problem.path for problem in report.problems.found] == [str(photos / "damaged.png")]
+    found = gallery.table.columns(["path", "global_embeds", "thumbnail"]).sort_by("path")
+    files = [str(photos / f"{number:02}.png") for number in range(COUNT)]
+    assert found["path"].to_pylist() == files
+    assert found["thumbnail"].null_count == 0
+    expected = encoder.encode_photos([Image.open(file) for file in files]).global_embeds
+    np.testing.assert_allclose(matrix(found["global_embeds"]), expected, atol=1e-5)
+    again = Gallery.create(tmp_path / "gallery", model=encoder).add(photos)
+    assert (again.num_added, again.num_unchanged) == (0, COUNT)

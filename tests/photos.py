@@ -1,0 +1,33 @@
+"""A tiny CAAN on disk and small photos, for the tests of galleries."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw
+from transformers import ViTImageProcessor
+
+from caan_hf import CaanConfig, CaanModel, CaanProcessor
+
+SIDE = 32
+
+
+def save_checkpoint(folder: Path, seed: int = 0) -> Path:
+    torch.manual_seed(seed)
+    tower = {"model_type": "vit", "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    tower |= {"intermediate_size": 32, "image_size": SIDE, "patch_size": 4}
+    relation = {"relation_grid": 4, "relation_dim": 8, "relation_hidden_sizes": [8]}
+    config = CaanConfig(sketch_config=tower, photo_config=dict(tower), image_size=SIDE, **relation)
+    CaanModel(config).save_pretrained(folder)
+    CaanProcessor(ViTImageProcessor(size={"height": SIDE, "width": SIDE})).save_pretrained(folder)
+    return folder
+
+
+def draw_photo(number: int, size: tuple[int, int] = (60, 40)) -> Image.Image:
+    """A photo like no other: noise, and a disc of a colour and place of its own."""
+    generator = np.random.default_rng(number)
+    image = Image.fromarray(generator.integers(0, 256, (size[1], size[0], 3), dtype=np.uint8))
+    x, y = generator.integers(5, 35, 2)
+    colour = tuple(int(value) for value in generator.integers(0, 256, 3))
+    ImageDraw.Draw(image).ellipse((x, y, x + 24, y + 24), fill=colour)
+    return image
