@@ -23,7 +23,7 @@ quickstart: setup
 	$(BIN)/caan quickstart --overwrite
 
 test: setup lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: setup
 	$(BIN)/ruff check .

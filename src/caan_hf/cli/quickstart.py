@@ -50,7 +50,7 @@ def quickstart(
     changes = [f"data.path={data}", f"training.output_dir={folder}", f"training.seed={seed}"]
     trained = run_recipe(load_recipe("quickstart", changes))
     console.rule("3/3  retrieving unseen categories")
-    evaluate(str(trained.folder), data=data, out=report)
+    evaluate([str(trained.folder)], data=data, out=report)
     metrics = json.loads((report / "metrics.json").read_text(encoding="utf-8"))
     found, chance = metrics["conventions"]["standard"]["mAP@all"], metrics["chance"]["mAP@all"]
     console.print(
