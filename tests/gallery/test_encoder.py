@@ -56,6 +56,7 @@ def test_a_package_that_cannot_be_imported_is_named(plugin, tmp_path):
         load_encoder(str(tmp_path))
 
 
+@pytest.mark.slow
 def test_an_onnx_export_indexes_and_searches_as_its_checkpoint(checkpoint, photos, sketch, tmp_path):
     export = pytest.importorskip("caan_export.export", reason="the ONNX exporter is not installed")
     export.export_checkpoint(str(checkpoint), tmp_path / "onnx", export.ExportOptions())
