@@ -1,0 +1,58 @@
+"""The sketch pad: gradio's editor, of which the server takes the drawn picture alone, as bytes and unread."""
+
+from collections import OrderedDict
+from pathlib import Path
+
+import gradio as gr
+
+PENDING = 64
+"""Drawings that browsers have sent and not yet asked about."""
+CANVAS = (480, 480)
+
+
+def sketch_pad(**options) -> "SketchPad":
+    """A pad with brush, eraser and undo, and nothing else."""
+    pad = SketchPad(
+        sources=(),
+        transforms=(),
+        layers=False,
+        image_mode="RGB",
+        format="png",
+        canvas_size=CANVAS,
+        fixed_canvas=True,
+        brush=gr.Brush(default_size=6, colors=["#000000"], default_color="#000000", color_mode="fixed"),
+        eraser=gr.Eraser(default_size=24),
+        buttons=[],
+        **options,
+    )
+    pad.blob_storage = _Recent()
+    return pad
+
+
+class SketchPad(gr.ImageEditor):
+    """Hands over the composite's encoded bytes, or None for an untouched pad.
+
+    Gradio would decode background, layers and composite, of any size; here nothing is decoded before its size is
+    known. (No `__init__` of its own: from its signature gradio tells which properties the browser gets.)
+    """
+
+    is_template = True  # drawn by the browser as what it derives from
+
+    def preprocess(self, payload) -> bytes | None:
+        """The drawing as it came."""
+        if payload is None:
+            return None
+        drawn = self.blob_storage.pop(payload.id, None) if payload.id is not None else payload
+        composite = drawn.composite if drawn else None
+        if composite is None or isinstance(composite, bytes):
+            return composite
+        return Path(composite.path).read_bytes()
+
+
+class _Recent(OrderedDict):
+    """Forgets the oldest, so that nobody fills the memory."""
+
+    def __setitem__(self, key, value):
+        super().__setitem__(key, value)
+        while len(self) > PENDING:
+            self.popitem(last=False)
