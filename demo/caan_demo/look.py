@@ -17,7 +17,8 @@ PICK_THE_BRUSH = """
 
 CSS = """
 #pad { touch-action: none; }
-#results .grid-wrap { max-height: none; }
+#results .grid-wrap { max-height: none; padding-top: 2.2rem; }
+#why .image-container { padding-top: 2.2rem; }
 #results .caption-label { font-variant-numeric: tabular-nums; }
 #status p { margin: 0.25rem 0; min-height: 1.5em; font-variant-numeric: tabular-nums; }
 #status .complaint { color: #b42318; font-weight: 600; }

@@ -11,8 +11,8 @@ from caan_hf.errors import CaanError
 
 from .guard import refuse_urls
 from .look import PICK_THE_BRUSH
-from .searcher import MAX_RESULTS, Found, Searcher, shown_name
-from .sketch_pad import sketch_pad
+from .searcher import MAX_RESULTS, Found, Searcher, clean_drawing, shown_name
+from .sketch_pad import on_the_pad, sketch_pad
 
 DEFAULT_K = 12
 CACHE_SECONDS = 600, 3600
@@ -63,7 +63,7 @@ class Page:
         self._build_endpoints()
 
     def _build_query(self) -> None:
-        self.pad = sketch_pad(label="Sketch pad: brush, eraser, undo", elem_id="pad", height=560)
+        self.pad = sketch_pad(label="Sketch pad: brush, eraser, undo", elem_id="pad", height=520)
         self.upload = gr.UploadButton("Upload a drawing", file_types=SKETCH_FILES, elem_id="upload", size="md")
         self.example = gr.Dataset(
             label="Or take one of these",
@@ -108,14 +108,9 @@ class Page:
         self.pad.change(self._search, [self.pad, *controls], answer, **live)
         for control, event in ((self.k, "release"), (self.rerank, "input"), (self.gallery, "input")):
             getattr(control, event)(self._search, [self.pad, *controls], answer, **live)
-        self.upload.upload(
-            self._search_upload, [self.upload, *controls], [*answer, self.pad], show_progress_on=self.results,
-            api_visibility="private",
-        )  # fmt: skip
-        self.example.click(
-            self._search_example, [self.example, *controls], [*answer, self.pad], show_progress_on=self.results,
-            api_visibility="private",
-        )  # fmt: skip
+        # These only change the pad: what is on it is what is searched.
+        self.upload.upload(self._show_upload, self.upload, [self.pad, self.status], api_visibility="private")
+        self.example.click(self._show_example, self.example, [self.pad, self.status], api_visibility="private")
         self.results.select(
             self._explain, [self.found, self.gallery], [self.why, self.status], show_progress_on=self.why,
             api_visibility="private",
@@ -151,17 +146,20 @@ class Page:
         shown = list(zip(found.pictures, map(caption, found.results), strict=True))
         return shown, said(summary(found)), _hidden(), found
 
-    def _search_upload(self, path: str, k: int, rerank: bool, gallery: str | None) -> tuple:
-        return self._search_file(Path(path), k, rerank, gallery)
+    def _show_upload(self, path: str) -> tuple:
+        return self._show(Path(path))
 
-    def _search_example(self, index: int, k: int, rerank: bool, gallery: str | None) -> tuple:
-        return self._search_file(self.examples[index], k, rerank, gallery)
+    def _show_example(self, index: int) -> tuple:
+        return self._show(self.examples[index])
 
-    def _search_file(self, path: Path, k: int, rerank: bool, gallery: str | None) -> tuple:
-        """The same, and the drawing for the pad: what was uploaded can be drawn on."""
-        answer = self._search(path.read_bytes(), k, rerank, gallery)
-        found = answer[-1]
-        return *answer, gr.skip() if found is None else found.sketch.image
+    def _show(self, path: Path) -> tuple:
+        """A drawing from a file for the pad, or what is wrong with it."""
+        if not self.searchers:
+            return gr.skip(), complaint(self.notice)
+        try:
+            return on_the_pad(clean_drawing(path.read_bytes())), gr.skip()
+        except CaanError as error:
+            return gr.skip(), complaint(str(error))
 
     def _explain(self, found: Found | None, gallery: str | None, chosen: gr.SelectData) -> tuple:
         if found is None or not 0 <= chosen.index < len(found.results):

@@ -12,7 +12,7 @@ from PIL import Image
 from caan_hf.errors import CaanError
 from caan_hf.gallery import Gallery, SearchResult, Sketch
 from caan_hf.gallery.sketch_input import load_sketch
-from caan_hf.images_caan import flatten
+from caan_hf.images_caan import clean_sketch, flatten
 
 MAX_FILE_BYTES = 8 * 2**20
 MAX_PIXELS = 25_000_000
@@ -20,6 +20,7 @@ MAX_PIXELS = 25_000_000
 SKETCH_SIDE = 1024
 """Larger sketches are reduced to this: several times what an encoder sees of them."""
 THUMBNAIL_SIDE = 256
+MARGIN = 0.1
 MAX_RESULTS = 60
 
 
@@ -124,6 +125,18 @@ def read_drawing(drawing: bytes | None) -> Image.Image:
         image = flatten(image)
         image.thumbnail((SKETCH_SIDE, SKETCH_SIDE), Image.Resampling.LANCZOS, reducing_gap=2.0)
     return image
+
+
+def clean_drawing(drawing: bytes) -> Image.Image:
+    """Dark lines on a white square, cropped to the ink with a little margin.
+
+    Raises:
+        CaanError: as `read_drawing`, or it is blank.
+    """
+    try:
+        return clean_sketch(read_drawing(drawing), MARGIN)
+    except ValueError as error:
+        raise CaanError("the sketch is blank") from error
 
 
 def shown_name(path: str) -> str:

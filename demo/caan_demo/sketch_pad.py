@@ -4,9 +4,10 @@ from collections import OrderedDict
 from pathlib import Path
 
 import gradio as gr
+from PIL import Image, ImageOps
 
-PENDING = 64
-"""Drawings that browsers have sent and not yet asked about."""
+RECENT = 256
+"""Drawings of browsers that are remembered, until their visitors draw on or ask again."""
 CANVAS = (480, 480)
 
 
@@ -20,7 +21,7 @@ def sketch_pad(**options) -> "SketchPad":
         format="png",
         canvas_size=CANVAS,
         fixed_canvas=True,
-        brush=gr.Brush(default_size=6, colors=["#000000"], default_color="#000000", color_mode="fixed"),
+        brush=gr.Brush(default_size=4, colors=["#000000"], default_color="#000000", color_mode="fixed"),
         eraser=gr.Eraser(default_size=24),
         buttons=[],
         **options,
@@ -42,11 +43,20 @@ class SketchPad(gr.ImageEditor):
         """The drawing as it came."""
         if payload is None:
             return None
-        drawn = self.blob_storage.pop(payload.id, None) if payload.id is not None else payload
+        # Kept, not popped as gradio does: moving a slider asks about the same drawing again.
+        drawn = self.blob_storage.get(payload.id) if payload.id is not None else payload
         composite = drawn.composite if drawn else None
         if composite is None or isinstance(composite, bytes):
             return composite
         return Path(composite.path).read_bytes()
+
+
+def on_the_pad(sketch: Image.Image) -> dict:
+    """A pad's value that shows dark lines on white (any size) as if they had been drawn: they can be erased too."""
+    fitted = ImageOps.pad(sketch.convert("L"), CANVAS, Image.Resampling.LANCZOS, color=255)
+    layer = Image.new("RGBA", CANVAS, "black")
+    layer.putalpha(ImageOps.invert(fitted))
+    return {"background": None, "layers": [layer], "composite": fitted.convert("RGB")}
 
 
 class _Recent(OrderedDict):
@@ -54,5 +64,5 @@ class _Recent(OrderedDict):
 
     def __setitem__(self, key, value):
         super().__setitem__(key, value)
-        while len(self) > PENDING:
+        while len(self) > RECENT:
             self.popitem(last=False)

@@ -24,7 +24,8 @@ class SketchPad(gr.ImageEditor):
         """The drawing as it came."""
         if payload is None:
             return None
-        drawn = self.blob_storage.pop(payload.id, None) if payload.id is not None else payload
+        # Kept, not popped as gradio does: moving a slider asks about the same drawing again.
+        drawn = self.blob_storage.get(payload.id) if payload.id is not None else payload
         composite = drawn.composite if drawn else None
         if composite is None or isinstance(composite, bytes):
             return composite
