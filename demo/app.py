@@ -8,13 +8,14 @@ Variables of the Space, all optional:
 
 import os
 
-from caan_demo.cli import open_galleries, wait
+from caan_demo.cli import end_tidily, open_galleries, wait
 from caan_demo.page import build_page
 from caan_demo.searcher import Searcher
 from caan_demo.server import served
 from rich.console import Console
 
 if __name__ == "__main__":
+    end_tidily()
     places = [os.environ["CAAN_GALLERY"]] if os.environ.get("CAAN_GALLERY") else []
     photos, model = os.environ.get("CAAN_PHOTOS") or None, os.environ.get("CAAN_MODEL") or None
     galleries, notice = open_galleries(photos, places, model, None, Console(stderr=True))

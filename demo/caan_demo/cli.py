@@ -151,6 +151,11 @@ def wait() -> None:
     threading.Event().wait()
 
 
+def end_tidily() -> None:
+    """Let SIGTERM unwind, so that the folder of visitors' files is cleared away."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+
+
 def require_gradio() -> None:
     """Raises:
     CaanError: gradio is not installed.
@@ -167,7 +172,7 @@ def _name(photos: str) -> str:
 
 def main() -> None:
     """Entry point of the console script: exit status 2 and one line on stderr for bad input."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the folder of temporary files is cleared away
+    end_tidily()
     try:
         app()
     except CaanError as error:

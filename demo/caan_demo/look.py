@@ -2,7 +2,7 @@
 
 import gradio as gr
 
-# The brush is not chosen when the editor appears. Its button is there before the canvas can be drawn on, and fails then.
+# The brush is not chosen when the editor appears, and its button is there before there is a canvas to draw on.
 PICK_THE_BRUSH = """
 () => {
     const pick = (attempts) => {

@@ -1,7 +1,6 @@
 """The page: pad, controls, results, explanation, and the endpoints for programs."""
 
 import html
-from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 
@@ -95,7 +94,12 @@ class Page:
             elem_id="results",
         )
         self.why = gr.Image(
-            label="Why this photo", format="png", interactive=False, visible=False, buttons=["fullscreen"], elem_id="why"
+            label="Why this photo",
+            format="png",
+            interactive=False,
+            visible=False,
+            buttons=["fullscreen"],
+            elem_id="why",
         )
         self.found = gr.State(None)
 
@@ -118,18 +122,18 @@ class Page:
 
     def _build_endpoints(self) -> None:
         """What `gradio_client` calls; nothing of it is seen on the page."""
-        sketch, path = gr.File(visible=False, label="sketch"), gr.Textbox(visible=False, label="path")
+        sketch, photo = gr.File(visible=False, label="sketch"), gr.Textbox(visible=False, label="photo")
         k, rerank = gr.Number(DEFAULT_K, visible=False, label="k"), gr.Checkbox(False, visible=False, label="rerank")
         names = list(self.searchers)
         gallery = gr.Textbox(names[0] if names else "", visible=False, label="gallery")
         results, figure = gr.JSON(visible=False), gr.Image(visible=False, format="png")
         gr.Button(visible=False).click(
             self.search_endpoint, [sketch, k, rerank, gallery], results, api_name="search",
-            api_description="Photos for a drawing (a picture or strokes as JSON): rank, path, score, relation_score.",
+            api_description="Photos for a drawing, a picture or strokes as JSON: rank, photo (path), score, relation_score.",
         )  # fmt: skip
         gr.Button(visible=False).click(
-            self.explain_endpoint, [sketch, path, gallery], figure, api_name="explain",
-            api_description="Which regions of a drawing matched which of the photo of that path, as a picture.",
+            self.explain_endpoint, [sketch, photo, gallery], figure, api_name="explain",
+            api_description="Which regions of a drawing matched which of a photo that was found, as a picture.",
         )  # fmt: skip
 
     def _search(self, drawing: bytes | None, k: int, rerank: bool, gallery: str | None) -> tuple:
@@ -175,12 +179,14 @@ class Page:
         """For programs: the results as JSON."""
         with _errors_for_clients():
             found = self._searcher(gallery).find(_content(sketch), int(k), rerank=rerank, pictures=False)
-        return [result.to_dict() for result in found.results]
+        # `path` would make gradio's client take the result for a file and try to download it.
+        return [{"photo" if name == "path" else name: value for name, value in result.to_dict().items()}
+                for result in found.results]  # fmt: skip
 
-    def explain_endpoint(self, sketch: str, path: str, gallery: str):
+    def explain_endpoint(self, sketch: str, photo: str, gallery: str):
         """For programs: an explanation as a picture."""
         with _errors_for_clients():
-            return self._searcher(gallery).explain(_content(sketch), path)
+            return self._searcher(gallery).explain(_content(sketch), photo)
 
     def _searcher(self, name: str | None) -> Searcher:
         if not self.searchers:
@@ -230,6 +236,3 @@ def _content(path: str | None) -> bytes | None:
 
 def _hidden():
     return gr.Image(None, visible=False)
-
-
-__all__: Sequence[str] = ("Page", "build_page")

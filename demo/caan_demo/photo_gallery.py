@@ -12,7 +12,7 @@ from caan_hf.gallery import Gallery
 from caan_hf.gallery.encoder import Encoder
 from caan_hf.gallery.indexing import IndexReport
 
-SAMPLES_A_CATEGORY = 6
+SAMPLES_A_CATEGORY = 4
 SAMPLE_SIDE = 192
 
 Watch = Callable[[int, int], None]
@@ -50,11 +50,11 @@ def own_place(photos: str, encoder: Encoder) -> Path:
     return _cache() / "galleries" / f"{name[:40]}-{identity}"
 
 
-def draw_samples(folder: Path) -> Path:
+def draw_samples(folder: Path, per_category: int = SAMPLES_A_CATEGORY) -> Path:
     """Draw the photos of a gallery that needs nobody's photos; those that are there already are left alone."""
     folder.mkdir(parents=True, exist_ok=True)
     for category in SAMPLE_CATEGORIES:
-        for number in range(SAMPLES_A_CATEGORY):
+        for number in range(per_category):
             file = folder / f"{category}-{number:02}.png"
             if not file.exists():
                 draw_object(category, "photo", seed=1, index=number, image_size=SAMPLE_SIDE).save(file)
@@ -71,5 +71,7 @@ def _cache() -> Path:
     try:
         place.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise CaanError(f"{place}: cannot be written ({error.strerror}); choose another place with --gallery") from error
+        raise CaanError(
+            f"{place}: cannot be written ({error.strerror}); choose another place with --gallery"
+        ) from error
     return place

@@ -148,6 +148,10 @@ def _require_few_pixels(drawing: bytes) -> None:
     try:
         with Image.open(io.BytesIO(drawing)) as image:
             width, height = image.size
+    except Image.DecompressionBombError as error:
+        raise CaanError(
+            f"the sketch has far more than {MAX_PIXELS // 10**6} million pixels: save it smaller"
+        ) from error
     except Exception:  # not a picture: strokes perhaps; `load_sketch` tells
         return
     if width * height > MAX_PIXELS:

@@ -33,31 +33,45 @@ def served(build: Callable[[], gr.Blocks], host: str = "127.0.0.1", port: int | 
     """
     with tempfile.TemporaryDirectory(prefix="caan-demo-") as folder:
         # Gradio serves what lies in these folders, so they are ours alone and go when we do.
-        os.environ["GRADIO_TEMP_DIR"] = folder
-        os.environ["GRADIO_EXAMPLES_CACHE"] = f"{folder}/examples"
-        page = build().queue(max_size=MAX_WAITING, default_concurrency_limit=2)
-        try:
-            _, address, _ = page.launch(
-                server_name=host,
-                server_port=port,
-                share=False,
-                quiet=True,
-                prevent_thread_lock=True,
-                ssr_mode=False,
-                mcp_server=False,
-                run_history=False,
-                enable_monitoring=False,
-                footer_links=["api"],
-                max_file_size=MAX_FILE_BYTES,
-                state_session_capacity=SESSIONS,
-                app_kwargs={"middleware": [Middleware(Guard)]},
-                theme=theme(),
-                css=CSS,
-            )
-        except (OSError, ValueError) as error:
-            where = f"{host}:{port}" if port else host
-            raise CaanError(f"{where}: cannot be listened on ({str(error).partition('.')[0]})") from error
-        try:
-            yield address
-        finally:
-            page.close(verbose=False)
+        with _environment(GRADIO_TEMP_DIR=folder, GRADIO_EXAMPLES_CACHE=f"{folder}/examples"):
+            yield from _serve(build, host, port)
+
+
+def _serve(build: Callable[[], gr.Blocks], host: str, port: int | None) -> Iterator[str]:
+    page = build().queue(max_size=MAX_WAITING, default_concurrency_limit=2)
+    try:
+        _, address, _ = page.launch(
+            server_name=host,
+            server_port=port,
+            share=False,
+            quiet=True,
+            prevent_thread_lock=True,
+            ssr_mode=False,
+            mcp_server=False,
+            run_history=False,
+            enable_monitoring=False,
+            footer_links=["api"],
+            max_file_size=MAX_FILE_BYTES,
+            state_session_capacity=SESSIONS,
+            app_kwargs={"middleware": [Middleware(Guard)]},
+            theme=theme(),
+            css=CSS,
+        )
+    except (OSError, ValueError) as error:
+        where = f"{host}:{port}" if port else host
+        raise CaanError(f"{where}: cannot be listened on ({str(error).partition('.')[0]})") from error
+    try:
+        yield address
+    finally:
+        page.close(verbose=False)
+
+
+@contextmanager
+def _environment(**variables: str) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})

@@ -1,6 +1,7 @@
 """The sketch pad: gradio's editor, of which the server takes the drawn picture alone, as bytes and unread."""
 
 from collections import OrderedDict
+from functools import partial
 from pathlib import Path
 
 import gradio as gr
@@ -11,9 +12,13 @@ RECENT = 256
 CANVAS = (480, 480)
 
 
-def sketch_pad(**options) -> "SketchPad":
-    """A pad with brush, eraser and undo, and nothing else."""
-    pad = SketchPad(
+def sketch_pad(**options) -> gr.ImageEditor:
+    """A pad with brush, eraser and undo, and nothing else.
+
+    It hands over the composite's encoded bytes, or None while it is untouched. Gradio would decode background, layers
+    and composite, of any size; here nothing is decoded before its size is known.
+    """
+    pad = gr.ImageEditor(
         sources=(),
         transforms=(),
         layers=False,
@@ -27,28 +32,20 @@ def sketch_pad(**options) -> "SketchPad":
         **options,
     )
     pad.blob_storage = _Recent()
+    # Not a subclass: for each one gradio writes a stub file beside its source.
+    pad.preprocess = partial(_drawing, pad.blob_storage)
     return pad
 
 
-class SketchPad(gr.ImageEditor):
-    """Hands over the composite's encoded bytes, or None for an untouched pad.
-
-    Gradio would decode background, layers and composite, of any size; here nothing is decoded before its size is
-    known. (No `__init__` of its own: from its signature gradio tells which properties the browser gets.)
-    """
-
-    is_template = True  # drawn by the browser as what it derives from
-
-    def preprocess(self, payload) -> bytes | None:
-        """The drawing as it came."""
-        if payload is None:
-            return None
-        # Kept, not popped as gradio does: moving a slider asks about the same drawing again.
-        drawn = self.blob_storage.get(payload.id) if payload.id is not None else payload
-        composite = drawn.composite if drawn else None
-        if composite is None or isinstance(composite, bytes):
-            return composite
-        return Path(composite.path).read_bytes()
+def _drawing(recent: "_Recent", payload) -> bytes | None:
+    if payload is None:
+        return None
+    # Kept, not popped as gradio does: moving a slider asks about the same drawing again.
+    drawn = recent.get(payload.id) if payload.id is not None else payload
+    composite = drawn.composite if drawn else None
+    if composite is None or isinstance(composite, bytes):
+        return composite
+    return Path(composite.path).read_bytes()
 
 
 def on_the_pad(sketch: Image.Image) -> dict:
