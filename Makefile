@@ -10,17 +10,21 @@ export OMP_WAIT_POLICY := PASSIVE
 export TOKENIZERS_PARALLELISM := false
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: help quickstart test lint format setup clean
+.PHONY: help quickstart demo test lint format setup clean
 
 help:
 	@echo "make quickstart   set up, draw a benchmark, train a tiny CAAN, show what it retrieves"
 	@echo "make test         set up, lint, run all tests"
+	@echo "make demo         set up, search photos by drawing in the browser (PHOTOS=folder for your own)"
 	@echo "make lint         ruff check and format check"
 	@echo "make format       let ruff mend what it can"
 	@echo "make clean        remove the virtual environment and caches"
 
 quickstart: setup
 	$(BIN)/caan quickstart --overwrite
+
+demo: setup
+	$(BIN)/caan-demo $(if $(PHOTOS),"$(PHOTOS)")
 
 test: setup lint
 	$(BIN)/python -m pytest

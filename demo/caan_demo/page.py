@@ -110,7 +110,7 @@ class Page:
         live = {"trigger_mode": "always_last", "show_progress": "hidden", "api_visibility": "private"}
         page.load(None, js=PICK_THE_BRUSH, api_visibility="private")
         self.pad.change(self._search, [self.pad, *controls], answer, **live)
-        for control, event in ((self.k, "release"), (self.rerank, "input"), (self.gallery, "input")):
+        for control, event in ((self.k, "change"), (self.rerank, "input"), (self.gallery, "input")):
             getattr(control, event)(self._search, [self.pad, *controls], answer, **live)
         # These only change the pad: what is on it is what is searched.
         self.upload.upload(self._show_upload, self.upload, [self.pad, self.status], api_visibility="private")
@@ -129,7 +129,7 @@ class Page:
         results, figure = gr.JSON(visible=False), gr.Image(visible=False, format="png")
         gr.Button(visible=False).click(
             self.search_endpoint, [sketch, k, rerank, gallery], results, api_name="search",
-            api_description="Photos for a drawing, a picture or strokes as JSON: rank, photo (path), score, relation_score.",
+            api_description="Photos for a drawing, a picture or strokes as JSON: rank, photo, score, relation_score.",
         )  # fmt: skip
         gr.Button(visible=False).click(
             self.explain_endpoint, [sketch, photo, gallery], figure, api_name="explain",
@@ -178,7 +178,9 @@ class Page:
     def search_endpoint(self, sketch: str, k: int, rerank: bool, gallery: str) -> list[dict]:
         """For programs: the results as JSON."""
         with _errors_for_clients():
-            found = self._searcher(gallery).find(_content(sketch), int(k), rerank=rerank, pictures=False)
+            found = self._searcher(gallery).find(
+                _content(sketch), int(k or DEFAULT_K), rerank=bool(rerank), pictures=False
+            )
         # `path` would make gradio's client take the result for a file and try to download it.
         return [{"photo" if name == "path" else name: value for name, value in result.to_dict().items()}
                 for result in found.results]  # fmt: skip

@@ -33,10 +33,12 @@ def served(build: Callable[[], gr.Blocks], host: str = "127.0.0.1", port: int | 
     """
     with tempfile.TemporaryDirectory(prefix="caan-demo-") as folder:
         # Gradio serves what lies in these folders, so they are ours alone and go when we do.
-        with _environment(GRADIO_TEMP_DIR=folder, GRADIO_EXAMPLES_CACHE=f"{folder}/examples"):
-            yield from _serve(build, host, port)
+        kept = {"GRADIO_TEMP_DIR": folder, "GRADIO_EXAMPLES_CACHE": f"{folder}/examples"}
+        with _environment(**kept), _serve(build, host, port) as address:
+            yield address
 
 
+@contextmanager
 def _serve(build: Callable[[], gr.Blocks], host: str, port: int | None) -> Iterator[str]:
     page = build().queue(max_size=MAX_WAITING, default_concurrency_limit=2)
     try:
