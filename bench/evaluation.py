@@ -72,10 +72,13 @@ def numpy(queries, gallery, query_labels, gallery_labels) -> dict[str, float]:
 
 
 def torchmetrics(queries, gallery, query_labels, gallery_labels) -> dict[str, float]:
-    """RetrievalMAP of all pairs, which is what repositories based on it do."""
+    """RetrievalMAP of all pairs, which is what repositories based on it do.
+
+    It takes a relevant photo with a score of 0 or less for an irrelevant one, so cosines are moved above 0 first.
+    """
     from torchmetrics.retrieval import RetrievalMAP  # noqa: PLC0415 - may not be installed
 
-    scores = queries @ gallery.T
+    scores = queries @ gallery.T + 2
     indexes = torch.arange(len(queries))[:, None].expand_as(scores)
     target = query_labels[:, None] == gallery_labels
     return {"mAP@all": float(RetrievalMAP()(scores.flatten(), target.flatten(), indexes=indexes.flatten()))}

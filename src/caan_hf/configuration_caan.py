@@ -58,6 +58,10 @@ class CaanConfig(PreTrainedConfig):
         contrastive_temperature (`float`, defaults to 0.07): Its temperature.
         lambda_dis (`float`, defaults to 0.0): *Ours*: weight that holds photo features to given target features.
         initializer_range (`float`, defaults to 0.02): Standard deviation of new linear layers.
+        training_protocol (`str`, *optional*): What the model was trained on, such as `"sketchy-25@1"`; set by training.
+        training_categories (`list[str]`, *optional*):
+            The categories it was trained on, so that an evaluation can tell which are unseen; set by training.
+        validation_categories (`list[str]`, *optional*): Those by which its settings and weights were chosen, likewise.
 
     Example:
         >>> from caan_hf import CaanConfig, CaanModel
@@ -97,6 +101,9 @@ class CaanConfig(PreTrainedConfig):
     contrastive_temperature: float | int = 0.07
     lambda_dis: float | int = 0.0
     initializer_range: float | int = 0.02
+    training_protocol: str | None = None
+    training_categories: list[str] | None = None
+    validation_categories: list[str] | None = None
 
     def __post_init__(self, **kwargs):
         self.relation_hidden_sizes = list(self.relation_hidden_sizes)  # as JSON gives it back

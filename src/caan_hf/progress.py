@@ -8,8 +8,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 
 @contextmanager
-def progress_bar(label: str, total: int | None, *, shown: bool) -> Iterator[Callable[[], None]]:
-    """Show a bar while the block runs; gives the function that advances it by one.
+def progress_bar(label: str, total: int | None, *, shown: bool) -> Iterator[Callable[..., None]]:
+    """Show a bar while the block runs; gives the function that advances it, by one or by as many as it is given.
 
     Args:
         label: what is being counted.
@@ -20,4 +20,4 @@ def progress_bar(label: str, total: int | None, *, shown: bool) -> Iterator[Call
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not (shown and console.is_terminal)) as progress:
         task = progress.add_task(label, total=total)
-        yield lambda: progress.advance(task)
+        yield lambda steps=1: progress.advance(task, steps)

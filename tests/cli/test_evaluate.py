@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import shutil
 
 import pytest
 import torch
@@ -44,6 +45,14 @@ def run(*arguments, device="cpu"):
     app = typer.Typer()
     app.command()(evaluate)
     return CliRunner().invoke(app, [*map(str, arguments), "--device", device], catch_exceptions=False)
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory, monkeypatch):
+    """The default cache lies in the user's home; of the tests, in a folder of theirs."""
+    folder = tmp_path_factory.getbasetemp() / "caan-embeddings"
+    monkeypatch.setattr("caan_hf.evaluation.cache.default_cache_folder", lambda: folder)
+    return folder
 
 
 def test_evaluates_and_writes_a_report(checkpoint, data, tmp_path):
@@ -114,9 +123,107 @@ def test_help_shows_examples():
 def test_a_report_that_cannot_be_written_is_found_out_first(tmp_path, data, place):
     (tmp_path / "file").touch()
     with pytest.raises(CaanError, match="no report can be written there"):
-        evaluate("no/such/checkpoint/at-all", data=data, out=tmp_path / place)
+        evaluate(["no/such/checkpoint/at-all"], data=data, out=tmp_path / place)
 
 
 def test_a_device_that_cannot_compute_is_refused(checkpoint, data):
     with pytest.raises(CaanError, match="--device meta: not usable here"):
-        evaluate(str(checkpoint), data=data, device="meta")
+        evaluate([str(checkpoint)], data=data, device="meta")
+
+
+def test_the_second_evaluation_reads_the_cache(checkpoint, data, tmp_path, own_cache):
+    cache = tmp_path / "cache"
+    run(checkpoint, "--data", data, "--cache", cache, "--out", tmp_path / "a")
+    shards = {path: path.stat().st_mtime_ns for path in cache.glob("*/*.safetensors")}
+    assert len(shards) == 2  # sketches and photos
+    run(checkpoint, "--data", data, "--cache", cache, "--out", tmp_path / "b")
+    assert {path: path.stat().st_mtime_ns for path in cache.glob("*/*.safetensors")} == shards
+    run(checkpoint, "--data", data, "--no-cache", "--out", tmp_path / "c")
+    documents = [json.loads((tmp_path / name / "metrics.json").read_text()) for name in "abc"]
+    assert documents[0]["conventions"] == documents[1]["conventions"] == documents[2]["conventions"]
+
+
+def test_generalized_has_an_id_of_its_own(checkpoint, data, tmp_path):
+    result = run(checkpoint, "--data", data, "--generalized", "--out", tmp_path)
+    found = json.loads((tmp_path / "metrics.json").read_text())
+    assert found["protocol"] == "sample@1/generalized"
+    assert found["num_gallery"] == 36 + 38  # one of the three photos of each seen category
+    assert "seen photos in the gallery" in result.output
+
+
+def test_cross_dataset_leaves_out_what_training_saw(checkpoint, data, tmp_path):
+    unseen = json.loads((data / "benchmark.json").read_text())["unseen"]
+    (tmp_path / "other.txt").write_text(f"{unseen[0].upper()}\nzebra\n")
+    result = run(checkpoint, "--data", data, "--trained-on", tmp_path / "other.txt", "--out", tmp_path)
+    found = json.loads((tmp_path / "metrics.json").read_text())
+    assert found["protocol"] == "sample@1/from-other"
+    assert found["removed_categories"] == {unseen[0]: unseen[0].upper()}
+    assert (found["num_queries"], found["num_gallery"]) == (22, 33)
+    assert f"left out: {unseen[0]}" in result.output
+
+
+def test_its_own_benchmark_is_not_another(checkpoint, data, tmp_path):
+    run(checkpoint, "--data", data, "--trained-on", data, "--out", tmp_path)
+    found = json.loads((tmp_path / "metrics.json").read_text())
+    assert found["protocol"] == "sample@1"
+    assert not found["removed_categories"]
+
+
+@pytest.mark.parametrize("protocol", ["tuberlin-30@1", "sample@1"])
+def test_a_checkpoint_says_what_it_was_trained_on(checkpoint, data, tmp_path, protocol):
+    unseen = json.loads((data / "benchmark.json").read_text())["unseen"]
+    trained = shutil.copytree(checkpoint, tmp_path / "trained")
+    config = json.loads((trained / "config.json").read_text())
+    config |= {"training_protocol": protocol, "training_categories": unseen[:2]}
+    (trained / "config.json").write_text(json.dumps(config))
+    run(trained, "--data", data, "--out", tmp_path / "report")
+    found = json.loads((tmp_path / "report" / "metrics.json").read_text())
+    if protocol == "sample@1":  # the same benchmark: its own fault, which the report tells
+        assert found["notes"] == [f"not zero-shot: training saw {unseen[0]}, {unseen[1]}"]
+        assert found["num_queries"] == 24
+    else:
+        assert list(found["removed_categories"]) == unseen[:2]
+        assert found["protocol"] == "sample@1/from-tuberlin-30@1"
+        assert found["num_queries"] == 20
+
+
+def test_exhaustive_scoring_is_guarded(checkpoint, data, tmp_path):
+    result = run(checkpoint, "--data", data, "--exhaustive", "--out", tmp_path)
+    assert "relation, all pairs" in result.output
+    assert json.loads((tmp_path / "metrics.json").read_text())["reranked"]["k"] == 36
+    with pytest.raises(CaanError, match=r"relation of 864 pairs, more than the 800 allowed"):
+        run(checkpoint, "--data", data, "--exhaustive", "--max-pairs", 800, "--out", tmp_path)
+    with pytest.raises(CaanError, match="exclude each other"):
+        run(checkpoint, "--data", data, "--exhaustive", "--rerank", 5)
+
+
+def test_compares_checkpoints_and_reports(checkpoint, data, tmp_path):
+    other = shutil.copytree(checkpoint, tmp_path / "other")
+    model = CaanModel.from_pretrained(other)
+    torch.nn.init.normal_(model.sketch_model.layernorm.weight)
+    model.save_pretrained(other)
+    result = run("--compare", checkpoint, other, "--data", data, "--out", tmp_path / "out")
+    assert "B - A" in result.output
+    found = json.loads((tmp_path / "out" / "comparison.json").read_text())
+    assert found["num_queries"] == 24
+    assert {row["convention"] for row in found["rows"]} == {"standard", "sake", "zse", "hits"}
+    again = run("--compare", tmp_path / "out" / "A", tmp_path / "out" / "B", "--out", tmp_path / "again")
+    assert again.exit_code == 0
+    assert json.loads((tmp_path / "again" / "comparison.json").read_text())["rows"] == found["rows"]
+
+
+def test_bad_calls_are_told_what_is_missing(checkpoint, tmp_path):
+    with pytest.raises(CaanError, match="--data DIR is missing"):
+        run(checkpoint)
+    with pytest.raises(CaanError, match="1 checkpoints given, --compare takes two"):
+        run("--compare", checkpoint)
+    with pytest.raises(CaanError, match="2 checkpoints given, one expected"):
+        run(checkpoint, checkpoint)
+    with pytest.raises(CaanError, match="is no report of `caan evaluate`: give --data"):
+        run("--compare", tmp_path, tmp_path)
+
+
+def test_a_wrong_second_checkpoint_is_found_out_before_the_first_is_evaluated(checkpoint, data, tmp_path):
+    with pytest.raises(CaanError, match="no such folder"):
+        run("--compare", checkpoint, tmp_path / "nope", "--data", data, "--out", tmp_path / "out")
+    assert not (tmp_path / "out").exists()

@@ -15,8 +15,17 @@ def oracle_local(categories):
     return torch.nn.functional.one_hot(categories, 4).float()[:, None, :]
 
 
-def oracle(sketches, photos):
-    return torch.einsum("bmr,bkmr->bk", sketches, photos)
+class Oracle(torch.nn.Linear):
+    """A model whose relation is that of the categories."""
+
+    def __init__(self):
+        super().__init__(1, 1)
+
+    def get_paired_relation_logits(self, sketches, photos):
+        return torch.einsum("bmr,bkmr->bk", sketches, photos)
+
+    def get_relation_logits(self, sketches, photos):
+        return torch.einsum("bmr,kmr->bk", sketches, photos)
 
 
 def test_equals_the_metrics_of_the_full_matrix(tiny_caan, split):
@@ -68,9 +77,9 @@ def test_an_oracle_puts_the_right_photos_first(split, k, expected):
         evaluator.photo_categories,
         sketch_local=oracle_local(evaluator.sketch_categories),
         photo_local=oracle_local(evaluator.photo_categories),
-        relation=oracle,
+        model=Oracle(),
     )
-    assert result.reranked.k == k
+    assert result.reranked.k == min(k, PHOTOS)
     if expected == "unchanged":
         assert result.reranked.conventions == result.conventions
         assert torch.equal(result.reranked.top, result.top)

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from caan_hf.evaluation import hits
-from caan_hf.evaluation.hits import SortedScores, inverse_order, stable_order
+from caan_hf.evaluation.hits import GalleryScores, inverse_order, stable_order
 
 
 def naive_order(row):
@@ -28,7 +28,7 @@ def test_ranks_and_best_photos_are_those_of_a_stable_sort(rows, data):
     size = len(rows[0])
     positions = data.draw(st.lists(st.integers(0, size - 1), unique=True))
     k = data.draw(st.integers(1, size + 2))
-    scores = SortedScores(torch.tensor(rows))
+    scores = GalleryScores(torch.tensor(rows))
     orders = [naive_order(row) for row in rows]
     expected = [sorted(order.index(photo) + 1 for photo in positions) for order in orders]
     assert scores.ranks(torch.tensor(positions, dtype=torch.long)).tolist() == expected
@@ -39,7 +39,7 @@ def test_many_scores_without_ties():
     matrix = torch.randn(50, 3000, generator=torch.Generator().manual_seed(0))
     order = stable_order(matrix)
     positions = torch.randperm(3000)[:200]
-    scores = SortedScores(matrix)
+    scores = GalleryScores(matrix)
     assert torch.equal(scores.ranks(positions), (inverse_order(order)[:, positions] + 1).sort(dim=1).values)
     assert torch.equal(scores.top(77), order[:, :77])
 
@@ -47,11 +47,11 @@ def test_many_scores_without_ties():
 def test_rows_with_ties_are_ordered_a_few_at_a_time(monkeypatch):
     monkeypatch.setattr(hits, "TIED_AT_ONCE", 25)
     matrix = torch.randint(3, (11, 20), generator=torch.Generator().manual_seed(0)).float()
-    scores = SortedScores(matrix)
+    scores = GalleryScores(matrix)
     assert torch.equal(scores.top(5), stable_order(matrix)[:, :5])
     assert torch.equal(scores.ranks(torch.arange(20)), torch.arange(1, 21).expand(11, 20))
 
 
 def test_nan_has_no_rank():
     with pytest.raises(ValueError, match="NaN"):
-        SortedScores(torch.tensor([[0.0, torch.nan, 1.0]]))
+        GalleryScores(torch.tensor([[0.0, torch.nan, 1.0]]))

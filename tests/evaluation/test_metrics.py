@@ -136,9 +136,9 @@ def test_values_of_queries_and_categories():
 def test_the_interval_holds_the_average_and_narrows_with_more_queries(convention):
     def interval(queries):
         found = retrieval_metrics(*random_problem(queries, 40, 4), cutoffs=(), map_cutoffs=())
-        low, high = found.confidence(convention, "mAP@all", resamples=300)
+        low, high = found.confidence(convention, resamples=300)["mAP@all"]
         assert low < found.conventions[convention]["mAP@all"] < high
-        assert found.confidence(convention, "mAP@all", resamples=300) == (low, high)
+        assert found.confidence(convention, resamples=300)["mAP@all"] == (low, high)
         return high - low
 
     assert interval(1600) == pytest.approx(interval(100) / 4, rel=0.35)
@@ -258,3 +258,33 @@ def test_chance_equals_a_simulation():
     runs = [standard(torch.rand(5, 50, generator=generator), queries, gallery)["mAP@all"] for _ in range(600)]
     error = np.std(runs) / np.sqrt(len(runs))
     assert chance_map(queries, gallery) == pytest.approx(np.mean(runs), abs=4 * error)
+
+
+def test_precision_at_recall_by_hand():
+    # hits at ranks 1, 3 and 5 of 3 relevant photos: precisions 1, 2/3, 3/5, at recalls 1/3, 2/3 and 1
+    scores, gallery = torch.tensor([[0.9, 0.8, 0.7, 0.6, 0.5]]), torch.tensor([1, 0, 1, 0, 1])
+    curve = retrieval_metrics(scores, torch.tensor([1]), gallery).precision_at_recall
+    assert curve.shape == (101,)
+    assert curve[[0, 33, 34, 66, 67, 100]].tolist() == pytest.approx([1, 1, 2 / 3, 2 / 3, 3 / 5, 3 / 5])
+
+
+def test_precision_at_recall_equals_a_naive_one():
+    scores, queries, labels = random_problem(12, 90, 3, seed=4)
+    expected = np.zeros(101)
+    for row, label in zip(scores, queries, strict=True):
+        ranked = (labels[row.argsort(descending=True)] == label).int().numpy()
+        precision, recall = ranked.cumsum() / np.arange(1, 91), ranked.cumsum() / ranked.sum()
+        expected += [precision[recall >= level / 100 - 1e-9].max() for level in range(101)]
+    found = retrieval_metrics(scores, queries, labels).precision_at_recall
+    assert found.numpy() == pytest.approx(expected / 12)
+
+
+def test_micro_and_macro_averages_whatever_the_convention():
+    scores, queries, labels = random_problem(30, 40, 3)
+    metrics = retrieval_metrics(scores, queries, labels)
+    assert metrics.averages("standard", macro=False) == pytest.approx(metrics.conventions["standard"])
+    assert metrics.averages("sake", macro=True) == pytest.approx(metrics.conventions["sake"])
+    by_category = metrics.by_category("standard").values()
+    assert metrics.averages("standard", macro=True)["P@100"] == pytest.approx(
+        np.mean([c["P@100"] for c in by_category])
+    )

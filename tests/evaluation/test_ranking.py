@@ -30,9 +30,9 @@ def relation(sketches, photos):
 
 
 def test_chunks_cover_all_queries_within_the_budget():
-    chunks = list(query_chunks(10, 1000, byte_budget=36_000))
+    chunks = list(query_chunks(10, 12_000, byte_budget=36_000))
     assert [(chunk.start, chunk.stop) for chunk in chunks] == [(0, 3), (3, 6), (6, 9), (9, 10)]
-    assert len(list(query_chunks(10, 1000, byte_budget=1))) == 10
+    assert len(list(query_chunks(10, 12_000, byte_budget=1))) == 10
 
 
 LABELS = torch.tensor([0, 1] * (GALLERY // 2))

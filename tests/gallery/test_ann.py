@@ -113,6 +113,8 @@ def test_many_new_photos_are_taken_into_the_index_and_growth_rebuilds_it(tmp_pat
     state = ann.maintain_index(table, min_rows=1_000)
     assert state.num_partitions == 3
     assert table.search_settings()["rows"] == 12_000
+    table.delete([f"{number:06}" for number in range(20_000, 29_000)])
+    assert ann.maintain_index(table, min_rows=10_000).kind == "IVF_RQ"  # what searches use, too small or not
 
 
 def test_partitions_grow_with_the_gallery_but_not_too_fast():

@@ -185,6 +185,42 @@ def test_a_gallery_with_copies_stands_alone(photos, encoder, tmp_path):
     assert gallery.photo(first).size == (60, 40)
 
 
+def test_a_copy_is_kept_of_a_photo_whose_content_is_known(photos, counting, tmp_path):
+    gallery = Gallery.create(tmp_path / "gallery", model=counting)
+    gallery.add(photos)
+    (photos / "copy.png").write_bytes((photos / "summer" / "01.png").read_bytes())
+    report = gallery.add(photos, settings=RowSettings(keep_bytes=True))
+    assert (report.num_reused, counting.num_photos) == (1, 12)
+    row = gallery.table.rows_where("path", [str(photos / "copy.png")])
+    assert row["image"][0].as_py() == (photos / "copy.png").read_bytes()
+
+
+def test_a_gallery_of_a_newer_release_is_left_alone(encoder, tmp_path, monkeypatch):
+    monkeypatch.setattr("caan_hf.gallery.table.FORMAT", 99)
+    Gallery.create(tmp_path / "gallery", model=encoder)
+    monkeypatch.undo()
+    for open_it in (Gallery.open, lambda place: Gallery.create(place, model=encoder)):
+        with pytest.raises(CaanError, match="made by a newer caan-hf; upgrade it"):
+            open_it(tmp_path / "gallery")
+
+
+def test_a_damaged_gallery_is_named(photos, encoder, tmp_path):
+    Gallery.create(tmp_path / "gallery", model=encoder).add(photos)
+    for file in (tmp_path / "gallery" / "photos.lance" / "_versions").iterdir():
+        file.write_bytes(b"damaged")
+    with pytest.raises(CaanError, match="gallery: cannot be opened") as error:
+        Gallery.open(tmp_path / "gallery")
+    assert "\n" not in str(error.value)
+
+
+def test_a_gallery_by_url(photos, encoder, sketch, tmp_path):
+    place = f"file://{tmp_path}/gallery"
+    assert Gallery.create(place, model=encoder).add(photos).num_added == 12
+    assert Gallery.open(place, model=encoder).search(sketch, k=3)
+    with pytest.raises(CaanError, match="no gallery there"):
+        Gallery.open(f"file://{tmp_path}/nowhere")
+
+
 def test_embeddings_of_another_checkpoint_are_refused(photos, encoder, other_checkpoint, tmp_path):
     Gallery.create(tmp_path / "gallery", model=encoder).add(photos)
     with pytest.raises(CaanError, match="whose weights are not those of") as error:

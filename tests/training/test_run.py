@@ -2,6 +2,7 @@ import json
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -62,6 +63,9 @@ def test_a_run_leaves_a_model_for_retrieval(recipe_file, tmp_path):
     model, processor = AutoModel.from_pretrained(trained.folder), AutoProcessor.from_pretrained(trained.folder)
     assert model.config.text_config is None
     assert processor.tokenizer is None
+    info = json.loads((Path(load_recipe(recipe_file()).data.path) / "benchmark.json").read_text())
+    assert model.config.training_protocol == info["protocol"]
+    assert model.config.training_categories == info["seen"]
     assert (tmp_path / "run" / "recipe.yaml").is_file()
     assert not [path for path in (tmp_path / "run").iterdir() if path.name.startswith(".")]
 

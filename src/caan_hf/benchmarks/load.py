@@ -31,8 +31,18 @@ def load_benchmark(path: str | Path) -> "tuple[DatasetDict, dict[str, Any]]":
 
     try:
         info = json.loads((path / INFO_FILE).read_text(encoding="utf-8"))
-        if not isinstance(info, dict) or "protocol" not in info:
-            raise ValueError(f"{INFO_FILE} names no protocol")
+        _check(info)
         return DatasetDict.load_from_disk(str(path)), info
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, LookupError) as error:
         raise CaanError(f"{path} is a damaged benchmark ({error}): prepare it again with --overwrite") from error
+
+
+def _check(info: Any) -> None:
+    """What everything after this takes for granted of `benchmark.json`."""
+    if not isinstance(info, dict) or not isinstance(info.get("protocol"), str):
+        raise ValueError(f"{INFO_FILE} names no protocol")
+    for split in ("seen", "validation", "unseen"):
+        if not isinstance(info.get(split), list):
+            raise ValueError(f"{INFO_FILE} lists no {split} categories")
+    if "test" not in info.get("counts", {}):
+        raise ValueError(f"{INFO_FILE} counts no test images")

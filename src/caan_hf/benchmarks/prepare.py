@@ -19,12 +19,12 @@ from .drawn import collect_sample
 from .items import MODALITIES, Collection, Item, in_row_order
 from .layouts import LAYOUTS
 from .problems import Problem, Problems, first_paths
+from .protocols import PROTOCOLS
 from .staging import INFO_FILE, check_out_dir, staged
 from .verify import verified
 
 SAMPLE = "sample"
 BENCHMARKS = (*LAYOUTS, SAMPLE)
-PROTOCOL_VERSION = 1
 VALIDATION_SHARE = 7  # by default one seen category in so many is held out
 MOST_VALIDATION = 15
 FEWEST_VALIDATION = 2  # of one category every ranking is perfect; as many must be left to train with
@@ -114,7 +114,7 @@ def prepare_benchmark(
     train, validation = _choose_validation(collection, validation_categories, seed)
     splits = _split_items(collection.items, {"train": train, "validation": validation, "test": collection.unseen})
     info = {
-        "protocol": f"{name}@{PROTOCOL_VERSION}",
+        "protocol": PROTOCOLS[name].id,
         "seed": seed,
         "seen": list(train),
         "validation": list(validation),

@@ -69,10 +69,12 @@ def index(
     - `caan index someone/caan-sketchy data/sketchy-25 s3://bucket/gallery --split test --device cuda --dtype bfloat16`
     """
     from rich.console import Console
+    from transformers.utils import logging
 
     from caan_hf.gallery import Gallery
     from caan_hf.gallery.rows import RowSettings
 
+    logging.disable_progress_bar()  # of loading the model, which takes no time
     if photos.startswith("~"):  # a shell that was told not to, expands nothing
         photos = str(Path(photos).expanduser())
     opened = Gallery.create(gallery, model=model, local=local, device=device, dtype=dtype)

@@ -66,8 +66,11 @@ def search(
 
     - `cat drawing.json | caan search my_gallery - --json`
     """
+    from transformers.utils import logging
+
     from caan_hf.gallery import Gallery
 
+    logging.disable_progress_bar()  # of loading the model, which takes no time
     if out is None and explain and not as_json:
         out = Path("results.png")
     if out is not None and not out.absolute().parent.is_dir():

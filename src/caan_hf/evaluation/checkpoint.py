@@ -10,7 +10,17 @@ from transformers import AutoConfig, AutoModel, AutoProcessor
 
 from caan_hf.errors import CaanError
 
-LOADING_ERRORS = (OSError, ValueError, RuntimeError, SafetensorError, StrictDataclassError)
+# AttributeError, TypeError and KeyError: files that are JSON, but not what they should be.
+LOADING_ERRORS = (
+    OSError,
+    ValueError,
+    RuntimeError,
+    AttributeError,
+    TypeError,
+    KeyError,
+    SafetensorError,
+    StrictDataclassError,
+)
 
 
 def load_checkpoint(checkpoint: str) -> tuple[torch.nn.Module, object]:
@@ -25,8 +35,7 @@ def load_checkpoint(checkpoint: str) -> tuple[torch.nn.Module, object]:
     Raises:
         CaanError: there is no such checkpoint, it is not a CAAN, or it has no weights in safetensors.
     """
-    if looks_local(checkpoint):
-        _check_folder(Path(checkpoint))
+    check_named(checkpoint)
     config = _load(AutoConfig, checkpoint)
     if config.model_type != "caan":
         raise CaanError(f"{checkpoint}: this is a '{config.model_type}' model, not a CAAN")
@@ -46,6 +55,16 @@ def looks_local(name: str) -> bool:
     return (
         Path(name).is_dir() or not slash or name.count("/") > 1 or first in ("", ".", "..", "~") or Path(first).is_dir()
     )
+
+
+def check_named(checkpoint: str) -> None:
+    """Find out early that a name cannot be a checkpoint; one on the Hub is only asked for when it is loaded.
+
+    Raises:
+        CaanError: it can only mean a folder, and that is not a CAAN with safetensors.
+    """
+    if looks_local(checkpoint):
+        _check_folder(Path(checkpoint))
 
 
 def _check_folder(folder: Path) -> None:
@@ -71,6 +90,6 @@ def _load(auto_class, checkpoint: str, **options):
     try:
         return auto_class.from_pretrained(checkpoint, trust_remote_code=False, **options)
     except LOADING_ERRORS as error:
-        reason = str(error).strip().partition("\n")[0]
+        reason = " ".join(str(error).split())[:300]
         hint = "" if Path(checkpoint).is_dir() else "; there is no such folder either"
         raise CaanError(f"{checkpoint}: cannot be loaded as a CAAN checkpoint ({reason}){hint}") from error

@@ -7,9 +7,13 @@ of prec(j). All of them need only the ranks of the relevant photos, so a ranking
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
+
+RECALL_LEVELS = 101
+"""Recall 0, 0.01, ... 1, at which precision-recall curves are read."""
 
 
 @dataclass(frozen=True)
@@ -40,38 +44,53 @@ class RankedHits:
         ranks[rows, nth] = columns.double() + 1
         return cls(ranks, num_relevant.cpu().double())
 
+    @cached_property
     def precision(self) -> Tensor:
         """(Q, H) prec at each hit: the n-th hit at rank i has precision n / i; 0 on the padding."""
         return torch.arange(1, self.ranks.shape[1] + 1) / self.ranks
 
+    @cached_property
     def envelope(self) -> Tensor:
         """(Q, H) env at each hit: the best precision from that rank on, which is always reached at a hit."""
-        return self.precision().flip(1).cummax(1).values.flip(1) if self.ranks.shape[1] else self.ranks
+        return self.precision.flip(1).cummax(1).values.flip(1) if self.ranks.shape[1] else self.ranks
+
+    def precision_at_recall(self) -> Tensor:
+        """(Q, 101) interpolated precision at recall 0, 0.01, ... 1: env at the first hit that reaches the recall.
+
+        The ranking must be whole; 0 where it is not and the recall lies beyond it.
+        """
+        steps = torch.arange(RECALL_LEVELS, dtype=torch.float64) / (RECALL_LEVELS - 1)
+        # A little less, since 0.07 * 100 is a little more than 7 in floating point.
+        nth = (steps * self.num_relevant[:, None] - 1e-9).ceil().clamp(min=1).long()  # (Q, 101), 1-based
+        padding = torch.zeros(len(self.ranks), 1, dtype=torch.float64)
+        envelope = torch.cat([self.envelope, padding], dim=1)  # (Q, H + 1)
+        return envelope.gather(1, (nth - 1).clamp(max=self.ranks.shape[1]))
 
     def count(self, cutoff: int) -> Tensor:
         """(Q,) hits(cutoff)."""
-        return (self.ranks <= cutoff).sum(1).double()
+        return (self.ranks[:, :cutoff] <= cutoff).sum(1).double()  # no more hits than ranks
 
     def within(self, cutoff: int) -> "RankedHits":
         """The same ranking cut off after `cutoff` photos."""
-        return RankedHits(torch.where(self.ranks <= cutoff, self.ranks, torch.inf), self.num_relevant)
+        first = self.ranks[:, :cutoff]
+        return RankedHits(torch.where(first <= cutoff, first, torch.inf), self.num_relevant)
 
 
 def average_precision(hits: RankedHits, cutoff: int | None = None) -> Tensor:
     """(Q,) sum of prec over the hits / R; with a cutoff, over the hits within it / min(cutoff, R)."""
-    return _sum_over_hits(hits, RankedHits.precision, cutoff)
+    return _sum_over_hits(hits, "precision", cutoff)
 
 
 def interpolated_average_precision(hits: RankedHits, cutoff: int | None = None) -> Tensor:
     """(Q,) the same with env in place of prec, as PASCAL VOC has it; with a cutoff, env of the list that ends there."""
-    return _sum_over_hits(hits, RankedHits.envelope, cutoff)
+    return _sum_over_hits(hits, "envelope", cutoff)
 
 
 def average_precision_over_hits(hits: RankedHits, cutoff: int | None = None) -> Tensor:
     """(Q,) as `average_precision`, but with a cutoff the sum is divided by the hits found within it; 0 if none."""
     if cutoff is None:
         return average_precision(hits)
-    return hits.within(cutoff).precision().sum(1) / hits.count(cutoff).clamp(min=1)
+    return hits.within(cutoff).precision.sum(1) / hits.count(cutoff).clamp(min=1)
 
 
 def precision_at(hits: RankedHits, cutoff: int) -> Tensor:
@@ -82,13 +101,13 @@ def precision_at(hits: RankedHits, cutoff: int) -> Tensor:
 def precision_at_most_relevant(hits: RankedHits, cutoff: int) -> Tensor:
     """(Q,) hits(k) / k with k = min(cutoff, R): a category of few photos can reach 1."""
     cutoffs = hits.num_relevant.clamp(max=cutoff)  # (Q,)
-    return (hits.ranks <= cutoffs[:, None]).sum(1).double() / cutoffs
+    return (hits.ranks[:, :cutoff] <= cutoffs[:, None]).sum(1).double() / cutoffs
 
 
-def _sum_over_hits(hits: RankedHits, curve: Callable[[RankedHits], Tensor], cutoff: int | None) -> Tensor:
+def _sum_over_hits(hits: RankedHits, curve: str, cutoff: int | None) -> Tensor:
     if cutoff is None:
-        return curve(hits).sum(1) / hits.num_relevant
-    return curve(hits.within(cutoff)).sum(1) / hits.num_relevant.clamp(max=cutoff)
+        return getattr(hits, curve).sum(1) / hits.num_relevant
+    return getattr(hits.within(cutoff), curve).sum(1) / hits.num_relevant.clamp(max=cutoff)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,8 @@ from torch.utils.data import DataLoader
 
 from caan_hf.errors import CaanError
 
+from .ranking import LocalEmbeds
+
 Modality = Literal["sketch", "photo"]
 PLURAL = {"sketch": "sketches", "photo": "photos"}
 
@@ -29,7 +31,13 @@ class Embeddings:
     """
 
     global_embeds: Tensor
-    local_embeds: Tensor | None = None
+    local_embeds: LocalEmbeds | None = None
+
+    @classmethod
+    def joined(cls, batches: "list[Embeddings]") -> "Embeddings":
+        """One of several, in memory."""
+        local = None if batches[0].local_embeds is None else torch.cat([batch.local_embeds for batch in batches])
+        return cls(torch.cat([batch.global_embeds for batch in batches]), local)
 
 
 def embed_images(
@@ -62,6 +70,35 @@ def embed_images(
     Raises:
         CaanError: an image cannot be read or is refused by the processor, or the model's output is not finite.
     """
+    batches = encode_batches(
+        model,
+        processor,
+        images,
+        modality,
+        batch_size=batch_size,
+        device=device,
+        dtype=dtype,
+        local=local,
+        num_workers=num_workers,
+        progress=progress,
+    )
+    return Embeddings.joined(list(batches))
+
+
+def encode_batches(
+    model: torch.nn.Module,
+    processor,
+    images: datasets.Dataset,
+    modality: Modality,
+    *,
+    batch_size: int = 64,
+    device: torch.device | str | None = None,
+    dtype: torch.dtype | None = None,
+    local: bool = False,
+    num_workers: int = 0,
+    progress: bool = True,
+) -> Iterator[Embeddings]:
+    """The same, a batch at a time, so that what is done can be put away before the rest is."""
     device = torch.device(device) if device is not None else next(model.parameters()).device
     encode = model.get_sketch_features if modality == "sketch" else model.get_photo_features
     loader = DataLoader(
@@ -71,16 +108,14 @@ def embed_images(
         collate_fn=_Collate(processor, modality),
         pin_memory=device.type == "cuda",
     )
-    global_embeds, local_embeds = [], []
-    with _inference(model.to(device), device, dtype):
-        for batch in _progress(loader, f"encoding {PLURAL[modality]}", progress):
-            if isinstance(batch, CaanError):
-                raise batch
+    model.to(device)
+    for batch in _progress(loader, f"encoding {PLURAL[modality]}", progress):
+        if isinstance(batch, CaanError):
+            raise batch
+        with _inference(model, device, dtype):
             output = encode(**{name: values.to(device, non_blocking=True) for name, values in batch.items()})
-            global_embeds.append(output.global_embeds.float().cpu())  # (B, D)
-            if local:
-                local_embeds.append(output.local_embeds.half().cpu())  # (B, M, R)
-    return _finite(Embeddings(torch.cat(global_embeds), torch.cat(local_embeds) if local else None), modality)
+        local_embeds = output.local_embeds.half().cpu() if local else None  # (B, M, R)
+        yield _finite(Embeddings(output.global_embeds.float().cpu(), local_embeds), modality)  # (B, D)
 
 
 class _Collate:
@@ -102,6 +137,8 @@ class _Collate:
             return error
 
     def _decode(self, row: dict) -> Image.Image:
+        if row["image"] is None:
+            raise CaanError(f"{row.get('source')}: the benchmark has a row without an image; prepare it again")
         try:
             image = self.decoder.decode_example(row["image"])
             image.filename = _source(row)  # what the processor calls it

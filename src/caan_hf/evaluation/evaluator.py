@@ -1,9 +1,8 @@
 """Judge a model on a split: every sketch is a query, every photo is in the gallery, each image is encoded once."""
 
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import cached_property
 
 import datasets
 import torch
@@ -11,61 +10,15 @@ from torch import Tensor
 
 from caan_hf.errors import CaanError
 
+from .cache import EmbeddingCache
 from .embedding import PLURAL, Embeddings, Modality, embed_images
-from .metrics import MetricAccumulator, chance_map, count_relevant
-from .ranking import BYTE_BUDGET, RankedChunk, Relation, rank_hits, rerank
+from .image_hashes import image_hashes, repeated
+from .judge import judge_embeddings, timed
+from .ranking import BYTE_BUDGET, LocalEmbeds
+from .result import EvaluationResult
 
-TOP = 10
-"""How many of the best photos of each query a result keeps, for the figure."""
-
-
-@dataclass(frozen=True)
-class RerankedResult:
-    """The same measurement after the best `k` of each ranking were re-ordered by relation.
-
-    Attributes:
-        k: how many of the best photos were re-ordered.
-        conventions: convention -> metric -> value in [0, 1].
-        top: (Q, 10) int64 gallery positions of the best photos, fewer columns where the gallery is smaller.
-    """
-
-    k: int
-    conventions: dict[str, dict[str, float]]
-    top: Tensor
-
-
-@dataclass(frozen=True)
-class EvaluationResult:
-    """What one evaluation found.
-
-    Attributes:
-        conventions: convention -> metric -> value in [0, 1], of the ranking by global embeddings.
-        top: (Q, 10) int64 gallery positions of that ranking's best photos, fewer columns where the gallery is smaller.
-        num_queries: sketches, those left out included.
-        num_left_out: sketches without a photo of their category in the gallery.
-        num_gallery: photos.
-        chance: expected mAP@all of a random ranking.
-        reranked: the same after re-ranking, where it was asked for.
-        seconds: stage ("encode", "rank", "rerank") -> wall time.
-        protocol: the benchmark protocol, such as "sketchy-25", where known.
-        split: the split's name, where known.
-    """
-
-    conventions: dict[str, dict[str, float]]
-    top: Tensor
-    num_queries: int
-    num_left_out: int
-    num_gallery: int
-    chance: float
-    reranked: RerankedResult | None = None
-    seconds: dict[str, float] = field(default_factory=dict)
-    protocol: str | None = None
-    split: str | None = None
-
-    @property
-    def metrics(self) -> dict[str, float]:
-        """Metric -> value of the global ranking in the first convention asked for, `standard` by default."""
-        return next(iter(self.conventions.values()))
+MAX_PAIRS = 20_000_000
+"""Pairs that exhaustive scoring takes on without being told to: some minutes on a GPU, some hours on two cores."""
 
 
 class ZeroShotEvaluator:
@@ -93,6 +46,10 @@ class ZeroShotEvaluator:
         conventions: Sequence[str] = ("standard",),
         dtype: torch.dtype | None = None,
         num_workers: int = 0,
+        exhaustive: bool = False,
+        max_pairs: int = MAX_PAIRS,
+        deduplicate: bool = False,
+        cache: EmbeddingCache | None = None,
         byte_budget: int = BYTE_BUDGET,
         progress: bool = True,
     ):
@@ -107,17 +64,27 @@ class ZeroShotEvaluator:
             conventions: names in `metrics.CONVENTIONS`.
             dtype: `torch.bfloat16` or `torch.float16` to encode in automatic mixed precision.
             num_workers: processes that read and prepare images; 0 does it in this one.
+            exhaustive: rank by the relation of every sketch with every photo, instead of the best `rerank` alone.
+            max_pairs: the most pairs that `exhaustive` agrees to score.
+            deduplicate: measure the gallery without its duplicate photos too.
+            cache: where embeddings are kept from one evaluation to the next; nowhere by default.
             byte_budget: what ranking may hold at a time, in bytes.
             progress: show progress bars on stderr.
 
         Raises:
-            CaanError: the split has no sketches or no photos, or `rerank` is not positive.
+            CaanError: the split has no sketches or no photos, `rerank` is not positive or goes with `exhaustive`, or
+                that would score more than `max_pairs`.
         """
         if rerank is not None and rerank < 1:
             raise CaanError(f"rerank must be at least 1, got {rerank}")
+        if exhaustive and rerank is not None:
+            raise CaanError("rerank and exhaustive exclude each other: one re-orders the best photos, the other all")
         self.protocol = protocol
         self.split = split or (str(dataset.split) if dataset.split is not None else None)
         self.rerank = rerank
+        self.exhaustive = exhaustive
+        self.deduplicate = deduplicate
+        self.cache = cache
         self.conventions = tuple(conventions)
         self.byte_budget = byte_budget
         self.encoding = {"batch_size": batch_size, "dtype": dtype, "num_workers": num_workers, "progress": progress}
@@ -126,6 +93,12 @@ class ZeroShotEvaluator:
         self.photos = self._of(dataset, "photo")
         self.sketch_categories = _column(self.sketches, "category")  # (Q,)
         self.photo_categories = _column(self.photos, "category")  # (N,)
+        pairs = len(self.sketches) * len(self.photos)
+        if exhaustive and pairs > max_pairs:
+            raise CaanError(
+                f"exhaustive scoring takes the relation of {pairs:,} pairs, more than the {max_pairs:,} allowed: "
+                "re-rank the best 100 of each sketch instead, or allow more (--max-pairs)"
+            )
 
     def __call__(
         self, model: torch.nn.Module, processor, *, device: torch.device | str | None = None
@@ -141,7 +114,7 @@ class ZeroShotEvaluator:
             CaanError: an image cannot be used, or no sketch has a photo of its category.
         """
         seconds: dict[str, float] = {}
-        with _timed(seconds, "encode"):
+        with timed(seconds, "encode"):
             sketches = self._embed(model, processor, "sketch", device)
             photos = self._embed(model, processor, "photo", device)
         return self.evaluate_embeddings(
@@ -151,7 +124,7 @@ class ZeroShotEvaluator:
             self.photo_categories,
             sketch_local=sketches.local_embeds,
             photo_local=photos.local_embeds,
-            relation=_relation_of(model) if self.rerank else None,
+            model=model,
             device=next(model.parameters()).device,
             seconds=seconds,
         )
@@ -163,9 +136,9 @@ class ZeroShotEvaluator:
         sketch_categories: Tensor,
         photo_categories: Tensor,
         *,
-        sketch_local: Tensor | None = None,
-        photo_local: Tensor | None = None,
-        relation: Relation | None = None,
+        sketch_local: LocalEmbeds | None = None,
+        photo_local: LocalEmbeds | None = None,
+        model: torch.nn.Module | None = None,
         device: torch.device | str = "cpu",
         seconds: dict[str, float] | None = None,
     ) -> EvaluationResult:
@@ -178,49 +151,41 @@ class ZeroShotEvaluator:
             photo_categories: (N,) integers.
             sketch_local: (Q, M, R), for re-ranking.
             photo_local: (N, M, R), for re-ranking.
-            relation: `model.get_paired_relation_logits`, for re-ranking; without it only the global ranking is judged.
+            model: whose relation network re-ranks; without it only the global ranking is judged.
             device: where to rank.
-            seconds: stage -> wall time so far; this adds "rank" and "rerank".
+            seconds: stage -> wall time so far.
 
         Raises:
-            CaanError: no sketch has a photo of its category.
+            CaanError: no sketch has a photo of its category, or exhaustive scoring was asked of too many pairs.
         """
-        seconds = {} if seconds is None else seconds
-        labels = sketch_categories.cpu(), photo_categories.cpu()
-        if not count_relevant(*labels).any():
-            raise CaanError("no sketch of the split has a photo of its category: there is nothing to measure")
-        by_global = _Tally(*labels, self.conventions)
-        by_relation = _Tally(*labels, self.conventions) if self.rerank and relation is not None else None
-        gallery = photo_embeds.to(device)  # (N, D)
-        top = max(TOP, self.rerank or 0) if by_relation is not None else TOP
-        chunks = rank_hits(sketch_embeds, gallery, *labels, top=top, byte_budget=self.byte_budget)
-        while (chunk := _next_timed(chunks, seconds)) is not None:
-            by_global.add(chunk)
-            if by_relation is None:
-                continue
-            with _timed(seconds, "rerank"):
-                by_relation.add(self._rerank(chunk, sketch_local, photo_local, relation, labels))
-        metrics = by_global.metrics.compute()
-        return EvaluationResult(
-            conventions=metrics.conventions,
-            top=by_global.top,
-            num_queries=metrics.num_queries,
-            num_left_out=metrics.num_left_out,
-            num_gallery=len(gallery),
-            chance=chance_map(*labels),
-            reranked=by_relation and by_relation.reranked(self.rerank),
+        result = judge_embeddings(
+            sketch_embeds,
+            photo_embeds,
+            sketch_categories,
+            photo_categories,
+            conventions=self.conventions,
+            duplicates=self.duplicates,
+            rerank=self.rerank,
+            relation=_relation(model, "get_paired_relation_logits") if self.rerank and model is not None else None,
+            pair_relation=_relation(model, "get_relation_logits") if self.exhaustive and model is not None else None,
+            sketch_local=sketch_local,
+            photo_local=photo_local,
+            device=device,
+            byte_budget=self.byte_budget,
             seconds=seconds,
-            protocol=self.protocol,
-            split=self.split,
+            progress=self.encoding["progress"],
         )
+        return replace(result, protocol=self.protocol, split=self.split)
 
-    def _rerank(self, chunk: RankedChunk, sketch_local, photo_local, relation: Relation, labels) -> RankedChunk:
-        best = RankedChunk(chunk.queries, chunk.hits, chunk.top[:, : self.rerank])
-        label = int(labels[0][chunk.queries[0]])
-        queries = sketch_local[chunk.queries]  # (q, M, R)
-        again = rerank(best, queries, photo_local, labels[1], label, relation, byte_budget=self.byte_budget)
-        top = torch.cat([again.top, chunk.top[:, self.rerank :]], dim=1)
-        return RankedChunk(again.queries, again.hits, top)
+    @cached_property
+    def photo_hashes(self) -> Tensor:
+        """(N, 32) uint8, the content of each photo; see `image_hashes`."""
+        return image_hashes(self.photos, progress=self.encoding["progress"])
+
+    @cached_property
+    def duplicates(self) -> Tensor | None:
+        """(N,) bool, photos that repeat an earlier one of their category; None where that was not asked for."""
+        return repeated(self.photo_hashes, self.photo_categories) if self.deduplicate else None
 
     def _of(self, dataset: datasets.Dataset, modality: Modality) -> datasets.Dataset:
         wanted = dataset.features["modality"].str2int(modality)
@@ -231,43 +196,20 @@ class ZeroShotEvaluator:
 
     def _embed(self, model: torch.nn.Module, processor, modality: Modality, device) -> Embeddings:
         images = self.sketches if modality == "sketch" else self.photos
-        local = self.rerank is not None
-        return embed_images(model, processor, images, modality, device=device, local=local, **self.encoding)
+        options = {**self.encoding, "device": device, "local": self.rerank is not None or self.exhaustive}
+        if self.cache is None:
+            return embed_images(model, processor, images, modality, **options)
+        hashes = self.photo_hashes if modality == "photo" else image_hashes(images, progress=options["progress"])
+        return self.cache.embed(model, processor, images, hashes, modality, **options)
 
 
-class _Tally:
-    """Metrics and best photos of one way of ranking, gathered a chunk of queries at a time."""
-
-    def __init__(self, sketch_categories: Tensor, photo_categories: Tensor, conventions: Sequence[str]):
-        self.sketch_categories = sketch_categories  # (Q,)
-        self.metrics = MetricAccumulator(conventions)
-        self.top = torch.empty(len(sketch_categories), min(TOP, len(photo_categories)), dtype=torch.long)
-
-    def add(self, chunk: RankedChunk) -> None:
-        self.metrics.update(chunk.hits, self.sketch_categories[chunk.queries], chunk.queries)
-        self.top[chunk.queries] = chunk.top[:, :TOP].cpu()
-
-    def reranked(self, k: int) -> RerankedResult:
-        return RerankedResult(k, self.metrics.compute().conventions, self.top)
-
-
-def _relation_of(model: torch.nn.Module) -> Relation:
+def _relation(model: torch.nn.Module, name: str) -> Callable[[Tensor, Tensor], Tensor]:
+    """A relation method of the model that takes float32."""
     dtype = next(model.parameters()).dtype
-    return lambda sketches, photos: model.get_paired_relation_logits(sketches.to(dtype), photos.to(dtype))
+    score = getattr(model, name)
+    return lambda sketches, photos: score(sketches.to(dtype), photos.to(dtype))
 
 
 def _column(dataset: datasets.Dataset, name: str) -> Tensor:
     """(rows,) int64, read without decoding any image."""
     return torch.as_tensor(dataset.select_columns([name]).with_format("numpy")[:][name]).long()
-
-
-def _next_timed(chunks: Iterator[RankedChunk], seconds: dict[str, float]) -> RankedChunk | None:
-    with _timed(seconds, "rank"):
-        return next(chunks, None)
-
-
-@contextmanager
-def _timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
-    start = time.perf_counter()
-    yield
-    seconds[stage] = seconds.get(stage, 0.0) + time.perf_counter() - start

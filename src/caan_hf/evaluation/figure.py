@@ -9,7 +9,8 @@ from PIL import Image, ImageColor, ImageDraw, ImageFont, ImageOps
 
 from caan_hf.images_caan import clean_photo
 
-from .evaluator import EvaluationResult, ZeroShotEvaluator
+from .evaluator import ZeroShotEvaluator
+from .result import EvaluationResult
 
 RIGHT, WRONG = "#1a9641", "#d7191c"
 INK, FAINT, PAPER = "#202020", "#707070", "#ffffff"
@@ -39,7 +40,7 @@ def top10_figure(
         rows: how many sketches, fewer where the split has fewer.
         seed: which sketches.
     """
-    best = result.reranked or result
+    best = result.best
     queries = pick_queries(evaluator.sketch_categories.numpy(), rows, seed)
     grid = [_grid_row(evaluator, query, best.top[query]) for query in queries]
     where = ", ".join(filter(None, [result.protocol, result.split]))

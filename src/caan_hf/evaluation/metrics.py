@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .conventions import CONVENTIONS, RankedHits
-from .hits import ranked_hits
+from .bootstrap import LEVEL, RESAMPLES, interval, resampled_averages
+from .conventions import CONVENTIONS, RECALL_LEVELS, RankedHits
+from .hits import GalleryScores, ranked_hits
 
 CUTOFFS = (100, 200)
 MAP_CUTOFFS = (200,)
@@ -28,6 +29,8 @@ class RetrievalMetrics:
         queries: (A,) positions of the answered queries, ascending.
         labels: (A,) their categories.
         per_query: convention -> metric -> (A,) float64 value of each answered query.
+        precision_at_recall: (101,) float64, interpolated precision at recall 0, 0.01, ... 1, averaged over the answered
+            queries.
     """
 
     conventions: dict[str, dict[str, float]]
@@ -36,6 +39,12 @@ class RetrievalMetrics:
     queries: Tensor
     labels: Tensor
     per_query: dict[str, dict[str, Tensor]]
+    precision_at_recall: Tensor
+
+    def averages(self, convention: str, *, macro: bool) -> dict[str, float]:
+        """Metric -> average over queries, or, if `macro`, over categories, whatever the convention itself prefers."""
+        values = self.per_query[convention].items()
+        return {metric: average(of_queries, self.labels, macro) for metric, of_queries in values}
 
     def by_category(self, convention: str) -> dict[int, dict[str, float]]:
         """Category -> metric -> average over its queries."""
@@ -46,13 +55,14 @@ class RetrievalMetrics:
         }
 
     def confidence(
-        self, convention: str, metric: str, *, resamples: int = 1000, level: float = 0.95, seed: int = 0
-    ) -> tuple[float, float]:
-        """Bootstrap interval of an average: the queries are drawn again, with replacement, `resamples` times."""
-        values = self.per_query[convention][metric]
-        averages = bootstrap(values, self.labels, CONVENTIONS[convention].macro, resamples=resamples, seed=seed)
-        low, high = torch.quantile(averages, torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=torch.float64))
-        return float(low), float(high)
+        self, convention: str, *, resamples: int = RESAMPLES, level: float = LEVEL, seed: int = 0
+    ) -> dict[str, tuple[float, float]]:
+        """Metric -> bootstrap interval of its average over drawn queries; see `bootstrap.resampled_averages`."""
+        metrics = self.per_query[convention]
+        values = torch.stack(list(metrics.values()), dim=1)  # (A, V)
+        macro = CONVENTIONS[convention].macro
+        low, high = interval(resampled_averages(values, self.labels, macro, resamples=resamples, seed=seed), level)
+        return dict(zip(metrics, zip(low.tolist(), high.tolist(), strict=True), strict=True))
 
 
 def category_means(values: Tensor, positions: Tensor) -> Tensor:
@@ -66,18 +76,6 @@ def average(values: Tensor, labels: Tensor, macro: bool) -> float:
     if not macro:
         return float(values.mean())
     return float(category_means(values, labels.unique(return_inverse=True)[1]).mean())
-
-
-def bootstrap(values: Tensor, labels: Tensor, macro: bool, *, resamples: int, seed: int) -> Tensor:
-    """(resamples,) averages of values that are drawn with replacement, the same ones for the same seed and number."""
-    generator = torch.Generator().manual_seed(seed)
-    positions = labels.unique(return_inverse=True)[1]
-    averages = torch.empty(resamples, dtype=torch.float64)
-    for resample in range(resamples):
-        drawn = torch.randint(len(values), (len(values),), generator=generator)
-        chosen = values[drawn]
-        averages[resample] = category_means(chosen, positions[drawn]).nanmean() if macro else chosen.mean()
-    return averages
 
 
 class MetricAccumulator:
@@ -118,6 +116,7 @@ class MetricAccumulator:
         self._map_cutoffs = tuple(map_cutoffs)
         self._chunks: list[tuple[Tensor, Tensor, dict[str, dict[str, Tensor]]]] = []
         self._num_left_out = 0
+        self._precision_at_recall = torch.zeros(RECALL_LEVELS, dtype=torch.float64)  # summed over queries
 
     def update(self, hits: RankedHits, labels: Tensor, queries: Tensor | None = None) -> None:
         """Add some queries.
@@ -136,6 +135,7 @@ class MetricAccumulator:
             return
         hits = RankedHits(hits.ranks[answerable], hits.num_relevant[answerable])
         values = {name: self._per_query(name, hits) for name in self._conventions}
+        self._precision_at_recall += hits.precision_at_recall().sum(0)
         self._chunks.append((queries.cpu()[answerable], labels.cpu()[answerable], values))
 
     def compute(self) -> RetrievalMetrics:
@@ -153,8 +153,8 @@ class MetricAccumulator:
             name: {metric: average(values, labels, CONVENTIONS[name].macro) for metric, values in metrics.items()}
             for name, metrics in per_query.items()
         }
-        left_out = self._num_left_out
-        return RetrievalMetrics(averages, len(queries) + left_out, left_out, queries, labels, per_query)
+        left_out, curve = self._num_left_out, self._precision_at_recall / len(queries)
+        return RetrievalMetrics(averages, len(queries) + left_out, left_out, queries, labels, per_query, curve)
 
     def _per_query(self, name: str, hits: RankedHits) -> dict[str, Tensor]:
         convention = CONVENTIONS[name]
@@ -205,7 +205,7 @@ def retrieval_metrics(
     for label in query_labels.unique():
         queries = (query_labels == label).nonzero().flatten()  # (q,)
         relevant = (gallery_labels == label).nonzero().flatten()  # (R,)
-        accumulator.update(ranked_hits(scores[queries], relevant), query_labels[queries], queries)
+        accumulator.update(ranked_hits(GalleryScores(scores[queries]), relevant), query_labels[queries], queries)
     return accumulator.compute()
 
 

@@ -2,16 +2,19 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from .conventions import RankedHits
-from .hits import SortedScores, hits_of, stable_order
+from .hits import GalleryScores, ranked_hits, stable_order
 
 BYTE_BUDGET = 256 * 2**20
-# A score (4), sorted (4), compared (1), and what finding the best few takes.
+# A score (4), sorted on a GPU (4), compared (1), and what finding the best few takes.
 BYTES_PER_PAIR = 12
+# Its value (4), count and rank (16), ties (1), and, in double precision, the hit, its precision, envelope and a copy.
+BYTES_PER_HIT = 53
 # A gathered local value in half precision (2), in full precision (4), and copied inside the relation (4).
 BYTES_PER_LOCAL_VALUE = 10
 # A cosine (4), and laid out for the relation network (4).
@@ -19,6 +22,20 @@ BYTES_PER_COSINE = 8
 
 Relation = Callable[[Tensor, Tensor], Tensor]
 """(B, M, R) sketch and (B, K, M, R) photo local embeddings, float32 -> (B, K) logits of "the same category"."""
+
+PairRelation = Callable[[Tensor, Tensor], Tensor]
+"""(B, M, R) sketch and (P, M, R) photo local embeddings, float32 -> (B, P) logits of every sketch with every photo."""
+
+PHOTOS_AT_ONCE = 512  # of which `PairRelation` is given the local embeddings; it bounds its own memory further
+
+
+class LocalEmbeds(Protocol):
+    """(rows, M, R) local embeddings: a tensor, or the rows of a cache on disk that are read as they are asked for."""
+
+    shape: torch.Size
+
+    def __getitem__(self, rows: Tensor | slice) -> Tensor:
+        """(..., M, R) the embeddings of the rows at (...) positions, on the CPU or a GPU."""
 
 
 @dataclass(frozen=True)
@@ -58,25 +75,57 @@ def rank_hits(
     Raises:
         ValueError: an embedding holds NaN.
     """
+    yield from rank_by(
+        lambda queries: GalleryScores.of_products(query_embeds[queries].to(gallery_embeds), gallery_embeds),
+        query_labels,
+        gallery_labels,
+        top=top,
+        byte_budget=byte_budget,
+    )
+
+
+def rank_by(
+    score: Callable[[Tensor], GalleryScores],
+    query_labels: Tensor,
+    gallery_labels: Tensor,
+    *,
+    top: int = 10,
+    bytes_per_query: int = 0,
+    byte_budget: int = BYTE_BUDGET,
+) -> Iterator[RankedChunk]:
+    """The same by any score.
+
+    Args:
+        score: gives the (q, N) scores of the queries at (q,) positions.
+        query_labels: (Q,) integer categories.
+        gallery_labels: (N,) integer categories.
+        top: how many of the best photos to keep.
+        bytes_per_query: what scoring a query holds beside its scores.
+        byte_budget: what a chunk may hold, in bytes; at least one query is taken.
+
+    Raises:
+        ValueError: a score is NaN.
+    """
     query_labels, gallery_labels = query_labels.cpu(), gallery_labels.cpu()
     for label in query_labels.unique():
         of_label = (query_labels == label).nonzero().flatten()  # (queries of the label,)
-        relevant = (gallery_labels == label).nonzero().flatten().to(gallery_embeds.device)  # (R,)
-        for chunk in query_chunks(len(of_label), len(gallery_embeds), byte_budget=byte_budget):
+        relevant = (gallery_labels == label).nonzero().flatten()  # (R,)
+        bytes_per_row = BYTES_PER_PAIR * len(gallery_labels) + BYTES_PER_HIT * len(relevant) + bytes_per_query
+        for chunk in query_chunks(len(of_label), bytes_per_row, byte_budget=byte_budget):
             queries = of_label[chunk]
-            scores = SortedScores(query_embeds[queries].to(gallery_embeds.device) @ gallery_embeds.T)
-            yield RankedChunk(queries, hits_of(scores, relevant), scores.top(top))
+            scores = score(queries)
+            yield RankedChunk(queries, ranked_hits(scores, relevant.to(scores.scores.device)), scores.top(top))
 
 
-def query_chunks(num_queries: int, num_gallery: int, *, byte_budget: int = BYTE_BUDGET) -> Iterator[slice]:
+def query_chunks(num_queries: int, bytes_per_query: int, *, byte_budget: int = BYTE_BUDGET) -> Iterator[slice]:
     """Split the queries so that ranking one chunk holds at most `byte_budget` bytes; at least one query a chunk."""
-    return _slices(num_queries, byte_budget // (BYTES_PER_PAIR * max(1, num_gallery)))
+    return _slices(num_queries, byte_budget // max(1, bytes_per_query))
 
 
 def rerank(
     chunk: RankedChunk,
     query_local: Tensor,
-    gallery_local: Tensor,
+    gallery_local: LocalEmbeds,
     gallery_labels: Tensor,
     label: int,
     relation: Relation,
@@ -108,14 +157,14 @@ def rerank(
 def relation_logits(
     candidates: Tensor,
     query_local: Tensor,
-    gallery_local: Tensor,
+    gallery_local: LocalEmbeds,
     relation: Relation,
     *,
     byte_budget: int = BYTE_BUDGET,
 ) -> Tensor:
     """(Q, K) float32 logits of each query against its own candidates, the (Q, K) gallery positions given."""
     device = candidates.device
-    positions = candidates.to(gallery_local.device)
+    positions = candidates.to(getattr(gallery_local, "device", "cpu"))
     tokens, width = gallery_local.shape[1:]
     pairs = max(1, byte_budget // (BYTES_PER_LOCAL_VALUE * tokens * width + BYTES_PER_COSINE * tokens * tokens))
     logits = torch.empty(candidates.shape, device=device)
@@ -125,6 +174,19 @@ def relation_logits(
             sketches = query_local[rows].to(device).float()  # (b, M, R)
             logits[rows, columns] = relation(sketches, photos).float()
     return logits
+
+
+@torch.no_grad()
+def all_relation_logits(
+    query_local: Tensor, gallery_local: LocalEmbeds, relation: PairRelation, device: torch.device | str
+) -> Tensor:
+    """(q, N) float32 logits of each query (q, M, R) with every photo of the gallery (N, M, R)."""
+    sketches = query_local.to(device).float()
+    logits = [
+        relation(sketches, gallery_local[photos].to(device).float()).float()
+        for photos in _slices(gallery_local.shape[0], PHOTOS_AT_ONCE)
+    ]
+    return torch.cat(logits, dim=1)
 
 
 def _slices(length: int, step: int) -> Iterator[slice]:

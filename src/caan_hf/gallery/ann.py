@@ -62,10 +62,10 @@ def maintain_index(table: PhotoTable, *, min_rows: int = MIN_ROWS) -> IndexState
     """
     table.refresh()
     rows = len(table)
-    if rows < min_rows:
+    kept = table.search_settings()
+    if rows < min_rows and not kept:
         _compact(table)
         return IndexState("exact")
-    kept = table.search_settings()
     built_for = kept.get("rows", 0)
     if not built_for or rows > REBUILD_GROWTH * built_for:
         return _build(table, rows)
@@ -90,9 +90,8 @@ def _build(table: PhotoTable, rows: int) -> IndexState:
     chosen = IvfRq(num_bits=RQ_BITS, **_ivf(partitions)) if divisible else IvfFlat(**_ivf(partitions))
     _compact(table)
     table.build_index(chosen, INDEX)
-    return _measure(
-        table, {"kind": "IVF_RQ" if divisible else "IVF_FLAT", "num_partitions": partitions, "rows": rows}, start
-    )
+    kind = "IVF_RQ" if divisible else "IVF_FLAT"
+    return _measure(table, {"kind": kind, "num_partitions": partitions, "rows": rows}, start)
 
 
 def _ivf(partitions: int) -> dict:

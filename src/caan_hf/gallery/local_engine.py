@@ -79,7 +79,7 @@ class LocalEngine:
                 pool.shutdown(wait=False, cancel_futures=True)
 
     def _encode(self, batch: list[Prepared], preparation: Preparation, settings: RowSettings) -> Chunk:
-        taken, rest = self._take_over(batch)
+        taken, rest = self._take_over(batch, settings)
         rest = [one if one.photo or one.problem else preparation.decode(one) for one in rest]
         fresh = [one for one in rest if not one.problem]
         tables = [taken] if taken is not None else []
@@ -91,7 +91,7 @@ class LocalEngine:
             num_reused=len(taken) if taken is not None else 0,
         )
 
-    def _take_over(self, batch: list[Prepared]) -> tuple[pa.Table | None, list[Prepared]]:
+    def _take_over(self, batch: list[Prepared], settings: RowSettings) -> tuple[pa.Table | None, list[Prepared]]:
         """Rows for photos whose content the gallery has under another name, and all the others."""
         maybe = {one.sha256 for one in batch if one.photo is None and not one.problem}
         if not maybe:
@@ -102,10 +102,11 @@ class LocalEngine:
         if not taken:
             return None, batch
         rows = found.take([row_of[one.sha256] for one in taken])
-        for column in ("path", "size", "mtime_ns"):
+        own = {column: [getattr(one, column) for one in taken] for column in ("path", "size", "mtime_ns")}
+        own["image"] = [one.data if settings.keep_bytes else None for one in taken]
+        for column, values in own.items():
             field = rows.schema.field(column)
-            values = pa.array([getattr(one, column) for one in taken], field.type)
-            rows = rows.set_column(rows.schema.get_field_index(column), field, values)
+            rows = rows.set_column(rows.schema.get_field_index(column), field, pa.array(values, field.type))
         return rows, [one for one in batch if one.sha256 not in row_of]
 
 

@@ -13,6 +13,8 @@ THUMBNAIL_QUALITY = 85
 # A large picture is halved, and a JPEG decoded at a fraction of its size, as long as that leaves this many times what
 # is needed: faster by far, in less memory, and what the encoder then sees differs by little.
 MARGIN = 2
+# Pillow's limit is an error at twice the pixels that it warns of; the warning itself says nothing to anybody here.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 HEIF_SUFFIXES = frozenset({".heic", ".heif"})
 # Pillow reads these too, but nobody keeps photos in them.
 NOT_PHOTOS = frozenset(
@@ -49,17 +51,12 @@ def decode_photo(data: bytes, side: int) -> Photo:
         raise ValueError("the file is empty")
     _register_heif()
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # beyond twice that it is an error
-            image = Image.open(io.BytesIO(data))
-    except Exception as error:  # Pillow's readers raise whatever damaged bytes lead them to
-        raise ValueError(_reason(error)) from error
-    stored = image.size
-    image.draft("RGB", (MARGIN * side, MARGIN * side))  # does nothing but to a JPEG
-    try:
+        image = Image.open(io.BytesIO(data))
+        stored = image.size
+        image.draft("RGB", (MARGIN * side, MARGIN * side))  # does nothing but to a JPEG
         upright = open_image(image)
         rgb = _reduced(flatten(upright), MARGIN * side)
-    except Exception as error:
+    except Exception as error:  # Pillow's readers raise whatever damaged bytes lead them to
         raise ValueError(_reason(error)) from error
     turned = (upright.width > upright.height) != (stored[0] > stored[1])
     width, height = stored[::-1] if turned else stored

@@ -80,7 +80,8 @@ class RayEngine:
             ray.init(log_to_driver=False, logging_level=logging.WARNING)
         _be_quiet()
         gpus = int(ray.cluster_resources().get("GPU", 0)) if self.device != "cpu" else 0
-        workers = self.workers or gpus or int(ray.cluster_resources()["CPU"])
+        most = gpus or int(ray.cluster_resources()["CPU"])
+        workers = min(self.workers or most, most)  # Ray would wait for more machines for ever
         rows = max(self.batch_size, min(MAX_BLOCK_ROWS, len(todo) // (BLOCKS_A_WORKER * workers)))
         blocks = [todo.slice(start, rows).combine_chunks() for start in range(0, len(todo), rows)]
         encoded = ray.data.from_arrow(blocks).map_batches(

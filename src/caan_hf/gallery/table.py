@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ import pyarrow as pa
 from caan_hf.errors import CaanError
 
 from .encoder import EncoderIdentity
-from .rows import GLOBAL, KEY, LOCAL, row_schema
+from .rows import GLOBAL, KEY, row_schema
 
 TABLE = "photos"
 METADATA = "caan_gallery"
@@ -31,6 +32,10 @@ COMMIT_ATTEMPTS = 12
 KEYS_A_FILTER = 500
 """Keys named in one condition of a query."""
 LANCE_ERRORS = (OSError, RuntimeError, ValueError)
+
+
+class NoGalleryError(CaanError):
+    """There is no gallery at a place where one could be made."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +108,7 @@ class PhotoTable:
             _require_free(Path(uri))
         try:
             found = cls._open(uri)
-        except CaanError:
+        except NoGalleryError:
             found = cls._create(uri, info)
         found.info.require(info.identity, info.model, uri)
         return found
@@ -128,11 +133,12 @@ class PhotoTable:
             described = json.loads((table.schema.metadata or {})[METADATA.encode()])
             if described["format"] > FORMAT:
                 raise CaanError(f"{uri}: made by a newer caan-hf; upgrade it")
-            return cls(
-                uri, table, GalleryInfo(described["model"], EncoderIdentity.from_dict(described), described["local"])
-            )
+            identity = EncoderIdentity.from_dict(described)
+            return cls(uri, table, GalleryInfo(described["model"], identity, described["local"]))
         except LANCE_ERRORS as error:
-            raise CaanError(f"{uri}: no gallery there ({_reason(error)}); make one with `caan index`") from error
+            if "not found" in str(error):
+                raise NoGalleryError(f"{uri}: no gallery there; make one with `caan index`") from error
+            raise CaanError(f"{uri}: cannot be opened ({_reason(error)})") from error
         except (KeyError, TypeError) as error:
             raise CaanError(f"{uri}: its table '{TABLE}' is not a gallery of caan-hf") from error
 
@@ -213,11 +219,6 @@ class PhotoTable:
         return None
 
 
-def has_local(table: pa.Table) -> bool:
-    """Whether rows carry local embeddings."""
-    return LOCAL in table.column_names
-
-
 def _conditions(column: str, values: Sequence[str]):
     """SQL conditions that together name all values."""
     for start in range(0, len(values), KEYS_A_FILTER):
@@ -250,4 +251,5 @@ def _is_url(uri: str) -> bool:
 
 
 def _reason(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0][:300]
+    """Lance's words, without the line of its source."""
+    return re.sub(r",? \S+\.rs:\d+:\d+", "", str(error).strip().partition("\n")[0])[:300]

@@ -6,6 +6,7 @@ import warnings
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import datasets
 import yaml
@@ -58,9 +59,16 @@ def run_recipe(recipe: Recipe) -> TrainedModel:
     arguments = training_arguments(recipe)
     _make_folder(Path(arguments.output_dir))
     checkpoint = _checkpoint_to_resume(arguments)
-    splits = _splits(recipe)
+    splits, info = _benchmark(recipe)
     set_seed(arguments.seed)
     trainer = build_trainer(recipe, arguments, splits)
+    trainer.model.config.update(
+        {
+            "training_protocol": info["protocol"],
+            "training_categories": info["seen"],
+            "validation_categories": info["validation"],
+        }
+    )
     if arguments.should_save:
         _write_recipe(recipe, Path(arguments.output_dir))
     result = trainer.train(resume_from_checkpoint=checkpoint)
@@ -166,10 +174,10 @@ def _evaluator(recipe: Recipe, arguments: CaanTrainingArguments, splits) -> Zero
     return evaluator
 
 
-def _splits(recipe: Recipe) -> datasets.DatasetDict:
+def _benchmark(recipe: Recipe) -> tuple[datasets.DatasetDict, dict[str, Any]]:
     if recipe.data.path is None:
         raise CaanError("data.path is missing: prepare a benchmark with `caan prepare` and give data.path=DIR")
-    return load_benchmark(recipe.data.path)[0]
+    return load_benchmark(recipe.data.path)
 
 
 def _checkpoint_to_resume(arguments: CaanTrainingArguments) -> str | None:

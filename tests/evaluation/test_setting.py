@@ -1,0 +1,107 @@
+"""What is ranked for what: seen photos in the gallery, and categories that training saw under another name."""
+
+import collections
+
+import datasets
+import pytest
+from PIL import Image
+
+from caan_hf import CaanError
+from caan_hf.benchmarks import prepare_benchmark
+from caan_hf.evaluation.setting import generalized, plain, training_categories, unseen_by
+
+CATEGORIES = ["car (sedan)", "cat", "hot air balloon", "tree"]
+
+
+def rows(categories, photos=10, sketches=2):
+    entries = [
+        {"image": Image.new("RGB", (4, 4)), "modality": modality, "category": category, "source": f"{category}-{n}"}
+        for category in categories
+        for modality, count in ((0, sketches), (1, photos))
+        for n in range(count)
+    ]
+    features = datasets.Features(
+        image=datasets.Image(),
+        modality=datasets.ClassLabel(names=["sketch", "photo"]),
+        category=datasets.ClassLabel(names=CATEGORIES),
+        source=datasets.Value("string"),
+    )
+    columns = {name: [entry[name] for entry in entries] for name in features}
+    return datasets.Dataset.from_dict(columns, features=features)
+
+
+@pytest.fixture
+def benchmark():
+    return datasets.DatasetDict(train=rows([0]), validation=rows([1]), test=rows([2, 3]))
+
+
+INFO = {"protocol": "folder@1"}
+
+
+def counts(setting):
+    return collections.Counter(zip(setting.rows["modality"], setting.rows["category"], strict=True))
+
+
+def test_plain_is_the_split(benchmark):
+    setting = plain(benchmark, INFO, "test")
+    assert (setting.protocol, setting.split, setting.removed, setting.notes) == ("folder@1", "test", {}, ())
+    assert setting.rows.num_rows == 24
+    assert setting.categories() == ["hot air balloon", "tree"]
+    assert "not the protocol's unseen categories" in plain(benchmark, INFO, "train").notes[0]
+
+
+def test_a_protocol_of_another_version_is_refused(benchmark):
+    with pytest.raises(CaanError, match=r"sketchy-25@7: this version of caan-hf knows sketchy-25@1 alone"):
+        plain(benchmark, {"protocol": "sketchy-25@7"}, "test")
+
+
+def test_generalized_adds_a_fifth_of_the_seen_photos_of_each_category(benchmark):
+    setting = generalized(plain(benchmark, INFO, "test"), benchmark)
+    assert counts(setting) == {(0, 2): 2, (0, 3): 2, (1, 2): 10, (1, 3): 10, (1, 0): 2, (1, 1): 2}
+    assert setting.protocol == "folder@1/generalized"
+    assert setting.categories() == ["hot air balloon", "tree"]  # the queries stay unseen
+    again = generalized(plain(benchmark, INFO, "test"), benchmark)
+    assert setting.rows["source"] == again.rows["source"]
+    with pytest.raises(CaanError, match="for --split test"):
+        generalized(plain(benchmark, INFO, "train"), benchmark)
+
+
+@pytest.mark.parametrize("seen", ["hot-air_balloon", "Hot Air Balloon", "hotairballoon"])
+def test_a_category_seen_under_another_spelling_is_left_out(benchmark, seen):
+    setting = unseen_by(plain(benchmark, INFO, "test"), "elsewhere@1", (seen, "zebra"))
+    assert setting.removed == {"hot air balloon": seen}
+    assert counts(setting) == {(0, 3): 2, (1, 3): 10}
+    assert setting.protocol == "folder@1/from-elsewhere@1"
+
+
+def test_a_category_seen_under_another_name_is_left_out():
+    benchmark = datasets.DatasetDict(test=rows([0, 1]))
+    setting = unseen_by(plain(benchmark, INFO, "test"), "quickdraw-30@1", ("car", "couch"))
+    assert setting.removed == {"car (sedan)": "car"}
+
+
+def test_nothing_left_is_an_error(benchmark):
+    with pytest.raises(CaanError, match="training saw every category of the test split"):
+        unseen_by(plain(benchmark, INFO, "test"), "x", ("tree", "hot air balloon"))
+
+
+def test_generalized_is_not_for_cross_dataset(benchmark):
+    setting = unseen_by(plain(benchmark, INFO, "test"), "x", ("tree",))
+    with pytest.raises(CaanError, match="not for cross-dataset"):
+        generalized(setting, benchmark)
+
+
+def test_training_categories_of_a_protocol_a_file_and_a_folder(tmp_path):
+    name, seen = training_categories("sketchy-21")
+    assert name == "sketchy-21@1"
+    assert len(seen) == 104
+    (tmp_path / "mine.txt").write_text("cat\ndog\n")
+    assert training_categories(str(tmp_path / "mine.txt")) == ("mine", ("cat", "dog"))
+    small = {"photos_per_category": 1, "sketches_per_category": 1, "image_size": 16}
+    prepare_benchmark("sample", None, tmp_path / "sample", progress=False, **small)
+    name, seen = training_categories(str(tmp_path / "sample"))
+    assert name == "sample@1"
+    assert len(seen) == 38  # training and validation
+    for wrong in ("sample", "nothing/here"):
+        with pytest.raises(CaanError, match="--trained-on"):
+            training_categories(wrong)
