@@ -42,18 +42,19 @@ def _drawing(recent: "_Recent", payload) -> bytes | None:
         return None
     # Kept, not popped as gradio does: moving a slider asks about the same drawing again.
     drawn = recent.get(payload.id) if payload.id is not None else payload
-    composite = drawn.composite if drawn else None
-    if composite is None or isinstance(composite, bytes):
-        return composite
-    return Path(composite.path).read_bytes()
+    picture = (drawn.composite or drawn.background) if drawn else None  # what was just put there has no composite yet
+    if picture is None or isinstance(picture, bytes):
+        return picture
+    return Path(picture.path).read_bytes()
 
 
-def on_the_pad(sketch: Image.Image) -> dict:
-    """A pad's value that shows dark lines on white (any size) as if they had been drawn: they can be erased too."""
-    fitted = ImageOps.pad(sketch.convert("L"), CANVAS, Image.Resampling.LANCZOS, color=255)
-    layer = Image.new("RGBA", CANVAS, "black")
-    layer.putalpha(ImageOps.invert(fitted))
-    return {"background": None, "layers": [layer], "composite": fitted.convert("RGB")}
+def on_the_pad(sketch: Image.Image) -> Image.Image:
+    """A pad's value that shows dark lines on white (any size), to draw on.
+
+    As the background: a layer could be erased too, but gradio's editor answers a layer that it is given by sending it
+    back without end.
+    """
+    return ImageOps.pad(sketch.convert("RGB"), CANVAS, Image.Resampling.LANCZOS, color="white")
 
 
 class _Recent(OrderedDict):

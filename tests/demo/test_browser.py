@@ -12,7 +12,7 @@ sync_api = pytest.importorskip(
 )
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-WAIT = 60_000
+WAIT = 45_000
 """Milliseconds; a canvas without a GPU on few busy cores takes its time."""
 DESKTOP, PHONE = {"width": 1100, "height": 900}, {"width": 375, "height": 740}
 OPTIONS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
