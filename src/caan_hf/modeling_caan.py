@@ -227,16 +227,17 @@ class CaanModel(PreTrainedModel):
 
     def forward(
         self,
-        sketch_pixel_values: torch.FloatTensor,
-        photo_pixel_values: torch.FloatTensor,
+        sketch_pixel_values: torch.FloatTensor | None = None,
+        photo_pixel_values: torch.FloatTensor | None = None,
         category_ids: torch.LongTensor | None = None,
         input_ids: torch.LongTensor | None = None,
         attention_mask: torch.LongTensor | None = None,
         text_hidden_states: torch.FloatTensor | None = None,
         photo_targets: torch.FloatTensor | None = None,
+        pixel_values: torch.FloatTensor | None = None,
         **_,
-    ) -> CaanOutput:
-        """A training step over B triplets.
+    ) -> CaanOutput | CaanImageFeatures:
+        """A training step over B triplets; or, as pipelines call a model, the features of photos alone.
 
         Args:
             sketch_pixel_values: B sketches (B, 3, H, W).
@@ -247,10 +248,18 @@ class CaanModel(PreTrainedModel):
             attention_mask: (N, L), 1 where a token stands and 0 where padding does.
             text_hidden_states: (N, L, T), what `encode_text` gives for the sentences, in place of `input_ids`.
             photo_targets: (N, D) features that `lambda_dis` holds the photos' global features to.
+            pixel_values: Photos (N, 3, H, W), in place of all the others: gives what `get_photo_features` gives.
 
         Returns:
             [`CaanOutput`] with the losses, each on its own, and the features they were computed from.
+
+        Raises:
+            ValueError: If sketches or photos are missing.
         """
+        if pixel_values is not None:
+            return self.get_photo_features(pixel_values)
+        if sketch_pixel_values is None or photo_pixel_values is None:
+            raise ValueError("give sketch_pixel_values= and photo_pixel_values=, or pixel_values= for photos alone")
         sketch_tokens, sketch_grid = self._sketch_tokens(sketch_pixel_values)
         photo_tokens, photo_grid = self._photo_tokens(photo_pixel_values)
         untouched_photo_global = photo_tokens[:, 0]

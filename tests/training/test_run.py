@@ -144,6 +144,20 @@ def test_the_same_seed_trains_the_same_model_and_another_does_not(recipe_file):
     assert any(not torch.equal(first[name], other[name]) for name in first)
 
 
+def test_the_model_card_of_a_run_tells_how_it_was_trained(recipe_file, tmp_path):
+    from caan_hf.publishing.training_record import training_record
+
+    recipe = load_recipe(recipe_file())
+    splits, info = load_benchmark(recipe.data.path)
+    record = training_record(recipe.to_dict(), info)
+    trainer = build_trainer(recipe, training_arguments(recipe), splits, record=record)
+    trainer.create_model_card(model_name="caan-run")
+    card = (tmp_path / "run" / "README.md").read_text()
+    assert "# caan-run" in card
+    assert "| Benchmark | `sample@1` |" in card
+    assert trainer.model.text_model is not None
+
+
 def test_an_earlier_run_is_not_overwritten(recipe_file, tmp_path):
     (tmp_path / "run" / "checkpoint-3").mkdir(parents=True)
     with pytest.raises(CaanError, match=r"checkpoint-3.*resume_from_checkpoint=true"):

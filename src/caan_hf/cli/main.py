@@ -30,7 +30,12 @@ for command in (quickstart, describe, prepare, train, evaluate, ablate, index, s
 
 
 def main() -> None:
-    """Entry point of the console script: exit status 2 and one line on stderr for bad input."""
+    """Entry point of the console script."""
+    run(app)
+
+
+def run(app: typer.Typer) -> None:
+    """Runs a command line: exit status 2 and one line on stderr for bad input."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that half-written folders are cleared away
     try:
         app()

@@ -1,5 +1,6 @@
 """One training run, from a recipe to a model for retrieval."""
 
+import copy
 import json
 import shutil
 import warnings
@@ -19,6 +20,9 @@ from caan_hf.errors import CaanError
 from caan_hf.evaluation.evaluator import ZeroShotEvaluator
 from caan_hf.modeling_caan import CaanModel
 from caan_hf.processing_caan import CaanProcessor
+from caan_hf.publishing.folder import for_retrieval
+from caan_hf.publishing.hub_errors import hub_errors
+from caan_hf.publishing.training_record import RECIPE_FILE, training_record, write_record
 from caan_hf.whole_file import write_whole_text
 
 from .augmentation import photo_augmentation, sketch_augmentation
@@ -31,7 +35,6 @@ from .trainer import CaanTrainer, CaanTrainingArguments
 from .triplets import TripletDataset
 
 MODEL_FOLDER = "model"
-RECIPE_FILE = "recipe.yaml"
 
 
 @dataclass(frozen=True)
@@ -51,17 +54,19 @@ def run_recipe(recipe: Recipe) -> TrainedModel:
     """Trains as the recipe says.
 
     `output_dir` then holds the Trainer's checkpoints, which training can be resumed from, `recipe.yaml`, the recipe as
-    it was run, and `model/`, the final (or best) model for retrieval.
+    it was run, and `model/`, the final (or best) model for retrieval, with `training.json`, the record of the run. With
+    `push_to_hub` the model goes to the Hub too, with its card and with the code that loads it without this package.
 
     Raises:
-        CaanError: something in the recipe or its data is wrong.
+        CaanError: something in the recipe or its data is wrong, or the Hub refuses the model, which then lies in
+            `output_dir`.
     """
     arguments = training_arguments(recipe)
     _make_folder(Path(arguments.output_dir))
     checkpoint = _checkpoint_to_resume(arguments)
     splits, info = _benchmark(recipe)
     set_seed(arguments.seed)
-    trainer = build_trainer(recipe, arguments, splits)
+    trainer = build_trainer(recipe, arguments, splits, record=training_record(recipe.to_dict(), info))
     trainer.model.config.update(
         {
             "training_protocol": info["protocol"],
@@ -78,15 +83,22 @@ def run_recipe(recipe: Recipe) -> TrainedModel:
     folder = Path(arguments.output_dir) / MODEL_FOLDER
     if arguments.should_save:
         trainer.save_state()
-        save_for_retrieval(trainer.accelerator.unwrap_model(trainer.model), trainer.processor, folder)
+        model = trainer.accelerator.unwrap_model(trainer.model)
+        save_for_retrieval(model, trainer.processor, folder, trainer.current_record())
     trainer.accelerator.wait_for_everyone()
+    if arguments.push_to_hub:
+        with hub_errors(trainer.hub_model_id or arguments.hub_model_id or "push_to_hub"):
+            trainer.push_to_hub()
     return TrainedModel(folder, metrics)
 
 
 def build_trainer(
-    recipe: Recipe, arguments: CaanTrainingArguments, splits: datasets.DatasetDict | dict[str, datasets.Dataset]
+    recipe: Recipe,
+    arguments: CaanTrainingArguments,
+    splits: datasets.DatasetDict | dict[str, datasets.Dataset],
+    record: dict[str, Any] | None = None,
 ) -> CaanTrainer:
-    """Model, triplets, collator and validation, ready to `train()`."""
+    """Model, triplets, collator and validation, ready to `train()`; `record` is for the model card."""
     split = splits["train"]
     sentences = category_sentences(split, recipe.data.prompts)
     model, processor = build(recipe.model, recipe.data, sorted(set(chain.from_iterable(sentences.values()))))
@@ -103,25 +115,31 @@ def build_trainer(
     model.to(arguments.device)
     collator = _collator(recipe, arguments, model, processor, triplets)
     try:
-        return CaanTrainer(
-            model=model,
-            args=arguments,
-            train_dataset=triplets,
-            data_collator=collator,
-            processing_class=processor,
-            evaluator=evaluator,
-        )
+        with hub_errors(arguments.hub_model_id or Path(arguments.output_dir).name):
+            return CaanTrainer(
+                model=model,
+                args=arguments,
+                train_dataset=triplets,
+                data_collator=collator,
+                processing_class=processor,
+                evaluator=evaluator,
+                record=record,
+            )
     except (ValueError, RuntimeError, ImportError) as error:  # such as a tracker that is not installed
         raise CaanError(f"section training: {' '.join(str(error).split())}") from error
 
 
-def save_for_retrieval(model: CaanModel, processor: CaanProcessor, folder: Path) -> None:
-    """Writes the model without what only training needs; whole or not at all."""
+def save_for_retrieval(
+    model: CaanModel, processor: CaanProcessor, folder: Path, record: dict[str, Any] | None = None
+) -> None:
+    """Writes the model without what only training needs, and how it was trained; whole or not at all."""
     temporary, previous = (folder.with_name(f".{folder.name}.{state}") for state in ("writing", "previous"))
     for left_over in (temporary, previous):  # by a kill
         shutil.rmtree(left_over, ignore_errors=True)
-    model.drop_text().save_pretrained(temporary)
-    processor.drop_text().save_pretrained(temporary)
+    for_retrieval(model).save_pretrained(temporary)
+    copy.copy(processor).drop_text().save_pretrained(temporary)
+    if record is not None:
+        write_record(record, temporary)
     if folder.exists():
         folder.rename(previous)
     temporary.rename(folder)

@@ -1,12 +1,23 @@
 """`CaanTrainer`: the Hugging Face Trainer, with zero-shot retrieval as its evaluation."""
 
+import copy
+from concurrent.futures import Future
 from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import torch
+from huggingface_hub import CommitInfo, HfApi
 from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers.trainer_utils import HubStrategy
+from transformers.utils import PushInProgress
 
 from caan_hf.evaluation.embedding import embed_images
 from caan_hf.evaluation.evaluator import ZeroShotEvaluator
+from caan_hf.publishing.card import model_card
+from caan_hf.publishing.folder import for_retrieval, save_published
+from caan_hf.publishing.training_record import write_record
 
 from .triplets import EpochSampler
 
@@ -58,12 +69,23 @@ class CaanTrainer(Trainer):
     Args:
         evaluator: Ranks the validation categories' photos for their sketches; its metrics are logged as `eval_mAP@all`
             and so on. `None` trains without validation.
+        record: How the model is trained, as [`training_record`] writes it down; for the model card.
         **kwargs: Those of `Trainer`. `train_dataset` is a `TripletDataset`, `processing_class` the `CaanProcessor`.
     """
 
-    def __init__(self, *, processing_class, evaluator: ZeroShotEvaluator | None = None, **kwargs):
+    def __init__(
+        self,
+        *,
+        processing_class,
+        evaluator: ZeroShotEvaluator | None = None,
+        record: dict[str, Any] | None = None,
+        **kwargs,
+    ):
         self.processor = processing_class
         self.evaluator = evaluator
+        self.record = record or {}
+        self._validation: dict[str, float] = {}
+        self._hub = HfApi()  # one for all: its pushes in the background follow one another
         self._loss_sums: dict[str, torch.Tensor] = {}
         self._loss_steps = 0
         # The Trainer insists on a dataset where an evaluation strategy is set; ours lives in the evaluator.
@@ -109,6 +131,7 @@ class CaanTrainer(Trainer):
         )
         metrics = {f"{metric_key_prefix}_{name}": value for name, value in result.metrics.items()}
         metrics[f"{metric_key_prefix}_chance"] = result.chance
+        self._validation = {**result.metrics, "chance": result.chance}
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
@@ -121,6 +144,84 @@ class CaanTrainer(Trainer):
         optimizer_class, kwargs = self.get_optimizer_cls_and_kwargs(self.args, model)
         self.optimizer = optimizer_class(self._parameter_groups(model), **kwargs)
         return self.optimizer
+
+    def current_record(self) -> dict[str, Any]:
+        """How the model was trained, and what the last validation found."""
+        return {**self.record, **({"validation": self._validation} if self._validation else {})}
+
+    def create_model_card(self, model_name: str | None = None, **_) -> None:
+        """Writes the model card into `output_dir`."""
+        if self.is_world_process_zero():
+            output_dir = Path(self.args.output_dir)
+            model = for_retrieval(self.accelerator.unwrap_model(self.model))
+            card = model_card(self.hub_model_id or model_name or output_dir.name, model, record=self.current_record())
+            card.save(output_dir / "README.md")
+
+    def push_to_hub(
+        self,
+        commit_message: str | None = "End of training",
+        blocking: bool = True,
+        token: str | None = None,
+        revision: str | None = None,
+        private: bool | None = None,
+        **_,
+    ) -> CommitInfo | Future | None:
+        """Pushes the model for retrieval in one commit: weights, processor, card, record, and the code that loads it.
+
+        Checkpoints, which hold the text tower and pickled arguments, stay here (see `hub_strategy` to push them too).
+        """
+        self.callback_handler.on_push_begin(self.args, self.state, self.control)
+        if self.hub_model_id is None:
+            self.init_hf_repo(token=token or self.args.hub_token, private=private)
+        if not self.is_world_process_zero():
+            return None
+        self._finish_current_push()
+        upload = self._upload(commit_message, token=token, revision=revision)
+        return upload.result() if blocking else upload
+
+    def _push_from_checkpoint(self, checkpoint_folder: str) -> None:
+        """Pushes after a checkpoint was saved, as `hub_strategy` says, while training goes on."""
+        if not self.is_world_process_zero() or self.args.hub_strategy == HubStrategy.END:
+            return
+        is_busy = self.push_in_progress is not None and not self.push_in_progress.is_done()
+        if is_busy and not self.args.hub_always_push:
+            return
+        self.callback_handler.on_push_begin(self.args, self.state, self.control)
+        message = f"Training in progress, step {self.state.global_step}"
+        jobs = [self._upload(message)]
+        if self.args.hub_strategy in (HubStrategy.CHECKPOINT, HubStrategy.ALL_CHECKPOINTS):
+            is_last_only = self.args.hub_strategy == HubStrategy.CHECKPOINT
+            jobs.append(
+                self._hub.upload_folder(
+                    repo_id=self.hub_model_id,
+                    folder_path=checkpoint_folder,
+                    path_in_repo="last-checkpoint" if is_last_only else Path(checkpoint_folder).name,
+                    commit_message=f"{message}, checkpoint",
+                    token=self.args.hub_token,
+                    revision=self.args.hub_revision,
+                    run_as_future=True,
+                )
+            )
+        self.push_in_progress = PushInProgress([*(self.push_in_progress.jobs if is_busy else []), *jobs])
+
+    def _upload(self, message: str, *, token: str | None = None, revision: str | None = None) -> Future:
+        """Starts to push the model as it is now."""
+        folder = TemporaryDirectory(prefix="caan-push-")
+        model = for_retrieval(self.accelerator.unwrap_model(self.model))
+        record = self.current_record()
+        save_published(model, copy.copy(self.processor).drop_text(), folder.name)
+        write_record(record, Path(folder.name))
+        model_card(self.hub_model_id, model, record=record).save(Path(folder.name) / "README.md")
+        upload = self._hub.upload_folder(
+            repo_id=self.hub_model_id,
+            folder_path=folder.name,
+            commit_message=message,
+            token=token or self.args.hub_token,
+            revision=revision or self.args.hub_revision,
+            run_as_future=True,
+        )
+        upload.add_done_callback(lambda _: folder.cleanup())
+        return upload
 
     def _parameter_groups(self, model) -> list[dict]:
         decayed = set(self.get_decay_parameter_names(model))

@@ -1,0 +1,123 @@
+"""Encoders with int8 linear layers: about a quarter of the size, and faster on CPUs that multiply bytes (VNNI, AMX).
+
+onnxruntime's own `quantize_dynamic` takes one scale for all activations of a batch. That costs a small ViT a quarter of
+its ten best photos, and makes an image's features depend on the images beside it. Here each token has a scale of its
+own, each output channel too, all in standard operators.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+
+from .manifest import SINGLE_FILE_LIMIT
+
+LEVELS = 127
+"""Largest int8 weight and activation, symmetric about 0."""
+ZERO = 128
+"""Activations travel as uint8 about this zero point: the kernels multiply unsigned by signed bytes."""
+SMALLEST = 1e-8
+"""A token of zeros is divided by this."""
+
+
+def quantise(file: Path) -> int:
+    """Replaces the float32 linear layers of a graph, in place; returns how many.
+
+    A linear layer is a product with a constant matrix W (K, N): with a scale s_j for each column and t_i for each row
+    of the input X, X W = t_i s_j (round(X / t_i) round(W / s_j)).
+    """
+    model = onnx.load(str(file))
+    rewriter = _Rewriter(model)
+    nodes = [node for old in model.graph.node for node in rewriter.rewritten(old)]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    rewriter.tidy()
+    big = sum(len(tensor.raw_data) for tensor in model.graph.initializer) > SINGLE_FILE_LIMIT
+    for beside in file.parent.glob(f"{file.name}.data"):
+        beside.unlink()
+    onnx.save(model, str(file), save_as_external_data=big, location=f"{file.name}.data")
+    return rewriter.count
+
+
+class _Rewriter:
+    """Goes through the nodes of a graph and keeps account of the constants that come and go."""
+
+    def __init__(self, model: ModelProto):
+        self.graph = model.graph
+        self.count = 0
+        self.weights = {tensor.name: tensor for tensor in model.graph.initializer}
+        values = [*model.graph.value_info, *model.graph.input, *model.graph.output]
+        self.shapes = {value.name: [size.dim_value for size in value.type.tensor_type.shape.dim] for value in values}
+        self.quantised_weights: dict[str, tuple[str, str]] = {}
+        self.constants: set[str] = set()
+
+    def rewritten(self, node: NodeProto) -> list[NodeProto]:
+        """The nodes in place of one."""
+        if node.op_type != "MatMul" or node.input[1] not in self.weights:
+            return [node]
+        weight, shape = self.weights[node.input[1]], self.shapes.get(node.input[0])
+        if len(weight.dims) != 2 or weight.data_type != TensorProto.FLOAT or not shape or 0 in shape[1:]:
+            return [node]
+        self.count += 1
+        return self._linear(node, [int(size) for size in weight.dims], [int(size) for size in shape[1:-1]])
+
+    def _linear(self, node: NodeProto, dims: list[int], middle: list[int]) -> list[NodeProto]:
+        """X (B, *middle, K) times W (K, N), its rows quantised on the way in and scaled on the way out."""
+        weight, columns = self._weight(node.input[1])
+        base, source, target = f"{node.output[0]}_int8", node.input[0], node.output[0]
+
+        def name(part: str) -> str:
+            return f"{base}_{part}"
+
+        rows = self._integers(name("rows"), [-1, dims[0]])
+        back = self._integers(name("back"), [-1, *middle, dims[1]])
+        last = self._integers("int8_last_axis", [-1])
+        smallest = self._constant("int8_smallest", np.float32(SMALLEST))
+        levels = self._constant("int8_levels", np.float32(LEVELS))
+        zero = self._constant("int8_zero", np.uint8(ZERO))
+        make = helper.make_node
+        return [
+            make("Reshape", [source, rows], [name("x")], name("reshape")),
+            make("Abs", [name("x")], [name("abs")], name("abs")),
+            make("ReduceMax", [name("abs"), last], [name("max")], name("max"), keepdims=1),
+            make("Max", [name("max"), smallest], [name("most")], name("most")),
+            make("Div", [name("most"), levels], [name("scale")], name("scale")),  # (rows, 1)
+            make("Squeeze", [name("scale"), last], [name("scales")], name("squeeze")),  # (rows,)
+            make("Shape", [name("scales")], [name("count")], name("shape")),
+            make("Expand", [zero, name("count")], [name("zeros")], name("expand")),
+            make("QuantizeLinear", [name("x"), name("scales"), name("zeros")], [name("q")], name("quantise"), axis=0),
+            make("MatMulInteger", [name("q"), weight, zero], [name("sum")], name("product")),
+            make("Cast", [name("sum")], [name("float")], name("cast"), to=TensorProto.FLOAT),
+            make("Mul", [name("float"), columns], [name("by_column")], name("by_column")),
+            make("Mul", [name("by_column"), name("scale")], [name("by_row")], name("by_row")),
+            make("Reshape", [name("by_row"), back], [target], name("back")),
+        ]
+
+    def _weight(self, name: str) -> tuple[str, str]:
+        """Names of the int8 weight (K, N) and its column scales (N,); tied layers share them."""
+        if name not in self.quantised_weights:
+            values = numpy_helper.to_array(self.weights[name])  # (K, N)
+            scales = np.maximum(np.abs(values).max(axis=0), SMALLEST) / LEVELS
+            rounded = np.rint(values / scales).astype(np.int8)
+            self.quantised_weights[name] = (
+                self._constant(f"{name}_int8", rounded),
+                self._constant(f"{name}_int8_scales", scales.astype(np.float32)),
+            )
+        return self.quantised_weights[name]
+
+    def _integers(self, name: str, values: list[int]) -> str:
+        return self._constant(name, np.asarray(values, np.int64))
+
+    def _constant(self, name: str, values: np.ndarray) -> str:
+        if name not in self.constants:
+            self.constants.add(name)
+            self.graph.initializer.append(numpy_helper.from_array(np.asarray(values), name))
+        return name
+
+    def tidy(self) -> None:
+        """Drops the float weights that nothing reads any more."""
+        read = {name for node in self.graph.node for name in node.input}
+        kept = [tensor for tensor in self.graph.initializer if tensor.name in read]
+        del self.graph.initializer[:]
+        self.graph.initializer.extend(kept)

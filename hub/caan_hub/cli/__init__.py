@@ -1,0 +1,1 @@
+"""The command line `caan-hub`: one file a subcommand."""

@@ -1,0 +1,83 @@
+"""The demo as a Space: its folder as it is, and a variable that names the model."""
+
+import shutil
+from pathlib import Path
+
+from huggingface_hub import HfApi, SpaceCard
+from huggingface_hub.constants import SPACES_SDK_TYPES
+
+from caan_hf.errors import CaanError
+from caan_hf.publishing.hub_errors import hub_errors
+
+from .publish import CARD, files_of
+
+MODEL_VARIABLE = "CAAN_MODEL"
+CLONE = Path(__file__).parents[2]
+
+
+def is_ours(path: str) -> bool:
+    """Whether a file of a Space that `demo/` lacks is to go: code that nothing belongs to any more, and no example."""
+    return path.endswith(".py")
+
+
+def find_demo(given: Path | None) -> Path:
+    """The folder of the Space.
+
+    Raises:
+        CaanError: there is none.
+    """
+    places = [given] if given is not None else [Path("demo"), CLONE / "demo"]
+    for place in places:
+        if (place / CARD).is_file():
+            return place
+    raise CaanError(
+        f"{' and '.join(str(place) for place in places)}: no {CARD}, so this is no Space; give its folder with --demo"
+    )
+
+
+def read_sdk(demo: Path) -> str:
+    """What the Space runs on, as the front matter of its README.md says.
+
+    Raises:
+        CaanError: it does not say, or the file that it starts is missing.
+    """
+    try:
+        data = SpaceCard.load(demo / CARD).data
+    except (ValueError, OSError) as error:
+        raise CaanError(f"{demo / CARD}: the front matter cannot be read ({' '.join(str(error).split())})") from error
+    if data.get("sdk") not in SPACES_SDK_TYPES:
+        raise CaanError(f"{demo / CARD}: the front matter has no sdk: write one of {', '.join(SPACES_SDK_TYPES)}")
+    starts = data.get("app_file") or "app.py"
+    if data.get("sdk") == "gradio" and not (demo / starts).is_file():
+        raise CaanError(f"{demo}: no {starts}, which the Space would start")
+    return data.get("sdk")
+
+
+def copy_demo(demo: Path, folder: Path) -> None:
+    """Fill an empty folder with the demo's files, without caches and hidden ones."""
+    for path, file in files_of(demo).items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, folder / path)
+
+
+def require_model(model: str) -> None:
+    """Find a typing error before the Space shows it.
+
+    Raises:
+        CaanError: the Hub has no such model.
+    """
+    with hub_errors(model):
+        HfApi().model_info(model)
+
+
+def set_model(repo_id: str, model: str) -> None:
+    """Tell a Space which model to show; it restarts if that is another than before.
+
+    Raises:
+        CaanError: the Hub refuses.
+    """
+    api = HfApi()
+    with hub_errors(repo_id):
+        before = api.get_space_variables(repo_id).get(MODEL_VARIABLE)
+        if before is None or before.value != model:
+            api.add_space_variable(repo_id, MODEL_VARIABLE, model, description="Model that the demo shows.")

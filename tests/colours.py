@@ -1,0 +1,73 @@
+"""Fixtures of what is judged: a CAAN that is tiny and untrained, and a split whose categories are colours."""
+
+import datasets
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageDraw
+from transformers import ViTImageProcessor
+
+from caan_hf import CaanConfig, CaanModel, CaanProcessor
+
+COLOURS = {"blue": (40, 60, 220), "green": (30, 170, 60), "red": (220, 40, 40), "yellow bird": (240, 220, 60)}
+SIDE = 32
+FEATURES = datasets.Features(
+    image=datasets.Image(),
+    modality=datasets.ClassLabel(names=["sketch", "photo"]),
+    category=datasets.ClassLabel(names=list(COLOURS)),
+    source=datasets.Value("string"),
+)
+
+
+@pytest.fixture(scope="session")
+def tiny_caan():
+    """Model and processor, the same in every run."""
+    torch.manual_seed(0)
+    tower = {
+        "model_type": "vit",
+        "hidden_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "intermediate_size": 32,
+        "image_size": SIDE,
+        "patch_size": 8,
+    }
+    config = CaanConfig(
+        sketch_config=dict(tower),
+        photo_config=dict(tower),
+        image_size=SIDE,
+        relation_grid=2,
+        relation_dim=8,
+        relation_hidden_sizes=[8],
+    )
+    return CaanModel(config).eval(), CaanProcessor(ViTImageProcessor(size={"height": SIDE, "width": SIDE}))
+
+
+@pytest.fixture(scope="session")
+def split_rows():
+    """Rows of a split, sketches and photos interleaved: five photos and three sketches a category."""
+    generator = np.random.default_rng(0)
+    rows = []
+    for number in range(5):
+        for category, colour in enumerate(COLOURS.values()):
+            noise = generator.integers(-30, 30, (SIDE, SIDE, 3))
+            photo = Image.fromarray(np.clip(np.array(colour) + noise, 0, 255).astype(np.uint8))
+            rows.append({"image": photo, "modality": 1, "category": category, "source": f"photo/{category}-{number}"})
+            if number < 3:
+                sketch = _sketch(generator)
+                rows.append(
+                    {"image": sketch, "modality": 0, "category": category, "source": f"sketch/{category}-{number}"}
+                )
+    return rows
+
+
+@pytest.fixture(scope="session")
+def split(split_rows):
+    return datasets.Dataset.from_list(split_rows, features=FEATURES, split="test")
+
+
+def _sketch(generator):
+    sketch = Image.new("L", (SIDE, SIDE), 255)
+    points = [tuple(map(int, point)) for point in generator.integers(0, SIDE, (6, 2))]
+    ImageDraw.Draw(sketch).line(points, fill=0, width=2)
+    return sketch

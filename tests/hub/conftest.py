@@ -1,0 +1,167 @@
+"""A Hub of our own for every test, a checkpoint to push, and fresh processes that take that Hub for the real one."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from hub_server import WRITE, HubServer
+from tiny import IMAGE_SIZE, TEXT, VISION
+from tokenizers import Tokenizer, models
+from transformers import PreTrainedTokenizerFast, ViTImageProcessor
+
+from caan_hf import CaanConfig, CaanModel, CaanProcessor
+from caan_hf.benchmarks import prepare_benchmark
+from caan_hf.publishing.training_record import training_record, write_record
+
+TIMEOUT = 300  # seconds; a fresh process imports torch on a machine that may be busy
+COMMANDS = """
+import contextlib, io, json, os, sys, traceback
+from caan_hub.cli.main import main
+
+answers = os.fdopen(os.dup(1), "w")
+for line in sys.stdin:
+    words, token = json.loads(line)
+    os.environ.pop("HF_TOKEN", None)
+    os.environ.update({"HF_TOKEN": token} if token else {})
+    sys.argv = ["caan-hub", *words]
+    printed, status = io.StringIO(), 0
+    with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
+        try:
+            main()
+        except SystemExit as stopped:
+            status = stopped.code or 0
+        except BaseException:
+            traceback.print_exc()
+            status = 1
+    print(json.dumps([status, printed.getvalue()]), file=answers, flush=True)
+"""
+RECIPE = {
+    "model": {"vision": {"model_type": "vit"}, "text": {"model_type": "bert"}, "image_size": IMAGE_SIZE},
+    "data": {"path": "/home/somebody/data/mine", "prompts": None},
+    "training": {"output_dir": "/home/somebody/runs/mine", "num_train_epochs": 3, "hub_token": "hf_secret"},
+}
+INFO = {
+    "protocol": "sample@1",
+    "seen": ["cup", "key"],
+    "validation": ["car"],
+    "unseen": ["cat", "tent"],
+    "counts": {"train": {"sketch": 4, "photo": 6}},
+    "descriptions": {"origin": "sample", "plain": []},
+}
+
+
+class Client:
+    """Processes for which `server` is the Hub, with caches of their own."""
+
+    def __init__(self, server: HubServer, home: Path):
+        self.server, self.home = server, home
+        self._process: subprocess.Popen | None = None
+
+    def start(self, *words, token: str | None = WRITE, **environment: str) -> subprocess.Popen:
+        """A fresh Python process; its output can be read."""
+        return subprocess.Popen(
+            [sys.executable, *map(str, words)],
+            env=self.server.client_environment(self.home, token) | environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def python(self, script: str, *arguments, flags=(), token: str | None = WRITE, **environment: str) -> str:
+        """What a script prints in a fresh process; it must not fail."""
+        process = self.start(*flags, "-c", script, *arguments, token=token, **environment)
+        printed, complaints = process.communicate(timeout=TIMEOUT)
+        assert process.returncode == 0, complaints
+        return printed
+
+    def hub(self, *words, token: str | None = WRITE) -> tuple[int, str]:
+        """Exit status and output of a `caan-hub` command; one process, which has imported everything, runs them all."""
+        if self._process is None:
+            self._process = self.start("-c", COMMANDS, PYTHONWARNINGS="ignore")
+        self._process.stdin.write(json.dumps([[str(word) for word in words], token]) + "\n")
+        self._process.stdin.flush()
+        answer = self._process.stdout.readline()
+        assert answer, self._process.stderr.read()
+        return tuple(json.loads(answer))
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.communicate()
+
+
+@pytest.fixture(scope="session")
+def client(tmp_path_factory):
+    with HubServer() as server:
+        running = Client(server, tmp_path_factory.mktemp("home"))
+        yield running
+        running.stop()
+
+
+@pytest.fixture
+def server(client) -> HubServer:
+    """The Hub, empty and in good health."""
+    client.server.forget()
+    return client.server
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory) -> Path:
+    """A tiny training checkpoint: text tower, tokenizer, and the record of its training."""
+    torch.manual_seed(0)
+    config = CaanConfig(
+        sketch_config=dict(VISION),
+        photo_config=dict(VISION),
+        text_config=dict(TEXT),
+        image_size=IMAGE_SIZE,
+        alignment_num_heads=2,
+        alignment_intermediate_size=32,
+        relation_grid=4,
+        relation_dim=8,
+        relation_hidden_sizes=[16],
+    )
+    folder = tmp_path_factory.mktemp("run") / "model"
+    CaanModel(config).save_pretrained(folder)
+    words = Tokenizer(models.WordLevel({"[PAD]": 0, "[UNK]": 1, "cup": 2}, unk_token="[UNK]"))
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, pad_token="[PAD]", unk_token="[UNK]")
+    images = ViTImageProcessor(size={"height": IMAGE_SIZE, "width": IMAGE_SIZE})
+    CaanProcessor(images, tokenizer).save_pretrained(folder)
+    write_record(training_record(RECIPE, INFO), folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def benchmark(tmp_path_factory) -> Path:
+    """A small drawn benchmark: 3 categories to train with, 2 to validate, 1 unseen."""
+    folder = tmp_path_factory.mktemp("benchmark") / "sample"
+    options = {"photos_per_category": 3, "sketches_per_category": 2, "image_size": 32, "validation_categories": 2}
+    categories = ("house", "fish", "mug", "car", "cat", "tent", "robot")
+    prepare_benchmark("sample", None, folder, progress=False, categories=categories, **options)
+    return folder
+
+
+@pytest.fixture
+def metrics_file(tmp_path) -> Path:
+    """What `caan evaluate` writes, with something that a later version may add; and the figure beside it."""
+    from PIL import Image
+
+    document = {
+        "protocol": "sample@1",
+        "split": "test",
+        "checkpoint": "/home/somebody/runs/mine/model",
+        "conventions": {"standard": {"mAP@all": 0.5, "P@100": 0.25}, "hits": {"mAP@all": 0.5, "P@100": 0.25}},
+        "reranked": {"k": 5, "conventions": {"standard": {"mAP@all": 0.6, "P@100": 0.25}}},
+        "chance": {"mAP@all": 0.1},
+        "num_queries": 24,
+        "num_gallery": 36,
+        "categories": {"standard": {"cat": {"mAP@all": 0.4}}},
+    }
+    folder = tmp_path / "evaluation"
+    folder.mkdir()
+    (folder / "metrics.json").write_text(json.dumps(document), encoding="utf-8")
+    Image.new("RGB", (40, 20), "green").save(folder / "top10.png")
+    return folder / "metrics.json"

@@ -1,0 +1,129 @@
+"""A push that fails, in each way that pushes fail, leaves the repository as it was."""
+
+import threading
+import time
+
+import pytest
+from hub_server import READ, STRANGER
+
+pytestmark = pytest.mark.slow
+
+LOAD = """
+import sys, caan_hf
+from transformers import AutoModel, AutoProcessor
+model, processor = AutoModel.from_pretrained(sys.argv[1]), AutoProcessor.from_pretrained(sys.argv[1])
+print(sum(parameter.numel() for parameter in model.parameters()))
+"""
+
+
+@pytest.fixture
+def pushed(client, server, checkpoint):
+    """A repository that holds the model already."""
+    status, printed = client.hub("push", checkpoint, "me/tiny")
+    assert status == 0, printed
+    return server.repository("me/tiny")
+
+
+@pytest.mark.parametrize(
+    ("token", "reason"),
+    [
+        (None, "hf auth login"),
+        ("hf_wrong", "hf auth login"),
+        (READ, "the rights to write with this token"),
+        (STRANGER, "under the namespace me"),
+    ],
+)
+def test_a_token_that_may_not_make_the_repository(client, server, checkpoint, token, reason):
+    status, printed = client.hub("push", checkpoint, "me/tiny", token=token)
+    assert status == 2
+    assert reason in printed
+    assert "Traceback" not in printed
+    assert not server.repositories
+
+
+@pytest.mark.parametrize("token", [None, READ, STRANGER])
+def test_a_token_that_may_not_write_into_it(client, pushed, checkpoint, token):
+    before = dict(pushed.branches)
+    status, printed = client.hub("push", checkpoint, "me/tiny", "--with-text", token=token)
+    assert status == 2
+    assert "Traceback" not in printed
+    assert pushed.branches == before
+
+
+def test_what_is_public_stays_so_only_knowingly(client, server, pushed, checkpoint):
+    status, printed = client.hub("push", checkpoint, "me/tiny", "--private")
+    assert (status, "is public" in printed) == (2, True)
+    status, printed = client.hub("push", checkpoint, "me/secret", "--private")
+    assert status == 0, printed
+    assert server.repository("me/secret").private
+    status, printed = client.hub("push", checkpoint, "me/secret", token=STRANGER)
+    assert status == 2
+
+
+def test_a_tag_is_no_place_to_push_to(client, pushed, checkpoint):
+    pushed.tags["v1"] = pushed.branches["main"]
+    status, printed = client.hub("push", checkpoint, "me/tiny", "--revision", "v1", "--with-text")
+    assert (status, "is a tag" in printed) == (2, True), printed
+
+
+def test_the_hub_fails_in_the_middle_of_an_upload(client, server, pushed, checkpoint):
+    before = dict(pushed.branches)
+    server.fail("PUT", r"^/lfs/", status=500)
+    status, printed = client.hub("push", checkpoint, "me/tiny", "--with-text", "--revision", "new")
+    assert status == 2
+    assert "has a problem of its own (HTTP 500)" in printed
+    assert pushed.branches == before
+
+
+@pytest.mark.parametrize("revision", ["new", "main"])
+def test_the_hub_fails_at_the_commit(client, server, pushed, checkpoint, revision):
+    before = dict(pushed.branches)
+    server.fail("POST", "/commit/", status=503)
+    status, printed = client.hub("push", checkpoint, "me/tiny", "--with-text", "--revision", revision)
+    assert status == 2
+    assert "HTTP 503" in printed
+    assert pushed.branches == before
+
+
+def test_hiccups_are_overcome(client, server, pushed, checkpoint):
+    server.large.clear()
+    hiccup = server.fail("PUT", r"^/lfs/", status=500, times=1)
+    slow = server.fail("GET", "/refs", delay=0.5)
+    status, printed = client.hub("push", checkpoint, "me/tiny", "--with-text")
+    assert status == 0, printed
+    assert (hiccup.seen, slow.seen, len(pushed.history())) == (1, 1, 3)
+
+
+def test_somebody_else_pushes_meanwhile(client, server, pushed, checkpoint):
+    held = server.fail("POST", "/preupload/", delay=1.0, times=1)
+    answers = []
+    pushing = threading.Thread(target=lambda: answers.append(client.hub("push", checkpoint, "me/tiny", "--with-text")))
+    pushing.start()
+    assert held.reached.wait(180)
+    theirs = pushed.commit("main", "theirs", dict(pushed.find("main").files))
+    pushing.join(timeout=180)
+
+    ((status, printed),) = answers
+    assert status == 2
+    assert "somebody else changed the repository" in printed
+    assert pushed.branches == {"main": theirs.sha}
+
+
+def test_a_client_that_is_killed_in_mid_push(client, server, pushed, checkpoint, tmp_path):
+    before = pushed.find("main")
+    server.large.clear()
+    for blob in before.files.values():
+        server.large[blob.sha256] = blob.data
+    held = server.fail("PUT", r"^/lfs/", hold=True)
+    process = client.start("-m", "caan_hub.cli.main", "push", checkpoint, "me/tiny", "--with-text")
+    assert held.reached.wait(180)
+    process.kill()
+    process.communicate(timeout=10)
+    server.faults.clear()
+    time.sleep(0.1)
+
+    assert pushed.branches == {"main": before.sha}
+    assert int(client.python(LOAD, "me/tiny", HF_HOME=str(tmp_path))) > 0
+    status, printed = client.hub("push", checkpoint, "me/tiny", "--with-text")
+    assert status == 0, printed
+    assert pushed.find("main").parent == before.sha

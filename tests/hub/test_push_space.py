@@ -1,0 +1,60 @@
+"""`caan-hub push-space`: the demo's folder as it is, and the model that it shows."""
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+README = "---\ntitle: Draw and find\nsdk: gradio\napp_file: app.py\n---\n\nDraw.\n"
+
+
+@pytest.fixture
+def demo(tmp_path):
+    folder = tmp_path / "demo"
+    (folder / "caan_demo" / "__pycache__").mkdir(parents=True)
+    (folder / "README.md").write_text(README)
+    (folder / "app.py").write_text("from caan_demo.page import page\n\npage.launch()\n")
+    (folder / "requirements.txt").write_text("caan-hf\n")
+    (folder / "caan_demo" / "page.py").write_text("page = None\n")
+    (folder / "caan_demo" / "old.py").write_text("")
+    (folder / "caan_demo" / "__pycache__" / "page.pyc").write_bytes(b"\0")
+    (folder / ".env").write_text("SECRET=1")
+    return folder
+
+
+def test_the_folder_goes_as_it_is_and_the_space_knows_its_model(client, server, checkpoint, demo):
+    assert client.hub("push", checkpoint, "me/tiny")[0] == 0
+    words = ["push-space", "me/draw", "--model", "me/tiny", "--demo", demo]
+    status, printed = client.hub(*words)
+    assert status == 0, printed
+    space = server.repository("me/draw", "space")
+    assert set(space.files()) == {"README.md", "app.py", "requirements.txt", "caan_demo/page.py", "caan_demo/old.py"}
+    assert space.files()["README.md"].decode() == README
+    assert space.sdk == "gradio"
+    assert space.variables["CAAN_MODEL"]["value"] == "me/tiny"
+
+    server.requests.clear()
+    (demo / "caan_demo" / "old.py").unlink()
+    assert client.hub(*words)[0] == 0
+    assert "caan_demo/old.py" not in space.files()
+    status, printed = client.hub(*words)
+    assert "nothing to do" in printed
+    assert ("POST", "/api/spaces/me/draw/variables") not in server.requests  # it would restart the Space
+
+
+def test_what_is_no_space_or_no_model(client, server, demo, tmp_path):
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "README.md").write_text("# no front matter\n")
+    cases = {
+        ("--model", "me/typo", "--demo", demo): "me/typo: no such repository",
+        ("--model", "typo", "--demo", demo): "give OWNER/NAME",
+        ("--model", "me/tiny", "--demo", tmp_path): "no README.md, so this is no Space",
+        ("--model", "me/tiny", "--demo", tmp_path / "other"): "has no sdk",
+    }
+    for words, wanted in cases.items():
+        status, printed = client.hub("push-space", "me/draw", *words)
+        assert status == 2
+        assert wanted in printed, printed
+    (demo / "app.py").unlink()
+    status, printed = client.hub("push-space", "me/draw", "--model", "me/tiny", "--demo", demo, "--dry-run")
+    assert (status, "no app.py" in printed) == (2, True), printed
+    assert not server.repositories

@@ -1,0 +1,58 @@
+import json
+
+import pytest
+import torch
+
+from caan_hf import CaanConfig, CaanModel, CaanProcessor
+from caan_hf.publishing.folder import for_retrieval, save_published
+
+
+def test_the_model_for_retrieval_shares_all_and_changes_nothing(make_model):
+    model = make_model()
+    model.train()
+    pixels = torch.randn(2, 3, 32, 32)
+    twin = for_retrieval(model)
+
+    assert twin.text_model is None
+    assert twin.config.text_config is None
+    assert model.text_model is not None
+    assert model.config.text_config is not None
+    assert model.training
+    assert model.sketch_alignment is not None
+    assert {id(parameter) for parameter in twin.parameters()} < {id(parameter) for parameter in model.parameters()}
+    torch.testing.assert_close(
+        twin.get_sketch_features(pixels).global_embeds, model.get_sketch_features(pixels).global_embeds
+    )
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_what_is_saved_names_its_code_and_loads_the_same(make_model, processor, tmp_path, tied):
+    model = make_model(text_config=None, tie_visual_towers=tied)
+    save_published(model, processor, tmp_path)
+
+    config = json.loads((tmp_path / "config.json").read_text())
+    assert config["auto_map"] == {
+        "AutoConfig": "configuration_caan.CaanConfig",
+        "AutoModel": "modeling_caan.CaanModel",
+    }
+    saved = json.loads((tmp_path / "processor_config.json").read_text())
+    assert saved["auto_map"] == {"AutoProcessor": "processing_caan.CaanProcessor"}
+    loaded, pixels = CaanModel.from_pretrained(tmp_path), torch.randn(2, 3, 32, 32)
+    torch.testing.assert_close(
+        loaded.get_photo_features(pixels).to_tuple(), model.get_photo_features(pixels).to_tuple(), rtol=0, atol=0
+    )
+
+
+def test_a_later_save_copies_no_code(make_model, processor, tmp_path):
+    model = make_model(text_config=None)
+    save_published(model, processor, tmp_path / "published")
+    model.save_pretrained(tmp_path / "plain")
+    processor.save_pretrained(tmp_path / "plain")
+    assert {path.name for path in (tmp_path / "plain").iterdir()} == {
+        "config.json",
+        "model.safetensors",
+        "processor_config.json",
+    }
+    assert "auto_map" not in (tmp_path / "plain" / "config.json").read_text()
+    assert "auto_map" not in (tmp_path / "plain" / "processor_config.json").read_text()
+    assert [cls._auto_class for cls in (CaanConfig, CaanModel, CaanProcessor)] == [None, None, None]
