@@ -112,9 +112,11 @@ class Page:
         self.pad.change(self._search, [self.pad, *controls], answer, **live)
         for control, event in ((self.k, "change"), (self.rerank, "input"), (self.gallery, "input")):
             getattr(control, event)(self._search, [self.pad, *controls], answer, **live)
-        # These only change the pad: what is on it is what is searched.
-        self.upload.upload(self._show_upload, self.upload, [self.pad, self.status], api_visibility="private")
-        self.example.click(self._show_example, self.example, [self.pad, self.status], api_visibility="private")
+        for source, event, show in (
+            (self.upload, "upload", self._search_upload),
+            (self.example, "click", self._search_example),
+        ):
+            getattr(source, event)(show, [source, *controls], [*answer, self.pad], api_visibility="private")
         self.results.select(
             self._explain, [self.found, self.gallery], [self.why, self.status], show_progress_on=self.why,
             api_visibility="private",
@@ -150,20 +152,19 @@ class Page:
         shown = list(zip(found.pictures, map(caption, found.results), strict=True))
         return shown, said(summary(found)), _hidden(), found
 
-    def _show_upload(self, path: str) -> tuple:
-        return self._show(Path(path))
+    def _search_upload(self, path: str, k: int, rerank: bool, gallery: str | None) -> tuple:
+        return self._search_file(Path(path), k, rerank, gallery)
 
-    def _show_example(self, index: int) -> tuple:
-        return self._show(self.examples[index])
+    def _search_example(self, index: int, k: int, rerank: bool, gallery: str | None) -> tuple:
+        return self._search_file(self.examples[index], k, rerank, gallery)
 
-    def _show(self, path: Path) -> tuple:
-        """A drawing from a file for the pad, or what is wrong with it."""
-        if not self.searchers:
-            return gr.skip(), complaint(self.notice)
+    def _search_file(self, path: Path, k: int, rerank: bool, gallery: str | None) -> tuple:
+        """The same for a file, and the drawing for the pad, to draw on; a bad file leaves all as it was."""
         try:
-            return on_the_pad(clean_drawing(path.read_bytes())), gr.skip()
+            shown = on_the_pad(clean_drawing(path.read_bytes())) if self.searchers else gr.skip()
         except CaanError as error:
-            return gr.skip(), complaint(str(error))
+            return gr.skip(), complaint(str(error)), gr.skip(), gr.skip(), gr.skip()
+        return *self._search(path.read_bytes(), k, rerank, gallery), shown
 
     def _explain(self, found: Found | None, gallery: str | None, chosen: gr.SelectData) -> tuple:
         if found is None or not 0 <= chosen.index < len(found.results):
