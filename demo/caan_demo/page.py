@@ -110,6 +110,7 @@ class Page:
         live = {"trigger_mode": "always_last", "show_progress": "hidden", "api_visibility": "private"}
         page.load(None, js=PICK_THE_BRUSH, api_visibility="private")
         self.pad.change(self._search, [self.pad, *controls], answer, **live)
+        self.pad.clear(lambda: ([], said(START), _hidden(), None), None, answer, **live)
         for control, event in ((self.k, "change"), (self.rerank, "input"), (self.gallery, "input")):
             getattr(control, event)(self._search, [self.pad, *controls], answer, **live)
         for source, event, show in (
