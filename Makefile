@@ -10,17 +10,21 @@ export OMP_WAIT_POLICY := PASSIVE
 export TOKENIZERS_PARALLELISM := false
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: help quickstart test lint format setup clean
+.PHONY: help quickstart demo test lint format setup clean
 
 help:
 	@echo "make quickstart   set up, draw a benchmark, train a tiny CAAN, show what it retrieves"
 	@echo "make test         set up, lint, run all tests"
+	@echo "make demo         set up, search photos by drawing in the browser (PHOTOS=folder for your own)"
 	@echo "make lint         ruff check and format check"
 	@echo "make format       let ruff mend what it can"
 	@echo "make clean        remove the virtual environment and caches"
 
 quickstart: setup
 	$(BIN)/caan quickstart --overwrite
+
+demo: setup
+	$(BIN)/caan-demo $(if $(PHOTOS),"$(PHOTOS)")
 
 test: setup lint
 	$(BIN)/python -m pytest -n 2 --dist loadfile
@@ -39,7 +43,7 @@ setup: $(VENV)/.installed
 $(VENV)/.installed: pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer with venv is needed (on Debian: apt install python3-venv)"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --disable-pip-version-check --no-input --progress-bar off -q -e '.[dev,export,gallery,minilm,scale,tensorboard]'
+	$(BIN)/python -m pip install --disable-pip-version-check --no-input --progress-bar off -q -e '.[demo,dev,export,gallery,minilm,scale,tensorboard]'
 	touch $@
 
 clean:

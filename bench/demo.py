@@ -1,0 +1,109 @@
+"""From a stroke in the browser to the photos on the screen, split by stage: docs/results.md quotes it.
+
+    python bench/demo.py GALLERY [--model EXPORT ...] [--strokes 12]
+
+The demo is served from GALLERY, once with its own model and once with each export given, and a real Chromium draws.
+Times are medians over strokes; the canvas is drawn without a GPU, which a visitor's machine has.
+"""
+
+import argparse
+import re
+import shutil
+import statistics
+
+from caan_demo.page import build_page
+from caan_demo.searcher import Searcher
+from caan_demo.server import served
+from playwright.sync_api import Page, sync_playwright
+
+from caan_hf.gallery import Gallery
+
+WATCH = """
+() => {
+    window.stroke = {};
+    document.addEventListener("pointerup", () => {
+        performance.clearResourceTimings();
+        window.stroke = {up: performance.now(), before: document.querySelector("#status").innerText};
+    }, true);
+    const look = () => {
+        const stroke = window.stroke;
+        const images = [...document.querySelectorAll("#results img")];
+        const said = document.querySelector("#status").innerText;
+        if (stroke.up && !stroke.shown && said != stroke.before && images.length && images.every(i => i.complete))
+            Object.assign(stroke, {shown: performance.now(), said});
+        requestAnimationFrame(look);
+    };
+    look();
+}
+"""
+READ = """
+() => {
+    const starts = (part) => performance.getEntriesByType("resource").filter(e => e.name.includes(part))
+        .map(e => e.startTime).sort((a, b) => a - b);
+    return {...window.stroke, sent: starts("/component_server")[0], asked: starts("/queue/join")[0]};
+}
+"""
+# Lines of a drawing, as shares of the canvas; each is one stroke of which the search is timed.
+LINES = [((0.2 + 0.05 * n, 0.3), (0.5, 0.45 + 0.02 * n), (0.8 - 0.05 * n, 0.7)) for n in range(12)]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("gallery")
+    parser.add_argument("--model", nargs="*", default=[])
+    parser.add_argument("--strokes", type=int, default=len(LINES))
+    options = parser.parse_args()
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
+        )
+        for model in [None, *options.model]:
+            searcher = Searcher(Gallery.open(options.gallery, model=model, device="cpu"))
+            with served(lambda searcher=searcher: build_page({"photos": searcher})) as address:
+                page = browser.new_page(viewport={"width": 1100, "height": 900})
+                page.goto(address)
+                rows = measure(page, LINES[: options.strokes])
+                page.close()
+            print_medians(model or searcher.gallery.info.model, len(searcher), rows)
+        browser.close()
+
+
+def measure(page: Page, lines) -> list[dict[str, float]]:
+    """Milliseconds by stage, a row a stroke; the first stroke, which warms everything up, is left out."""
+    page.locator("#pad button[aria-label='Brush Size']").wait_for()
+    page.evaluate(WATCH)
+    box = page.locator("#pad canvas").first.bounding_box()
+    rows = []
+    for points in lines:
+        places = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in points]
+        page.mouse.move(*places[0])
+        page.mouse.down()
+        for place in places[1:]:
+            page.mouse.move(*place)
+        page.mouse.up()
+        page.wait_for_function("window.stroke.shown", timeout=60_000)
+        page.wait_for_timeout(700)  # what the browser still does about this stroke
+        rows.append(stages(page.evaluate(READ)))
+    return rows[1:]
+
+
+def stages(times: dict) -> dict[str, float]:
+    server = {name: float(value) for name, value in re.findall(r"(\w+) (\d+)[,)]", times["said"])}
+    asked = times["shown"] - times["asked"]
+    return {
+        "canvas to picture": times["sent"] - times["up"],
+        "picture to server": times["asked"] - times["sent"],
+        **server,
+        "queue, answer, display": asked - sum(server.values()),
+        "all": times["shown"] - times["up"],
+    }
+
+
+def print_medians(name: str, photos: int, rows: list[dict[str, float]]) -> None:
+    print(f"{name}: {photos:,} photos, {len(rows)} strokes, medians in ms")
+    for stage in rows[0]:
+        print(f"  {stage:24} {statistics.median(row[stage] for row in rows):8.0f}")
+
+
+if __name__ == "__main__":
+    main()

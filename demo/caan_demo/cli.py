@@ -1,0 +1,187 @@
+"""`caan-demo`: search one's own photos by drawing, in the browser."""
+
+import signal
+import sys
+import threading
+import webbrowser
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from caan_hf.errors import CaanError
+
+if TYPE_CHECKING:
+    from caan_hf.gallery import Gallery
+    from caan_hf.gallery.encoder import Encoder
+
+app = typer.Typer(rich_markup_mode="markdown", pretty_exceptions_enable=False, add_completion=False)
+OPEN_TO_ALL = ("0.0.0.0", "::")
+
+
+@app.command()
+def demo(
+    photos: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[PHOTOS]",
+            help="Folder (searched recursively), list file or dataset, indexed before the page opens. Default: photos "
+            "that the package draws itself.",
+            show_default=False,
+        ),
+    ] = None,
+    *,
+    gallery: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Gallery that `caan index` made; several can be given, and chosen between on the page. With PHOTOS: "
+            "where their gallery is kept (default: the user's cache).",
+            show_default=False,
+        ),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="Checkpoint folder, Hub id or ONNX export. Default: the gallery's own model, else the published one.",
+            show_default=False,
+        ),
+    ] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 opens the page to the network.")] = (
+        "127.0.0.1"
+    ),
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Default: a free one from 7860 on.", show_default=False)
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option(help="Such as `cpu` or `cuda:0`. Default: a GPU if there is one.", show_default=False)
+    ] = None,
+    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page in a browser.")] = True,
+) -> None:
+    """Draw something in the browser, and see the photos of it.
+
+    Run it again whenever photos were added: it takes in what is new, drops what has gone, and goes on where it was
+    interrupted. Nothing leaves this machine.
+
+    Examples:
+
+    - `caan-demo ~/Pictures`
+
+    - `caan-demo --gallery my_gallery --port 8000`
+
+    - `caan-demo ~/Pictures --gallery my_gallery --model runs/sketchy/model`
+    """
+    require_gradio()
+    from .page import build_page
+    from .searcher import Searcher
+    from .server import served
+
+    console = Console(stderr=True, highlight=False)
+    opened, notice = open_galleries(photos, gallery or [], model, device, console)
+    searchers = {name: Searcher(found) for name, found in opened.items()}
+    with served(lambda: build_page(searchers, notice=notice), host, port) as address:
+        if host in OPEN_TO_ALL:
+            console.print("[yellow]anyone on the network can open this page and see the photos[/]")
+        print(f"{address.rstrip('/')}  (Ctrl+C ends it)", flush=True)
+        if browser and sys.stdout.isatty():
+            webbrowser.open(address)
+        wait()
+
+
+def open_galleries(
+    photos: str | None, galleries: list[str], model: str | None, device: str | None, console: Console
+) -> "tuple[dict[str, Gallery], str]":
+    """Galleries by name; or none, and what to tell visitors, where no model is at hand.
+
+    Raises:
+        CaanError: what was asked for cannot be had.
+    """
+    from caan_hf.gallery import Gallery
+
+    from .photo_gallery import draw_samples, is_gallery, samples_place
+
+    if photos and is_gallery(photos):
+        photos, galleries = None, [photos, *galleries]
+    if photos is None and len(galleries) == 1 and not is_gallery(galleries[0]) and Path(galleries[0]).is_dir():
+        photos, galleries = galleries[0], []  # a folder of photos, surely
+    if photos and len(galleries) > 1:
+        raise CaanError("PHOTOS go into one --gallery; leave PHOTOS out to choose between several")
+    if photos:
+        return {_name(photos): index(photos, galleries[0] if galleries else None, load(model, device), console)}, ""
+    if galleries:
+        return {place: Gallery.open(place, model=model, device=device) for place in galleries}, ""
+    try:
+        encoder = load(model, device)
+    except CaanError as error:
+        if model:
+            raise
+        console.print(f"[yellow]{escape(str(error))}[/]", soft_wrap=True)
+        return {}, str(error)
+    return {"drawn samples": index(str(draw_samples(samples_place())), None, encoder, console)}, ""
+
+
+def load(model: str | None, device: str | None) -> "Encoder":
+    """The model that was asked for, or the default one."""
+    from caan_hf.gallery.encoder import load_encoder
+
+    from .default_model import load_default_model
+
+    return load_encoder(model, device=device) if model else load_default_model(device)
+
+
+def index(photos: str, gallery: str | None, encoder: "Encoder", console: Console) -> "Gallery":
+    """Bring the gallery of these photos up to date, with progress."""
+    from caan_hf.cli.index import print_report
+    from caan_hf.gallery.watching import progress_bar_of_photos, progress_lines
+
+    from .photo_gallery import index_into, own_place
+
+    if photos.startswith("~"):  # a shell that was told not to, expands nothing
+        photos = str(Path(photos).expanduser())
+    place = gallery or str(own_place(photos, encoder))
+    with progress_bar_of_photos() if sys.stderr.isatty() else progress_lines() as watch:
+        opened, report = index_into(place, photos, encoder, mirror=gallery is None, watch=watch)
+    print_report(report, place, console, pruned=gallery is None)
+    return opened
+
+
+def wait() -> None:
+    """Until interrupted."""
+    threading.Event().wait()
+
+
+def end_tidily() -> None:
+    """Let SIGTERM unwind, so that the folder of visitors' files is cleared away."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+
+
+def require_gradio() -> None:
+    """Raises:
+    CaanError: gradio is not installed.
+    """
+    from importlib.util import find_spec
+
+    if find_spec("gradio") is None:
+        raise CaanError('the demo needs gradio: pip install "caan-hf[demo]"')
+
+
+def _name(photos: str) -> str:
+    return Path(photos).name or photos
+
+
+def main() -> None:
+    """Entry point of the console script: exit status 2 and one line on stderr for bad input."""
+    end_tidily()
+    try:
+        app()
+    except CaanError as error:
+        Console(stderr=True).print(f"[bold red]error:[/] {escape(str(error))}", soft_wrap=True, highlight=False)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        Console(stderr=True).print("stopped")
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

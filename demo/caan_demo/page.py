@@ -1,0 +1,242 @@
+"""The page: pad, controls, results, explanation, and the endpoints for programs."""
+
+import html
+from importlib.resources import files
+from pathlib import Path
+
+import gradio as gr
+
+from caan_hf.errors import CaanError
+
+from .guard import refuse_urls
+from .look import PICK_THE_BRUSH
+from .searcher import MAX_RESULTS, Found, Searcher, clean_drawing, shown_name
+from .sketch_pad import on_the_pad, sketch_pad
+
+DEFAULT_K = 12
+CACHE_SECONDS = 600, 3600
+"""How often to look for files that gradio keeps of visitors, and how old they may become."""
+EXAMPLE_FOLDER = Path(str(files("caan_demo"))) / "examples"
+SKETCH_FILES = ["image", ".json", ".ndjson"]
+START = "Draw one thing, large, with few strokes. The photos follow each stroke."
+
+
+def build_page(searchers: dict[str, Searcher], *, notice: str = "") -> gr.Blocks:
+    """The demo.
+
+    Args:
+        searchers: galleries by the name that visitors choose them by; the first is chosen at first.
+        notice: shown in place of results where there is nothing to search.
+    """
+    with gr.Blocks(title="Draw it, find it", analytics_enabled=False, delete_cache=CACHE_SECONDS) as page:
+        Page(searchers, notice).build(page)
+    refuse_urls(page)
+    return page
+
+
+class Page:
+    """Components of the page and what happens between them.
+
+    Args:
+        searchers: galleries by name.
+        notice: why there are none.
+    """
+
+    def __init__(self, searchers: dict[str, Searcher], notice: str = ""):
+        self.searchers = searchers
+        self.notice = notice
+        self.examples = sorted(EXAMPLE_FOLDER.glob("*.png"))
+
+    def build(self, page: gr.Blocks) -> None:
+        """Lay the components out and connect them; called inside `gr.Blocks`."""
+        gr.Markdown("# Draw it, find it")
+        with gr.Tabs():
+            with gr.Tab("Search"), gr.Row(equal_height=False):
+                with gr.Column(scale=2, min_width=320):  # straight in a row the pad would be clipped
+                    self._build_query()
+                with gr.Column(scale=3, min_width=320):
+                    self._build_answer()
+            with gr.Tab("How it works"):
+                gr.Markdown((files("caan_demo") / "how_it_works.md").read_text(encoding="utf-8"))
+        self._connect(page)
+        self._build_endpoints()
+
+    def _build_query(self) -> None:
+        self.pad = sketch_pad(label="Sketch pad: brush, eraser, undo", elem_id="pad", height=520)
+        self.upload = gr.UploadButton("Upload a drawing", file_types=SKETCH_FILES, elem_id="upload", size="md")
+        self.example = gr.Dataset(
+            label="Or take one of these",
+            components=["image"],
+            samples=[[str(path)] for path in self.examples],
+            type="index",
+            elem_id="examples",
+        )
+        self.k = gr.Slider(1, MAX_RESULTS, DEFAULT_K, step=1, label="How many photos", elem_id="k")
+        self.rerank = gr.Checkbox(
+            False, label="Re-rank", info="Order the best 100 by the relation network", elem_id="rerank"
+        )
+        names = list(self.searchers)
+        self.gallery = gr.Dropdown(
+            names, value=names[0] if names else None, label="Gallery", visible=len(names) > 1, elem_id="gallery"
+        )
+
+    def _build_answer(self) -> None:
+        self.status = gr.HTML(said(START) if self.searchers else complaint(self.notice), elem_id="status")
+        self.results = gr.Gallery(
+            label="Photos, best first: choose one to see why it was found",
+            columns=4,
+            height="auto",
+            object_fit="cover",
+            format="jpeg",
+            allow_preview=False,
+            interactive=False,
+            buttons=[],
+            elem_id="results",
+        )
+        self.why = gr.Image(
+            label="Why this photo",
+            format="png",
+            interactive=False,
+            visible=False,
+            buttons=["fullscreen"],
+            elem_id="why",
+        )
+        self.found = gr.State(None)
+
+    def _connect(self, page: gr.Blocks) -> None:
+        controls = [self.k, self.rerank, self.gallery]
+        answer = [self.results, self.status, self.why, self.found]
+        # While a search runs, strokes wait as one: only the last drawing is searched then.
+        live = {"trigger_mode": "always_last", "show_progress": "hidden", "api_visibility": "private"}
+        page.load(None, js=PICK_THE_BRUSH, api_visibility="private")
+        self.pad.change(self._search, [self.pad, *controls], answer, **live)
+        self.pad.clear(lambda: ([], said(START), _hidden(), None), None, answer, **live)
+        for control, event in ((self.k, "change"), (self.rerank, "input"), (self.gallery, "input")):
+            getattr(control, event)(self._search, [self.pad, *controls], answer, **live)
+        for source, event, show in (
+            (self.upload, "upload", self._search_upload),
+            (self.example, "click", self._search_example),
+        ):
+            getattr(source, event)(show, [source, *controls], [*answer, self.pad], api_visibility="private")
+        self.results.select(
+            self._explain, [self.found, self.gallery], [self.why, self.status], show_progress_on=self.why,
+            api_visibility="private",
+        )  # fmt: skip
+
+    def _build_endpoints(self) -> None:
+        """What `gradio_client` calls; nothing of it is seen on the page."""
+        sketch, photo = gr.File(visible=False, label="sketch"), gr.Textbox(visible=False, label="photo")
+        k, rerank = gr.Number(DEFAULT_K, visible=False, label="k"), gr.Checkbox(False, visible=False, label="rerank")
+        names = list(self.searchers)
+        gallery = gr.Textbox(names[0] if names else "", visible=False, label="gallery")
+        results, figure = gr.JSON(visible=False), gr.Image(visible=False, format="png")
+        gr.Button(visible=False).click(
+            self.search_endpoint, [sketch, k, rerank, gallery], results, api_name="search",
+            api_description="Photos for a drawing, a picture or strokes as JSON: rank, photo, score, relation_score.",
+        )  # fmt: skip
+        gr.Button(visible=False).click(
+            self.explain_endpoint, [sketch, photo, gallery], figure, api_name="explain",
+            api_description="Which regions of a drawing matched which of a photo that was found, as a picture.",
+        )  # fmt: skip
+
+    def _search(self, drawing: bytes | None, k: int, rerank: bool, gallery: str | None) -> tuple:
+        """Results, status, explanation and state for a drawing."""
+        if not self.searchers:
+            return [], complaint(self.notice), _hidden(), None
+        if drawing is None:
+            return [], said(START), _hidden(), None
+        try:
+            found = self._searcher(gallery).find(drawing, k, rerank=rerank)
+        except CaanError as error:
+            blank = "sketch is blank" in str(error)
+            return [], said(START) if blank else complaint(str(error)), _hidden(), None
+        shown = list(zip(found.pictures, map(caption, found.results), strict=True))
+        return shown, said(summary(found)), _hidden(), found
+
+    def _search_upload(self, path: str, k: int, rerank: bool, gallery: str | None) -> tuple:
+        return self._search_file(Path(path), k, rerank, gallery)
+
+    def _search_example(self, index: int, k: int, rerank: bool, gallery: str | None) -> tuple:
+        return self._search_file(self.examples[index], k, rerank, gallery)
+
+    def _search_file(self, path: Path, k: int, rerank: bool, gallery: str | None) -> tuple:
+        """The same for a file, and the drawing for the pad, to draw on; a bad file leaves all as it was."""
+        try:
+            shown = on_the_pad(clean_drawing(path.read_bytes())) if self.searchers else gr.skip()
+        except CaanError as error:
+            return gr.skip(), complaint(str(error)), gr.skip(), gr.skip(), gr.skip()
+        return *self._search(path.read_bytes(), k, rerank, gallery), shown
+
+    def _explain(self, found: Found | None, gallery: str | None, chosen: gr.SelectData) -> tuple:
+        if found is None or not 0 <= chosen.index < len(found.results):
+            return _hidden(), gr.skip()
+        result = found.results[chosen.index]
+        try:
+            figure = self._searcher(gallery).explain(found.sketch, result.path)
+        except CaanError as error:
+            return _hidden(), complaint(str(error))
+        return gr.Image(figure, label=f"Why {shown_name(result.path)}", visible=True), gr.skip()
+
+    def search_endpoint(self, sketch: str, k: int, rerank: bool, gallery: str) -> list[dict]:
+        """For programs: the results as JSON."""
+        with _errors_for_clients():
+            found = self._searcher(gallery).find(
+                _content(sketch), int(k or DEFAULT_K), rerank=bool(rerank), pictures=False
+            )
+        # `path` would make gradio's client take the result for a file and try to download it.
+        return [{"photo" if name == "path" else name: value for name, value in result.to_dict().items()}
+                for result in found.results]  # fmt: skip
+
+    def explain_endpoint(self, sketch: str, photo: str, gallery: str):
+        """For programs: an explanation as a picture."""
+        with _errors_for_clients():
+            return self._searcher(gallery).explain(_content(sketch), photo)
+
+    def _searcher(self, name: str | None) -> Searcher:
+        if not self.searchers:
+            raise CaanError(self.notice)
+        if name not in self.searchers:
+            raise CaanError(f"there is no gallery {name!r}; there are {', '.join(self.searchers)}")
+        return self.searchers[name]
+
+
+class _errors_for_clients:
+    """What was wrong with a call is told to its caller."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind, error, trace) -> None:
+        if isinstance(error, CaanError):
+            raise gr.Error(str(error), print_exception=False) from error
+
+
+def caption(result) -> str:
+    """Scores and name under a photo."""
+    relation = "" if result.relation_score is None else f" · {result.relation_score:.2f}"
+    return f"{result.rank}. {result.score:.2f}{relation}  {shown_name(result.path)}"
+
+
+def summary(found: Found) -> str:
+    """How many photos were searched, and how long each stage took."""
+    stages = ", ".join(f"{stage} {1000 * seconds:.0f}" for stage, seconds in found.seconds.items())
+    total = 1000 * sum(found.seconds.values())
+    return f"{len(found.results)} of {found.num_photos:,} photos in {total:.0f} ms ({stages})"
+
+
+def said(text: str) -> str:
+    """A line that screen readers speak when it changes."""
+    return f'<p role="status">{html.escape(text)}</p>'
+
+
+def complaint(text: str) -> str:
+    """The same for what went wrong."""
+    return f'<p role="alert" class="complaint">{html.escape(text)}</p>'
+
+
+def _content(path: str | None) -> bytes | None:
+    return None if path is None else Path(path).read_bytes()
+
+
+def _hidden():
+    return gr.Image(None, visible=False)

@@ -1,0 +1,54 @@
+"""A gallery of small photos under a tiny untrained CAAN, and the demo served from it."""
+
+from pathlib import Path
+
+import pytest
+from photos import draw_photo, save_checkpoint
+
+gradio = pytest.importorskip("gradio", reason='the demo needs gradio: pip install "caan-hf[demo]"')
+
+from caan_demo.page import build_page  # noqa: E402
+from caan_demo.searcher import Searcher  # noqa: E402
+from caan_demo.server import served  # noqa: E402
+
+from caan_hf.benchmarks.sample import draw_object  # noqa: E402
+from caan_hf.gallery import Gallery  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory) -> Path:
+    return save_checkpoint(tmp_path_factory.mktemp("demo-run") / "model")
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("demo-photos")
+    for number in range(30):
+        draw_photo(number).save(folder / f"{number:02}.png")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def gallery(tmp_path_factory, checkpoint, photos) -> Gallery:
+    opened = Gallery.create(tmp_path_factory.mktemp("demo-gallery") / "gallery", model=str(checkpoint), device="cpu")
+    opened.add(photos)
+    return opened
+
+
+@pytest.fixture(scope="session")
+def searcher(gallery) -> Searcher:
+    return Searcher(gallery)
+
+
+@pytest.fixture(scope="session")
+def address(searcher):
+    """Where the demo is served, for all tests of this folder."""
+    with served(lambda: build_page({"photos": searcher})) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def drawing(tmp_path_factory) -> Path:
+    file = tmp_path_factory.mktemp("demo-sketch") / "fish.png"
+    draw_object("fish", "sketch", seed=5, index=0).save(file)
+    return file

@@ -1,0 +1,127 @@
+"""`caan-demo` and the Space's `app.py` as processes of their own."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+from typer.testing import CliRunner
+
+DEMO = Path(__file__).parents[2] / "demo"
+SECONDS = 150
+
+
+@contextmanager
+def running(command: list[str], folder: Path, **variables: str):
+    """Start a demo; gives its address and what it has said on stderr. It is ended as a service manager would."""
+    environment = os.environ | {"HF_HUB_OFFLINE": "1", "XDG_CACHE_HOME": str(folder / "cache")} | variables
+    environment |= {"TMPDIR": str(folder / "tmp")}
+    (folder / "tmp").mkdir()
+    with (folder / "stderr.txt").open("w") as log:
+        process = subprocess.Popen(
+            [sys.executable, *command], cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=log, text=True
+        )
+    watchdog = threading.Timer(SECONDS, process.kill)
+    watchdog.start()
+    try:
+        line = process.stdout.readline()
+        said = (folder / "stderr.txt").read_text()
+        found = re.match(r"http://[\d.]+:\d+", line)
+        assert found, line + said
+        yield found[0], said
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 143
+        assert list((folder / "tmp").glob("caan-demo-*")) == []  # visitors' files go with the server
+    finally:
+        watchdog.cancel()
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+@pytest.mark.slow
+def test_a_folder_of_photos_is_indexed_and_searched(photos, checkpoint, drawing, tmp_path):
+    (tmp_path / "mine").mkdir()
+    for file in sorted(photos.iterdir())[:5]:
+        (tmp_path / "mine" / file.name).write_bytes(file.read_bytes())
+    (tmp_path / "mine" / "broken.jpg").write_bytes(b"\xff\xd8 no photo")
+    command = ["-m", "caan_demo.cli", "mine", "--model", str(checkpoint), "--device", "cpu"]
+    with running(command, tmp_path) as (address, said):
+        assert "5 photos in" in said
+        assert "broken.jpg" in said
+        found = Client(address, verbose=False).predict(handle_file(drawing), 10, api_name="/search")
+        assert {Path(entry["photo"]).name for entry in found} == {f"{number:02}.png" for number in range(5)}
+    assert len(list((tmp_path / "cache" / "caan-hf" / "galleries").iterdir())) == 1
+
+
+@pytest.mark.slow
+def test_the_space_without_a_model_says_how_to_get_one(drawing, tmp_path):
+    with running([str(DEMO / "app.py")], tmp_path, GRADIO_SERVER_PORT="17861") as (address, said):
+        assert "make quickstart" in said
+        assert "Traceback" not in said
+        with pytest.raises(AppError, match="make quickstart"):
+            Client(address, verbose=False).predict(handle_file(drawing), 3, api_name="/search")
+
+
+@pytest.fixture
+def complaint(tmp_path, monkeypatch, capsys):
+    """`complaint(*arguments)`: the one line that `caan-demo` ends with."""
+    from caan_demo import cli
+
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+
+    def run(*arguments: str) -> str:
+        monkeypatch.setattr(sys, "argv", ["caan-demo", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        assert ended.value.code == 2
+        said = capsys.readouterr().err.strip()
+        assert "Traceback" not in said
+        return said
+
+    return run
+
+
+def test_bad_places_are_told_in_one_line(complaint, checkpoint, tmp_path):
+    assert "no such folder" in complaint("nowhere/at/all", "--model", str(checkpoint))
+    assert "no gallery there" in complaint("--gallery", str(tmp_path / "none"))
+    (tmp_path / "empty").mkdir()
+    assert "no photo found" in complaint(str(tmp_path / "empty"), "--model", str(checkpoint))
+    assert "no such folder" in complaint("--model", str(tmp_path / "none"))
+    assert "one --gallery" in complaint(str(tmp_path / "empty"), "--gallery", "a", "--gallery", "b")
+
+
+def test_photos_without_a_model_are_told_how_to_get_one(complaint, photos, tmp_path, monkeypatch):
+    from caan_demo import default_model
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(default_model, "HUB_ID", "./not-on-the-hub")
+    assert "make quickstart" in complaint(str(photos))
+
+
+def test_another_model_than_the_gallerys_is_refused(complaint, gallery, tmp_path):
+    from photos import save_checkpoint
+
+    other = save_checkpoint(tmp_path / "other", seed=1)
+    assert "weights are not those of" in complaint("--gallery", gallery.table.uri, "--model", str(other))
+
+
+def test_a_taken_port_is_told(complaint, gallery, address):
+    port = address.rstrip("/").rpartition(":")[2]
+    assert port in complaint("--gallery", gallery.table.uri, "--port", port)
+
+
+def test_help_has_examples():
+    from caan_demo.cli import app
+
+    shown = CliRunner().invoke(app, ["--help"]).output
+    assert "caan-demo ~/Pictures" in shown

@@ -1,0 +1,204 @@
+"""The server from outside: calls by programs, and what it must not give away or swallow."""
+
+import http.client
+import json
+import os
+from pathlib import Path
+from urllib.parse import quote, urlsplit
+
+import pytest
+from caan_demo.guard import MAX_BODY_BYTES
+from caan_demo.searcher import MAX_FILE_BYTES
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+from PIL import Image
+
+
+@pytest.fixture(scope="module")
+def client(address):
+    return Client(address, verbose=False)
+
+
+def ask(address: str, method: str, path: str, body: bytes | None = None, headers: dict | None = None):
+    """Status and body; the path is sent as it stands, which no ordinary client does."""
+    parts = urlsplit(address)
+    connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=30)
+    connection.request(method, path, body, headers or {})
+    answer = connection.getresponse()
+    return answer.status, answer.read()
+
+
+def test_a_program_finds_what_the_gallery_finds(client, gallery, drawing):
+    found = client.predict(handle_file(drawing), 5, False, "photos", api_name="/search")
+    expected = gallery.search(drawing, k=5)
+    assert [entry["photo"] for entry in found] == [result.path for result in expected]
+    assert [entry["score"] for entry in found] == pytest.approx([result.score for result in expected], abs=1e-4)
+    assert all(entry["relation_score"] is None for entry in found)
+
+
+def test_it_reranks(client, gallery, drawing):
+    found = client.predict(handle_file(drawing), 5, True, "photos", api_name="/search")
+    expected = gallery.search(drawing, k=5, rerank=True)
+    assert [entry["photo"] for entry in found] == [result.path for result in expected]
+    assert [entry["relation_score"] for entry in found] == pytest.approx(
+        [result.relation_score for result in expected], abs=1e-4
+    )
+
+
+def test_a_program_sends_strokes(client, gallery, tmp_path):
+    strokes = tmp_path / "strokes.json"
+    strokes.write_text(json.dumps({"strokes": [[[0, 0], [50, 0], [50, 50]], [[10, 10], [20, 40]]]}), encoding="utf-8")
+    found = client.predict(handle_file(strokes), 3, api_name="/search")
+    assert [entry["photo"] for entry in found] == [result.path for result in gallery.search(strokes, k=3)]
+
+
+def test_a_program_gets_the_explanation(client, gallery, drawing):
+    best = gallery.search(drawing, k=1)[0]
+    picture = client.predict(handle_file(drawing), best.path, "photos", api_name="/explain")
+    expected = gallery.explain(drawing, best).figure()
+    assert Image.open(picture).size == expected.size
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("corrupt.png", b"\x89PNG\r\n\x1a\n" + b"\0" * 500, "not a picture that can be read"),
+        ("empty.png", b"", "empty"),
+        ("strokes.json", b'{"drawing": "none"}', "no strokes"),
+        ("notes.txt", b"hello", "not a picture that can be read"),
+    ],
+)
+def test_bad_files_are_told(client, tmp_path, name, content, said):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(AppError, match=said):
+        client.predict(handle_file(tmp_path / name), 3, api_name="/search")
+
+
+def test_a_small_file_of_many_pixels_is_refused(client, tmp_path):
+    Image.new("1", (12_000, 12_000), 1).save(tmp_path / "huge.png")
+    assert (tmp_path / "huge.png").stat().st_size < 100_000
+    with pytest.raises(AppError, match="12000 x 12000"):
+        client.predict(handle_file(tmp_path / "huge.png"), 3, api_name="/search")
+
+
+def test_nothing_drawn_and_unknown_names_are_told(client, drawing):
+    with pytest.raises(AppError, match="nothing is drawn"):
+        client.predict(None, 3, api_name="/search")
+    with pytest.raises(AppError, match="no gallery 'other'"):
+        client.predict(handle_file(drawing), 3, False, "other", api_name="/search")
+
+
+def test_an_explanation_reads_photos_of_the_gallery_alone(client, drawing, tmp_path):
+    secret = tmp_path / "secret.png"
+    Image.new("RGB", (64, 64), "red").save(secret)
+    with pytest.raises(AppError, match="not in the gallery"):
+        client.predict(handle_file(drawing), str(secret), api_name="/explain")
+
+
+def test_the_page_is_not_called_by_programs_but_by_its_endpoints(client):
+    endpoints = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
+    assert set(endpoints) == {"/search", "/explain"}
+
+
+def secrets(photos: Path, tmp_path: Path) -> list[str]:
+    secret = tmp_path / "secret.txt"
+    secret.write_text("the secret", encoding="utf-8")
+    temporary = os.environ["GRADIO_TEMP_DIR"]
+    up = "../" * 12
+    return [
+        str(secret),
+        f"{temporary}/{up}{secret}",
+        f"{up}{secret}",
+        str(photos / "00.png"),  # a gallery's photos are shown as its thumbnails, never by their path
+        "/etc/passwd",
+        f"{temporary}/../../etc/passwd",
+        "//etc/passwd",
+        "file:///etc/passwd",
+        "/proc/self/environ",
+        str(Path(__file__)),
+        "pyproject.toml",
+    ]
+
+
+ROUTES = ("/gradio_api/file=", "/gradio_api/file/", "/file=", "/static/", "/assets/", "/svelte/", "/gradio_api/proxy=")
+
+
+@pytest.mark.parametrize("route", ROUTES)
+def test_no_file_from_elsewhere_is_served(address, photos, tmp_path, route):
+    wanted = secrets(photos, tmp_path)
+    for path in [
+        *wanted,
+        *(quote(path, safe="") for path in wanted),
+        *(quote(quote(path), safe="") for path in wanted),
+    ]:
+        status, body = ask(address, "GET", route + quote(path, safe="/%:"))
+        assert status >= 400, (route, path, body[:100])
+        assert b"the secret" not in body
+        assert b"root:" not in body
+
+
+def test_a_linked_file_is_not_reached_through_the_upload_folder(address, tmp_path):
+    """A name that climbs out of the folder of uploads stays in it."""
+    boundary = "----demo"
+    body = (
+        f'--{boundary}\r\nContent-Disposition: form-data; name="files"; filename="../../../../{tmp_path}/x.png"\r\n'
+        f"Content-Type: image/png\r\n\r\nhello\r\n--{boundary}--\r\n"
+    ).encode()
+    headers = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
+    status, answer = ask(address, "POST", "/gradio_api/upload", body, headers)
+    assert status == 200
+    (place,) = json.loads(answer)
+    assert Path(place).resolve().is_relative_to(Path(os.environ["GRADIO_TEMP_DIR"]).resolve())
+    assert not (tmp_path / "x.png").exists()
+
+
+@pytest.mark.parametrize("path", ["/etc/passwd", "pyproject.toml"])
+def test_a_program_cannot_name_a_file_of_the_server(address, path):
+    file = {"path": path, "meta": {"_type": "gradio.FileData"}}
+    body = json.dumps({"data": [file, 3, False, "photos"]}).encode()
+    status, answer = ask(address, "POST", "/gradio_api/call/search", body, {"Content-Type": "application/json"})
+    assert status == 200
+    event = json.loads(answer)["event_id"]
+    status, answer = ask(address, "GET", f"/gradio_api/call/search/{event}")
+    assert b"event: error" in answer
+    assert b"root:" not in answer
+
+
+@pytest.mark.parametrize("route", ["/gradio_api/file=", "/gradio_api/proxy=", "/file="])
+def test_it_is_no_proxy(address, route):
+    for url in ("http://example.com/", "https://example.com/", "HTTP://example.com", "/https://example.com/"):
+        status, body = ask(address, "GET", route + url)
+        assert status in (403, 404), (route, url, body[:100])
+        assert b"Example Domain" not in body
+
+
+def test_it_fetches_no_url_for_a_program(client):
+    with pytest.raises(AppError, match="upload the sketch itself"):
+        client.predict({"path": "http://127.0.0.1:9/x.png", "meta": {"_type": "gradio.FileData"}}, api_name="/search")
+
+
+def test_large_requests_are_refused(address):
+    body = b"{" + b" " * (MAX_BODY_BYTES + 1)
+    headers = {"Content-Type": "application/json"}
+    parts = urlsplit(address)
+    connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=30)
+    connection.putrequest("POST", "/gradio_api/queue/join")
+    for name, value in (headers | {"Content-Length": str(len(body))}).items():
+        connection.putheader(name, value)
+    connection.endheaders()
+    assert connection.getresponse().status == 413
+
+
+def test_large_uploads_are_refused(client, tmp_path):
+    large = tmp_path / "large.png"
+    large.write_bytes(b"\0" * (MAX_FILE_BYTES + 1024))
+    with pytest.raises(Exception, match=r"413|exceeds|size|too large"):
+        client.predict(handle_file(large), 3, api_name="/search")
+
+
+def test_the_page_loads_nothing_from_elsewhere(address):
+    status, page = ask(address, "GET", "/")
+    assert status == 200
+    for tag in (b"<script", b"<link", b"<img", b"<iframe"):
+        for element in page.split(tag)[1:]:
+            assert b"//" not in element.split(b">")[0].replace(address.encode(), b""), element[:200]

@@ -1,0 +1,41 @@
+"""The folder `demo/` as a Hugging Face Space."""
+
+import re
+from pathlib import Path
+
+import yaml
+from huggingface_hub import metadata_load
+from packaging.requirements import Requirement
+from packaging.version import Version
+
+ROOT = Path(__file__).parents[2]
+DEMO = ROOT / "demo"
+
+
+def test_the_front_matter_names_what_is_there():
+    front = metadata_load(DEMO / "README.md")
+    assert front["sdk"] == "gradio"
+    assert (DEMO / front["app_file"]).is_file()
+    assert len(front["short_description"]) <= 60  # the Hub refuses longer ones
+    assert re.fullmatch(r"\d+\.\d+\.\d+", front["sdk_version"])
+    assert front["license"] == "apache-2.0"
+    assert yaml.safe_load(f"v: {front['python_version']}")["v"] >= 3.11
+
+
+def test_gradio_is_one_that_the_package_takes():
+    pyproject = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    floor = re.search(r'"gradio>=([\d.]+)"', pyproject)[1]
+    assert Version(metadata_load(DEMO / "README.md")["sdk_version"]) >= Version(floor)
+
+
+def test_the_requirements_are_ones():
+    lines = (DEMO / "requirements.txt").read_text(encoding="utf-8").split()
+    (requirement,) = map(Requirement, lines)
+    assert requirement.name == "caan-hf"
+    assert requirement.extras == {"demo"}
+
+
+def test_the_model_card_of_the_space_is_the_default_model():
+    from caan_demo.default_model import HUB_ID
+
+    assert metadata_load(DEMO / "README.md")["models"] == [HUB_ID]
