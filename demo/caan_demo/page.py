@@ -117,7 +117,10 @@ class Page:
             (self.upload, "upload", self._search_upload),
             (self.example, "click", self._search_example),
         ):
-            getattr(source, event)(show, [source, *controls], [*answer, self.pad], api_visibility="private")
+            # Not on the pad: gradio's editor never takes the cover off if it was drawn on before.
+            getattr(source, event)(
+                show, [source, *controls], [*answer, self.pad], show_progress_on=self.results, api_visibility="private"
+            )
         self.results.select(
             self._explain, [self.found, self.gallery], [self.why, self.status], show_progress_on=self.why,
             api_visibility="private",
