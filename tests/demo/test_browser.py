@@ -169,15 +169,6 @@ def test_an_example_is_chosen_with_the_keyboard(visitor):
     assert len(visitor.wait_for_other_results(before)) == 12
 
 
-def test_an_example_after_a_drawing_leaves_the_pad_free(visitor):
-    before = visitor.photos()
-    visitor.stroke((0.3, 0.3), (0.7, 0.4), (0.4, 0.8))
-    before = visitor.wait_for_other_results(before)
-    visitor.page.locator("#examples button").first.click()
-    visitor.wait_for_other_results(before)
-    sync_api.expect(visitor.page.locator("#pad")).not_to_contain_text(re.compile("processing|queue"))
-
-
 def test_clearing_the_pad_starts_anew(visitor):
     visitor.page.locator("#pad button[aria-label='Clear canvas']").click()
     visitor.wait_until_said("Draw one thing")
