@@ -17,6 +17,7 @@ from caan_hf.evaluation.checkpoint import load_checkpoint
 from caan_hf.publishing.card import OnnxGraphs, model_card
 from caan_hf.publishing.folder import save_published
 from caan_hf.publishing.provenance import restriction
+from caan_hf.publishing.public_metrics import public_metrics
 from caan_hf.publishing.results import Results, read_results
 from caan_hf.publishing.training_record import read_training_record, record_of_recipe, write_record
 
@@ -154,10 +155,7 @@ def _load(checkpoint: Path, *, with_text: bool):
 
 def _add_results(options: ModelOptions, results: Results, repo_id: str, folder: Path) -> tuple[str | None, str | None]:
     """Copies the metrics and the retrieval grid; gives the grid's name and what to tell the user."""
-    document = json.loads(options.results.read_text(encoding="utf-8"))
-    document["checkpoint"] = repo_id  # was a path on this machine
-    text = json.dumps(document, indent=2, sort_keys=True) + "\n"
-    (folder / METRICS_FILE).write_text(text, encoding="utf-8")
+    _write_metrics(options.results, repo_id, folder)
     grid = options.results.with_name(FIGURE_FILE)
     if options.figure is False:
         return None, None
@@ -172,6 +170,13 @@ def _add_results(options: ModelOptions, results: Results, repo_id: str, folder: 
         )
     shutil.copyfile(grid, folder / FIGURE_FILE)
     return FIGURE_FILE, None
+
+
+def _write_metrics(file: Path, repo_id: str, folder: Path) -> None:
+    """Puts a `metrics.json`, known to be one, into the repository, without the folders of this machine."""
+    document = public_metrics(json.loads(file.read_text(encoding="utf-8")), repo_id)
+    text = json.dumps(document, indent=2, sort_keys=True) + "\n"
+    (folder / METRICS_FILE).write_text(text, encoding="utf-8")
 
 
 def _read_onnx(folder: Path, checkpoint: Path) -> OnnxGraphs:

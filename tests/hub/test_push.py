@@ -24,7 +24,7 @@ def push(client, *words, token="hf_write") -> str:
     return printed
 
 
-def test_a_push_is_one_commit_and_the_same_again_is_none(client, server, checkpoint, metrics_file):
+def test_a_push_is_one_commit_and_the_same_again_is_none(client, server, checkpoint, metrics_file, metrics):
     printed = push(client, checkpoint, "me/tiny", "--results", metrics_file)
     again = push(client, checkpoint, "me/tiny", "--results", metrics_file)
 
@@ -35,6 +35,9 @@ def test_a_push_is_one_commit_and_the_same_again_is_none(client, server, checkpo
     assert repository.find("main").sha[:10] in printed
     assert "nothing to do" in again
     assert not any(name.startswith(("text_", "sketch_align", "photo_align")) for name in _weights(files))
+    published = json.loads(files["metrics.json"])
+    assert (published["checkpoint"], published["data"]) == ("me/tiny", "mine")
+    assert published["conventions"] == metrics["conventions"]
     config = json.loads(files["config.json"])
     assert config["text_config"] is None
     assert config["auto_map"]["AutoModel"] == "modeling_caan.CaanModel"
