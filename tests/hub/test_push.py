@@ -127,6 +127,16 @@ def test_a_dry_run_takes_no_changes_away(client, server, checkpoint, tmp_path):
     assert (tmp_path / "tiny" / "README.md").read_text() == "# By hand\n"
 
 
+def test_a_dry_run_takes_no_hidden_files_away(client, server, checkpoint, tmp_path):
+    words = ["push", checkpoint, "me/tiny", "--dry-run", "--out", tmp_path / "tiny"]
+    assert client.hub(*words)[0] == 0
+    (tmp_path / "tiny" / ".git").mkdir()
+    (tmp_path / "tiny" / ".git" / "HEAD").write_text("ref: refs/heads/main\n")
+    status, printed = client.hub(*words)
+    assert (status, "holds .git" in printed) == (2, True), printed
+    assert (tmp_path / "tiny" / ".git" / "HEAD").is_file()
+
+
 def test_weights_of_another_precision(client, server, checkpoint):
     push(client, checkpoint, "me/tiny", "--dtype", "float16")
     files = server.repository("me/tiny").files()
