@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path
 
+import yaml
 from huggingface_hub import HfApi, SpaceCard
 from huggingface_hub.constants import SPACES_SDK_TYPES
 
@@ -43,7 +44,7 @@ def read_sdk(demo: Path) -> str:
     """
     try:
         data = SpaceCard.load(demo / CARD).data
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, TypeError, AttributeError, yaml.YAMLError) as error:
         raise CaanError(f"{demo / CARD}: the front matter cannot be read ({' '.join(str(error).split())})") from error
     if data.get("sdk") not in SPACES_SDK_TYPES:
         raise CaanError(f"{demo / CARD}: the front matter has no sdk: write one of {', '.join(SPACES_SDK_TYPES)}")

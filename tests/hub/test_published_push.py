@@ -63,6 +63,7 @@ def change(file, **values):
         (lambda folder: change(folder / "config.json", auto_map={"AutoModel": "evil.Model"}), "auto_map names evil"),
         (lambda folder: change(folder / "config.json", auto_map={"AutoModel": "a/b--modeling_caan.X"}), "names a/b"),
         (lambda folder: change(folder / "config.json", auto_map={"AutoModel": 3}), "damaged file"),
+        (lambda folder: (folder / "README.md").write_text("---\nlicense: [\n---\n"), "front matter cannot be read"),
     ],
 )
 def test_what_is_another_model_or_not_whole_is_refused(published, spoil, message):

@@ -166,6 +166,7 @@ def test_what_cannot_be_pushed_is_said_in_a_line(client, server, checkpoint, met
         ("push", checkpoint, "me/tiny", "--onnx", altered): "relation.onnx: missing, or not the file",
         ("push", checkpoint, "me/tiny", "--onnx", foreign): "was exported from other weights",
         ("push", checkpoint, "me/tiny", "--recipe", tmp_path / "gone.yaml"): "gone.yaml: cannot be read",
+        ("push", checkpoint, "me/tiny", "--max-shard-size", "huh"): "--max-shard-size huh: give a number",
         ("push", checkpoint, "me/tiny", "--out", tmp_path / "out"): "--dry-run",
         ("push", checkpoint, "me/tiny", "--dry-run", "--out", tmp_path / "full"): "is not from a --dry-run",
         ("push", checkpoint, "me/tiny", "--license", "of-my-own"): '"license" must be one of',
