@@ -70,7 +70,7 @@ def push(
 
     The repository gets safetensors, configuration, processor, the code that `trust_remote_code=True` runs, the record
     of the training run and a model card, in one commit. What is there already is not sent again; a push that fails
-    leaves every revision as it was. A published folder goes as it stands.
+    leaves every revision as it was. A published folder goes as it stands, but for files that are no part of a model.
 
     Examples:
 
