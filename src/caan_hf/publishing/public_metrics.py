@@ -2,7 +2,7 @@
 
 import shlex
 from collections.abc import Mapping
-from pathlib import PurePath
+from pathlib import PureWindowsPath
 from typing import Any
 
 # What of `metrics.json` goes along; whatever else a file holds stays here. None of these holds a path.
@@ -40,7 +40,7 @@ def public_metrics(document: Mapping[str, Any], repo_id: str) -> dict[str, Any]:
     public = {key: document[key] for key in PUBLIC_KEYS if key in document}
     public["checkpoint"] = repo_id
     if isinstance(document.get("data"), str):
-        public["data"] = PurePath(document["data"]).name
+        public["data"] = PureWindowsPath(document["data"]).name  # takes both kinds of slashes
     command = _public_command(document.get("command"), repo_id)
     return public | ({"command": command} if command else {})
 
@@ -53,4 +53,4 @@ def _public_command(command: Any, repo_id: str) -> str | None:
         return None
     if words[:2] != ["caan", "evaluate"] or len(words) < 3:
         return None
-    return shlex.join([*words[:2], repo_id, *(PurePath(word).name for word in words[3:])])
+    return shlex.join([*words[:2], repo_id, *(PureWindowsPath(word).name for word in words[3:])])
