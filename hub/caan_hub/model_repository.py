@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub import ModelCard
 from transformers import AutoModel, AutoProcessor
 
 from caan_hf.errors import CaanError
@@ -17,27 +16,18 @@ from caan_hf.evaluation.checkpoint import load_checkpoint
 from caan_hf.publishing.card import OnnxGraphs, model_card
 from caan_hf.publishing.folder import save_published
 from caan_hf.publishing.provenance import restriction
+from caan_hf.publishing.public_metrics import public_metrics
 from caan_hf.publishing.results import Results, read_results
 from caan_hf.publishing.training_record import read_training_record, record_of_recipe, write_record
 
-from .publish import CARD, digest, files_of
+from .publish import CARD, digest
+from .published_folder import METRICS_FILE, copy_kept, copy_published, is_published
 
 ONNX_FOLDER = "onnx"
 ONNX_MANIFEST = "caan_export.json"
-METRICS_FILE = "metrics.json"
 FIGURE_FILE = "top10.png"
-# What a push writes into a repository: what of it a later push does not write again is out of date.
-OURS = re.compile(
-    r"[a-z0-9]+_caan\.py|model(-\d+-of-\d+)?\.safetensors|model\.safetensors\.index\.json|config\.json"
-    r"|(pre)?processor_config\.json|tokenizer\.json|tokenizer_config\.json|special_tokens_map\.json|vocab\.(txt|json)"
-    r"|merges\.txt|training\.json|metrics\.json|top10\.png|onnx/.*"
-)
-EXAMPLE = re.compile(r'from_pretrained\(\s*"([^"]+)"')
-
-
-def is_ours(path: str) -> bool:
-    """Whether a file of a model repository is one that a push writes."""
-    return OURS.fullmatch(path) is not None
+SHARD_SIZE = "5GB"
+SIZE = re.compile(r"\s*(?=.*[1-9])\d{1,9}(\.\d+)?\s*[KMGT]B\s*", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -52,7 +42,7 @@ class ModelOptions:
         with_text: keep the text tower, the alignment and the tokenizer.
         dtype: precision of the weights, such as "float16"; that of the checkpoint by default.
         licence: id of a licence on the Hub.
-        max_shard_size: weights above it are split over several files.
+        max_shard_size: weights above it are split over several files; None for 5GB.
     """
 
     onnx: Path | None = None
@@ -62,16 +52,7 @@ class ModelOptions:
     with_text: bool = False
     dtype: str | None = None
     licence: str | None = None
-    max_shard_size: str = "5GB"
-
-
-def is_published(folder: Path) -> bool:
-    """Whether a folder is a model repository already, as this module writes them and `hub/` keeps them."""
-    try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        return "AutoModel" in config.get("auto_map", {}) and (folder / CARD).is_file()
-    except (OSError, ValueError, AttributeError, TypeError):
-        return False
+    max_shard_size: str | None = None
 
 
 def build_model_repository(checkpoint: Path, repo_id: str, folder: Path, options: ModelOptions) -> list[str]:
@@ -92,18 +73,22 @@ def build_model_repository(checkpoint: Path, repo_id: str, folder: Path, options
     Raises:
         CaanError: the checkpoint, the results or the ONNX folder cannot be used.
     """
+    _check_shard_size(options.max_shard_size)
     graphs = _read_onnx(options.onnx, checkpoint) if options.onnx else None
     if is_published(checkpoint):
         _refuse_to_rebuild(checkpoint, options)
-        _copy(checkpoint, folder)
-        _name_in_card(folder / CARD, repo_id)
-        notes = [f"{checkpoint} is a published folder: it goes as it stands"]
+        notes = copy_published(checkpoint, repo_id, folder)
     else:
         notes = _build(checkpoint, repo_id, folder, options, graphs)
     if options.onnx:
         shutil.rmtree(folder / ONNX_FOLDER, ignore_errors=True)
-        _copy(options.onnx, folder / ONNX_FOLDER)
+        notes += copy_kept(options.onnx, folder / ONNX_FOLDER, f"{ONNX_FOLDER}/")
     return notes
+
+
+def _check_shard_size(size: str | None) -> None:
+    if size is not None and not SIZE.fullmatch(size):
+        raise CaanError(f"--max-shard-size {size}: give a number with KB, MB, GB or TB, such as 500MB")
 
 
 def _refuse_to_rebuild(checkpoint: Path, options: ModelOptions) -> None:
@@ -113,8 +98,10 @@ def _refuse_to_rebuild(checkpoint: Path, options: ModelOptions) -> None:
         "--with-text": options.with_text,
         "--dtype": options.dtype,
         "--license": options.licence,
+        "--no-figure" if options.figure is False else "--figure": options.figure,
+        "--max-shard-size": options.max_shard_size,
     }
-    names = [name for name, value in given.items() if value]
+    names = [name for name, value in given.items() if value not in (None, False) or name == "--no-figure"]
     if names:
         raise CaanError(
             f"{checkpoint} is a published folder and goes as it stands: edit its files, or make it anew from the "
@@ -128,10 +115,10 @@ def _build(checkpoint: Path, repo_id: str, folder: Path, options: ModelOptions, 
     model, processor = _load(checkpoint, with_text=options.with_text)
     if options.dtype:
         model.to(getattr(torch, options.dtype))
-    save_published(model, processor, folder, max_shard_size=options.max_shard_size)
+    save_published(model, processor, folder, max_shard_size=options.max_shard_size or SHARD_SIZE)
     notes = [] if record else [f"{checkpoint} has no record of its training: --recipe FILE tells the card about it"]
     if record:
-        write_record(record, folder)
+        write_record(record | {"repo_id": repo_id}, folder)
     figure, note = _add_results(options, results, repo_id, folder) if results else (None, None)
     card = model_card(
         repo_id, model, record=record, results=results, figure=figure, onnx=graphs, licence=options.licence
@@ -154,10 +141,7 @@ def _load(checkpoint: Path, *, with_text: bool):
 
 def _add_results(options: ModelOptions, results: Results, repo_id: str, folder: Path) -> tuple[str | None, str | None]:
     """Copies the metrics and the retrieval grid; gives the grid's name and what to tell the user."""
-    document = json.loads(options.results.read_text(encoding="utf-8"))
-    document["checkpoint"] = repo_id  # was a path on this machine
-    text = json.dumps(document, indent=2, sort_keys=True) + "\n"
-    (folder / METRICS_FILE).write_text(text, encoding="utf-8")
+    _write_metrics(options.results, repo_id, folder)
     grid = options.results.with_name(FIGURE_FILE)
     if options.figure is False:
         return None, None
@@ -172,6 +156,13 @@ def _add_results(options: ModelOptions, results: Results, repo_id: str, folder: 
         )
     shutil.copyfile(grid, folder / FIGURE_FILE)
     return FIGURE_FILE, None
+
+
+def _write_metrics(file: Path, repo_id: str, folder: Path) -> None:
+    """Puts a `metrics.json`, known to be one, into the repository, without the folders of this machine."""
+    document = public_metrics(json.loads(file.read_text(encoding="utf-8")), repo_id)
+    text = json.dumps(document, indent=2, sort_keys=True) + "\n"
+    (folder / METRICS_FILE).write_text(text, encoding="utf-8")
 
 
 def _read_onnx(folder: Path, checkpoint: Path) -> OnnxGraphs:
@@ -203,19 +194,3 @@ def _read_onnx(folder: Path, checkpoint: Path) -> OnnxGraphs:
 
 def _is_file_of(file: Path, sha256: str) -> bool:
     return file.is_file() and digest(hashlib.sha256(), file) == sha256
-
-
-def _copy(source: Path, folder: Path) -> None:
-    for path, file in files_of(source).items():
-        if not path.startswith("evaluation-"):  # where `caan evaluate` leaves its reports
-            (folder / path).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(file, folder / path)
-
-
-def _name_in_card(card: Path, repo_id: str) -> None:
-    """Lets the examples of a card load from where it is pushed to."""
-    content = ModelCard.load(card).content
-    found = EXAMPLE.search(content)
-    if found is not None:
-        content = content.replace(f'from_pretrained("{found[1]}"', f'from_pretrained("{repo_id}"')
-        card.write_text(content, encoding="utf-8")

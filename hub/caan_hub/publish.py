@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import yaml
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, RepoCard, get_token
 from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
 from huggingface_hub.hf_api import RepoFile
@@ -83,10 +84,13 @@ def require_login() -> None:
     """Find out before the long part, not after it.
 
     Raises:
-        CaanError: there is no token.
+        CaanError: there is no token, or what is given cannot be one.
     """
-    if get_token() is None:
+    token = get_token()
+    if token is None:
         raise CaanError(f"not logged in: {LOG_IN}")
+    if not (token.isascii() and token.isprintable()):
+        raise CaanError(f"the token holds a character that no token has: {LOG_IN}")
 
 
 def publish(folder: Path, target: Target, *, message: str, is_ours: Callable[[str], bool]) -> Change:
@@ -131,7 +135,7 @@ def _check_card(folder: Path, target: Target) -> None:
         return
     try:
         RepoCard(card.read_text(encoding="utf-8"), ignore_metadata_errors=True).validate(repo_type=target.kind)
-    except (ValueError, UnicodeDecodeError) as error:
+    except (ValueError, TypeError, AttributeError, yaml.YAMLError) as error:
         raise CaanError(f"{card.name}: {_complaint(error)}") from error
 
 

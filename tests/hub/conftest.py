@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from colours import split, split_rows, tiny_caan
 from hub_server import WRITE, HubServer
 from tiny import IMAGE_SIZE, TEXT, VISION
 from tokenizers import Tokenizer, models
@@ -14,8 +15,12 @@ from transformers import PreTrainedTokenizerFast, ViTImageProcessor
 
 from caan_hf import CaanConfig, CaanModel, CaanProcessor
 from caan_hf.benchmarks import prepare_benchmark
+from caan_hf.evaluation.document import Provenance, metrics_document
+from caan_hf.evaluation.evaluator import ZeroShotEvaluator
+from caan_hf.evaluation.run import EvaluationOptions
 from caan_hf.publishing.training_record import training_record, write_record
 
+__all__ = ["split", "split_rows", "tiny_caan"]
 TIMEOUT = 300  # seconds; a fresh process imports torch on a machine that may be busy
 COMMANDS = """
 import contextlib, io, json, os, sys, traceback
@@ -144,24 +149,23 @@ def benchmark(tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def metrics(tiny_caan, split):
+    """The content of a `metrics.json`, by what `caan evaluate` calls, as on the machine of somebody."""
+    evaluator = ZeroShotEvaluator(split, protocol="sample@1", split="test", rerank=6, progress=False)
+    options = EvaluationOptions(data=Path("/home/somebody/data/mine"), rerank=6, trained_on="/home/somebody/seen.txt")
+    checkpoint = "/home/somebody/runs/mine/model"
+    provenance = Provenance(checkpoint, str(options.data), options.command(checkpoint), notes=("a subset",))
+    return metrics_document(evaluator(*tiny_caan), evaluator, provenance)
+
+
 @pytest.fixture
-def metrics_file(tmp_path) -> Path:
+def metrics_file(tmp_path, metrics) -> Path:
     """What `caan evaluate` writes, with something that a later version may add; and the figure beside it."""
     from PIL import Image
 
-    document = {
-        "protocol": "sample@1",
-        "split": "test",
-        "checkpoint": "/home/somebody/runs/mine/model",
-        "conventions": {"standard": {"mAP@all": 0.5, "P@100": 0.25}, "hits": {"mAP@all": 0.5, "P@100": 0.25}},
-        "reranked": {"k": 5, "conventions": {"standard": {"mAP@all": 0.6, "P@100": 0.25}}},
-        "chance": {"mAP@all": 0.1},
-        "num_queries": 24,
-        "num_gallery": 36,
-        "categories": {"standard": {"cat": {"mAP@all": 0.4}}},
-    }
     folder = tmp_path / "evaluation"
     folder.mkdir()
-    (folder / "metrics.json").write_text(json.dumps(document), encoding="utf-8")
+    (folder / "metrics.json").write_text(json.dumps(metrics | {"log": "/home/somebody/log"}), encoding="utf-8")
     Image.new("RGB", (40, 20), "green").save(folder / "top10.png")
     return folder / "metrics.json"

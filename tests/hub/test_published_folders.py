@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from caan_hub.model_repository import is_published
+from caan_hub.published_folder import is_published
 from hub_card_rules import problems
 
 from caan_hf import CaanModel, CaanProcessor

@@ -24,7 +24,7 @@ def push(client, *words, token="hf_write") -> str:
     return printed
 
 
-def test_a_push_is_one_commit_and_the_same_again_is_none(client, server, checkpoint, metrics_file):
+def test_a_push_is_one_commit_and_the_same_again_is_none(client, server, checkpoint, metrics_file, metrics):
     printed = push(client, checkpoint, "me/tiny", "--results", metrics_file)
     again = push(client, checkpoint, "me/tiny", "--results", metrics_file)
 
@@ -35,6 +35,9 @@ def test_a_push_is_one_commit_and_the_same_again_is_none(client, server, checkpo
     assert repository.find("main").sha[:10] in printed
     assert "nothing to do" in again
     assert not any(name.startswith(("text_", "sketch_align", "photo_align")) for name in _weights(files))
+    published = json.loads(files["metrics.json"])
+    assert (published["checkpoint"], published["data"]) == ("me/tiny", "mine")
+    assert published["conventions"] == metrics["conventions"]
     config = json.loads(files["config.json"])
     assert config["text_config"] is None
     assert config["auto_map"]["AutoModel"] == "modeling_caan.CaanModel"
@@ -124,6 +127,16 @@ def test_a_dry_run_takes_no_changes_away(client, server, checkpoint, tmp_path):
     assert (tmp_path / "tiny" / "README.md").read_text() == "# By hand\n"
 
 
+def test_a_dry_run_takes_no_hidden_files_away(client, server, checkpoint, tmp_path):
+    words = ["push", checkpoint, "me/tiny", "--dry-run", "--out", tmp_path / "tiny"]
+    assert client.hub(*words)[0] == 0
+    (tmp_path / "tiny" / ".git").mkdir()
+    (tmp_path / "tiny" / ".git" / "HEAD").write_text("ref: refs/heads/main\n")
+    status, printed = client.hub(*words)
+    assert (status, "holds .git" in printed) == (2, True), printed
+    assert (tmp_path / "tiny" / ".git" / "HEAD").is_file()
+
+
 def test_weights_of_another_precision(client, server, checkpoint):
     push(client, checkpoint, "me/tiny", "--dtype", "float16")
     files = server.repository("me/tiny").files()
@@ -153,6 +166,7 @@ def test_what_cannot_be_pushed_is_said_in_a_line(client, server, checkpoint, met
         ("push", checkpoint, "me/tiny", "--onnx", altered): "relation.onnx: missing, or not the file",
         ("push", checkpoint, "me/tiny", "--onnx", foreign): "was exported from other weights",
         ("push", checkpoint, "me/tiny", "--recipe", tmp_path / "gone.yaml"): "gone.yaml: cannot be read",
+        ("push", checkpoint, "me/tiny", "--max-shard-size", "huh"): "--max-shard-size huh: give a number",
         ("push", checkpoint, "me/tiny", "--out", tmp_path / "out"): "--dry-run",
         ("push", checkpoint, "me/tiny", "--dry-run", "--out", tmp_path / "full"): "is not from a --dry-run",
         ("push", checkpoint, "me/tiny", "--license", "of-my-own"): '"license" must be one of',

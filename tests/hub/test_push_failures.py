@@ -29,6 +29,7 @@ def pushed(client, server, checkpoint):
     [
         (None, "hf auth login"),
         ("hf_wrong", "hf auth login"),
+        ("hf_é", "character that no token has"),
         (READ, "the rights to write with this token"),
         (STRANGER, "under the namespace me"),
     ],

@@ -1,6 +1,9 @@
 """`caan-hub push-space`: the demo's folder as it is, and the model that it shows."""
 
+import subprocess
+
 import pytest
+from hub_repositories import Blob
 
 pytestmark = pytest.mark.slow
 
@@ -41,6 +44,26 @@ def test_the_folder_goes_as_it_is_and_the_space_knows_its_model(client, server, 
     assert ("POST", "/api/spaces/me/draw/variables") not in server.requests  # it would restart the Space
 
 
+def test_what_others_added_stays_there_and_what_is_private_here(client, server, checkpoint, demo):
+    assert client.hub("push", checkpoint, "me/tiny")[0] == 0
+    words = ["push-space", "me/draw", "--model", "me/tiny", "--demo", demo]
+    assert client.hub(*words)[0] == 0
+    space = server.repository("me/draw", "space")
+    theirs = {"extra.py": Blob(b"pass"), "tools/help.py": Blob(b"pass")}
+    space.commit("main", "by hand", space.find("main").files | theirs)
+
+    subprocess.run(["git", "init", "-q", str(demo)], check=True)
+    (demo / ".gitignore").write_text("*.log\n")
+    for path in ("venv/lib/x.py", "mine/lib/x.py", "mine/pyvenv.cfg", "secrets.toml", "prod.env", "run.log"):
+        (demo / path).parent.mkdir(parents=True, exist_ok=True)
+        (demo / path).write_text("x")
+    before = space.files()
+    status, printed = client.hub(*words)
+    assert status == 0, printed
+    assert "run.log" in printed
+    assert space.files() == before
+
+
 def test_what_is_no_space_or_no_model(client, server, demo, tmp_path):
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "README.md").write_text("# no front matter\n")
@@ -54,6 +77,10 @@ def test_what_is_no_space_or_no_model(client, server, demo, tmp_path):
         status, printed = client.hub("push-space", "me/draw", *words)
         assert status == 2
         assert wanted in printed, printed
+    (demo / "README.md").write_text("---\nsdk: [\n---\n")
+    status, printed = client.hub("push-space", "me/draw", "--model", "me/tiny", "--demo", demo, "--dry-run")
+    assert (status, "front matter cannot be read" in printed) == (2, True), printed
+    (demo / "README.md").write_text(README)
     (demo / "app.py").unlink()
     status, printed = client.hub("push-space", "me/draw", "--model", "me/tiny", "--demo", demo, "--dry-run")
     assert (status, "no app.py" in printed) == (2, True), printed

@@ -36,6 +36,7 @@ def recipe(tmp_path, benchmark):
         "hub_model_id": "me/run",
         "hub_always_push": True,
         "hub_strategy": "checkpoint",
+        "hub_token": "hf_write",
     }
     content = {
         "model": {"vision": TOWER, "text": TEXT | {"intermediate_size": 32}, "image_size": 32, **relation},
@@ -54,7 +55,10 @@ def test_the_hub_holds_what_was_trained(client, server, recipe, benchmark, tmp_p
     titles = [commit.title for commit in repository.history()]
     assert sum(re.fullmatch(r"Training in progress, step \d+", title) is not None for title in titles) == 2
     everything = repository.files()
-    assert "last-checkpoint/trainer_state.json" in everything
+    assert {"last-checkpoint/trainer_state.json", "last-checkpoint/optimizer.pt"} <= set(everything)
+    assert not [name for name in everything if name.endswith("training_args.bin")]
+    assert not [name for name, content in everything.items() if b"hf_write" in content]
+    assert "hf_write" not in (tmp_path / "run" / "recipe.yaml").read_text()
     files = {name: content for name, content in everything.items() if not name.startswith("last-checkpoint/")}
     assert {"model.safetensors", "processor_config.json", "modeling_caan.py", "training.json", "README.md"} <= set(
         files
@@ -74,6 +78,7 @@ def test_the_hub_holds_what_was_trained(client, server, recipe, benchmark, tmp_p
 
 
 def test_without_a_token_nothing_is_trained(client, server, recipe, tmp_path):
+    recipe.write_text(recipe.read_text().replace("hub_token: hf_write", "hub_token: null"))
     process = client.start("-c", TRAIN, recipe, token=None)
     _, complaints = process.communicate(timeout=300)
     assert process.returncode == 2

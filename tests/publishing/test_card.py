@@ -1,3 +1,5 @@
+import dataclasses
+
 import pytest
 from hub_card_rules import problems
 
@@ -72,6 +74,55 @@ def test_of_what_is_not_known_the_card_says_so(make_model):
     assert card.data.eval_results is None
     assert "None" not in card.content
     assert "onnx" not in card.content
+
+
+def test_what_to_know_stands_above_the_figures(make_model, results):
+    results = dataclasses.replace(
+        results,
+        protocol="sketchy-25@1/from-tuberlin-30@1",
+        notes=("a subset or variant",),
+        removed={"aeroplane": "airplane"},
+        num_left_out=7,
+        num_duplicates=3,
+        deduplicated={"standard": {"mAP@all": 0.321}},
+    )
+    text = model_card("me/mini", make_model(text_config=None), results=results).content
+    assert "(from-tuberlin-30@1)" in text
+    place = text.index("**To know before citing:**")
+    for sentence in (
+        "- a subset or variant\n",
+        "- categories left out, since training saw them: aeroplane (there: airplane)\n",
+        "- 7 sketches have no right photo",
+        "- 3 photos of the gallery are duplicates; without them `standard` is mAP@all 0.3210\n",
+    ):
+        assert place < text.index(sentence) < text.index("| `standard` |")
+
+
+def test_what_is_not_zero_shot_stands_in_no_model_index(make_model, results):
+    results = dataclasses.replace(results, notes=("not zero-shot: training saw a",))
+    card = model_card("me/mini", make_model(text_config=None), results=results)
+    assert card.data.eval_results is None
+    assert "- not zero-shot: training saw a\n" in card.content
+    assert problems(card.content, "model") == []
+
+
+@pytest.mark.parametrize(
+    ("trained_on", "protocol", "licence", "is_restricted"),
+    [
+        ("Sketchy-25@1", None, "other", True),
+        ("SKETCHY-25@1", "sample@1", "apache-2.0", False),  # what the record says comes first
+        ("sample@1", None, "apache-2.0", False),
+        ("sample-of-mine", None, None, False),
+        (None, None, None, False),
+    ],
+)
+def test_what_it_was_trained_on_decides_the_licence(make_model, results, trained_on, protocol, licence, is_restricted):
+    results = dataclasses.replace(results, protocol="sample@1")
+    record = {"recipe": {}, "data": {"protocol": protocol}} if protocol else None
+    model = make_model(text_config=None, training_protocol=trained_on)
+    card = model_card("me/mini", model, results=results, record=record)
+    assert card.data.license == licence
+    assert ("Research use" in card.content) == is_restricted
 
 
 def test_a_training_checkpoint_and_a_run_without_text(make_model):

@@ -32,6 +32,11 @@ def test_offline_by_request(monkeypatch):
         HfApi(token="hf_x").model_info("me/tiny")
 
 
+def test_a_token_of_other_characters():
+    with pytest.raises(CaanError, match="character that no token has"), hub_errors("me/tiny"):
+        HfApi(endpoint=f"http://127.0.0.1:{free_port()}", token="hf_é").model_info("me/tiny")
+
+
 def test_other_errors_pass():
     with pytest.raises(RuntimeError, match="mine"), hub_errors("me/tiny"):
         raise RuntimeError("mine")

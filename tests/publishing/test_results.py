@@ -77,6 +77,35 @@ def test_the_model_index_says_protocol_and_convention_and_the_hub_takes_it(docum
     assert len(values) == 4
 
 
+@pytest.mark.parametrize(("suffix"), ["generalized", "from-tuberlin-30@1"])
+def test_another_setting_than_the_protocol_s_is_named_in_the_model_index(document, write, suffix):
+    (entry, *_) = eval_results(write(document | {"protocol": f"sketchy-25@1/{suffix}"}))
+    assert entry.dataset_type == "sketchy-25"
+    assert entry.dataset_name.endswith(f"({suffix})")
+    assert entry.dataset_config == suffix
+    card = ModelCard(f"---\n{ModelCardData(model_name='mini', eval_results=[entry]).to_yaml()}\n---\n")
+    assert problems(card.content, "model") == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"num_queries": float("inf")},
+        {"num_left_out": "x"},
+        {"notes": 3},
+        {"removed_categories": [1]},
+        {"chance": 3},
+        {"deduplicated": 3},
+        {"reranked": {"k": "x"}},
+        {"conventions": {"standard": 3}},
+    ],
+)
+def test_other_types_are_one_line(document, write, change):
+    with pytest.raises(CaanError, match=r"not a metrics\.json") as error:
+        write(document | change)
+    assert "\n" not in str(error.value)
+
+
 def test_the_table_has_a_row_a_convention():
     table = results_table({"standard": {"mAP@all": 0.5, "P@100": 0.25}, "hits": {"mAP@all": 0.5}})
     assert table.splitlines()[0] == "| convention | mAP@all | P@100 |"

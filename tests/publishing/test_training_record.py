@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import subprocess
 from pathlib import Path
@@ -7,12 +8,17 @@ import yaml
 
 from caan_hf import CaanError
 from caan_hf.publishing.training_record import (
+    PRIVATE,
+    PUBLIC_KEYS,
     public_recipe,
     read_training_record,
+    record_of_recipe,
     source_commit,
     training_record,
     write_record,
 )
+from caan_hf.training.recipe import DataSection
+from caan_hf.training.trainer import CaanTrainingArguments
 
 RECIPE = {
     "model": {"vision": "../shared/models/vit-tiny", "text": "package:some/model", "sketch": "owner/vit"},
@@ -36,6 +42,78 @@ def test_a_recipe_without_what_is_of_one_machine():
     assert public["data"] == {"path": "sketchy-25", "prompts": ["shape"]}
     assert public["training"] == {"num_train_epochs": 6}
     assert RECIPE["training"]["hub_token"] == "hf_secret"  # left alone
+
+
+def test_what_is_not_known_of_a_recipe_stays_here():
+    recipe = {
+        "model": {"vision": {"model_type": "vit", "cache": "/home/somebody/c", "api_key": "hf_secret"}, "mine": 1},
+        "data": {"path": "C:\\Users\\somebody\\sketchy-25", "note": "x"},
+        "training": {"seed": 1, "deepspeed": "/home/somebody/z.json", "fsdp_config": {"a": ["~/somebody/b.json"]}},
+        "secrets": {"wandb": "hf_secret"},
+    }
+    assert public_recipe(recipe) == {
+        "model": {"vision": {"model_type": "vit", "cache": "c"}},
+        "data": {"path": "sketchy-25"},
+        "training": {"seed": 1, "deepspeed": "z.json", "fsdp_config": {"a": ["b.json"]}},
+    }
+
+
+def test_the_keys_are_those_of_a_recipe():
+    assert PUBLIC_KEYS["data"] == {entry.name for entry in dataclasses.fields(DataSection)}
+    assert PUBLIC_KEYS["training"] | PRIVATE >= {entry.name for entry in dataclasses.fields(CaanTrainingArguments)}
+
+
+def test_an_existing_record_is_cleaned_too(tmp_path):
+    record = {"recipe": RECIPE, "data": {"protocol": "sample@1", "home": "/home/somebody"}, "host": "somebody"}
+    (tmp_path / "training.json").write_text(json.dumps(record))
+    found = read_training_record(tmp_path)
+    assert found == {"recipe": public_recipe(RECIPE), "data": {"protocol": "sample@1"}}
+    assert "somebody" not in str(found)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"recipe": {"model": []}},
+        {"recipe": {"model": {"vision": 3}}},
+        {"recipe": {"data": {"prompts": 3}}},
+        {"recipe": {"training": {"num_train_epochs": "many"}}},
+        {"recipe": {"training": {"num_train_epochs": 10**400}}},
+        {"data": []},
+        {"data": {"protocol": 3}},
+        {"data": {"protocol": "a", "counts": []}},
+        {"data": {"protocol": "a", "counts": {"train": 3}}},
+        {"data": {"protocol": "a", "counts": {"train": {"sketch": 3}}}},
+        {"data": {"protocol": "a", "categories": {"seen": "3"}}},
+        {"data": {"protocol": "a", "descriptions": "x"}},
+        {"validation": {"mAP@all": "high"}},
+        {"validation": {"mAP@all": None}},
+        {"versions": []},
+        {"commit": 3},
+    ],
+)
+def test_a_record_of_other_types(tmp_path, change):
+    (tmp_path / "training.json").write_text(json.dumps(training_record(RECIPE, INFO) | change))
+    with pytest.raises(CaanError, match=r"training\.json: not the record") as error:
+        read_training_record(tmp_path)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("content", ["a: 1", "- a", "model: [", "model: 3", "\xff", "data: {prompts: 3}"])
+def test_what_is_no_recipe(tmp_path, content):
+    (tmp_path / "recipe.yaml").write_bytes(content.encode("latin-1"))
+    with pytest.raises(CaanError, match=r"recipe\.yaml"):
+        record_of_recipe(tmp_path / "recipe.yaml")
+
+
+@pytest.mark.parametrize(
+    "content", ["[]", "{", '{"seen": 3}', '{"protocol": 3}', '{"counts": {"train": []}, "seen": 1}']
+)
+def test_a_damaged_benchmark_of_a_recipe(tmp_path, content):
+    (tmp_path / "benchmark.json").write_text(content)
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump({"data": {"path": str(tmp_path)}}))
+    with pytest.raises(CaanError, match=r"benchmark\.json"):
+        record_of_recipe(tmp_path / "recipe.yaml")
 
 
 def test_the_record_comes_back(tmp_path):

@@ -57,7 +57,9 @@ def push(
     licence: Annotated[
         str | None, typer.Option("--license", help="Id of a licence, such as apache-2.0.", show_default="by the data")
     ] = None,
-    max_shard_size: Annotated[str, typer.Option(help="Split weights above it over several files.")] = "5GB",
+    max_shard_size: Annotated[
+        str | None, typer.Option(help="Split weights above it over several files.", show_default="5GB")
+    ] = None,
     message: Annotated[str | None, typer.Option(help="Of the commit.", show_default=False)] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Write the folder and list it; send nothing.")] = False,
     out: Annotated[
@@ -68,7 +70,7 @@ def push(
 
     The repository gets safetensors, configuration, processor, the code that `trust_remote_code=True` runs, the record
     of the training run and a model card, in one commit. What is there already is not sent again; a push that fails
-    leaves every revision as it was. A published folder goes as it stands.
+    leaves every revision as it was. A published folder goes as it stands, but for files that are no part of a model.
 
     Examples:
 
@@ -80,8 +82,9 @@ def push(
 
         caan-hub push hub/caan-mine me/caan-mine --revision candidate
     """
-    from caan_hub.model_repository import ModelOptions, build_model_repository, is_ours
+    from caan_hub.model_repository import ModelOptions, build_model_repository
     from caan_hub.publish import Target
+    from caan_hub.published_folder import is_ours
 
     check_repo_id(repo_id)
     options = ModelOptions(

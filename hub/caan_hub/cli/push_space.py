@@ -25,7 +25,8 @@ def push_space(
 ) -> None:
     """Push the folder `demo/` as a Space, and tell it which model to show.
 
-    The folder goes as it is; the model's id becomes the Space's variable CAAN_MODEL.
+    The folder goes as it is, without secrets, environments and what git ignores; the model's id becomes the Space's
+    variable CAAN_MODEL.
 
     Examples:
 

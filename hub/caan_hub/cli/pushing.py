@@ -14,11 +14,10 @@ from rich.filesize import decimal
 from rich.markup import escape
 
 from caan_hf.errors import CaanError
+from caan_hub.mark import MARK
 
 if TYPE_CHECKING:
     from caan_hub.publish import Change, Target
-
-MARK = ".caan-hub.json"  # in a folder that --dry-run wrote: the files as it wrote them
 
 
 def check_repo_id(repo_id: str) -> None:
@@ -62,7 +61,7 @@ def push_built(
     console = Console(highlight=False, soft_wrap=True)
     if dry_run:
         out = out or Path(target.repo_id.rpartition("/")[2])
-        _write_out(build, out, console)
+        _write_out(build, out, target.repo_id, console)
         _list(files_of(out), console)
         console.print(f"dry run: {escape(str(out))} holds what {target.repo_id} would hold; nothing was sent")
         return
@@ -85,7 +84,7 @@ def _build(build: Callable[[Path], list[str] | None], folder: Path, console: Con
         console.print(f"[yellow]note:[/] {escape(note)}")
 
 
-def _write_out(build: Callable[[Path], list[str] | None], out: Path, console: Console) -> None:
+def _write_out(build: Callable[[Path], list[str] | None], out: Path, repo_id: str, console: Console) -> None:
     """Puts the folder in place when it is whole; takes that of an earlier dry run away, and nothing else."""
     _require_free(out)
     partial, previous = (out.absolute().with_name(f".{out.name}.{state}") for state in ("partial", "previous"))
@@ -94,7 +93,8 @@ def _write_out(build: Callable[[Path], list[str] | None], out: Path, console: Co
             shutil.rmtree(left_over, ignore_errors=True)
         partial.mkdir(parents=True)
         _build(build, partial, console)
-        (partial / MARK).write_text(json.dumps(_fingerprints(partial), indent=2) + "\n", encoding="utf-8")
+        mark = {"repo_id": repo_id, "files": _fingerprints(partial)}
+        (partial / MARK).write_text(json.dumps(mark, indent=2) + "\n", encoding="utf-8")
         _swap(partial, out, previous)
     except OSError as error:
         raise CaanError(f"{out} cannot be written: {error}") from error
@@ -111,9 +111,12 @@ def _require_free(out: Path) -> None:
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
     try:
-        written = json.loads((out / MARK).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        written = dict(json.loads((out / MARK).read_text(encoding="utf-8"))["files"])
+    except (OSError, ValueError, LookupError, TypeError):
         raise CaanError(f"{out} exists and is not from a --dry-run: choose another --out, or remove it") from None
+    hidden = sorted(path.name for path in out.rglob(".*") if path != out / MARK)
+    if hidden:
+        raise CaanError(f"{out} holds {hidden[0]}, which would be lost: choose another --out, or move it away")
     found = _fingerprints(out)
     changed = [path for path in found if written.get(path) != found[path]]
     if changed:

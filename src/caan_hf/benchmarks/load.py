@@ -44,5 +44,5 @@ def _check(info: Any) -> None:
     for split in ("seen", "validation", "unseen"):
         if not isinstance(info.get(split), list):
             raise ValueError(f"{INFO_FILE} lists no {split} categories")
-    if "test" not in info.get("counts", {}):
+    if not isinstance(info.get("counts"), dict) or "test" not in info["counts"]:
         raise ValueError(f"{INFO_FILE} counts no test images")

@@ -54,7 +54,8 @@ def model_card(
     """
     record = record or {}
     name = repo_id.rpartition("/")[2]
-    protocol = (record.get("data") or {}).get("protocol") or (results.protocol if results else "")
+    # What a model was trained on decides, never what it was measured on.
+    protocol = (record.get("data") or {}).get("protocol") or model.config.training_protocol or ""
     return ModelCard.from_template(
         _metadata(name, record, results, {"license": licence} if licence else default_licence(protocol)),
         template_path=str(TEMPLATE),
@@ -81,13 +82,14 @@ def _metadata(name: str, record: Mapping[str, Any], results: Results | None, lic
     towers = (record.get("recipe") or {}).get("model") or {}
     bases = [towers.get(tower) for tower in TOWERS[:-1]]
     hub_ids = list(dict.fromkeys(base for base in bases if isinstance(base, str) and HUB_ID.fullmatch(base)))
+    entries = eval_results(results) if results and results.is_zero_shot else []
     return ModelCardData(
         library_name="transformers",
         pipeline_tag=TASK,
         tags=list(TAGS),
         base_model=hub_ids or None,
-        model_name=name if results else None,
-        eval_results=eval_results(results) if results else None,
+        model_name=name if entries else None,
+        eval_results=entries or None,
         **licence,
     )
 
@@ -132,7 +134,7 @@ def _training_rows(record: Mapping[str, Any]) -> list[tuple[str, str]]:
     for tower in TOWERS:
         if towers.get(tower):
             rows.append((f"{tower.capitalize()} encoder", _backbone(towers[tower])))
-    if "num_train_epochs" in training:
+    if training.get("num_train_epochs") is not None:
         rows.append(("Passes over the sketches", f"{training['num_train_epochs']:g}"))
     if record.get("commit"):
         rows.append(("Code", f"caan-hf at commit `{record['commit']}`"))

@@ -38,6 +38,8 @@ def hub_errors(repo_id: str) -> Iterator[None]:
         yield
     except CLIENT_ERRORS as error:
         raise CaanError(f"{repo_id}: {_reason(error)}") from error
+    except UnicodeEncodeError as error:  # of the header that carries the token
+        raise CaanError(f"{repo_id}: the token holds a character that no token has: {LOG_IN}") from error
     except RuntimeError as error:  # what the client wraps the failed upload of a large file in
         if not isinstance(error.__cause__, (HfHubHTTPError, httpx2.HTTPError)):
             raise

@@ -13,14 +13,19 @@ PHOTOS = {
 
 def restriction(protocol: str) -> str | None:
     """Where the photos of a benchmark come from if they are not free to share; None if they are, or are the user's."""
-    return PHOTOS.get(protocol.partition("@")[0].partition("-")[0])
+    return PHOTOS.get(_name(protocol).partition("-")[0])
 
 
 def default_licence(protocol: str) -> dict[str, str]:
     """Metadata of the licence that suits what the benchmark's images allow; nothing where they are the user's."""
     if restriction(protocol):
         return {"license": "other", "license_name": "research-only"}
-    return {"license": "apache-2.0"} if protocol.startswith(SAMPLE) else {}
+    return {"license": "apache-2.0"} if _name(protocol) == SAMPLE else {}
+
+
+def _name(protocol: str) -> str:
+    """Without version and suffix, in the spelling of the tables here."""
+    return protocol.strip().casefold().partition("@")[0].partition("/")[0]
 
 
 def origin_of_descriptions(origin: str | None) -> str:

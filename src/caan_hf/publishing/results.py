@@ -2,7 +2,7 @@
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,11 @@ class Results:
         num_queries: sketches.
         num_gallery: photos.
         chance: mAP@all of a random ranking, where it was noted.
+        notes: what a reader must know, in sentences.
+        removed: category that was left out, since training saw it elsewhere -> its name there.
+        num_left_out: sketches without a right photo in the gallery, which no metric counts.
+        num_duplicates: photos of the gallery that stand there twice.
+        deduplicated: the conventions once these are left out; empty where nothing was.
     """
 
     protocol: str
@@ -53,6 +58,33 @@ class Results:
     num_queries: int
     num_gallery: int
     chance: float | None
+    notes: tuple[str, ...] = ()
+    removed: dict[str, str] = field(default_factory=dict)
+    num_left_out: int = 0
+    num_duplicates: int = 0
+    deduplicated: Conventions = field(default_factory=dict)
+
+    @property
+    def is_zero_shot(self) -> bool:
+        """Whether no category that was ranked was trained on, as far as the evaluation could tell."""
+        return not any(note.casefold().startswith("not zero-shot") for note in self.notes)
+
+    @property
+    def to_know(self) -> list[str]:
+        """What to know before citing a figure, in sentences of Markdown."""
+        said = [*self.notes]
+        if self.removed:
+            pairs = (name if name == seen else f"{name} (there: {seen})" for name, seen in self.removed.items())
+            said.append(f"categories left out, since training saw them: {', '.join(pairs)}")
+        if self.num_left_out:
+            said.append(f"{self.num_left_out:,} sketches have no right photo in the gallery and are not counted")
+        if self.deduplicated:
+            convention = next(iter(self.deduplicated))
+            values = ", ".join(f"{name} {value:.4f}" for name, value in self.deduplicated[convention].items())
+            said.append(
+                f"{self.num_duplicates:,} photos of the gallery are duplicates; without them `{convention}` is {values}"
+            )
+        return said
 
     @property
     def is_worse_reranked(self) -> bool:
@@ -70,13 +102,19 @@ class Results:
 
     @property
     def benchmark(self) -> str:
-        """The protocol without its version."""
-        return self.protocol.partition("@")[0]
+        """The protocol without its version and suffix."""
+        return self.protocol.partition("@")[0].partition("/")[0]
+
+    @property
+    def suffix(self) -> str:
+        """How the evaluation differs from the protocol, such as "from-tuberlin-30@1"; empty if it does not."""
+        return self.protocol.partition("/")[2]
 
     @property
     def benchmark_name(self) -> str:
         """For people."""
-        return DATASET_NAMES.get(self.benchmark, self.benchmark)
+        name = DATASET_NAMES.get(self.benchmark, self.benchmark)
+        return f"{name} ({self.suffix})" if self.suffix else name
 
 
 def read_results(file: Path) -> Results:
@@ -93,12 +131,17 @@ def read_results(file: Path) -> Results:
         raise CaanError(f"{file}: not a metrics.json ({' '.join(str(error).split())})") from error
     try:
         return _results(document)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise CaanError(f"{file}: not a metrics.json of `caan evaluate` ({type(error).__name__}: {error})") from error
 
 
 def _results(document: dict[str, Any]) -> Results:
-    reranked = document.get("reranked") or {}
+    reranked, deduplicated = document.get("reranked") or {}, document.get("deduplicated") or {}
+    rerank_k, notes, removed = reranked.get("k"), document.get("notes") or [], document.get("removed_categories") or {}
+    if not (rerank_k is None or type(rerank_k) is int):
+        raise TypeError(f"reranked.k is {rerank_k!r}")
+    if not isinstance(notes, list) or not isinstance(removed, dict):
+        raise TypeError("notes or removed_categories are of another kind")
     chance = (document.get("chance") or {}).get("mAP@all")
     conventions = _conventions(document["conventions"])
     if not conventions:
@@ -108,10 +151,15 @@ def _results(document: dict[str, Any]) -> Results:
         split=str(document["split"] or "test"),
         conventions=conventions,
         reranked=_conventions(reranked.get("conventions") or {}),
-        rerank_k=reranked.get("k"),
+        rerank_k=rerank_k,
         num_queries=int(document["num_queries"]),
         num_gallery=int(document["num_gallery"]),
         chance=float(chance) if _is_number(chance) else None,
+        notes=tuple(_in_a_line(note) for note in notes),
+        removed={_in_a_line(name): _in_a_line(seen) for name, seen in removed.items()},
+        num_left_out=int(document.get("num_left_out") or 0),
+        num_duplicates=int(deduplicated.get("num_duplicates") or 0),
+        deduplicated=_conventions(deduplicated.get("conventions") or {}),
     )
 
 
@@ -125,6 +173,10 @@ def _conventions(found: dict[str, dict[str, Any]]) -> Conventions:
             name: float(found[convention][name]) for name in names if _is_number(found[convention][name])
         }
     return {convention: metrics for convention, metrics in numbers.items() if metrics}
+
+
+def _in_a_line(text: Any) -> str:
+    return " ".join(str(text).split())
 
 
 def _is_number(value: Any) -> bool:
@@ -144,6 +196,7 @@ def eval_results(results: Results) -> list[EvalResult]:
             task_name=TASK_NAME,
             dataset_type=results.benchmark,
             dataset_name=results.benchmark_name,
+            dataset_config=results.suffix or None,
             dataset_split=results.split,
             dataset_args=_dataset_arguments(results),
             metric_type=METRIC_TYPES.get(name, name.lower().replace("@", "_at_")),

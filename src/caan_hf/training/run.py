@@ -22,7 +22,7 @@ from caan_hf.modeling_caan import CaanModel
 from caan_hf.processing_caan import CaanProcessor
 from caan_hf.publishing.folder import for_retrieval
 from caan_hf.publishing.hub_errors import hub_errors
-from caan_hf.publishing.training_record import RECIPE_FILE, training_record, write_record
+from caan_hf.publishing.training_record import RECIPE_FILE, TOKENS, training_record, write_record
 from caan_hf.whole_file import write_whole_text
 
 from .augmentation import photo_augmentation, sketch_augmentation
@@ -245,4 +245,7 @@ def _make_folder(folder: Path) -> None:
 
 
 def _write_recipe(recipe: Recipe, folder: Path) -> None:
-    write_whole_text(folder / RECIPE_FILE, yaml.safe_dump(recipe.to_dict(), sort_keys=False))
+    """Writes the recipe as it was run, but for its tokens: a run goes on with that of `hf auth login` or HF_TOKEN."""
+    content = recipe.to_dict()
+    content["training"] = {name: value for name, value in content["training"].items() if name not in TOKENS}
+    write_whole_text(folder / RECIPE_FILE, yaml.safe_dump(content, sort_keys=False))

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from huggingface_hub import CommitInfo, HfApi
 from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers.trainer import TRAINING_ARGS_NAME
 from transformers.trainer_utils import HubStrategy
 from transformers.utils import PushInProgress
 
@@ -168,7 +169,10 @@ class CaanTrainer(Trainer):
     ) -> CommitInfo | Future | None:
         """Pushes the model for retrieval in one commit: weights, processor, card, record, and the code that loads it.
 
-        Checkpoints, which hold the text tower and pickled arguments, stay here (see `hub_strategy` to push them too).
+        Checkpoints, which hold the text tower, stay here, unless `hub_strategy` is `checkpoint` or `all_checkpoints`.
+        Then they go with the states of optimizer, scheduler and random numbers, pickled files that resuming needs: load
+        none but your own. The pickled arguments never go, which may hold a token and paths, and which resuming does
+        without.
         """
         self.callback_handler.on_push_begin(self.args, self.state, self.control)
         if self.hub_model_id is None:
@@ -197,6 +201,7 @@ class CaanTrainer(Trainer):
                     folder_path=checkpoint_folder,
                     path_in_repo="last-checkpoint" if is_last_only else Path(checkpoint_folder).name,
                     commit_message=f"{message}, checkpoint",
+                    ignore_patterns=[TRAINING_ARGS_NAME, f"*/{TRAINING_ARGS_NAME}"],
                     token=self.args.hub_token,
                     revision=self.args.hub_revision,
                     run_as_future=True,

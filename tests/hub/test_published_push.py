@@ -1,0 +1,109 @@
+"""A published folder that is pushed: what of it goes, under which name, and what is refused."""
+
+import json
+import shutil
+
+import pytest
+from caan_hub.model_repository import ModelOptions, build_model_repository
+from caan_hub.published_folder import is_published
+
+from caan_hf import CaanError
+
+
+@pytest.fixture(scope="module")
+def made(checkpoint, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("made") / "tiny"
+    folder.mkdir()
+    build_model_repository(checkpoint, "me/tiny", folder, ModelOptions())
+    return folder
+
+
+@pytest.fixture
+def published(made, tmp_path):
+    return shutil.copytree(made, tmp_path / "published")
+
+
+@pytest.fixture
+def out(tmp_path):
+    (tmp_path / "out").mkdir()
+    return tmp_path / "out"
+
+
+def names(folder):
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_only_what_belongs_there_goes_and_the_rest_is_named(published, out, tmp_path):
+    before = names(published)
+    (tmp_path / "private.md").write_text("mine")
+    (published / "link.md").symlink_to(tmp_path / "private.md")
+    (published / "onnx").mkdir()
+    for name in ("training_args.bin", "a.pt", "b.pth", "c.pkl", "prod.env", "data.json", "onnx/d.pkl"):
+        (published / name).write_bytes(b"x")
+    for name in ("NOTES.md", "picture.png", "onnx/relation.onnx"):
+        (published / name).write_bytes(b"x")
+    notes = build_model_repository(published, "me/other", out, ModelOptions())
+    assert names(out) == before | {"NOTES.md", "picture.png", "onnx/relation.onnx"}
+    (note,) = [note for note in notes if "left out" in note]
+    for name in ("link.md", "training_args.bin", "a.pt", "b.pth", "c.pkl", "prod.env", "data.json", "onnx/d.pkl"):
+        assert name in note
+
+
+def change(file, **values):
+    file.write_text(json.dumps(json.loads(file.read_text()) | values))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda folder: change(folder / "config.json", model_type="bert"), "'bert' model, not a CAAN"),
+        (lambda folder: (folder / "model.safetensors").unlink(), "no model.safetensors"),
+        (lambda folder: (folder / "modeling_caan.py").unlink(), "without modeling_caan.py"),
+        (lambda folder: (folder / "processing_caan.py").unlink(), "without processing_caan.py"),
+        (lambda folder: change(folder / "config.json", auto_map={"AutoModel": "evil.Model"}), "auto_map names evil"),
+        (lambda folder: change(folder / "config.json", auto_map={"AutoModel": "a/b--modeling_caan.X"}), "names a/b"),
+        (lambda folder: change(folder / "config.json", auto_map={"AutoModel": 3}), "damaged file"),
+        (lambda folder: (folder / "README.md").write_text("---\nlicense: [\n---\n"), "front matter cannot be read"),
+    ],
+)
+def test_what_is_another_model_or_not_whole_is_refused(published, spoil, message):
+    assert is_published(published)
+    spoil(published)
+    with pytest.raises(CaanError, match=message):
+        is_published(published)
+
+
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [
+        (ModelOptions(figure=True), "--figure"),
+        (ModelOptions(figure=False), "--no-figure"),
+        (ModelOptions(max_shard_size="1GB"), "--max-shard-size"),
+    ],
+)
+def test_what_would_change_nothing_is_refused(published, out, options, name):
+    with pytest.raises(CaanError, match=f"with {name} --dry-run"):
+        build_model_repository(published, "me/other", out, options)
+
+
+def test_only_its_own_id_is_replaced_in_the_card(published, out, metrics):
+    card = published / "README.md"
+    text = card.read_text()
+    assert text.count('from_pretrained("me/tiny"') > 1
+    card.write_text('It began with `AutoModel.from_pretrained("google/vit-base")`.\n'.join(text.split("\n\n", 1)))
+    (published / "metrics.json").write_text(json.dumps(metrics))
+    build_model_repository(published, "me/other", out, ModelOptions())
+    card = (out / "README.md").read_text()
+    assert 'from_pretrained("google/vit-base")' in card
+    assert 'from_pretrained("me/tiny"' not in card
+    assert card.count('from_pretrained("me/other"') == text.count('from_pretrained("me/tiny"')
+    assert json.loads((out / "training.json").read_text())["repo_id"] == "me/other"
+    assert "somebody" not in (out / "metrics.json").read_text()
+
+
+def test_a_card_of_which_nobody_knows_the_id_stays(published, out):
+    change(published / "training.json", repo_id=None)
+    text = (published / "README.md").read_text()
+    notes = build_model_repository(published, "me/other", out, ModelOptions())
+    assert (out / "README.md").read_text() == text
+    assert any("look at the examples" in note for note in notes)
