@@ -172,12 +172,14 @@ def _write(
 
 
 def _check_size(preprocessing: Preprocessing, image_size: int, name: str) -> None:
-    _, height, width = preprocessing.photo(np.zeros((8, 8, 3), np.uint8)).shape
-    if (height, width) != (image_size, image_size):
-        raise CaanError(
-            f"{name}: its processor makes pictures of {height} x {width} pixels, its model takes {image_size} x "
-            f"{image_size}; pass --image-size, which sets both"
-        )
+    """Whatever its sides, a picture has to come out as the square that the graphs take."""
+    for shape in ((8, 8, 3), (8, 12, 3), (12, 8, 3)):
+        _, height, width = preprocessing.photo(np.zeros(shape, np.uint8)).shape
+        if (height, width) != (image_size, image_size):
+            raise CaanError(
+                f"{name}: its processor makes pictures of {height} x {width} pixels, its model takes {image_size} x "
+                f"{image_size}; pass --image-size, which sets both"
+            )
 
 
 def _files(folder: Path) -> dict[str, dict[str, Any]]:

@@ -279,6 +279,14 @@ def test_a_processor_of_another_size_than_the_model_is_refused(save_checkpoint, 
         export_checkpoint(str(checkpoint), tmp_path / "out", ExportOptions())
 
 
+def test_a_processor_that_keeps_the_sides_of_a_picture_is_refused(save_checkpoint, tmp_path):
+    processor = CaanProcessor(transformers.CLIPImageProcessor(size={"shortest_edge": 32}, do_center_crop=False))
+    checkpoint = save_checkpoint(tmp_path / "model", processor)
+    with pytest.raises(CaanError, match="its processor makes pictures of 32 x 48 pixels, its model takes 32 x 32"):
+        export_checkpoint(str(checkpoint), tmp_path / "out", ExportOptions())
+    assert left_behind(tmp_path) == ["model"]
+
+
 def test_a_checkpoint_on_the_hub_is_named_with_its_commit(checkpoint, tmp_path, monkeypatch):
     commit = "1" * 40
     repository = tmp_path / "models--someone--caan-tiny"
