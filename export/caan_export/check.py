@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .borrowed import CaanError
-from .manifest import BRANCHES, MANIFEST, Manifest, altered_files
+from .manifest import BRANCHES, MANIFEST, Manifest, require_unaltered
 from .parity import Difference, measure_parity, require_parity
 from .providers import Provider, choose_providers
 from .reference import Reference
@@ -55,9 +55,7 @@ def check_export(
     folder = fetch(folder)
     caan = CaanOnnx.from_pretrained(folder, providers)
     manifest = caan.manifest
-    altered = altered_files(manifest)
-    if altered:
-        raise CaanError(f"{folder}: {', '.join(altered)} altered since the export; export again")
+    require_unaltered(manifest)
     with suppress(ModuleNotFoundError):  # the runtime does without onnx
         check_graphs(folder)
     if checkpoint is None:

@@ -112,6 +112,20 @@ def altered_files(manifest: Manifest) -> list[str]:
     return [name for name in recorded if sha256_of(manifest.folder / name) != recorded[name]["sha256"]]
 
 
+def require_unaltered(manifest: Manifest) -> None:
+    """Lets a folder pass whose files are what was exported.
+
+    Raises:
+        CaanError: some are not, or cannot be read.
+    """
+    try:
+        altered = altered_files(manifest)
+    except OSError as error:
+        raise CaanError(f"{error.filename}: cannot be read ({error.strerror or error})") from error
+    if altered:
+        raise CaanError(f"{manifest.folder}: {', '.join(altered)} altered since the export; export again")
+
+
 def file_entries(folder: Path, names: Iterable[str]) -> dict[str, dict[str, Any]]:
     """Name -> size in bytes and sha256, for the manifest."""
     return {
