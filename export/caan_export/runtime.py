@@ -9,7 +9,7 @@ import numpy as np
 
 from .borrowed import CaanError
 from .branch import Branch
-from .manifest import MANIFEST, PREPROCESSING, RELATION, Manifest, read_manifest
+from .manifest import MANIFEST, PREPROCESSING, RELATION, Manifest, read_manifest, sha256_of
 from .preprocessing import Preprocessing
 from .providers import CPU, TENSORRT, TENSORRT_MAX_BATCH, Provider, choose_providers
 from .stream import OnError, prepared_batches
@@ -90,6 +90,7 @@ class CaanOnnx:
         """
         chosen = choose_providers(providers)  # a missing one shows before anything is downloaded
         manifest = read_manifest(fetch(name_or_path, revision, subfolder))
+        preprocessing = _preprocessing(manifest)
         if providers is None and manifest.dtype == "int8":
             chosen = [CPU]  # GPUs lack its operators: the data would go back and forth
         options = {"strict": providers is not None, "threads": threads, "spinning": spinning, "device_id": device_id}
@@ -99,7 +100,7 @@ class CaanOnnx:
         photo = sketch if same else Branch(manifest, "photo_encoder", chosen, **options)
         relation = Branch(manifest, RELATION, chosen, **options)
         branches = {"sketch_encoder": sketch, "photo_encoder": photo, RELATION: relation}
-        return cls(manifest, Preprocessing.load(manifest.folder / PREPROCESSING), branches)
+        return cls(manifest, preprocessing, branches)
 
     @property
     def providers(self) -> dict[str, str]:
@@ -267,6 +268,15 @@ def fetch(name_or_path: str | Path, revision: str | None = None, subfolder: str 
         raise CaanError(
             f"{name}: no such folder, and not to be had from the Hub ({reason}); {MANIFEST} is wanted"
         ) from error
+
+
+def _preprocessing(manifest: Manifest) -> Preprocessing:
+    """As it was exported: a setting changed by hand would quietly spoil every feature. Small enough to be hashed."""
+    file = manifest.folder / PREPROCESSING
+    preprocessing = Preprocessing.load(file)
+    if sha256_of(file) != manifest.sha256(PREPROCESSING):
+        raise CaanError(f"{file}: altered since the export; export again")
+    return preprocessing
 
 
 def _check_shape(name: str, array: np.ndarray, shape: list[int | str]) -> None:

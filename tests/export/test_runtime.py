@@ -200,6 +200,12 @@ def test_spinning_is_off_by_default(caan, exported):
         (lambda folder: (folder / "caan_export.json").write_text("[]"), r"caan_export\.json: damaged"),
         (lambda folder: (folder / "relation.onnx").unlink(), r"relation\.onnx missing"),
         (lambda folder: (folder / "relation.onnx").write_bytes(b"nonsense"), r"relation\.onnx: cannot be run"),
+        (
+            lambda folder: (folder / "preprocessing.json").write_text(
+                (folder / "preprocessing.json").read_text().replace("0.5", "0.4")
+            ),
+            r"preprocessing\.json: altered since the export",
+        ),
         (lambda folder: _change(folder, format=2), "format 2 is newer than this caan-hf knows"),
         (lambda folder: _change(folder, graphs={}), r"caan_export\.json: damaged"),
     ],
