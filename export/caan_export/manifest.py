@@ -76,7 +76,7 @@ def read_manifest(folder: str | Path) -> Manifest:
     """
     folder = Path(folder)
     file = folder / MANIFEST
-    if not folder.is_dir():
+    if not is_folder(folder):
         raise CaanError(f"{folder}: no such folder; give one that `caan-export onnx` wrote")
     if not file.is_file():
         raise CaanError(f"{folder}: no {MANIFEST}, so this is not an exported CAAN; make one with `caan-export onnx`")
@@ -146,6 +146,14 @@ def _are_strings(values: object) -> bool:
 def write_manifest(folder: Path, content: dict[str, Any]) -> None:
     """Writes `caan_export.json`."""
     (folder / MANIFEST).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def is_folder(path: Path) -> bool:
+    """Whether there is one; a name that none can have is no error."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
 
 
 def is_inside(name: str) -> bool:

@@ -9,7 +9,7 @@ import numpy as np
 
 from .borrowed import CaanError
 from .branch import Branch
-from .manifest import MANIFEST, PREPROCESSING, RELATION, Manifest, read_manifest, sha256_of
+from .manifest import MANIFEST, PREPROCESSING, RELATION, Manifest, is_folder, read_manifest, sha256_of
 from .preprocessing import Preprocessing
 from .providers import CPU, TENSORRT, TENSORRT_MAX_BATCH, Provider, choose_providers
 from .stream import OnError, prepared_batches
@@ -252,7 +252,8 @@ def fetch(name_or_path: str | Path, revision: str | None = None, subfolder: str 
     """
     folder = Path(name_or_path)
     name = str(name_or_path)
-    if folder.exists() or name.count("/") != 1 or name.startswith((".", "/", "~")) or folder.parent.is_dir():
+    on_disk = is_folder(folder) or is_folder(folder.parent)
+    if on_disk or name.count("/") != 1 or name.startswith((".", "/", "~")):
         return folder / subfolder
     try:
         from huggingface_hub import snapshot_download  # noqa: PLC0415 - a folder needs no Hub

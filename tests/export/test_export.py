@@ -1,6 +1,7 @@
 """From a checkpoint to a folder: whole, verified, or not there."""
 
 import json
+import os
 import resource
 import shutil
 
@@ -17,7 +18,7 @@ from caan_export.export import ExportOptions, export_checkpoint
 from caan_export.manifest import BRANCHES, read_manifest, sha256_of
 from caan_export.runtime import CaanOnnx
 from caan_export.source import find_checkpoint
-from caan_export.staging import staged
+from caan_export.staging import check_out_dir, staged
 from caan_export.triton import write_triton
 from PIL import Image
 from tiny import VISION
@@ -300,6 +301,21 @@ def test_a_checkpoint_on_the_hub_is_named_with_its_commit(checkpoint, tmp_path, 
     assert fingerprint["sha256"]["model.safetensors"] == sha256_of(checkpoint / "model.safetensors")
     with pytest.raises(CaanError, match=r"^someone/else: no such folder, and not to be had from the Hub \("):
         find_checkpoint("someone/else")
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "x" * 300 + "/out", "a\0b", "circle/out"])
+def test_a_name_that_no_folder_can_have(tmp_path, name):
+    (tmp_path / "circle").symlink_to(tmp_path / "circle")
+    with pytest.raises(CaanError, match=r"cannot be written: .+"), staged(tmp_path / name, "marker", overwrite=False):
+        pass
+    assert left_behind(tmp_path) == ["circle"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_folder_that_may_not_be_read(tmp_path):
+    (tmp_path / "out").mkdir(mode=0)
+    with pytest.raises(CaanError, match="out cannot be written: Permission denied"):
+        check_out_dir(tmp_path / "out", "marker", overwrite=True)
 
 
 def test_what_a_killed_export_left_is_cleared(tmp_path):

@@ -163,6 +163,8 @@ def test_bad_pictures_and_numbers(caan, pictures):
         caan.encode_photos([])
     with pytest.raises(ValueError, match="batch_size is 0"):
         caan.encode_photos(pictures, batch_size=0)
+    with pytest.raises(ValueError, match="on_error is 'ignore'; it must be 'raise' or 'skip'"):
+        next(caan.stream_photos(pictures, on_error="ignore"))
     with pytest.raises(
         ValueError, match=r"pixel_values has the shape \(1, 3, 64, 64\); this model takes \(batch, 3, 32, 32\)"
     ):
