@@ -150,7 +150,7 @@ class CaanOnnx:
         return self._stream("sketch", sketches, batch_size, workers, on_error)
 
     def encode_pixel_values(self, modality: Modality, pixel_values: np.ndarray) -> OnnxImageFeatures:
-        """Features of prepared pictures (B, 3, H, W) float32, in one call of the encoder.
+        """Features of prepared pictures (B, 3, H, W) float32, in one call of the encoder; under TensorRT one in 64.
 
         Raises:
             ValueError: They have another shape than the encoder takes.
@@ -161,8 +161,12 @@ class CaanOnnx:
             name: np.empty((len(pixel_values), *self.manifest.shape(branch, name)[1:]), np.float32)
             for name in ("global_embeds", "local_embeds")
         }
-        if len(pixel_values):
-            self.branches[branch].run({"pixel_values": np.ascontiguousarray(pixel_values, dtype=np.float32)}, outputs)
+        encoder = self.branches[branch]
+        at_once = TENSORRT_MAX_BATCH if encoder.provider == TENSORRT else max(1, len(pixel_values))
+        for start in range(0, len(pixel_values), at_once):
+            part = slice(start, start + at_once)
+            inputs = {"pixel_values": np.ascontiguousarray(pixel_values[part], dtype=np.float32)}
+            encoder.run(inputs, {name: array[part] for name, array in outputs.items()})
         return OnnxImageFeatures(**outputs)
 
     def relation_logits(self, sketch_local_embeds: np.ndarray, photo_local_embeds: np.ndarray) -> np.ndarray:

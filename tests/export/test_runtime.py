@@ -11,6 +11,7 @@ import pytest
 import torch
 from caan_export import runtime
 from caan_export.borrowed import CaanError
+from caan_export.providers import TENSORRT
 from caan_export.runtime import CaanOnnx
 from PIL import Image
 
@@ -119,6 +120,24 @@ def test_inputs_need_not_be_contiguous_nor_float32(caan):
         caan.encode_pixel_values("photo", pixels).global_embeds,
         caan.encode_pixel_values("photo", np.ascontiguousarray(pixels, np.float32)).global_embeds,
     )
+
+
+def test_tensorrt_is_given_no_more_than_its_engines_take(caan, monkeypatch):
+    pixel_values = np.random.default_rng(0).standard_normal((130, 3, 32, 32)).astype(np.float32)
+    expected = caan.encode_pixel_values("photo", pixel_values)
+    encoder, given = caan.branches["photo_encoder"], []
+    run = encoder.run  # by the CPU, under the other's name: there is no GPU here
+
+    def watched(inputs, outputs):
+        given.append(len(inputs["pixel_values"]))
+        run(inputs, outputs)
+
+    monkeypatch.setattr(encoder, "provider", TENSORRT)
+    monkeypatch.setattr(encoder, "run", watched)
+    found = caan.encode_pixel_values("photo", pixel_values)
+    assert given == [64, 64, 2]
+    np.testing.assert_allclose(found.global_embeds, expected.global_embeds, atol=1e-5)
+    np.testing.assert_allclose(found.local_embeds, expected.local_embeds, atol=1e-5)
 
 
 def test_a_stream_takes_sources_as_it_goes(caan, pictures):
