@@ -194,9 +194,9 @@ def _check_options(options: ExportOptions) -> None:
         raise CaanError(f"--atol {options.atol}: it must be above 0")
     if options.image_size is not None and options.image_size < 1:
         raise CaanError(f"--image-size {options.image_size}: it must be at least 1 pixel")
-    if options.device == "cuda" and not torch.cuda.is_available():
-        raise CaanError("--device cuda: torch finds no GPU here; use --device cpu")
     if options.device not in ("cpu", "cuda"):
         raise CaanError(f"--device {options.device}: choose cpu or cuda")
     if options.dtype == "int8" and options.device != "cpu":
         raise CaanError("--dtype int8 with --device cuda: CUDA has no such operators; use fp16 on a GPU")
+    if options.device == "cuda" and not torch.cuda.is_available():
+        raise CaanError("--device cuda: torch finds no GPU here; use --device cpu")

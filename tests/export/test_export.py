@@ -187,7 +187,7 @@ def test_a_full_disk_leaves_nothing_behind(tied_checkpoint, tmp_path):
         ({"opset": 17}, "--opset 17: the exporter writes opsets 18 to 23"),
         ({"opset": 99}, "--opset 99: the exporter writes opsets 18 to 23"),
         ({"atol": 0.0}, "--atol 0.0: it must be above 0"),
-        ({"dtype": "int8", "device": "cuda"}, "--d"),
+        ({"dtype": "int8", "device": "cuda"}, "--dtype int8 with --device cuda: "),
         ({"device": "tpu"}, "--device tpu: choose cpu or cuda"),
     ],
 )
