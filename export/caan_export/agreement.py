@@ -15,7 +15,6 @@ from .runtime import CaanOnnx
 
 MIN_OVERLAP = 0.9
 MAX_MAP_DIFFERENCE = 0.01
-TOP = 10
 
 
 @dataclass(frozen=True)

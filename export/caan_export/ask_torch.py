@@ -1,5 +1,8 @@
 """Makes the reference: the model's own answers, in torch."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 import torch
 
@@ -14,6 +17,25 @@ DRAWN = ("tent", "cat", "mug", "fish", "house", "car", "tent", "cat")
 
 def ask_torch(model: torch.nn.Module, preprocessing: Preprocessing) -> Reference:
     """What the model answers, in its own precision and on its own device, about noise, drawn sketches and photos."""
+    with _without_tf32():
+        return _ask(model, preprocessing)
+
+
+@contextmanager
+def _without_tf32() -> Iterator[None]:
+    """Float32 in full: a GPU would else shorten it to ten bits, in convolutions even by default."""
+    backends = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = [backend.allow_tf32 for backend in backends]
+    try:
+        for backend in backends:
+            backend.allow_tf32 = False
+        yield
+    finally:
+        for backend, allowed in zip(backends, before, strict=True):
+            backend.allow_tf32 = allowed
+
+
+def _ask(model: torch.nn.Module, preprocessing: Preprocessing) -> Reference:
     pictures = _pictures(preprocessing)
     answers = {}
     for branch, kinds in KINDS.items():

@@ -4,8 +4,10 @@ import json
 import platform
 import statistics
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -84,18 +86,18 @@ def benchmark(
     caans = [
         CaanOnnx.from_pretrained(fetch(folder), providers, threads=threads, spinning=spinning) for folder in folders
     ]
-    configs = {(caan.manifest.folder / CONFIG).read_text(encoding="utf-8") for caan in caans}
-    if len(configs) > 1:
+    configs = [_config(caan) for caan in caans]
+    if any(config != configs[0] for config in configs):
         raise CaanError("the folders were exported from models of different configurations: bench them one by one")
-    model = _torch_model(caans[0]) if eager or compiled else None
+    model = _torch_model(caans[0], configs[0]) if eager or compiled else None
     timings = []
     for branch in branches:
         for batch in batches:
-            engines: dict[str, Call] = _torch_calls(model, branch, batch, eager, compiled) if model is not None else {}
-            for caan in caans:
-                dtype = caan.manifest.content["graphs"][branch]["dtype"]
-                provider = caan.providers[branch].removesuffix("ExecutionProvider")
-                engines.setdefault(f"onnx {dtype} ({provider})", _onnx_call(caan, branch, batch))
+            engines: dict[str, Call] = {}
+            if model is not None:
+                engines |= _guarded("torch", partial(_torch_calls, model, branch, batch, eager, compiled))
+            for engine, caan in _engines(folders, caans, branch).items():
+                engines[engine] = _guarded(engine, partial(_onnx_call, caan, branch, batch))
             timings += _time(branch, batch, engines, repeats)
     return timings
 
@@ -113,12 +115,28 @@ def report(timings: Sequence[Timing]) -> dict[str, Any]:
     }
 
 
+def _engines(folders: Sequence[str | Path], caans: Sequence[CaanOnnx], branch: str) -> dict[str, CaanOnnx]:
+    """Name -> what runs it; the same graph comes once, others of one precision are told apart by their folders."""
+    graphs = {}
+    for folder, caan in zip(folders, caans, strict=True):
+        provider = caan.providers[branch].removesuffix("ExecutionProvider")
+        label = f"onnx {caan.manifest.content['graphs'][branch]['dtype']} ({provider})"
+        graphs.setdefault((label, caan.manifest.sha256(f"{branch}.onnx")), (folder, caan))
+    labels = Counter(label for label, _ in graphs)
+    names = Counter((label, Path(folder).name) for (label, _), (folder, _) in graphs.items())
+    engines = {}
+    for (label, _), (folder, caan) in graphs.items():
+        name = Path(folder).name if names[label, Path(folder).name] == 1 else str(folder)
+        engines[f"{label}, {name}" if labels[label] > 1 else label] = caan
+    return engines
+
+
 def _time(branch: str, batch: int, engines: dict[str, Call], repeats: int) -> list[Timing]:
     """Each engine once after the other, `repeats` times: what else the machine does hits all alike."""
     seconds: dict[str, list[float]] = {engine: [] for engine in engines}
     processor: dict[str, list[float]] = {engine: [] for engine in engines}
     for engine, call in engines.items():
-        _warm_up(engine, call)
+        _guarded(engine, call)  # the first call compiles, allocates, builds engines
     for _ in range(repeats):
         for engine, call in engines.items():
             start, busy = time.perf_counter(), time.process_time()
@@ -142,14 +160,14 @@ def _time(branch: str, batch: int, engines: dict[str, Call], repeats: int) -> li
     ]
 
 
-def _warm_up(engine: str, call: Call) -> None:
-    """The first call compiles, allocates, builds engines."""
+def _guarded(engine: str, do: Callable[[], Any]) -> Any:
+    """What it gives, or the reason in one line why this machine cannot: a compiler or memory is missing."""
     try:
-        call()
+        return do()
     except CaanError:
         raise
     except Exception as error:  # a missing C++ compiler comes as one of many classes
-        reason = str(error).strip().partition("\n")[0]
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
         hint = "; pass --no-compile to do without" if "compile" in engine else ""
         raise CaanError(f"{engine} does not run here ({reason}){hint}") from error
 
@@ -168,7 +186,18 @@ def _local(caan: CaanOnnx, name: str, count: int) -> np.ndarray:
     return np.random.default_rng(0).standard_normal(shape, dtype=np.float32) / shape[-1] ** 0.5
 
 
-def _torch_model(caan: CaanOnnx):
+def _config(caan: CaanOnnx) -> dict[str, Any]:
+    file = caan.manifest.folder / CONFIG
+    try:
+        config = json.loads(file.read_text(encoding="utf-8"))
+        if not isinstance(config, dict):
+            raise ValueError("no JSON object")
+    except (OSError, ValueError, RecursionError) as error:
+        raise CaanError(f"{file}: cannot be read ({error}); export again") from error
+    return config
+
+
+def _torch_model(caan: CaanOnnx, config: dict[str, Any]):
     try:
         import torch  # noqa: PLC0415 - the runtime does without
 
@@ -177,9 +206,12 @@ def _torch_model(caan: CaanOnnx):
         raise CaanError(
             f"comparing with torch needs {error.name}; pass --no-eager --no-compile to do without"
         ) from error
-    config = json.loads((caan.manifest.folder / CONFIG).read_text(encoding="utf-8"))
     on_gpu = caan.providers["photo_encoder"] != CPU and torch.cuda.is_available()
-    return CaanModel(CaanConfig.from_dict(config)).eval().to("cuda" if on_gpu else "cpu")
+    try:
+        return CaanModel(CaanConfig.from_dict(config)).eval().to("cuda" if on_gpu else "cpu")
+    except Exception as error:  # what a damaged configuration leads to is anyone's guess
+        reason = str(error).strip().partition("\n")[0]
+        raise CaanError(f"{caan.manifest.folder / CONFIG}: no model can be made of it ({reason})") from error
 
 
 def _torch_calls(model, branch: str, batch: int, eager: bool, compiled: bool) -> dict[str, Call]:

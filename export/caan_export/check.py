@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .borrowed import CaanError
-from .manifest import BRANCHES, MANIFEST, Manifest, altered_files
-from .parity import Difference, measure_parity, require_parity
+from .manifest import BRANCHES, CONFIG, MANIFEST, REFERENCE, Manifest, read_manifest, require_unaltered
+from .parity import ATOL, Difference, measure_parity, require_parity
 from .providers import Provider, choose_providers
 from .reference import Reference
 from .runtime import CaanOnnx, fetch
@@ -53,21 +53,36 @@ def check_export(
     """
     choose_providers(providers)  # a missing one shows before anything is read
     folder = fetch(folder)
+    manifest = read_manifest(folder)
+    require_unaltered(manifest)  # before anything reads what may not be what was exported
+    allowed = _allowed(manifest, atol)
     caan = CaanOnnx.from_pretrained(folder, providers)
-    manifest = caan.manifest
-    altered = altered_files(manifest)
-    if altered:
-        raise CaanError(f"{folder}: {', '.join(altered)} altered since the export; export again")
     with suppress(ModuleNotFoundError):  # the runtime does without onnx
         check_graphs(folder)
     if checkpoint is None:
         reference, against = Reference.load(folder), "torch's answers, as recorded at the export"
     else:
         reference, against = _ask_again(manifest, caan, checkpoint, revision), f"torch, with {checkpoint}"
-    allowed = atol if atol is not None else manifest.content["parity"]["atol"]
     differences = measure_parity(caan, reference, allowed)
     require_parity(differences)
     return Checked(manifest, differences, against, caan.providers)
+
+
+def _allowed(manifest: Manifest, atol: float | None) -> float:
+    """What the answers are held to; a record does not excuse more than the precision does, only the caller may."""
+    file = manifest.folder / MANIFEST
+    lacking = [name for name in (REFERENCE, CONFIG) if name not in manifest.content["files"]]
+    if lacking or "parity" not in manifest.content:
+        raise CaanError(f"{file}: damaged (it lacks {', '.join(lacking) or 'parity'}); export again")
+    if atol is not None:
+        return atol
+    recorded, usual = manifest.content["parity"]["atol"], ATOL[manifest.dtype]
+    if recorded > usual:
+        raise CaanError(
+            f"{file}: answers were let pass that differ from torch by {recorded:g}, {usual:g} is usual in "
+            f"{manifest.dtype}; pass --atol {recorded:g} if you know why"
+        )
+    return recorded
 
 
 def check_graphs(folder: Path) -> None:
@@ -98,7 +113,7 @@ def _ask_again(manifest: Manifest, caan: CaanOnnx, checkpoint: str, revision: st
         ) from error
     source = find_checkpoint(checkpoint, revision)
     model, _ = source.load(manifest.image_size)
-    recorded, found = manifest.content["checkpoint"]["sha256"], source.fingerprint()["sha256"]
+    recorded, found = manifest.content["checkpoint"].get("sha256", {}), source.fingerprint()["sha256"]
     other = sorted(name for name in {*recorded, *found} if recorded.get(name) != found.get(name))
     if other:
         raise CaanError(

@@ -172,12 +172,14 @@ def _write(
 
 
 def _check_size(preprocessing: Preprocessing, image_size: int, name: str) -> None:
-    _, height, width = preprocessing.photo(np.zeros((8, 8, 3), np.uint8)).shape
-    if (height, width) != (image_size, image_size):
-        raise CaanError(
-            f"{name}: its processor makes pictures of {height} x {width} pixels, its model takes {image_size} x "
-            f"{image_size}; pass --image-size, which sets both"
-        )
+    """Whatever its sides, a picture has to come out as the square that the graphs take."""
+    for shape in ((8, 8, 3), (8, 12, 3), (12, 8, 3)):
+        _, height, width = preprocessing.photo(np.zeros(shape, np.uint8)).shape
+        if (height, width) != (image_size, image_size):
+            raise CaanError(
+                f"{name}: its processor makes pictures of {height} x {width} pixels, its model takes {image_size} x "
+                f"{image_size}; pass --image-size, which sets both"
+            )
 
 
 def _files(folder: Path) -> dict[str, dict[str, Any]]:
@@ -192,9 +194,9 @@ def _check_options(options: ExportOptions) -> None:
         raise CaanError(f"--atol {options.atol}: it must be above 0")
     if options.image_size is not None and options.image_size < 1:
         raise CaanError(f"--image-size {options.image_size}: it must be at least 1 pixel")
-    if options.device == "cuda" and not torch.cuda.is_available():
-        raise CaanError("--device cuda: torch finds no GPU here; use --device cpu")
     if options.device not in ("cpu", "cuda"):
         raise CaanError(f"--device {options.device}: choose cpu or cuda")
     if options.dtype == "int8" and options.device != "cpu":
         raise CaanError("--dtype int8 with --device cuda: CUDA has no such operators; use fp16 on a GPU")
+    if options.device == "cuda" and not torch.cuda.is_available():
+        raise CaanError("--device cuda: torch finds no GPU here; use --device cpu")

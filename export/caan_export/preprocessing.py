@@ -1,6 +1,7 @@
 """Pictures to the encoders' input with numpy and PIL alone, as the checkpoint's processor does it with torch."""
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -83,9 +84,38 @@ class Preprocessing:
         """
         try:
             fields = json.loads(file.read_text(encoding="utf-8"))
-            return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()})
-        except (OSError, ValueError, TypeError, AttributeError) as error:
+            found = cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()})
+            check_values(found)
+        except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
             raise CaanError(f"{file}: not the preprocessing of an exported CAAN ({error}); export again") from error
+        return found
+
+
+def check_values(settings: Preprocessing) -> None:
+    """Raises a ValueError that names the first setting with which no picture can be prepared."""
+    size, crop = settings.size, settings.crop
+    right = {
+        "size": size is None or _are(size if isinstance(size, tuple) else (size,) * 2, 2, int, above=0),
+        "crop": crop is None or _are(crop, 2, int, above=0),
+        "resample": _are((settings.resample,), 1, int) and settings.resample in list(Image.Resampling),
+        "scale": _are((settings.scale,), 1, above=0),
+        "mean": _are(settings.mean, 3),
+        "std": _are(settings.std, 3, above=0),
+        "sketch_margin": _are((settings.sketch_margin,), 1) and settings.sketch_margin >= 0,
+    }
+    wrong = [name for name, is_right in right.items() if not is_right]
+    if wrong:
+        raise ValueError(f"{wrong[0]} is {getattr(settings, wrong[0])!r}")
+
+
+def _are(values: object, count: int, kind: type | tuple[type, ...] = (int, float), above: float = -math.inf) -> bool:
+    """Whether these are so many finite numbers, each greater than `above`."""
+    return (
+        isinstance(values, tuple)
+        and len(values) == count
+        and all(isinstance(value, kind) and not isinstance(value, bool) for value in values)
+        and all(above < value < math.inf for value in values)
+    )
 
 
 def _resized(given: tuple[int, int], wanted: Sequence[int] | int | None) -> tuple[int, int]:

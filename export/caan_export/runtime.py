@@ -9,7 +9,7 @@ import numpy as np
 
 from .borrowed import CaanError
 from .branch import Branch
-from .manifest import MANIFEST, PREPROCESSING, RELATION, Manifest, read_manifest
+from .manifest import MANIFEST, PREPROCESSING, RELATION, Manifest, is_folder, read_manifest, sha256_of
 from .preprocessing import Preprocessing
 from .providers import CPU, TENSORRT, TENSORRT_MAX_BATCH, Provider, choose_providers
 from .stream import OnError, prepared_batches
@@ -90,6 +90,7 @@ class CaanOnnx:
         """
         chosen = choose_providers(providers)  # a missing one shows before anything is downloaded
         manifest = read_manifest(fetch(name_or_path, revision, subfolder))
+        preprocessing = _preprocessing(manifest)
         if providers is None and manifest.dtype == "int8":
             chosen = [CPU]  # GPUs lack its operators: the data would go back and forth
         options = {"strict": providers is not None, "threads": threads, "spinning": spinning, "device_id": device_id}
@@ -99,7 +100,7 @@ class CaanOnnx:
         photo = sketch if same else Branch(manifest, "photo_encoder", chosen, **options)
         relation = Branch(manifest, RELATION, chosen, **options)
         branches = {"sketch_encoder": sketch, "photo_encoder": photo, RELATION: relation}
-        return cls(manifest, Preprocessing.load(manifest.folder / PREPROCESSING), branches)
+        return cls(manifest, preprocessing, branches)
 
     @property
     def providers(self) -> dict[str, str]:
@@ -149,7 +150,7 @@ class CaanOnnx:
         return self._stream("sketch", sketches, batch_size, workers, on_error)
 
     def encode_pixel_values(self, modality: Modality, pixel_values: np.ndarray) -> OnnxImageFeatures:
-        """Features of prepared pictures (B, 3, H, W) float32, in one call of the encoder.
+        """Features of prepared pictures (B, 3, H, W) float32, in one call of the encoder; under TensorRT one in 64.
 
         Raises:
             ValueError: They have another shape than the encoder takes.
@@ -160,8 +161,12 @@ class CaanOnnx:
             name: np.empty((len(pixel_values), *self.manifest.shape(branch, name)[1:]), np.float32)
             for name in ("global_embeds", "local_embeds")
         }
-        if len(pixel_values):
-            self.branches[branch].run({"pixel_values": np.ascontiguousarray(pixel_values, dtype=np.float32)}, outputs)
+        encoder = self.branches[branch]
+        at_once = TENSORRT_MAX_BATCH if encoder.provider == TENSORRT else max(1, len(pixel_values))
+        for start in range(0, len(pixel_values), at_once):
+            part = slice(start, start + at_once)
+            inputs = {"pixel_values": np.ascontiguousarray(pixel_values[part], dtype=np.float32)}
+            encoder.run(inputs, {name: array[part] for name, array in outputs.items()})
         return OnnxImageFeatures(**outputs)
 
     def relation_logits(self, sketch_local_embeds: np.ndarray, photo_local_embeds: np.ndarray) -> np.ndarray:
@@ -251,7 +256,8 @@ def fetch(name_or_path: str | Path, revision: str | None = None, subfolder: str 
     """
     folder = Path(name_or_path)
     name = str(name_or_path)
-    if folder.exists() or name.count("/") != 1 or name.startswith((".", "/", "~")) or folder.parent.is_dir():
+    on_disk = is_folder(folder) or is_folder(folder.parent)
+    if on_disk or name.count("/") != 1 or name.startswith((".", "/", "~")):
         return folder / subfolder
     try:
         from huggingface_hub import snapshot_download  # noqa: PLC0415 - a folder needs no Hub
@@ -267,6 +273,15 @@ def fetch(name_or_path: str | Path, revision: str | None = None, subfolder: str 
         raise CaanError(
             f"{name}: no such folder, and not to be had from the Hub ({reason}); {MANIFEST} is wanted"
         ) from error
+
+
+def _preprocessing(manifest: Manifest) -> Preprocessing:
+    """As it was exported: a setting changed by hand would quietly spoil every feature. Small enough to be hashed."""
+    file = manifest.folder / PREPROCESSING
+    preprocessing = Preprocessing.load(file)
+    if sha256_of(file) != manifest.sha256(PREPROCESSING):
+        raise CaanError(f"{file}: altered since the export; export again")
+    return preprocessing
 
 
 def _check_shape(name: str, array: np.ndarray, shape: list[int | str]) -> None:

@@ -6,7 +6,7 @@ from PIL import Image
 from caan_hf.benchmarks.sample import draw_object
 from caan_hf.errors import CaanError
 
-from .preprocessing import Preprocessing
+from .preprocessing import Preprocessing, check_values
 
 MAX_GREY_LEVELS = 1.0
 """torchvision and PIL resize alike but round differently: by one grey level, but for one value in ten thousand."""
@@ -21,15 +21,31 @@ def preprocessing_of(processor) -> Preprocessing:
     """The settings of a `CaanProcessor`.
 
     Raises:
-        CaanError: its image processor does something that has no counterpart here.
+        CaanError: its image processor does something that has no counterpart here, or is damaged.
     """
+    kind = type(processor.image_processor).__name__
+    try:
+        settings = _settings(processor, kind)
+        check_values(settings)
+        greatest, share = difference_to(processor, settings)
+    except (AttributeError, KeyError, OverflowError, RuntimeError, TypeError, ValueError, ZeroDivisionError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise CaanError(f"the checkpoint's {kind} is damaged ({reason}); look into its processor's JSON") from error
+    if greatest > MAX_RARE_GREY_LEVELS + TOLERANCE or share > RARE:
+        raise CaanError(
+            f"the checkpoint's {kind} prepares pictures otherwise than the runtime without torch would (by up to "
+            f"{greatest:.1f} grey levels, {MAX_GREY_LEVELS:.0f} is allowed)"
+        )
+    return settings
+
+
+def _settings(processor, kind: str) -> Preprocessing:
     given = processor.image_processor
-    kind = type(given).__name__
     unknown = [step for step in UNKNOWN_STEPS if getattr(given, step, None)]
     if unknown:
         raise CaanError(f"the checkpoint's {kind} sets {', '.join(unknown)}, which the runtime without torch cannot do")
     rescaled, normalised = bool(getattr(given, "do_rescale", False)), bool(getattr(given, "do_normalize", False))
-    settings = Preprocessing(
+    return Preprocessing(
         size=_size(given.size, kind) if getattr(given, "do_resize", True) else None,
         crop=_pair(given.crop_size) if getattr(given, "do_center_crop", False) else None,
         resample=int(given.resample) if given.resample is not None else int(Image.Resampling.BILINEAR),
@@ -38,13 +54,6 @@ def preprocessing_of(processor) -> Preprocessing:
         std=_triple(given.image_std) if normalised else (1.0, 1.0, 1.0),
         sketch_margin=float(processor.sketch_margin),
     )
-    greatest, share = difference_to(processor, settings)
-    if greatest > MAX_RARE_GREY_LEVELS + TOLERANCE or share > RARE:
-        raise CaanError(
-            f"the checkpoint's {kind} prepares pictures otherwise than the runtime without torch would (by up to "
-            f"{greatest:.1f} grey levels, {MAX_GREY_LEVELS:.0f} is allowed)"
-        )
-    return settings
 
 
 def difference_to(processor, settings: Preprocessing) -> tuple[float, float]:

@@ -67,7 +67,11 @@ def find_checkpoint(checkpoint: str, revision: str | None = None) -> Source:
     Raises:
         CaanError: it is not on the Hub either, or the Hub cannot be reached.
     """
-    if looks_local(checkpoint):
+    try:
+        is_local = looks_local(checkpoint)
+    except OSError as error:  # a name too long, a folder that may not be read
+        raise CaanError(f"{checkpoint}: cannot be opened ({error.strerror or error})") from error
+    if is_local:
         folder = Path(checkpoint)
         return Source(folder.resolve().name, folder)
     from huggingface_hub import snapshot_download  # noqa: PLC0415

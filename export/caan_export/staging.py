@@ -19,9 +19,19 @@ def check_out_dir(out_dir: Path, marker: str, *, overwrite: bool) -> None:
         overwrite: replace one of the same kind.
 
     Raises:
-        CaanError: the folder exists and is not empty, unless it is of the same kind and `overwrite` is set.
+        CaanError: the folder exists and is not empty, unless it is of the same kind and `overwrite` is set; or it
+            cannot be looked into, or nothing can be called that.
     """
-    if not os.path.lexists(out_dir):
+    try:
+        _check_out_dir(out_dir, marker, overwrite)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise _unwritable(out_dir, error) from error
+
+
+def _check_out_dir(out_dir: Path, marker: str, overwrite: bool) -> None:
+    try:
+        out_dir.lstat()
+    except (FileNotFoundError, NotADirectoryError):
         return
     if not out_dir.is_dir():
         raise CaanError(f"{out_dir} exists and is not a folder: choose another")
@@ -43,7 +53,10 @@ def staged(out_dir: Path, marker: str, *, overwrite: bool) -> Iterator[Path]:
         CaanError: as `check_out_dir`, or nothing can be written there.
     """
     check_out_dir(out_dir, marker, overwrite=overwrite)
-    out_dir = out_dir.resolve()
+    try:
+        out_dir = out_dir.resolve()
+    except (OSError, RuntimeError) as error:  # links that lead in a circle
+        raise _unwritable(out_dir, error) from error
     made = [parent for parent in out_dir.parents if not parent.exists()]
     staging = out_dir.with_name(f".{out_dir.name}.{os.getpid()}.partial")
     try:
@@ -58,8 +71,12 @@ def staged(out_dir: Path, marker: str, *, overwrite: bool) -> Iterator[Path]:
             if parent.is_dir() and not any(parent.iterdir()):
                 parent.rmdir()
         if isinstance(error, OSError):
-            raise CaanError(f"{out_dir} cannot be written: {error.strerror or error}") from error
+            raise _unwritable(out_dir, error) from error
         raise
+
+
+def _unwritable(out_dir: Path, error: Exception) -> CaanError:
+    return CaanError(f"{out_dir} cannot be written: {getattr(error, 'strerror', None) or error}")
 
 
 def _clear_left_overs(out_dir: Path) -> None:

@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 
@@ -37,6 +37,8 @@ def prepared_batches(
         workers: threads.
         on_error: `"raise"` the first ValueError, or `"skip"` the picture.
     """
+    if on_error not in get_args(OnError):
+        raise ValueError(f"on_error is {on_error!r}; it must be 'raise' or 'skip'")
     rest = iter(sources)
     pool = ThreadPoolExecutor(max(1, workers), thread_name_prefix="caan-pictures")
     waiting: deque[tuple[list, list[Future]]] = deque()

@@ -5,8 +5,8 @@ import shutil
 from pathlib import Path
 
 from .borrowed import CaanError
-from .manifest import BRANCHES, RELATION, Manifest, read_manifest
-from .staging import staged
+from .manifest import BRANCHES, RELATION, Manifest, read_manifest, require_unaltered
+from .staging import check_out_dir, staged
 
 MAX_BATCH = 64
 PREFERRED_BATCHES = (8, 16, 32, 64)
@@ -32,11 +32,13 @@ def write_triton(
         overwrite: replace a repository that this function wrote.
 
     Raises:
-        CaanError: `out_dir` is no exported folder, or `repository` holds something else.
+        CaanError: `out_dir` is no exported folder, or altered, or `repository` holds something else.
     """
     manifest = read_manifest(out_dir)
     if manifest.dtype == "int8" and tensorrt:
         raise CaanError(f"{out_dir}: int8 graphs are for CPUs; export fp16 for TensorRT, or pass --no-tensorrt")
+    check_out_dir(repository, MARKER, overwrite=overwrite)  # before gigabytes are read
+    require_unaltered(manifest)
     with staged(repository, MARKER, overwrite=overwrite) as folder:
         for branch in BRANCHES:
             _write_model(manifest, branch, folder, tensorrt)

@@ -41,9 +41,13 @@ def test_help_shows_examples(command):
 
 def test_bad_input_is_one_line_and_exit_status_2(exported, tmp_path):
     (tmp_path / "file").touch()
+    too_long = tmp_path / ("x" * 300)
     for arguments in (
         ("onnx", tmp_path / "nowhere", tmp_path / "out"),
         ("onnx", tmp_path / "nowhere", tmp_path / "file"),
+        ("onnx", tmp_path / "nowhere", too_long),
+        ("onnx", too_long, tmp_path / "out"),
+        ("check", too_long),
         ("check", tmp_path),
         ("check", exported(), "--provider", "cuda-of-the-future"),
         ("triton", tmp_path, tmp_path / "models"),

@@ -1,6 +1,7 @@
 """From a checkpoint to a folder: whole, verified, or not there."""
 
 import json
+import os
 import resource
 import shutil
 
@@ -17,7 +18,7 @@ from caan_export.export import ExportOptions, export_checkpoint
 from caan_export.manifest import BRANCHES, read_manifest, sha256_of
 from caan_export.runtime import CaanOnnx
 from caan_export.source import find_checkpoint
-from caan_export.staging import staged
+from caan_export.staging import check_out_dir, staged
 from caan_export.triton import write_triton
 from PIL import Image
 from tiny import VISION
@@ -186,7 +187,7 @@ def test_a_full_disk_leaves_nothing_behind(tied_checkpoint, tmp_path):
         ({"opset": 17}, "--opset 17: the exporter writes opsets 18 to 23"),
         ({"opset": 99}, "--opset 99: the exporter writes opsets 18 to 23"),
         ({"atol": 0.0}, "--atol 0.0: it must be above 0"),
-        ({"dtype": "int8", "device": "cuda"}, "--d"),
+        ({"dtype": "int8", "device": "cuda"}, "--dtype int8 with --device cuda: "),
         ({"device": "tpu"}, "--device tpu: choose cpu or cuda"),
     ],
 )
@@ -279,6 +280,14 @@ def test_a_processor_of_another_size_than_the_model_is_refused(save_checkpoint, 
         export_checkpoint(str(checkpoint), tmp_path / "out", ExportOptions())
 
 
+def test_a_processor_that_keeps_the_sides_of_a_picture_is_refused(save_checkpoint, tmp_path):
+    processor = CaanProcessor(transformers.CLIPImageProcessor(size={"shortest_edge": 32}, do_center_crop=False))
+    checkpoint = save_checkpoint(tmp_path / "model", processor)
+    with pytest.raises(CaanError, match="its processor makes pictures of 32 x 48 pixels, its model takes 32 x 32"):
+        export_checkpoint(str(checkpoint), tmp_path / "out", ExportOptions())
+    assert left_behind(tmp_path) == ["model"]
+
+
 def test_a_checkpoint_on_the_hub_is_named_with_its_commit(checkpoint, tmp_path, monkeypatch):
     commit = "1" * 40
     repository = tmp_path / "models--someone--caan-tiny"
@@ -292,6 +301,21 @@ def test_a_checkpoint_on_the_hub_is_named_with_its_commit(checkpoint, tmp_path, 
     assert fingerprint["sha256"]["model.safetensors"] == sha256_of(checkpoint / "model.safetensors")
     with pytest.raises(CaanError, match=r"^someone/else: no such folder, and not to be had from the Hub \("):
         find_checkpoint("someone/else")
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "x" * 300 + "/out", "a\0b", "circle/out"])
+def test_a_name_that_no_folder_can_have(tmp_path, name):
+    (tmp_path / "circle").symlink_to(tmp_path / "circle")
+    with pytest.raises(CaanError, match=r"cannot be written: .+"), staged(tmp_path / name, "marker", overwrite=False):
+        pass
+    assert left_behind(tmp_path) == ["circle"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_folder_that_may_not_be_read(tmp_path):
+    (tmp_path / "out").mkdir(mode=0)
+    with pytest.raises(CaanError, match="out cannot be written: Permission denied"):
+        check_out_dir(tmp_path / "out", "marker", overwrite=True)
 
 
 def test_what_a_killed_export_left_is_cleared(tmp_path):

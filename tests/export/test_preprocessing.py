@@ -1,5 +1,6 @@
 """The preprocessing without torch against the processor's, in grey levels."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -115,3 +116,50 @@ def test_a_damaged_file_is_refused(tmp_path):
     (tmp_path / "p.json").write_text('{"size": 3}')
     with pytest.raises(CaanError, match=r"p\.json: not the preprocessing of an exported CAAN"):
         Preprocessing.load(tmp_path / "p.json")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("size", [32]),
+        ("size", [0, 32]),
+        ("size", "32"),
+        ("crop", [32, 32.5]),
+        ("resample", 9),
+        ("scale", 0),
+        ("mean", 0.5),
+        ("mean", [0.5, 0.5]),
+        ("std", [0.5, 0, 0.5]),
+        ("std", [0.5, float("nan"), 0.5]),
+        ("sketch_margin", -1),
+        ("sketch_margin", None),
+    ],
+)
+def test_a_damaged_setting_is_named(tmp_path, name, value):
+    file = tmp_path / "p.json"
+    preprocessing_of(CaanProcessor(PROCESSORS["vit"]())).save(file)
+    file.write_text(json.dumps(json.loads(file.read_text()) | {name: value}))
+    with pytest.raises(CaanError, match=rf"p\.json: not the preprocessing of an exported CAAN \({name} is "):
+        Preprocessing.load(file)
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"image_std": [0.5, 0.0, 0.5]},
+        {"image_std": [0.5, 0.5]},
+        {"image_mean": [0.5] * 4},
+        {"image_mean": None},
+        {"rescale_factor": 0.0},
+        {"rescale_factor": "x"},
+        {"size": {"height": -3, "width": 32}},
+        {"resample": 77},
+    ],
+)
+def test_a_damaged_processor_is_one_line(setting):
+    processor = CaanProcessor(transformers.ViTImageProcessor(size={"height": 32, "width": 32}))
+    for name, value in setting.items():
+        setattr(processor.image_processor, name, value)
+    with pytest.raises(CaanError, match=r"^the checkpoint's ViTImageProcessor is damaged") as error:
+        preprocessing_of(processor)
+    assert "\n" not in str(error.value)

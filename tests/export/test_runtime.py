@@ -11,6 +11,7 @@ import pytest
 import torch
 from caan_export import runtime
 from caan_export.borrowed import CaanError
+from caan_export.providers import TENSORRT
 from caan_export.runtime import CaanOnnx
 from PIL import Image
 
@@ -121,6 +122,24 @@ def test_inputs_need_not_be_contiguous_nor_float32(caan):
     )
 
 
+def test_tensorrt_is_given_no_more_than_its_engines_take(caan, monkeypatch):
+    pixel_values = np.random.default_rng(0).standard_normal((130, 3, 32, 32)).astype(np.float32)
+    expected = caan.encode_pixel_values("photo", pixel_values)
+    encoder, given = caan.branches["photo_encoder"], []
+    run = encoder.run  # by the CPU, under the other's name: there is no GPU here
+
+    def watched(inputs, outputs):
+        given.append(len(inputs["pixel_values"]))
+        run(inputs, outputs)
+
+    monkeypatch.setattr(encoder, "provider", TENSORRT)
+    monkeypatch.setattr(encoder, "run", watched)
+    found = caan.encode_pixel_values("photo", pixel_values)
+    assert given == [64, 64, 2]
+    np.testing.assert_allclose(found.global_embeds, expected.global_embeds, atol=1e-5)
+    np.testing.assert_allclose(found.local_embeds, expected.local_embeds, atol=1e-5)
+
+
 def test_a_stream_takes_sources_as_it_goes(caan, pictures):
     taken = []
 
@@ -163,6 +182,8 @@ def test_bad_pictures_and_numbers(caan, pictures):
         caan.encode_photos([])
     with pytest.raises(ValueError, match="batch_size is 0"):
         caan.encode_photos(pictures, batch_size=0)
+    with pytest.raises(ValueError, match="on_error is 'ignore'; it must be 'raise' or 'skip'"):
+        next(caan.stream_photos(pictures, on_error="ignore"))
     with pytest.raises(
         ValueError, match=r"pixel_values has the shape \(1, 3, 64, 64\); this model takes \(batch, 3, 32, 32\)"
     ):
@@ -200,6 +221,12 @@ def test_spinning_is_off_by_default(caan, exported):
         (lambda folder: (folder / "caan_export.json").write_text("[]"), r"caan_export\.json: damaged"),
         (lambda folder: (folder / "relation.onnx").unlink(), r"relation\.onnx missing"),
         (lambda folder: (folder / "relation.onnx").write_bytes(b"nonsense"), r"relation\.onnx: cannot be run"),
+        (
+            lambda folder: (folder / "preprocessing.json").write_text(
+                (folder / "preprocessing.json").read_text().replace("0.5", "0.4")
+            ),
+            r"preprocessing\.json: altered since the export",
+        ),
         (lambda folder: _change(folder, format=2), "format 2 is newer than this caan-hf knows"),
         (lambda folder: _change(folder, graphs={}), r"caan_export\.json: damaged"),
     ],

@@ -1,6 +1,7 @@
 """The model repository for Triton: its text, and what Triton's own schema reads in it. No server runs here."""
 
 import re
+import shutil
 
 import pytest
 from caan_export.borrowed import CaanError
@@ -59,6 +60,16 @@ def test_int8_is_not_for_tensorrt(exported, tmp_path):
     with pytest.raises(CaanError, match="int8 graphs are for CPUs"):
         write_triton(exported("int8"), tmp_path / "models")
     write_triton(exported("int8"), tmp_path / "models", tensorrt=False)
+
+
+def test_an_altered_graph_is_not_served(exported, tmp_path):
+    folder = tmp_path / "copy"
+    shutil.copytree(exported(), folder)
+    with (folder / "relation.onnx").open("ab") as graph:
+        graph.write(b"\n")
+    with pytest.raises(CaanError, match=r"relation\.onnx altered since the export"):
+        write_triton(folder, tmp_path / "models")
+    assert not (tmp_path / "models").exists()
 
 
 def test_a_repository_is_replaced_only_when_told(exported, tmp_path):

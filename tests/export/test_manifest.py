@@ -1,0 +1,57 @@
+"""`caan_export.json`, damaged in every field that something asks for later."""
+
+import copy
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from caan_export.borrowed import CaanError
+from caan_export.manifest import read_manifest
+
+DAMAGES = {
+    "format": ("1", None, []),
+    "dtype": ("fp64", None, ["fp32"]),
+    "image_size": ("32", 0, 32.5, True, 48),
+    "checkpoint": (None, "tiny", []),
+    "checkpoint.sha256": (None, {"config.json": 3}),
+    "files": (None, [], {}),
+    "files.relation.onnx": (None, "x", {}),
+    "files.relation.onnx.sha256": (None, 7, "short", []),
+    "graphs": (None, [], {}),
+    "graphs.relation": (None, [], {}),
+    "graphs.relation.dtype": (None, "bf16", {}),
+    "graphs.relation.inputs": (None, [], {"x": [1]}),
+    "graphs.relation.outputs.relation_logits": (None, [8, 8], ["sketches"]),
+    "graphs.photo_encoder.inputs.pixel_values": (None, "batch", ["batch", 3, 32], ["batch", 3, 64, 64]),
+    "graphs.photo_encoder.outputs.local_embeds": (None, ["batch", "M", 8], ["batch", -1, 8], [8, 16, 8]),
+    "parity": (None, [], {}),
+    "parity.atol": (None, "0.1", 0, -1, True, float("nan"), float("inf")),
+}
+
+
+@pytest.fixture(scope="module")
+def folder(exported, tmp_path_factory) -> Path:
+    return Path(shutil.copytree(exported(), tmp_path_factory.mktemp("manifest") / "copy"))
+
+
+@pytest.mark.parametrize(("field", "value"), [(field, value) for field in DAMAGES for value in DAMAGES[field]])
+def test_a_damaged_field_is_one_line(folder, exported, field, value):
+    content = copy.deepcopy(json.loads((exported() / "caan_export.json").read_text()))
+    read_manifest(exported())
+    place, *path = content, *field.replace(".onnx", "_onnx").split(".")
+    *path, last = (name.replace("_onnx", ".onnx") for name in path)
+    for name in path:
+        place = place[name]
+    place[last] = value
+    (folder / "caan_export.json").write_text(json.dumps(content))
+    with pytest.raises(CaanError, match=r"caan_export\.json: damaged \(.+\); export again$") as error:
+        read_manifest(folder)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("text", ["", "[" * 100_000, "\x00", "3", "null"])
+def test_what_is_no_record_is_one_line(folder, text):
+    (folder / "caan_export.json").write_text(text)
+    with pytest.raises(CaanError, match=r"caan_export\.json: damaged"):
+        read_manifest(folder)
