@@ -41,6 +41,13 @@ class Embeddings:
 
 
 def embed_images(
+    model: torch.nn.Module, processor, images: datasets.Dataset, modality: Modality, **options
+) -> Embeddings:
+    """Encode images in the order of the dataset; options and errors are those of `encode_batches`."""
+    return Embeddings.joined(list(encode_batches(model, processor, images, modality, **options)))
+
+
+def encode_batches(
     model: torch.nn.Module,
     processor,
     images: datasets.Dataset,
@@ -52,8 +59,8 @@ def embed_images(
     local: bool = False,
     num_workers: int = 0,
     progress: bool = True,
-) -> Embeddings:
-    """Encode images in the order of the dataset.
+) -> Iterator[Embeddings]:
+    """Encode images in the order of the dataset, a batch at a time: what is done can be put away before the rest is.
 
     Args:
         model: a `CaanModel`; it is moved to `device`, and left in the mode (training or not) that it came in.
@@ -70,35 +77,6 @@ def embed_images(
     Raises:
         CaanError: an image cannot be read or is refused by the processor, or the model's output is not finite.
     """
-    batches = encode_batches(
-        model,
-        processor,
-        images,
-        modality,
-        batch_size=batch_size,
-        device=device,
-        dtype=dtype,
-        local=local,
-        num_workers=num_workers,
-        progress=progress,
-    )
-    return Embeddings.joined(list(batches))
-
-
-def encode_batches(
-    model: torch.nn.Module,
-    processor,
-    images: datasets.Dataset,
-    modality: Modality,
-    *,
-    batch_size: int = 64,
-    device: torch.device | str | None = None,
-    dtype: torch.dtype | None = None,
-    local: bool = False,
-    num_workers: int = 0,
-    progress: bool = True,
-) -> Iterator[Embeddings]:
-    """The same, a batch at a time, so that what is done can be put away before the rest is."""
     device = torch.device(device) if device is not None else next(model.parameters()).device
     encode = model.get_sketch_features if modality == "sketch" else model.get_photo_features
     loader = DataLoader(
