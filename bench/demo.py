@@ -40,7 +40,7 @@ READ = """
 () => {
     const starts = (part) => performance.getEntriesByType("resource").filter(e => e.name.includes(part))
         .map(e => e.startTime).sort((a, b) => a - b);
-    return {...window.stroke, sent: starts("/component_server")[0], asked: starts("/queue/join")[0]};
+    return {...window.stroke, asked: starts("/queue/join")[0]};
 }
 """
 # Lines of a drawing, as shares of the canvas; each is one stroke of which the search is timed.
@@ -70,7 +70,7 @@ def main() -> None:
 
 def measure(page: Page, lines) -> list[dict[str, float]]:
     """Milliseconds by stage, a row a stroke; the first stroke, which warms everything up, is left out."""
-    page.locator("#pad button[aria-label='Brush Size']").wait_for()
+    page.locator("#pad canvas").wait_for()
     page.evaluate(WATCH)
     box = page.locator("#pad canvas").first.bounding_box()
     rows = []
@@ -91,10 +91,9 @@ def stages(times: dict) -> dict[str, float]:
     server = {name: float(value) for name, value in re.findall(r"(\w+) (\d+)[,)]", times["said"])}
     asked = times["shown"] - times["asked"]
     return {
-        "canvas to picture": times["sent"] - times["up"],
-        "picture to server": times["asked"] - times["sent"],
+        "pad (120 of it waiting)": times["asked"] - times["up"],
         **server,
-        "queue, answer, display": asked - sum(server.values()),
+        "transfer, queue, display": asked - sum(server.values()),
         "all": times["shown"] - times["up"],
     }
 

@@ -1,22 +1,8 @@
-"""How the page looks: system fonts alone, a grid that fits a phone, a pad that is ready to be drawn on."""
+"""How the page looks: system fonts alone, a grid that fits a phone."""
 
 import gradio as gr
 
-# The brush is not chosen when the editor appears, and its button is there before there is a canvas to draw on.
-PICK_THE_BRUSH = """
-() => {
-    const pick = (attempts) => {
-        const brush = document.querySelector("#pad button[aria-label=Brush]");
-        const canvas = document.querySelector("#pad canvas");
-        if (brush && canvas && canvas.getBoundingClientRect().height > 0) setTimeout(() => brush.click(), 300);
-        else if (attempts) setTimeout(pick, 100, attempts - 1);
-    };
-    pick(300);
-}
-"""
-
 CSS = """
-#pad { touch-action: none; }
 #results .grid-wrap { max-height: none; padding-top: 2.2rem; }
 #why .image-container { padding-top: 2.2rem; }
 #results .caption-label { font-variant-numeric: tabular-nums; }

@@ -9,9 +9,8 @@ import gradio as gr
 from caan_hf.errors import CaanError
 
 from .guard import refuse_urls
-from .look import PICK_THE_BRUSH
 from .searcher import MAX_RESULTS, Found, Searcher, clean_drawing, shown_name
-from .sketch_pad import on_the_pad, sketch_pad
+from .sketch_pad import drawn_on, on_the_pad, sketch_pad
 
 DEFAULT_K = 12
 CACHE_SECONDS = 600, 3600
@@ -29,7 +28,7 @@ def build_page(searchers: dict[str, Searcher], *, notice: str = "") -> gr.Blocks
         notice: shown in place of results where there is nothing to search.
     """
     with gr.Blocks(title="Draw it, find it", analytics_enabled=False, delete_cache=CACHE_SECONDS) as page:
-        Page(searchers, notice).build(page)
+        Page(searchers, notice).build()
     refuse_urls(page)
     return page
 
@@ -47,22 +46,22 @@ class Page:
         self.notice = notice
         self.examples = sorted(EXAMPLE_FOLDER.glob("*.png"))
 
-    def build(self, page: gr.Blocks) -> None:
+    def build(self) -> None:
         """Lay the components out and connect them; called inside `gr.Blocks`."""
         gr.Markdown("# Draw it, find it")
         with gr.Tabs():
             with gr.Tab("Search"), gr.Row(equal_height=False):
-                with gr.Column(scale=2, min_width=320):  # straight in a row the pad would be clipped
+                with gr.Column(scale=2, min_width=320):
                     self._build_query()
                 with gr.Column(scale=3, min_width=320):
                     self._build_answer()
             with gr.Tab("How it works"):
                 gr.Markdown((files("caan_demo") / "how_it_works.md").read_text(encoding="utf-8"))
-        self._connect(page)
+        self._connect()
         self._build_endpoints()
 
     def _build_query(self) -> None:
-        self.pad = sketch_pad(label="Sketch pad: brush, eraser, undo", elem_id="pad", height=520)
+        self.pad = sketch_pad(elem_id="pad")
         self.upload = gr.UploadButton("Upload a drawing", file_types=SKETCH_FILES, elem_id="upload", size="md")
         self.example = gr.Dataset(
             label="Or take one of these",
@@ -103,24 +102,19 @@ class Page:
         )
         self.found = gr.State(None)
 
-    def _connect(self, page: gr.Blocks) -> None:
+    def _connect(self) -> None:
         controls = [self.k, self.rerank, self.gallery]
         answer = [self.results, self.status, self.why, self.found]
         # While a search runs, strokes wait as one: only the last drawing is searched then.
         live = {"trigger_mode": "always_last", "show_progress": "hidden", "api_visibility": "private"}
-        page.load(None, js=PICK_THE_BRUSH, api_visibility="private")
-        self.pad.change(self._search, [self.pad, *controls], answer, **live)
-        self.pad.clear(lambda: ([], said(START), _hidden(), None), None, answer, **live)
-        for control, event in ((self.k, "change"), (self.rerank, "input"), (self.gallery, "input")):
+        for control, event in (
+            (self.pad, "change"), (self.k, "change"), (self.rerank, "input"), (self.gallery, "input")
+        ):  # fmt: skip
             getattr(control, event)(self._search, [self.pad, *controls], answer, **live)
-        for source, event, show in (
-            (self.upload, "upload", self._search_upload),
-            (self.example, "click", self._search_example),
-        ):
-            # Not on the pad: gradio's editor never takes the cover off if it was drawn on before.
-            getattr(source, event)(
-                show, [source, *controls], [*answer, self.pad], show_progress_on=self.results, api_visibility="private"
-            )
+        # What they put on the pad is a change of it, which is searched.
+        put = {"outputs": [self.pad, self.status], "show_progress": "hidden", "api_visibility": "private"}
+        self.upload.upload(self._put_upload, self.upload, **put)
+        self.example.click(self._put_example, self.example, **put)
         self.results.select(
             self._explain, [self.found, self.gallery], [self.why, self.status], show_progress_on=self.why,
             api_visibility="private",
@@ -142,33 +136,32 @@ class Page:
             api_description="Which regions of a drawing matched which of a photo that was found, as a picture.",
         )  # fmt: skip
 
-    def _search(self, drawing: bytes | None, k: int, rerank: bool, gallery: str | None) -> tuple:
-        """Results, status, explanation and state for a drawing."""
+    def _search(self, drawing: str | None, k: int, rerank: bool, gallery: str | None) -> tuple:
+        """Results, status, explanation and state for a drawing, as the pad gives it."""
         if not self.searchers:
             return [], complaint(self.notice), _hidden(), None
-        if drawing is None:
+        if not drawing:
             return [], said(START), _hidden(), None
         try:
-            found = self._searcher(gallery).find(drawing, k, rerank=rerank)
+            found = self._searcher(gallery).find(drawn_on(drawing), k, rerank=rerank)
         except CaanError as error:
             blank = "sketch is blank" in str(error)
             return [], said(START) if blank else complaint(str(error)), _hidden(), None
         shown = list(zip(found.pictures, map(caption, found.results), strict=True))
         return shown, said(summary(found)), _hidden(), found
 
-    def _search_upload(self, path: str, k: int, rerank: bool, gallery: str | None) -> tuple:
-        return self._search_file(Path(path), k, rerank, gallery)
+    def _put_upload(self, path: str) -> tuple:
+        return self._put(Path(path))
 
-    def _search_example(self, index: int, k: int, rerank: bool, gallery: str | None) -> tuple:
-        return self._search_file(self.examples[index], k, rerank, gallery)
+    def _put_example(self, index: int) -> tuple:
+        return self._put(self.examples[index])
 
-    def _search_file(self, path: Path, k: int, rerank: bool, gallery: str | None) -> tuple:
-        """The same for a file, and the drawing for the pad, to draw on; a bad file leaves all as it was."""
+    def _put(self, path: Path) -> tuple:
+        """A file's drawing for the pad, and the status; a bad file leaves all as it was, but for the status."""
         try:
-            shown = on_the_pad(clean_drawing(path.read_bytes())) if self.searchers else gr.skip()
+            return on_the_pad(clean_drawing(path.read_bytes())), gr.skip()
         except CaanError as error:
-            return gr.skip(), complaint(str(error)), gr.skip(), gr.skip(), gr.skip()
-        return *self._search(path.read_bytes(), k, rerank, gallery), shown
+            return gr.skip(), complaint(str(error))
 
     def _explain(self, found: Found | None, gallery: str | None, chosen: gr.SelectData) -> tuple:
         if found is None or not 0 <= chosen.index < len(found.results):

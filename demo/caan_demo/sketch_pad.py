@@ -1,66 +1,53 @@
-"""The sketch pad: gradio's editor, of which the server takes the drawn picture alone, as bytes and unread."""
+"""The sketch pad: a canvas with brush, eraser, undo and redo, whose value is the drawing as a data URL.
 
-from collections import OrderedDict
-from functools import partial
-from pathlib import Path
+Our own, because gradio's editor loses the brush when it is cleared, then sends what was cleared once more, cannot erase
+a picture that was put on it, and needs a second for a stroke where there is no GPU.
+"""
+
+import base64
+import binascii
+import io
+from importlib.resources import files
 
 import gradio as gr
 from PIL import Image, ImageOps
 
-RECENT = 256
-"""Drawings of browsers that are remembered, until their visitors draw on or ask again."""
-CANVAS = (480, 480)
+from caan_hf.errors import CaanError
+
+CANVAS = (512, 512)
+DATA_URL = "data:image/png;base64,"
 
 
-def sketch_pad(**options) -> gr.ImageEditor:
-    """A pad with brush, eraser and undo, and nothing else.
-
-    It hands over the composite's encoded bytes, or None while it is untouched. Gradio would decode background, layers
-    and composite, of any size; here nothing is decoded before its size is known.
-    """
-    pad = gr.ImageEditor(
-        sources=(),
-        transforms=(),
-        layers=False,
-        image_mode="RGB",
-        format="png",
-        canvas_size=CANVAS,
-        fixed_canvas=True,
-        brush=gr.Brush(default_size=4, colors=["#000000"], default_color="#000000", color_mode="fixed"),
-        eraser=gr.Eraser(default_size=24),
-        buttons=[],
+def sketch_pad(**options) -> gr.HTML:
+    """A pad; `drawn_on` gives its value's content, `on_the_pad` a value for it. Its `change` follows each stroke."""
+    parts = files("caan_demo") / "pad"
+    return gr.HTML(
+        html_template=(parts / "pad.html").read_text(encoding="utf-8"),
+        css_template=(parts / "pad.css").read_text(encoding="utf-8"),
+        js_on_load=(parts / "pad.js").read_text(encoding="utf-8"),
+        apply_default_css=False,
         **options,
     )
-    pad.blob_storage = _Recent()
-    # Not a subclass: for each one gradio writes a stub file beside its source.
-    pad.preprocess = partial(_drawing, pad.blob_storage)
-    return pad
 
 
-def _drawing(recent: "_Recent", payload) -> bytes | None:
-    if payload is None:
-        return None
-    # Kept, not popped as gradio does: moving a slider asks about the same drawing again.
-    drawn = recent.get(payload.id) if payload.id is not None else payload
-    picture = (drawn.composite or drawn.background) if drawn else None  # what was just put there has no composite yet
-    if picture is None or isinstance(picture, bytes):
-        return picture
-    return Path(picture.path).read_bytes()
+def drawn_on(value: str | None) -> bytes | None:
+    """The drawing as a PNG file's content, unread; None for an empty pad.
 
-
-def on_the_pad(sketch: Image.Image) -> Image.Image:
-    """A pad's value that shows dark lines on white (any size), to draw on.
-
-    As the background: a layer could be erased too, but gradio's editor answers a layer that it is given by sending it
-    back without end.
+    Raises:
+        CaanError: no pad says so.
     """
-    return ImageOps.pad(sketch.convert("RGB"), CANVAS, Image.Resampling.LANCZOS, color="white")
+    if not value:
+        return None
+    if not isinstance(value, str) or not value.startswith(DATA_URL):
+        raise CaanError("the sketch pad's drawing cannot be read: reload the page")
+    try:
+        return base64.b64decode(value.removeprefix(DATA_URL), validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise CaanError("the sketch pad's drawing is damaged: reload the page") from error
 
 
-class _Recent(OrderedDict):
-    """Forgets the oldest, so that nobody fills the memory."""
-
-    def __setitem__(self, key, value):
-        super().__setitem__(key, value)
-        while len(self) > RECENT:
-            self.popitem(last=False)
+def on_the_pad(sketch: Image.Image) -> str:
+    """A pad's value that shows dark lines on white (any size), to draw on."""
+    content = io.BytesIO()
+    ImageOps.pad(sketch.convert("RGB"), CANVAS, Image.Resampling.LANCZOS, color="white").save(content, "PNG")
+    return DATA_URL + base64.b64encode(content.getvalue()).decode("ascii")

@@ -46,11 +46,9 @@ class Visitor:
         page.on("pageerror", lambda error: self.errors.append(str(error)))
         page.goto(address)
         page.locator("#pad canvas").first.wait_for()
-        self.wait_for_brush()
 
-    def wait_for_brush(self) -> None:
-        """The pad is ready once the brush has been picked by itself."""
-        self.page.locator("#pad button[aria-label='Brush Size']").wait_for()
+    def pad_button(self, name: str):
+        return self.page.locator("#pad").get_by_role("button", name=name)
 
     @property
     def status(self) -> str:
@@ -79,6 +77,9 @@ class Visitor:
         sync_api.expect(self.page.locator("#status")).to_contain_text(re.compile(pattern), timeout=WAIT)
         return self.status
 
+    def wait_for_photos(self, captions: list[str]) -> None:
+        sync_api.expect(self.page.locator("#results .caption-label")).to_have_text(captions, timeout=WAIT)
+
     def wait_for_other_results(self, before: list[str]) -> list[str]:
         self.page.wait_for_function(
             """before => {
@@ -99,6 +100,7 @@ def visitor(browser, address):
 
 
 SQUARE = ((0.3, 0.4), (0.7, 0.4), (0.7, 0.7), (0.3, 0.7), (0.3, 0.4))
+SCRIBBLE = tuple((x, y / 8) for y in range(1, 8) for x in ((0.05, 0.95) if y % 2 else (0.95, 0.05)))
 ROOF = ((0.3, 0.4), (0.5, 0.25), (0.7, 0.4))
 
 
@@ -116,7 +118,7 @@ def test_photos_follow_the_strokes(visitor):
     assert scores == sorted(scores, reverse=True)
     visitor.stroke(*ROOF)
     second = visitor.wait_for_other_results(first)
-    visitor.page.locator("#pad button[aria-label=Undo]").click()
+    visitor.pad_button("Undo").click()
     assert visitor.wait_for_other_results(second) == first
 
 
@@ -169,10 +171,38 @@ def test_an_example_is_chosen_with_the_keyboard(visitor):
     assert len(visitor.wait_for_other_results(before)) == 12
 
 
-def test_clearing_the_pad_starts_anew(visitor):
-    visitor.page.locator("#pad button[aria-label='Clear canvas']").click()
+def test_an_example_takes_the_place_of_strokes_and_is_drawn_on(visitor):
+    before = visitor.photos()
+    visitor.stroke(*SCRIBBLE)
+    drawn_on = visitor.wait_for_other_results(before)
+    visitor.page.locator("#examples button").first.click()
+    example = visitor.wait_for_other_results(drawn_on)
+    visitor.stroke(*SCRIBBLE)
+    visitor.wait_for_other_results(example)
+    visitor.pad_button("Undo").click()
+    visitor.wait_for_photos(example)
+    visitor.pad_button("Undo").click()
+    visitor.wait_for_photos(drawn_on)
+    visitor.pad_button("Redo").click()
+    visitor.wait_for_photos(example)
+
+
+def test_an_example_can_be_erased(visitor):
+    visitor.pad_button("Eraser").click()
+    rows = [y / 20 for y in range(1, 20)]
+    visitor.stroke(*[(x, y) for n, y in enumerate(rows) for x in ((0.02, 0.98) if n % 2 else (0.98, 0.02))])
+    visitor.wait_until_said("Draw one thing")
+    visitor.page.keyboard.press("Control+z")
+    visitor.wait_until_said("12 of 30 photos")
+    visitor.pad_button("Brush").click()
+
+
+def test_clearing_the_pad_starts_anew_with_the_brush_at_hand(visitor):
+    visitor.pad_button("Clear").click()
     visitor.wait_until_said("Draw one thing")
     sync_api.expect(visitor.page.locator("#results .caption-label")).to_have_count(0)
+    visitor.stroke(*SQUARE)
+    visitor.wait_until_said("12 of 30 photos")
 
 
 def test_the_other_tab_explains(visitor):

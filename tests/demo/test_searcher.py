@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from caan_demo.photo_gallery import draw_samples, is_gallery, own_place
 from caan_demo.searcher import MAX_FILE_BYTES, MAX_RESULTS, Searcher, read_drawing
-from caan_demo.sketch_pad import CANVAS, on_the_pad
 from PIL import Image, ImageDraw
 
 from caan_hf.errors import CaanError
@@ -60,16 +59,6 @@ def test_large_files_and_large_pictures():
     large = Image.new("L", (3000, 2000), 255)
     ImageDraw.Draw(large).line((100, 100, 2900, 1900), fill=0, width=20)
     assert read_drawing(png(large)).size == (1024, 683)
-
-
-def test_what_comes_onto_the_pad_fits_it():
-    sketch = Image.new("L", (100, 50), 255)
-    ImageDraw.Draw(sketch).rectangle((40, 10, 60, 40), fill=0)
-    shown = on_the_pad(sketch)
-    assert (shown.size, shown.mode) == (CANVAS, "RGB")
-    grey = np.asarray(shown.convert("L"))
-    assert grey[0].min() == 255
-    assert grey[CANVAS[1] // 2, CANVAS[0] // 2] == 0
 
 
 def test_each_folder_and_model_has_a_place_of_its_own(gallery, tmp_path, monkeypatch):

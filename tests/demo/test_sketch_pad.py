@@ -1,0 +1,31 @@
+"""What the pad and the server say to each other."""
+
+import io
+
+import numpy as np
+import pytest
+from caan_demo.sketch_pad import CANVAS, DATA_URL, drawn_on, on_the_pad
+from PIL import Image, ImageDraw
+
+from caan_hf.errors import CaanError
+
+
+def test_what_comes_onto_the_pad_fits_it_and_comes_back():
+    sketch = Image.new("L", (100, 50), 255)
+    ImageDraw.Draw(sketch).rectangle((40, 10, 60, 40), fill=0)
+    shown = Image.open(io.BytesIO(drawn_on(on_the_pad(sketch))))
+    assert (shown.size, shown.mode, shown.format) == (CANVAS, "RGB", "PNG")
+    grey = np.asarray(shown.convert("L"))
+    assert grey[0].min() == 255
+    assert grey[CANVAS[1] // 2, CANVAS[0] // 2] == 0
+
+
+@pytest.mark.parametrize("empty", [None, ""])
+def test_an_empty_pad_has_no_drawing(empty):
+    assert drawn_on(empty) is None
+
+
+@pytest.mark.parametrize("value", ["hello", "/etc/passwd", "http://[::1]/x.png", 5, DATA_URL + "%%%", DATA_URL + "é"])
+def test_what_no_pad_says_is_refused(value):
+    with pytest.raises(CaanError, match="reload the page"):
+        drawn_on(value)
