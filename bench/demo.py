@@ -23,12 +23,12 @@ WATCH = """
     window.stroke = {};
     document.addEventListener("pointerup", () => {
         performance.clearResourceTimings();
-        window.stroke = {up: performance.now(), before: document.querySelector("#status").innerText};
+        window.stroke = {up: performance.now(), before: document.querySelector("#status p").innerText};
     }, true);
     const look = () => {
         const stroke = window.stroke;
         const images = [...document.querySelectorAll("#results img")];
-        const said = document.querySelector("#status").innerText;
+        const said = document.querySelector("#status p").innerText;
         if (stroke.up && !stroke.shown && said != stroke.before && images.length && images.every(i => i.complete))
             Object.assign(stroke, {shown: performance.now(), said});
         requestAnimationFrame(look);
@@ -60,7 +60,7 @@ def main() -> None:
         for model in [None, *options.model]:
             searcher = Searcher(Gallery.open(options.gallery, model=model, device="cpu"))
             with served(lambda searcher=searcher: build_page({"photos": searcher})) as address:
-                page = browser.new_page(viewport={"width": 1100, "height": 900})
+                page = browser.new_page(viewport={"width": 1100, "height": 1400})
                 page.goto(address)
                 rows = measure(page, LINES[: options.strokes])
                 page.close()
@@ -70,7 +70,7 @@ def main() -> None:
 
 def measure(page: Page, lines) -> list[dict[str, float]]:
     """Milliseconds by stage, a row a stroke; the first stroke, which warms everything up, is left out."""
-    page.locator("#pad canvas").wait_for()
+    page.locator("#pad canvas[data-ready]").wait_for()
     page.evaluate(WATCH)
     box = page.locator("#pad canvas").first.bounding_box()
     rows = []
@@ -88,7 +88,7 @@ def measure(page: Page, lines) -> list[dict[str, float]]:
 
 
 def stages(times: dict) -> dict[str, float]:
-    server = {name: float(value) for name, value in re.findall(r"(\w+) (\d+)[,)]", times["said"])}
+    server = {name: float(value) for name, value in re.findall(r"(\w+) (\d+)", times["said"].partition("(")[2])}
     asked = times["shown"] - times["asked"]
     return {
         "pad (120 of it waiting)": times["asked"] - times["up"],

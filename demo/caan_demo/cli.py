@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from caan_hf.cli.main import run
 from caan_hf.errors import CaanError
 
 if TYPE_CHECKING:
@@ -108,11 +109,13 @@ def open_galleries(
     if photos and len(galleries) > 1:
         raise CaanError("PHOTOS go into one --gallery; leave PHOTOS out to choose between several")
     if photos:
-        return {_name(photos): index(photos, galleries[0] if galleries else None, load(model, device), console)}, ""
+        return {
+            _name(photos): index(photos, galleries[0] if galleries else None, load(model, device, console), console)
+        }, ""
     if galleries:
         return {place: Gallery.open(place, model=model, device=device) for place in galleries}, ""
     try:
-        encoder = load(model, device)
+        encoder = load(model, device, console)
     except CaanError as error:
         if model:
             raise
@@ -121,13 +124,14 @@ def open_galleries(
     return {"drawn samples": index(str(draw_samples(samples_place())), None, encoder, console)}, ""
 
 
-def load(model: str | None, device: str | None) -> "Encoder":
-    """The model that was asked for, or the default one."""
+def load(model: str | None, device: str | None, console: Console) -> "Encoder":
+    """The model that was asked for, or the default one; offline, the Hub is given up after some seconds."""
     from caan_hf.gallery.encoder import load_encoder
 
     from .default_model import load_default_model
 
-    return load_encoder(model, device=device) if model else load_default_model(device)
+    with console.status(f"loading {escape(model or 'the model')}"):
+        return load_encoder(model, device=device) if model else load_default_model(device)
 
 
 def index(photos: str, gallery: str | None, encoder: "Encoder", console: Console) -> "Gallery":
@@ -171,16 +175,8 @@ def _name(photos: str) -> str:
 
 
 def main() -> None:
-    """Entry point of the console script: exit status 2 and one line on stderr for bad input."""
-    end_tidily()
-    try:
-        app()
-    except CaanError as error:
-        Console(stderr=True).print(f"[bold red]error:[/] {escape(str(error))}", soft_wrap=True, highlight=False)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        Console(stderr=True).print("stopped")
-        sys.exit(130)
+    """Entry point of the console script."""
+    run(app)
 
 
 if __name__ == "__main__":

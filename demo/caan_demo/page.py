@@ -50,11 +50,13 @@ class Page:
         """Lay the components out and connect them; called inside `gr.Blocks`."""
         gr.Markdown("# Draw it, find it")
         with gr.Tabs():
-            with gr.Tab("Search"), gr.Row(equal_height=False):
-                with gr.Column(scale=2, min_width=320):
+            with gr.Tab("Search"), gr.Row(elem_id="search"):
+                with gr.Column(elem_id="query"):
                     self._build_query()
-                with gr.Column(scale=3, min_width=320):
+                with gr.Column(elem_id="answer"):
                     self._build_answer()
+                with gr.Column(elem_id="controls"):
+                    self._build_controls()
             with gr.Tab("How it works"):
                 gr.Markdown((files("caan_demo") / "how_it_works.md").read_text(encoding="utf-8"))
         self._connect()
@@ -63,8 +65,10 @@ class Page:
     def _build_query(self) -> None:
         self.pad = sketch_pad(elem_id="pad")
         self.upload = gr.UploadButton("Upload a drawing", file_types=SKETCH_FILES, elem_id="upload", size="md")
+
+    def _build_controls(self) -> None:
         self.example = gr.Dataset(
-            label="Or take one of these",
+            label="Or take one of these drawings",
             components=["image"],
             samples=[[str(path)] for path in self.examples],
             type="index",
@@ -82,7 +86,7 @@ class Page:
     def _build_answer(self) -> None:
         self.status = gr.HTML(said(START) if self.searchers else complaint(self.notice), elem_id="status")
         self.results = gr.Gallery(
-            label="Photos, best first: choose one to see why it was found",
+            label="Best first; choose one to see why",
             columns=4,
             height="auto",
             object_fit="cover",

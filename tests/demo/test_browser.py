@@ -45,7 +45,7 @@ class Visitor:
         page.on("request", lambda request: self.requests.append(request.url))
         page.on("pageerror", lambda error: self.errors.append(str(error)))
         page.goto(address)
-        page.locator("#pad canvas").first.wait_for()
+        page.locator("#pad canvas[data-ready]").wait_for()
 
     def pad_button(self, name: str):
         return self.page.locator("#pad").get_by_role("button", name=name)

@@ -125,3 +125,4 @@ watch("value", () => {  // the server put a picture on the pad
     image.src = told;
 });
 redraw();
+canvas.dataset.ready = "yes";
