@@ -56,7 +56,12 @@ class CaanConfig(PreTrainedConfig):
         lambda_rn (`float`, defaults to 1.0): Weight of the local relation loss.
         lambda_con (`float`, defaults to 0.0): *Ours*: weight of a category-contrastive loss over the batch.
         contrastive_temperature (`float`, defaults to 0.07): Its temperature.
+        lambda_txt (`float`, defaults to 0.0):
+            *Ours*: weight of the same contrast between images that no text has touched and the sentences of the batch.
         lambda_dis (`float`, defaults to 0.0): *Ours*: weight that holds photo features to given target features.
+        center_features (`bool`, defaults to `False`):
+            *Ours*: subtracts from each global token the mean over its modality, as training saw it, before it is
+            normalised. Sketches and photos otherwise lie in two cones, and half of a distance says which is which.
         initializer_range (`float`, defaults to 0.02): Standard deviation of new linear layers.
         training_protocol (`str`, *optional*): What the model was trained on, such as `"sketchy-25@1"`; set by training.
         training_categories (`list[str]`, *optional*):
@@ -99,7 +104,9 @@ class CaanConfig(PreTrainedConfig):
     lambda_rn: float | int = 1.0
     lambda_con: float | int = 0.0
     contrastive_temperature: float | int = 0.07
+    lambda_txt: float | int = 0.0
     lambda_dis: float | int = 0.0
+    center_features: bool = False
     initializer_range: float | int = 0.02
     training_protocol: str | None = None
     training_categories: list[str] | None = None
@@ -117,7 +124,7 @@ class CaanConfig(PreTrainedConfig):
             raise ValueError(f"negatives is {self.negatives!r}; choose one of {', '.join(NEGATIVES)}")
         if not 0 <= self.text_dropout <= 1:
             raise ValueError(f"text_dropout is {self.text_dropout}; it is a probability between 0 and 1")
-        for name in ("triplet_margin", "lambda_tri", "lambda_rn", "lambda_con", "lambda_dis"):
+        for name in ("triplet_margin", "lambda_tri", "lambda_rn", "lambda_con", "lambda_txt", "lambda_dis"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must not be negative")
         if self.contrastive_temperature <= 0:

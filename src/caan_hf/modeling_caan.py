@@ -12,6 +12,7 @@ from transformers import initialization as init
 from transformers.utils import ModelOutput
 
 from .alignment_caan import CaanAlignment
+from .center_caan import CaanCenter
 from .configuration_caan import CaanConfig
 from .loss_caan import contrastive_loss, distillation_loss, relation_loss, triplet_loss
 from .relation_caan import CaanLocalTokens, CaanRelationNetwork
@@ -58,6 +59,7 @@ class CaanOutput(ModelOutput):
         loss_tri (`torch.FloatTensor` of shape `()`): Global triplet loss, unweighted.
         loss_rn (`torch.FloatTensor` of shape `()`): Local relation loss, unweighted.
         loss_con (`torch.FloatTensor` of shape `()`): Category-contrastive loss, where `lambda_con` is not 0.
+        loss_txt (`torch.FloatTensor` of shape `()`): Image-text contrast, where asked for and there is text.
         loss_dis (`torch.FloatTensor` of shape `()`): Distillation loss, where photo targets are given.
         relation_logits (`torch.FloatTensor` of shape `(B, 2)` or `(B, N)`):
             Of each sketch with its photo+ and photo- (`negatives="sampled"`), or with every photo of the batch.
@@ -69,6 +71,7 @@ class CaanOutput(ModelOutput):
     loss_tri: torch.FloatTensor | None = None
     loss_rn: torch.FloatTensor | None = None
     loss_con: torch.FloatTensor | None = None
+    loss_txt: torch.FloatTensor | None = None
     loss_dis: torch.FloatTensor | None = None
     relation_logits: torch.FloatTensor | None = None
     sketch_features: CaanImageFeatures | None = None
@@ -118,6 +121,8 @@ class CaanModel(PreTrainedModel):
         project = config.projection_dim is not None
         self.sketch_projection = nn.Linear(sketch_width, width) if project else nn.Identity()
         self.photo_projection = nn.Linear(photo_width, width) if project else nn.Identity()
+        self.sketch_center = CaanCenter(width) if config.center_features else nn.Identity()
+        self.photo_center = CaanCenter(width) if config.center_features else nn.Identity()
         self.local_tokens = CaanLocalTokens(config, width)
         self.relation = CaanRelationNetwork(config)
         self.text_model = self.text_projection = self.sketch_alignment = self.photo_alignment = None
@@ -186,11 +191,11 @@ class CaanModel(PreTrainedModel):
 
     def get_sketch_features(self, pixel_values: torch.FloatTensor, **_) -> CaanImageFeatures:
         """Features of sketches (B, 3, H, W), as retrieval uses them: no text takes part."""
-        return self._features(*self._sketch_tokens(pixel_values))
+        return self._features(*self._sketch_tokens(pixel_values), self.sketch_center)
 
     def get_photo_features(self, pixel_values: torch.FloatTensor, **_) -> CaanImageFeatures:
         """Features of photos (B, 3, H, W), as retrieval uses them: no text takes part."""
-        return self._features(*self._photo_tokens(pixel_values))
+        return self._features(*self._photo_tokens(pixel_values), self.photo_center)
 
     def get_text_features(
         self, input_ids: torch.LongTensor, attention_mask: torch.LongTensor | None = None, **_
@@ -202,9 +207,7 @@ class CaanModel(PreTrainedModel):
         """
         attention_mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
         tokens = self.text_projection(self.encode_text(input_ids, attention_mask))  # (B, L, D)
-        weights = attention_mask.to(tokens.dtype).unsqueeze(-1)  # (B, L, 1)
-        mean = (tokens * weights).sum(dim=1) / weights.sum(dim=1).clamp_min(1)
-        return CaanTextFeatures(text_embeds=F.normalize(mean, dim=-1), last_hidden_state=tokens)
+        return CaanTextFeatures(text_embeds=_sentence_mean(tokens, attention_mask), last_hidden_state=tokens)
 
     def encode_text(self, input_ids: torch.LongTensor, attention_mask: torch.LongTensor) -> torch.FloatTensor:
         """Tokens (B, L, T) of the text tower before projection; of a frozen tower they may be computed once."""
@@ -262,19 +265,28 @@ class CaanModel(PreTrainedModel):
             raise ValueError("give sketch_pixel_values= and photo_pixel_values=, or pixel_values= for photos alone")
         sketch_tokens, sketch_grid = self._sketch_tokens(sketch_pixel_values)
         photo_tokens, photo_grid = self._photo_tokens(photo_pixel_values)
-        untouched_photo_global = photo_tokens[:, 0]
+        if self.training and self.config.center_features:
+            self.sketch_center.observe(sketch_tokens[:, 0])
+            self.photo_center.observe(photo_tokens[:, 0])
+        untouched = sketch_tokens[:, 0], photo_tokens[:, 0]
         sentences = input_ids if text_hidden_states is None else text_hidden_states
         if sentences is not None and attention_mask is None:
             attention_mask = torch.ones(sentences.shape[:2], dtype=torch.long, device=sentences.device)
         if text_hidden_states is None and input_ids is not None:
             text_hidden_states = self.encode_text(input_ids, attention_mask)
+        text = None
         if text_hidden_states is not None:
-            sketch_tokens, photo_tokens = self._align(sketch_tokens, photo_tokens, text_hidden_states, attention_mask)
-        sketch = self._features(sketch_tokens, sketch_grid)
-        photo = self._features(photo_tokens, photo_grid)
+            text = self.text_projection(text_hidden_states.to(self.dtype))  # (N, L, D)
+            sketch_tokens, photo_tokens = self._align(sketch_tokens, photo_tokens, text, attention_mask)
+        sketch = self._features(sketch_tokens, sketch_grid, self.sketch_center)
+        photo = self._features(photo_tokens, photo_grid, self.photo_center)
         output = CaanOutput(sketch_features=sketch, photo_features=photo)
         if category_ids is not None:
-            self._add_losses(output, category_ids, untouched_photo_global, photo_targets)
+            self._add_losses(output, category_ids)
+            if self.config.lambda_txt and text is not None:
+                self._add_text_loss(output, category_ids, untouched, _sentence_mean(text, attention_mask))
+            if self.config.lambda_dis and photo_targets is not None:
+                self._add_distillation(output, untouched[1], photo_targets)
         return output
 
     def drop_text(self) -> "CaanModel":
@@ -301,19 +313,18 @@ class CaanModel(PreTrainedModel):
         tokens, grid = encode_image(self._photo_tower(), pixel_values.to(self.dtype))
         return self.photo_projection(tokens), grid
 
-    def _features(self, tokens: torch.Tensor, grid: tuple[int, int]) -> CaanImageFeatures:
-        """Global and local features of tokens (B, 1 + h * w, D)."""
+    def _features(self, tokens: torch.Tensor, grid: tuple[int, int], center: nn.Module) -> CaanImageFeatures:
+        """Global and local features of tokens (B, 1 + h * w, D), the global ones less the mean of their modality."""
         return CaanImageFeatures(
             # float32 whatever the towers compute in: half precision would tie distances and scores.
-            global_embeds=F.normalize(tokens[:, 0].float(), dim=-1),
+            global_embeds=F.normalize(center(tokens[:, 0].float()), dim=-1),
             local_embeds=self.local_tokens(tokens[:, 1:], grid),
             last_hidden_state=tokens,
         )
 
-    def _align(self, sketch_tokens, photo_tokens, text_hidden_states, attention_mask):
-        """Sketch tokens (B, ...) and photo tokens (N, ...) after reading their sentences (N, L, T)."""
+    def _align(self, sketch_tokens, photo_tokens, text, attention_mask):
+        """Sketch tokens (B, ...) and photo tokens (N, ...) after reading their sentences (N, L, D)."""
         batch, photos = sketch_tokens.shape[0], photo_tokens.shape[0]
-        text = self.text_projection(text_hidden_states.to(self.dtype))  # (N, L, D)
         aligned_sketch = self.sketch_alignment(sketch_tokens, text[:batch], attention_mask[:batch])
         aligned_photo = self.photo_alignment(photo_tokens, text, attention_mask)
         if not self.training or self.config.text_dropout == 0:
@@ -327,8 +338,8 @@ class CaanModel(PreTrainedModel):
             torch.where(photo_dropped, photo_tokens, aligned_photo),
         )
 
-    def _add_losses(self, output: CaanOutput, category_ids, untouched_photo_global, photo_targets) -> None:
-        """Fills in the losses; loss = lambda_tri L_tri + lambda_rn L_rn (paper) + our terms, where asked for."""
+    def _add_losses(self, output: CaanOutput, category_ids) -> None:
+        """Fills in loss = lambda_tri L_tri + lambda_rn L_rn (paper) + lambda_con L_con (ours), where asked for."""
         config, sketch, photo = self.config, output.sketch_features, output.photo_features
         batch, photos = sketch.global_embeds.shape[0], photo.global_embeds.shape[0]
         if config.negatives == "sampled" and photos != 2 * batch:
@@ -359,9 +370,28 @@ class CaanModel(PreTrainedModel):
                     sketch_global, photo_global, is_match, config.contrastive_temperature
                 )
                 output.loss = output.loss + config.lambda_con * output.loss_con
-            if config.lambda_dis and photo_targets is not None:
-                output.loss_dis = distillation_loss(untouched_photo_global.float(), photo_targets)
-                output.loss = output.loss + config.lambda_dis * output.loss_dis
+
+    def _add_text_loss(self, output: CaanOutput, category_ids, untouched, sentences) -> None:
+        """Adds lambda_txt L_txt (ours): global tokens before alignment against sentences (N, D), over the batch."""
+        sketch, photo = untouched
+        batch = sketch.shape[0]
+        is_match = category_ids[:, None] == category_ids[None, :]  # (N, N)
+        with torch.autocast(sketch.device.type, enabled=False):
+            sketch = F.normalize(self.sketch_center(sketch.float()), dim=-1)
+            photo = F.normalize(self.photo_center(photo.float()), dim=-1)
+            sentences = sentences.float()
+            temperature = self.config.contrastive_temperature
+            output.loss_txt = (
+                contrastive_loss(sketch, sentences, is_match[:batch], temperature)
+                + contrastive_loss(photo, sentences, is_match, temperature)
+            ) / 2
+            output.loss = output.loss + self.config.lambda_txt * output.loss_txt
+
+    def _add_distillation(self, output: CaanOutput, photo, targets) -> None:
+        """Adds lambda_dis L_dis (ours), of the photos' global tokens before alignment."""
+        with torch.autocast(photo.device.type, enabled=False):
+            output.loss_dis = distillation_loss(photo.float(), targets)
+            output.loss = output.loss + self.config.lambda_dis * output.loss_dis
 
     @torch.no_grad()
     def _init_weights(self, module):
@@ -372,6 +402,8 @@ class CaanModel(PreTrainedModel):
                 if isinstance(layer, nn.Linear):
                     init.kaiming_uniform_(layer.weight, nonlinearity="relu")
                     init.zeros_(layer.bias)
+        elif isinstance(module, CaanCenter):
+            init.zeros_(module.mean)
 
     def _set_gradient_checkpointing(self, enable: bool = True, **kwargs):
         # timm towers have a switch of their own; transformers towers are found among the sub-modules.
@@ -381,6 +413,13 @@ class CaanModel(PreTrainedModel):
             tower._set_gradient_checkpointing(enable)
         if not switched or any(hasattr(module, "gradient_checkpointing") for module in self.modules()):
             super()._set_gradient_checkpointing(enable, **kwargs)
+
+
+def _sentence_mean(tokens: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+    """L2-normalised mean (B, D) of the tokens (B, L, D) that are not padding."""
+    weights = attention_mask.to(tokens.dtype).unsqueeze(-1)  # (B, L, 1)
+    mean = (tokens * weights).sum(dim=1) / weights.sum(dim=1).clamp_min(1)
+    return F.normalize(mean, dim=-1)
 
 
 def _default_relation_grid(tower: nn.Module, image_size: int) -> int:

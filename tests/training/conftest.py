@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from caan_hf.benchmarks import prepare_benchmark
+from caan_hf.benchmarks import load_benchmark, prepare_benchmark
 
 CATEGORIES = ("house", "fish", "mug", "car", "cat", "key", "tent", "robot")
 
@@ -69,6 +69,11 @@ def sample_data(tmp_path_factory) -> Path:
         categories=CATEGORIES,
     )
     return folder
+
+
+@pytest.fixture(scope="session")
+def train_split(sample_data):
+    return load_benchmark(sample_data)[0]["train"]
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@ import pytest
 from PIL import Image
 
 from caan_hf import CaanError, CaanProcessor
-from caan_hf.benchmarks import load_benchmark
 from caan_hf.training.augmentation import photo_augmentation, sketch_augmentation
 from caan_hf.training.triplets import EpochSampler, TripletDataset
 
@@ -13,11 +12,6 @@ def processor():
     from transformers import ViTImageProcessor
 
     return CaanProcessor(ViTImageProcessor(size={"height": 32, "width": 32}))
-
-
-@pytest.fixture(scope="module")
-def train_split(sample_data):
-    return load_benchmark(sample_data)[0]["train"]
 
 
 def pixels(triplet):

@@ -28,7 +28,17 @@ PRIVATE = frozenset(
 PUBLIC_KEYS = {
     "model": frozenset({*TOWERS, "attn_implementation", *(entry.name for entry in dataclasses.fields(CaanConfig))}),
     "data": frozenset(
-        ("path", "prompts", "augment", "validation_split", "sketch_margin", "max_text_length", "target_image_size")
+        (
+            "path",
+            "prompts",
+            "augment",
+            "validation_split",
+            "sketch_margin",
+            "max_text_length",
+            "sketch_size",
+            "photo_size",
+            "target_image_size",
+        )
     ),
     "training": frozenset({"tower_learning_rate", *(entry.name for entry in dataclasses.fields(TrainingArguments))})
     - PRIVATE,

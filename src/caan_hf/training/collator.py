@@ -1,5 +1,6 @@
 """Triplets to the tensors that `CaanModel.forward` takes."""
 
+import copy
 from collections.abc import Sequence
 
 import torch
@@ -13,6 +14,8 @@ class TripletCollator:
 
     Args:
         processor: a `CaanProcessor`.
+        sketch_size: height and width of the sketches in pixels; the processor's own by default.
+        photo_size: of the photos, likewise.
         use_text: tokenise the sentences.
         text_hidden_states: sentence -> (L, T) tokens of a frozen text tower, in place of tokenising.
         photo_targets: (photos of the split, D), targets for `lambda_dis`.
@@ -22,11 +25,15 @@ class TripletCollator:
         self,
         processor,
         *,
+        sketch_size: int | None = None,
+        photo_size: int | None = None,
         use_text: bool = True,
         text_hidden_states: dict[str, torch.Tensor] | None = None,
         photo_targets: torch.Tensor | None = None,
     ):
         self.processor = processor
+        self.sketch_processor = _at_size(processor, sketch_size)
+        self.photo_processor = _at_size(processor, photo_size)
         self.use_text = use_text
         self.text_hidden_states = text_hidden_states
         self.photo_targets = photo_targets
@@ -35,8 +42,8 @@ class TripletCollator:
         """A batch: see `CaanModel.forward` for names and shapes."""
         photos = _by_role([triplet.photos for triplet in triplets])
         batch = {
-            "sketch_pixel_values": self.processor.to_pixel_values([triplet.sketch for triplet in triplets]),
-            "photo_pixel_values": self.processor.to_pixel_values(photos),
+            "sketch_pixel_values": self.sketch_processor.to_pixel_values([triplet.sketch for triplet in triplets]),
+            "photo_pixel_values": self.photo_processor.to_pixel_values(photos),
             "category_ids": torch.tensor(_by_role([triplet.category_ids for triplet in triplets])),
         }
         if self.use_text:
@@ -54,6 +61,10 @@ class TripletCollator:
             "text_hidden_states": pad_sequence(states, batch_first=True),  # (N, L, T)
             "attention_mask": pad_sequence(masks, batch_first=True),  # (N, L)
         }
+
+
+def _at_size(processor, size: int | None):
+    return processor if size is None else copy.deepcopy(processor).at_size(size)
 
 
 def _by_role(samples: list[tuple]) -> list:

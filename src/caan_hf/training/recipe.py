@@ -50,6 +50,10 @@ class DataSection:
         validation_split: the split that training is judged and selected on.
         sketch_margin: white margin around a sketch, as a share of its longer side.
         max_text_length: longest sentence in tokens.
+        sketch_size: resolution in pixels at which sketches are trained on; the model's own by default. Things look
+            larger in the crops of training, so that a model is best used at a higher one than it was trained at
+            (Touvron et al. 2019, "Fixing the train-test resolution discrepancy").
+        photo_size: the same for photos.
         target_image_size: resolution in pixels of the targets of `lambda_dis`; the model's own by default.
     """
 
@@ -59,6 +63,8 @@ class DataSection:
     validation_split: str = "validation"
     sketch_margin: float = 0.08
     max_text_length: int = 77
+    sketch_size: int | None = None
+    photo_size: int | None = None
     target_image_size: int | None = None
 
 

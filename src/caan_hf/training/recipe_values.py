@@ -25,6 +25,8 @@ LEAST = {
     "training.save_total_limit": 1,
     "data.sketch_margin": 0,
     "data.max_text_length": 1,
+    "data.sketch_size": 1,
+    "data.photo_size": 1,
     "data.target_image_size": 1,
 }
 WORDS = {str: "text", bool: "true or false", int: "a whole number", float: "a number", type(None): "null"}

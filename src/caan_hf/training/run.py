@@ -109,7 +109,9 @@ def build_trainer(
         sentences=sentences,
         sample_negatives=model.config.negatives != "in_batch",
         augment_sketch=sketch_augmentation() if recipe.data.augment else None,
-        augment_photo=photo_augmentation(model.config.image_size) if recipe.data.augment else None,
+        augment_photo=photo_augmentation(recipe.data.photo_size or model.config.image_size)
+        if recipe.data.augment
+        else None,
     )
     evaluator = _evaluator(recipe, arguments, splits)
     model.to(arguments.device)
@@ -167,7 +169,14 @@ def _collator(
             dtype=arguments.autocast_dtype,
             progress=not arguments.disable_tqdm,
         )
-    return TripletCollator(processor, use_text=uses_text, text_hidden_states=states, photo_targets=targets)
+    return TripletCollator(
+        processor,
+        sketch_size=recipe.data.sketch_size,
+        photo_size=recipe.data.photo_size,
+        use_text=uses_text,
+        text_hidden_states=states,
+        photo_targets=targets,
+    )
 
 
 def _evaluator(recipe: Recipe, arguments: CaanTrainingArguments, splits) -> ZeroShotEvaluator | None:

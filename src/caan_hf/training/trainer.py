@@ -24,7 +24,7 @@ from .triplets import EpochSampler
 
 TOWERS = ("sketch_model.", "photo_model.", "text_model.")
 EPOCH_ROUNDING = 1e-6  # the Trainer counts epochs in fractions: the end of the second may be 1.9999999
-LOSS_TERMS = ("loss_tri", "loss_rn", "loss_con", "loss_dis")
+LOSS_TERMS = ("loss_tri", "loss_rn", "loss_con", "loss_txt", "loss_dis")
 
 
 @dataclass
