@@ -68,6 +68,8 @@ def test_runs_are_all_combinations_with_all_seeds(study_file, tmp_path):
         ({"seeds": ["one"]}, "expected a list of whole numbers"),
         ({"sedes": [1]}, "unknown key 'sedes'"),
         ({"recipe": "nowhere.yaml"}, "no such file"),
+        ({"judge_on": ["train"]}, "judge_on is"),
+        ({"judge_on": "validation"}, "expected a list of validation and test"),
     ],
 )
 def test_a_study_that_cannot_be_run_is_one_clear_error(study_file, changes, message):
@@ -133,6 +135,16 @@ RESULTS = [
     result("none", 1, 0.40, 0.30),
     result("plain", 1, 0.42, 0.32),
 ]
+
+
+def test_a_search_is_judged_on_validation_categories_alone(tmp_path):
+    results = [RunResult(r.labels, r.seed, {}, {"validation": r.scores["validation"]}, r.chance, 60.0) for r in RESULTS]
+    rows = study_rows(results)
+    assert [row.differences for row in rows] == [{0: 0, 1: 0}, {0: pytest.approx(0.02), 1: pytest.approx(0.02)}]
+    write_study(results, "caan ablate search.yaml", tmp_path)
+    table = (tmp_path / "table.md").read_text(encoding="utf-8")
+    assert "chance on the validation categories 0.100" in table
+    assert "| plain | 2 | 0.370 ± 0.071 |  | +0.020 ± 0.000 |" in table
 
 
 def test_the_table_pairs_runs_by_seed():

@@ -37,6 +37,7 @@ class Study:
         axes: axis -> label -> changes to the recipe (`section.key` -> value); the runs are all combinations.
         changes: changes to the recipe that all runs share.
         seeds: each combination is trained once with each.
+        judge_on: the splits that each model is judged on; a search for settings leaves `test` out.
     """
 
     recipe: Path
@@ -44,16 +45,18 @@ class Study:
     axes: dict[str, dict[str, dict[str, Any]]]
     changes: dict[str, Any] = field(default_factory=dict)
     seeds: tuple[int, ...] = (0, 1)
+    judge_on: tuple[str, ...] = SPLITS
 
 
 @dataclass(frozen=True)
 class Run:
-    """One combination with one seed: its label on each axis, its recipe and its folder."""
+    """One combination with one seed: its label on each axis, its recipe, its folder and the splits it is judged on."""
 
     labels: tuple[str, ...]
     seed: int
     recipe: Recipe
     folder: Path
+    judge_on: tuple[str, ...] = SPLITS
 
     @property
     def name(self) -> str:
@@ -85,8 +88,9 @@ class RunResult:
 def load_study(path: str | Path) -> Study:
     """Reads a study, a YAML file or one that comes with the package, by its name.
 
-    The file has `recipe` (a path beside it, or a shipped name), `output_dir`, `grid` and, if need be, `changes` and
-    `seeds`. An axis of the grid is a mapping from label to changes, or a recipe key with a list of values.
+    The file has `recipe` (a path beside it, or a shipped name), `output_dir`, `grid` and, if need be, `changes`,
+    `seeds` and `judge_on` (`[validation]` for a search for settings). An axis of the grid is a mapping from label to
+    changes, or a recipe key with a list of values.
 
     Raises:
         CaanError: the file is missing or says something else.
@@ -94,9 +98,11 @@ def load_study(path: str | Path) -> Study:
     shipped = shipped_recipes("ablations")
     path = shipped.get(str(path), Path(path))
     tree = read_yaml(path, f"a study, or the name of one ({', '.join(shipped)}),")
-    unknown = sorted(set(tree) - {"recipe", "output_dir", "grid", "changes", "seeds"})
+    unknown = sorted(set(tree) - {"recipe", "output_dir", "grid", "changes", "seeds", "judge_on"})
     if unknown:
-        raise CaanError(f"{path}: unknown key {unknown[0]!r}; a study has recipe, output_dir, grid, changes and seeds")
+        raise CaanError(
+            f"{path}: unknown key {unknown[0]!r}; a study has recipe, output_dir, grid, changes, seeds and judge_on"
+        )
     for key in ("recipe", "output_dir", "grid"):
         if not tree.get(key):
             raise CaanError(f"{path}: {key!r} is missing; a study has at least recipe, output_dir and grid")
@@ -107,6 +113,7 @@ def load_study(path: str | Path) -> Study:
         axes=_axes(tree["grid"], path),
         changes=_mapping(tree.get("changes") or {}, path, "changes"),
         seeds=_seeds(tree.get("seeds", [0, 1]), path),
+        judge_on=_splits(tree.get("judge_on", list(SPLITS)), path),
     )
 
 
@@ -195,7 +202,7 @@ def _train_and_judge(run: Run) -> RunResult:
     model.to(training_arguments(run.recipe).device)
     benchmark, info = load_benchmark(run.recipe.data.path)
     judged = {}
-    for split in SPLITS:
+    for split in run.judge_on:
         if len(benchmark[split]):
             judge = ZeroShotEvaluator(benchmark[split], protocol=info["protocol"], split=split)
             judged[split] = judge(model, processor)
@@ -244,7 +251,7 @@ def _runs_of_seed(study: Study, seed: int, overrides: Sequence[str]) -> Iterator
         words = [_word(key, value) for key, value in study.changes.items()]
         words += [_word(key, value) for _, changes in combination for key, value in changes.items()]
         words += [*overrides, _word("training.seed", seed), _word("training.output_dir", str(folder))]
-        yield Run(labels, seed, load_recipe(study.recipe, words), folder)
+        yield Run(labels, seed, load_recipe(study.recipe, words), folder, study.judge_on)
 
 
 def _word(key: str, value: Any) -> str:
@@ -279,3 +286,9 @@ def _seeds(value: Any, path: Path) -> tuple[int, ...]:
     if not isinstance(value, list) or not value or not all(type(seed) is int for seed in value):
         raise CaanError(f"{path}: seeds is {value!r}, expected a list of whole numbers such as [0, 1]")
     return tuple(dict.fromkeys(value))
+
+
+def _splits(value: Any, path: Path) -> tuple[str, ...]:
+    if not isinstance(value, list) or not value or not set(value) <= set(SPLITS):
+        raise CaanError(f"{path}: judge_on is {value!r}, expected a list of {' and '.join(SPLITS)}")
+    return tuple(value)

@@ -11,6 +11,7 @@ from caan_hf.whole_file import write_whole, write_whole_text
 from .ablation import RunResult
 
 METRIC = "mAP@all"
+SPLIT_NAMES = {"validation": "validation categories", "test": "unseen categories"}
 LEAST_SPAN = 0.02  # of the plot: a smaller one would make noise look like a result
 
 
@@ -21,24 +22,40 @@ class Row:
     Attributes:
         label: of the combination.
         scores: split -> seed -> mAP@all.
-        differences: seed -> mAP@all on `test` minus that of the first combination with the same seed.
+        judged_on: the split by which combinations are compared.
+        differences: seed -> mAP@all on it minus that of the first combination with the same seed.
     """
 
     label: str
     scores: dict[str, dict[int, float]]
+    judged_on: str
     differences: dict[int, float]
+
+    @property
+    def judged(self) -> dict[int, float]:
+        """Seed -> mAP@all on the split by which combinations are compared."""
+        return self.scores[self.judged_on]
 
 
 def study_rows(results: Sequence[RunResult]) -> list[Row]:
-    """One row a combination, in the order of the results; the first is what the others are compared with."""
+    """One row a combination, in the order of the results; the first is what the others are compared with.
+
+    They are compared on the unseen categories, or on the validation categories where a study leaves those alone.
+    """
+    judged_on = "test" if all("test" in result.scores for result in results) else "validation"
     by_label: dict[str, dict[str, dict[int, float]]] = {}
     for result in results:
         scores = by_label.setdefault(", ".join(result.labels), {})
         for split, metrics in result.scores.items():
             scores.setdefault(split, {})[result.seed] = metrics[METRIC]
-    baseline = next(iter(by_label.values()))["test"]
+    baseline = next(iter(by_label.values()))[judged_on]
     return [
-        Row(label, scores, {s: score - baseline[s] for s, score in scores["test"].items() if s in baseline})
+        Row(
+            label,
+            scores,
+            judged_on,
+            {seed: score - baseline[seed] for seed, score in scores[judged_on].items() if seed in baseline},
+        )
         for label, scores in by_label.items()
     ]
 
@@ -53,9 +70,9 @@ def table_rows(rows: Sequence[Row]) -> list[list[str]]:
     return [
         [
             row.label,
-            str(len(row.scores["test"])),
+            str(len(row.judged)),
             spread(row.scores.get("validation", {}).values()),
-            spread(row.scores["test"].values()),
+            spread(row.scores.get("test", {}).values()),
             "" if row is rows[0] else spread(row.differences.values(), sign="+"),
         ]
         for row in rows
@@ -84,12 +101,13 @@ def markdown(rows: Sequence[Row], results: Sequence[RunResult], command: str) ->
     """The table with what one must know to read it."""
     header = table_header(rows)
     lines = [header, ["---"] * len(header), *table_rows(rows)]
-    chance = results[0].chance["test"]
+    judged_on = rows[0].judged_on
     minutes = mean(result.train_seconds for result in results) / 60
     return (
         "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
-        + f"\n\nMean \u00b1 standard deviation over the seeds, convention `standard`, global ranking; chance on the "
-        f"unseen categories {chance:.3f}. Training took {minutes:.1f} minutes a run.\n\n```\n{command}\n```\n"
+        + "\n\nMean \u00b1 standard deviation over the seeds, convention `standard`, global ranking; chance on the "
+        f"{SPLIT_NAMES[judged_on]} {results[0].chance[judged_on]:.3f}. Training took {minutes:.1f} minutes a run."
+        f"\n\n```\n{command}\n```\n"
     )
 
 
@@ -102,16 +120,16 @@ def plot(rows: Sequence[Row], file: Path) -> None:
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     for position, row in enumerate(rows):
-        scores = list(row.scores["test"].values())
+        scores = list(row.judged.values())
         axes.plot(scores, [position] * len(scores), "o", color="#4477aa", alpha=0.55, markersize=6)
         axes.plot([mean(scores)], [position], "|", color="#222222", markersize=18, markeredgewidth=2.5)
-    axes.axvline(mean(rows[0].scores["test"].values()), color="#999999", linewidth=0.8, linestyle="--")
+    axes.axvline(mean(rows[0].judged.values()), color="#999999", linewidth=0.8, linestyle="--")
     low, high = axes.get_xlim()
     middle, half = (low + high) / 2, max(high - low, LEAST_SPAN) / 2
     axes.set_xlim(middle - half, middle + half)
     axes.set_yticks(range(len(rows)), [row.label for row in rows])
     axes.invert_yaxis()
-    axes.set_xlabel(f"{METRIC} on unseen categories (dots: seeds, bar: mean, dashed: {rows[0].label})")
+    axes.set_xlabel(f"{METRIC} on {SPLIT_NAMES[rows[0].judged_on]} (dots: seeds, bar: mean, dashed: {rows[0].label})")
     axes.grid(axis="x", color="#e5e5e5")
     axes.set_axisbelow(True)
     axes.spines[["top", "right", "left"]].set_visible(False)
