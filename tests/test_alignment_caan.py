@@ -1,7 +1,8 @@
 import pytest
 import torch
+from torch.nn import functional as F
 
-from caan_hf.alignment_caan import CaanAlignment
+from caan_hf.alignment_caan import CaanAlignment, CaanVisualAlignment
 
 
 def inputs(width: int = 8):
@@ -52,6 +53,27 @@ def test_alignment_equals_a_naive_exchange_in_both_directions(make_alignment, no
         expected_text = block(layer.text_from_visual, expected_text, expected_visual)
         expected_visual = block(layer.visual_from_text, expected_visual, expected_text, mask)
     torch.testing.assert_close(alignment(visual, text, mask), expected_visual)
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+def test_visual_alignment_swaps_the_keys_alone(make_config, layers):
+    config = make_config(num_alignment_layers=layers, alignment_norm_first=False)
+    alignment = CaanVisualAlignment(config, 32).eval()
+    sketch, photo = torch.randn(2, 5, 32), torch.randn(2, 5, 32)
+    aligned = alignment(sketch, photo)
+    for sketch_block, photo_block in zip(alignment.sketch_layers, alignment.photo_layers, strict=True):
+        sketch, photo = swapped(sketch_block, sketch, photo), swapped(photo_block, photo, sketch)
+    torch.testing.assert_close(aligned, (sketch, photo))
+
+
+def swapped(block, own, other):
+    """One modality's block, its attention by torch's own function."""
+    heads = block.attention.config.alignment_num_heads
+    parts = block.attention
+    projected = parts.q_proj(own), parts.k_proj(other), parts.v_proj(own)
+    mixed = F.scaled_dot_product_attention(*(p.unflatten(-1, (heads, -1)).transpose(1, 2) for p in projected))
+    own = block.attention_norm(own + parts.out_proj(mixed.transpose(1, 2).flatten(2)))
+    return block.feed_forward_norm(own + block.feed_forward(own))
 
 
 @pytest.mark.parametrize("implementation", ["eager", "sdpa"])

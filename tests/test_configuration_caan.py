@@ -34,6 +34,7 @@ def test_towers_default_to_vit_without_text():
         "lambda_tri",
         "lambda_rn",
         "lambda_con",
+        "lambda_txt",
         "lambda_dis",
         "triplet_margin",
         "contrastive_temperature",
@@ -51,6 +52,9 @@ def test_whole_numbers_are_accepted_where_recipes_write_them(make_config, field)
     [
         ("relation_loss", "l2", "choose one of mse, bce"),
         ("negatives", "hard", "choose one of sampled, in_batch, both"),
+        ("alignment", "audio", "choose one of text, visual"),
+        ("alignment", "visual", "text null"),
+        ("lambda_txt", -1, "must not be negative"),
         ("text_dropout", 1.5, "between 0 and 1"),
         ("text_dropout", -0.1, "between 0 and 1"),
         ("contrastive_temperature", 0, "above 0"),

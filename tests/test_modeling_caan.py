@@ -168,6 +168,36 @@ def test_sampled_negatives_want_two_photos_a_sketch(make_model, make_batch):
         make_model()(**photos_plus(make_batch(3)))
 
 
+def test_visual_alignment_compares_each_pair_after_its_exchange(make_model, make_batch):
+    model = make_model(text_config=None, alignment="visual", triplet_normalized=False, triplet_margin=1.0)
+    batch = without_text(make_batch(3))
+    output = model(**batch)
+    sketch = model.get_sketch_features(batch["sketch_pixel_values"]).last_hidden_state
+    photo = model.get_photo_features(batch["photo_pixel_values"]).last_hidden_state
+    losses, logits = [], []
+    for number in range(3):
+        pairs = [model.visual_alignment(sketch[number : number + 1], photo[n : n + 1]) for n in (number, number + 3)]
+        anchor, positive = (tokens[:, 0] for tokens in pairs[0])
+        negative = pairs[1][1][:, 0]
+        losses.append(nn.TripletMarginLoss(margin=1.0)(anchor, positive, negative))
+        local = [[model.local_tokens(tokens[:, 1:], (8, 8)) for tokens in pair] for pair in pairs]
+        logits.append([model.get_relation_logits(*pair).item() for pair in local])
+    torch.testing.assert_close(output.loss_tri, torch.stack(losses).mean(), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(output.relation_logits, torch.tensor(logits), rtol=1e-4, atol=1e-5)
+
+
+def test_visual_alignment_is_dropped_for_retrieval(make_model, make_batch, tmp_path):
+    model = make_model(text_config=None, alignment="visual")
+    pixels = torch.randn(2, 3, 32, 32)
+    expected = model.get_sketch_features(pixels).global_embeds
+    model.drop_text().save_pretrained(tmp_path)
+    loaded = CaanModel.from_pretrained(tmp_path)
+    assert loaded.visual_alignment is None
+    torch.testing.assert_close(loaded.get_sketch_features(pixels).global_embeds, expected)
+    with pytest.raises(ValueError, match="photo- for each of 3 sketches, got 3"):
+        make_model(text_config=None, alignment="visual")(**photos_plus(without_text(make_batch(3))))
+
+
 def test_text_changes_the_training_features(make_model, make_batch):
     model, batch = make_model(), make_batch(2)
     aligned, plain = model(**batch), model(**without_text(batch))

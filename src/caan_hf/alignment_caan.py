@@ -35,12 +35,15 @@ class CaanCrossAttention(nn.Module):
         self.v_proj = nn.Linear(hidden_size, hidden_size)
         self.out_proj = nn.Linear(hidden_size, hidden_size)
 
-    def forward(self, hidden_states, context, context_mask=None):
-        """`hidden_states` (B, N, D) attend to `context` (B, L, D); `context_mask` (B, 1, 1, L) is additive."""
+    def forward(self, hidden_states, context, context_mask=None, values=None):
+        """`hidden_states` (B, N, D) attend to `context` (B, L, D); `context_mask` (B, 1, 1, L) is additive.
+
+        `values` (B, L, D) are mixed, those of the context unless given.
+        """
         heads = (hidden_states.shape[0], -1, self.config.alignment_num_heads, self.head_dim)
         query = self.q_proj(hidden_states).view(heads).transpose(1, 2)
         key = self.k_proj(context).view(heads).transpose(1, 2)
-        value = self.v_proj(context).view(heads).transpose(1, 2)
+        value = self.v_proj(context if values is None else values).view(heads).transpose(1, 2)
         attention = ALL_ATTENTION_FUNCTIONS.get_interface(self.config._attn_implementation, eager_attention_forward)
         output, _ = attention(
             self, query, key, value, context_mask, scaling=self.scaling, dropout=0.0, is_causal=self.is_causal
@@ -75,13 +78,17 @@ class CaanCrossAttentionBlock(nn.Module):
         self.feed_forward_norm = nn.LayerNorm(hidden_size)
         self.dropout = nn.Dropout(config.alignment_dropout)
 
-    def forward(self, hidden_states, context, context_mask=None):
-        """`hidden_states` (B, N, D) read from `context` (B, L, D) and keep their shape."""
+    def forward(self, hidden_states, context, context_mask=None, mix_own: bool = False):
+        """`hidden_states` (B, N, D) read from `context` (B, L, D) and keep their shape.
+
+        With `mix_own`, and L = N, the context gives the keys alone: it decides how the hidden states are mixed.
+        """
         if self.norm_first:
-            attended = self.attention(self.attention_norm(hidden_states), self.context_norm(context), context_mask)
+            hidden, context = self.attention_norm(hidden_states), self.context_norm(context)
+            attended = self.attention(hidden, context, context_mask, hidden if mix_own else None)
             hidden_states = hidden_states + self.dropout(attended)
             return hidden_states + self.dropout(self.feed_forward(self.feed_forward_norm(hidden_states)))
-        attended = self.attention(hidden_states, context, context_mask)
+        attended = self.attention(hidden_states, context, context_mask, hidden_states if mix_own else None)
         hidden_states = self.attention_norm(hidden_states + self.dropout(attended))
         return self.feed_forward_norm(hidden_states + self.dropout(self.feed_forward(hidden_states)))
 
@@ -118,6 +125,26 @@ class CaanAlignment(nn.Module):
         for layer in self.layers:
             visual, text = layer(visual, text, text_mask)
         return visual
+
+
+class CaanVisualAlignment(nn.Module):
+    """Alignment without text: sketch and photo of a pair swap what their tokens are compared with, as in ZSE-SBIR.
+
+    Its cross-attention takes queries and values from one modality and keys from the other; each modality has blocks of
+    its own (there with ReLU in place of GELU).
+    """
+
+    def __init__(self, config, hidden_size: int):
+        super().__init__()
+        layers = range(config.num_alignment_layers)
+        self.sketch_layers = nn.ModuleList(CaanCrossAttentionBlock(config, hidden_size) for _ in layers)
+        self.photo_layers = nn.ModuleList(CaanCrossAttentionBlock(config, hidden_size) for _ in layers)
+
+    def forward(self, sketch: torch.Tensor, photo: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Sketch and photo tokens of pairs (B, N, D) after the exchange, in shape."""
+        for sketch_layer, photo_layer in zip(self.sketch_layers, self.photo_layers, strict=True):
+            sketch, photo = sketch_layer(sketch, photo, mix_own=True), photo_layer(photo, sketch, mix_own=True)
+        return sketch, photo
 
 
 def additive_mask(attention_mask: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:

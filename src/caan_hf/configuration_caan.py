@@ -5,6 +5,7 @@ from transformers import AutoConfig, PreTrainedConfig
 from transformers.configuration_utils import SubConfigSpec
 
 RELATION_LOSSES = ("mse", "bce")
+ALIGNMENTS = ("text", "visual")
 NEGATIVES = ("sampled", "in_batch", "both")
 SIZES = (
     "image_size",
@@ -36,6 +37,9 @@ class CaanConfig(PreTrainedConfig):
         projection_dim (`int`, *optional*):
             Projects the tokens of every tower to this width. `None` keeps the visual towers' width, which then must
             be one and the same; text is always projected to that width.
+        alignment (`str`, defaults to `"text"`):
+            What images exchange information with in training: `"text"`, where there is a text tower, or `"visual"`, the
+            other image of a pair, as in ZSE-SBIR, which does without text.
         num_alignment_layers (`int`, defaults to 1): Cross-attention layers of each modality pair.
         alignment_num_heads (`int`, defaults to 8): Attention heads; they must divide the width.
         alignment_intermediate_size (`int`, defaults to 1024): Width of the alignment's feed-forward networks.
@@ -52,6 +56,9 @@ class CaanConfig(PreTrainedConfig):
             Which photos repel a sketch: the `"sampled"` photo- of its triplet, the other categories' photos that are
             `"in_batch"` (ours), or `"both"`.
         triplet_margin (`float`, defaults to 0.3): Margin m of the triplet loss, on L2-normalised features (our choice).
+        triplet_normalized (`bool`, defaults to `True`):
+            The triplet loss compares the features of retrieval (our choice), or, as ZSE-SBIR does, the bare global
+            tokens.
         lambda_tri (`float`, defaults to 1.0): Weight of the global triplet loss.
         lambda_rn (`float`, defaults to 1.0): Weight of the local relation loss.
         lambda_con (`float`, defaults to 0.0): *Ours*: weight of a category-contrastive loss over the batch.
@@ -88,6 +95,7 @@ class CaanConfig(PreTrainedConfig):
     tie_visual_towers: bool = False
     freeze_text: bool = True
     projection_dim: int | None = None
+    alignment: str = "text"
     num_alignment_layers: int = 1
     alignment_num_heads: int = 8
     alignment_intermediate_size: int = 1024
@@ -100,6 +108,7 @@ class CaanConfig(PreTrainedConfig):
     relation_loss: str = "mse"
     negatives: str = "sampled"
     triplet_margin: float | int = 0.3
+    triplet_normalized: bool = True
     lambda_tri: float | int = 1.0
     lambda_rn: float | int = 1.0
     lambda_con: float | int = 0.0
@@ -122,6 +131,10 @@ class CaanConfig(PreTrainedConfig):
             raise ValueError(f"relation_loss is {self.relation_loss!r}; choose one of {', '.join(RELATION_LOSSES)}")
         if self.negatives not in NEGATIVES:
             raise ValueError(f"negatives is {self.negatives!r}; choose one of {', '.join(NEGATIVES)}")
+        if self.alignment not in ALIGNMENTS:
+            raise ValueError(f"alignment is {self.alignment!r}; choose one of {', '.join(ALIGNMENTS)}")
+        if self.alignment == "visual" and (self.text_config is not None or self.negatives != "sampled"):
+            raise ValueError('alignment="visual" pairs each sketch with two photos: text null, negatives="sampled"')
         if not 0 <= self.text_dropout <= 1:
             raise ValueError(f"text_dropout is {self.text_dropout}; it is a probability between 0 and 1")
         for name in ("triplet_margin", "lambda_tri", "lambda_rn", "lambda_con", "lambda_txt", "lambda_dis"):

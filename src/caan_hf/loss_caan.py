@@ -5,13 +5,14 @@ from torch.nn import functional as F
 
 
 def euclidean_distance(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    """Distances (...) of L2-normalised features (..., D): |a - b| = sqrt(2 - 2 a.b), kept off 0 for its gradient."""
-    return (2 - 2 * (a * b).sum(-1)).clamp_min(1e-8).sqrt()
+    """Distances (...) of features (..., D), kept off 0 for its gradient."""
+    return ((a - b) ** 2).sum(-1).clamp_min(1e-8).sqrt()
 
 
 def pairwise_distance(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    """Distances (A, B) between L2-normalised features (A, D) and (B, D)."""
-    return (2 - 2 * a @ b.T).clamp_min(1e-8).sqrt()
+    """Distances (A, B) between features (A, D) and (B, D): |a - b|^2 = |a|^2 + |b|^2 - 2 a.b."""
+    squared = (a**2).sum(-1)[:, None] + (b**2).sum(-1)[None, :] - 2 * a @ b.T
+    return squared.clamp_min(1e-8).sqrt()
 
 
 def triplet_loss(
@@ -20,7 +21,7 @@ def triplet_loss(
     """L_tri = mean max(0, m + |g_s - g_p+| - |g_s - g_p-|), the paper's global loss.
 
     Args:
-        sketch: Sketch features (B, D), L2-normalised like all others.
+        sketch: Sketch features (B, D); L2-normalised like all others (ours), or not (ZSE-SBIR).
         positive: Photo+ features (B, D), row by row with `sketch`.
         negatives: Photos (N, D) that may serve as photo-.
         is_negative: (B, N), true where a photo is of another category than the sketch, and asked for.

@@ -11,10 +11,10 @@ from transformers import PreTrainedModel
 from transformers import initialization as init
 from transformers.utils import ModelOutput
 
-from .alignment_caan import CaanAlignment
+from .alignment_caan import CaanAlignment, CaanVisualAlignment
 from .center_caan import CaanCenter
 from .configuration_caan import CaanConfig
-from .loss_caan import contrastive_loss, distillation_loss, relation_loss, triplet_loss
+from .objective_caan import distillation_term, matching_terms, text_term, weighted_sum
 from .relation_caan import CaanLocalTokens, CaanRelationNetwork
 from .towers_caan import build_tower, encode_image, load_tower, native_image_size, patch_size, tower_width
 
@@ -105,7 +105,7 @@ class CaanModel(PreTrainedModel):
     _keys_to_ignore_on_load_unexpected = [  # noqa: RUF012
         r"^text_model\.",
         r"^text_projection\.",
-        r"^(sketch|photo)_alignment\.",
+        r"^(sketch|photo|visual)_alignment\.",
     ]
 
     def __init__(self, config: CaanConfig):
@@ -126,6 +126,7 @@ class CaanModel(PreTrainedModel):
         self.local_tokens = CaanLocalTokens(config, width)
         self.relation = CaanRelationNetwork(config)
         self.text_model = self.text_projection = self.sketch_alignment = self.photo_alignment = None
+        self.visual_alignment = CaanVisualAlignment(config, width) if config.alignment == "visual" else None
         if config.text_config is not None:
             self.text_model = build_tower(config.text_config)
             self.text_projection = nn.Linear(tower_width(self.text_model), width)
@@ -268,31 +269,38 @@ class CaanModel(PreTrainedModel):
         if self.training and self.config.center_features:
             self.sketch_center.observe(sketch_tokens[:, 0])
             self.photo_center.observe(photo_tokens[:, 0])
-        untouched = sketch_tokens[:, 0], photo_tokens[:, 0]
-        sentences = input_ids if text_hidden_states is None else text_hidden_states
-        if sentences is not None and attention_mask is None:
-            attention_mask = torch.ones(sentences.shape[:2], dtype=torch.long, device=sentences.device)
-        if text_hidden_states is None and input_ids is not None:
-            text_hidden_states = self.encode_text(input_ids, attention_mask)
-        text = None
-        if text_hidden_states is not None:
-            text = self.text_projection(text_hidden_states.to(self.dtype))  # (N, L, D)
+        untouched_sketch, untouched_photo = sketch_tokens[:, 0], photo_tokens[:, 0]
+        text, attention_mask = self._read(input_ids, text_hidden_states, attention_mask)
+        if text is not None:
             sketch_tokens, photo_tokens = self._align(sketch_tokens, photo_tokens, text, attention_mask)
+        elif self.visual_alignment is not None:
+            sketch_tokens, photo_tokens = self._pair(sketch_tokens, photo_tokens)
         sketch = self._features(sketch_tokens, sketch_grid, self.sketch_center)
         photo = self._features(photo_tokens, photo_grid, self.photo_center)
-        output = CaanOutput(sketch_features=sketch, photo_features=photo)
-        if category_ids is not None:
-            self._add_losses(output, category_ids)
-            if self.config.lambda_txt and text is not None:
-                self._add_text_loss(output, category_ids, untouched, _sentence_mean(text, attention_mask))
-            if self.config.lambda_dis and photo_targets is not None:
-                self._add_distillation(output, untouched[1], photo_targets)
-        return output
+        if category_ids is None:
+            return CaanOutput(sketch_features=sketch, photo_features=photo)
+        terms, relation_logits = matching_terms(self.config, self.relation, sketch, photo, category_ids)
+        if self.config.lambda_txt and text is not None:
+            images = (
+                self._global(untouched_sketch, self.sketch_center),
+                self._global(untouched_photo, self.photo_center),
+            )
+            terms |= text_term(self.config, *images, _sentence_mean(text, attention_mask), category_ids)
+        if self.config.lambda_dis and photo_targets is not None:
+            terms |= distillation_term(untouched_photo, photo_targets)
+        return CaanOutput(
+            loss=weighted_sum(self.config, terms),
+            **terms,
+            relation_logits=relation_logits,
+            sketch_features=sketch,
+            photo_features=photo,
+        )
 
     def drop_text(self) -> "CaanModel":
         """Removes what only training needs (text tower, alignment), in place; returns the model for retrieval."""
         self.text_model = self.text_projection = self.sketch_alignment = self.photo_alignment = None
-        self.config.text_config = None
+        self.visual_alignment = None
+        self.config.text_config, self.config.alignment = None, "text"
         return self
 
     def train(self, mode: bool = True) -> "CaanModel":
@@ -316,11 +324,26 @@ class CaanModel(PreTrainedModel):
     def _features(self, tokens: torch.Tensor, grid: tuple[int, int], center: nn.Module) -> CaanImageFeatures:
         """Global and local features of tokens (B, 1 + h * w, D), the global ones less the mean of their modality."""
         return CaanImageFeatures(
-            # float32 whatever the towers compute in: half precision would tie distances and scores.
-            global_embeds=F.normalize(center(tokens[:, 0].float()), dim=-1),
+            global_embeds=self._global(tokens[:, 0], center),
             local_embeds=self.local_tokens(tokens[:, 1:], grid),
             last_hidden_state=tokens,
         )
+
+    def _global(self, tokens: torch.Tensor, center: nn.Module) -> torch.Tensor:
+        """Global tokens (B, D), less the mean of their modality, normalised."""
+        # float32 whatever the towers compute in: half precision would tie distances and scores.
+        return F.normalize(center(tokens.float()), dim=-1)
+
+    def _read(self, input_ids, text_hidden_states, attention_mask):
+        """Projected tokens (N, L, D) of the sentences and their mask (N, L); None and None without any."""
+        sentences = input_ids if text_hidden_states is None else text_hidden_states
+        if sentences is None:
+            return None, None
+        if attention_mask is None:
+            attention_mask = torch.ones(sentences.shape[:2], dtype=torch.long, device=sentences.device)
+        if text_hidden_states is None:
+            text_hidden_states = self.encode_text(input_ids, attention_mask)
+        return self.text_projection(text_hidden_states.to(self.dtype)), attention_mask
 
     def _align(self, sketch_tokens, photo_tokens, text, attention_mask):
         """Sketch tokens (B, ...) and photo tokens (N, ...) after reading their sentences (N, L, D)."""
@@ -338,60 +361,14 @@ class CaanModel(PreTrainedModel):
             torch.where(photo_dropped, photo_tokens, aligned_photo),
         )
 
-    def _add_losses(self, output: CaanOutput, category_ids) -> None:
-        """Fills in loss = lambda_tri L_tri + lambda_rn L_rn (paper) + lambda_con L_con (ours), where asked for."""
-        config, sketch, photo = self.config, output.sketch_features, output.photo_features
-        batch, photos = sketch.global_embeds.shape[0], photo.global_embeds.shape[0]
-        if config.negatives == "sampled" and photos != 2 * batch:
+    def _pair(self, sketch_tokens, photo_tokens):
+        """Tokens (2 B, ...) of sketches with their photo+, then with their photo-, and of those photos, aligned."""
+        sketches, photos = sketch_tokens.shape[0], photo_tokens.shape[0]
+        if photos != 2 * sketches:
             raise ValueError(
-                f'negatives="sampled" wants a photo+ and a photo- for each of {batch} sketches, got {photos}'
+                f'alignment="visual" wants a photo+ and a photo- for each of {sketches} sketches, got {photos}'
             )
-        is_match = category_ids[:batch, None] == category_ids[None, :]  # (B, N)
-        own = torch.eye(batch, dtype=torch.bool, device=is_match.device)
-        if config.negatives == "sampled":
-            is_negative = torch.cat([torch.zeros_like(own), own], dim=1) & ~is_match
-            pairs = photo.local_embeds.unflatten(0, (2, batch)).transpose(0, 1)  # (B, 2, M, R)
-            output.relation_logits = self.get_paired_relation_logits(sketch.local_embeds, pairs)
-            target = torch.tensor([[True, False]], device=is_match.device).expand(batch, 2)
-        else:
-            is_negative = ~is_match
-            output.relation_logits = self.relation(sketch.local_embeds, photo.local_embeds)
-            target = is_match
-        # Half precision would tie distances and lose small probabilities: the losses are always computed in float32.
-        with torch.autocast(sketch.global_embeds.device.type, enabled=False):
-            sketch_global, photo_global = sketch.global_embeds.float(), photo.global_embeds.float()
-            output.loss_tri = triplet_loss(
-                sketch_global, photo_global[:batch], photo_global, is_negative, config.triplet_margin
-            )
-            output.loss_rn = relation_loss(output.relation_logits, target, config.relation_loss)
-            output.loss = config.lambda_tri * output.loss_tri + config.lambda_rn * output.loss_rn
-            if config.lambda_con:
-                output.loss_con = contrastive_loss(
-                    sketch_global, photo_global, is_match, config.contrastive_temperature
-                )
-                output.loss = output.loss + config.lambda_con * output.loss_con
-
-    def _add_text_loss(self, output: CaanOutput, category_ids, untouched, sentences) -> None:
-        """Adds lambda_txt L_txt (ours): global tokens before alignment against sentences (N, D), over the batch."""
-        sketch, photo = untouched
-        batch = sketch.shape[0]
-        is_match = category_ids[:, None] == category_ids[None, :]  # (N, N)
-        with torch.autocast(sketch.device.type, enabled=False):
-            sketch = F.normalize(self.sketch_center(sketch.float()), dim=-1)
-            photo = F.normalize(self.photo_center(photo.float()), dim=-1)
-            sentences = sentences.float()
-            temperature = self.config.contrastive_temperature
-            output.loss_txt = (
-                contrastive_loss(sketch, sentences, is_match[:batch], temperature)
-                + contrastive_loss(photo, sentences, is_match, temperature)
-            ) / 2
-            output.loss = output.loss + self.config.lambda_txt * output.loss_txt
-
-    def _add_distillation(self, output: CaanOutput, photo, targets) -> None:
-        """Adds lambda_dis L_dis (ours), of the photos' global tokens before alignment."""
-        with torch.autocast(photo.device.type, enabled=False):
-            output.loss_dis = distillation_loss(photo.float(), targets)
-            output.loss = output.loss + self.config.lambda_dis * output.loss_dis
+        return self.visual_alignment(sketch_tokens.repeat(2, 1, 1), photo_tokens)
 
     @torch.no_grad()
     def _init_weights(self, module):
