@@ -67,8 +67,8 @@ class CaanConfig(PreTrainedConfig):
             *Ours*: weight of the same contrast between images that no text has touched and the sentences of the batch.
         lambda_dis (`float`, defaults to 0.0): *Ours*: weight that holds photo features to given target features.
         center_features (`bool`, defaults to `False`):
-            *Ours*: subtracts from each global token the mean over its modality, as training saw it, before it is
-            normalised. Sketches and photos otherwise lie in two cones, and half of a distance says which is which.
+            *Ours*: retrieval subtracts from each feature the mean of its modality over the training images, which is
+            measured after training. Sketches and photos otherwise lie in two cones.
         initializer_range (`float`, defaults to 0.02): Standard deviation of new linear layers.
         training_protocol (`str`, *optional*): What the model was trained on, such as `"sketchy-25@1"`; set by training.
         training_categories (`list[str]`, *optional*):

@@ -266,25 +266,19 @@ class CaanModel(PreTrainedModel):
             raise ValueError("give sketch_pixel_values= and photo_pixel_values=, or pixel_values= for photos alone")
         sketch_tokens, sketch_grid = self._sketch_tokens(sketch_pixel_values)
         photo_tokens, photo_grid = self._photo_tokens(photo_pixel_values)
-        if self.training and self.config.center_features:
-            self.sketch_center.observe(sketch_tokens[:, 0])
-            self.photo_center.observe(photo_tokens[:, 0])
         untouched_sketch, untouched_photo = sketch_tokens[:, 0], photo_tokens[:, 0]
         text, attention_mask = self._read(input_ids, text_hidden_states, attention_mask)
         if text is not None:
             sketch_tokens, photo_tokens = self._align(sketch_tokens, photo_tokens, text, attention_mask)
         elif self.visual_alignment is not None:
             sketch_tokens, photo_tokens = self._pair(sketch_tokens, photo_tokens)
-        sketch = self._features(sketch_tokens, sketch_grid, self.sketch_center)
-        photo = self._features(photo_tokens, photo_grid, self.photo_center)
+        sketch = self._features(sketch_tokens, sketch_grid)
+        photo = self._features(photo_tokens, photo_grid)
         if category_ids is None:
             return CaanOutput(sketch_features=sketch, photo_features=photo)
         terms, relation_logits = matching_terms(self.config, self.relation, sketch, photo, category_ids)
         if self.config.lambda_txt and text is not None:
-            images = (
-                self._global(untouched_sketch, self.sketch_center),
-                self._global(untouched_photo, self.photo_center),
-            )
+            images = _normalized(untouched_sketch), _normalized(untouched_photo)
             terms |= text_term(self.config, *images, _sentence_mean(text, attention_mask), category_ids)
         if self.config.lambda_dis and photo_targets is not None:
             terms |= distillation_term(untouched_photo, photo_targets)
@@ -321,18 +315,14 @@ class CaanModel(PreTrainedModel):
         tokens, grid = encode_image(self._photo_tower(), pixel_values.to(self.dtype))
         return self.photo_projection(tokens), grid
 
-    def _features(self, tokens: torch.Tensor, grid: tuple[int, int], center: nn.Module) -> CaanImageFeatures:
-        """Global and local features of tokens (B, 1 + h * w, D), the global ones less the mean of their modality."""
+    def _features(self, tokens: torch.Tensor, grid: tuple[int, int], center: nn.Module | None = None):
+        """Global and local features of tokens (B, 1 + h * w, D); `center` is for retrieval, and not for training."""
+        global_embeds = _normalized(tokens[:, 0])
         return CaanImageFeatures(
-            global_embeds=self._global(tokens[:, 0], center),
+            global_embeds=global_embeds if center is None else center(global_embeds),
             local_embeds=self.local_tokens(tokens[:, 1:], grid),
             last_hidden_state=tokens,
         )
-
-    def _global(self, tokens: torch.Tensor, center: nn.Module) -> torch.Tensor:
-        """Global tokens (B, D), less the mean of their modality, normalised."""
-        # float32 whatever the towers compute in: half precision would tie distances and scores.
-        return F.normalize(center(tokens.float()), dim=-1)
 
     def _read(self, input_ids, text_hidden_states, attention_mask):
         """Projected tokens (N, L, D) of the sentences and their mask (N, L); None and None without any."""
@@ -390,6 +380,11 @@ class CaanModel(PreTrainedModel):
             tower._set_gradient_checkpointing(enable)
         if not switched or any(hasattr(module, "gradient_checkpointing") for module in self.modules()):
             super()._set_gradient_checkpointing(enable, **kwargs)
+
+
+def _normalized(tokens: torch.Tensor) -> torch.Tensor:
+    """L2-normalised, in float32 whatever the towers compute in: half precision would tie distances and scores."""
+    return F.normalize(tokens.float(), dim=-1)
 
 
 def _sentence_mean(tokens: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:

@@ -1,10 +1,12 @@
 """What is computed once before training."""
 
+import datasets
 import pytest
 import torch
 
 from caan_hf.training.backbones import word_tokenizer
-from caan_hf.training.precompute import encode_sentences
+from caan_hf.training.precompute import encode_sentences, measure_centers
+from caan_hf.training.triplets import TripletDataset
 
 SENTENCES = ["a cat", "a cat with long grey whiskers", "two dogs"]
 
@@ -20,3 +22,18 @@ def test_a_sentence_is_the_same_alone_and_padded_on_either_side(make_model, proc
     for sentence in SENTENCES:
         alone = model.encode_text(**processor.tokenize(sentence))[0]
         torch.testing.assert_close(together[sentence].float(), alone, rtol=2e-3, atol=2e-3)
+
+
+def test_centres_are_the_mean_features_of_the_training_images(make_model, processor, train_split):
+    model = make_model(text_config=None, center_features=True)
+    triplets = TripletDataset(train_split, processor)
+    measure_centers(model, processor, triplets)
+    measure_centers(model, processor, triplets)  # what was measured before does not count
+    plain = make_model(text_config=None)
+    plain.load_state_dict(model.state_dict(), strict=False)
+    pixels = processor(
+        sketches=[processor.clean_sketch(datasets.Image().decode_example(row["image"])) for row in triplets.sketches]
+    )
+    mean = plain.get_sketch_features(**pixels).global_embeds.mean(dim=0)
+    torch.testing.assert_close(model.sketch_center.mean, mean, rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(model.sketch_center.mean, model.photo_center.mean)

@@ -1,4 +1,4 @@
-"""What stays the same throughout training is computed once before it."""
+"""What stays the same throughout training is computed once before it, and what is measured on training images after."""
 
 import copy
 
@@ -9,6 +9,8 @@ from caan_hf.modeling_caan import CaanModel
 from caan_hf.processing_caan import CaanProcessor
 
 from .triplets import TripletDataset
+
+CENTER_IMAGES = 2000
 
 
 @torch.inference_mode()
@@ -27,6 +29,35 @@ def encode_sentences(
             states[sentence] = row[mask.to(row.device)].to("cpu", torch.float16, copy=True)
     model.train(was_training)
     return states
+
+
+def measure_centers(
+    model: CaanModel,
+    processor: CaanProcessor,
+    triplets: TripletDataset,
+    *,
+    batch_size: int = 64,
+    dtype: torch.dtype | None = None,
+) -> None:
+    """Sets the means that `center_features` subtracts, by clean training images at the resolution of use.
+
+    Args:
+        model: trained; changed in place.
+        processor: its processor.
+        triplets: the training triplets; of a large split, `CENTER_IMAGES` images a modality are encoded.
+        batch_size: images an encoder call.
+        dtype: `torch.bfloat16` or `torch.float16` to encode in automatic mixed precision.
+    """
+    for center, images, modality in (
+        (model.sketch_center, triplets.sketches, "sketch"),
+        (model.photo_center, triplets.photos, "photo"),
+    ):
+        center.mean.zero_()
+        rows = range(0, len(images), -(-len(images) // CENTER_IMAGES))
+        features = embed_images(
+            model, processor, images.select(rows), modality, batch_size=batch_size, dtype=dtype, progress=False
+        ).global_embeds
+        center.mean.copy_(features.mean(dim=0))
 
 
 def encode_photo_targets(

@@ -80,6 +80,8 @@ def run_recipe(recipe: Recipe) -> TrainedModel:
     metrics = dict(result.metrics)
     if trainer.evaluator is not None:
         metrics.update(trainer.evaluate())
+    else:
+        trainer.finish_model()
     folder = Path(arguments.output_dir) / MODEL_FOLDER
     if arguments.should_save:
         trainer.save_state()

@@ -20,6 +20,7 @@ from caan_hf.publishing.card import model_card
 from caan_hf.publishing.folder import for_retrieval, save_published
 from caan_hf.publishing.training_record import write_record
 
+from .precompute import measure_centers
 from .triplets import EpochSampler
 
 TOWERS = ("sketch_model.", "photo_model.", "text_model.")
@@ -122,6 +123,7 @@ class CaanTrainer(Trainer):
             `{prefix}_mAP@all`, `{prefix}_mAP@200`, `{prefix}_P@100`, `{prefix}_P@200` (standard convention, in [0, 1])
             and `{prefix}_chance`, the mAP@all of a random ranking.
         """
+        self.finish_model()
         evaluator = self.evaluator
         result = evaluator.evaluate_embeddings(
             self._embed(evaluator.sketches, "sketch"),
@@ -136,6 +138,18 @@ class CaanTrainer(Trainer):
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
+
+    def finish_model(self) -> None:
+        """Measures the means of `center_features` on the training images; for retrieval, and so for validation too."""
+        model = self.accelerator.unwrap_model(self.model)
+        if model.config.center_features:
+            measure_centers(
+                model,
+                self.processor,
+                self.train_dataset,
+                batch_size=self.args.per_device_eval_batch_size,
+                dtype=self.args.autocast_dtype,
+            )
 
     def create_optimizer(self, model=None) -> torch.optim.Optimizer:
         """AdamW (or what `optim` names) with a rate of their own for the towers, and no decay of biases and norms."""
