@@ -99,6 +99,7 @@ def open_galleries(
         CaanError: what was asked for cannot be had.
     """
     from caan_hf.gallery import Gallery
+    from caan_hf.gallery.sources import photo_source
 
     from .photo_gallery import draw_samples, is_gallery, samples_place
 
@@ -109,11 +110,11 @@ def open_galleries(
     if photos and len(galleries) > 1:
         raise CaanError("PHOTOS go into one --gallery; leave PHOTOS out to choose between several")
     if photos:
-        return {
-            _name(photos): index(photos, galleries[0] if galleries else None, load(model, device, console), console)
-        }, ""
+        photo_source(photos)  # a typing error is told before a model is looked for
+        encoder = load(model, device, console)
+        return {_name(photos): index(photos, galleries[0] if galleries else None, encoder, console)}, ""
     if galleries:
-        return {place: Gallery.open(place, model=model, device=device) for place in galleries}, ""
+        return _named({place: Gallery.open(place, model=model, device=device) for place in galleries}), ""
     try:
         encoder = load(model, device, console)
     except CaanError as error:
@@ -126,10 +127,13 @@ def open_galleries(
 
 def load(model: str | None, device: str | None, console: Console) -> "Encoder":
     """The model that was asked for, or the default one; offline, the Hub is given up after some seconds."""
+    from transformers.utils import logging
+
     from caan_hf.gallery.encoder import load_encoder
 
     from .default_model import load_default_model
 
+    logging.disable_progress_bar()  # of the weights, which take no time
     with console.status(f"loading {escape(model or 'the model')}"):
         return load_encoder(model, device=device) if model else load_default_model(device)
 
@@ -171,7 +175,18 @@ def require_gradio() -> None:
 
 
 def _name(photos: str) -> str:
+    """What visitors read: they need not know which folders lead there."""
     return Path(photos).name or photos
+
+
+def _named(galleries: "dict[str, Gallery]") -> "dict[str, Gallery]":
+    """The galleries by names that are short and differ."""
+    named = {}
+    for place, gallery in galleries.items():
+        name = _name(place.rstrip("/"))
+        same = sum(other == name or other.startswith(f"{name} (") for other in named)
+        named[f"{name} ({same + 1})" if same else name] = gallery
+    return named
 
 
 def main() -> None:

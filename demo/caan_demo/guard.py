@@ -1,10 +1,13 @@
 """What of gradio's server is closed: bodies of any size, and fetching of URLs on a visitor's behalf."""
 
 import json
+import re
+from urllib.parse import unquote
 
 import gradio as gr
 
 MAX_BODY_BYTES = 10 * 2**20
+MAX_QUOTED = 3
 
 
 class Guard:
@@ -64,8 +67,10 @@ def _refuse_urls_of(block) -> None:
 
 
 def _asks_for_url(path: str) -> bool:
-    _, is_file, target = path.partition("/file=")
-    return "/proxy=" in path or (bool(is_file) and target.lstrip("/").lower().startswith(("http:", "https:")))
+    """Whether a URL stands anywhere in a path, however often it is quoted; gradio has several routes that fetch one."""
+    for _ in range(MAX_QUOTED):
+        path = unquote(path)
+    return "/proxy=" in path or re.search(r"https?:", path, re.IGNORECASE) is not None
 
 
 async def _refuse(send, status: int, reason: str) -> None:

@@ -2,6 +2,18 @@
 
 import gradio as gr
 
+# On a phone it may appear below what is on the screen; its picture needs a moment.
+SHOW_WHY = """
+() => {
+    const show = (attempts) => {
+        const why = document.querySelector("#why img");
+        if (why && why.complete && why.naturalWidth) why.scrollIntoView({behavior: "smooth", block: "nearest"});
+        else if (attempts) setTimeout(show, 100, attempts - 1);
+    };
+    show(50);
+}
+"""
+
 CSS = """
 #search {
     display: grid; gap: 16px; align-items: start;
@@ -12,14 +24,18 @@ CSS = """
 #controls { grid-area: controls; }
 #results .grid-wrap { max-height: none; padding-top: 2.2rem; }
 #why .image-container { padding-top: 2.2rem; }
-#results .caption-label { font-variant-numeric: tabular-nums; }
+#results .grid-container { grid-template-columns: repeat(auto-fill, minmax(112px, 1fr)) !important; }
+#results .caption-label {
+    line-height: 1.3;
+    font-variant-numeric: tabular-nums; left: 0; right: 0; bottom: 0; max-width: none; white-space: normal;
+    overflow-wrap: anywhere; display: -webkit-box; -webkit-box-orient: vertical; -webkit-line-clamp: 2;
+}
 #status p { margin: 0.25rem 0; min-height: 1.5em; font-variant-numeric: tabular-nums; }
 #status .complaint { color: #b42318; font-weight: 600; }
 .dark #status .complaint { color: #ff8a80; }
 @media (max-width: 640px) {
     /* what was found right below what was drawn */
     #search { grid-template: "query" auto "answer" auto "controls" auto / minmax(0, 1fr); }
-    #results .grid-container { grid-template-columns: repeat(2, 1fr) !important; }
     .gradio-container { padding: 8px !important; }
 }
 """

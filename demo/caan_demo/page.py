@@ -1,6 +1,7 @@
 """The page: pad, controls, results, explanation, and the endpoints for programs."""
 
 import html
+from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import gradio as gr
 from caan_hf.errors import CaanError
 
 from .guard import refuse_urls
+from .look import SHOW_WHY
 from .searcher import MAX_RESULTS, Found, Searcher, clean_drawing, shown_name
 from .sketch_pad import drawn_on, on_the_pad, sketch_pad
 
@@ -75,6 +77,7 @@ class Page:
             elem_id="examples",
         )
         self.k = gr.Slider(1, MAX_RESULTS, DEFAULT_K, step=1, label="How many photos", elem_id="k")
+        self.k.preprocess = _count  # gradio would refuse what is typed beyond its ends, with a traceback
         self.rerank = gr.Checkbox(
             False, label="Re-rank", info="Order the best 100 by the relation network", elem_id="rerank"
         )
@@ -104,7 +107,7 @@ class Page:
             buttons=["fullscreen"],
             elem_id="why",
         )
-        self.found = gr.State(None)
+        self.found = gr.State(None)  # the gallery's name and what was found in it
 
     def _connect(self) -> None:
         controls = [self.k, self.rerank, self.gallery]
@@ -119,10 +122,10 @@ class Page:
         put = {"outputs": [self.pad, self.status], "show_progress": "hidden", "api_visibility": "private"}
         self.upload.upload(self._put_upload, self.upload, **put)
         self.example.click(self._put_example, self.example, **put)
-        self.results.select(
-            self._explain, [self.found, self.gallery], [self.why, self.status], show_progress_on=self.why,
-            api_visibility="private",
-        )  # fmt: skip
+        explained = self.results.select(
+            self._explain, self.found, [self.why, self.status], show_progress_on=self.why, api_visibility="private"
+        )
+        explained.then(None, js=SHOW_WHY, api_visibility="private")
 
     def _build_endpoints(self) -> None:
         """What `gradio_client` calls; nothing of it is seen on the page."""
@@ -150,9 +153,9 @@ class Page:
             found = self._searcher(gallery).find(drawn_on(drawing), k, rerank=rerank)
         except CaanError as error:
             blank = "sketch is blank" in str(error)
-            return [], said(START) if blank else complaint(str(error)), _hidden(), None
+            return [], said(START) if blank else complaint(self._for_visitors(error)), _hidden(), None
         shown = list(zip(found.pictures, map(caption, found.results), strict=True))
-        return shown, said(summary(found)), _hidden(), found
+        return shown, said(summary(found)), _hidden(), (gallery, found)
 
     def _put_upload(self, path: str) -> tuple:
         return self._put(Path(path))
@@ -167,30 +170,38 @@ class Page:
         except CaanError as error:
             return gr.skip(), complaint(str(error))
 
-    def _explain(self, found: Found | None, gallery: str | None, chosen: gr.SelectData) -> tuple:
-        if found is None or not 0 <= chosen.index < len(found.results):
+    def _explain(self, found_in: tuple[str, Found] | None, chosen: gr.SelectData) -> tuple:
+        if found_in is None or not 0 <= chosen.index < len(found_in[1].results):
             return _hidden(), gr.skip()
+        gallery, found = found_in
         result = found.results[chosen.index]
         try:
             figure = self._searcher(gallery).explain(found.sketch, result.path)
         except CaanError as error:
-            return _hidden(), complaint(str(error))
+            return _hidden(), complaint(self._for_visitors(error, result.path))
         return gr.Image(figure, label=f"Why {shown_name(result.path)}", visible=True), gr.skip()
 
     def search_endpoint(self, sketch: str, k: int, rerank: bool, gallery: str) -> list[dict]:
         """For programs: the results as JSON."""
-        with _errors_for_clients():
-            found = self._searcher(gallery).find(
-                _content(sketch), int(k or DEFAULT_K), rerank=bool(rerank), pictures=False
-            )
+        with _errors_for_clients(self._for_visitors):
+            found = self._searcher(gallery).find(_content(sketch), _count(k), rerank=bool(rerank), pictures=False)
         # `path` would make gradio's client take the result for a file and try to download it.
         return [{"photo" if name == "path" else name: value for name, value in result.to_dict().items()}
                 for result in found.results]  # fmt: skip
 
     def explain_endpoint(self, sketch: str, photo: str, gallery: str):
         """For programs: an explanation as a picture."""
-        with _errors_for_clients():
+        with _errors_for_clients(self._for_visitors):
+            if sketch is None or not photo:
+                raise CaanError("give a sketch and the photo that was found for it, as /search names it")
             return self._searcher(gallery).explain(_content(sketch), photo)
+
+    def _for_visitors(self, error: CaanError, path: str = "") -> str:
+        """An error's words without folders, which are nobody's business on a public page."""
+        text = str(error).replace(path, shown_name(path)) if path else str(error)
+        for searcher in self.searchers.values():
+            text = text.replace(searcher.place, "the gallery")
+        return text
 
     def _searcher(self, name: str | None) -> Searcher:
         if not self.searchers:
@@ -201,14 +212,17 @@ class Page:
 
 
 class _errors_for_clients:
-    """What was wrong with a call is told to its caller."""
+    """What was wrong with a call is told to its caller, in the words that `words` gives an error."""
+
+    def __init__(self, words: Callable[[CaanError], str]):
+        self.words = words
 
     def __enter__(self) -> None:
         pass
 
     def __exit__(self, kind, error, trace) -> None:
         if isinstance(error, CaanError):
-            raise gr.Error(str(error), print_exception=False) from error
+            raise gr.Error(self.words(error), print_exception=False) from error
 
 
 def caption(result) -> str:
@@ -232,6 +246,16 @@ def said(text: str) -> str:
 def complaint(text: str) -> str:
     """The same for what went wrong."""
     return f'<p role="alert" class="complaint">{html.escape(text)}</p>'
+
+
+def _count(value) -> int:
+    """How many photos are asked for; the usual number where none is said."""
+    if value is None or value == "":
+        return DEFAULT_K
+    try:
+        return max(1, min(int(value), MAX_RESULTS))
+    except (TypeError, ValueError, OverflowError) as error:
+        raise CaanError(f"k is {value!r}; give a number of photos, at most {MAX_RESULTS}") from error
 
 
 def _content(path: str | None) -> bytes | None:

@@ -59,6 +59,11 @@ class Searcher:
         warm_up.paste(0, (16, 16, 48, 20))
         gallery.encode_sketch(warm_up)
 
+    @property
+    def place(self) -> str:
+        """Where the gallery lies."""
+        return self.gallery.table.uri
+
     def __len__(self) -> int:
         return len(self.gallery)
 

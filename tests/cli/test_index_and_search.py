@@ -86,6 +86,8 @@ def test_results_are_drawn(indexed, sketch_file, tmp_path):
     plain, explained = tmp_path / "plain.png", tmp_path / "explained.png"
     assert run("search", indexed[1], sketch_file, "--out", plain).exit_code == 0
     assert run("search", indexed[1], sketch_file, "--out", explained, "--explain", "-k", 7).exit_code == 0
+    assert run("search", indexed[1], sketch_file, "--out", tmp_path / "plain.jpg").exit_code == 0
+    assert Image.open(tmp_path / "plain.jpg").format == "JPEG"
     small, large = Image.open(plain), Image.open(explained)
     assert small.format == large.format == "PNG"
     assert large.height > small.height + 3 * 384
@@ -104,6 +106,8 @@ def test_explain_alone_draws_where_one_looks(indexed, sketch_file, tmp_path, mon
         (("nowhere", "sketch.png"), "nowhere: no gallery there"),
         (("GALLERY", "nothing.png"), "nothing.png: cannot be read"),
         (("GALLERY", "SKETCH", "--out", "no/folder/a.png"), "no/folder/a.png: no folder"),
+        (("GALLERY", "SKETCH", "--out", "results.gif"), "results.gif: name a picture to be written, such as"),
+        (("GALLERY", "SKETCH", "--out", "tests"), "tests: name a picture to be written, such as"),
         (("GALLERY", "SKETCH", "--model", "nowhere"), "nowhere: no such folder"),
         (("GALLERY", "SKETCH", "--device", "nonsense"), "--device nonsense: not usable here"),
     ],
@@ -120,8 +124,29 @@ def test_bad_photos_and_models(indexed, checkpoint, tmp_path):
         run("index", "nowhere", indexed[0], tmp_path / "gallery")
     with pytest.raises(CaanError, match="no such folder, list of photos or dataset"):
         run("index", checkpoint, "no-photos", tmp_path / "gallery")
+    assert not (tmp_path / "gallery").exists()
+    with pytest.raises(CaanError, match="--split test is of a dataset"):
+        run("index", checkpoint, indexed[0], tmp_path / "gallery", "--split", "test")
     with pytest.raises(CaanError, match="holds something other than a gallery"):
         run("index", checkpoint, indexed[0], indexed[0])
+
+
+def test_a_gallery_that_never_held_a_photo_is_nobodys(indexed, checkpoint, tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(CaanError, match="no photo found"):
+        run("index", checkpoint, tmp_path / "empty", tmp_path / "gallery")
+    other = save_checkpoint(tmp_path / "other", seed=1)
+    assert run("index", other, indexed[0], tmp_path / "gallery", "--device", "cpu").exit_code == 0
+    with pytest.raises(CaanError, match="weights are not those of"):
+        run("index", checkpoint, indexed[0], tmp_path / "gallery")
+
+
+def test_what_was_decided_when_the_gallery_was_made_is_told_to_whoever_asks_otherwise(indexed, checkpoint, tmp_path):
+    gallery = tmp_path / "gallery"
+    run("index", checkpoint, indexed[0], gallery, "--no-local", "--device", "cpu")
+    assert "local embeddings" not in run("index", checkpoint, indexed[0], gallery, "--device", "cpu").output
+    again = run("index", checkpoint, indexed[0], gallery, "--local", "--device", "cpu")
+    assert "does not keep local embeddings" in again.output
 
 
 def test_an_empty_standard_input(indexed):

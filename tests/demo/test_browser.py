@@ -68,6 +68,13 @@ class Visitor:
             self.page.mouse.move(*place)
         self.page.mouse.up()
 
+    def ink(self) -> int:
+        """How many pixels of the pad are dark."""
+        return self.page.locator("#pad canvas").evaluate(
+            """canvas => canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height)
+                .data.filter((value, index) => index % 4 == 0 && value < 128).length"""
+        )
+
     def upload(self, file) -> None:
         with self.page.expect_file_chooser() as chooser:
             self.page.get_by_role("button", name="Upload a drawing").click()
@@ -120,6 +127,23 @@ def test_photos_follow_the_strokes(visitor):
     second = visitor.wait_for_other_results(first)
     visitor.pad_button("Undo").click()
     assert visitor.wait_for_other_results(second) == first
+
+
+def test_a_single_dot_is_drawn_and_keys_undo_it_but_not_amid_a_stroke(visitor):
+    before = visitor.ink()
+    visitor.stroke((0.1, 0.1))
+    with_dot = visitor.ink()
+    assert before < with_dot < before + 200
+    box = visitor.page.locator("#pad canvas").bounding_box()
+    visitor.page.mouse.move(box["x"] + 0.2 * box["width"], box["y"] + 0.9 * box["height"])
+    visitor.page.mouse.down()
+    visitor.page.mouse.move(box["x"] + 0.8 * box["width"], box["y"] + 0.9 * box["height"])
+    visitor.page.keyboard.press("Control+z")
+    visitor.page.mouse.up()
+    assert visitor.ink() > with_dot + 500
+    for _ in range(2):
+        visitor.page.keyboard.press("Control+z")
+    assert visitor.ink() == before
 
 
 def test_a_click_shows_why_and_further_strokes_hide_it(visitor):
@@ -215,12 +239,30 @@ def test_it_fits_a_phone(browser, address):
     phone = Visitor(page, address)
     phone.stroke(*SQUARE)
     phone.wait_until_said("12 of 30 photos")
+    page.locator("#results button").first.click()
+    why = page.locator("#why img")
+    why.wait_for()
+    page.wait_for_function("document.querySelector('#why img').getBoundingClientRect().top < innerHeight - 100")
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    page.evaluate("scrollTo(0, 0)")
     pad, results = page.locator("#pad").bounding_box(), page.locator("#results").bounding_box()
     assert pad["x"] >= 0
     assert pad["x"] + pad["width"] <= PHONE["width"]
     assert results["y"] >= pad["y"] + pad["height"]  # below, not beside
     assert phone.errors == []
+    page.close()
+
+
+@pytest.mark.parametrize("width", [660, 768, 900])
+def test_no_photo_is_cut_off_at_widths_between(browser, address, width):
+    page = browser.new_page(viewport={"width": width, "height": 700})
+    between = Visitor(page, address)
+    between.stroke(*SQUARE)
+    between.wait_until_said("12 of 30 photos")
+    grid = page.locator("#results .grid-wrap")
+    assert grid.evaluate("grid => grid.scrollWidth - grid.clientWidth") <= 1
+    tools = page.locator("#pad button").all()
+    assert len({round(tool.bounding_box()["y"]) for tool in tools}) == 1
     page.close()
 
 

@@ -81,6 +81,18 @@ def test_a_small_file_of_many_pixels_is_refused(client, tmp_path):
         client.predict(handle_file(tmp_path / "huge.png"), 3, api_name="/search")
 
 
+@pytest.mark.parametrize(("k", "number"), [(0, 1), (-3, 1), (None, 12), (7.0, 7), (999, 30)])
+def test_any_number_of_photos_may_be_asked_for(client, drawing, k, number):
+    assert len(client.predict(handle_file(drawing), k, api_name="/search")) == number
+
+
+def test_calls_that_make_no_sense_are_told(client, drawing):
+    with pytest.raises(AppError, match="k is 'many'; give a number of photos"):
+        client.predict(handle_file(drawing), "many", api_name="/search")
+    with pytest.raises(AppError, match="give a sketch and the photo"):
+        client.predict(handle_file(drawing), None, api_name="/explain")
+
+
 def test_nothing_drawn_and_unknown_names_are_told(client, drawing):
     with pytest.raises(AppError, match="nothing is drawn"):
         client.predict(None, 3, api_name="/search")
@@ -88,11 +100,12 @@ def test_nothing_drawn_and_unknown_names_are_told(client, drawing):
         client.predict(handle_file(drawing), 3, False, "other", api_name="/search")
 
 
-def test_an_explanation_reads_photos_of_the_gallery_alone(client, drawing, tmp_path):
+def test_an_explanation_reads_photos_of_the_gallery_alone(client, gallery, drawing, tmp_path):
     secret = tmp_path / "secret.png"
     Image.new("RGB", (64, 64), "red").save(secret)
-    with pytest.raises(AppError, match="not in the gallery"):
+    with pytest.raises(AppError, match="not in the gallery") as refused:
         client.predict(handle_file(drawing), str(secret), api_name="/explain")
+    assert gallery.table.uri not in str(refused.value)
 
 
 def test_the_page_is_not_called_by_programs_but_by_its_endpoints(client):
@@ -164,12 +177,12 @@ def test_a_program_cannot_name_a_file_of_the_server(address, path):
     assert b"root:" not in answer
 
 
-@pytest.mark.parametrize("route", ["/gradio_api/file=", "/gradio_api/proxy=", "/file="])
+@pytest.mark.parametrize("route", ["file=", "file/", "file%2F", "file%253D", "proxy=", "/file/"])
 def test_it_is_no_proxy(address, route):
-    for url in ("http://example.com/", "https://example.com/", "HTTP://example.com", "/https://example.com/"):
-        status, body = ask(address, "GET", route + url)
-        assert status in (403, 404), (route, url, body[:100])
-        assert b"Example Domain" not in body
+    for url in ("http://example.com/", "HTTPS://example.com", "/https://example.com/", "http%3A%2F%2Fexample.com"):
+        status, body = ask(address, "GET", "/gradio_api/" + route + url)
+        assert status == 403, (route, url, body[:100])
+        assert b"only files of this demo are served" in body
 
 
 def test_it_fetches_no_url_for_a_program(client):

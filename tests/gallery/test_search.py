@@ -9,7 +9,7 @@ from PIL import Image
 
 from caan_hf import CaanError
 from caan_hf.gallery import Gallery
-from caan_hf.gallery.rows import matrix
+from caan_hf.gallery.rows import RowSettings, matrix
 
 
 def by_hand(gallery, sketch):
@@ -163,3 +163,31 @@ def test_a_model_that_is_gone_is_asked_for(photos, checkpoint, sketch, tmp_path)
     with pytest.raises(CaanError, match=r"no such folder.*; .*gallery was indexed with it: .* --model"):
         Gallery.open(tmp_path / "gallery").search(sketch)
     assert Gallery.open(tmp_path / "gallery", model=str(checkpoint)).search(sketch)
+
+
+def test_a_photo_that_has_gone_is_left_out_of_re_ranking(gallery, indexed_folder, sketch, tmp_path):
+    (tmp_path / "photos").mkdir()
+    for number in range(4):
+        draw_photo(number).save(tmp_path / "photos" / f"{number}.png")
+    bare = Gallery.create(tmp_path / "bare", model=gallery.encoder, local=False)
+    bare.add(tmp_path / "photos", settings=RowSettings(local=False, thumbnail=0))
+    (tmp_path / "photos" / "2.png").unlink()
+    results = bare.search(sketch, k=4, rerank=True)
+    assert {result.path[-5:] for result in results} == {"0.png", "1.png", "3.png"}
+    for number in (0, 1, 3):
+        (tmp_path / "photos" / f"{number}.png").unlink()
+    with pytest.raises(CaanError, match="cannot be read any more"):
+        bare.search(sketch, k=4, rerank=True)
+
+
+@pytest.mark.parametrize("wrong", [{"k": 0}, {"k": 2.5}, {"k": "3"}, {"k": 3, "rerank": True, "candidates": 0}])
+def test_numbers_of_photos_are_whole_and_above_zero(gallery, sketch, wrong):
+    with pytest.raises(CaanError, match="ask for a whole number of photos, at least 1"):
+        gallery.search(sketch, **wrong)
+
+
+def test_a_path_may_begin_with_the_users_folder(gallery, indexed_folder, sketch, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    Gallery.create("~/mine", model=gallery.encoder).add(indexed_folder / "photos")
+    assert (tmp_path / "mine").is_dir()
+    assert len(Gallery.open("~/mine").search(gallery.encode_sketch(sketch), k=3)) == 3

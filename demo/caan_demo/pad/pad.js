@@ -6,6 +6,21 @@ const context = canvas.getContext("2d", { willReadFrequently: true });
 const button = (name) => element.querySelector(`[data-tool="${name}"], [data-do="${name}"]`);
 let done = [], undone = [], tool = "brush", stroke = null, told = props.value || "", timer = 0;
 
+function segment(from, to, isErased) {
+    context.strokeStyle = context.fillStyle = isErased ? "white" : "black";
+    context.lineWidth = isErased ? ERASER_WIDTH : BRUSH_WIDTH;
+    context.lineCap = "round";
+    context.beginPath();
+    if (from[0] === to[0] && from[1] === to[1]) {  // a line of no length would paint nothing
+        context.arc(...from, context.lineWidth / 2, 0, 2 * Math.PI);
+        context.fill();
+        return;
+    }
+    context.moveTo(...from);
+    context.lineTo(...to);
+    context.stroke();
+}
+
 const draw = {
     clear() {
         context.fillStyle = "white";
@@ -16,13 +31,7 @@ const draw = {
         context.drawImage(image, 0, 0, canvas.width, canvas.height);
     },
     stroke({ points, isErased }) {
-        context.strokeStyle = isErased ? "white" : "black";
-        context.lineWidth = isErased ? ERASER_WIDTH : BRUSH_WIDTH;
-        context.lineCap = context.lineJoin = "round";
-        context.beginPath();
-        context.moveTo(...points[0]);
-        for (const point of points) context.lineTo(...point);
-        context.stroke();
+        points.forEach((point, index) => segment(points[Math.max(0, index - 1)], point, isErased));
     },
 };
 
@@ -37,9 +46,10 @@ function isBlank() {
 
 function show() {
     for (const name of ["brush", "eraser"]) button(name).setAttribute("aria-pressed", name === tool);
-    button("undo").disabled = !done.length;
-    button("redo").disabled = !undone.length;
-    button("clear").disabled = !done.length || done.at(-1).kind === "clear";
+    // Not `disabled`: a button that disables itself would drop the keyboard's focus.
+    button("undo").setAttribute("aria-disabled", !done.length);
+    button("redo").setAttribute("aria-disabled", !undone.length);
+    button("clear").setAttribute("aria-disabled", !done.length || done.at(-1).kind === "clear");
 }
 
 function tell() {  // once the hand rests: a search for each of several quick strokes helps nobody
@@ -54,7 +64,7 @@ function tell() {  // once the hand rests: a search for each of several quick st
 function act(what) {
     done.push(what);
     undone = [];
-    redraw();
+    redraw();  // from the list alone: drawn live and again, the edges of a stroke would be darker
     show();
 }
 
@@ -66,11 +76,12 @@ const commands = {
         if (undone.length) done.push(undone.pop());
     },
     clear() {
-        act({ kind: "clear" });
+        if (done.length && done.at(-1).kind !== "clear") act({ kind: "clear" });
     },
 };
 
 function command(name) {
+    if (stroke) return;  // the hand is still drawing
     commands[name]();
     redraw();
     show();
@@ -83,24 +94,29 @@ function place(event) {
     return [(event.clientX - box.left) * scale, (event.clientY - box.top) * scale];
 }
 
+function extend(point) {
+    segment(stroke.points.at(-1) ?? point, point, stroke.isErased);
+    stroke.points.push(point);
+}
+
 function finish(event) {
     if (!stroke || event.pointerId !== stroke.pointer) return;
-    act({ kind: "stroke", points: stroke.points, isErased: stroke.isErased });
+    const { points, isErased } = stroke;
     stroke = null;
+    act({ kind: "stroke", points, isErased });
     tell();
 }
 
 canvas.addEventListener("pointerdown", (event) => {
     if (stroke || event.button !== 0) return;  // a second finger, or the context menu
     canvas.setPointerCapture(event.pointerId);
-    stroke = { pointer: event.pointerId, points: [place(event)], isErased: tool === "eraser" };
-    draw.stroke(stroke);
+    stroke = { pointer: event.pointerId, points: [], isErased: tool === "eraser" };
+    extend(place(event));
 });
 canvas.addEventListener("pointermove", (event) => {
     if (!stroke || event.pointerId !== stroke.pointer) return;
     const events = event.getCoalescedEvents?.() ?? [];
-    for (const each of events.length ? events : [event]) stroke.points.push(place(each));
-    draw.stroke(stroke);
+    for (const each of events.length ? events : [event]) extend(place(each));
 });
 canvas.addEventListener("pointerup", finish);
 canvas.addEventListener("pointercancel", finish);
@@ -110,19 +126,24 @@ element.addEventListener("click", (event) => {
     if (name) command(name);
     show();
 });
-element.addEventListener("keydown", (event) => {
+document.addEventListener("keydown", (event) => {
     const key = event.key.toLowerCase();
-    if (!(event.ctrlKey || event.metaKey) || !["z", "y"].includes(key)) return;
+    const isElsewhere = event.target.closest?.("input, textarea, [contenteditable]") || !canvas.isConnected;
+    if (isElsewhere || !(event.ctrlKey || event.metaKey) || !["z", "y"].includes(key)) return;
     event.preventDefault();
     command(key === "y" || event.shiftKey ? "redo" : "undo");
 });
 watch("value", () => {  // the server put a picture on the pad
     if (props.value === told) return;
+    clearTimeout(timer);  // what was drawn and not yet told lies below the picture
     told = props.value || "";
     if (!told) return act({ kind: "clear" });
-    const image = new Image();
-    image.onload = () => act({ kind: "picture", image });
-    image.src = told;
+    const image = new Image(), wanted = told;
+    image.onload = () => {
+        if (told === wanted) act({ kind: "picture", image });
+    };
+    image.src = wanted;
 });
 redraw();
-canvas.dataset.ready = "yes";
+show();
+requestAnimationFrame(() => canvas.setAttribute("data-ready", "yes"));

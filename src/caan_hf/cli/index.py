@@ -1,7 +1,6 @@
 """`caan index`: a folder of photos becomes a gallery that is searched by drawing."""
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -32,12 +31,14 @@ def index(
     *,
     prune: Annotated[bool, typer.Option("--prune", help="Remove photos that are no longer in PHOTOS.")] = False,
     local: Annotated[
-        bool,
+        bool | None,
         typer.Option(
             "--local/--no-local",
-            help="Keep local embeddings: re-ranking and explanations are then instant. Decided when GALLERY is made.",
+            help="Keep local embeddings: re-ranking and explanations are then instant. Decided when GALLERY is made; "
+            "by default they are kept.",
+            show_default=False,
         ),
-    ] = True,
+    ] = None,
     copy: Annotated[
         bool, typer.Option("--copy", help="Keep the photos themselves, so that GALLERY can go elsewhere alone.")
     ] = False,
@@ -73,21 +74,20 @@ def index(
 
     from caan_hf.gallery import Gallery
     from caan_hf.gallery.rows import RowSettings
+    from caan_hf.gallery.sources import photo_source
 
     logging.disable_progress_bar()  # of loading the model, which takes no time
-    if photos.startswith("~"):  # a shell that was told not to, expands nothing
-        photos = str(Path(photos).expanduser())
-    opened = Gallery.create(gallery, model=model, local=local, device=device, dtype=dtype)
+    source = photo_source(photos, split=split)  # a typing error is told before anything is made
+    opened = Gallery.create(gallery, model=model, local=local is not False, device=device, dtype=dtype)
     console = Console(highlight=False)
-    if opened.info.local != local:
+    if local is not None and opened.info.local != local:
         kept = "keeps" if opened.info.local else "does not keep"
         Console(stderr=True).print(f"{gallery} {kept} local embeddings; that was decided when it was made")
-    settings = RowSettings(local, thumbnail, copy)
+    settings = RowSettings(opened.info.local, thumbnail, copy)
     chosen = _ray_engine(opened, workers, batch_size, device, dtype) if engine == "ray" else None
     with _watched(shown=not quiet) as watch:
         report = opened.add(
-            photos,
-            split=split,
+            source,
             prune=prune,
             settings=settings,
             batch_size=batch_size,

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from caan_hf.gallery.explanation import Explanation
 
 EXPLAINED = 3
+DRAWN = 100
+PICTURES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
 
 
 def search(
@@ -39,7 +41,10 @@ def search(
         ),
     ] = False,
     out: Annotated[
-        Path | None, typer.Option(metavar="PNG", help="Draw the results into this file.", show_default=False)
+        Path | None,
+        typer.Option(
+            metavar="FILE", help=f"Draw the results, at most {DRAWN}, into this .png or .jpg.", show_default=False
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of lines.")] = False,
     exact: Annotated[bool, typer.Option("--exact", help="Look at every photo, without the index.")] = False,
@@ -73,8 +78,9 @@ def search(
     logging.disable_progress_bar()  # of loading the model, which takes no time
     if out is None and explain and not as_json:
         out = Path("results.png")
-    if out is not None and not out.absolute().parent.is_dir():
-        raise CaanError(f"{out}: no folder {out.absolute().parent}")
+    if out is not None:
+        out = out.expanduser()
+        _require_picture_file(out)
     opened = Gallery.open(gallery, model=model, device=device)
     opened.encoder  # noqa: B018 - loaded here so that the times below are of the search
     seconds: dict[str, float] = {}
@@ -93,13 +99,21 @@ def search(
         _print_lines(opened, results, seconds, out)
 
 
+def _require_picture_file(out: Path) -> None:
+    """Tell what is wrong before anything long begins."""
+    if not out.absolute().parent.is_dir():
+        raise CaanError(f"{out}: no folder {out.absolute().parent}")
+    if out.is_dir() or out.suffix.lower() not in PICTURES:
+        raise CaanError(f"{out}: name a picture to be written, such as results.png")
+
+
 def _draw(query: "Sketch", results: "list[SearchResult]", explanations: "list[Explanation]", out: Path) -> None:
     from caan_hf.gallery.results_figure import results_figure
     from caan_hf.whole_file import write_whole
 
-    figure = results_figure(query, results, [explanation.figure() for explanation in explanations])
+    figure = results_figure(query, results[:DRAWN], [explanation.figure() for explanation in explanations])
     try:
-        write_whole(out, lambda path: figure.save(path, format="PNG", optimize=True))
+        write_whole(out, lambda path: figure.save(path, format=PICTURES[out.suffix.lower()]))
     except OSError as error:
         raise CaanError(f"{out}: cannot be written ({error.strerror})") from error
 

@@ -4,6 +4,7 @@ import io
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -227,7 +228,8 @@ class Gallery:
         Args:
             sketch: what `encode_sketch` takes or gives.
             k: how many, at least 1; fewer where the gallery has fewer.
-            rerank: order the best `candidates` by the relation network.
+            rerank: order the best `candidates` by the relation network; a photo that has to be read for it, and cannot
+                be any more, is left out.
             candidates: how many photos are re-ranked, at least `k`.
             exact: look at every photo, without the index.
 
@@ -235,10 +237,11 @@ class Gallery:
             The best first; photos of equal score in no particular order.
 
         Raises:
-            CaanError: the sketch cannot be used, the gallery is empty, or `k` is below 1.
+            CaanError: the sketch cannot be used, the gallery is empty, or `k` or `candidates` is no number above 0.
         """
-        if k < 1:
-            raise CaanError(f"k is {k}; ask for at least 1 photo")
+        for name, count in (("k", k), ("candidates", candidates)):
+            if not isinstance(count, Integral) or count < 1:
+                raise CaanError(f"{name} is {count!r}; ask for a whole number of photos, at least 1")
         query = self.encode_sketch(sketch)
         columns = ["path", "width", "height", "thumbnail"]
         if not rerank:
@@ -249,7 +252,8 @@ class Gallery:
         found = self.table.nearest(query.global_embeds, max(k, candidates), columns, exact=exact)
         if not len(found):
             return self._results(found, None)
-        logits = self.encoder.relation_logits(query.local_embeds, self._local_of(found))
+        found, photos = (found, None) if self.info.local else self._still_there(found)
+        logits = self.encoder.relation_logits(query.local_embeds, self._local_of(found, photos))
         order = np.argsort(-logits, kind="stable")[:k]
         return self._results(found.take(order), 1 / (1 + np.exp(-logits[order].astype(np.float64))))
 
@@ -320,6 +324,17 @@ class Gallery:
                 return Image.open(io.BytesIO(thumbnail)).convert("RGB")
             reason = error.strerror if isinstance(error, OSError) else error
             raise CaanError(f"{path}: cannot be read any more ({reason}); run `caan index` again") from error
+
+    def _still_there(self, found: pa.Table) -> tuple[pa.Table, list[Image.Image]]:
+        """The rows whose photo can still be read, and those photos; the last error if there is none."""
+        photos: dict[int, Image.Image] = {}
+        for number, path in enumerate(found["path"].to_pylist()):
+            try:
+                photos[number] = self.photo(path)
+            except CaanError:
+                if number == len(found) - 1 and not photos:
+                    raise
+        return found.take(list(photos)), list(photos.values())
 
     def _local_of(self, rows: pa.Table, photos: list[Image.Image] | None = None) -> np.ndarray:
         """(K, M, R) local embeddings: kept ones, or computed from the photos."""

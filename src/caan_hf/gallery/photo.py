@@ -22,6 +22,9 @@ NOT_PHOTOS = frozenset(
 )
 
 
+EMPTY = "the file is empty"
+
+
 @dataclass(frozen=True)
 class Photo:
     """A decoded photo.
@@ -48,7 +51,7 @@ def decode_photo(data: bytes, side: int) -> Photo:
         ValueError: it is empty, no picture, damaged, or larger than Pillow's limit against decompression bombs.
     """
     if not data:
-        raise ValueError("the file is empty")
+        raise ValueError(EMPTY)
     _register_heif()
     try:
         image = Image.open(io.BytesIO(data))
@@ -97,10 +100,11 @@ def _register_heif() -> bool:
     return True
 
 
-def heif_hint(path: str) -> str:
-    """What to do about a photo that cannot be read for want of a package; empty for other files."""
+def heif_hint(path: str, reason: str) -> str:
+    """What to do about a photo that cannot be read for want of a package; empty for other files and reasons."""
     is_heif = path.lower().endswith(tuple(HEIF_SUFFIXES))
-    return " (HEIC photos need: pip install pillow-heif)" if is_heif and not _register_heif() else ""
+    is_want = is_heif and reason != EMPTY and not _register_heif()
+    return " (HEIC photos need: pip install pillow-heif)" if is_want else ""
 
 
 def _reason(error: Exception) -> str:

@@ -107,7 +107,7 @@ class Preparation:
         except OSError as error:
             return Prepared(path, size, mtime_ns, problem=error.strerror or type(error).__name__)
         except ValueError as error:
-            return Prepared(path, size, mtime_ns, problem=f"{error}{heif_hint(path)}")
+            return Prepared(path, size, mtime_ns, problem=f"{error}{heif_hint(path, str(error))}")
         kept = data if self.keep_bytes or photo is None else b""
         return Prepared(path, size, mtime_ns, sha256, kept, photo)
 

@@ -50,29 +50,36 @@ class PhotoSource(Protocol):
         """Which of a gallery's paths (N,) would be in `scan` if the photos were still there; bool (N,)."""
 
 
-def photo_source(photos: "str | os.PathLike | datasets.Dataset | Iterable", *, split: str | None = None) -> PhotoSource:
+def photo_source(
+    photos: "str | os.PathLike | datasets.Dataset | Iterable | PhotoSource", *, split: str | None = None
+) -> PhotoSource:
     """The photos that a user means.
 
     Args:
         photos: a folder (searched recursively), a text file with a path a line, the folder or Hub id of a dataset, a
-            `datasets.Dataset`, or paths.
+            `datasets.Dataset`, paths, or what this function gave.
         split: which split of a dataset; needed where there are several.
 
     Raises:
         CaanError: there is nothing of that name, or a dataset has no such split or no images.
     """
     if not isinstance(photos, (str, os.PathLike)):
+        if hasattr(photos, "scan"):
+            return photos
         if hasattr(photos, "features"):
             return DatasetPhotos(photos, f"dataset-{photos._fingerprint}")
         return ListedPhotos([Path(path) for path in photos], "the given paths")
-    path = Path(photos)
-    if path.is_dir() and not _is_dataset(path):
+    path = Path(photos).expanduser()
+    is_folder = path.is_dir() and not _is_dataset(path)
+    if split is not None and (is_folder or path.is_file()):
+        raise CaanError(f"{photos}: --split {split} is of a dataset, and this is none")
+    if is_folder:
         return FolderPhotos(path)
     if path.is_file():
         return ListedPhotos.of_file(path)
     if not path.exists() and looks_local(str(photos)):
         raise CaanError(f"{photos}: no such folder, list of photos or dataset")
-    return DatasetPhotos.load(str(photos), split)
+    return DatasetPhotos.load(str(path if path.exists() else photos), split)
 
 
 class FolderPhotos:

@@ -92,33 +92,35 @@ class PhotoTable:
         Raises:
             CaanError: there is none at `uri`.
         """
-        uri = os.fspath(uri)
+        uri = _place(uri)
         _require_place(uri)
         return cls._open(uri)
 
     @classmethod
     def create_or_open(cls, uri: str | os.PathLike, info: GalleryInfo) -> "PhotoTable":
-        """Open the gallery at `uri`, or make an empty one.
+        """Open the gallery at `uri`, or make an empty one; one that never held a photo is made anew for another model.
 
         Raises:
             CaanError: it was indexed with another checkpoint, or something else is there.
         """
-        uri = os.fspath(uri)
+        uri = _place(uri)
         if not _is_url(uri) and not _holds_table(Path(uri)):
             _require_free(Path(uri))
         try:
             found = cls._open(uri)
+            if found.info != info and not len(found):
+                found = cls._create(uri, info, mode="overwrite")
         except NoGalleryError:
             found = cls._create(uri, info)
         found.info.require(info.identity, info.model, uri)
         return found
 
     @classmethod
-    def _create(cls, uri: str, info: GalleryInfo) -> "PhotoTable":
+    def _create(cls, uri: str, info: GalleryInfo, mode: str = "create") -> "PhotoTable":
         described = {"format": FORMAT, "model": info.model, "local": info.local, **json.loads(info.identity.to_json())}
         schema = row_schema(info.identity, local=info.local).with_metadata({METADATA: json.dumps(described)})
         try:
-            lancedb.connect(uri).create_table(TABLE, schema=schema)
+            lancedb.connect(uri).create_table(TABLE, schema=schema, mode=mode)
         except LANCE_ERRORS as error:
             try:
                 return cls._open(uri)  # another process was faster
@@ -224,6 +226,12 @@ def _conditions(column: str, values: Sequence[str]):
     for start in range(0, len(values), KEYS_A_FILTER):
         quoted = ", ".join("'" + value.replace("'", "''") + "'" for value in values[start : start + KEYS_A_FILTER])
         yield f"{column} IN ({quoted})"
+
+
+def _place(uri: str | os.PathLike) -> str:
+    """A URL as it is; `~` in a path stands for the user's folder, also where no shell has seen to that."""
+    uri = os.fspath(uri)
+    return uri if _is_url(uri) else str(Path(uri).expanduser())
 
 
 def _require_place(uri: str) -> None:
