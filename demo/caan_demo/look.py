@@ -26,9 +26,9 @@ CSS = """
 #why .image-container { padding-top: 2.2rem; }
 #results .grid-container { grid-template-columns: repeat(auto-fill, minmax(112px, 1fr)) !important; }
 #results .caption-label {
-    line-height: 1.3;
-    font-variant-numeric: tabular-nums; left: 0; right: 0; bottom: 0; max-width: none; white-space: normal;
-    overflow-wrap: anywhere; display: -webkit-box; -webkit-box-orient: vertical; -webkit-line-clamp: 2;
+    left: 0; right: 0; bottom: 0; max-width: none; box-sizing: border-box; height: 2.9em; padding: 2px 6px;
+    font-size: 0.72rem; line-height: 1.25; font-variant-numeric: tabular-nums; white-space: normal; overflow: hidden;
+    overflow-wrap: anywhere; text-overflow: clip;
 }
 #status p { margin: 0.25rem 0; min-height: 1.5em; font-variant-numeric: tabular-nums; }
 #status .complaint { color: #b42318; font-weight: 600; }
