@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 
@@ -92,6 +93,20 @@ def test_the_commands_run(quickstart, workplace):
     (searching,) = blocks("py")
     run([sys.executable, "-c", searching], workplace)
     assert (workplace / "why.png").is_file()
+
+
+@pytest.mark.slow
+def test_the_demo_opens(quickstart, workplace):
+    (line,) = [command for command in commands() if command.startswith("caan-demo ")]
+    environment = os.environ | {"HF_HUB_OFFLINE": "1", "XDG_CACHE_HOME": str(workplace / "cache")}
+    command = [sys.executable, "-m", "caan_demo.cli", *line.split()[1:]]
+    with subprocess.Popen(command, cwd=workplace, env=environment, stdout=subprocess.PIPE, text=True) as demo:
+        try:
+            address = demo.stdout.readline().split()[0]
+            with urlopen(address, timeout=60) as page:
+                assert b"Draw it, find it" in page.read()
+        finally:
+            demo.terminate()
 
 
 def test_links_lead_to_files():
