@@ -3,6 +3,7 @@
 import datetime
 import json
 
+import numpy as np
 import pytest
 import yaml
 from PIL import Image
@@ -115,6 +116,7 @@ def test_finished_runs_are_skipped_and_others_done(study_file, tmp_path):
     assert first.labels == ("none",)
     assert set(first.scores) == {"validation", "test"}
     assert 0 < first.scores["test"]["mAP@all"] <= 1
+    assert np.mean(first.average_precisions["test"]) == pytest.approx(first.scores["test"]["mAP@all"], abs=1e-4)
     told.clear()
     results = list(run_study(plan_runs(load_study(file)), announce=told.append))
     assert told == ["1/2 none, seed 3: finished before", "2/2 plain, seed 3: training"]
@@ -150,9 +152,25 @@ def test_a_search_is_judged_on_validation_categories_alone(tmp_path):
 def test_the_table_pairs_runs_by_seed():
     rows = study_rows(RESULTS)
     assert table_rows(rows) == [
-        ["none", "2", "0.350 \u00b1 0.071", "0.250 \u00b1 0.071", ""],
-        ["plain", "2", "0.370 \u00b1 0.071", "0.280 \u00b1 0.057", "+0.030 \u00b1 0.014"],
+        ["none", "2", "0.350 \u00b1 0.071", "0.250 \u00b1 0.071", "", ""],
+        ["plain", "2", "0.370 \u00b1 0.071", "0.280 \u00b1 0.057", "+0.030 \u00b1 0.014", ""],
     ]
+
+
+def test_the_interval_is_of_the_mean_difference_of_each_sketch():
+    generator = np.random.default_rng(0)
+    base = generator.uniform(0.2, 0.4, (2, 400))
+    better = base + generator.normal(0.05, 0.1, (2, 400))
+    results = [
+        RunResult((label,), seed, {}, {"test": {"mAP@all": float(values[seed].mean())}}, {"test": 0.05}, 1.0,
+                  {"test": values[seed].tolist()})
+        for label, values in (("none", base), ("better", better)) for seed in (0, 1)
+    ]  # fmt: skip
+    first, second = study_rows(results)
+    assert first.interval is None
+    each = (better - base).mean(axis=0)
+    half = 1.96 * each.std() / 400**0.5
+    assert second.interval == pytest.approx((each.mean() - half, each.mean() + half), abs=1e-3)
 
 
 def test_one_seed_has_no_spread():

@@ -14,6 +14,7 @@ from caan_hf.benchmarks import load_benchmark
 from caan_hf.errors import CaanError
 from caan_hf.evaluation.checkpoint import load_checkpoint
 from caan_hf.evaluation.evaluator import ZeroShotEvaluator
+from caan_hf.evaluation.result import EvaluationResult
 from caan_hf.whole_file import write_whole_text
 
 from .recipe import Recipe, load_recipe, read_yaml, shipped_recipes, training_arguments
@@ -75,6 +76,7 @@ class RunResult:
         scores: split -> metric -> value in the convention `standard`, of the global ranking.
         chance: split -> expected mAP@all of a random ranking.
         train_seconds: wall time of the training loop; of a run that was resumed, since then.
+        average_precisions: split -> average precision of each of its sketches, in their order.
     """
 
     labels: tuple[str, ...]
@@ -83,6 +85,7 @@ class RunResult:
     scores: dict[str, dict[str, float]]
     chance: dict[str, float]
     train_seconds: float
+    average_precisions: dict[str, list[float]] = field(default_factory=dict)
 
 
 def load_study(path: str | Path) -> Study:
@@ -213,9 +216,14 @@ def _train_and_judge(run: Run) -> RunResult:
         scores={split: found.metrics for split, found in judged.items()},
         chance={split: found.chance for split, found in judged.items()},
         train_seconds=trained.metrics["train_runtime"],
+        average_precisions={split: _average_precisions(found) for split, found in judged.items()},
     )
     _write_json(asdict(result), run.folder / RESULT_FILE)
     return result
+
+
+def _average_precisions(found: EvaluationResult) -> list[float]:
+    return [round(value, 5) for value in found.by_global.measured.per_query["standard"]["mAP@all"].tolist()]
 
 
 def _write_json(document: dict[str, Any], file: Path) -> None:

@@ -6,6 +6,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import mean, stdev
 
+import torch
+
+from caan_hf.evaluation.bootstrap import interval, resampled_averages
 from caan_hf.whole_file import write_whole, write_whole_text
 
 from .ablation import RunResult
@@ -24,12 +27,15 @@ class Row:
         scores: split -> seed -> mAP@all.
         judged_on: the split by which combinations are compared.
         differences: seed -> mAP@all on it minus that of the first combination with the same seed.
+        interval: between which 95 % of the mean difference lie when other sketches are drawn (paired bootstrap); None
+            for the first combination, and for runs of which no values by sketch were kept.
     """
 
     label: str
     scores: dict[str, dict[int, float]]
     judged_on: str
     differences: dict[int, float]
+    interval: tuple[float, float] | None = None
 
     @property
     def judged(self) -> dict[int, float]:
@@ -48,21 +54,40 @@ def study_rows(results: Sequence[RunResult]) -> list[Row]:
         scores = by_label.setdefault(", ".join(result.labels), {})
         for split, metrics in result.scores.items():
             scores.setdefault(split, {})[result.seed] = metrics[METRIC]
-    baseline = next(iter(by_label.values()))[judged_on]
+    first = next(iter(by_label))
+    baseline = by_label[first][judged_on]
     return [
         Row(
             label,
             scores,
             judged_on,
             {seed: score - baseline[seed] for seed, score in scores[judged_on].items() if seed in baseline},
+            _interval(results, label, first, judged_on) if label != first else None,
         )
         for label, scores in by_label.items()
     ]
 
 
+def _interval(results: Sequence[RunResult], label: str, first: str, split: str) -> tuple[float, float] | None:
+    """Of the mean difference over the seeds that both combinations were trained with."""
+    by_sketch = {(", ".join(r.labels), r.seed): r.average_precisions.get(split) for r in results}
+    pairs = [
+        (values, by_sketch[first, seed])
+        for (of, seed), values in by_sketch.items()
+        if of == label and values and by_sketch.get((first, seed))
+    ]
+    if not pairs:
+        return None
+    differences = torch.tensor([[a, b] for a, b in pairs], dtype=torch.float64)  # (seeds, 2, A)
+    mean_of_sketch = (differences[:, 0] - differences[:, 1]).mean(dim=0)  # (A,)
+    averages = resampled_averages(mean_of_sketch[:, None], torch.zeros(len(mean_of_sketch)), macro=False)
+    low, high = interval(averages)[:, 0].tolist()
+    return low, high
+
+
 def table_header(rows: Sequence[Row]) -> list[str]:
     """The names of the columns."""
-    return ["", "seeds", f"validation {METRIC}", f"unseen {METRIC}", f"difference to {rows[0].label}"]
+    return ["", "seeds", f"validation {METRIC}", f"unseen {METRIC}", f"difference to {rows[0].label}", "95 % interval"]
 
 
 def table_rows(rows: Sequence[Row]) -> list[list[str]]:
@@ -74,6 +99,7 @@ def table_rows(rows: Sequence[Row]) -> list[list[str]]:
             spread(row.scores.get("validation", {}).values()),
             spread(row.scores.get("test", {}).values()),
             "" if row is rows[0] else spread(row.differences.values(), sign="+"),
+            "" if row.interval is None else "{:+.3f} to {:+.3f}".format(*row.interval),
         ]
         for row in rows
     ]
@@ -105,7 +131,8 @@ def markdown(rows: Sequence[Row], results: Sequence[RunResult], command: str) ->
     minutes = mean(result.train_seconds for result in results) / 60
     return (
         "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
-        + "\n\nMean \u00b1 standard deviation over the seeds, convention `standard`, global ranking; chance on the "
+        + "\n\nMean \u00b1 standard deviation over the seeds; intervals over the sketches. Convention `standard`, global "
+        "ranking; chance on the "
         f"{SPLIT_NAMES[judged_on]} {results[0].chance[judged_on]:.3f}. Training took {minutes:.1f} minutes a run."
         f"\n\n```\n{command}\n```\n"
     )
