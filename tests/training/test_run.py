@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 from transformers import AutoModel, AutoProcessor
+from typer.testing import CliRunner
 
 from caan_hf import CaanError
 from caan_hf.benchmarks import load_benchmark
+from caan_hf.cli.main import app
 from caan_hf.training.recipe import load_recipe, training_arguments
 from caan_hf.training.run import build_trainer, run_recipe
 
@@ -100,6 +102,24 @@ def test_a_run_that_was_killed_and_resumed_ends_as_an_unbroken_one(recipe_file, 
     for name, tensor in one.items():
         torch.testing.assert_close(other[name], tensor, msg=name)
     assert losses(tmp_path / "broken", "checkpoint-16") == losses(tmp_path / "unbroken", "checkpoint-16")
+
+
+@pytest.mark.slow
+def test_a_run_in_slices_ends_as_an_unbroken_one(recipe_file, tmp_path):
+    """A slice of no minutes is a single step; the steps of a recipe of two epochs are eight."""
+    unbroken = run_recipe(load_recipe(recipe_file("unbroken")))
+    file = recipe_file("sliced", training__resume_from_checkpoint=True)
+    slice_ = [str(file), "training.max_minutes=0"]
+    done = CliRunner().invoke(app, ["train", *slice_], catch_exceptions=False)
+    assert done.exit_code == 75
+    assert "stopped with" in done.output
+    assert not (tmp_path / "sliced" / "model").exists()
+    assert not run_recipe(load_recipe(file, slice_[1:])).is_finished
+    finished = run_recipe(load_recipe(file))
+    assert finished.is_finished
+    one, other = (AutoModel.from_pretrained(trained.folder).state_dict() for trained in (unbroken, finished))
+    for name, tensor in one.items():
+        torch.testing.assert_close(other[name], tensor, msg=name)
 
 
 @pytest.mark.slow

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+UNFINISHED = 75  # EX_TEMPFAIL: try again
+
 
 def train(
     recipe: Annotated[Path, typer.Argument(help="The recipe, a YAML file with the sections model, data and training.")],
@@ -15,7 +17,8 @@ def train(
     """Train CAAN on a prepared benchmark.
 
     Validation ranks photos of seen categories that are held out of training. The output folder holds checkpoints and,
-    at the end, `model/` for retrieval, which `caan evaluate` takes.
+    at the end, `model/` for retrieval, which `caan evaluate` takes. With `training.max_minutes` it stops in time, with
+    exit status 75 while steps are left, and goes on with the same command and `training.resume_from_checkpoint=true`.
 
     Examples:
 
@@ -24,6 +27,8 @@ def train(
         caan train recipes/sketchy-mini.yaml data.path=data/sketchy-25 training.num_train_epochs=2 model.text=null
 
         caan train recipes/sketchy-mini.yaml training.resume_from_checkpoint=true
+
+        caan train recipes/paper.yaml training.max_minutes=9 training.resume_from_checkpoint=true
 
         torchrun --nproc_per_node=2 -m caan_hf train recipes/paper.yaml
     """
@@ -38,6 +43,12 @@ def train(
     if not PartialState().is_main_process:
         return
     console = Console(highlight=False)
+    if not trained.is_finished:
+        left = int(trained.metrics["steps_left"])
+        console.print(
+            f"stopped with {left:,} steps left; go on with training.resume_from_checkpoint=true", soft_wrap=True
+        )
+        raise typer.Exit(UNFINISHED)
     if "eval_mAP@all" in trained.metrics:
         found, chance = trained.metrics["eval_mAP@all"], trained.metrics["eval_chance"]
         console.print(f"validation mAP@all {found:.3f} (chance {chance:.3f})")

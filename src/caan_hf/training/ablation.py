@@ -201,6 +201,8 @@ def _train_and_judge(run: Run) -> RunResult:
     _write_json(identity, run.folder / IDENTITY_FILE)
     run.recipe.training["resume_from_checkpoint"] = True
     trained = run_recipe(run.recipe)
+    if not trained.is_finished:
+        raise CaanError(f"{run.folder}: stopped by training.max_minutes; give the command again to go on")
     model, processor = load_checkpoint(str(trained.folder))
     model.to(training_arguments(run.recipe).device)
     benchmark, info = load_benchmark(run.recipe.data.path)

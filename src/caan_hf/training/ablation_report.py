@@ -131,8 +131,8 @@ def markdown(rows: Sequence[Row], results: Sequence[RunResult], command: str) ->
     minutes = mean(result.train_seconds for result in results) / 60
     return (
         "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
-        + "\n\nMean \u00b1 standard deviation over the seeds; intervals over the sketches. Convention `standard`, global "
-        "ranking; chance on the "
+        + "\n\nMean \u00b1 standard deviation over the seeds; intervals over the sketches. Convention `standard`, "
+        "global ranking; chance on the "
         f"{SPLIT_NAMES[judged_on]} {results[0].chance[judged_on]:.3f}. Training took {minutes:.1f} minutes a run."
         f"\n\n```\n{command}\n```\n"
     )

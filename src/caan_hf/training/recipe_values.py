@@ -10,6 +10,7 @@ from caan_hf.errors import CaanError
 LEAST = {
     "training.seed": 0,
     "training.num_train_epochs": 0,
+    "training.max_minutes": 0,
     "training.learning_rate": 0,
     "training.tower_learning_rate": 0,
     "training.weight_decay": 0,

@@ -43,11 +43,16 @@ class TrainedModel:
 
     Attributes:
         folder: the model for retrieval (config, safetensors, processor), without its text tower.
-        metrics: the Trainer's own, and the last validation's `eval_*`.
+        metrics: the Trainer's own, and the last validation's `eval_*`; `steps_left` of a run that is to be resumed.
     """
 
     folder: Path
     metrics: dict[str, float]
+
+    @property
+    def is_finished(self) -> bool:
+        """False where `max_minutes` were over before the last step: there is a checkpoint and no model yet."""
+        return "steps_left" not in self.metrics
 
 
 def run_recipe(recipe: Recipe) -> TrainedModel:
@@ -78,11 +83,13 @@ def run_recipe(recipe: Recipe) -> TrainedModel:
         _write_recipe(recipe, Path(arguments.output_dir))
     result = trainer.train(resume_from_checkpoint=checkpoint)
     metrics = dict(result.metrics)
+    folder = Path(arguments.output_dir) / MODEL_FOLDER
+    if trainer.is_unfinished:
+        return TrainedModel(folder, metrics | {"steps_left": trainer.state.max_steps - trainer.state.global_step})
     if trainer.evaluator is not None:
         metrics.update(trainer.evaluate())
     else:
         trainer.finish_model()
-    folder = Path(arguments.output_dir) / MODEL_FOLDER
     if arguments.should_save:
         trainer.save_state()
         model = trainer.accelerator.unwrap_model(trainer.model)

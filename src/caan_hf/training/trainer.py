@@ -1,6 +1,7 @@
 """`CaanTrainer`: the Hugging Face Trainer, with zero-shot retrieval as its evaluation."""
 
 import copy
+import time
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,9 +36,11 @@ class CaanTrainingArguments(TrainingArguments):
     Args:
         tower_learning_rate: Rate of the pretrained towers; `learning_rate` is for what is new. `None` gives one rate
             to all.
+        max_minutes: Stop after so long, with a checkpoint to go on from: for machines that are lent by the hour.
     """
 
     tower_learning_rate: float | None = field(default=None, metadata={"help": "learning rate of the towers"})
+    max_minutes: float | None = field(default=None, metadata={"help": "stop after so long, to be resumed"})
     resume_from_checkpoint: str | bool | None = field(default=None, metadata={"help": "true, or a checkpoint's folder"})
     remove_unused_columns: bool = field(default=False, metadata={"help": "triplets are no columns"})
     label_names: list[str] | None = field(default_factory=lambda: ["category_ids"])
@@ -63,6 +66,26 @@ class _EpochCallback(TrainerCallback):
 
     def on_epoch_begin(self, args, state, control, **kwargs):
         self.sampler.set_epoch(int((state.epoch or 0) + EPOCH_ROUNDING))
+
+
+class _TimeCallback(TrainerCallback):
+    """Saves a checkpoint and stops once the time is over."""
+
+    def __init__(self, minutes: float):
+        self.seconds = 60 * minutes
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        self.end = time.monotonic() + self.seconds
+
+    def on_step_end(self, args, state, control, **kwargs):
+        if time.monotonic() >= self.end and state.global_step < state.max_steps:
+            control.should_save = control.should_training_stop = True
+
+    def on_epoch_end(self, args, state, control, **kwargs):
+        # To the Trainer a stop ends an epoch: a model in the middle of one would be judged with the others.
+        is_amid = abs(state.epoch - round(state.epoch)) > EPOCH_ROUNDING
+        if control.should_training_stop and is_amid:
+            control.should_evaluate = control.should_save = False
 
 
 class CaanTrainer(Trainer):
@@ -97,6 +120,8 @@ class CaanTrainer(Trainer):
             processing_class=processing_class if processing_class.tokenizer is not None else None,
             **kwargs,
         )
+        if self.args.max_minutes is not None:
+            self.add_callback(_TimeCallback(self.args.max_minutes))
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         """The model's loss; its terms are kept for the log."""
@@ -159,6 +184,11 @@ class CaanTrainer(Trainer):
         optimizer_class, kwargs = self.get_optimizer_cls_and_kwargs(self.args, model)
         self.optimizer = optimizer_class(self._parameter_groups(model), **kwargs)
         return self.optimizer
+
+    @property
+    def is_unfinished(self) -> bool:
+        """Whether training stopped before its last step, as `max_minutes` has it."""
+        return self.state.global_step < self.state.max_steps
 
     def current_record(self) -> dict[str, Any]:
         """How the model was trained, and what the last validation found."""

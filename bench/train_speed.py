@@ -1,0 +1,83 @@
+"""How fast a recipe trains, against what the machine's own matrix products allow: docs/results.md quotes it.
+
+    python bench/train_speed.py recipes/sketchy-mini.yaml [KEY=VALUE ...]
+
+Counts the floating-point operations of one training step (forward and backward, torch's own counter), times steps on
+ready batches, and times a large product in the precision of the recipe on the same device: bf16 on most GPUs. The share
+is the step's operations a second over the product's.
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from caan_hf.benchmarks import load_benchmark
+from caan_hf.training.recipe import load_recipe, training_arguments
+from caan_hf.training.run import build_trainer
+
+STEPS = 10
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("recipe")
+    parser.add_argument("overrides", nargs="*")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        quick = [f"training.output_dir={folder}", "training.eval_strategy=no", "training.load_best_model_at_end=false"]
+        recipe = load_recipe(options.recipe, [*options.overrides, *quick])
+        arguments = training_arguments(recipe)
+        trainer = build_trainer(recipe, arguments, load_benchmark(recipe.data.path)[0])
+        report(trainer, arguments)
+
+
+def report(trainer, arguments) -> None:
+    device, dtype = arguments.device, arguments.autocast_dtype or torch.float32
+    model = trainer.model.to(device).train()
+    triplets = [trainer.train_dataset[index] for index in range(arguments.per_device_train_batch_size)]
+    batch = {name: tensor.to(device) for name, tensor in trainer.data_collator(triplets).items()}
+    images = len(batch["sketch_pixel_values"]) + len(batch["photo_pixel_values"])
+
+    def step() -> None:
+        with torch.autocast(device.type, dtype=dtype, enabled=arguments.autocast_dtype is not None):
+            loss = model(**batch).loss
+        loss.backward()
+        model.zero_grad()
+
+    with FlopCounterMode(display=False) as counter:
+        step()
+    seconds = timed(step, device)
+    limit = product_flops(device, dtype)
+    reached = counter.get_total_flops() / seconds
+    print(
+        f"{torch.cuda.get_device_name() if device.type == 'cuda' else 'CPU'}, {str(dtype).removeprefix('torch.')}: "
+        f"{images / seconds:.0f} images/s, {reached / 1e12:.2f} of {limit / 1e12:.2f} TFLOP/s "
+        f"({100 * reached / limit:.0f} % of a matrix product)"
+    )
+
+
+def product_flops(device: torch.device, dtype: torch.dtype) -> float:
+    """Operations a second of a square product."""
+    size = 8192 if device.type == "cuda" else 2048
+    a, b = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
+    return 2 * size**3 / timed(lambda: a @ b, device)
+
+
+def timed(work, device: torch.device) -> float:
+    """Median seconds of a call, the first two left out."""
+    seconds = []
+    for _ in range(STEPS + 2):
+        start = time.perf_counter()
+        work()
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        seconds.append(time.perf_counter() - start)
+    return statistics.median(seconds[2:])
+
+
+if __name__ == "__main__":
+    main()
