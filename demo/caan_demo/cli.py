@@ -129,9 +129,8 @@ def load(model: str | None, device: str | None, console: Console) -> "Encoder":
     """The model that was asked for, or the default one; offline, the Hub is given up after some seconds."""
     from transformers.utils import logging
 
+    from caan_hf.gallery.default_model import load_default_model
     from caan_hf.gallery.encoder import load_encoder
-
-    from .default_model import load_default_model
 
     logging.disable_progress_bar()  # of the weights, which take no time
     with console.status(f"loading {escape(model or 'the model')}"):

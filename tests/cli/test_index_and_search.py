@@ -149,12 +149,29 @@ def test_what_was_decided_when_the_gallery_was_made_is_told_to_whoever_asks_othe
     assert "does not keep local embeddings" in again.output
 
 
+def test_without_a_model_the_default_one_is_taken(indexed, checkpoint, tmp_path, monkeypatch):
+    from caan_hf.gallery import default_model
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(default_model, "NAME", "ours")
+    monkeypatch.setattr(default_model, "HUB_ID", "./not-on-the-hub")
+    with pytest.raises(CaanError, match="no model at hand"):
+        run("index", indexed[0], "gallery")
+    (tmp_path / "hub").mkdir()
+    (tmp_path / "hub" / "ours").symlink_to(checkpoint)
+    assert "12 added" in run("index", indexed[0], "gallery", "--device", "cpu").output
+    with pytest.raises(CaanError, match=r"give \[MODEL\] PHOTOS GALLERY, not 1 words"):
+        run("index", "gallery")
+
+
 def test_an_empty_standard_input(indexed):
     with pytest.raises(CaanError, match="the sketch: empty"):
         run("search", indexed[1], "-", stdin=io.BytesIO(b"").read())
 
 
-@pytest.mark.parametrize(("command", "example"), [("index", "caan index runs/"), ("search", "caan search my_gallery")])
+@pytest.mark.parametrize(
+    ("command", "example"), [("index", "caan index ~/Pictures"), ("search", "caan search my_gallery")]
+)
 def test_help_shows_examples(command, example):
     done = run(command, "--help")
     assert done.exit_code == 0

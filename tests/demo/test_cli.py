@@ -101,7 +101,7 @@ def test_bad_places_are_told_in_one_line(complaint, checkpoint, tmp_path):
 
 
 def test_photos_without_a_model_are_told_how_to_get_one(complaint, photos, tmp_path, monkeypatch):
-    from caan_demo import default_model
+    from caan_hf.gallery import default_model
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(default_model, "HUB_ID", "./not-on-the-hub")

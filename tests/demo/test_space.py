@@ -36,6 +36,6 @@ def test_the_requirements_are_ones():
 
 
 def test_the_model_card_of_the_space_is_the_default_model():
-    from caan_demo.default_model import HUB_ID
+    from caan_hf.gallery.default_model import HUB_ID
 
     assert metadata_load(DEMO / "README.md")["models"] == [HUB_ID]

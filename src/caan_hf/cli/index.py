@@ -17,17 +17,15 @@ EngineName = Literal["local", "ray"]
 
 
 def index(
-    model: Annotated[
-        str, typer.Argument(metavar="MODEL", help="Checkpoint folder, Hub id, or ONNX export of a trained CAAN.")
-    ],
-    photos: Annotated[
-        str,
+    words: Annotated[
+        list[str],
         typer.Argument(
-            metavar="PHOTOS",
-            help="Folder (searched recursively), text file with a path a line, or dataset (folder or Hub id).",
+            metavar="[MODEL] PHOTOS GALLERY",
+            help="MODEL: checkpoint folder, Hub id or ONNX export; by default the published one. PHOTOS: "
+            "folder (searched recursively), text file with a path a line, or dataset (folder or Hub id). GALLERY: "
+            "folder or URL (such as s3://...).",
         ),
     ],
-    gallery: Annotated[str, typer.Argument(metavar="GALLERY", help="Folder or URL (such as s3://...) of the gallery.")],
     *,
     prune: Annotated[bool, typer.Option("--prune", help="Remove photos that are no longer in PHOTOS.")] = False,
     local: Annotated[
@@ -63,6 +61,8 @@ def index(
 
     Examples:
 
+    - `caan index ~/Pictures my_gallery`
+
     - `caan index runs/sketchy/model ~/Pictures my_gallery`
 
     - `caan index runs/sketchy/model ~/Pictures my_gallery --prune`
@@ -73,11 +73,14 @@ def index(
     from transformers.utils import logging
 
     from caan_hf.gallery import Gallery
+    from caan_hf.gallery.default_model import load_default_model
     from caan_hf.gallery.rows import RowSettings
     from caan_hf.gallery.sources import photo_source
 
     logging.disable_progress_bar()  # of loading the model, which takes no time
+    model, photos, gallery = _told_apart(words)
     source = photo_source(photos, split=split)  # a typing error is told before anything is made
+    model = model or load_default_model(device, dtype)
     opened = Gallery.create(gallery, model=model, local=local is not False, device=device, dtype=dtype)
     console = Console(highlight=False)
     if local is not None and opened.info.local != local:
@@ -96,6 +99,13 @@ def index(
             watch=watch,
         )
     print_report(report, gallery, console, pruned=prune)
+
+
+def _told_apart(words: list[str]) -> tuple[str | None, str, str]:
+    """MODEL, PHOTOS and GALLERY; without a model the first is None."""
+    if len(words) not in (2, 3):
+        raise CaanError(f"give [MODEL] PHOTOS GALLERY, not {len(words)} words; `caan index --help` has examples")
+    return (None, *words) if len(words) == 2 else tuple(words)
 
 
 def _ray_engine(gallery, workers, batch_size, device, dtype):
