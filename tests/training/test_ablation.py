@@ -146,7 +146,8 @@ def test_a_search_is_judged_on_validation_categories_alone(tmp_path):
     write_study(results, "caan ablate search.yaml", tmp_path)
     table = (tmp_path / "table.md").read_text(encoding="utf-8")
     assert "chance on the validation categories 0.100" in table
-    assert "| plain | 2 | 0.370 ± 0.071 |  | +0.020 ± 0.000 |" in table
+    assert "| plain | 2 | 0.370 ± 0.071 | +0.020 ± 0.000 |" in table
+    assert "unseen" not in table
 
 
 def test_the_table_pairs_runs_by_seed():

@@ -124,17 +124,26 @@ def write_study(results: Sequence[RunResult], command: str, folder: Path) -> Non
 
 
 def markdown(rows: Sequence[Row], results: Sequence[RunResult], command: str) -> str:
-    """The table with what one must know to read it."""
-    header = table_header(rows)
-    lines = [header, ["---"] * len(header), *table_rows(rows)]
+    """The table with what one must know to read it, and the command that made it."""
+    return f"{table(rows, results)}\n```\n{command}\n```\n"
+
+
+def table(rows: Sequence[Row], results: Sequence[RunResult]) -> str:
+    """The table, but for columns that are empty, and what one must know to read it, in Markdown."""
+    columns = [
+        (name, cells)
+        for name, *cells in zip(table_header(rows), *table_rows(rows), strict=True)
+        if name == "" or any(cells)
+    ]
+    lines = [[name for name, _ in columns], ["---"] * len(columns)]
+    lines += [list(cells) for cells in zip(*(cells for _, cells in columns), strict=True)]
     judged_on = rows[0].judged_on
     minutes = mean(result.train_seconds for result in results) / 60
     return (
         "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
         + "\n\nMean \u00b1 standard deviation over the seeds; intervals over the sketches. Convention `standard`, "
-        "global ranking; chance on the "
-        f"{SPLIT_NAMES[judged_on]} {results[0].chance[judged_on]:.3f}. Training took {minutes:.1f} minutes a run."
-        f"\n\n```\n{command}\n```\n"
+        f"global ranking; chance on the {SPLIT_NAMES[judged_on]} {results[0].chance[judged_on]:.3f}. Training took "
+        f"{minutes:.1f} minutes a run.\n"
     )
 
 
