@@ -4,7 +4,8 @@
     python bench/results.py --check   changes nothing; exit status 1 where the page is not what the records say
 
 A record is the `results.json` that `caan ablate` leaves, kept as bench/records/NAME.json. In the page its table stands
-between `<!-- study NAME -->` and `<!-- /study -->`; `<!-- study NAME plot -->` asks for docs/NAME.png too.
+between `<!-- study NAME -->` and `<!-- /study -->`; `<!-- study NAME plot -->` asks for docs/NAME.png too, and `sweep` in
+place of `plot` for the figure of a study of two axes, whose names it takes from recipes/ablations/NAME.yaml.
 """
 
 import argparse
@@ -13,12 +14,12 @@ import re
 import sys
 from pathlib import Path
 
-from caan_hf.training.ablation import RunResult
-from caan_hf.training.ablation_report import plot, study_rows, table
+from caan_hf.training.ablation import RunResult, load_study
+from caan_hf.training.ablation_report import plot, plot_sweep, study_rows, table
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "results.md"
-STUDY = re.compile(r"(<!-- study (\S+)( plot)? -->\n).*?(<!-- /study -->)", re.DOTALL)
+STUDY = re.compile(r"(<!-- study (\S+)( plot| sweep)? -->\n).*?(<!-- /study -->)", re.DOTALL)
 
 
 def main() -> None:
@@ -33,14 +34,22 @@ def main() -> None:
 
 
 def section(match: re.Match, *, drawn: bool) -> str:
-    begin, name, with_plot, end = match.groups()
+    begin, name, figure, end = match.groups()
     results = load(name)
     body = table(study_rows(results), results)
-    if with_plot:
+    if figure:
         if drawn:
-            plot(study_rows(results), PAGE.parent / f"{name}.png")
+            draw(figure.strip(), name, results)
         body += f"\n![The table as a plot]({name}.png)\n"
     return f"{begin}\n{body}\n{end}"
+
+
+def draw(figure: str, name: str, results: list[RunResult]) -> None:
+    file = PAGE.parent / f"{name}.png"
+    if figure == "plot":
+        plot(study_rows(results), file)
+    else:
+        plot_sweep(results, list(load_study(name).axes), file)
 
 
 def load(name: str) -> list[RunResult]:

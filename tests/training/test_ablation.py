@@ -174,6 +174,15 @@ def test_the_interval_is_of_the_mean_difference_of_each_sketch():
     assert second.interval == pytest.approx((each.mean() - half, each.mean() + half), abs=1e-3)
 
 
+def test_a_study_of_two_axes_is_drawn_as_a_sweep_too(tmp_path):
+    results = [
+        RunResult((tri, rn), 0, {}, {"test": {"mAP@all": 0.1 * i + 0.2 * j, "P@100": 0.1}}, {"test": 0.05}, 60.0)
+        for i, tri in enumerate(("0.5", "1.0")) for j, rn in enumerate(("0.0", "1.0"))
+    ]  # fmt: skip
+    write_study(results, "caan ablate lambdas", tmp_path, ["model.lambda_tri", "model.lambda_rn"])
+    assert min(Image.open(tmp_path / "sweep.png").size) > 200
+
+
 def test_one_seed_has_no_spread():
     assert spread([0.5]) == "0.500"
     assert spread([]) == ""

@@ -26,7 +26,8 @@ def ablate(
 
     Each run is an ordinary training run in a folder of its own, judged on the validation and the unseen categories.
     Finished runs are skipped when the command is given again, and a run that was stopped goes on from its last
-    checkpoint. At the end the folder holds `table.md`, `plot.png` and `results.json`.
+    checkpoint. At the end the folder holds `table.md`, `plot.png`, `results.json`, and of a grid of two axes
+    `sweep.png`. A search for settings says `judge_on: [validation]`, so that nothing is chosen by the unseen categories.
 
     Examples:
 
@@ -57,7 +58,7 @@ def ablate(
         return
     announce = Console(stderr=True, highlight=False, markup=False).print
     results = list(run_study(runs, announce=announce))
-    write_study(results, _command(study, overrides, out, seeds), loaded.output_dir)
+    write_study(results, _command(study, overrides, out, seeds), loaded.output_dir, list(loaded.axes))
     rows = study_rows(results)
     table = Table(box=box.SIMPLE_HEAD)
     for name in table_header(rows):

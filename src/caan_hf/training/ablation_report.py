@@ -114,13 +114,18 @@ def spread(values, sign: str = "") -> str:
     return f"{text} \u00b1 {stdev(values):.3f}" if len(values) > 1 else text
 
 
-def write_study(results: Sequence[RunResult], command: str, folder: Path) -> None:
-    """Writes `results.json`, `table.md` and `plot.png`, each whole or not at all."""
+def write_study(results: Sequence[RunResult], command: str, folder: Path, axes: Sequence[str] = ()) -> None:
+    """Writes `results.json`, `table.md`, `plot.png` and, of two axes, `sweep.png`, each whole or not at all.
+
+    `axes` are the names of the study's axes.
+    """
     rows = study_rows(results)
     document = json.dumps([asdict(result) for result in results], indent=2) + "\n"
     write_whole_text(folder / "results.json", document)
     write_whole_text(folder / "table.md", markdown(rows, results, command))
     write_whole(folder / "plot.png", lambda path: plot(rows, path))
+    if len(axes) == 2:
+        write_whole(folder / "sweep.png", lambda path: plot_sweep(results, axes, path))
 
 
 def markdown(rows: Sequence[Row], results: Sequence[RunResult], command: str) -> str:
@@ -145,6 +150,33 @@ def table(rows: Sequence[Row], results: Sequence[RunResult]) -> str:
         f"global ranking; chance on the {SPLIT_NAMES[judged_on]} {results[0].chance[judged_on]:.3f}. Training took "
         f"{minutes:.1f} minutes a run.\n"
     )
+
+
+def plot_sweep(results: Sequence[RunResult], axes_names: Sequence[str], file: Path) -> None:
+    """Of a study of two axes: mAP@all and P@100 along the first, with a line for each value of the second.
+
+    The form of the paper's figure of lambda_tri and lambda_rn.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415
+    from matplotlib.figure import Figure  # noqa: PLC0415
+
+    split = study_rows(results)[0].judged_on
+    values: dict[str, dict[str, list[dict[str, float]]]] = {}  # second label -> first label -> metrics of each seed
+    for result in results:
+        first, second = result.labels
+        values.setdefault(second, {}).setdefault(first, []).append(result.scores[split])
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    FigureCanvasAgg(figure)
+    for axes, metric in zip(figure.subplots(1, 2), (METRIC, "P@100"), strict=True):
+        for second, by_first in values.items():
+            means = [mean(metrics[metric] for metrics in seeds) for seeds in by_first.values()]
+            axes.plot(list(by_first), means, "o-", label=second, markersize=4)
+        axes.set_title(f"{metric} on {SPLIT_NAMES[split]}", fontsize=10)
+        axes.set_xlabel(axes_names[0].rpartition(".")[2])
+        axes.grid(color="#e5e5e5")
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.axes[0].legend(title=axes_names[1].rpartition(".")[2], fontsize=8, title_fontsize=8)
+    figure.savefig(file, dpi=150, format="png")
 
 
 def plot(rows: Sequence[Row], file: Path) -> None:
