@@ -4,8 +4,8 @@
     python bench/results.py --check   changes nothing; exit status 1 where the page is not what the records say
 
 A record is the `results.json` that `caan ablate` leaves, kept as bench/records/NAME.json. In the page its table stands
-between `<!-- study NAME -->` and `<!-- /study -->`; `<!-- study NAME plot -->` asks for docs/NAME.png too, and `sweep` in
-place of `plot` for the figure of a study of two axes, whose names it takes from recipes/ablations/NAME.yaml.
+between `<!-- study NAME -->` and `<!-- /study -->`; `<!-- study NAME plot -->` asks for docs/NAME.png too, and `sweep`
+in place of `plot` for the figure of a study of two axes, whose names it takes from recipes/ablations/NAME.yaml.
 """
 
 import argparse

@@ -27,7 +27,7 @@ def ablate(
     Each run is an ordinary training run in a folder of its own, judged on the validation and the unseen categories.
     Finished runs are skipped when the command is given again, and a run that was stopped goes on from its last
     checkpoint. At the end the folder holds `table.md`, `plot.png`, `results.json`, and of a grid of two axes
-    `sweep.png`. A search for settings says `judge_on: [validation]`, so that nothing is chosen by the unseen categories.
+    `sweep.png`. A search for settings says `judge_on: [validation]`, so that the unseen categories choose nothing.
 
     Examples:
 
