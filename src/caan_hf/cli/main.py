@@ -10,6 +10,7 @@ from rich.markup import escape
 from caan_hf.errors import CaanError
 
 from .ablate import ablate
+from .average import average
 from .describe import describe
 from .evaluate import evaluate
 from .index import index
@@ -25,7 +26,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
-for command in (quickstart, describe, prepare, train, evaluate, ablate, index, search):
+for command in (quickstart, describe, prepare, train, evaluate, ablate, average, index, search):
     app.command()(command)
 
 

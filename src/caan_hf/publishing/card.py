@@ -136,6 +136,9 @@ def _training_rows(record: Mapping[str, Any]) -> list[tuple[str, str]]:
             rows.append((f"{tower.capitalize()} encoder", _backbone(towers[tower])))
     if training.get("num_train_epochs") is not None:
         rows.append(("Passes over the sketches", f"{training['num_train_epochs']:g}"))
+    if record.get("averaged_seeds"):
+        seeds = ", ".join(str(seed) for seed in record["averaged_seeds"])
+        rows.append(("Weights", f"the average of {len(record['averaged_seeds'])} runs of this recipe (seeds {seeds})"))
     if record.get("commit"):
         rows.append(("Code", f"caan-hf at commit `{record['commit']}`"))
     if record.get("versions"):

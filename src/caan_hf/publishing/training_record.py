@@ -23,7 +23,16 @@ TOKENS = ("hub_token", "push_to_hub_token")
 TOWERS = ("vision", "text", "sketch", "photo")
 # The sections of a recipe and what may be published of them; `training` without what tells of one machine or account.
 PRIVATE = frozenset(
-    ("output_dir", "logging_dir", "resume_from_checkpoint", "run_name", "project", "trackio_space_id", *TOKENS)
+    (
+        "output_dir",
+        "logging_dir",
+        "resume_from_checkpoint",
+        "max_minutes",
+        "run_name",
+        "project",
+        "trackio_space_id",
+        *TOKENS,
+    )
 )
 PUBLIC_KEYS = {
     "model": frozenset({*TOWERS, "attn_implementation", *(entry.name for entry in dataclasses.fields(CaanConfig))}),

@@ -15,6 +15,7 @@ from caan_hf.errors import CaanError
 from caan_hf.evaluation.checkpoint import load_checkpoint
 from caan_hf.evaluation.evaluator import ZeroShotEvaluator
 from caan_hf.evaluation.result import EvaluationResult
+from caan_hf.publishing.training_record import TOKENS
 from caan_hf.whole_file import write_whole_text
 
 from .recipe import Recipe, load_recipe, read_yaml, shipped_recipes, training_arguments
@@ -25,7 +26,7 @@ RESULT_FILE = "result.json"
 IDENTITY_FILE = "run.json"  # written before training: what the folder's checkpoints belong to
 SPLITS = ("validation", "test")
 # Where a run lies and how it is told to go on says nothing about what it is.
-NOT_OF_THE_RUN = ("output_dir", "resume_from_checkpoint", "disable_tqdm", "report_to")
+NOT_OF_THE_RUN = ("output_dir", "resume_from_checkpoint", "max_minutes", "disable_tqdm", "report_to", *TOKENS)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,36 @@
+"""`caan average`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def average(
+    checkpoints: Annotated[list[Path], typer.Argument(help="Models of one recipe, such as runs with different seeds.")],
+    *,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder to write the averaged model to.")],
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            help="The benchmark that they were trained on, where they centre their features.", show_default=False
+        ),
+    ] = None,
+) -> None:
+    """Average the weights of several models that were trained from the same start, into one of the same size.
+
+    Such a "model soup" (Wortsman et al. 2022) is often better than each of them, and costs no more to use.
+
+    Example:
+
+        caan average runs/a/model runs/b/model runs/c/model --out runs/soup/model --data data/sketchy-25
+    """
+    from rich.console import Console
+
+    from caan_hf.training.averaging import average_checkpoints
+
+    average_checkpoints(checkpoints, out, data)
+    console = Console(highlight=False)
+    console.print(f"average of {len(checkpoints)} models: {out}", soft_wrap=True, markup=False)
+    if data is not None:
+        console.print(f"next: caan evaluate {out} --data {data}", soft_wrap=True, markup=False, style="dim")

@@ -1,0 +1,60 @@
+"""Weight averaging: one model from several that were trained from the same start (model soups, Wortsman et al. 2022)."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from caan_hf.benchmarks import load_benchmark
+from caan_hf.errors import CaanError
+from caan_hf.evaluation.checkpoint import load_checkpoint
+from caan_hf.publishing.training_record import read_training_record
+
+from .precompute import measure_centers
+from .run import save_for_retrieval
+from .triplets import TripletDataset
+
+
+def average_checkpoints(checkpoints: Sequence[str | Path], out: Path, data: str | Path | None = None) -> None:
+    """Averages the weights of models for retrieval, such as runs of one recipe with different seeds.
+
+    Args:
+        checkpoints: two or more, of equal configuration.
+        out: the folder to write; it must not exist.
+        data: the benchmark that they were trained on; needed to measure `center_features` anew.
+
+    Raises:
+        CaanError: there are too few, they are of different sizes, `out` exists, or `data` is missing.
+    """
+    if len(checkpoints) < 2:
+        raise CaanError("give two checkpoints or more to average")
+    if out.exists():
+        raise CaanError(f"{out} exists: choose a new folder")
+    model, processor = load_checkpoint(str(checkpoints[0]))
+    if model.config.center_features and data is None:
+        raise CaanError("these models centre their features, which is measured on training images: give their data")
+    sums = {name: tensor.double() for name, tensor in model.state_dict().items()}
+    for checkpoint in checkpoints[1:]:
+        other = load_checkpoint(str(checkpoint))[0].state_dict()
+        _require_same_shapes(sums, other, checkpoints[0], checkpoint)
+        for name, tensor in other.items():
+            sums[name] += tensor
+    model.load_state_dict({name: total / len(checkpoints) for name, total in sums.items()})
+    if model.config.center_features:
+        split = load_benchmark(data)[0]["train"]
+        measure_centers(model, processor, TripletDataset(split, processor))
+    records = [read_training_record(Path(checkpoint)) for checkpoint in checkpoints]
+    out.parent.mkdir(parents=True, exist_ok=True)
+    save_for_retrieval(model, processor, out, records[0] and records[0] | {"averaged_seeds": _seeds(records)})
+
+
+def _seeds(records: Sequence[dict | None]) -> list[int | None]:
+    """Of each run; None where its record does not say."""
+    return [((record or {}).get("recipe", {}).get("training") or {}).get("seed") for record in records]
+
+
+def _require_same_shapes(sums: dict[str, torch.Tensor], other: dict[str, torch.Tensor], first, second) -> None:
+    shapes, others = ({name: tensor.shape for name, tensor in state.items()} for state in (sums, other))
+    if shapes != others:
+        name = next(name for name in sorted(shapes.keys() | others.keys()) if shapes.get(name) != others.get(name))
+        raise CaanError(f"{second}: not of the same make as {first}: they differ in {name}")

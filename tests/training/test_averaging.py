@@ -1,0 +1,61 @@
+"""One model from several."""
+
+import json
+
+import pytest
+import torch
+from transformers import AutoModel
+from typer.testing import CliRunner
+
+from caan_hf import CaanError
+from caan_hf.cli.main import app
+from caan_hf.training.averaging import average_checkpoints
+from caan_hf.training.run import save_for_retrieval
+
+
+@pytest.fixture
+def saved(make_model, processor, tmp_path):
+    """`saved(name, **overrides)`: an untrained model in a folder, with the record of a run."""
+
+    def save(name: str, seed: int = 0, **overrides):
+        torch.manual_seed(seed)
+        record = {"recipe": {"training": {"seed": seed}}}
+        save_for_retrieval(make_model(text_config=None, **overrides), processor, tmp_path / name, record)
+        return tmp_path / name
+
+    return save
+
+
+def state(folder) -> dict[str, torch.Tensor]:
+    return AutoModel.from_pretrained(folder).state_dict()
+
+
+def test_weights_are_averaged(saved, tmp_path):
+    models = [saved(f"model-{seed}", seed) for seed in range(3)]
+    done = CliRunner().invoke(app, ["average", *map(str, models), "--out", str(tmp_path / "new" / "soup")])
+    assert done.exit_code == 0, done.output
+    states = [state(model) for model in models]
+    for name, tensor in state(tmp_path / "new" / "soup").items():
+        torch.testing.assert_close(tensor, torch.stack([other[name] for other in states]).mean(0), msg=name)
+    record = json.loads((tmp_path / "new" / "soup" / "training.json").read_text(encoding="utf-8"))
+    assert record["averaged_seeds"] == [0, 1, 2]
+
+
+def test_centres_are_measured_anew(saved, tmp_path, sample_data):
+    models = [saved(f"model-{seed}", seed, center_features=True) for seed in range(2)]
+    with pytest.raises(CaanError, match="give their data"):
+        average_checkpoints(models, tmp_path / "soup")
+    average_checkpoints(models, tmp_path / "soup", sample_data)
+    averaged = state(tmp_path / "soup")
+    assert averaged["sketch_center.mean"].norm() > 0.1
+    assert not torch.equal(averaged["sketch_center.mean"], averaged["photo_center.mean"])
+
+
+def test_models_that_cannot_be_averaged(saved, tmp_path):
+    one, other = saved("one"), saved("other", relation_dim=4)
+    with pytest.raises(CaanError, match="two checkpoints or more"):
+        average_checkpoints([one], tmp_path / "soup")
+    with pytest.raises(CaanError, match="they differ in local_tokens"):
+        average_checkpoints([one, other], tmp_path / "soup")
+    with pytest.raises(CaanError, match="exists: choose a new folder"):
+        average_checkpoints([one, one], other)
