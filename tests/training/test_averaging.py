@@ -9,6 +9,8 @@ from typer.testing import CliRunner
 
 from caan_hf import CaanError
 from caan_hf.cli.main import app
+from caan_hf.publishing.card import model_card
+from caan_hf.publishing.training_record import read_training_record
 from caan_hf.training.averaging import average_checkpoints
 from caan_hf.training.run import save_for_retrieval
 
@@ -39,6 +41,9 @@ def test_weights_are_averaged(saved, tmp_path):
         torch.testing.assert_close(tensor, torch.stack([other[name] for other in states]).mean(0), msg=name)
     record = json.loads((tmp_path / "new" / "soup" / "training.json").read_text(encoding="utf-8"))
     assert record["averaged_seeds"] == [0, 1, 2]
+    shown = read_training_record(tmp_path / "new" / "soup")
+    model = AutoModel.from_pretrained(tmp_path / "new" / "soup")
+    assert "the average of 3 runs of this recipe (seeds 0, 1, 2)" in model_card("me/soup", model, record=shown).content
 
 
 def test_centres_are_measured_anew(saved, tmp_path, sample_data):

@@ -56,7 +56,7 @@ SECRET = re.compile(r"(token|secret|password|api_?key)$", re.IGNORECASE)
 FOLDER = re.compile(r"[/~\\]|\.{1,2}[/\\]|[A-Za-z]:[/\\]|.*/.*/|.*\\")  # of how a path begins, or Windows writes it
 DATA_FACTS = ("protocol", "counts", "descriptions")
 CATEGORIES = ("seen", "validation", "unseen")
-PARTS = ("recipe", "data", "validation", "commit", "versions")
+PARTS = ("recipe", "data", "validation", "averaged_seeds", "commit", "versions")
 LARGE = 10**15  # no count or score of a run comes near; a float holds it
 
 
@@ -196,6 +196,7 @@ def _optional(record: Mapping[str, Any]) -> Leaves:
     found += [
         ("data.descriptions.origin", (data.get("descriptions") or {}).get("origin"), _is_text),
         ("recipe.data.prompts", texts.get("prompts"), _are_texts),
+        ("averaged_seeds", record.get("averaged_seeds"), _are_seeds),
         ("recipe.training.num_train_epochs", training.get("num_train_epochs"), _is_number),
     ]
     yield from (leaf for leaf in found if leaf[1] is not None)
@@ -207,6 +208,10 @@ def _is_tower(value: Any) -> bool:
 
 def _are_texts(value: Any) -> bool:
     return isinstance(value, list) and all(map(_is_text, value))
+
+
+def _are_seeds(value: Any) -> bool:
+    return isinstance(value, list) and all(seed is None or _is_count(seed) for seed in value)
 
 
 def _is_text(value: Any) -> bool:

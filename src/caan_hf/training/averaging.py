@@ -1,4 +1,4 @@
-"""Weight averaging: one model from several that were trained from the same start (model soups, Wortsman et al. 2022)."""
+"""Weight averaging: one model from several trained from the same start (model soups, Wortsman et al. 2022)."""
 
 from collections.abc import Sequence
 from pathlib import Path
