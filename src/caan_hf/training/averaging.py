@@ -14,9 +14,14 @@ from .precompute import measure_centers
 from .run import save_for_retrieval
 from .triplets import TripletDataset
 
+# They start at random in each run, so that those of two runs lie in no common valley: the first run's are taken.
+OF_THE_FIRST = ("local_tokens.", "relation.")
+
 
 def average_checkpoints(checkpoints: Sequence[str | Path], out: Path, data: str | Path | None = None) -> None:
-    """Averages the weights of models for retrieval, such as runs of one recipe with different seeds.
+    """Averages the towers of models for retrieval, such as runs of one recipe with different seeds.
+
+    Local tokens and relation network are the first model's: they have no common start.
 
     Args:
         checkpoints: two or more, of equal configuration.
@@ -34,12 +39,13 @@ def average_checkpoints(checkpoints: Sequence[str | Path], out: Path, data: str 
     if model.config.center_features and data is None:
         raise CaanError("these models centre their features, which is measured on training images: give their data")
     sums = {name: tensor.double() for name, tensor in model.state_dict().items()}
+    averaged = [name for name in sums if not name.startswith(OF_THE_FIRST)]
     for checkpoint in checkpoints[1:]:
         other = load_checkpoint(str(checkpoint))[0].state_dict()
         _require_same_shapes(sums, other, checkpoints[0], checkpoint)
-        for name, tensor in other.items():
-            sums[name] += tensor
-    model.load_state_dict({name: total / len(checkpoints) for name, total in sums.items()})
+        for name in averaged:
+            sums[name] += other[name]
+    model.load_state_dict(sums | {name: sums[name] / len(checkpoints) for name in averaged})
     if model.config.center_features:
         split = load_benchmark(data)[0]["train"]
         measure_centers(model, processor, TripletDataset(split, processor))
