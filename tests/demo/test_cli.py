@@ -10,9 +10,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from caan_demo.cli import open_galleries
+from caan_demo.page import build_page
+from caan_demo.server import served
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
+from rich.console import Console
 from typer.testing import CliRunner
+
+from caan_hf.gallery import default_model
 
 DEMO = Path(__file__).parents[2] / "demo"
 SECONDS = 150
@@ -62,12 +68,27 @@ def test_a_folder_of_photos_is_indexed_and_searched(photos, checkpoint, drawing,
 
 
 @pytest.mark.slow
-def test_the_space_without_a_model_says_how_to_get_one(drawing, tmp_path):
+def test_the_space_as_it_stands_searches_drawn_samples_by_the_model_that_ships(drawing, tmp_path):
     with running([str(DEMO / "app.py")], tmp_path, GRADIO_SERVER_PORT="17861") as (address, said):
-        assert "make quickstart" in said
+        assert "200 photos in" in said
         assert "Traceback" not in said
-        with pytest.raises(AppError, match="make quickstart"):
-            Client(address, verbose=False).predict(handle_file(drawing), 3, api_name="/search")
+        found = Client(address, verbose=False).predict(handle_file(drawing), 3, api_name="/search")
+        assert len(found) == 3
+
+
+@pytest.mark.slow
+def test_the_space_shows_the_model_that_its_variable_names(checkpoint, gallery, drawing, tmp_path):
+    variables = {"CAAN_MODEL": str(checkpoint), "CAAN_GALLERY": gallery.table.uri, "GRADIO_SERVER_PORT": "17862"}
+    with running([str(DEMO / "app.py")], tmp_path, **variables) as (address, _):
+        found = Client(address, verbose=False).predict(handle_file(drawing), 3, api_name="/search")
+        assert [entry["photo"] for entry in found] == [result.path for result in gallery.search(drawing, k=3)]
+
+
+def test_a_page_without_a_model_says_how_to_get_one(no_model, searcher, drawing):
+    galleries, notice = open_galleries(None, [], None, "cpu", Console(stderr=True))
+    assert galleries == {}
+    with served(lambda: build_page({}, notice=notice)) as address, pytest.raises(AppError, match="make quickstart"):
+        Client(address, verbose=False).predict(handle_file(drawing), 3, api_name="/search")
 
 
 @pytest.fixture
@@ -100,11 +121,15 @@ def test_bad_places_are_told_in_one_line(complaint, checkpoint, tmp_path):
     assert "one --gallery" in complaint(str(tmp_path / "empty"), "--gallery", "a", "--gallery", "b")
 
 
-def test_photos_without_a_model_are_told_how_to_get_one(complaint, photos, tmp_path, monkeypatch):
-    from caan_hf.gallery import default_model
-
+@pytest.fixture
+def no_model(tmp_path, monkeypatch):
+    """As where the package is installed without its checkout, offline."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(default_model, "NAME", "not-in-the-checkout")
     monkeypatch.setattr(default_model, "HUB_ID", "./not-on-the-hub")
+
+
+def test_photos_without_a_model_are_told_how_to_get_one(complaint, photos, no_model):
     assert "make quickstart" in complaint(str(photos))
 
 

@@ -19,8 +19,8 @@ def average(
 ) -> None:
     """Average the towers of several models that were trained from the same start, into one of the same size.
 
-    Such a "model soup" (Wortsman et al. 2022) is often better than each of them, and costs no more to use. What starts at
-    random in each run, the relation network and its local tokens, is taken from the first.
+    Such a "model soup" (Wortsman et al. 2022) is often better than each of them, and costs no more to use. What starts
+    at random in each run, the relation network and its local tokens, is taken from the first.
 
     Example:
 
