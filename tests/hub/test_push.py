@@ -12,7 +12,18 @@ pytestmark = pytest.mark.slow
 
 CODE = {
     f"{name}_caan.py"
-    for name in ("alignment", "configuration", "images", "loss", "modeling", "processing", "relation", "towers")
+    for name in (
+        "alignment",
+        "center",
+        "configuration",
+        "images",
+        "loss",
+        "modeling",
+        "objective",
+        "processing",
+        "relation",
+        "towers",
+    )
 }
 MODEL = {"config.json", "model.safetensors", "processor_config.json", "training.json", "README.md", *CODE}
 
