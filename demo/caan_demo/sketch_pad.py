@@ -1,7 +1,7 @@
 """The sketch pad: a canvas with brush, eraser, undo and redo, whose value is the drawing as a data URL.
 
-Our own, because gradio's editor loses the brush when it is cleared, then sends what was cleared once more, cannot erase
-a picture that was put on it, and needs a second for a stroke where there is no GPU.
+Our own, because gradio's editor loses the brush when it is cleared, then sends what was cleared once more, and cannot
+erase a picture that was put on it.
 """
 
 import base64
