@@ -155,5 +155,5 @@ def test_help_has_examples():
 def test_galleries_are_named_by_their_folders_and_apart():
     from caan_demo.cli import _named
 
-    places = ["/home/me/photos", "s3://bucket/photos/", "other", "/srv/photos"]
+    places = ["mine/photos", "s3://bucket/photos/", "other", "yours/photos"]
     assert list(_named(dict.fromkeys(places))) == ["photos", "photos (2)", "other", "photos (3)"]
