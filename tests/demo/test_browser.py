@@ -15,6 +15,11 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 WAIT = 45_000
 """Milliseconds; a canvas without a GPU on few busy cores takes its time."""
 DESKTOP, PHONE = {"width": 1100, "height": 900}, {"width": 375, "height": 740}
+PAD_IS_ON_TOP = """() => {
+    const canvas = document.querySelector("#pad canvas"), box = canvas.getBoundingClientRect();
+    return document.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2) === canvas;
+}"""
+"""While gradio loads, its translucent notice covers the whole page and takes what is drawn."""
 OPTIONS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
 
 pytestmark = [
@@ -46,6 +51,7 @@ class Visitor:
         page.on("pageerror", lambda error: self.errors.append(str(error)))
         page.goto(address)
         page.locator("#pad canvas[data-ready]").wait_for()
+        page.wait_for_function(PAD_IS_ON_TOP)
 
     def pad_button(self, name: str):
         return self.page.locator("#pad").get_by_role("button", name=name)
