@@ -11,7 +11,7 @@ from caan_hf.errors import CaanError
 
 from .guard import refuse_urls
 from .look import SHOW_WHY
-from .searcher import MAX_RESULTS, Found, Searcher, clean_drawing, shown_name
+from .searcher import FIRST_PHOTOS, MAX_RESULTS, Found, Searcher, clean_drawing, shown_name
 from .sketch_pad import drawn_on, on_the_pad, sketch_pad
 
 DEFAULT_K = 12
@@ -81,6 +81,9 @@ class Page:
         self.rerank = gr.Checkbox(
             False, label="Re-rank", info="Order the best 100 by the relation network", elem_id="rerank"
         )
+        self.expand = gr.Checkbox(
+            False, label="Look again", info=f"With the first {FIRST_PHOTOS} photos beside the drawing", elem_id="expand"
+        )
         names = list(self.searchers)
         self.gallery = gr.Dropdown(
             names, value=names[0] if names else None, label="Gallery", visible=len(names) > 1, elem_id="gallery"
@@ -110,12 +113,13 @@ class Page:
         self.found = gr.State(None)  # the gallery's name and what was found in it
 
     def _connect(self) -> None:
-        controls = [self.k, self.rerank, self.gallery]
+        controls = [self.k, self.rerank, self.gallery, self.expand]
         answer = [self.results, self.status, self.why, self.found]
         # While a search runs, strokes wait as one: only the last drawing is searched then.
         live = {"trigger_mode": "always_last", "show_progress": "hidden", "api_visibility": "private"}
         for control, event in (
-            (self.pad, "change"), (self.k, "change"), (self.rerank, "input"), (self.gallery, "input")
+            (self.pad, "change"), (self.k, "change"), (self.rerank, "input"), (self.gallery, "input"),
+            (self.expand, "input"),
         ):  # fmt: skip
             getattr(control, event)(self._search, [self.pad, *controls], answer, **live)
         # What they put on the pad is a change of it, which is searched.
@@ -133,9 +137,10 @@ class Page:
         k, rerank = gr.Number(DEFAULT_K, visible=False, label="k"), gr.Checkbox(False, visible=False, label="rerank")
         names = list(self.searchers)
         gallery = gr.Textbox(names[0] if names else "", visible=False, label="gallery")
+        expand = gr.Checkbox(False, visible=False, label="expand")
         results, figure = gr.JSON(visible=False), gr.Image(visible=False, format="png")
         gr.Button(visible=False).click(
-            self.search_endpoint, [sketch, k, rerank, gallery], results, api_name="search",
+            self.search_endpoint, [sketch, k, rerank, gallery, expand], results, api_name="search",
             api_description="Photos for a drawing, a picture or strokes as JSON: rank, photo, score, relation_score.",
         )  # fmt: skip
         gr.Button(visible=False).click(
@@ -143,14 +148,14 @@ class Page:
             api_description="Which regions of a drawing matched which of a photo that was found, as a picture.",
         )  # fmt: skip
 
-    def _search(self, drawing: str | None, k: int, rerank: bool, gallery: str | None) -> tuple:
+    def _search(self, drawing: str | None, k: int, rerank: bool, gallery: str | None, expand: bool) -> tuple:
         """Results, status, explanation and state for a drawing, as the pad gives it."""
         if not self.searchers:
             return [], complaint(self.notice), _hidden(), None
         if not drawing:
             return [], said(START), _hidden(), None
         try:
-            found = self._searcher(gallery).find(drawn_on(drawing), k, rerank=rerank)
+            found = self._searcher(gallery).find(drawn_on(drawing), k, rerank=rerank, expand=expand)
         except CaanError as error:
             blank = "sketch is blank" in str(error)
             return [], said(START) if blank else complaint(self._for_visitors(error)), _hidden(), None
@@ -181,10 +186,12 @@ class Page:
             return _hidden(), complaint(self._for_visitors(error, result.path))
         return gr.Image(figure, label=f"Why {shown_name(result.path)}", visible=True), gr.skip()
 
-    def search_endpoint(self, sketch: str, k: int, rerank: bool, gallery: str) -> list[dict]:
+    def search_endpoint(self, sketch: str, k: int, rerank: bool, gallery: str, expand: bool) -> list[dict]:
         """For programs: the results as JSON."""
         with _errors_for_clients(self._for_visitors):
-            found = self._searcher(gallery).find(_content(sketch), _count(k), rerank=bool(rerank), pictures=False)
+            found = self._searcher(gallery).find(
+                _content(sketch), _count(k), rerank=bool(rerank), expand=bool(expand), pictures=False
+            )
         # `path` would make gradio's client take the result for a file and try to download it.
         return [{"photo" if name == "path" else name: value for name, value in result.to_dict().items()}
                 for result in found.results]  # fmt: skip

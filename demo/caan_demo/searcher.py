@@ -22,6 +22,7 @@ SKETCH_SIDE = 1024
 THUMBNAIL_SIDE = 256
 MARGIN = 0.1
 MAX_RESULTS = 60
+FIRST_PHOTOS = 5
 
 
 @dataclass(frozen=True)
@@ -67,13 +68,16 @@ class Searcher:
     def __len__(self) -> int:
         return len(self.gallery)
 
-    def find(self, drawing: bytes | None, k: int, *, rerank: bool = False, pictures: bool = True) -> Found:
+    def find(
+        self, drawing: bytes | None, k: int, *, rerank: bool = False, expand: bool = False, pictures: bool = True
+    ) -> Found:
         """Search for what a visitor has drawn.
 
         Args:
             drawing: a picture or strokes as JSON, as a file's content; None for nothing.
             k: how many photos, at most `MAX_RESULTS`.
             rerank: order the best by the relation network.
+            expand: look again with the first `FIRST_PHOTOS` photos.
             pictures: give small pictures too.
 
         Raises:
@@ -85,7 +89,9 @@ class Searcher:
         with _timed(seconds, "encode"):
             sketch = self.gallery.encode_sketch(image)
         with _timed(seconds, "search"):
-            results = self.gallery.search(sketch, max(1, min(int(k), MAX_RESULTS)), rerank=rerank)
+            results = self.gallery.search(
+                sketch, max(1, min(int(k), MAX_RESULTS)), rerank=rerank, expand=FIRST_PHOTOS if expand else None
+            )
         with _timed(seconds, "pictures"):
             shown = [self._picture(result) for result in results] if pictures else []
         return Found(sketch, results, shown, len(self), seconds)

@@ -74,6 +74,15 @@ def test_json_holds_everything(indexed, sketch_file):
     assert document["seconds"].keys() == {"encode", "search"}
 
 
+def test_looking_again_with_the_first_photos(indexed, sketch_file):
+    once, again = (
+        json.loads(run("search", indexed[1], sketch_file, "--json", *options).stdout)["results"]
+        for options in ((), ("--expand", 3))
+    )
+    assert len(again) == len(once)
+    assert [result["score"] for result in again] != [result["score"] for result in once]
+
+
 def test_the_sketch_from_standard_input(indexed, sketch_file):
     from_file = json.loads(run("search", indexed[1], sketch_file, "--json").stdout)["results"]
     from_input = json.loads(run("search", indexed[1], "-", "--json", stdin=sketch_file.read_bytes()).stdout)["results"]

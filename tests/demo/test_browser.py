@@ -171,6 +171,15 @@ def test_reranking_shows_a_second_score(visitor):
     assert visitor.wait_for_other_results(after) == before
 
 
+def test_looking_again_finds_others(visitor):
+    before = visitor.photos()
+    visitor.page.locator("#expand input").check()
+    after = visitor.wait_for_other_results(before)
+    assert len(after) == len(before)
+    visitor.page.locator("#expand input").uncheck()
+    assert visitor.wait_for_other_results(after) == before
+
+
 def test_a_corrupt_upload_is_told_kindly_and_disturbs_nothing(visitor, tmp_path):
     before = visitor.photos()
     corrupt = tmp_path / "corrupt.png"

@@ -33,14 +33,14 @@ def drawn(drawing) -> str:
 
 def test_a_result_is_explained_by_the_gallery_that_it_was_found_in(page, drawn):
     for name, number in (("photos", 4), ("other", 2)):
-        *_, state = page._search(drawn, 5, False, name)
+        *_, state = page._search(drawn, 5, False, name, False)
         figure, status = page._explain(state, chosen(number))
         assert figure.visible
         assert status == gr.skip()
 
 
 def test_a_photo_that_has_gone_is_told_without_its_folder(page, drawn, tmp_path):
-    *_, state = page._search(drawn, 3, False, "other")
+    *_, state = page._search(drawn, 3, False, "other", False)
     for file in tmp_path.glob("*.png"):
         file.unlink()
     _, status = page._explain(state, chosen(0))

@@ -26,6 +26,11 @@ def test_it_finds_what_the_gallery_finds(searcher, gallery, drawing):
     assert set(found.seconds) == {"read", "encode", "search", "pictures"}
 
 
+def test_it_looks_again_with_the_first_photos(searcher, gallery, drawing):
+    again = [result.path for result in searcher.find(drawing.read_bytes(), 7, expand=True).results]
+    assert again == [result.path for result in gallery.search(drawing, k=7, expand=5)]
+
+
 @pytest.mark.parametrize(("asked", "given"), [(0, 1), (-3, 1), (5, 5), (10**9, 30)])
 def test_the_number_of_photos_has_bounds(searcher, drawing, asked, given):
     assert len(searcher.find(drawing.read_bytes(), asked).results) == min(given, MAX_RESULTS)

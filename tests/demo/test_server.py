@@ -45,6 +45,11 @@ def test_it_reranks(client, gallery, drawing):
     )
 
 
+def test_it_looks_again(client, gallery, drawing):
+    found = client.predict(handle_file(drawing), 5, False, "photos", True, api_name="/search")
+    assert [entry["photo"] for entry in found] == [result.path for result in gallery.search(drawing, k=5, expand=5)]
+
+
 def test_a_program_sends_strokes(client, gallery, tmp_path):
     strokes = tmp_path / "strokes.json"
     strokes.write_text(json.dumps({"strokes": [[[0, 0], [50, 0], [50, 50]], [[10, 10], [20, 40]]]}), encoding="utf-8")

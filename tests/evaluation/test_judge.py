@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from caan_hf.evaluation import judge_embeddings, retrieval_metrics
+from caan_hf.evaluation.expansion import PHOTO_WEIGHT
 
 
 @pytest.fixture
@@ -56,6 +57,22 @@ def test_the_relation_of_all_pairs(problem):
     expected = retrieval_metrics(-problem[0] @ problem[1].T, *problem[2:])
     assert found.reranked.k == 70
     assert found.reranked.conventions["standard"] == pytest.approx(expected.conventions["standard"])
+
+
+@pytest.mark.parametrize(("k", "taken"), [(1, 1), (4, 4), (15, 15), (1000, 70)])
+def test_expansion_ranks_by_the_sketch_and_its_first_photos(problem, k, taken):
+    queries, gallery = (torch.nn.functional.normalize(values) for values in problem[:2])
+    expanded = []
+    for query in queries:
+        first = (gallery @ query).argsort(descending=True)[:k]
+        mean = gallery[first].mean(0)
+        expanded.append(query + PHOTO_WEIGHT * mean / mean.norm())
+    expected = retrieval_metrics(torch.stack(expanded) @ gallery.T, *problem[2:])
+    found = judge_embeddings(queries, gallery, *problem[2:], expand=k, byte_budget=3000)
+    assert found.expanded.k == taken
+    assert found.expanded.conventions["standard"] == pytest.approx(expected.conventions["standard"])
+    assert found.expanded.top.shape == (30, 10)
+    assert found.conventions == judge_embeddings(queries, gallery, *problem[2:]).conventions
 
 
 @pytest.mark.parametrize("budget", [1, 3000, 10**8])

@@ -31,12 +31,18 @@ FILES = [
 ]
 
 
-@pytest.fixture(params=["global", "reranked"])
+@pytest.fixture(params=["global", "others"])
 def evaluated(request, tiny_caan, split):
     rows = datasets.concatenate_datasets([split, split.select([0])])  # the first row is a photo: now it stands twice
-    rerank = 6 if request.param == "reranked" else None
+    rerank, expand = (6, 3) if request.param == "others" else (None, None)
     evaluator = ZeroShotEvaluator(
-        rows, protocol="sketchy-25@1", split="test", rerank=rerank, conventions=("standard", "sake"), deduplicate=True
+        rows,
+        protocol="sketchy-25@1",
+        split="test",
+        rerank=rerank,
+        expand=expand,
+        conventions=("standard", "sake"),
+        deduplicate=True,
     )
     return evaluator(*tiny_caan), evaluator
 
@@ -68,8 +74,11 @@ def test_metrics_json_round_trip(evaluated, tmp_path):
     if result.reranked:
         assert found["reranked"]["k"] == 6
         assert found["reranked"]["conventions"] == result.reranked.conventions
+        assert found["expanded"]["k"] == 3
+        assert found["expanded"]["conventions"] == result.expanded.conventions
     else:
         assert found["reranked"] is None
+        assert found["expanded"] is None
     assert sorted(path.name for path in folder.iterdir()) == FILES
     assert Image.open(folder / "top10.png").size == (4, 4)
 
@@ -111,7 +120,7 @@ def test_the_markdown_says_what_was_measured(evaluated):
     assert "](confusion.png)" in text
     assert "confusion.png" not in markdown(document)
     header = "| convention | metric | global | 95 % interval |"
-    header += " rerank@6 |" if result.reranked else ""
+    header += " rerank@6 | expand@3 |" if result.reranked else ""
     assert f"{header} without duplicates |" in text
     assert f"| standard | mAP@all | {result.metrics['mAP@all']:.4f} |" in text
 

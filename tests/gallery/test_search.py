@@ -8,6 +8,7 @@ from photos import draw_photo
 from PIL import Image
 
 from caan_hf import CaanError
+from caan_hf.evaluation.expansion import PHOTO_WEIGHT
 from caan_hf.gallery import Gallery
 from caan_hf.gallery.rows import RowSettings, matrix
 
@@ -46,6 +47,22 @@ def test_re_ranking_orders_the_best_by_relation(gallery, sketch, candidates):
     assert [result.score for result in results] == pytest.approx(
         [scores[paths.index(path)] for path in wanted], abs=1e-5
     )
+
+
+def test_expansion_looks_again_with_the_first_photos(gallery, sketch):
+    found = gallery.table.columns(["path", "global_embeds"])
+    photos = matrix(found["global_embeds"]).astype(float)
+    query = gallery.encode_sketch(sketch).global_embeds
+    mean = photos[np.argsort(-(photos @ query))[:4]].mean(axis=0)
+    expanded = query + PHOTO_WEIGHT * mean / np.linalg.norm(mean)
+    scores = photos @ expanded / np.linalg.norm(expanded)
+    results = gallery.search(sketch, k=7, expand=4)
+    order = np.argsort(-scores)[:7]
+    assert [result.path for result in results] == [found["path"][int(row)].as_py() for row in order]
+    np.testing.assert_allclose([result.score for result in results], scores[order], atol=1e-5)
+    assert [result.path for result in results] != [result.path for result in gallery.search(sketch, k=7)]
+    reranked = gallery.search(sketch, k=7, expand=4, rerank=True, candidates=7)
+    assert {result.path for result in reranked} == {result.path for result in results}
 
 
 def test_without_local_embeddings_photos_are_re_ranked_and_explained_all_the_same(
@@ -180,7 +197,9 @@ def test_a_photo_that_has_gone_is_left_out_of_re_ranking(gallery, indexed_folder
         bare.search(sketch, k=4, rerank=True)
 
 
-@pytest.mark.parametrize("wrong", [{"k": 0}, {"k": 2.5}, {"k": "3"}, {"k": 3, "rerank": True, "candidates": 0}])
+@pytest.mark.parametrize(
+    "wrong", [{"k": 0}, {"k": 2.5}, {"k": "3"}, {"k": 3, "rerank": True, "candidates": 0}, {"expand": 0}]
+)
 def test_numbers_of_photos_are_whole_and_above_zero(gallery, sketch, wrong):
     with pytest.raises(CaanError, match="ask for a whole number of photos, at least 1"):
         gallery.search(sketch, **wrong)

@@ -32,6 +32,12 @@ def evaluate(
     rerank: Annotated[
         int | None, typer.Option(min=1, metavar="K", help="Re-rank the best K photos of each sketch by relation too.")
     ] = None,
+    expand: Annotated[
+        int | None,
+        typer.Option(
+            min=1, metavar="K", help="Look again with each sketch and its first K photos too (query expansion)."
+        ),
+    ] = None,
     exhaustive: Annotated[
         bool, typer.Option("--exhaustive", help="Rank by the relation of every sketch with every photo too.")
     ] = False,
@@ -83,7 +89,7 @@ def evaluate(
 
     - `caan evaluate runs/quickstart/model --data runs/quickstart/data`
 
-    - `caan evaluate runs/sketchy/model --data data/sketchy-25 --rerank 100 --out results/sketchy-25`
+    - `caan evaluate runs/sketchy/model --data data/sketchy-25 --rerank 100 --expand 5 --out results/sketchy-25`
 
     - `caan evaluate someone/caan-sketchy --data data/sketchy-25 --split validation --device cuda --dtype bfloat16`
 
@@ -108,6 +114,7 @@ def evaluate(
         data=data,
         split=split,
         rerank=rerank,
+        expand=expand,
         exhaustive=exhaustive,
         max_pairs=max_pairs,
         generalized=generalized,

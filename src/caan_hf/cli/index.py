@@ -85,7 +85,9 @@ def index(
     console = Console(highlight=False)
     if local is not None and opened.info.local != local:
         kept = "keeps" if opened.info.local else "does not keep"
-        Console(stderr=True).print(f"{gallery} {kept} local embeddings; that was decided when it was made")
+        Console(stderr=True).print(
+            f"{gallery} {kept} local embeddings; that was decided when it was made", soft_wrap=True, markup=False
+        )
     settings = RowSettings(opened.info.local, thumbnail, copy)
     chosen = _ray_engine(opened, workers, batch_size, device, dtype) if engine == "ray" else None
     with _watched(shown=not quiet) as watch:

@@ -33,6 +33,16 @@ def search(
     rerank: Annotated[
         bool, typer.Option("--rerank", help="Order the best candidates by the relation network.")
     ] = False,
+    expand: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="K",
+            help="Look again with the drawing and its first K photos (query expansion): better where they are mostly "
+            "right, as for something of which there are many photos; try 5.",
+            show_default=False,
+        ),
+    ] = None,
     candidates: Annotated[int, typer.Option(min=1, help="How many photos are re-ranked.")] = 100,
     explain: Annotated[
         bool,
@@ -69,6 +79,8 @@ def search(
 
     - `caan search my_gallery sketch.png -k 20 --rerank --explain --out results.png`
 
+    - `caan search my_gallery sketch.png --expand 5`
+
     - `cat drawing.json | caan search my_gallery - --json`
     """
     from transformers.utils import logging
@@ -88,7 +100,7 @@ def search(
     query = opened.encode_sketch(sys.stdin.buffer.read() if sketch == "-" else sketch)
     seconds["encode"] = time.perf_counter() - start
     start = time.perf_counter()
-    results = opened.search(query, k, rerank=rerank, candidates=candidates, exact=exact)
+    results = opened.search(query, k, expand=expand, rerank=rerank, candidates=candidates, exact=exact)
     seconds["search"] = time.perf_counter() - start
     explanations = [opened.explain(query, result) for result in results[:EXPLAINED]] if explain else []
     if out is not None:

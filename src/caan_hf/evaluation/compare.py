@@ -19,7 +19,8 @@ from .bootstrap import RESAMPLES, interval, resampled_averages
 from .conventions import CONVENTIONS
 from .metrics import average, category_means
 
-RERANKED = "rerank/"
+OTHER_RANKINGS = {"rerank": "reranked", "expand": "expanded"}
+"""Ranking, as columns of `queries.parquet` begin -> its place in `metrics.json`, which holds how deep it went."""
 MOST_CATEGORIES = 5
 
 
@@ -69,15 +70,13 @@ def compare_runs(first: Run, second: Run, *, resamples: int = RESAMPLES, seed: i
         CaanError: the two did not rank the same photos for the same sketches, or have no metric in common.
     """
     _require_same_data(first, second)
-    depths = [run.document["reranked"] and run.document["reranked"]["k"] for run in (first, second)]
+    depths = {ranking: (_depth(first, ranking), _depth(second, ranking)) for ranking in OTHER_RANKINGS}
+    unequal = [ranking for ranking, (one, other) in depths.items() if one != other]
     common = [name for name in first.queries.column_names[2:] if name in second.queries.column_names]
-    columns = [name for name in common if depths[0] == depths[1] or not name.startswith(RERANKED)]
+    columns = [name for name in common if _parts(name)[0] not in unequal]
     if not columns:
         raise CaanError(f"{first.name} and {second.name} cannot be compared: they have no metric in common")
-    notes = []
-    if depths[0] != depths[1]:
-        what = " and ".join("not at all" if depth is None else f"the best {depth:,}" for depth in depths)
-        notes.append(f"only global rankings are compared: re-ranked were {what}")
+    notes = [_not_compared(ranking, depths[ranking]) for ranking in unequal]
     names = sorted(set(first.queries["category"].to_pylist()))
     labels = torch.tensor([names.index(name) for name in first.queries["category"].to_pylist()])  # (A,)
     values = first.values(columns), second.values(columns)  # (A, V) each
@@ -90,13 +89,25 @@ def compare_runs(first: Run, second: Run, *, resamples: int = RESAMPLES, seed: i
         "protocol": first.document["protocol"],
         "split": first.document["split"],
         "num_queries": len(first.queries),
-        "reranked": depths[0] if depths[0] == depths[1] else None,
+        **{OTHER_RANKINGS[ranking]: None if ranking in unequal else depths[ranking][0] for ranking in OTHER_RANKINGS},
         "notes": notes,
         "resamples": resamples,
         "seed": seed,
         "rows": sorted(rows, key=lambda row: columns.index(_column(row))),
         "by_category": {"metric": columns[0], "changes": sorted(changes, key=lambda change: -change["difference"])},
     }
+
+
+def _depth(run: Run, ranking: str) -> int | None:
+    """How many photos a ranking other than the global one began with; None where it was not asked for."""
+    measured = run.document.get(OTHER_RANKINGS[ranking])
+    return measured and measured["k"]
+
+
+def _not_compared(ranking: str, depths: tuple[int | None, int | None]) -> str:
+    verb = {"rerank": "re-ranked", "expand": "expanded by"}[ranking]
+    what = " and ".join("not at all" if depth is None else f"the best {depth:,}" for depth in depths)
+    return f"{ranking} rankings are not compared: {verb} were {what}"
 
 
 def _rows(
@@ -227,10 +238,13 @@ def _check(document: Any, queries: pyarrow.Table) -> None:
 
 def _parts(column: str) -> tuple[str, str, str]:
     """Ranking, convention and metric of a column of `queries.parquet`."""
-    ranking = "rerank" if column.startswith(RERANKED) else "global"
-    convention, _, metric = column.removeprefix(RERANKED).partition("/")
+    ranking, _, rest = column.partition("/")
+    if ranking not in OTHER_RANKINGS:
+        ranking, rest = "global", column
+    convention, _, metric = rest.partition("/")
     return ranking, convention, metric
 
 
 def _column(row: dict[str, Any]) -> str:
-    return f"{RERANKED if row['ranking'] == 'rerank' else ''}{row['convention']}/{row['metric']}"
+    prefix = "" if row["ranking"] == "global" else f"{row['ranking']}/"
+    return f"{prefix}{row['convention']}/{row['metric']}"

@@ -37,7 +37,7 @@ class Provenance:
 
 def metrics_document(result: EvaluationResult, evaluator: ZeroShotEvaluator, provenance: Provenance) -> dict[str, Any]:
     """The content of `metrics.json`; scores are fractions, times are seconds."""
-    reranked, deduplicated = result.reranked, result.deduplicated
+    reranked, expanded, deduplicated = result.reranked, result.expanded, result.deduplicated
     return {
         "protocol": result.protocol,
         "split": result.split,
@@ -53,6 +53,7 @@ def metrics_document(result: EvaluationResult, evaluator: ZeroShotEvaluator, pro
         "chance": {"mAP@all": result.chance, "precision": _relevant_share(evaluator)},
         **_ranking(result.by_global, evaluator, provenance.seed),
         "reranked": reranked and {"k": reranked.k, **_ranking(reranked, evaluator, provenance.seed)},
+        "expanded": expanded and {"k": expanded.k, **_ranking(expanded, evaluator, provenance.seed)},
         "deduplicated": deduplicated
         and {
             "num_duplicates": deduplicated.num_duplicates,

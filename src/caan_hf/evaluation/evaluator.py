@@ -43,6 +43,7 @@ class ZeroShotEvaluator:
         split: str | None = None,
         batch_size: int = 64,
         rerank: int | None = None,
+        expand: int | None = None,
         conventions: Sequence[str] = ("standard",),
         dtype: torch.dtype | None = None,
         num_workers: int = 0,
@@ -61,6 +62,7 @@ class ZeroShotEvaluator:
             split: name for the report; the dataset's own by default.
             batch_size: images an encoder call.
             rerank: how many of the best photos to re-order by relation; none by default.
+            expand: rank with each sketch expanded by its so many first photos too; see `expand_queries`.
             conventions: names in `metrics.CONVENTIONS`.
             dtype: `torch.bfloat16` or `torch.float16` to encode in automatic mixed precision.
             num_workers: processes that read and prepare images; 0 does it in this one.
@@ -72,16 +74,18 @@ class ZeroShotEvaluator:
             progress: show progress bars on stderr.
 
         Raises:
-            CaanError: the split has no sketches or no photos, `rerank` is not positive or goes with `exhaustive`, or
-                that would score more than `max_pairs`.
+            CaanError: the split has no sketches or no photos, `rerank` or `expand` is not positive, `rerank` goes with
+                `exhaustive`, or that would score more than `max_pairs`.
         """
-        if rerank is not None and rerank < 1:
-            raise CaanError(f"rerank must be at least 1, got {rerank}")
+        for name, count in (("rerank", rerank), ("expand", expand)):
+            if count is not None and count < 1:
+                raise CaanError(f"{name} must be at least 1, got {count}")
         if exhaustive and rerank is not None:
             raise CaanError("rerank and exhaustive exclude each other: one re-orders the best photos, the other all")
         self.protocol = protocol
         self.split = split or (str(dataset.split) if dataset.split is not None else None)
         self.rerank = rerank
+        self.expand = expand
         self.exhaustive = exhaustive
         self.deduplicate = deduplicate
         self.cache = cache
@@ -166,6 +170,7 @@ class ZeroShotEvaluator:
             conventions=self.conventions,
             duplicates=self.duplicates,
             rerank=self.rerank,
+            expand=self.expand,
             relation=_relation(model, "get_paired_relation_logits") if self.rerank and model is not None else None,
             pair_relation=_relation(model, "get_relation_logits") if self.exhaustive and model is not None else None,
             sketch_local=sketch_local,

@@ -13,6 +13,7 @@ from caan_hf.errors import CaanError
 from caan_hf.progress import progress_bar
 
 from .conventions import CONVENTIONS
+from .expansion import expand_queries
 from .hits import GalleryScores
 from .metrics import MetricAccumulator, chance_map, count_relevant
 from .ranking import (
@@ -26,10 +27,12 @@ from .ranking import (
     rank_hits,
     rerank,
 )
-from .result import Deduplicated, EvaluationResult, JudgedRanking, RerankedRanking
+from .result import Deduplicated, EvaluationResult, ExpandedRanking, JudgedRanking, RerankedRanking
 
 TOP = 10
 """How many of the best photos of each query a result keeps, for the figure."""
+EXPANDED_AT_ONCE = 4096
+"""Queries whose first photos are gathered at a time."""
 
 
 def judge_embeddings(
@@ -41,6 +44,7 @@ def judge_embeddings(
     conventions: Sequence[str] = tuple(CONVENTIONS),
     duplicates: Tensor | None = None,
     rerank: int | None = None,
+    expand: int | None = None,
     relation: Relation | None = None,
     pair_relation: PairRelation | None = None,
     sketch_local: LocalEmbeds | None = None,
@@ -62,13 +66,14 @@ def judge_embeddings(
         conventions: names in `metrics.CONVENTIONS`.
         duplicates: (N,) bool, photos that repeat an earlier one; the score without them is measured too.
         rerank: re-order the best so many photos by `relation`.
+        expand: rank with each sketch expanded by the so many photos that it found first, too; see `expand_queries`.
         relation: `model.get_paired_relation_logits`, for re-ranking.
         pair_relation: `model.get_relation_logits`, to rank by the relation of every sketch with every photo instead.
         sketch_local: (Q, M, R) local embeddings, for either.
         photo_local: (N, M, R), likewise.
         device: where to rank; a GPU if there is one.
         byte_budget: what ranking may hold at a time, in bytes, beside the embeddings.
-        seconds: stage -> wall time so far; this adds "rank", "rerank" and "deduplicate".
+        seconds: stage -> wall time so far; this adds "rank", "rerank", "expand" and "deduplicate".
         progress: show progress bars on a terminal.
 
     Raises:
@@ -91,11 +96,14 @@ def judge_embeddings(
     gallery = photo_embeds.to(device, torch.float32)  # (N, D)
     by_global = _Tally(*labels, conventions)
     by_relation = _Tally(*labels, conventions) if rerank and relation is not None else None
-    top = max(TOP, rerank) if by_relation is not None else TOP
+    expand = min(expand or 0, len(gallery))
+    first = torch.zeros(len(sketch_embeds), expand, dtype=torch.long)
+    top = max(TOP, rerank if by_relation is not None else 0, expand)
     chunks = rank_hits(sketch_embeds, gallery, *labels, top=top, byte_budget=byte_budget)
     with progress_bar("ranking", len(sketch_embeds), shown=progress) as advance:
         for chunk in _timed_each(chunks, seconds):
             by_global.add(chunk)
+            first[chunk.queries] = chunk.top[:, :expand].cpu()
             if by_relation is not None:
                 with timed(seconds, "rerank"):
                     by_relation.add(
@@ -124,6 +132,9 @@ def judge_embeddings(
         num_gallery=len(gallery),
         chance=chance_map(*labels),
         reranked=by_relation and by_relation.reranked(depth),
+        expanded=_expanded(sketch_embeds, gallery, labels, first, conventions, byte_budget, seconds)
+        if expand
+        else None,
         deduplicated=_deduplicated(sketch_embeds, gallery, labels, duplicates, conventions, byte_budget, seconds),
         seconds=seconds,
     )
@@ -165,6 +176,33 @@ def _reranked(
     again = rerank(best, queries, photo_local, labels[1], label, relation, byte_budget=byte_budget)
     top = torch.cat([again.top, chunk.top[:, k:]], dim=1)
     return RankedChunk(again.queries, again.hits, top)
+
+
+def _expanded(
+    sketch_embeds: Tensor,
+    gallery: Tensor,
+    labels: tuple[Tensor, Tensor],
+    first: Tensor,
+    conventions: Sequence[str],
+    byte_budget: int,
+    seconds: dict[str, float],
+) -> ExpandedRanking:
+    """The ranking of sketches expanded by the photos at their `first` (Q, k) positions."""
+    tally = _Tally(*labels, conventions)
+    with timed(seconds, "expand"):
+        expanded = torch.cat(
+            [
+                expand_queries(queries.to(gallery), gallery[photos.to(gallery.device)])
+                for queries, photos in zip(
+                    sketch_embeds.split(EXPANDED_AT_ONCE), first.split(EXPANDED_AT_ONCE), strict=True
+                )
+            ]
+        )
+    for chunk in _timed_each(
+        rank_hits(expanded, gallery, *labels, top=TOP, byte_budget=byte_budget), seconds, "expand"
+    ):
+        tally.add(chunk)
+    return ExpandedRanking(tally.metrics.compute(), tally.top, first.shape[1])
 
 
 def _deduplicated(

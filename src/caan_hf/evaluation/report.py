@@ -77,14 +77,14 @@ def html(document: dict[str, Any], pictures: dict[str, bytes]) -> str:
 def table_header(document: dict[str, Any]) -> list[str]:
     """Column names of `table_rows`."""
     names = ["convention", "metric", "global", "95 % interval"]
-    reranked, deduplicated = document["reranked"], document["deduplicated"]
-    names += [reranked_name(document)] if reranked else []
-    return names + (["without duplicates"] if deduplicated else [])
+    names += [reranked_name(document)] if document["reranked"] else []
+    names += [expanded_name(document)] if document["expanded"] else []
+    return names + (["without duplicates"] if document["deduplicated"] else [])
 
 
 def table_rows(document: dict[str, Any]) -> list[list[str]]:
-    """A row a convention and metric: of the global ranking, of the re-ranking, of the de-duplicated gallery."""
-    others = [part for part in (document["reranked"], document["deduplicated"]) if part]
+    """A row a convention and metric: of the global ranking, and of the others that were measured."""
+    others = [document[part] for part in ("reranked", "expanded", "deduplicated") if document[part]]
     rows = []
     for convention, metrics in document["conventions"].items():
         for metric, value in metrics.items():
@@ -98,6 +98,11 @@ def reranked_name(document: dict[str, Any]) -> str:
     """What the ranking by relation is called in tables."""
     k = document["reranked"]["k"]
     return "relation, all pairs" if k >= document["num_gallery"] else f"rerank@{k}"
+
+
+def expanded_name(document: dict[str, Any]) -> str:
+    """What the ranking with query expansion is called in tables."""
+    return f"expand@{document['expanded']['k']}"
 
 
 def _view(document: dict[str, Any]) -> dict[str, Any]:
@@ -123,20 +128,22 @@ def _charts(result: EvaluationResult, evaluator: ZeroShotEvaluator, document: di
     curves = {"global embedding": document["precision_at_recall"]}
     if document["reranked"]:
         curves[reranked_name(document)] = document["reranked"]["precision_at_recall"]
+    if document["expanded"]:
+        curves[expanded_name(document)] = document["expanded"]["precision_at_recall"]
     charts = {"precision_recall": precision_recall_chart(curves, document["chance"]["precision"])}
     confusion = confusion_chart(*shares_of(result.by_global, evaluator))
     return charts if confusion is None else {**charts, "confusion": confusion}
 
 
 def _queries(result: EvaluationResult, evaluator: ZeroShotEvaluator) -> pyarrow.Table:
-    """A row an answered sketch; values in columns such as `standard/mAP@all` and `rerank/standard/mAP@all`."""
+    """A row an answered sketch; values in columns such as `standard/mAP@all`, `rerank/...` and `expand/...`."""
     measured = result.by_global.measured
     sources = evaluator.sketches["source"]
     columns = {
         "source": [sources[query] for query in measured.queries.tolist()],
         "category": [evaluator.category_names[label] for label in measured.labels.tolist()],
     }
-    for prefix, ranking in (("", result.by_global), ("rerank/", result.reranked)):
+    for prefix, ranking in (("", result.by_global), ("rerank/", result.reranked), ("expand/", result.expanded)):
         for convention, metrics in (ranking.measured.per_query if ranking else {}).items():
             columns |= {f"{prefix}{convention}/{metric}": values.numpy() for metric, values in metrics.items()}
     return pyarrow.table(columns)

@@ -42,6 +42,17 @@ class RerankedRanking(JudgedRanking):
 
 
 @dataclass(frozen=True)
+class ExpandedRanking(JudgedRanking):
+    """A ranking by global embeddings of the sketches together with the photos that they found first.
+
+    Attributes:
+        k: how many of those.
+    """
+
+    k: int
+
+
+@dataclass(frozen=True)
 class Deduplicated:
     """The global ranking without photos that the gallery holds twice.
 
@@ -63,6 +74,7 @@ class EvaluationResult:
         num_gallery: photos.
         chance: expected mAP@all of a random ranking.
         reranked: the ranking by relation, where it was asked for.
+        expanded: the ranking with query expansion, where it was asked for.
         deduplicated: the gallery without duplicates, where it has any and the content of its photos is known.
         seconds: stage ("encode", "rank", "rerank", ...) -> wall time.
         protocol: the id of the protocol, such as "sketchy-25@1", where known.
@@ -73,6 +85,7 @@ class EvaluationResult:
     num_gallery: int
     chance: float
     reranked: RerankedRanking | None = None
+    expanded: ExpandedRanking | None = None
     deduplicated: Deduplicated | None = None
     seconds: dict[str, float] = field(default_factory=dict)
     protocol: str | None = None

@@ -31,6 +31,7 @@ class EvaluationOptions:
         data: folder of a prepared benchmark.
         split: whose sketches are the queries.
         rerank: re-order the best so many photos by relation.
+        expand: rank with each sketch expanded by its so many first photos.
         exhaustive: rank by the relation of all pairs.
         max_pairs: the most of them.
         generalized: mix seen photos into the gallery.
@@ -48,6 +49,7 @@ class EvaluationOptions:
     data: Path
     split: str = "test"
     rerank: int | None = None
+    expand: int | None = None
     exhaustive: bool = False
     max_pairs: int = MAX_PAIRS
     generalized: bool = False
@@ -64,6 +66,7 @@ class EvaluationOptions:
         """The command that measures the same again: only the options that change the numbers."""
         parts = ["caan", "evaluate", checkpoint, "--data", str(self.data), "--split", self.split]
         parts += ["--rerank", str(self.rerank)] if self.rerank else []
+        parts += ["--expand", str(self.expand)] if self.expand else []
         parts += ["--exhaustive", "--max-pairs", str(self.max_pairs)] if self.exhaustive else []
         parts += ["--generalized"] if self.generalized else []
         parts += ["--trained-on", self.trained_on] if self.trained_on else []
@@ -99,6 +102,7 @@ def evaluate_checkpoint(checkpoint: str, options: EvaluationOptions, folder: Pat
             split=setting.split,
             batch_size=options.batch_size,
             rerank=options.rerank,
+            expand=options.expand,
             exhaustive=options.exhaustive,
             max_pairs=options.max_pairs,
             deduplicate=True,

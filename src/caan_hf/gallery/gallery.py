@@ -12,6 +12,7 @@ import pyarrow as pa
 from PIL import Image
 
 from caan_hf.errors import CaanError
+from caan_hf.evaluation.expansion import expand_queries
 
 from .comparing import Changes
 from .encoder import Encoder, load_encoder
@@ -19,7 +20,7 @@ from .explanation import Explanation, explain
 from .indexing import Engine, IndexReport, index_photos
 from .local_engine import KnownContent, LocalEngine
 from .photo import decode_photo
-from .rows import LOCAL, RowSettings, matrix
+from .rows import GLOBAL, LOCAL, RowSettings, matrix
 from .sketch_input import load_sketch
 from .sources import photo_source, read_file
 from .table import GalleryInfo, PhotoTable
@@ -221,13 +222,22 @@ class Gallery:
         return Sketch(clean, features.global_embeds[0], features.local_embeds[0])
 
     def search(
-        self, sketch, k: int = 10, *, rerank: bool = False, candidates: int = CANDIDATES, exact: bool = False
+        self,
+        sketch,
+        k: int = 10,
+        *,
+        expand: int | None = None,
+        rerank: bool = False,
+        candidates: int = CANDIDATES,
+        exact: bool = False,
     ) -> list[SearchResult]:
         """The photos that a sketch is most alike.
 
         Args:
             sketch: what `encode_sketch` takes or gives.
             k: how many, at least 1; fewer where the gallery has fewer.
+            expand: look again with the sketch and so many photos that it found first (query expansion); scores are
+                then of both together.
             rerank: order the best `candidates` by the relation network; a photo that has to be read for it, and cannot
                 be any more, is left out.
             candidates: how many photos are re-ranked, at least `k`.
@@ -237,19 +247,20 @@ class Gallery:
             The best first; photos of equal score in no particular order.
 
         Raises:
-            CaanError: the sketch cannot be used, the gallery is empty, or `k` or `candidates` is no number above 0.
+            CaanError: the sketch cannot be used, the gallery is empty, or a number of photos is none above 0.
         """
-        for name, count in (("k", k), ("candidates", candidates)):
+        for name, count in (("k", k), ("candidates", candidates), ("expand", 1 if expand is None else expand)):
             if not isinstance(count, Integral) or count < 1:
                 raise CaanError(f"{name} is {count!r}; ask for a whole number of photos, at least 1")
         query = self.encode_sketch(sketch)
+        wanted = query.global_embeds if expand is None else self._expanded(query.global_embeds, expand, exact=exact)
         columns = ["path", "width", "height", "thumbnail"]
         if not rerank:
-            found = self.table.nearest(query.global_embeds, k, columns, exact=exact)
+            found = self.table.nearest(wanted, k, columns, exact=exact)
             return self._results(found, None)
         if self.info.local:
             columns.append(LOCAL)
-        found = self.table.nearest(query.global_embeds, max(k, candidates), columns, exact=exact)
+        found = self.table.nearest(wanted, max(k, candidates), columns, exact=exact)
         if not len(found):
             return self._results(found, None)
         found, photos = (found, None) if self.info.local else self._still_there(found)
@@ -291,6 +302,11 @@ class Gallery:
             raise CaanError(f"{error}{hint}") from error
         self.info.require(encoder.identity, str(model), self.table.uri)
         return encoder
+
+    def _expanded(self, query: np.ndarray, k: int, *, exact: bool) -> np.ndarray:
+        """A sketch's (D,) global embedding together with those of the k photos that it finds."""
+        found = self.table.nearest(query, k, [GLOBAL], exact=exact)
+        return expand_queries(query, matrix(found[GLOBAL]).astype(np.float32)) if len(found) else query
 
     def _results(self, found: pa.Table, relation_scores: np.ndarray | None) -> list[SearchResult]:
         if not len(found):
