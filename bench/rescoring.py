@@ -1,0 +1,73 @@
+"""What can be gained without training, on the validation categories: docs/results.md quotes it.
+
+    python bench/rescoring.py CHECKPOINT DATA
+
+Three changes of the cosine between sketch and photo, each at several strengths: the relation network's logit added;
+query expansion by the first K photos; and, off a photo's score, its mean cosine to the nearest training sketches, which
+lowers photos that are near to everything (half of CSLS, Lample et al. 2018). The last is measured with seen photos in
+the gallery too.
+"""
+
+import argparse
+
+import torch
+from torch import Tensor
+
+from caan_hf.benchmarks import load_benchmark
+from caan_hf.evaluation import retrieval_metrics
+from caan_hf.evaluation.checkpoint import load_checkpoint
+from caan_hf.evaluation.embedding import embed_images
+from caan_hf.evaluation.evaluator import ZeroShotEvaluator
+from caan_hf.evaluation.expansion import expand_queries
+
+SEEN_STRIDE = 4  # a quarter of the training images stands for all
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("checkpoint")
+    parser.add_argument("data")
+    options = parser.parse_args()
+    model, processor = load_checkpoint(options.checkpoint)
+    benchmark, _ = load_benchmark(options.data)
+    judge = ZeroShotEvaluator(benchmark["validation"], split="validation")
+    training = ZeroShotEvaluator(benchmark["train"], split="train")
+
+    def embed(images, modality: str, *, local: bool = False):
+        return embed_images(model, processor, images, modality, local=local)
+
+    sketches, photos = embed(judge.sketches, "sketch", local=True), embed(judge.photos, "photo", local=True)
+    seen = [
+        embed(images.select(range(0, len(images), SEEN_STRIDE)), modality).global_embeds
+        for images, modality in ((training.sketches, "sketch"), (training.photos, "photo"))
+    ]
+    cosine = sketches.global_embeds @ photos.global_embeds.T
+    with torch.inference_mode():
+        relation = model.get_relation_logits(sketches.local_embeds.float(), photos.local_embeds.float())
+    labels = judge.sketch_categories, judge.photo_categories
+    print(f"cosine {score(cosine, *labels)}, relation {score(relation, *labels)}")
+    for weight in (0.01, 0.02, 0.05, 0.1, 0.2, 0.4):
+        print(f"cosine + {weight} relation: {score(cosine + weight * relation, *labels)}")
+    for k in (1, 3, 5, 10, 20):
+        first = photos.global_embeds[cosine.topk(k, dim=1).indices]  # (Q, k, D)
+        for weight in (0.5, 1.0, 2.0, 4.0):
+            expanded = expand_queries(sketches.global_embeds, first, photo_weight=weight)
+            print(f"expansion, K = {k}, weight {weight}: {score(expanded @ photos.global_embeds.T, *labels)}")
+    gallery = torch.cat([photos.global_embeds, seen[1]])
+    seen_too = torch.cat([labels[1], torch.full((len(seen[1]),), -1)])
+    wide = sketches.global_embeds @ gallery.T
+    print(f"cosine, {len(seen[1])} seen photos in the gallery too: {score(wide, labels[0], seen_too)}")
+    for k in (1, 5, 10, 50):
+        nearness = (gallery @ seen[0].T).topk(k, dim=1).values.mean(dim=1)  # (N,)
+        for share in (0.25, 0.5, 1.0):
+            lowered = wide - share * nearness
+            alone = score(lowered[:, : len(photos.global_embeds)], *labels)
+            print(f"- {share} x mean of {k} nearest: {alone}, seen photos too {score(lowered, labels[0], seen_too)}")
+
+
+def score(scores: Tensor, sketch_categories: Tensor, photo_categories: Tensor) -> str:
+    return f"{retrieval_metrics(scores, sketch_categories, photo_categories).conventions['standard']['mAP@all']:.3f}"
+
+
+if __name__ == "__main__":
+    main()
