@@ -7,7 +7,8 @@ from transformers import AutoConfig, AutoModel, AutoProcessor
 
 from .configuration_caan import CaanConfig
 from .errors import CaanError
-from .modeling_caan import CaanImageFeatures, CaanModel, CaanOutput, CaanTextFeatures
+from .modeling_caan import CaanModel
+from .outputs_caan import CaanImageFeatures, CaanOutput, CaanTextFeatures
 from .processing_caan import CaanProcessor
 
 AutoConfig.register("caan", CaanConfig, exist_ok=True)

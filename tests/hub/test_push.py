@@ -20,6 +20,7 @@ CODE = {
         "loss",
         "modeling",
         "objective",
+        "outputs",
         "processing",
         "relation",
         "towers",
