@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 from huggingface_hub import RepoCard
+from transformers.dynamic_module_utils import get_relative_import_files
 
 from caan_hf.errors import CaanError
 from caan_hf.evaluation.checkpoint import check_named
@@ -110,6 +111,8 @@ def _require_whole(folder: Path, kept: Mapping[str, Path]) -> None:
         for name in ("config.json", "processor_config.json"):
             if (folder / name).is_file():
                 wanted.update(_code_of(folder / name))
+        modules = [folder / name for name in wanted if name.endswith(".py") and (folder / name).is_file()]
+        wanted.update(Path(file).name for module in modules for file in get_relative_import_files(module))
         index = folder / "model.safetensors.index.json"
         wanted.update(_json(index)["weight_map"].values() if index.is_file() else ["model.safetensors"])
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:

@@ -60,6 +60,7 @@ def test_evaluates_and_writes_a_report(checkpoint, data, tmp_path):
     assert result.exit_code == 0
     assert "rerank@5" in result.output
     assert "expand@3" in result.output
+    assert "…" not in result.output
     assert "mAP@all" in result.output
     found = json.loads((tmp_path / "report" / "metrics.json").read_text())
     assert found["protocol"].startswith("sample")

@@ -118,7 +118,10 @@ def test_rankings_of_different_depth_are_not_paired(make_run, tmp_path):
         runs.append(load_run(tmp_path / name, name))
     different = compare_runs(runs[0], runs[1])
     assert {row["ranking"] for row in different["rows"]} == {"global"}
-    assert verdicts(different)[-1] == "rerank rankings are not compared: re-ranked were the best 50 and the best 100"
+    assert (
+        verdicts(different)[-1]
+        == "rerank rankings are not compared: A took the best 50 of each sketch's photos, B the best 100"
+    )
     same = compare_runs(runs[0], runs[2])
     assert [sentence.partition(" in ")[0] for sentence in verdicts(same)] == [
         "not told apart",

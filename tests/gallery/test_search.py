@@ -76,6 +76,12 @@ def test_without_local_embeddings_photos_are_re_ranked_and_explained_all_the_sam
     np.testing.assert_allclose(*explained, atol=5e-3)
 
 
+def test_far_more_than_there_are(gallery, sketch):
+    every = [result.path for result in gallery.search(sketch, k=30)]
+    assert [result.path for result in gallery.search(sketch, k=2**40)] == every
+    assert len(gallery.search(sketch, k=3, expand=2**40)) == 3
+
+
 def test_more_than_there_are(gallery, sketch):
     assert len(gallery.search(sketch, k=1000)) == 30
     assert len(gallery.search(sketch, k=1000, rerank=True)) == 30

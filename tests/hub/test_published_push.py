@@ -60,6 +60,7 @@ def change(file, **values):
         (lambda folder: (folder / "model.safetensors").unlink(), "no model.safetensors"),
         (lambda folder: (folder / "modeling_caan.py").unlink(), "without modeling_caan.py"),
         (lambda folder: (folder / "processing_caan.py").unlink(), "without processing_caan.py"),
+        (lambda folder: (folder / "outputs_caan.py").unlink(), "outputs_caan.py"),
         (lambda folder: change(folder / "config.json", auto_map={"AutoModel": "evil.Model"}), "auto_map names evil"),
         (lambda folder: change(folder / "config.json", auto_map={"AutoModel": "a/b--modeling_caan.X"}), "names a/b"),
         (lambda folder: change(folder / "config.json", auto_map={"AutoModel": 3}), "damaged file"),

@@ -51,6 +51,14 @@ def test_the_default_convention_and_map_come_first(document, write):
     assert results.is_worse_reranked
 
 
+def test_query_expansion_is_an_entry_of_its_own(document, write):
+    document["expanded"] = {"k": 5, "conventions": {"standard": {"mAP@all": 0.4, "P@100": 0.17}}}
+    results = write(document)
+    assert (results.expand_k, results.expanded["standard"]["mAP@all"]) == (5, 0.4)
+    entry = next(entry for entry in eval_results(results) if entry.metric_args == {"expand": 5})
+    assert (entry.metric_name, entry.metric_value) == ("mAP@all (standard, expanded by the first 5)", 0.4)
+
+
 def test_passes_over_what_later_versions_add(document, write):
     document["conventions"]["standard"]["interval"] = [0.3, 0.35]
     document["intervals"] = {"mAP@all": [0.3, 0.35]}
@@ -97,6 +105,7 @@ def test_another_setting_than_the_protocol_s_is_named_in_the_model_index(documen
         {"chance": 3},
         {"deduplicated": 3},
         {"reranked": {"k": "x"}},
+        {"expanded": {"k": "x"}},
         {"conventions": {"standard": 3}},
     ],
 )

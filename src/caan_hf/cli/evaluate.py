@@ -9,6 +9,7 @@ import typer
 from caan_hf.errors import CaanError
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.table import Table
 
 DTypeName = Literal["float32", "bfloat16", "float16"]
@@ -35,7 +36,9 @@ def evaluate(
     expand: Annotated[
         int | None,
         typer.Option(
-            min=1, metavar="K", help="Look again with each sketch and its first K photos too (query expansion)."
+            min=1,
+            metavar="K",
+            help="Look again with each sketch and its first K photos too (query expansion), a ranking of its own.",
         ),
     ] = None,
     exhaustive: Annotated[
@@ -147,7 +150,7 @@ def _evaluate_one(checkpoint: str, options, folder: Path) -> dict[str, Any]:
     counts = f"{document['num_queries']:,} sketches x {document['num_gallery']:,} photos"
     title = escape(f"{document['protocol']}, {document['split']}")
     console.print(f"[bold]{title}[/]: {counts}", highlight=False, soft_wrap=True)
-    console.print(_table(table_header(document), table_rows(document), left=2))
+    _print_whole(console, _table(table_header(document), table_rows(document), left=2))
     for note in document["notes"]:
         console.print(f"[yellow]note:[/] {escape(note)}", highlight=False, soft_wrap=True)
     removed = document["removed_categories"]
@@ -195,7 +198,7 @@ def _compare(names: list[str], options, out: Path | None, seed: int) -> None:
     comparison = compare_runs(*map(load_run, folders, names), seed=seed)
     console = Console()
     console.print(f"A: {names[0]}\nB: {names[1]}", highlight=False, markup=False, soft_wrap=True)
-    console.print(_table(comparison_header(), comparison_rows(comparison), left=3))
+    _print_whole(console, _table(comparison_header(), comparison_rows(comparison), left=3))
     for sentence in verdicts(comparison):
         console.print(sentence, highlight=False, markup=False, soft_wrap=True)
     if out is not None:
@@ -218,6 +221,12 @@ def _require_writable(folder: Path) -> None:
 def _default_folder(checkpoint: str, split: str, elsewhere: str = "evaluation") -> Path:
     folder = Path(checkpoint)
     return folder / f"evaluation-{split}" if folder.is_dir() else Path(elsewhere)
+
+
+def _print_whole(console: "Console", table: "Table") -> None:
+    """At its own width: a number that is cut off at the edge of the terminal is lost, one that wraps is not."""
+    needed = console.measure(table, options=console.options.update(max_width=1000)).maximum
+    console.print(table, width=max(needed, console.width), crop=False)
 
 
 def _table(header: list[str], rows: list[list[str]], left: int) -> "Table":

@@ -71,7 +71,8 @@ def search(
 ) -> None:
     """Find photos by drawing.
 
-    Prints rank, score (cosine of the embeddings), where re-ranked the relation network's probability, and path.
+    Prints rank, score (cosine of the embeddings; with --expand, to the drawing and its first photos together), where
+    re-ranked the relation network's probability, and path.
 
     Examples:
 

@@ -105,9 +105,8 @@ def _depth(run: Run, ranking: str) -> int | None:
 
 
 def _not_compared(ranking: str, depths: tuple[int | None, int | None]) -> str:
-    verb = {"rerank": "re-ranked", "expand": "expanded by"}[ranking]
-    what = " and ".join("not at all" if depth is None else f"the best {depth:,}" for depth in depths)
-    return f"{ranking} rankings are not compared: {verb} were {what}"
+    sides = ["none" if depth is None else f"the best {depth:,}" for depth in depths]
+    return f"{ranking} rankings are not compared: A took {sides[0]} of each sketch's photos, B {sides[1]}"
 
 
 def _rows(

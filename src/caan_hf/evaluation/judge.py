@@ -29,10 +29,10 @@ from .ranking import (
 )
 from .result import Deduplicated, EvaluationResult, ExpandedRanking, JudgedRanking, RerankedRanking
 
+BYTES_PER_GATHERED_VALUE = 8
+"""Of the first photos' features: gathered (4), and what their mean takes (at most 4)."""
 TOP = 10
 """How many of the best photos of each query a result keeps, for the figure."""
-EXPANDED_AT_ONCE = 4096
-"""Queries whose first photos are gathered at a time."""
 
 
 def judge_embeddings(
@@ -97,13 +97,13 @@ def judge_embeddings(
     by_global = _Tally(*labels, conventions)
     by_relation = _Tally(*labels, conventions) if rerank and relation is not None else None
     expand = min(expand or 0, len(gallery))
-    first = torch.zeros(len(sketch_embeds), expand, dtype=torch.long)
+    first = torch.zeros(len(sketch_embeds), expand, dtype=torch.int32)
     top = max(TOP, rerank if by_relation is not None else 0, expand)
     chunks = rank_hits(sketch_embeds, gallery, *labels, top=top, byte_budget=byte_budget)
     with progress_bar("ranking", len(sketch_embeds), shown=progress) as advance:
         for chunk in _timed_each(chunks, seconds):
             by_global.add(chunk)
-            first[chunk.queries] = chunk.top[:, :expand].cpu()
+            first[chunk.queries] = chunk.top[:, :expand].cpu().int()
             if by_relation is not None:
                 with timed(seconds, "rerank"):
                     by_relation.add(
@@ -189,13 +189,12 @@ def _expanded(
 ) -> ExpandedRanking:
     """The ranking of sketches expanded by the photos at their `first` (Q, k) positions."""
     tally = _Tally(*labels, conventions)
+    at_once = max(1, byte_budget // (BYTES_PER_GATHERED_VALUE * first.shape[1] * gallery.shape[1]))
     with timed(seconds, "expand"):
         expanded = torch.cat(
             [
                 expand_queries(queries.to(gallery), gallery[photos.to(gallery.device)])
-                for queries, photos in zip(
-                    sketch_embeds.split(EXPANDED_AT_ONCE), first.split(EXPANDED_AT_ONCE), strict=True
-                )
+                for queries, photos in zip(sketch_embeds.split(at_once), first.split(at_once), strict=True)
             ]
         )
     for chunk in _timed_each(

@@ -236,8 +236,8 @@ class Gallery:
         Args:
             sketch: what `encode_sketch` takes or gives.
             k: how many, at least 1; fewer where the gallery has fewer.
-            expand: look again with the sketch and so many photos that it found first (query expansion); scores are
-                then of both together.
+            expand: look again with the sketch and so many photos that it found first (query expansion). Scores are
+                then of both together; re-ranking still goes by the sketch alone.
             rerank: order the best `candidates` by the relation network; a photo that has to be read for it, and cannot
                 be any more, is left out.
             candidates: how many photos are re-ranked, at least `k`.

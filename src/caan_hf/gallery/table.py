@@ -29,6 +29,8 @@ FORMAT = 1
 FRESHNESS = timedelta(seconds=5)
 """Searches see what other processes wrote, this much later at most."""
 COMMIT_ATTEMPTS = 12
+MOST_ROWS = 2**31 - 1
+"""The most that a search may ask for."""
 KEYS_A_FILTER = 500
 """Keys named in one condition of a query."""
 LANCE_ERRORS = (OSError, RuntimeError, ValueError)
@@ -182,6 +184,7 @@ class PhotoTable:
     def nearest(self, vector: np.ndarray, k: int, columns: Sequence[str], *, exact: bool = False) -> pa.Table:
         """The `k` rows of greatest dot product with `vector` (D,), best first, `_distance` being 1 minus it."""
         wanted = [*columns, "_distance"]
+        k = min(k, MOST_ROWS)
         query = self.table.search(vector, vector_column_name=GLOBAL).distance_type("dot").limit(k).select(wanted)
         if exact:
             return query.bypass_vector_index().to_arrow()

@@ -73,6 +73,7 @@ def model_card(
         results=results,
         table=results and results_table(results.conventions),
         reranked_table=results_table(results.reranked) if results and results.reranked else None,
+        expanded_table=results_table(results.expanded) if results and results.expanded else None,
         validation=", ".join(f"{name} {value:.4f}" for name, value in _validation(record).items()),
         restricted=restriction(protocol),
     )

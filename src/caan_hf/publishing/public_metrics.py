@@ -23,6 +23,7 @@ PUBLIC_KEYS = (
     "confusions",
     "precision_at_recall",
     "reranked",
+    "expanded",
     "deduplicated",
     "seconds",
     "seconds_by_stage",

@@ -48,6 +48,8 @@ class Results:
         num_left_out: sketches without a right photo in the gallery, which no metric counts.
         num_duplicates: photos of the gallery that stand there twice.
         deduplicated: the conventions once these are left out; empty where nothing was.
+        expanded: the conventions with query expansion by the first `expand_k` photos; empty without.
+        expand_k: how many photos.
     """
 
     protocol: str
@@ -63,6 +65,8 @@ class Results:
     num_left_out: int = 0
     num_duplicates: int = 0
     deduplicated: Conventions = field(default_factory=dict)
+    expanded: Conventions = field(default_factory=dict)
+    expand_k: int | None = None
 
     @property
     def is_zero_shot(self) -> bool:
@@ -138,8 +142,10 @@ def read_results(file: Path) -> Results:
 def _results(document: dict[str, Any]) -> Results:
     reranked, deduplicated = document.get("reranked") or {}, document.get("deduplicated") or {}
     rerank_k, notes, removed = reranked.get("k"), document.get("notes") or [], document.get("removed_categories") or {}
-    if not (rerank_k is None or type(rerank_k) is int):
-        raise TypeError(f"reranked.k is {rerank_k!r}")
+    expanded = document.get("expanded") or {}
+    for name, k in (("reranked", rerank_k), ("expanded", expanded.get("k"))):
+        if not (k is None or type(k) is int):
+            raise TypeError(f"{name}.k is {k!r}")
     if not isinstance(notes, list) or not isinstance(removed, dict):
         raise TypeError("notes or removed_categories are of another kind")
     chance = (document.get("chance") or {}).get("mAP@all")
@@ -160,6 +166,8 @@ def _results(document: dict[str, Any]) -> Results:
         num_left_out=int(document.get("num_left_out") or 0),
         num_duplicates=int(deduplicated.get("num_duplicates") or 0),
         deduplicated=_conventions(deduplicated.get("conventions") or {}),
+        expanded=_conventions(expanded.get("conventions") or {}),
+        expand_k=expanded.get("k"),
     )
 
 
@@ -184,12 +192,15 @@ def _is_number(value: Any) -> bool:
 
 
 def eval_results(results: Results) -> list[EvalResult]:
-    """The entries of the model-index: the convention `standard` (or the first one), as it is and after re-ranking."""
+    """The entries of the model-index: the convention `standard` (or the first one), of each ranking."""
     convention = PRIMARY if PRIMARY in results.conventions else next(iter(results.conventions))
     rankings = [(results.conventions[convention], "", None)]
     if convention in results.reranked:
         arguments = {"rerank": results.rerank_k}
         rankings.append((results.reranked[convention], f", best {results.rerank_k} re-ranked", arguments))
+    if convention in results.expanded:
+        arguments = {"expand": results.expand_k}
+        rankings.append((results.expanded[convention], f", expanded by the first {results.expand_k}", arguments))
     return [
         EvalResult(
             task_type=TASK,
