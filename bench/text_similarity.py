@@ -31,6 +31,8 @@ def main() -> None:
     options = parser.parse_args()
     recipe = load_recipe(options.recipe, options.overrides)
     split = load_benchmark(recipe.data.path)[0][options.split]
+    if not len(split):
+        parser.error(f"{recipe.data.path} has no {options.split} categories: give data.path= of a benchmark that has")
     sentences, names = category_sentences(split), split.features["category"].names
     model, processor = build(recipe.model, recipe.data, [])
     processor.at_size(recipe.data.target_image_size or model.config.image_size)

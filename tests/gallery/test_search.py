@@ -204,7 +204,8 @@ def test_a_photo_that_has_gone_is_left_out_of_re_ranking(gallery, indexed_folder
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"k": 0}, {"k": 2.5}, {"k": "3"}, {"k": 3, "rerank": True, "candidates": 0}, {"expand": 0}]
+    "wrong",
+    [{"k": 0}, {"k": 2.5}, {"k": "3"}, {"k": 3, "rerank": True, "candidates": 0}, {"expand": 0}, {"expand": True}],
 )
 def test_numbers_of_photos_are_whole_and_above_zero(gallery, sketch, wrong):
     with pytest.raises(CaanError, match="ask for a whole number of photos, at least 1"):

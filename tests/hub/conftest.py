@@ -45,8 +45,8 @@ for line in sys.stdin:
 """
 RECIPE = {
     "model": {"vision": {"model_type": "vit"}, "text": {"model_type": "bert"}, "image_size": IMAGE_SIZE},
-    "data": {"path": "/home/somebody/data/mine", "prompts": None},
-    "training": {"output_dir": "/home/somebody/runs/mine", "num_train_epochs": 3, "hub_token": "hf_secret"},
+    "data": {"path": "/of/somebody/data/mine", "prompts": None},
+    "training": {"output_dir": "/of/somebody/runs/mine", "num_train_epochs": 3, "hub_token": "hf_secret"},
 }
 INFO = {
     "protocol": "sample@1",
@@ -153,8 +153,8 @@ def benchmark(tmp_path_factory) -> Path:
 def metrics(tiny_caan, split):
     """The content of a `metrics.json`, by what `caan evaluate` calls, as on the machine of somebody."""
     evaluator = ZeroShotEvaluator(split, protocol="sample@1", split="test", rerank=6, progress=False)
-    options = EvaluationOptions(data=Path("/home/somebody/data/mine"), rerank=6, trained_on="/home/somebody/seen.txt")
-    checkpoint = "/home/somebody/runs/mine/model"
+    options = EvaluationOptions(data=Path("/of/somebody/data/mine"), rerank=6, trained_on="/of/somebody/seen.txt")
+    checkpoint = "/of/somebody/runs/mine/model"
     provenance = Provenance(checkpoint, str(options.data), options.command(checkpoint), notes=("a subset",))
     return metrics_document(evaluator(*tiny_caan), evaluator, provenance)
 
@@ -166,6 +166,6 @@ def metrics_file(tmp_path, metrics) -> Path:
 
     folder = tmp_path / "evaluation"
     folder.mkdir()
-    (folder / "metrics.json").write_text(json.dumps(metrics | {"log": "/home/somebody/log"}), encoding="utf-8")
+    (folder / "metrics.json").write_text(json.dumps(metrics | {"log": "/of/somebody/log"}), encoding="utf-8")
     Image.new("RGB", (40, 20), "green").save(folder / "top10.png")
     return folder / "metrics.json"

@@ -22,8 +22,8 @@ from caan_hf.training.trainer import CaanTrainingArguments
 
 RECIPE = {
     "model": {"vision": "../shared/models/vit-tiny", "text": "package:some/model", "sketch": "owner/vit"},
-    "data": {"path": "/home/somebody/data/sketchy-25", "prompts": ["shape"]},
-    "training": {"output_dir": "/home/somebody/runs/x", "num_train_epochs": 6, "hub_token": "hf_secret"},
+    "data": {"path": "/of/somebody/data/sketchy-25", "prompts": ["shape"]},
+    "training": {"output_dir": "/of/somebody/runs/x", "num_train_epochs": 6, "hub_token": "hf_secret"},
 }
 INFO = {
     "protocol": "sketchy-25@1",
@@ -46,9 +46,16 @@ def test_a_recipe_without_what_is_of_one_machine():
 
 def test_what_is_not_known_of_a_recipe_stays_here():
     recipe = {
-        "model": {"vision": {"model_type": "vit", "cache": "/home/somebody/c", "api_key": "hf_secret"}, "mine": 1},
+        "model": {
+            "vision": {"model_type": "vit", "cache": "/of/somebody/c", "api_key": "hf_secret"},
+            "mine": 1,
+        },
         "data": {"path": "C:\\Users\\somebody\\sketchy-25", "note": "x"},
-        "training": {"seed": 1, "deepspeed": "/home/somebody/z.json", "fsdp_config": {"a": ["~/somebody/b.json"]}},
+        "training": {
+            "seed": 1,
+            "deepspeed": "/of/somebody/z.json",
+            "fsdp_config": {"a": ["~/somebody/b.json"]},
+        },
         "secrets": {"wandb": "hf_secret"},
     }
     assert public_recipe(recipe) == {
@@ -64,7 +71,7 @@ def test_the_keys_are_those_of_a_recipe():
 
 
 def test_an_existing_record_is_cleaned_too(tmp_path):
-    record = {"recipe": RECIPE, "data": {"protocol": "sample@1", "home": "/home/somebody"}, "host": "somebody"}
+    record = {"recipe": RECIPE, "data": {"protocol": "sample@1", "home": "/of/somebody"}, "host": "somebody"}
     (tmp_path / "training.json").write_text(json.dumps(record))
     found = read_training_record(tmp_path)
     assert found == {"recipe": public_recipe(RECIPE), "data": {"protocol": "sample@1"}}

@@ -250,7 +250,7 @@ class Gallery:
             CaanError: the sketch cannot be used, the gallery is empty, or a number of photos is none above 0.
         """
         for name, count in (("k", k), ("candidates", candidates), ("expand", 1 if expand is None else expand)):
-            if not isinstance(count, Integral) or count < 1:
+            if not isinstance(count, Integral) or isinstance(count, bool) or count < 1:
                 raise CaanError(f"{name} is {count!r}; ask for a whole number of photos, at least 1")
         query = self.encode_sketch(sketch)
         wanted = query.global_embeds if expand is None else self._expanded(query.global_embeds, expand, exact=exact)
