@@ -208,6 +208,7 @@ def test_compares_checkpoints_and_reports(checkpoint, data, tmp_path):
     model.save_pretrained(other)
     result = run("--compare", checkpoint, other, "--data", data, "--out", tmp_path / "out")
     assert "B - A" in result.output
+    assert "…" not in result.output
     found = json.loads((tmp_path / "out" / "comparison.json").read_text())
     assert found["num_queries"] == 24
     assert {row["convention"] for row in found["rows"]} == {"standard", "sake", "zse", "hits"}

@@ -225,8 +225,11 @@ def _default_folder(checkpoint: str, split: str, elsewhere: str = "evaluation") 
 
 def _print_whole(console: "Console", table: "Table") -> None:
     """At its own width: a number that is cut off at the edge of the terminal is lost, one that wraps is not."""
-    needed = console.measure(table, options=console.options.update(max_width=1000)).maximum
-    console.print(table, width=max(needed, console.width), crop=False)
+    before = console.width
+    console.width = 1000  # rich measures and prints within the console's own width
+    console.width = max(before, console.measure(table).maximum)
+    console.print(table)
+    console.width = before
 
 
 def _table(header: list[str], rows: list[list[str]], left: int) -> "Table":
