@@ -43,6 +43,11 @@ def test_what_is_saved_names_its_code_and_loads_the_same(make_model, processor, 
     )
 
 
+def test_others_may_read_the_weights_too(make_model, processor, tmp_path):
+    save_published(make_model(text_config=None), processor, tmp_path)
+    assert (tmp_path / "model.safetensors").stat().st_mode & 0o777 == 0o644
+
+
 def test_a_later_save_copies_no_code(make_model, processor, tmp_path):
     model = make_model(text_config=None)
     save_published(model, processor, tmp_path / "published")

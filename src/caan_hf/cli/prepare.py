@@ -79,14 +79,18 @@ def prepare(
 ) -> None:
     """Read a benchmark as it is distributed and write a `DatasetDict` with train, validation and test.
 
-    `caan prepare sketchy-25 data/Sketchy prepared/sketchy-25`
+    Examples:
 
-    `caan prepare tuberlin-30 data/TU-Berlin prepared/tuberlin-30 --reference --descriptions sentences.jsonl`
+        caan prepare sketchy-25 data/Sketchy prepared/sketchy-25
 
-    `caan prepare folder mine prepared/mine` with `mine/sketches/<category>/*`, `mine/photos/<category>/*` and
-    `mine/unseen.txt`, one category a line
+        caan prepare tuberlin-30 data/TU-Berlin prepared/tuberlin-30 --reference --descriptions sentences.jsonl
 
-    `caan prepare sample prepared/sample` draws a small benchmark and needs no RAW_DIR
+        caan prepare folder mine prepared/mine
+
+        caan prepare sample prepared/sample
+
+    `folder` reads `mine/sketches/<category>/*`, `mine/photos/<category>/*` and `mine/unseen.txt`, one category a line;
+    `sample` draws a small benchmark and needs no RAW_DIR.
 
     Test holds the unseen categories, validation some of the seen ones, train the others. The published file lists
     define the images where they are present (`zeroshot1/`, `zeroshot0/`, `zeroshot/`), else the folders do; folders

@@ -30,6 +30,13 @@ def save_published(
             copy.deepcopy(processor).save_pretrained(folder)
     finally:
         model.config = config
+    let_all_read(folder)
+
+
+def let_all_read(folder: str | Path) -> None:
+    """safetensors makes its files for their owner alone; a model on a shared disk or in an image is for others too."""
+    for file in Path(folder).glob("*.safetensors"):
+        file.chmod(0o644)
 
 
 def for_retrieval(model: CaanModel) -> CaanModel:
