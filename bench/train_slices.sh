@@ -4,13 +4,23 @@
 #   bench/train_slices.sh RECIPE [KEY=VALUE]...     one slice of at most $SLICE_MINUTES (8); give it again until it is done
 #   SLICES=20 bench/train_slices.sh RECIPE ...      so many, one after the other
 #
+#   WHEELS=wheels bench/train_slices.sh RECIPE ...  on a machine with a torch of its own and without a network: what caan-hf
+#                                                   needs beside it comes from that folder (docs/training.md says how)
+#
 # Before the first slice it reports the speed of a training step against the machine's own matrix products. Exit status:
 # 0 once the model is there, 75 while steps are left.
 set -euo pipefail
 recipe=${1:?give a recipe: bench/train_slices.sh RECIPE [KEY=VALUE]...}
 shift
 python=${PYTHON:-python}
-"$python" "$(dirname "$0")/train_speed.py" "$recipe" "$@"
+here=$(cd "$(dirname "$0")" && pwd)
+if [ -n "${WHEELS:-}" ]; then
+    site=$(mktemp -d)
+    trap 'rm -rf "$site"' EXIT
+    "$python" -m pip install -q --no-index --no-deps --no-compile --target "$site" "$WHEELS"/*.whl
+    export PYTHONPATH="$site"
+fi
+"$python" "$here/train_speed.py" "$recipe" "$@"
 for ((slice = 1; slice <= ${SLICES:-1}; slice++)); do
     status=0
     "$python" -m caan_hf train "$recipe" "$@" training.resume_from_checkpoint=true \

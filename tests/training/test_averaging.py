@@ -32,8 +32,9 @@ def state(folder) -> dict[str, torch.Tensor]:
     return AutoModel.from_pretrained(folder).state_dict()
 
 
-def test_weights_are_averaged(saved, tmp_path):
-    models = [saved(f"model-{seed}", seed) for seed in range(3)]
+@pytest.mark.parametrize("projection_dim", [None, 16])
+def test_weights_are_averaged(saved, tmp_path, projection_dim):
+    models = [saved(f"model-{seed}", seed, projection_dim=projection_dim) for seed in range(3)]
     done = CliRunner().invoke(app, ["average", *map(str, models), "--out", str(tmp_path / "new" / "soup")])
     assert done.exit_code == 0, done.output
     states = [state(model) for model in models]

@@ -15,13 +15,13 @@ from .run import save_for_retrieval
 from .triplets import TripletDataset
 
 # They start at random in each run, so that those of two runs lie in no common valley: the first run's are taken.
-OF_THE_FIRST = ("local_tokens.", "relation.")
+OF_THE_FIRST = ("local_tokens.", "relation.", "sketch_projection.", "photo_projection.")
 
 
 def average_checkpoints(checkpoints: Sequence[str | Path], out: Path, data: str | Path | None = None) -> None:
     """Averages the towers of models for retrieval, such as runs of one recipe with different seeds.
 
-    Local tokens and relation network are the first model's: they have no common start.
+    Projections, local tokens and relation network are the first model's: they have no common start.
 
     Args:
         checkpoints: two or more, of equal configuration.
