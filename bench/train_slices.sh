@@ -3,7 +3,6 @@
 #
 #   bench/train_slices.sh RECIPE [KEY=VALUE]...     one slice of at most $SLICE_MINUTES (8); give it again until it is done
 #   SLICES=20 bench/train_slices.sh RECIPE ...      so many, one after the other
-#
 #   WHEELS=wheels bench/train_slices.sh RECIPE ...  on a machine with a torch of its own and without a network: what caan-hf
 #                                                   needs beside it comes from that folder (docs/training.md says how)
 #
