@@ -6,20 +6,26 @@
 #   WHEELS=wheels bench/train_slices.sh RECIPE ...  on a machine with a torch of its own and without a network: what caan-hf
 #                                                   needs beside it comes from that folder (docs/training.md says how)
 #
-# Before the first slice it reports the speed of a training step against the machine's own matrix products. Exit status:
-# 0 once the model is there, 75 while steps are left.
+# Each call first reports the speed of a training step against the machine's own matrix products; SPEED=0 leaves that out.
+# Exit status: 0 once the model is there, 75 while steps are left.
 set -euo pipefail
 recipe=${1:?give a recipe: bench/train_slices.sh RECIPE [KEY=VALUE]...}
 shift
 python=${PYTHON:-python}
 here=$(cd "$(dirname "$0")" && pwd)
 if [ -n "${WHEELS:-}" ]; then
+    if ! compgen -G "$WHEELS/*.whl" > /dev/null; then
+        echo "$WHEELS: no wheels there; docs/training.md says how to make them" >&2
+        exit 2
+    fi
     site=$(mktemp -d)
     trap 'rm -rf "$site"' EXIT
     "$python" -m pip install -q --no-index --no-deps --no-compile --target "$site" "$WHEELS"/*.whl
-    export PYTHONPATH="$site"
+    export PYTHONPATH="$site${PYTHONPATH:+:$PYTHONPATH}"
 fi
-"$python" "$here/train_speed.py" "$recipe" "$@"
+if [ "${SPEED:-1}" != 0 ]; then
+    "$python" "$here/train_speed.py" "$recipe" "$@"
+fi
 for ((slice = 1; slice <= ${SLICES:-1}; slice++)); do
     status=0
     "$python" -m caan_hf train "$recipe" "$@" training.resume_from_checkpoint=true \

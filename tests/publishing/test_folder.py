@@ -1,10 +1,12 @@
 import json
+import os
 
 import pytest
 import torch
 
 from caan_hf import CaanConfig, CaanModel, CaanProcessor
 from caan_hf.publishing.folder import for_retrieval, save_published
+from caan_hf.training.run import save_for_retrieval
 
 
 def test_the_model_for_retrieval_shares_all_and_changes_nothing(make_model):
@@ -43,9 +45,15 @@ def test_what_is_saved_names_its_code_and_loads_the_same(make_model, processor, 
     )
 
 
-def test_others_may_read_the_weights_too(make_model, processor, tmp_path):
-    save_published(make_model(text_config=None), processor, tmp_path)
-    assert (tmp_path / "model.safetensors").stat().st_mode & 0o777 == 0o644
+@pytest.mark.parametrize("save", [save_published, save_for_retrieval])
+@pytest.mark.parametrize(("umask", "rights"), [(0o022, 0o644), (0o077, 0o600)])
+def test_those_who_may_read_the_rest_may_read_the_weights(make_model, processor, tmp_path, save, umask, rights):
+    before = os.umask(umask)
+    try:
+        save(make_model(text_config=None), processor, tmp_path / "model")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "model" / "model.safetensors").stat().st_mode & 0o777 == rights
 
 
 def test_a_later_save_copies_no_code(make_model, processor, tmp_path):

@@ -46,7 +46,9 @@ def test_weights_are_averaged(saved, tmp_path, projection_dim):
     assert record["averaged_seeds"] == [0, 1, 2]
     shown = read_training_record(tmp_path / "new" / "soup")
     model = AutoModel.from_pretrained(tmp_path / "new" / "soup")
-    assert "the average of 3 runs of this recipe (seeds 0, 1, 2)" in model_card("me/soup", model, record=shown).content
+    card = model_card("me/soup", model, record=shown).content
+    assert "| Towers | the average of 3 runs of this recipe (seeds 0, 1, 2) |" in card
+    assert "| All other weights | those of the first of these runs |" in card
 
 
 def test_centres_are_measured_anew(saved, tmp_path, sample_data):

@@ -139,7 +139,9 @@ def _training_rows(record: Mapping[str, Any]) -> list[tuple[str, str]]:
         rows.append(("Passes over the sketches", f"{training['num_train_epochs']:g}"))
     if record.get("averaged_seeds"):
         seeds = ", ".join(str(seed) for seed in record["averaged_seeds"])
-        rows.append(("Weights", f"the average of {len(record['averaged_seeds'])} runs of this recipe (seeds {seeds})"))
+        count = len(record["averaged_seeds"])
+        rows.append(("Towers", f"the average of {count} runs of this recipe (seeds {seeds})"))
+        rows.append(("All other weights", "those of the first of these runs"))
     if record.get("commit"):
         rows.append(("Code", f"caan-hf at commit `{record['commit']}`"))
     if record.get("versions"):
@@ -152,7 +154,7 @@ def _backbone(given: str | Mapping[str, Any]) -> str:
 
 
 def _descriptions(record: Mapping[str, Any]) -> str:
-    """Where the texts that guided training come from."""
+    """Where the texts that training read come from."""
     recipe = record.get("recipe") or {}
     if not (recipe.get("model") or {}).get("text"):
         return "No text took part in training."

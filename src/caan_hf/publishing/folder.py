@@ -30,13 +30,14 @@ def save_published(
             copy.deepcopy(processor).save_pretrained(folder)
     finally:
         model.config = config
-    let_all_read(folder)
+    share_weights(folder)
 
 
-def let_all_read(folder: str | Path) -> None:
-    """safetensors makes its files for their owner alone; a model on a shared disk or in an image is for others too."""
+def share_weights(folder: str | Path) -> None:
+    """Gives weights the rights of the `config.json` beside them: safetensors makes its files for their owner alone."""
+    rights = (Path(folder) / "config.json").stat().st_mode & 0o777  # what the umask of the process allows
     for file in Path(folder).glob("*.safetensors"):
-        file.chmod(0o644)
+        file.chmod(rights)
 
 
 def for_retrieval(model: CaanModel) -> CaanModel:

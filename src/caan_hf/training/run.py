@@ -20,7 +20,7 @@ from caan_hf.errors import CaanError
 from caan_hf.evaluation.evaluator import ZeroShotEvaluator
 from caan_hf.modeling_caan import CaanModel
 from caan_hf.processing_caan import CaanProcessor
-from caan_hf.publishing.folder import for_retrieval, let_all_read
+from caan_hf.publishing.folder import for_retrieval, share_weights
 from caan_hf.publishing.hub_errors import hub_errors
 from caan_hf.publishing.training_record import RECIPE_FILE, TOKENS, training_record, write_record
 from caan_hf.whole_file import write_whole_text
@@ -148,7 +148,7 @@ def save_for_retrieval(
     for left_over in (temporary, previous):  # by a kill
         shutil.rmtree(left_over, ignore_errors=True)
     for_retrieval(model).save_pretrained(temporary)
-    let_all_read(temporary)
+    share_weights(temporary)
     copy.copy(processor).drop_text().save_pretrained(temporary)
     if record is not None:
         write_record(record, temporary)
