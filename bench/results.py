@@ -6,6 +6,7 @@
 A record is the `results.json` that `caan ablate` leaves, kept as bench/records/NAME.json. In the page its table stands
 between `<!-- study NAME -->` and `<!-- /study -->`; `<!-- study NAME plot -->` asks for docs/NAME.png too, and `sweep`
 in place of `plot` for the figure of a study of two axes, whose names it takes from recipes/ablations/NAME.yaml.
+`<!-- averages NAME -->` asks for the table of bench/records/NAME-averages.json, which bench/averages.py writes.
 """
 
 import argparse
@@ -15,11 +16,13 @@ import sys
 from pathlib import Path
 
 from caan_hf.training.ablation import RunResult, load_study
-from caan_hf.training.ablation_report import plot, plot_sweep, study_rows, table
+from caan_hf.training.ablation_report import METRIC, interval_text, plot, plot_sweep, study_rows, table
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "results.md"
+RECORDS = ROOT / "bench" / "records"
 STUDY = re.compile(r"(<!-- study (\S+)( plot| sweep)? -->\n).*?(<!-- /study -->)", re.DOTALL)
+AVERAGES = re.compile(r"(<!-- averages (\S+) -->\n).*?(<!-- /averages -->)", re.DOTALL)
 
 
 def main() -> None:
@@ -28,6 +31,7 @@ def main() -> None:
     options = parser.parse_args()
     written = PAGE.read_text(encoding="utf-8")
     rebuilt = STUDY.sub(lambda match: section(match, drawn=not options.check), written)
+    rebuilt = AVERAGES.sub(averages_section, rebuilt)
     if options.check:
         sys.exit(0 if rebuilt == written else "docs/results.md is not what bench/records says: python bench/results.py")
     PAGE.write_text(rebuilt, encoding="utf-8")
@@ -44,6 +48,22 @@ def section(match: re.Match, *, drawn: bool) -> str:
     return f"{begin}\n{body}\n{end}"
 
 
+def averages_section(match: re.Match) -> str:
+    """A row for each average, the study's own recipe, which comes last in the record, first."""
+    begin, name, end = match.groups()
+    rows = study_rows(load_averages(name)[::-1])
+    lines = [
+        ["average of all seeds", f"unseen {METRIC}", f"difference to {rows[0].label}", "95 % interval"],
+        ["---"] * 4,
+    ]
+    for row in rows:
+        (score,), (difference,) = row.judged.values(), row.differences.values()
+        compared = ["", ""] if row.interval is None else [f"{difference:+.3f}", interval_text(row.interval)]
+        lines.append([row.label, f"{score:.3f}", *compared])
+    body = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    return f"{begin}\n{body}\n\n{end}"
+
+
 def draw(figure: str, name: str, results: list[RunResult]) -> None:
     file = PAGE.parent / f"{name}.png"
     if figure == "plot":
@@ -53,10 +73,19 @@ def draw(figure: str, name: str, results: list[RunResult]) -> None:
 
 
 def load(name: str) -> list[RunResult]:
-    file = ROOT / "bench" / "records" / f"{name}.json"
+    return [RunResult(**{**run, "labels": tuple(run["labels"])}) for run in read_record(name)]
+
+
+def load_averages(name: str) -> list[RunResult]:
+    """The averages as if each were a run, all of one seed, so that they are compared like runs."""
     return [
-        RunResult(**{**run, "labels": tuple(run["labels"])}) for run in json.loads(file.read_text(encoding="utf-8"))
+        RunResult(tuple(row["labels"]), 0, {}, row["scores"], {}, 0.0, average_precisions=row["average_precisions"])
+        for row in read_record(f"{name}-averages")
     ]
+
+
+def read_record(name: str) -> list[dict]:
+    return json.loads((RECORDS / f"{name}.json").read_text(encoding="utf-8"))
 
 
 if __name__ == "__main__":

@@ -204,14 +204,7 @@ def _train_and_judge(run: Run) -> RunResult:
     trained = run_recipe(run.recipe)
     if not trained.is_finished:
         raise CaanError(f"{run.folder}: stopped by training.max_minutes; give the command again to go on")
-    model, processor = load_checkpoint(str(trained.folder))
-    model.to(training_arguments(run.recipe).device)
-    benchmark, info = load_benchmark(run.recipe.data.path)
-    judged = {}
-    for split in run.judge_on:
-        if len(benchmark[split]):
-            judge = ZeroShotEvaluator(benchmark[split], protocol=info["protocol"], split=split)
-            judged[split] = judge(model, processor)
+    judged = judge_checkpoint(trained.folder, run)
     result = RunResult(
         labels=run.labels,
         seed=run.seed,
@@ -219,13 +212,26 @@ def _train_and_judge(run: Run) -> RunResult:
         scores={split: found.metrics for split, found in judged.items()},
         chance={split: found.chance for split, found in judged.items()},
         train_seconds=trained.metrics["train_runtime"],
-        average_precisions={split: _average_precisions(found) for split, found in judged.items()},
+        average_precisions={split: average_precisions(found) for split, found in judged.items()},
     )
     _write_json(asdict(result), run.folder / RESULT_FILE)
     return result
 
 
-def _average_precisions(found: EvaluationResult) -> list[float]:
+def judge_checkpoint(folder: Path, run: Run) -> dict[str, EvaluationResult]:
+    """Split -> what the model in `folder` comes to on it, for each split that the run is judged on."""
+    model, processor = load_checkpoint(str(folder))
+    model.to(training_arguments(run.recipe).device)
+    benchmark, info = load_benchmark(run.recipe.data.path)
+    return {
+        split: ZeroShotEvaluator(benchmark[split], protocol=info["protocol"], split=split)(model, processor)
+        for split in run.judge_on
+        if len(benchmark[split])
+    }
+
+
+def average_precisions(found: EvaluationResult) -> list[float]:
+    """Of each sketch, in the convention `standard`, rounded as a record keeps them."""
     return [round(value, 5) for value in found.by_global.measured.per_query["standard"]["mAP@all"].tolist()]
 
 

@@ -99,10 +99,15 @@ def table_rows(rows: Sequence[Row]) -> list[list[str]]:
             spread(row.scores.get("validation", {}).values()),
             spread(row.scores.get("test", {}).values()),
             "" if row is rows[0] else spread(row.differences.values(), sign="+"),
-            "" if row.interval is None else "{:+.3f} to {:+.3f}".format(*row.interval),
+            "" if row.interval is None else interval_text(row.interval),
         ]
         for row in rows
     ]
+
+
+def interval_text(interval: tuple[float, float]) -> str:
+    """`low to high`, of a difference."""
+    return "{:+.3f} to {:+.3f}".format(*interval)
 
 
 def spread(values, sign: str = "") -> str:
