@@ -24,6 +24,11 @@ RECORDS = ROOT / "bench" / "records"
 STUDY = re.compile(r"(<!-- study (\S+)( plot| sweep)? -->\n).*?(<!-- /study -->)", re.DOTALL)
 AVERAGES = re.compile(r"(<!-- averages (\S+) -->\n).*?(<!-- /averages -->)", re.DOTALL)
 
+ALT_TEXTS = {
+    "plot": "A line for each row of the table: a dot for every seed, a bar for their mean",
+    "sweep": "Two plots, of mAP@all and of P@100, along the first weight with a line for each value of the second",
+}
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -44,7 +49,7 @@ def section(match: re.Match, *, drawn: bool) -> str:
     if figure:
         if drawn:
             draw(figure.strip(), name, results)
-        body += f"\n![The table as a plot]({name}.png)\n"
+        body += f"\n![{ALT_TEXTS[figure.strip()]}]({name}.png)\n"
     return f"{begin}\n{body}\n{end}"
 
 
