@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import mean, stdev
+from textwrap import fill
 
 import torch
 
@@ -15,6 +16,7 @@ from .ablation import RunResult
 
 METRIC = "mAP@all"
 SPLIT_NAMES = {"validation": "validation categories", "test": "unseen categories"}
+LABEL_WIDTH = 32  # characters of a line
 LEAST_SPAN = 0.02  # of the plot: a smaller one would make noise look like a result
 
 
@@ -200,9 +202,10 @@ def plot(rows: Sequence[Row], file: Path) -> None:
     low, high = axes.get_xlim()
     middle, half = (low + high) / 2, max(high - low, LEAST_SPAN) / 2
     axes.set_xlim(middle - half, middle + half)
-    axes.set_yticks(range(len(rows)), [row.label for row in rows])
-    axes.invert_yaxis()
-    axes.set_xlabel(f"{METRIC} on {SPLIT_NAMES[rows[0].judged_on]} (dots: seeds, bar: mean, dashed: {rows[0].label})")
+    axes.set_yticks(range(len(rows)), [fill(row.label, LABEL_WIDTH) for row in rows])
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    legend = fill(f"dots: seeds, bar: mean, dashed: {rows[0].label}", 2 * LABEL_WIDTH)
+    axes.set_xlabel(f"{METRIC} on {SPLIT_NAMES[rows[0].judged_on]}\n{legend}")
     axes.grid(axis="x", color="#e5e5e5")
     axes.set_axisbelow(True)
     axes.spines[["top", "right", "left"]].set_visible(False)
