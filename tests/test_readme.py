@@ -108,10 +108,3 @@ def test_the_demo_opens(quickstart, workplace):
                 assert b"Draw it, find it" in page.read()
         finally:
             demo.terminate()
-
-
-def test_links_lead_to_files():
-    targets = [target for target in re.findall(r"\]\(([^)]+)\)", README) if not target.startswith("http")]
-    assert targets
-    for target in targets:
-        assert (ROOT / target).exists(), target
