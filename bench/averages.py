@@ -12,9 +12,10 @@ import json
 from typing import Any
 
 from caan_hf.errors import CaanError
-from caan_hf.training.ablation import Run, average_precisions, judge_checkpoint, load_study, plan_runs, read_result
+from caan_hf.training.ablation import Run, average_precisions, judge_checkpoint, plan_runs, read_result
 from caan_hf.training.averaging import average_checkpoints
 from caan_hf.training.run import MODEL_FOLDER
+from caan_hf.training.study import load_study
 from caan_hf.whole_file import write_whole_text
 
 

@@ -15,8 +15,9 @@ import re
 import sys
 from pathlib import Path
 
-from caan_hf.training.ablation import RunResult, load_study
+from caan_hf.training.ablation import RunResult
 from caan_hf.training.ablation_report import METRIC, interval_text, plot, plot_sweep, study_rows, table
+from caan_hf.training.study import load_study
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "results.md"

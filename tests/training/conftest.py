@@ -92,3 +92,27 @@ def recipe_file(tmp_path, sample_data):
         return file
 
     return write
+
+
+@pytest.fixture
+def study_file(tmp_path, recipe_file):
+    """Writes a study on the tiny recipe, changed as asked."""
+
+    def write(**changes):
+        recipe_file("base", training__num_train_epochs=1)
+        study = {
+            "recipe": "base.yaml",
+            "output_dir": str(tmp_path / "study"),
+            "seeds": [0, 1],
+            "changes": {"training.eval_strategy": "no", "training.save_strategy": "no"},
+            "grid": {
+                "text": {"No text!": {"model.text": None}, "plain": {"data.prompts": ["plain"]}},
+                "training.learning_rate": [0.001, 0.002],
+            },
+        }
+        study["changes"]["training.load_best_model_at_end"] = False
+        file = tmp_path / "study.yaml"
+        file.write_text(yaml.safe_dump(study | changes, sort_keys=False))
+        return file
+
+    return write

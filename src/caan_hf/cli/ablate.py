@@ -43,8 +43,9 @@ def ablate(
     from rich.console import Console
     from rich.table import Table
 
-    from caan_hf.training.ablation import load_study, plan_runs, run_study
+    from caan_hf.training.ablation import plan_runs, run_study
     from caan_hf.training.ablation_report import study_rows, table_header, table_rows, write_study
+    from caan_hf.training.study import load_study
 
     loaded = load_study(study)
     changed = {"output_dir": out} if out is not None else {}

@@ -18,36 +18,15 @@ from caan_hf.evaluation.result import EvaluationResult
 from caan_hf.publishing.training_record import TOKENS
 from caan_hf.whole_file import write_whole_text
 
-from .recipe import Recipe, load_recipe, read_yaml, shipped_recipes, training_arguments
+from .recipe import Recipe, load_recipe, training_arguments
 from .run import run_recipe
 from .sentences import category_sentences
+from .study import OF_THE_STUDY, SPLITS, Study
 
 RESULT_FILE = "result.json"
 IDENTITY_FILE = "run.json"  # written before training: what the folder's checkpoints belong to
-SPLITS = ("validation", "test")
 # Where a run lies and how it is told to go on says nothing about what it is.
 NOT_OF_THE_RUN = ("output_dir", "resume_from_checkpoint", "max_minutes", "disable_tqdm", "report_to", *TOKENS)
-
-
-@dataclass(frozen=True)
-class Study:
-    """A grid over recipe keys.
-
-    Attributes:
-        recipe: the recipe that every run starts from.
-        output_dir: where runs, table and plot go.
-        axes: axis -> label -> changes to the recipe (`section.key` -> value); the runs are all combinations.
-        changes: changes to the recipe that all runs share.
-        seeds: each combination is trained once with each.
-        judge_on: the splits that each model is judged on; a search for settings leaves `test` out.
-    """
-
-    recipe: Path
-    output_dir: Path
-    axes: dict[str, dict[str, dict[str, Any]]]
-    changes: dict[str, Any] = field(default_factory=dict)
-    seeds: tuple[int, ...] = (0, 1)
-    judge_on: tuple[str, ...] = SPLITS
 
 
 @dataclass(frozen=True)
@@ -89,38 +68,6 @@ class RunResult:
     average_precisions: dict[str, list[float]] = field(default_factory=dict)
 
 
-def load_study(path: str | Path) -> Study:
-    """Reads a study, a YAML file or one that comes with the package, by its name.
-
-    The file has `recipe` (a path beside it, or a shipped name), `output_dir`, `grid` and, if need be, `changes`,
-    `seeds` and `judge_on` (`[validation]` for a search for settings). An axis of the grid is a mapping from label to
-    changes, or a recipe key with a list of values.
-
-    Raises:
-        CaanError: the file is missing or says something else.
-    """
-    shipped = shipped_recipes("ablations")
-    path = shipped.get(str(path), Path(path))
-    tree = read_yaml(path, f"a study, or the name of one ({', '.join(shipped)}),")
-    unknown = sorted(set(tree) - {"recipe", "output_dir", "grid", "changes", "seeds", "judge_on"})
-    if unknown:
-        raise CaanError(
-            f"{path}: unknown key {unknown[0]!r}; a study has recipe, output_dir, grid, changes, seeds and judge_on"
-        )
-    for key in ("recipe", "output_dir", "grid"):
-        if not tree.get(key):
-            raise CaanError(f"{path}: {key!r} is missing; a study has at least recipe, output_dir and grid")
-    beside = path.parent / str(tree["recipe"])
-    return Study(
-        recipe=beside if beside.is_file() else Path(str(tree["recipe"])),
-        output_dir=Path(str(tree["output_dir"])),
-        axes=_axes(tree["grid"], path),
-        changes=_mapping(tree.get("changes") or {}, path, "changes"),
-        seeds=_seeds(tree.get("seeds", [0, 1]), path),
-        judge_on=_splits(tree.get("judge_on", list(SPLITS)), path),
-    )
-
-
 def plan_runs(study: Study, overrides: Sequence[str] = ()) -> list[Run]:
     """Every run of a study, with recipes and data that are known to fit.
 
@@ -130,11 +77,11 @@ def plan_runs(study: Study, overrides: Sequence[str] = ()) -> list[Run]:
 
     Raises:
         CaanError: a change names no key of a recipe, an override is one of the grid's own, two runs would lie in one
-            folder, or the data lack a prompt.
+            folder, the data lack a prompt, or no split that the runs are judged on has images.
     """
     taken = {key for axis in study.axes.values() for changes in axis.values() for key in changes}
     for key in (word.partition("=")[0] for word in overrides):
-        if key in taken | {"training.seed", "training.output_dir"}:
+        if key in taken | set(OF_THE_STUDY):
             raise CaanError(f"{key} is set by the study itself: change the study, or use --seeds and --out")
     runs = [run for seed in study.seeds for run in _runs_of_seed(study, seed, overrides)]
     if len({run.folder for run in runs}) < len(runs):
@@ -143,7 +90,18 @@ def plan_runs(study: Study, overrides: Sequence[str] = ()) -> list[Run]:
         training_arguments(run.recipe)
     for path, prompts in {(run.recipe.data.path, tuple(run.recipe.data.prompts or ())) for run in runs}:
         category_sentences(load_benchmark(_data_path(path))[0]["train"], prompts or None)
+    _require_a_split_to_judge_on({run.recipe.data.path for run in runs}, study.judge_on)
     return runs
+
+
+def _require_a_split_to_judge_on(paths: set[str], judge_on: Sequence[str]) -> None:
+    """Rows are compared on a split that all runs are judged on, which cannot be an empty one."""
+    benchmarks = {path: load_benchmark(path)[0] for path in sorted(paths)}
+    if not any(all(len(benchmark[split]) for benchmark in benchmarks.values()) for split in judge_on):
+        raise CaanError(
+            f"{', '.join(benchmarks)}: no images in {' and '.join(judge_on)} to judge the runs on: prepare it with such "
+            "categories (--validation-categories N for validation), or change the study's judge_on"
+        )
 
 
 def run_study(runs: Sequence[Run], *, announce: Callable[[str], None] = lambda line: None) -> Iterator[RunResult]:
@@ -280,32 +238,3 @@ def _word(key: str, value: Any) -> str:
 
 def _slug(label: str) -> str:
     return re.sub(r"[^a-z0-9.]+", "-", label.casefold()).strip("-.") or "run"
-
-
-def _axes(grid: Any, path: Path) -> dict[str, dict[str, dict[str, Any]]]:
-    axes = {}
-    for name, given in _mapping(grid, path, "grid").items():
-        values = {str(value): {name: value} for value in given} if isinstance(given, list) else given
-        labels = _mapping(values, path, f"grid.{name}")
-        if not labels:
-            raise CaanError(f"{path}: grid.{name} is empty: give it at least one value")
-        axes[name] = {str(label): _mapping(c or {}, path, f"grid.{name}.{label}") for label, c in labels.items()}
-    return axes
-
-
-def _mapping(value: Any, path: Path, key: str) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise CaanError(f"{path}: {key} is {value!r}, expected a mapping")
-    return value
-
-
-def _seeds(value: Any, path: Path) -> tuple[int, ...]:
-    if not isinstance(value, list) or not value or not all(type(seed) is int for seed in value):
-        raise CaanError(f"{path}: seeds is {value!r}, expected a list of whole numbers such as [0, 1]")
-    return tuple(dict.fromkeys(value))
-
-
-def _splits(value: Any, path: Path) -> tuple[str, ...]:
-    if not isinstance(value, list) or not value or not set(value) <= set(SPLITS):
-        raise CaanError(f"{path}: judge_on is {value!r}, expected a list of {' and '.join(SPLITS)}")
-    return tuple(value)

@@ -147,15 +147,30 @@ def table(rows: Sequence[Row], results: Sequence[RunResult]) -> str:
         for name, *cells in zip(table_header(rows), *table_rows(rows), strict=True)
         if name == "" or any(cells)
     ]
-    lines = [[name for name, _ in columns], ["---"] * len(columns)]
+    lines = [[name for name, _ in columns]]
     lines += [list(cells) for cells in zip(*(cells for _, cells in columns), strict=True)]
+    return f"{markdown_table(lines)}\n\n{_caption(rows, results)}\n"
+
+
+def markdown_table(lines: Sequence[Sequence[str]]) -> str:
+    """Cells as a table in Markdown; the first line names the columns."""
+    ruled = [lines[0], ["---"] * len(lines[0]), *lines[1:]]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in ruled)
+
+
+def _caption(rows: Sequence[Row], results: Sequence[RunResult]) -> str:
+    """What one must know to read the table."""
     judged_on = rows[0].judged_on
-    minutes = mean(result.train_seconds for result in results) / 60
+    notes = []
+    if any(len(row.judged) > 1 for row in rows):
+        notes.append("mean \u00b1 standard deviation over the seeds")
+    if any(row.interval is not None for row in rows):
+        notes.append("intervals over the sketches")
+    minutes = [result.train_seconds / 60 for result in results]
     return (
-        "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
-        + "\n\nMean \u00b1 standard deviation over the seeds; intervals over the sketches. Convention `standard`, "
-        f"global ranking; chance on the {SPLIT_NAMES[judged_on]} {results[0].chance[judged_on]:.3f}. Training took "
-        f"{minutes:.1f} minutes a run.\n"
+        f"{'; '.join(notes).capitalize()}{'. ' if notes else ''}Convention `standard`, global ranking; chance on the "
+        f"{SPLIT_NAMES[judged_on]} {results[0].chance[judged_on]:.3f}. Training took {min(minutes):.1f} to "
+        f"{max(minutes):.1f} minutes a run."
     )
 
 

@@ -2,7 +2,9 @@
 
 import dataclasses
 import difflib
+import inspect
 import re
+import typing
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -117,8 +119,8 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     for name in training:
         if name.endswith("_strategy") and training[name] is False:  # YAML reads the Trainer's word `no` so
             training[name] = "no"
-    check_values("data", data, DataSection)
-    check_values("training", training, CaanTrainingArguments)
+    check_values("data", data, typing.get_type_hints(DataSection))
+    check_values("training", training, typing.get_type_hints(CaanTrainingArguments))
     return Recipe(_model_section(tree.get("model") or {}, path), DataSection(**data), training)
 
 
@@ -178,7 +180,7 @@ def read_yaml(path: Path, what: str) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise CaanError(f"{path}: not {what} in YAML ({' '.join(str(error).split())})") from error
     if not isinstance(tree, dict):
-        raise CaanError(f"{path}: not {what}, which is a mapping")
+        raise CaanError(f"{path}: not a mapping, expected {what} in YAML")
     return tree
 
 
@@ -210,6 +212,7 @@ def _model_section(values: dict[str, Any], path) -> ModelSection:
     own = _names(ModelSection) - {"config"}
     known = _known(values, own | _names(CaanConfig) | {"attn_implementation"}, "model", path)
     config = {name: value for name, value in known.items() if name not in own}
+    check_values("model", config, inspect.get_annotations(CaanConfig))  # its own, without those of its base class
     return ModelSection(**{name: value for name, value in known.items() if name in own}, config=config)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from caan_hf.errors import CaanError
 
-# key -> the least value; what is None or missing is not checked.
+# key -> the least value, and the most; what is None or missing is not checked.
 LEAST = {
     "training.seed": 0,
     "training.num_train_epochs": 0,
@@ -30,22 +30,24 @@ LEAST = {
     "data.photo_size": 1,
     "data.target_image_size": 1,
 }
+MOST = {"training.seed": 2**32 - 1}  # of numpy
 WORDS = {str: "text", bool: "true or false", int: "a whole number", float: "a number", type(None): "null"}
 
 
-def check_values(section: str, values: dict[str, Any], of: type) -> None:
-    """Checks a section against the dataclass that it fills.
+def check_values(section: str, values: dict[str, Any], hints: dict[str, Any]) -> None:
+    """Checks a section against the type hints of the dataclass that it fills; what has no hint passes.
 
     Raises:
-        CaanError: a value is of another type than its field, or less than it may be.
+        CaanError: a value is of another type than its field, or less or more than it may be.
     """
-    hints = typing.get_type_hints(of)
     for name, value in values.items():
         key = f"{section}.{name}"
-        if not _has_type(value, hints[name]):
+        if name in hints and not _has_type(value, hints[name]):
             raise CaanError(f"{key} is {value!r}, expected {_describe(hints[name])}")
         if key in LEAST and isinstance(value, (int, float)) and value < LEAST[key]:
             raise CaanError(f"{key} is {value!r}, expected at least {LEAST[key]}")
+        if key in MOST and isinstance(value, (int, float)) and value > MOST[key]:
+            raise CaanError(f"{key} is {value!r}, expected at most {MOST[key]}")
 
 
 def _has_type(value: Any, hint: Any) -> bool:
@@ -77,6 +79,7 @@ def _options(hint: Any) -> tuple[Any, ...]:
 
 def _describe(hint: Any) -> str:
     """`a number or null`."""
+    options = [option for option in _options(hint) if not (option is int and float in _options(hint))]
     return " or ".join(
-        WORDS.get(option, "a list" if typing.get_origin(option) is list else "a mapping") for option in _options(hint)
+        WORDS.get(option, "a list" if typing.get_origin(option) is list else "a mapping") for option in options
     )
