@@ -99,8 +99,8 @@ def _require_a_split_to_judge_on(paths: set[str], judge_on: Sequence[str]) -> No
     benchmarks = {path: load_benchmark(path)[0] for path in sorted(paths)}
     if not any(all(len(benchmark[split]) for benchmark in benchmarks.values()) for split in judge_on):
         raise CaanError(
-            f"{', '.join(benchmarks)}: no images in {' and '.join(judge_on)} to judge the runs on: prepare it with such "
-            "categories (--validation-categories N for validation), or change the study's judge_on"
+            f"{', '.join(benchmarks)}: no images in {' and '.join(judge_on)} to judge the runs on: prepare it with "
+            "such categories (--validation-categories N for validation), or change the study's judge_on"
         )
 
 
