@@ -1,6 +1,6 @@
 """What can be gained without training, on the validation categories: docs/results.md quotes it.
 
-    python bench/rescoring.py CHECKPOINT DATA
+    python bench/rescoring.py CHECKPOINT DATA [--record bench/records/rescoring.json]
 
 Three changes of the cosine between sketch and photo, each at several strengths: the relation network's logit added;
 query expansion by the first K photos; and, off a photo's score, its mean cosine to the nearest training sketches, which
@@ -9,6 +9,8 @@ the gallery too.
 """
 
 import argparse
+import json
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -19,6 +21,7 @@ from caan_hf.evaluation.checkpoint import load_checkpoint
 from caan_hf.evaluation.embedding import embed_images
 from caan_hf.evaluation.evaluator import ZeroShotEvaluator
 from caan_hf.evaluation.expansion import expand_queries
+from caan_hf.whole_file import write_whole_text
 
 SEEN_STRIDE = 4  # a quarter of the training images stands for all
 
@@ -27,6 +30,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkpoint")
     parser.add_argument("data")
+    parser.add_argument("--record", type=Path, help="file to write the figures to, as JSON")
     options = parser.parse_args()
     model, processor = load_checkpoint(options.checkpoint)
     benchmark, _ = load_benchmark(options.data)
@@ -45,28 +49,34 @@ def main() -> None:
     with torch.inference_mode():
         relation = model.get_relation_logits(sketches.local_embeds.float(), photos.local_embeds.float())
     labels = judge.sketch_categories, judge.photo_categories
-    print(f"cosine {score(cosine, *labels)}, relation {score(relation, *labels)}")
+    record = []
+
+    def note(change: str, scores: Tensor, gallery_categories: Tensor = labels[1], **strength: float) -> None:
+        measured = retrieval_metrics(scores, labels[0], gallery_categories).conventions["standard"]["mAP@all"]
+        record.append({"change": change, **strength, "mAP@all": measured})
+        print(f"{change} {strength or ''}: {measured:.3f}", flush=True)
+
+    note("cosine", cosine)
+    note("relation", relation)
     for weight in (0.01, 0.02, 0.05, 0.1, 0.2, 0.4):
-        print(f"cosine + {weight} relation: {score(cosine + weight * relation, *labels)}")
+        note("relation added", cosine + weight * relation, weight=weight)
     for k in (1, 3, 5, 10, 20):
         first = photos.global_embeds[cosine.topk(k, dim=1).indices]  # (Q, k, D)
         for weight in (0.5, 1.0, 2.0, 4.0):
             expanded = expand_queries(sketches.global_embeds, first, photo_weight=weight)
-            print(f"expansion, K = {k}, weight {weight}: {score(expanded @ photos.global_embeds.T, *labels)}")
+            note("expansion", expanded @ photos.global_embeds.T, k=k, weight=weight)
     gallery = torch.cat([photos.global_embeds, seen[1]])
     seen_too = torch.cat([labels[1], torch.full((len(seen[1]),), -1)])
     wide = sketches.global_embeds @ gallery.T
-    print(f"cosine, {len(seen[1])} seen photos in the gallery too: {score(wide, labels[0], seen_too)}")
+    note("cosine, seen photos too", wide, seen_too)
     for k in (1, 5, 10, 50):
         nearness = (gallery @ seen[0].T).topk(k, dim=1).values.mean(dim=1)  # (N,)
         for share in (0.25, 0.5, 1.0):
             lowered = wide - share * nearness
-            alone = score(lowered[:, : len(photos.global_embeds)], *labels)
-            print(f"- {share} x mean of {k} nearest: {alone}, seen photos too {score(lowered, labels[0], seen_too)}")
-
-
-def score(scores: Tensor, sketch_categories: Tensor, photo_categories: Tensor) -> str:
-    return f"{retrieval_metrics(scores, sketch_categories, photo_categories).conventions['standard']['mAP@all']:.3f}"
+            note("nearness off", lowered[:, : len(photos.global_embeds)], k=k, weight=share)
+            note("nearness off, seen photos too", lowered, seen_too, k=k, weight=share)
+    if options.record is not None:
+        write_whole_text(options.record, json.dumps(record, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Validation mAP@all by the resolution of use, with and without centred features: docs/results.md quotes it.
 
-    python bench/resolution.py CHECKPOINT DATA [--sizes 128 160 192 224]
+    python bench/resolution.py CHECKPOINT DATA [--sizes 128 160 192 224] [--record bench/records/resolution.json]
 
 Every image is encoded once at each size. "Centred" subtracts each modality's mean over training images at that size,
 as `center_features` does. Photo against photo (the query counted) shows how well photos alone hold together.
@@ -8,6 +8,8 @@ as `center_features` does. Photo against photo (the query counted) shows how wel
 
 import argparse
 import copy
+import json
+from pathlib import Path
 
 import torch
 from torch.nn import functional as F
@@ -16,6 +18,7 @@ from caan_hf.benchmarks import load_benchmark
 from caan_hf.evaluation.checkpoint import load_checkpoint
 from caan_hf.evaluation.embedding import embed_images
 from caan_hf.evaluation.evaluator import ZeroShotEvaluator
+from caan_hf.whole_file import write_whole_text
 
 TRAINING_STRIDE = 3  # a third of the training images gives the means
 
@@ -25,6 +28,7 @@ def main() -> None:
     parser.add_argument("checkpoint")
     parser.add_argument("data")
     parser.add_argument("--sizes", type=int, nargs="+", default=[128, 160, 192, 224])
+    parser.add_argument("--record", type=Path, help="file to write the figures to, as JSON")
     options = parser.parse_args()
     model, processor = load_checkpoint(options.checkpoint)
     benchmark, _ = load_benchmark(options.data)
@@ -47,6 +51,7 @@ def main() -> None:
             mean = embed(seen.select(range(0, len(seen), TRAINING_STRIDE)), modality, size).mean(dim=0)
             plain = embed(images, modality, size)
             features[modality, size] = plain, F.normalize(plain - mean, dim=-1)
+    rows = []
     print("sketch px  photo px  plain  centred  photo-photo")
     for sketch_size in options.sizes:
         for photo_size in options.sizes:
@@ -54,6 +59,10 @@ def main() -> None:
             plain, centred = (score(judge, *pair) for pair in zip(sketch, photo, strict=True))
             among = score(judge, photo[0], photo[0], judge.photo_categories)
             print(f"{sketch_size:9}  {photo_size:8}  {plain:.3f}  {centred:7.3f}  {among:11.3f}", flush=True)
+            rows.append({"sketch_size": sketch_size, "photo_size": photo_size})
+            rows[-1] |= {"plain": plain, "centred": centred, "photo_to_photo": among}
+    if options.record is not None:
+        write_whole_text(options.record, json.dumps(rows, indent=2) + "\n")
 
 
 def score(judge: ZeroShotEvaluator, queries, gallery, query_categories=None) -> float:

@@ -1,29 +1,44 @@
-"""Rebuilds the tables of docs/results.md from the records of the runs, so that no figure is typed by hand.
+"""Rebuilds the tables and plots of docs/results.md that have records, so that none of their figures is typed by hand.
 
     python bench/results.py           writes docs/results.md and the plots
     python bench/results.py --check   changes nothing; exit status 1 where the page is not what the records say
 
-A record is the `results.json` that `caan ablate` leaves, kept as bench/records/NAME.json. In the page its table stands
-between `<!-- study NAME -->` and `<!-- /study -->`; `<!-- study NAME plot -->` asks for docs/NAME.png too, and `sweep`
-in place of `plot` for the figure of a study of two axes, whose names it takes from recipes/ablations/NAME.yaml.
-`<!-- averages NAME -->` asks for the table of bench/records/NAME-averages.json, which bench/averages.py writes.
+A table stands between `<!-- KIND ... -->` and `<!-- /KIND -->`; bench/tables.py makes it. The kinds:
+
+    study NAME [plot|sweep]      bench/records/NAME.json, the results.json that `caan ablate` leaves; with docs/NAME.png
+                                 (`sweep` for a study of two axes, whose names are in recipes/ablations/NAME.yaml)
+    averages NAME against LABEL  bench/records/NAME-averages.json, the averages.json that bench/averages.py leaves
+    resolution, rescoring        what bench/resolution.py and bench/rescoring.py wrote with --record
+    shipped                      metrics.json of hub/caan-vit-tiny-sketchy, and bench/records/shipped-generalized.json,
+                                 that of `caan evaluate hub/caan-vit-tiny-sketchy ... --generalized --expand 5`
+    categories                   the best and the worst of the same metrics.json
+
+Each record has exactly one place in the page.
 """
 
 import argparse
+import hashlib
 import json
 import re
-import sys
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
+import tables
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from caan_hf.errors import CaanError
 from caan_hf.training.ablation import RunResult
-from caan_hf.training.ablation_report import METRIC, interval_text, plot, plot_sweep, study_rows, table
+from caan_hf.training.ablation_report import plot, plot_sweep, study_rows, table
 from caan_hf.training.study import load_study
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "results.md"
 RECORDS = ROOT / "bench" / "records"
-STUDY = re.compile(r"(<!-- study (\S+)( plot| sweep)? -->\n).*?(<!-- /study -->)", re.DOTALL)
-AVERAGES = re.compile(r"(<!-- averages (\S+) -->\n).*?(<!-- /averages -->)", re.DOTALL)
+SHIPPED = ROOT / "hub" / "caan-vit-tiny-sketchy" / "metrics.json"
+SECTION = re.compile(r"(<!-- (study|averages|resolution|rescoring|shipped|categories)( .+)? -->\n)")
+DIGEST = "records"  # the key under which a plot says what it was drawn from
 
 ALT_TEXTS = {
     "plot": "A line for each row of the table: a dot for every seed, a bar for their mean",
@@ -33,66 +48,111 @@ ALT_TEXTS = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true")
-    options = parser.parse_args()
+    parser.add_argument("--check", action="store_true", help="change nothing, and fail where something would change")
+    page = Page(check=parser.parse_args().check)
     written = PAGE.read_text(encoding="utf-8")
-    rebuilt = STUDY.sub(lambda match: section(match, drawn=not options.check), written)
-    rebuilt = AVERAGES.sub(averages_section, rebuilt)
-    if options.check:
-        sys.exit(0 if rebuilt == written else "docs/results.md is not what bench/records says: python bench/results.py")
-    PAGE.write_text(rebuilt, encoding="utf-8")
+    rebuilt = page.rebuild(written)
+    page.require_each_record_once()
+    if not page.check:
+        PAGE.write_text(rebuilt, encoding="utf-8")
+    elif rebuilt != written:
+        raise CaanError("docs/results.md is not what bench/records says: python bench/results.py")
 
 
-def section(match: re.Match, *, drawn: bool) -> str:
-    begin, name, figure, end = match.groups()
-    results = load(name)
-    body = table(study_rows(results), results)
-    if figure:
-        if drawn:
-            draw(figure.strip(), name, results)
-        body += f"\n![{ALT_TEXTS[figure.strip()]}]({name}.png)\n"
-    return f"{begin}\n{body}\n{end}"
+class Page:
+    """The page and what it has used so far."""
+
+    def __init__(self, *, check: bool):
+        self.check = check
+        self.used = Counter()
+
+    def rebuild(self, text: str) -> str:
+        """The page with the tables that the records give."""
+        before, *sections = SECTION.split(text)
+        parts = [before]
+        for opening, kind, words, rest in zip(*(iter(sections),) * 4, strict=True):
+            _, closing, after = rest.partition(f"<!-- /{kind} -->")
+            if not closing or SECTION.search(_):
+                raise CaanError(f"docs/results.md: {opening.strip()} is not closed by <!-- /{kind} -->")
+            parts += [opening, "\n", self.body(kind, (words or "").strip()), "\n", closing, after]
+        rebuilt = "".join(parts)
+        for kind in ("study", "averages", "resolution", "rescoring", "shipped", "categories"):
+            if rebuilt.count(f"<!-- /{kind} -->") != len(re.findall(rf"<!-- {kind}( .+)? -->", rebuilt)):
+                raise CaanError(f"docs/results.md: a <!-- /{kind} --> closes nothing")
+        return rebuilt
+
+    def body(self, kind: str, words: str) -> str:
+        """The table of one section, and the picture that it asks for."""
+        if kind == "study":
+            name, _, figure = words.partition(" ")
+            return self.study(name, figure)
+        if kind == "averages":
+            name, _, baseline = words.partition(" against ")
+            return tables.averages(self.record(f"{name}-averages"), baseline)
+        if kind == "shipped":
+            return tables.shipped(read(SHIPPED), self.record("shipped-generalized"))
+        if kind == "categories":
+            return tables.categories(read(SHIPPED))
+        return getattr(tables, kind)(self.record(kind))
+
+    def study(self, name: str, figure: str) -> str:
+        runs = self.record(name)
+        results = [RunResult(**{**run, "labels": tuple(run["labels"])}) for run in runs]
+        body = table(study_rows(results), results)
+        if not figure:
+            return body
+        picture = PAGE.parent / f"{name}.png"
+        digest = hashlib.sha256(json.dumps(runs).encode()).hexdigest()
+        if self.check:
+            require_drawn_from(digest, picture)
+        else:
+            draw(figure, name, results, picture, digest)
+        return f"{body}\n![{ALT_TEXTS[figure]}]({picture.name})\n"
+
+    def record(self, name: str) -> Any:
+        self.used[name] += 1
+        return read(RECORDS / f"{name}.json")
+
+    def require_each_record_once(self) -> None:
+        for name in sorted(path.stem for path in RECORDS.glob("*.json")):
+            if self.used[name] != 1:
+                raise CaanError(
+                    f"bench/records/{name}.json has {self.used[name]} places in docs/results.md, expected 1"
+                )
 
 
-def averages_section(match: re.Match) -> str:
-    """A row for each average, the study's own recipe, which comes last in the record, first."""
-    begin, name, end = match.groups()
-    rows = study_rows(load_averages(name)[::-1])
-    lines = [
-        ["average of all seeds", f"unseen {METRIC}", f"difference to {rows[0].label}", "95 % interval"],
-        ["---"] * 4,
-    ]
-    for row in rows:
-        (score,), (difference,) = row.judged.values(), row.differences.values()
-        compared = ["", ""] if row.interval is None else [f"{difference:+.3f}", interval_text(row.interval)]
-        lines.append([row.label, f"{score:.3f}", *compared])
-    body = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
-    return f"{begin}\n{body}\n\n{end}"
-
-
-def draw(figure: str, name: str, results: list[RunResult]) -> None:
-    file = PAGE.parent / f"{name}.png"
+def draw(figure: str, name: str, results: list[RunResult], picture: Path, digest: str) -> None:
+    """Draws the picture and notes in it what it was drawn from."""
     if figure == "plot":
-        plot(study_rows(results), file)
+        plot(study_rows(results), picture)
     else:
-        plot_sweep(results, list(load_study(name).axes), file)
+        plot_sweep(results, list(load_study(name).axes), picture)
+    note = PngInfo()
+    note.add_text(DIGEST, digest)
+    with Image.open(picture) as drawn:
+        drawn.load()
+    drawn.save(picture, pnginfo=note, dpi=(150, 150))
 
 
-def load(name: str) -> list[RunResult]:
-    return [RunResult(**{**run, "labels": tuple(run["labels"])}) for run in read_record(name)]
+def require_drawn_from(digest: str, picture: Path) -> None:
+    if not picture.is_file():
+        raise CaanError(f"docs/{picture.name} is missing: python bench/results.py")
+    with Image.open(picture) as drawn:
+        if drawn.info.get(DIGEST) != digest:
+            raise CaanError(f"docs/{picture.name} was drawn from another record: python bench/results.py")
 
 
-def load_averages(name: str) -> list[RunResult]:
-    """The averages as if each were a run, all of one seed, so that they are compared like runs."""
-    return [
-        RunResult(tuple(row["labels"]), 0, {}, row["scores"], {}, 0.0, average_precisions=row["average_precisions"])
-        for row in read_record(f"{name}-averages")
-    ]
-
-
-def read_record(name: str) -> list[dict]:
-    return json.loads((RECORDS / f"{name}.json").read_text(encoding="utf-8"))
+def read(file: Path) -> Any:
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CaanError(f"{file}: cannot be read ({error})") from error
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except CaanError as error:
+        raise SystemExit(f"error: {error}") from None
+    except (KeyError, TypeError, AttributeError) as error:
+        raise SystemExit(f"error: a record is not of the form that its section needs ({error!r})") from None

@@ -1,0 +1,80 @@
+"""The tables of docs/results.md that are not those of a study: each from the content of its record."""
+
+from typing import Any
+
+from caan_hf.training.ablation import RunResult
+from caan_hf.training.ablation_report import METRIC, SPLIT_NAMES, interval_text, markdown_table, study_rows
+
+LISTED = 5  # of the best categories, and of the worst
+
+
+def averages(record: list[dict[str, Any]], baseline: str) -> str:
+    """A row for each average of a study's seeds, the one that the others are compared with first."""
+    as_runs = [
+        RunResult(tuple(row["labels"]), 0, {}, row["scores"], {}, 0.0, average_precisions=row["average_precisions"])
+        for row in record
+    ]
+    rows = study_rows(sorted(as_runs, key=lambda run: ", ".join(run.labels) != baseline))
+    if rows[0].label != baseline:
+        raise KeyError(baseline)
+    judged = f"{SPLIT_NAMES[rows[0].judged_on].partition(' ')[0]} {METRIC}"
+    lines = [["average of all seeds", judged, f"difference to {baseline}", "95 % interval"]]
+    for row in rows:
+        (score,), (difference,) = row.judged.values(), row.differences.values()
+        compared = ["", ""] if row.interval is None else [f"{difference:+.3f}", interval_text(row.interval)]
+        lines.append([row.label, f"{score:.3f}", *compared])
+    return markdown_table(lines) + "\n"
+
+
+def resolution(record: list[dict[str, Any]]) -> str:
+    """A line for each resolution of sketches, a column for each of photos: mAP@all, and with centred features."""
+    cells = {(row["sketch_size"], row["photo_size"]): row for row in record}
+    sizes = sorted({row["photo_size"] for row in record})
+    lines = [["sketches at", *(f"photos at {size}" for size in sizes)]]
+    for sketch in sizes:
+        pairs = [cells[sketch, photo] for photo in sizes]
+        lines.append([str(sketch), *(f"{pair['plain']:.3f}, {pair['centred']:.3f}" for pair in pairs)])
+    among = [cells[sizes[0], photo]["photo_to_photo"] for photo in sizes]
+    lines.append(["photo to photo", *(f"{score:.3f}" for score in among)])
+    return markdown_table(lines) + "\n"
+
+
+def rescoring(record: list[dict[str, Any]]) -> str:
+    """A line for each weight of query expansion, a column for each number of photos."""
+    scores = {(row["k"], row["weight"]): row["mAP@all"] for row in record if row["change"] == "expansion"}
+    ks, weights = (sorted({key[place] for key in scores}) for place in (0, 1))
+    lines = [["weight of the photos", *(f"K = {k}" for k in ks)]]
+    lines += [[f"{weight:g}", *(f"{scores[k, weight]:.3f}" for k in ks)] for weight in weights]
+    return markdown_table(lines) + "\n"
+
+
+def shipped(unseen: dict[str, Any], generalized: dict[str, Any]) -> str:
+    """A line for each gallery and ranking."""
+    lines = [["gallery", "ranking", METRIC, "95 % interval", "P@100", f"chance {METRIC}"]]
+    names = {None: "cosine", "reranked": "its first 100 re-ranked by the relation network", "expanded": "`--expand 5`"}
+    for gallery, metrics in (("unseen categories", unseen), ("and a fifth of the seen photos", generalized)):
+        described = f"{gallery}, {metrics['num_gallery']:,} photos"
+        for key, name in names.items():
+            ranking = metrics if key is None else metrics.get(key)
+            if ranking is None:
+                continue
+            scores = ranking["conventions"]["standard"]
+            low, high = ranking["confidence"]["standard"][METRIC]
+            cells = [f"{scores[METRIC]:.3f}", f"{low:.3f} to {high:.3f}", f"{scores['P@100']:.3f}"]
+            lines.append([described, name, *cells, f"{metrics['chance'][METRIC]:.3f}"])
+    return markdown_table(lines) + "\n"
+
+
+def categories(metrics: dict[str, Any]) -> str:
+    """The best and the worst categories side by side, each with the one that it is taken for most."""
+    by_category = metrics["by_category"]
+    ranked = sorted(by_category, key=lambda name: by_category[name][METRIC], reverse=True)
+
+    def cells(name: str) -> list[str]:
+        found = by_category[name]
+        return [word.replace("_", " ") for word in (name, f"{found[METRIC]:.2f}", found["most_confused_with"])]
+
+    lines = [["best", METRIC, "taken for", "", "worst", METRIC, "taken for"]]
+    pairs = zip(ranked[:LISTED], ranked[: -LISTED - 1 : -1], strict=True)
+    lines += [[*cells(best), "", *cells(worst)] for best, worst in pairs]
+    return markdown_table(lines) + "\n"
