@@ -19,9 +19,9 @@ from caan_hf.training.run import save_for_retrieval
 def saved(make_model, processor, tmp_path):
     """`saved(name, **overrides)`: an untrained model in a folder, with the record of a run."""
 
-    def save(name: str, seed: int = 0, **overrides):
+    def save(name: str, seed: int = 0, learning_rate: float = 1e-3, **overrides):
         torch.manual_seed(seed)
-        record = {"recipe": {"training": {"seed": seed}}}
+        record = {"recipe": {"training": {"seed": seed, "learning_rate": learning_rate}}}
         save_for_retrieval(make_model(text_config=None, **overrides), processor, tmp_path / name, record)
         return tmp_path / name
 
@@ -62,10 +62,22 @@ def test_centres_are_measured_anew(saved, tmp_path, sample_data):
 
 
 def test_models_that_cannot_be_averaged(saved, tmp_path):
-    one, other = saved("one"), saved("other", relation_dim=4)
+    one, other, narrow = saved("one"), saved("other", 1), saved("narrow", relation_dim=4)
+    faster = saved("faster", learning_rate=0.1)
+    (tmp_path / "file").write_text("")
     with pytest.raises(CaanError, match="two checkpoints or more"):
         average_checkpoints([one], tmp_path / "soup")
+    with pytest.raises(CaanError, match="one is given twice"):
+        average_checkpoints([one, other, one.parent / "other" / ".." / "one"], tmp_path / "soup")
     with pytest.raises(CaanError, match="they differ in local_tokens"):
-        average_checkpoints([one, other], tmp_path / "soup")
+        average_checkpoints([one, narrow], tmp_path / "soup")
+    with pytest.raises(
+        CaanError, match=r"faster: of another recipe than .*one: training.learning_rate is 0.1, not 0.001"
+    ):
+        average_checkpoints([one, faster], tmp_path / "soup")
     with pytest.raises(CaanError, match="exists: choose a new folder"):
-        average_checkpoints([one, one], other)
+        average_checkpoints([one, other], narrow)
+    with pytest.raises(CaanError, match="file/soup: cannot be made"):
+        average_checkpoints([one, other], tmp_path / "file" / "soup")
+    with pytest.raises(CaanError, match="nowhere"):
+        average_checkpoints([one, other], tmp_path / "soup", "nowhere")

@@ -7,7 +7,7 @@ import typer
 
 
 def average(
-    checkpoints: Annotated[list[Path], typer.Argument(help="Models of one recipe, such as runs with different seeds.")],
+    checkpoints: Annotated[list[Path], typer.Argument(help="Models of one recipe, trained with different seeds.")],
     *,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder to write the averaged model to.")],
     data: Annotated[
@@ -20,7 +20,7 @@ def average(
     """Average the towers of several models that were trained from the same start, into one of the same size.
 
     Such a "model soup" (Wortsman et al. 2022) is often better than each of them, and costs no more to use. What starts
-    at random in each run, the relation network and its local tokens, is taken from the first.
+    at random in each run (projections, local tokens, relation network) is taken from the first.
 
     Example:
 

@@ -15,18 +15,15 @@ from caan_hf.errors import CaanError
 from caan_hf.evaluation.checkpoint import load_checkpoint
 from caan_hf.evaluation.evaluator import ZeroShotEvaluator
 from caan_hf.evaluation.result import EvaluationResult
-from caan_hf.publishing.training_record import TOKENS
 from caan_hf.whole_file import write_whole_text
 
-from .recipe import Recipe, load_recipe, training_arguments
+from .recipe import NOT_OF_THE_RUN, Recipe, load_recipe, training_arguments
 from .run import run_recipe
 from .sentences import category_sentences
 from .study import OF_THE_STUDY, SPLITS, Study
 
 RESULT_FILE = "result.json"
 IDENTITY_FILE = "run.json"  # written before training: what the folder's checkpoints belong to
-# Where a run lies and how it is told to go on says nothing about what it is.
-NOT_OF_THE_RUN = ("output_dir", "resume_from_checkpoint", "max_minutes", "disable_tqdm", "report_to", *TOKENS)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from caan_hf.evaluation.checkpoint import load_checkpoint
 from caan_hf.publishing.training_record import read_training_record
 
 from .precompute import measure_centers
+from .recipe import NOT_OF_THE_RUN
 from .run import save_for_retrieval
 from .triplets import TripletDataset
 
@@ -24,19 +25,27 @@ def average_checkpoints(checkpoints: Sequence[str | Path], out: Path, data: str 
     Projections, local tokens and relation network are the first model's: they have no common start.
 
     Args:
-        checkpoints: two or more, of equal configuration.
+        checkpoints: two or more, of one recipe but for the seed, where their records say how they were trained.
         out: the folder to write; it must not exist.
         data: the benchmark that they were trained on; needed to measure `center_features` anew.
 
     Raises:
-        CaanError: there are too few, they are of different sizes, `out` exists, or `data` is missing.
+        CaanError: there are too few, one is given twice, they are of different sizes or recipes, `out` exists or cannot
+            be made, or `data` is missing.
     """
-    if len(checkpoints) < 2:
-        raise CaanError("give two checkpoints or more to average")
+    _require_different(checkpoints)
     if out.exists():
         raise CaanError(f"{out} exists: choose a new folder")
+    split = None if data is None else load_benchmark(data)[0]["train"]
+    records = [read_training_record(Path(checkpoint)) for checkpoint in checkpoints]
+    for checkpoint, record in zip(checkpoints[1:], records[1:], strict=True):
+        _require_same_recipe(records[0], record, checkpoints[0], checkpoint)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CaanError(f"{out}: cannot be made ({error})") from error
     model, processor = load_checkpoint(str(checkpoints[0]))
-    if model.config.center_features and data is None:
+    if model.config.center_features and split is None:
         raise CaanError("these models centre their features, which is measured on training images: give their data")
     sums = {name: tensor.double() for name, tensor in model.state_dict().items()}
     averaged = [name for name in sums if not name.startswith(OF_THE_FIRST)]
@@ -47,11 +56,37 @@ def average_checkpoints(checkpoints: Sequence[str | Path], out: Path, data: str 
             sums[name] += other[name]
     model.load_state_dict(sums | {name: sums[name] / len(checkpoints) for name in averaged})
     if model.config.center_features:
-        split = load_benchmark(data)[0]["train"]
         measure_centers(model, processor, TripletDataset(split, processor))
-    records = [read_training_record(Path(checkpoint)) for checkpoint in checkpoints]
-    out.parent.mkdir(parents=True, exist_ok=True)
     save_for_retrieval(model, processor, out, records[0] and records[0] | {"averaged_seeds": _seeds(records)})
+
+
+def _require_different(checkpoints: Sequence[str | Path]) -> None:
+    if len(checkpoints) < 2:
+        raise CaanError("give two checkpoints or more to average")
+    places = [Path(checkpoint).resolve() for checkpoint in checkpoints]
+    twice = next((place for place in places if places.count(place) > 1), None)
+    if twice is not None:
+        raise CaanError(f"{twice} is given twice: give different runs of a recipe")
+
+
+def _require_same_recipe(one: dict | None, other: dict | None, first, second) -> None:
+    """The average is recorded as one of runs of the first's recipe; models without a record are taken at their word."""
+    if one is None or other is None:
+        return
+    settings, others = (
+        {
+            f"{section}.{key}": value
+            for section, values in record["recipe"].items()
+            for key, value in (values or {}).items()
+            if not (section == "training" and key in {"seed", *NOT_OF_THE_RUN})
+        }
+        for record in (one, other)
+    )
+    for key in sorted(settings.keys() | others.keys()):
+        if settings.get(key) != others.get(key):
+            raise CaanError(
+                f"{second}: of another recipe than {first}: {key} is {others.get(key)!r}, not {settings.get(key)!r}"
+            )
 
 
 def _seeds(records: Sequence[dict | None]) -> list[int | None]:

@@ -15,9 +15,13 @@ import yaml
 from caan_hf.configuration_caan import CaanConfig
 from caan_hf.errors import CaanError
 from caan_hf.evaluation.metrics import METRICS
+from caan_hf.publishing.training_record import TOKENS
 
 from .recipe_values import check_values
 from .trainer import CaanTrainingArguments
+
+# Fields of `training`: where a run lies and how it is told to go on says nothing about what it is.
+NOT_OF_THE_RUN = ("output_dir", "resume_from_checkpoint", "max_minutes", "disable_tqdm", "report_to", *TOKENS)
 
 
 @dataclass
