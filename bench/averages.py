@@ -3,12 +3,15 @@
     caan ablate recipes/ablations/lineage.yaml
     python bench/averages.py recipes/ablations/lineage.yaml
 
-The averaged models go beside the runs (ROW/average), what they come to into `averages.json` in the study's folder. They
-are judged as the study judges its runs.
+The averaged models go beside the runs (ROW/average, made anew each time), what they come to into `averages.json` in
+the study's folder; a copy of that as bench/records/STUDY-averages.json is what docs/results.md is built from. They are
+judged as the study judges its runs.
 """
 
 import argparse
 import json
+import shlex
+import shutil
 from typing import Any
 
 from caan_hf.errors import CaanError
@@ -24,11 +27,12 @@ def main() -> None:
     parser.add_argument(
         "study", help="a study of `caan ablate`: a file, or the name of one that comes with the package"
     )
-    study = load_study(parser.parse_args().study)
+    name = parser.parse_args().study
+    study = load_study(name)
     rows: dict[tuple[str, ...], list[Run]] = {}
     for run in plan_runs(study):
         if read_result(run) is None:
-            raise CaanError(f"{run.name} is not finished: caan ablate first")
+            raise CaanError(f"{run.folder} is not finished: caan ablate {shlex.quote(name)}")
         rows.setdefault(run.labels, []).append(run)
     averages = []
     for runs in rows.values():
@@ -40,8 +44,8 @@ def main() -> None:
 def judged_average(runs: list[Run]) -> dict[str, Any]:
     first = runs[0]
     folder = first.folder.parent / "average"
-    if not folder.exists():
-        average_checkpoints([run.folder / MODEL_FOLDER for run in runs], folder, first.recipe.data.path)
+    shutil.rmtree(folder, ignore_errors=True)
+    average_checkpoints([run.folder / MODEL_FOLDER for run in runs], folder, first.recipe.data.path)
     judged = judge_checkpoint(folder, first)
     return {
         "labels": first.labels,

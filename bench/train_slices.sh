@@ -6,11 +6,16 @@
 #   WHEELS=wheels bench/train_slices.sh RECIPE ...  on a machine with a torch of its own and without a network: what caan-hf
 #                                                   needs beside it comes from that folder (docs/training.md says how)
 #
-# Each call first reports the speed of a training step against the machine's own matrix products; SPEED=0 leaves that out.
+# Each call first reports the speed of a training step against the machine's own matrix products; SPEED=0 leaves it out.
 # Exit status: 0 once the model is there, 75 while steps are left.
 set -euo pipefail
 recipe=${1:?give a recipe: bench/train_slices.sh RECIPE [KEY=VALUE]...}
 shift
+slices=${SLICES:-1}
+if ! [[ $slices =~ ^[1-9][0-9]*$ ]]; then
+    echo "SLICES=$slices: give a whole number from 1 on" >&2
+    exit 2
+fi
 python=${PYTHON:-python}
 here=$(cd "$(dirname "$0")" && pwd)
 if [ -n "${WHEELS:-}" ]; then
@@ -26,7 +31,7 @@ fi
 if [ "${SPEED:-1}" != 0 ]; then
     "$python" "$here/train_speed.py" "$recipe" "$@"
 fi
-for ((slice = 1; slice <= ${SLICES:-1}; slice++)); do
+for ((slice = 1; slice <= slices; slice++)); do
     status=0
     "$python" -m caan_hf train "$recipe" "$@" training.resume_from_checkpoint=true \
         training.max_minutes="${SLICE_MINUTES:-8}" || status=$?

@@ -1,4 +1,4 @@
-"""How fast a recipe trains, against what the machine's own matrix products allow: docs/results.md quotes it.
+"""How fast a recipe trains, against what the machine's own matrix products allow; bench/train_slices.sh reports it.
 
     python bench/train_speed.py recipes/sketchy-mini.yaml [KEY=VALUE ...]
 
@@ -16,6 +16,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from caan_hf.benchmarks import load_benchmark
+from caan_hf.errors import CaanError
 from caan_hf.training.recipe import load_recipe, training_arguments
 from caan_hf.training.run import build_trainer
 
@@ -80,4 +81,7 @@ def timed(work, device: torch.device) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except CaanError as error:
+        raise SystemExit(f"error: {error}") from None
