@@ -57,7 +57,9 @@ def test_everything_that_a_reader_wants_to_know(make_model, results):
         "held out of training; what the checkpoint was selected on): mAP@all 0.4000, chance 0.1000.",
         "**Research use**: it was trained on photos of the Sketchy database",
         "but for the figure above, they are not part",
+        "*Never saw* is said of this training",
         "num_train_epochs: 10",
+        "then `caan train FILE training.output_dir=FOLDER`",
         "arXiv:2407.00979",
     ):
         assert wanted in card.content, wanted
@@ -131,4 +133,5 @@ def test_a_training_checkpoint_and_a_run_without_text(make_model):
     card = model_card("me/mini", make_model(text_config=None), record=record, licence="mit")
     assert "No text took part in training." in card.content
     assert "| Vision encoder | `vit`, from nothing |" in card.content
+    assert "*Never saw*" not in card.content
     assert (card.data.license, card.data.base_model) == ("mit", None)

@@ -68,6 +68,7 @@ def model_card(
         onnx=onnx,
         facts=_facts(model),
         training=_training_rows(record),
+        pretrained=any(isinstance(base, str) for base in _bases(record)),
         descriptions=_descriptions(record),
         recipe=yaml.safe_dump(record.get("recipe", {}), sort_keys=False).strip(),
         results=results,
@@ -80,9 +81,7 @@ def model_card(
 
 
 def _metadata(name: str, record: Mapping[str, Any], results: Results | None, licence: dict[str, str]) -> ModelCardData:
-    towers = (record.get("recipe") or {}).get("model") or {}
-    bases = [towers.get(tower) for tower in TOWERS[:-1]]
-    hub_ids = list(dict.fromkeys(base for base in bases if isinstance(base, str) and HUB_ID.fullmatch(base)))
+    hub_ids = list(dict.fromkeys(base for base in _bases(record) if isinstance(base, str) and HUB_ID.fullmatch(base)))
     entries = eval_results(results) if results and results.is_zero_shot else []
     return ModelCardData(
         library_name="transformers",
@@ -93,6 +92,12 @@ def _metadata(name: str, record: Mapping[str, Any], results: Results | None, lic
         eval_results=entries or None,
         **licence,
     )
+
+
+def _bases(record: Mapping[str, Any]) -> list[Any]:
+    """What the image towers began as: names of pretrained ones, or configurations."""
+    towers = (record.get("recipe") or {}).get("model") or {}
+    return [towers.get(tower) for tower in TOWERS[:-1]]
 
 
 def _towers(config: CaanConfig) -> dict[str, Any]:
