@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from caan_hf.training.ablation import RunResult
-from caan_hf.training.ablation_report import spread, study_rows, table_rows, write_study
+from caan_hf.training.ablation_report import spread, study_rows, table_lines, write_study
 
 
 def result(label, seed, validation, test):
@@ -36,9 +36,10 @@ def test_a_search_is_judged_on_validation_categories_alone(tmp_path):
 
 def test_the_table_pairs_runs_by_seed():
     rows = study_rows(RESULTS)
-    assert table_rows(rows) == [
-        ["none", "2", "0.350 \u00b1 0.071", "0.250 \u00b1 0.071", "", ""],
-        ["plain", "2", "0.370 \u00b1 0.071", "0.280 \u00b1 0.057", "+0.030 \u00b1 0.014", ""],
+    assert table_lines(rows) == [
+        ["", "seeds", "validation mAP@all", "unseen mAP@all", "difference to none"],
+        ["none", "2", "0.350 \u00b1 0.071", "0.250 \u00b1 0.071", ""],
+        ["plain", "2", "0.370 \u00b1 0.071", "0.280 \u00b1 0.057", "+0.030 \u00b1 0.014"],
     ]
 
 

@@ -44,7 +44,7 @@ def ablate(
     from rich.table import Table
 
     from caan_hf.training.ablation import plan_runs, run_study
-    from caan_hf.training.ablation_report import study_rows, table_header, table_rows, write_study
+    from caan_hf.training.ablation_report import study_rows, table_lines, write_study
     from caan_hf.training.study import load_study
 
     loaded = load_study(study)
@@ -60,11 +60,11 @@ def ablate(
     announce = Console(stderr=True, highlight=False, markup=False).print
     results = list(run_study(runs, announce=announce))
     write_study(results, _command(study, overrides, out, seeds), loaded.output_dir, list(loaded.axes))
-    rows = study_rows(results)
+    header, *lines = table_lines(study_rows(results))
     table = Table(box=box.SIMPLE_HEAD)
-    for name in table_header(rows):
+    for name in header:
         table.add_column(name)
-    for cells in table_rows(rows):
+    for cells in lines:
         table.add_row(*cells)
     console.print(table)
     console.print(f"table and plot: {loaded.output_dir}", soft_wrap=True, markup=False)

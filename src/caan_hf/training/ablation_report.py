@@ -87,14 +87,20 @@ def _interval(results: Sequence[RunResult], label: str, first: str, split: str) 
     return low, high
 
 
-def table_header(rows: Sequence[Row]) -> list[str]:
-    """The names of the columns."""
-    return ["", "seeds", f"validation {METRIC}", f"unseen {METRIC}", f"difference to {rows[0].label}", "95 % interval"]
+def table_lines(rows: Sequence[Row]) -> list[list[str]]:
+    """The table as cells, but for columns that are empty; the first line names the columns.
 
-
-def table_rows(rows: Sequence[Row]) -> list[list[str]]:
-    """The cells, means with the standard deviation over the seeds."""
-    return [
+    Scores are means with the standard deviation over the seeds.
+    """
+    header = [
+        "",
+        "seeds",
+        f"validation {METRIC}",
+        f"unseen {METRIC}",
+        f"difference to {rows[0].label}",
+        "95 % interval",
+    ]
+    cells = [
         [
             row.label,
             str(len(row.judged)),
@@ -105,6 +111,8 @@ def table_rows(rows: Sequence[Row]) -> list[list[str]]:
         ]
         for row in rows
     ]
+    columns = [column for column in zip(header, *cells, strict=True) if column[0] == "" or any(column[1:])]
+    return [list(line) for line in zip(*columns, strict=True)]
 
 
 def interval_text(interval: tuple[float, float]) -> str:
@@ -141,15 +149,8 @@ def markdown(rows: Sequence[Row], results: Sequence[RunResult], command: str) ->
 
 
 def table(rows: Sequence[Row], results: Sequence[RunResult]) -> str:
-    """The table, but for columns that are empty, and what one must know to read it, in Markdown."""
-    columns = [
-        (name, cells)
-        for name, *cells in zip(table_header(rows), *table_rows(rows), strict=True)
-        if name == "" or any(cells)
-    ]
-    lines = [[name for name, _ in columns]]
-    lines += [list(cells) for cells in zip(*(cells for _, cells in columns), strict=True)]
-    return f"{markdown_table(lines)}\n\n{_caption(rows, results)}\n"
+    """The table and what one must know to read it, in Markdown."""
+    return f"{markdown_table(table_lines(rows))}\n\n{_caption(rows, results)}\n"
 
 
 def markdown_table(lines: Sequence[Sequence[str]]) -> str:
