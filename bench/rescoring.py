@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from caan_hf.benchmarks import load_benchmark
+from caan_hf.errors import CaanError
 from caan_hf.evaluation import retrieval_metrics
 from caan_hf.evaluation.checkpoint import load_checkpoint
 from caan_hf.evaluation.embedding import embed_images
@@ -80,4 +81,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except CaanError as error:
+        raise SystemExit(f"error: {error}") from None

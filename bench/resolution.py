@@ -15,6 +15,7 @@ import torch
 from torch.nn import functional as F
 
 from caan_hf.benchmarks import load_benchmark
+from caan_hf.errors import CaanError
 from caan_hf.evaluation.checkpoint import load_checkpoint
 from caan_hf.evaluation.embedding import embed_images
 from caan_hf.evaluation.evaluator import ZeroShotEvaluator
@@ -71,4 +72,7 @@ def score(judge: ZeroShotEvaluator, queries, gallery, query_categories=None) -> 
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except CaanError as error:
+        raise SystemExit(f"error: {error}") from None

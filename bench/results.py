@@ -50,7 +50,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="change nothing, and fail where something would change")
     page = Page(check=parser.parse_args().check)
-    written = PAGE.read_text(encoding="utf-8")
+    written = read(PAGE)
     rebuilt = page.rebuild(written)
     page.require_each_record_once()
     if not page.check:
@@ -74,7 +74,12 @@ class Page:
             _, closing, after = rest.partition(f"<!-- /{kind} -->")
             if not closing or SECTION.search(_):
                 raise CaanError(f"docs/results.md: {opening.strip()} is not closed by <!-- /{kind} -->")
-            parts += [opening, "\n", self.body(kind, (words or "").strip()), "\n", closing, after]
+            try:
+                body = self.body(kind, (words or "").strip())
+            except (LookupError, TypeError, ValueError, AttributeError, StopIteration) as error:
+                message = f"docs/results.md: {opening.strip()} cannot be made from its record ({error!r})"
+                raise CaanError(message) from error
+            parts += [opening, "\n", body, "\n", closing, after]
         rebuilt = "".join(parts)
         for kind in ("study", "averages", "resolution", "rescoring", "shipped", "categories"):
             if rebuilt.count(f"<!-- /{kind} -->") != len(re.findall(rf"<!-- {kind}( .+)? -->", rebuilt)):
@@ -85,14 +90,16 @@ class Page:
         """The table of one section, and the picture that it asks for."""
         if kind == "study":
             name, _, figure = words.partition(" ")
+            if figure not in ("", *ALT_TEXTS):
+                raise CaanError(f"docs/results.md: a study has a plot or a sweep, not a {figure!r}")
             return self.study(name, figure)
         if kind == "averages":
             name, _, baseline = words.partition(" against ")
             return tables.averages(self.record(f"{name}-averages"), baseline)
         if kind == "shipped":
-            return tables.shipped(read(SHIPPED), self.record("shipped-generalized"))
+            return tables.shipped(json.loads(read(SHIPPED)), self.record("shipped-generalized"))
         if kind == "categories":
-            return tables.categories(read(SHIPPED))
+            return tables.categories(json.loads(read(SHIPPED)))
         return getattr(tables, kind)(self.record(kind))
 
     def study(self, name: str, figure: str) -> str:
@@ -111,7 +118,7 @@ class Page:
 
     def record(self, name: str) -> Any:
         self.used[name] += 1
-        return read(RECORDS / f"{name}.json")
+        return json.loads(read(RECORDS / f"{name}.json"))
 
     def require_each_record_once(self) -> None:
         for name in sorted(path.stem for path in RECORDS.glob("*.json")):
@@ -137,14 +144,18 @@ def draw(figure: str, name: str, results: list[RunResult], picture: Path, digest
 def require_drawn_from(digest: str, picture: Path) -> None:
     if not picture.is_file():
         raise CaanError(f"docs/{picture.name} is missing: python bench/results.py")
-    with Image.open(picture) as drawn:
-        if drawn.info.get(DIGEST) != digest:
-            raise CaanError(f"docs/{picture.name} was drawn from another record: python bench/results.py")
-
-
-def read(file: Path) -> Any:
     try:
-        return json.loads(file.read_text(encoding="utf-8"))
+        with Image.open(picture) as drawn:
+            drawn_from = drawn.info.get(DIGEST)
+    except OSError as error:
+        raise CaanError(f"docs/{picture.name} is no picture ({error}): python bench/results.py") from error
+    if drawn_from != digest:
+        raise CaanError(f"docs/{picture.name} was drawn from another record: python bench/results.py")
+
+
+def read(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
         raise CaanError(f"{file}: cannot be read ({error})") from error
 
@@ -154,5 +165,3 @@ if __name__ == "__main__":
         main()
     except CaanError as error:
         raise SystemExit(f"error: {error}") from None
-    except (KeyError, TypeError, AttributeError) as error:
-        raise SystemExit(f"error: a record is not of the form that its section needs ({error!r})") from None

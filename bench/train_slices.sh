@@ -9,7 +9,11 @@
 # Each call first reports the speed of a training step against the machine's own matrix products; SPEED=0 leaves it out.
 # Exit status: 0 once the model is there, 75 while steps are left.
 set -euo pipefail
-recipe=${1:?give a recipe: bench/train_slices.sh RECIPE [KEY=VALUE]...}
+if [ $# -eq 0 ]; then
+    echo "give a recipe: bench/train_slices.sh RECIPE [KEY=VALUE]..." >&2
+    exit 2
+fi
+recipe=$1
 shift
 slices=${SLICES:-1}
 if ! [[ $slices =~ ^[1-9][0-9]*$ ]]; then

@@ -65,11 +65,24 @@ FAULTS = {
     "no picture": (lambda root: (root / "docs/lambdas.png").unlink(), "docs/lambdas.png is missing"),
     "half a record": (
         lambda root: (root / "bench/records/modules.json").write_text('[{"labels"', encoding="utf-8"),
-        "modules.json: cannot be read",
+        "<!-- study modules plot --> cannot be made from its record (JSONDecodeError",
     ),
     "a record of something else": (
         lambda root: (root / "bench/records/resolution.json").write_text("[{}]", encoding="utf-8"),
-        "a record is not of the form that its section needs",
+        "<!-- resolution --> cannot be made from its record (KeyError",
+    ),
+    "an empty record": (
+        lambda root: (root / "bench/records/lineage.json").write_text("[]", encoding="utf-8"),
+        "<!-- study lineage plot --> cannot be made from its record (StopIteration",
+    ),
+    "no picture but a file": (
+        lambda root: (root / "docs/lambdas.png").write_bytes(b""),
+        "docs/lambdas.png is no picture",
+    ),
+    "no page": (lambda root: (root / PAGE).write_bytes(b"\xff"), "results.md: cannot be read"),
+    "a picture of another kind": (
+        lambda root: change(root / PAGE, "<!-- study prompts plot -->", "<!-- study prompts pie -->"),
+        "a study has a plot or a sweep, not a 'pie'",
     ),
     "a section without an end": (
         lambda root: change(root / PAGE, "<!-- /shipped -->", ""),
