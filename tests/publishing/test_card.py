@@ -25,7 +25,8 @@ INFO = {
 @pytest.fixture
 def results() -> Results:
     conventions = {"standard": {"mAP@all": 0.331}, "hits": {"mAP@all": 0.331}}
-    return Results("sketchy-25@1", "test", conventions, {"standard": {"mAP@all": 0.268}}, 100, 625, 625, 0.049)
+    reranked = {"standard": {"mAP@all": 0.268}}
+    return Results("sketchy-25@1", "test", conventions, reranked, 100, 625, 625, 0.049, interval=(0.3114, 0.352))
 
 
 def test_everything_that_a_reader_wants_to_know(make_model, results):
@@ -52,6 +53,7 @@ def test_everything_that_a_reader_wants_to_know(make_model, results):
         "protocol `sketchy-25@1`, split `test`, 625 sketches as queries, 625 photos in the gallery; a random",
         "the published lists have 15,229 sketches and 17,101 photos",
         "| `standard` | 0.3310 |",
+        "95 % interval of the mAP@all over the sketches, in `standard`: 0.3114 to 0.3520.",
         "After re-ranking the best 100 photos",
         "So re-ranking makes the ranking of this model worse",
         "held out of training; what the checkpoint was selected on): mAP@all 0.4000, chance 0.1000.",

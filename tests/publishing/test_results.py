@@ -41,6 +41,8 @@ def test_reads_what_the_evaluator_writes(document, write):
     assert (results.num_queries, results.num_gallery, results.chance) == (625, 625, 0.049)
     assert results.conventions["standard"]["mAP@all"] == 0.331
     assert (results.rerank_k, results.reranked["standard"]["mAP@all"]) == (100, 0.268)
+    low, high = results.interval
+    assert 0 < low < high < 1
 
 
 def test_the_default_convention_and_map_come_first(document, write):

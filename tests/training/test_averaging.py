@@ -48,6 +48,7 @@ def test_weights_are_averaged(saved, tmp_path, projection_dim):
     model = AutoModel.from_pretrained(tmp_path / "new" / "soup")
     card = model_card("me/soup", model, record=shown).content
     assert "| Towers | the average of 3 runs of this recipe (seeds 0, 1, 2) |" in card
+    assert "`caan average FOLDER/model\nANOTHER/model --out MODEL" in card
     assert "| All other weights | those of the first of these runs |" in card
 
 

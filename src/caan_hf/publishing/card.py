@@ -69,6 +69,7 @@ def model_card(
         facts=_facts(model),
         training=_training_rows(record),
         pretrained=any(isinstance(base, str) for base in _bases(record)),
+        averaged=bool(record.get("averaged_seeds")),
         descriptions=_descriptions(record),
         recipe=yaml.safe_dump(record.get("recipe", {}), sort_keys=False).strip(),
         results=results,

@@ -43,6 +43,7 @@ class Results:
         num_queries: sketches.
         num_gallery: photos.
         chance: mAP@all of a random ranking, where it was noted.
+        interval: 95 % interval of the mAP@all in the first convention, global features, where it was noted.
         notes: what a reader must know, in sentences.
         removed: category that was left out, since training saw it elsewhere -> its name there.
         num_left_out: sketches without a right photo in the gallery, which no metric counts.
@@ -67,6 +68,7 @@ class Results:
     deduplicated: Conventions = field(default_factory=dict)
     expanded: Conventions = field(default_factory=dict)
     expand_k: int | None = None
+    interval: tuple[float, float] | None = None
 
     @property
     def is_zero_shot(self) -> bool:
@@ -168,7 +170,16 @@ def _results(document: dict[str, Any]) -> Results:
         deduplicated=_conventions(deduplicated.get("conventions") or {}),
         expanded=_conventions(expanded.get("conventions") or {}),
         expand_k=expanded.get("k"),
+        interval=_interval(document.get("confidence") or {}, next(iter(conventions))),
     )
+
+
+def _interval(confidence: dict[str, dict[str, Any]], convention: str) -> tuple[float, float] | None:
+    found = (confidence.get(convention) or {}).get("mAP@all")
+    if not found:
+        return None
+    low, high = found
+    return float(low), float(high)
 
 
 def _conventions(found: dict[str, dict[str, Any]]) -> Conventions:
