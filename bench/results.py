@@ -97,9 +97,9 @@ class Page:
             name, _, baseline = words.partition(" against ")
             return tables.averages(self.record(f"{name}-averages"), baseline)
         if kind == "shipped":
-            return tables.shipped(json.loads(read(SHIPPED)), self.record("shipped-generalized"))
+            return tables.shipped(read_json(SHIPPED), self.record("shipped-generalized"))
         if kind == "categories":
-            return tables.categories(json.loads(read(SHIPPED)))
+            return tables.categories(read_json(SHIPPED))
         return getattr(tables, kind)(self.record(kind))
 
     def study(self, name: str, figure: str) -> str:
@@ -118,7 +118,7 @@ class Page:
 
     def record(self, name: str) -> Any:
         self.used[name] += 1
-        return json.loads(read(RECORDS / f"{name}.json"))
+        return read_json(RECORDS / f"{name}.json")
 
     def require_each_record_once(self) -> None:
         for name in sorted(path.stem for path in RECORDS.glob("*.json")):
@@ -157,6 +157,13 @@ def read(file: Path) -> str:
     try:
         return file.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
+        raise CaanError(f"{file}: cannot be read ({error})") from error
+
+
+def read_json(file: Path) -> Any:
+    try:
+        return json.loads(read(file))
+    except ValueError as error:
         raise CaanError(f"{file}: cannot be read ({error})") from error
 
 

@@ -65,7 +65,7 @@ FAULTS = {
     "no picture": (lambda root: (root / "docs/lambdas.png").unlink(), "docs/lambdas.png is missing"),
     "half a record": (
         lambda root: (root / "bench/records/modules.json").write_text('[{"labels"', encoding="utf-8"),
-        "<!-- study modules plot --> cannot be made from its record (JSONDecodeError",
+        "modules.json: cannot be read",
     ),
     "a record of something else": (
         lambda root: (root / "bench/records/resolution.json").write_text("[{}]", encoding="utf-8"),
