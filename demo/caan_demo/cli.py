@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from caan_hf.cli.main import run
+from caan_hf.cli.command import run
 from caan_hf.errors import CaanError
 
 if TYPE_CHECKING:

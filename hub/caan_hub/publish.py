@@ -13,7 +13,7 @@ from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
 from huggingface_hub.hf_api import RepoFile
 
 from caan_hf.errors import CaanError
-from caan_hf.publishing.hub_errors import LOG_IN, hub_errors
+from caan_hf.utils.hub import LOG_IN, hub_errors
 
 CARD = "README.md"
 MAIN = "main"

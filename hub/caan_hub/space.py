@@ -10,7 +10,7 @@ from huggingface_hub import HfApi, SpaceCard
 from huggingface_hub.constants import SPACES_SDK_TYPES
 
 from caan_hf.errors import CaanError
-from caan_hf.publishing.hub_errors import hub_errors
+from caan_hf.utils.hub import hub_errors
 
 from .publish import CARD, files_of
 

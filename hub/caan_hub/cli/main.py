@@ -2,7 +2,7 @@
 
 import typer
 
-from caan_hf.cli.main import run
+from caan_hf.cli.command import run
 
 from .push import push
 from .push_dataset import push_dataset

@@ -21,8 +21,8 @@ from caan_hf.evaluation.evaluator import ZeroShotEvaluator
 from caan_hf.modeling_caan import CaanModel
 from caan_hf.processing_caan import CaanProcessor
 from caan_hf.publishing.folder import for_retrieval, share_weights
-from caan_hf.publishing.hub_errors import hub_errors
 from caan_hf.publishing.training_record import RECIPE_FILE, TOKENS, training_record, write_record
+from caan_hf.utils.hub import hub_errors
 from caan_hf.whole_file import write_whole_text
 
 from .augmentation import photo_augmentation, sketch_augmentation

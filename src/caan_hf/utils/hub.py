@@ -1,4 +1,4 @@
-"""What the Hub's client raises, in one line that says what to do."""
+"""Errors of the Hub client as one line that says what to do."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

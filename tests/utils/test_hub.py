@@ -4,7 +4,7 @@ import pytest
 from huggingface_hub import HfApi
 
 from caan_hf import CaanError
-from caan_hf.publishing.hub_errors import hub_errors
+from caan_hf.utils.hub import hub_errors
 
 
 def free_port() -> int:

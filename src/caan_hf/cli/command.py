@@ -1,0 +1,121 @@
+"""What all commands share: options declared as dataclasses, errors in one line, tables printed in full."""
+
+import dataclasses
+import inspect
+import signal
+import sys
+import typing
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from caan_hf.errors import CaanError
+
+
+def command(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Turn each parameter that is annotated with a dataclass into one command line option per field.
+
+    The fields are annotated as typer wants it, `rerank: Annotated[int | None, Option(help="...")] = None`, so that an
+    option is declared and documented in one place: the dataclass that the library function takes.
+
+    Example:
+        ```python
+        @app.command()
+        @command
+        def evaluate(model: str, options: EvaluationOptions) -> None: ...
+        ```
+    """
+    signature = inspect.signature(function, eval_str=True)
+    grouped: dict[str, type] = {
+        name: parameter.annotation
+        for name, parameter in signature.parameters.items()
+        if dataclasses.is_dataclass(parameter.annotation)
+    }
+    parameters: list[inspect.Parameter] = []
+    for name, parameter in signature.parameters.items():
+        fields = _options(grouped[name]) if name in grouped else [parameter]
+        parameters += [field.replace(kind=inspect.Parameter.KEYWORD_ONLY) for field in fields]
+
+    def run_command(**values: Any) -> Any:
+        for name, options in grouped.items():
+            values[name] = options(**{field.name: values.pop(field.name) for field in _given_fields(options)})
+        return function(**values)
+
+    run_command.__name__ = function.__name__
+    run_command.__doc__ = function.__doc__
+    run_command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    run_command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    return run_command
+
+
+def _given_fields(options: type) -> list[dataclasses.Field[Any]]:
+    """The fields that are options: those that are part of the constructor and annotated for typer."""
+    hints = typing.get_type_hints(options, include_extras=True)
+    return [field for field in dataclasses.fields(options) if field.init and hasattr(hints[field.name], "__metadata__")]
+
+
+def _options(options: type) -> list[inspect.Parameter]:
+    hints = typing.get_type_hints(options, include_extras=True)
+    return [
+        inspect.Parameter(
+            field.name, inspect.Parameter.KEYWORD_ONLY, default=_default(field), annotation=hints[field.name]
+        )
+        for field in _given_fields(options)
+    ]
+
+
+def _default(field: dataclasses.Field[Any]) -> Any:
+    if field.default_factory is not dataclasses.MISSING:
+        return field.default_factory()
+    return inspect.Parameter.empty if field.default is dataclasses.MISSING else field.default
+
+
+def run(app: typer.Typer) -> None:
+    """Run a command line: exit status 2 and one line on stderr for bad input, 130 when interrupted."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that temporary folders are removed
+    try:
+        app()
+    except CaanError as error:
+        _print_error(_one_line(error))
+        sys.exit(2)
+    except KeyboardInterrupt:
+        Console(stderr=True).print("stopped")
+        sys.exit(130)
+
+
+def _print_error(message: str) -> None:
+    Console(stderr=True).print(f"[bold red]error:[/] {escape(message)}", soft_wrap=True, highlight=False)
+
+
+def _one_line(error: CaanError) -> str:
+    """The message, without the traceback in which a DataLoader worker wraps it."""
+    text = str(error).strip()
+    return text.rpartition(f"{CaanError.__name__}: ")[2] if "Original Traceback" in text else text
+
+
+def print_table(
+    console: Console, header: Sequence[str], rows: Iterable[Sequence[str]], *, text_columns: int = 1
+) -> None:
+    """Print a table at its full width, even where the terminal is narrower, so that no number is cut off.
+
+    Args:
+        console: Where to print.
+        header: Column names.
+        rows: Cells.
+        text_columns: Number of columns on the left that hold words; the others are aligned right.
+    """
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for place, name in enumerate(header):
+        table.add_column(name, justify="left" if place < text_columns else "right", no_wrap=True)
+    for row in rows:
+        table.add_row(*map(escape, row))
+    before = console.width
+    console.width = 1000  # rich measures within the width of the console
+    console.width = max(before, console.measure(table).maximum)
+    console.print(table)
+    console.width = before

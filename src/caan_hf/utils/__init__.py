@@ -1,0 +1,1 @@
+"""What every other folder needs: whole files and folders, records, progress, prefetching, Hub errors."""

@@ -1,0 +1,173 @@
+"""Files and folders that appear complete or not at all, and their hashes."""
+
+import glob
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from caan_hf.errors import CaanError
+
+
+def sha256_of(file: Path) -> str:
+    """SHA-256 of a file's content, in hexadecimal."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def write_whole(file: Path, write: Callable[[Path], object]) -> None:
+    """Let `write` fill a temporary file beside `file`, then move it into place atomically.
+
+    Raises:
+        CaanError: The file cannot be written, for example because the disk is full.
+    """
+    temporary: Path | None = None
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
+        os.close(handle)
+        temporary = Path(name)
+        write(temporary)
+        with temporary.open("rb") as stream:
+            os.fsync(stream.fileno())
+        temporary.chmod(0o644)
+        temporary.replace(file)
+    except OSError as error:
+        raise unwritable(file, error) from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def write_whole_text(file: Path, text: str) -> None:
+    """Write a UTF-8 text file atomically."""
+    write_whole(file, lambda path: path.write_text(text, encoding="utf-8"))
+
+
+def write_json(file: Path, document: Any, *, sort_keys: bool = False) -> None:
+    """Write a JSON file atomically, indented, without NaN or infinity."""
+    text = json.dumps(document, indent=2, sort_keys=sort_keys, allow_nan=False)
+    write_whole_text(file, text + "\n")
+
+
+def require_writable(folder: Path, option: str = "--out") -> None:
+    """Check that files can be created in a folder, or in its nearest existing parent.
+
+    Raises:
+        CaanError: They cannot; the message names the option that chooses another folder.
+    """
+    try:
+        nearest = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+        with tempfile.TemporaryFile(dir=nearest):
+            pass
+    except OSError as error:
+        raise CaanError(f"{unwritable(folder, error)}. Choose another folder with {option}.") from None
+
+
+def check_out_dir(out_dir: Path, marker: str, *, overwrite: bool) -> None:
+    """Refuse to replace a folder that was not written by the same command.
+
+    Args:
+        out_dir: The folder to be written.
+        marker: File that identifies a folder written earlier by the same command; `overwrite` may replace only those.
+        overwrite: Replace an earlier folder.
+
+    Raises:
+        CaanError: The folder exists and is not empty, unless it holds `marker` and `overwrite` is set; or it cannot
+            be read.
+    """
+    try:
+        if not os.path.lexists(out_dir):
+            return
+        if not out_dir.is_dir():
+            raise CaanError(f"{out_dir}: exists and is not a folder. Choose another folder.")
+        if not any(out_dir.iterdir()):
+            return
+        if not (out_dir / marker).is_file():
+            raise CaanError(f"{out_dir}: holds other files (there is no {marker}). Choose another folder.")
+        if not overwrite:
+            raise CaanError(f"{out_dir}: exists already. Pass --overwrite to replace it, or choose another folder.")
+    except (OSError, ValueError) as error:
+        raise unwritable(out_dir, error) from error
+
+
+@contextmanager
+def staged_folder(out_dir: Path, marker: str, *, overwrite: bool) -> Iterator[Path]:
+    """A new folder beside `out_dir` that replaces it when the block ends, and is removed if the block fails.
+
+    What a killed process left behind is removed when the same folder is staged again.
+
+    Args:
+        out_dir: The folder to be written.
+        marker: See [`check_out_dir`]; the block has to write it.
+        overwrite: See [`check_out_dir`].
+
+    Raises:
+        CaanError: As [`check_out_dir`], which is called before and after the block; or nothing can be written there.
+    """
+    check_out_dir(out_dir, marker, overwrite=overwrite)
+    try:
+        out_dir = out_dir.resolve()
+        new_parents = [parent for parent in out_dir.parents if not parent.exists()]
+    except (OSError, RuntimeError) as error:  # a cycle of symlinks
+        raise unwritable(out_dir, error) from error
+    staging = out_dir.with_name(f".{out_dir.name}.{os.getpid()}.partial")
+    try:
+        _remove_left_overs(out_dir)
+        staging.mkdir(parents=True)
+        yield staging
+        check_out_dir(out_dir, marker, overwrite=overwrite)
+        _swap(staging, out_dir)
+    except BaseException as error:
+        shutil.rmtree(staging, ignore_errors=True)
+        for parent in new_parents:
+            with suppress(OSError):
+                parent.rmdir()
+        if isinstance(error, OSError):
+            raise unwritable(out_dir, error) from error
+        raise
+
+
+def unwritable(place: Path, error: Exception) -> CaanError:
+    """The error for a file or folder that cannot be written."""
+    return CaanError(f"{place}: cannot be written ({getattr(error, 'strerror', None) or error})")
+
+
+def _remove_left_overs(out_dir: Path) -> None:
+    """Remove folders that killed processes staged for the same place."""
+    for left_over in out_dir.parent.glob(f".{glob.escape(out_dir.name)}.*.*"):
+        process, _, state = left_over.name.removeprefix(f".{out_dir.name}.").partition(".")
+        if not process.isdigit() or (int(process) != os.getpid() and _is_running(int(process))):
+            continue
+        # A replaced folder is the only copy if the process was killed between the two renames.
+        if state == "partial" or (state == "replaced" and out_dir.exists()):
+            shutil.rmtree(left_over, ignore_errors=True)
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # another user's process
+        return True
+    return True
+
+
+def _swap(staging: Path, out_dir: Path) -> None:
+    """Move `staging` to `out_dir`; restore the old folder if that fails."""
+    if not out_dir.exists():
+        staging.rename(out_dir)
+        return
+    replaced = staging.with_suffix(".replaced")
+    out_dir.rename(replaced)
+    try:
+        staging.rename(out_dir)
+    except BaseException:
+        replaced.rename(out_dir)
+        raise
+    shutil.rmtree(replaced, ignore_errors=True)

@@ -1,0 +1,78 @@
+"""JSON files and documents with a declared type: read with validation, written atomically."""
+
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from caan_hf.errors import CaanError
+
+from .files import write_whole_text
+
+MAX_BYTES = 64 * 2**20
+
+
+class Record(BaseModel):
+    """Base class of everything that is stored as JSON.
+
+    Fields are declared with types, as in any pydantic model. Unknown fields are refused unless a subclass sets
+    `extra="ignore"`, and values are not converted between types, except integers to floats and lists to tuples.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=False)
+
+    @classmethod
+    def read(cls, file: Path, remedy: str) -> Self:
+        """Read and validate a JSON file.
+
+        Args:
+            file: The file.
+            remedy: What the user should do if it cannot be used, such as "Export again."
+
+        Raises:
+            CaanError: The file is missing, is not JSON or has other fields; the message names file and field.
+        """
+        try:
+            if file.stat().st_size > MAX_BYTES:
+                raise CaanError(f"{file}: larger than {MAX_BYTES // 2**20} MB, so it is damaged. {remedy}")
+            return cls.parse(file.read_bytes(), str(file), remedy)
+        except OSError as error:
+            raise CaanError(f"{file}: cannot be read ({error.strerror or error}). {remedy}") from error
+
+    @classmethod
+    def parse(cls, document: str | bytes | dict[str, Any], name: str, remedy: str) -> Self:
+        """Validate a JSON text, or a document that was parsed already; arguments and errors as for [`read`].
+
+        Args:
+            document: JSON text, or the dictionary that it holds.
+            name: What the error message calls the document.
+            remedy: What the user should do if it cannot be used.
+        """
+        try:
+            if isinstance(document, dict):
+                return cls.model_validate(document, strict=False)
+            return cls.model_validate_json(document)
+        except ValidationError as error:
+            raise CaanError(f"{name}: {first_problem(error)}. {remedy}") from error
+        except (ValueError, RecursionError) as error:
+            raise CaanError(f"{name}: not valid JSON ({error}). {remedy}") from error
+
+    def write(self, file: Path) -> None:
+        """Write the record as indented JSON, atomically.
+
+        Raises:
+            CaanError: The file cannot be written.
+        """
+        write_whole_text(file, self.model_dump_json(indent=2) + "\n")
+
+
+def first_problem(error: ValidationError) -> str:
+    """The first problem of a validation error as one phrase: the field, what is wrong and the value."""
+    problem = error.errors(include_url=False, include_context=False)[0]
+    where = ".".join(str(part) for part in problem["loc"])
+    message = problem["msg"].removeprefix("Value error, ")
+    message = message[:1].lower() + message[1:]
+    if problem["type"] in ("missing", "json_invalid", "extra_forbidden"):
+        return f"{where}: {message}" if where else message
+    shown = repr(problem["input"])
+    return f"{where}: {message}, got {shown[:60] + '...' if len(shown) > 60 else shown}".removeprefix(": ")
