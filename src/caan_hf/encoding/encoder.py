@@ -46,6 +46,20 @@ class EncodedBatch:
     skipped: list[tuple[Any, str]] = field(default_factory=list)
 
 
+class TrainingData(NamedTuple):
+    """Benchmark that a model was trained on.
+
+    Attributes:
+        protocol: Protocol id, such as "sketchy-25@1".
+        categories: Categories whose images the model was trained on.
+        validation: Categories on which checkpoints and settings were selected.
+    """
+
+    protocol: str
+    categories: tuple[str, ...]
+    validation: tuple[str, ...]
+
+
 class Encoder(ABC):
     """Encodes sketches and photos to features that can be compared.
 
@@ -54,6 +68,8 @@ class Encoder(ABC):
 
     Attributes:
         name: Folder or Hub id from which the encoder can be loaded again.
+        kind: What reports call the model: "checkpoint", "ONNX export" or "untrained tower".
+        device: Where it computes, such as "cpu" or "cuda:0".
 
     Example:
         >>> encoder = caan_hf.load_encoder("hub/caan-vit-tiny-sketchy")
@@ -61,6 +77,13 @@ class Encoder(ABC):
     """
 
     name: str
+    kind: str = "model"
+    device: Any = "cpu"
+
+    @property
+    def training_data(self) -> TrainingData | None:
+        """Benchmark that the model was trained on; None if it is not recorded."""
+        return None
 
     @property
     @abstractmethod
