@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from caan_hf import CaanError
-from caan_hf.benchmarks import prepare_benchmark
+from caan_hf.benchmarks import PrepareOptions, prepare_benchmark
 from caan_hf.evaluation.setting import generalized, plain, training_categories, unseen_by
 
 CATEGORIES = ["car (sedan)", "cat", "hot air balloon", "tree"]
@@ -98,7 +98,7 @@ def test_training_categories_of_a_protocol_a_file_and_a_folder(tmp_path):
     (tmp_path / "mine.txt").write_text("cat\ndog\n")
     assert training_categories(str(tmp_path / "mine.txt")) == ("mine", ("cat", "dog"))
     small = {"photos_per_category": 1, "sketches_per_category": 1, "image_size": 16}
-    prepare_benchmark("sample", None, tmp_path / "sample", progress=False, **small)
+    prepare_benchmark("sample", None, tmp_path / "sample", PrepareOptions(progress=False, **small))
     name, seen = training_categories(str(tmp_path / "sample"))
     assert name == "sample@1"
     assert len(seen) == 38  # training and validation
