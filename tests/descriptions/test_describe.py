@@ -100,7 +100,7 @@ def test_a_text_file_is_not_changed(run, tmp_path):
 def test_a_jsonl_file_of_another_kind_is_kept(run, tmp_path):
     out = tmp_path / "labels.jsonl"
     out.write_text('{"category": "bee", "label": 3}')
-    with pytest.raises(CaanError, match=r"labels\.jsonl:1: label"):
+    with pytest.raises(CaanError, match=r"labels\.jsonl:1: text: field required"):
         run(CATEGORIES, out)
     assert out.read_text().strip() == '{"category": "bee", "label": 3}'
 
