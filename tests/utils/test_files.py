@@ -102,8 +102,8 @@ def test_failed_block_keeps_the_folder_that_was_there(tmp_path):
     out = tmp_path / "out"
     out.mkdir()
     fill(out, "old")
-    with pytest.raises(OSError), staged_folder(out, MARKER, overwrite=True):
-        raise BlockingIOError
+    with pytest.raises(CaanError, match="No space left"), staged_folder(out, MARKER, overwrite=True):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     assert (out / MARKER).read_text() == "old"
 
 
