@@ -63,6 +63,8 @@ def compare(
     names = (first, second)
     for name in names:  # before the first evaluation, which may take long
         if is_report(Path(name)):
+            if data is not None:
+                typer.echo(f"{name}: already a report, so it is not evaluated again", err=True)
             continue
         if data is None:
             raise CaanError(f"{name}: not a report of `caan evaluate`. Pass --data DIR to evaluate it as a model.")

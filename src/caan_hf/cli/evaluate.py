@@ -63,7 +63,8 @@ def evaluate_into(model: str, data: Path, options: EvaluationOptions, folder: Pa
     record = EvaluationRecord.of_folder(folder)
     console = Console(highlight=False, soft_wrap=True, markup=False)
     console.print(
-        f"{record.protocol}, {record.split}: {record.num_queries:,} sketches x {record.num_gallery:,} photos", style="bold"
+        f"{record.protocol}, {record.split}: {record.num_queries:,} sketches x {record.num_gallery:,} photos",
+        style="bold",
     )
     if record.model is not None:
         console.print(f"{model}: {record.model.kind}, {record.model.precision}")

@@ -107,7 +107,7 @@ class CheckpointEncoder(Encoder):
         )
 
     @property
-    def device(self) -> torch.device:  # type: ignore[override] - the model may be moved
+    def device(self) -> torch.device:  # type: ignore[override]
         """Where the model computes."""
         return next(self.model.parameters()).device
 

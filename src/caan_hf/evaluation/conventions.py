@@ -34,7 +34,10 @@ class Hits:
 
     @classmethod
     def from_relevance(
-        cls, relevance: NDArray[np.bool_], num_relevant: NDArray[np.integer] | None = None, num_photos: int | None = None
+        cls,
+        relevance: NDArray[np.bool_],
+        num_relevant: NDArray[np.integer] | None = None,
+        num_photos: int | None = None,
     ) -> "Hits":
         """Read the ranks off a relevance matrix.
 
@@ -48,8 +51,7 @@ class Hits:
         nth = np.arange(len(rows)) - (counts.cumsum() - counts)[rows]  # 0 for the first hit of a row
         ranks = np.full((len(relevance), counts.max(initial=0)), np.inf)
         ranks[rows, nth] = columns + 1
-        relevant = counts if num_relevant is None else num_relevant
-        return cls(ranks, relevant.astype(np.float64), relevance.shape[1] if num_photos is None else num_photos)
+        return cls(ranks, counts.astype(np.float64), relevance.shape[1])
 
     def select(self, rows: NDArray[np.bool_]) -> "Hits":
         """The hits of some queries."""
@@ -143,9 +145,7 @@ class Convention:
 
 CONVENTIONS = {
     "standard": Convention(average_precision, precision_at, macro=False, used_by="caan-hf, scikit-learn"),
-    "sake": Convention(
-        interpolated_average_precision, precision_at_most_gallery, macro=True, used_by="SAKE, DSN, TCN"
-    ),
+    "sake": Convention(interpolated_average_precision, precision_at_most_gallery, macro=True, used_by="SAKE, DSN, TCN"),
     "zse": Convention(
         interpolated_average_precision, precision_at_most_relevant, macro=False, used_by="ZSE-SBIR, MARL"
     ),

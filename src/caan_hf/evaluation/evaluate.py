@@ -48,7 +48,7 @@ def evaluate(
         result.conventions["standard"]["mAP@all"]
         ```
     """
-    splits, info = load_benchmark(data) if isinstance(data, (str, os.PathLike)) else (data, None)
+    splits, info = load_benchmark(os.fspath(data)) if isinstance(data, (str, os.PathLike)) else (data, None)
     setting = plain(splits, info, options.split)
     given = encoder
     encoder = given if isinstance(given, Encoder) else load_encoder(given, device=options.device, dtype=options.dtype)

@@ -189,9 +189,7 @@ class ZeroShotEvaluator:
             )
         return dataset.select(rows)
 
-    def _encode(
-        self, encoder: Encoder, modality: Modality, cache: EmbeddingCache | None
-    ) -> Features | CachedFeatures:
+    def _encode(self, encoder: Encoder, modality: Modality, cache: EmbeddingCache | None) -> Features | CachedFeatures:
         pictures = DatasetPictures(self.sketches if modality == "sketch" else self.photos)
         options = self.options
         feeding: dict[str, Any] = {"batch_size": options.batch_size, "workers": options.num_workers}

@@ -57,9 +57,9 @@ class EvaluationOptions:
     num_workers: Annotated[
         int | None, Option(min=1, help="Number of threads that read images.", show_default="one per core, at most 8")
     ] = None
-    device: Annotated[
-        str | None, Option(help="Such as `cpu` or `cuda:0`.", show_default="a GPU if there is one")
-    ] = None
+    device: Annotated[str | None, Option(help="Such as `cpu` or `cuda:0`.", show_default="a GPU if there is one")] = (
+        None
+    )
     dtype: Annotated[DTypeName, Option(help="Precision of the encoders. An ONNX export has its own.")] = "float32"
     seed: Annotated[
         int, Option(min=0, max=2**32 - 1, help="Seed of the bootstrap and of the sketches in the figure.")

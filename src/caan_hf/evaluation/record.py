@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 
 from caan_hf.utils.records import Record
 
@@ -51,11 +51,11 @@ class RankingRecord(_Part):
     """
 
     conventions: Conventions
-    confidence: dict[str, dict[str, tuple[float, float]]] = {}
-    averages: dict[str, dict[str, dict[str, float]]] = {}
-    by_category: dict[str, dict[str, int | float | str | None]] = {}
-    confusions: list[Confusion] = []
-    precision_at_recall: list[float] = []
+    confidence: dict[str, dict[str, tuple[float, float]]] = Field(default_factory=dict)
+    averages: dict[str, dict[str, dict[str, float]]] = Field(default_factory=dict)
+    by_category: dict[str, dict[str, int | float | str | None]] = Field(default_factory=dict)
+    confusions: list[Confusion] = Field(default_factory=list)
+    precision_at_recall: list[float] = Field(default_factory=list)
     k: int | None = None
 
 
@@ -101,8 +101,8 @@ class EvaluationRecord(RankingRecord):
 
     protocol: str | None
     split: str | None
-    notes: list[str] = []
-    removed_categories: dict[str, str] = {}
+    notes: list[str] = Field(default_factory=list)
+    removed_categories: dict[str, str] = Field(default_factory=dict)
     checkpoint: str | None
     model: ModelRecord | None = None
     data: str
@@ -116,8 +116,8 @@ class EvaluationRecord(RankingRecord):
     expanded: RankingRecord | None = None
     deduplicated: DeduplicatedRecord | None = None
     seconds: float
-    seconds_by_stage: dict[str, float] = {}
-    versions: dict[str, str] = {}
+    seconds_by_stage: dict[str, float] = Field(default_factory=dict)
+    versions: dict[str, str] = Field(default_factory=dict)
 
     @classmethod
     def of_folder(cls, folder: Path) -> "EvaluationRecord":
@@ -152,11 +152,7 @@ def evaluation_record(result: EvaluationResult, evaluator: ZeroShotEvaluator, da
         evaluator: The evaluator.
         data: Name of the benchmark's folder.
     """
-    deduplicated = result.deduplicated
-    others = {
-        name: None if ranking is None else RankingRecord(**_ranking_fields(ranking, evaluator))
-        for name, ranking in (("reranked", result.reranked), ("expanded", result.expanded))
-    }
+    reranked, expanded = result.reranked, result.expanded
     return EvaluationRecord(
         protocol=result.protocol,
         split=result.split,
@@ -172,13 +168,9 @@ def evaluation_record(result: EvaluationResult, evaluator: ZeroShotEvaluator, da
         gallery=gallery_hash(evaluator),
         chance={"mAP@all": result.chance, "precision": _relevant_share(evaluator)},
         **_ranking_fields(result.by_global, evaluator),
-        **others,
-        deduplicated=deduplicated
-        and DeduplicatedRecord(
-            num_duplicates=result.num_duplicates,
-            num_gallery=result.num_gallery - result.num_duplicates,
-            conventions=deduplicated.conventions,
-        ),
+        reranked=None if reranked is None else RankingRecord(**_ranking_fields(reranked, evaluator)),
+        expanded=None if expanded is None else RankingRecord(**_ranking_fields(expanded, evaluator)),
+        deduplicated=_deduplicated(result),
         seconds=round(sum(result.seconds.values()), 3),
         seconds_by_stage={stage: round(seconds, 3) for stage, seconds in result.seconds.items()},
         versions={name: version(name) for name in PACKAGES},
@@ -224,6 +216,16 @@ def worst_confusions(shares: NDArray[np.float64], names: list[str], count: int =
         for row, column in places
         if wrong[row, column] > 0
     ]
+
+
+def _deduplicated(result: EvaluationResult) -> DeduplicatedRecord | None:
+    if result.deduplicated is None:
+        return None
+    return DeduplicatedRecord(
+        num_duplicates=result.num_duplicates,
+        num_gallery=result.num_gallery - result.num_duplicates,
+        conventions=result.deduplicated.conventions,
+    )
 
 
 def _ranking_fields(ranking: RankingResult, evaluator: ZeroShotEvaluator) -> dict[str, Any]:

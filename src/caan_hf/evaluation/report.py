@@ -1,7 +1,7 @@
-"""Write the report of an evaluation: `metrics.json` and `queries.parquet` for programs, pages and pictures for people."""
+"""Write the report of an evaluation: data for programs, and pages with pictures for people."""
 
 import base64
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,7 @@ def write_report(result: EvaluationResult, evaluator: ZeroShotEvaluator, folder:
     except OSError as error:
         raise unwritable(folder, error) from error
     for name, png in pictures.items():
-        write_whole(folder / f"{name}.png", lambda path, png=png: path.write_bytes(png))
+        write_whole(folder / f"{name}.png", partial(Path.write_bytes, data=png))
     queries = _queries(result, evaluator)
     write_whole(folder / QUERIES_FILE, lambda path: pyarrow.parquet.write_table(queries, path))
     write_whole_text(folder / "report.md", markdown(record, has_confusion="confusion" in pictures))
@@ -95,9 +95,7 @@ def _shown_ranking(record: EvaluationRecord) -> tuple[str, str]:
     return "rerank", f"first {record.reranked.k:,} photos re-ranked by local tokens"
 
 
-def _pictures(
-    result: EvaluationResult, evaluator: ZeroShotEvaluator, record: EvaluationRecord
-) -> dict[str, bytes]:
+def _pictures(result: EvaluationResult, evaluator: ZeroShotEvaluator, record: EvaluationRecord) -> dict[str, bytes]:
     """PNG files by name."""
     ranking, caption = _shown_ranking(record)
     shown = result.reranked if ranking == "rerank" and result.reranked is not None else result.by_global

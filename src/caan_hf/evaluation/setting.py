@@ -3,14 +3,13 @@
 import random
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from caan_hf.benchmarks import load_benchmark
-from caan_hf.benchmarks.categories import read_category_file
+from caan_hf.benchmarks import BenchmarkInfo, load_benchmark
+from caan_hf.benchmarks.categories import concept, read_category_file
 from caan_hf.benchmarks.protocols import PROTOCOLS, protocol_named
-from caan_hf.benchmarks.synonyms import concept
 from caan_hf.descriptions.spelling import fold
 from caan_hf.encoding.encoder import TrainingData
 from caan_hf.errors import CaanError
@@ -55,7 +54,7 @@ class Setting:
         return replace(self, notes=(*self.notes, note))
 
 
-def plain(benchmark: "datasets.DatasetDict", info: Any, split: str) -> Setting:
+def plain(benchmark: "datasets.DatasetDict", info: BenchmarkInfo | None, split: str) -> Setting:
     """All sketches of a split against all its photos.
 
     Args:
@@ -70,7 +69,7 @@ def plain(benchmark: "datasets.DatasetDict", info: Any, split: str) -> Setting:
         raise CaanError(f"--split {split}: no such split. The benchmark has {', '.join(benchmark)}.")
     if info is None:
         return Setting(benchmark[split], UNNAMED, split)
-    protocol = protocol_named(info["protocol"])
+    protocol = protocol_named(info.protocol)
     notes = (
         protocol.deviations(info) if split == "test" else [f"the {split} split, not the protocol's unseen categories"]
     )
@@ -89,7 +88,7 @@ def generalized(setting: Setting, benchmark: "datasets.DatasetDict") -> Setting:
     if setting.removed or "/from-" in setting.protocol:
         raise CaanError("--generalized cannot be combined with a cross-dataset evaluation (--trained-on).")
     if setting.split != "test":
-        raise CaanError(f"--generalized adds seen photos to unseen ones. Use it with --split test, not {setting.split}.")
+        raise CaanError("--generalized adds seen photos to unseen ones. Use it with --split test.")
     splits = [benchmark[split] for split in ("train", "validation") if split in benchmark]
     parts = [part for part in (rows.select(_share_of_photos(rows)) for rows in splits) if len(part)]
     if not parts:
@@ -171,7 +170,7 @@ def training_data(name: str) -> TrainingData:
     path = Path(name)
     if path.is_dir():
         info = load_benchmark(path)[1]
-        return TrainingData(info["protocol"], tuple(info["seen"]), tuple(info["validation"]))
+        return TrainingData(info.protocol, tuple(info.seen), tuple(info.validation))
     if path.is_file():
         return TrainingData(path.stem, tuple(read_category_file(path)), ())
     protocol = protocol_named(name) if name.partition("@")[0] in PROTOCOLS else None

@@ -15,7 +15,7 @@ from transformers import set_seed
 from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
-from caan_hf.benchmarks import load_benchmark
+from caan_hf.benchmarks import BenchmarkInfo, load_benchmark
 from caan_hf.errors import CaanError
 from caan_hf.evaluation.evaluator import ZeroShotEvaluator
 from caan_hf.modeling_caan import CaanModel
@@ -71,12 +71,12 @@ def run_recipe(recipe: Recipe) -> TrainedModel:
     checkpoint = _checkpoint_to_resume(arguments)
     splits, info = _benchmark(recipe)
     set_seed(arguments.seed)
-    trainer = build_trainer(recipe, arguments, splits, record=training_record(recipe.to_dict(), info))
+    trainer = build_trainer(recipe, arguments, splits, record=training_record(recipe.to_dict(), info.model_dump()))
     trainer.model.config.update(
         {
-            "training_protocol": info["protocol"],
-            "training_categories": info["seen"],
-            "validation_categories": info["validation"],
+            "training_protocol": info.protocol,
+            "training_categories": info.seen,
+            "validation_categories": info.validation,
         }
     )
     if arguments.should_save:
@@ -211,7 +211,7 @@ def _evaluator(recipe: Recipe, arguments: CaanTrainingArguments, splits) -> Zero
     return evaluator
 
 
-def _benchmark(recipe: Recipe) -> tuple[datasets.DatasetDict, dict[str, Any]]:
+def _benchmark(recipe: Recipe) -> tuple[datasets.DatasetDict, BenchmarkInfo]:
     if recipe.data.path is None:
         raise CaanError("data.path is missing: prepare a benchmark with `caan prepare` and give data.path=DIR")
     return load_benchmark(recipe.data.path)
