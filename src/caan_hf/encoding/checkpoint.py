@@ -107,7 +107,7 @@ class CheckpointEncoder(Encoder):
         )
 
     @property
-    def device(self) -> torch.device:  # type: ignore[override]
+    def device(self) -> torch.device:
         """Where the model computes."""
         return next(self.model.parameters()).device
 

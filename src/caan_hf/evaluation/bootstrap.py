@@ -18,7 +18,7 @@ def resampled_averages(
     queries are therefore a paired bootstrap.
 
     Args:
-        values: (A, V) float64, V values per query.
+        values: (A, V) array of V values per query.
         labels: (A,) category of each query.
         macro: Average over categories, each the average of its drawn queries; categories without a drawn query are
             left out.
@@ -29,6 +29,7 @@ def resampled_averages(
         (resamples, V) float64.
     """
     generator = np.random.RandomState(seed)  # frozen by numpy: published intervals can be reproduced
+    values, labels = np.asarray(values), np.asarray(labels)
     size = len(values)
     groups = [np.flatnonzero(labels == label) for label in np.unique(labels)] if macro else []
     averages = np.empty((resamples, values.shape[1]))

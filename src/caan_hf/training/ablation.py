@@ -12,7 +12,7 @@ from typing import Any
 
 from caan_hf.benchmarks import load_benchmark
 from caan_hf.errors import CaanError
-from caan_hf.evaluation.checkpoint import load_checkpoint
+from caan_hf.encoding.checkpoint import CheckpointEncoder
 from caan_hf.evaluation.evaluator import ZeroShotEvaluator
 from caan_hf.evaluation.result import EvaluationResult
 from caan_hf.whole_file import write_whole_text
@@ -175,11 +175,10 @@ def _train_and_judge(run: Run) -> RunResult:
 
 def judge_checkpoint(folder: Path, run: Run) -> dict[str, EvaluationResult]:
     """Split -> what the model in `folder` comes to on it, for each split that the run is judged on."""
-    model, processor = load_checkpoint(str(folder))
-    model.to(training_arguments(run.recipe).device)
+    encoder = CheckpointEncoder.load(str(folder), device=str(training_arguments(run.recipe).device))
     benchmark, info = load_benchmark(run.recipe.data.path)
     return {
-        split: ZeroShotEvaluator(benchmark[split], protocol=info.protocol, split=split)(model, processor)
+        split: ZeroShotEvaluator(benchmark[split], protocol=info.protocol, split=split)(encoder)
         for split in run.judge_on
         if len(benchmark[split])
     }
@@ -187,7 +186,7 @@ def judge_checkpoint(folder: Path, run: Run) -> dict[str, EvaluationResult]:
 
 def average_precisions(found: EvaluationResult) -> list[float]:
     """Of each sketch, in the convention `standard`, rounded as a record keeps them."""
-    return [round(value, 5) for value in found.by_global.measured.per_query["standard"]["mAP@all"].tolist()]
+    return [round(value, 5) for value in found.by_global.per_query["standard"]["mAP@all"].tolist()]
 
 
 def _write_json(document: dict[str, Any], file: Path) -> None:
