@@ -1,4 +1,4 @@
-"""What stays the same throughout training is computed once before it, and what is measured on training images after."""
+"""Features that are computed once: text tokens and photo targets before training, feature means after it."""
 
 import copy
 
@@ -10,14 +10,18 @@ from caan_hf.processing_caan import CaanProcessor
 
 from .triplets import TripletDataset
 
-CENTER_IMAGES = 2000
+MAX_CENTER_IMAGES = 2000
 
 
 @torch.inference_mode()
 def encode_sentences(
     model: CaanModel, processor: CaanProcessor, sentences: list[str], *, batch_size: int = 64
 ) -> dict[str, torch.Tensor]:
-    """Tokens of a frozen text tower: sentence -> (L, T) float16 on the CPU, without padding."""
+    """Encode sentences with a frozen text tower.
+
+    Returns:
+        Sentence -> (L, T) float16 tokens on the CPU, without padding.
+    """
     was_training = model.training
     model.eval()
     states = {}
@@ -39,21 +43,21 @@ def measure_centers(
     batch_size: int = 64,
     dtype: torch.dtype | None = None,
 ) -> None:
-    """Sets the means that `center_features` subtracts, by clean training images at the resolution of use.
+    """Measure the means that `center_features` subtracts, on clean training images at the model's resolution.
 
     Args:
-        model: trained; changed in place.
-        processor: its processor.
-        triplets: the training triplets; of a large split, `CENTER_IMAGES` images a modality are encoded.
-        batch_size: images an encoder call.
-        dtype: `torch.bfloat16` or `torch.float16` to encode in automatic mixed precision.
+        model: The trained model; its means are changed in place.
+        processor: Its processor.
+        triplets: The training triplets. At most `MAX_CENTER_IMAGES` images per modality are encoded.
+        batch_size: Batch size.
+        dtype: `torch.bfloat16` or `torch.float16` for automatic mixed precision.
     """
     for center, images, modality in (
         (model.sketch_center, triplets.sketches, "sketch"),
         (model.photo_center, triplets.photos, "photo"),
     ):
         center.mean.zero_()
-        rows = range(0, len(images), -(-len(images) // CENTER_IMAGES))
+        rows = range(0, len(images), -(-len(images) // MAX_CENTER_IMAGES))
         features = embed_images(
             model, processor, images.select(rows), modality, batch_size=batch_size, dtype=dtype, progress=False
         ).global_embeds
@@ -70,17 +74,20 @@ def encode_photo_targets(
     dtype: torch.dtype | None = None,
     progress: bool = True,
 ) -> torch.Tensor:
-    """Global features (photos of the split, D) of the untrained model, the targets of `lambda_dis`.
+    """Encode all training photos with the untrained model, as targets of `lambda_dis`.
 
     Args:
-        model: before training, with pretrained towers.
-        processor: its processor.
-        triplets: the training triplets, whose photos are encoded.
-        image_size: resolution in pixels at which the pretrained tower looks; the model's own by default. A tower that
-            trains at a low resolution can learn what it saw at a high one.
-        batch_size: photos an encoder call.
-        dtype: `torch.bfloat16` or `torch.float16` to encode in automatic mixed precision.
-        progress: show a progress bar.
+        model: The model before training, with pretrained towers.
+        processor: Its processor.
+        triplets: The training triplets.
+        image_size: Resolution of the photos in pixels; None uses the model's. A tower that trains at a low resolution
+            can learn from the features of a high one.
+        batch_size: Batch size.
+        dtype: `torch.bfloat16` or `torch.float16` for automatic mixed precision.
+        progress: Show a progress bar.
+
+    Returns:
+        (photos of the split, D) global features.
     """
     if image_size is not None:
         processor = copy.deepcopy(processor).at_size(image_size)
