@@ -272,3 +272,49 @@ def test_an_unreadable_sketch_is_a_one_line_error(recipe_file, tmp_path, workers
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("error:")]
     assert f"error: sketches/{CATEGORIES[1]}/0.png: " in line
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+def test_resuming_with_another_recipe_is_refused_and_keeps_the_records(recipe_file, tmp_path):
+    train_recipe(load_recipe(recipe_file()))
+    run = tmp_path / "run"
+    records = [run / "recipe.yaml", run / "model" / "training.json", run / "model" / "config.json"]
+    before = [record.read_bytes() for record in records]
+    resume = "training.resume_from_checkpoint=true"
+    for word in ("training.learning_rate=0.5", "model.negatives=both", "model.relation_dim=8", "data.sketch_size=24"):
+        key = word.partition("=")[0]
+        with pytest.raises(CaanError, match=rf"recipe\.yaml: .*{key} is .*, was .*resume_with_changes=true") as error:
+            train_recipe(load_recipe(recipe_file(), [resume, word]))
+        assert "\n" not in str(error.value)
+    allowed = [resume, "training.resume_with_changes=true"]
+    with pytest.raises(CaanError, match="the run is finished after 8 steps"):
+        train_recipe(load_recipe(recipe_file(), [*allowed, "model.lambda_con=1"]))
+    with pytest.raises(CaanError, match=r"checkpoint-8: does not fit the model of this recipe.*size mismatch") as error:
+        train_recipe(load_recipe(recipe_file(), [*allowed, "model.relation_dim=8", "training.num_train_epochs=3"]))
+    assert "\n" not in str(error.value)
+    assert [record.read_bytes() for record in records] == before
+
+
+@pytest.mark.slow
+def test_resuming_with_allowed_changes_records_them(recipe_file, tmp_path):
+    train_recipe(load_recipe(recipe_file(training__num_train_epochs=1)))
+    words = ["training.resume_from_checkpoint=true", "training.resume_with_changes=true", "model.lambda_con=1"]
+    with pytest.raises(CaanError, match=r"training\.learning_rate cannot be changed in a resumed run"):
+        train_recipe(load_recipe(recipe_file(), [*words, "training.learning_rate=0.5"]))
+    train_recipe(load_recipe(recipe_file(), words))
+    recorded = (tmp_path / "run" / "recipe.yaml").read_text(encoding="utf-8")
+    assert recorded.startswith("# Resumed at step 4 with changes: model.lambda_con is 1, was 0.0\n")
+    assert load_recipe(tmp_path / "run" / "recipe.yaml").model.config["lambda_con"] == 1
+    record = json.loads((tmp_path / "run" / "model" / "training.json").read_text(encoding="utf-8"))
+    assert record["resumed"] == ["at step 4 with changes: model.lambda_con is 1, was 0.0"]
+
+
+@pytest.mark.slow
+def test_more_epochs_and_settings_that_do_not_change_weights_may_differ_when_resuming(recipe_file, tmp_path):
+    train_recipe(load_recipe(recipe_file(training__num_train_epochs=1)))
+    words = ["training.resume_from_checkpoint=true", "training.logging_steps=2", "training.save_total_limit=3"]
+    resumed = train_recipe(load_recipe(recipe_file(training__num_train_epochs=2), words))
+    assert resumed.metrics["epoch"] == 2
+    assert load_recipe(tmp_path / "run" / "recipe.yaml").training["num_train_epochs"] == 2
+    with pytest.raises(CaanError, match=r"training\.num_train_epochs is 1, was 2"):
+        train_recipe(load_recipe(recipe_file(training__num_train_epochs=1), words))

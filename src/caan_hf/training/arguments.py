@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass, field
 
-import torch
 from transformers import TrainingArguments
+
+from caan_hf.encoding.checkpoint import DType
 
 
 @dataclass
@@ -32,8 +33,8 @@ class CaanTrainingArguments(TrainingArguments):
     report_to: str | list[str] | None = field(default="none", metadata={"help": '"tensorboard" writes event files.'})
 
     @property
-    def autocast_dtype(self) -> torch.dtype | None:
-        """The dtype of automatic mixed precision, None without it."""
+    def encoding_dtype(self) -> DType:
+        """The precision in which images are encoded outside of training steps: that of automatic mixed precision."""
         if self.bf16:
-            return torch.bfloat16
-        return torch.float16 if self.fp16 else None
+            return "bfloat16"
+        return "float16" if self.fp16 else "float32"

@@ -7,8 +7,9 @@ from typing import Any
 import torch
 
 from caan_hf.benchmarks import load_benchmark
+from caan_hf.encoding.checkpoint import load_checkpoint
+from caan_hf.encoding.load import model_folder
 from caan_hf.errors import CaanError
-from caan_hf.evaluation.checkpoint import load_checkpoint
 from caan_hf.publishing.training_record import read_training_record
 from caan_hf.utils.files import require_writable
 
@@ -40,10 +41,11 @@ def average_checkpoints(checkpoints: Sequence[str | Path], out: Path, data: str 
         raise CaanError(f"{out}: exists already. Choose another folder.")
     require_writable(out)
     split = None if data is None else load_benchmark(data)[0]["train"]
-    records = [read_training_record(Path(checkpoint)) for checkpoint in checkpoints]
+    folders = [model_folder(str(checkpoint)) for checkpoint in checkpoints]
+    records = [read_training_record(folder) for folder in folders]
     for checkpoint, record in zip(checkpoints[1:], records[1:], strict=True):
         _require_same_recipe(records[0], record, checkpoints[0], checkpoint)
-    model, processor = load_checkpoint(str(checkpoints[0]))
+    model, processor = load_checkpoint(str(folders[0]))
     if model.config.center_features and split is None:
         raise CaanError(
             f"{checkpoints[0]}: the model uses center_features, which is measured on training images. Give the "
@@ -51,8 +53,8 @@ def average_checkpoints(checkpoints: Sequence[str | Path], out: Path, data: str 
         )
     sums = {name: tensor.double() for name, tensor in model.state_dict().items()}
     averaged = [name for name in sums if not name.startswith(TAKEN_FROM_FIRST)]
-    for checkpoint in checkpoints[1:]:
-        other = load_checkpoint(str(checkpoint))[0].state_dict()
+    for checkpoint, folder in zip(checkpoints[1:], folders[1:], strict=True):
+        other = load_checkpoint(str(folder))[0].state_dict()
         _require_same_shapes(sums, other, checkpoints[0], checkpoint)
         for name in averaged:
             sums[name] += other[name]

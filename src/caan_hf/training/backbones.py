@@ -10,9 +10,9 @@ from transformers import PreTrainedTokenizerFast, ViTImageProcessor
 
 from caan_hf.configuration_caan import CaanConfig
 from caan_hf.errors import CaanError
-from caan_hf.evaluation.checkpoint import looks_local
 from caan_hf.modeling_caan import CaanModel
 from caan_hf.processing_caan import CaanProcessor
+from caan_hf.utils.download import looks_local
 
 from .recipe import DataSection, ModelSection
 from .recipe_files import one_line
@@ -40,12 +40,13 @@ def build_model(model: ModelSection, data: DataSection, sentences: list[str]) ->
         return _build_untrained(model, model.vision, sentences, options)
     vision, text = _locate(model.vision, "vision"), _locate(model.text, "text")
     sketch, photo = _locate(model.sketch, "sketch"), _locate(model.photo, "photo")
-    if vision is None and not (sketch and photo):
+    preprocessed_like = vision or photo
+    if preprocessed_like is None or not (vision or sketch):
         raise CaanError("section model: no encoder. Give vision, or both sketch and photo.")
     try:
         caan = CaanModel.from_backbones(vision, text, sketch=sketch, photo=photo, **model.config)
         size = caan.config.image_size
-        return caan, CaanProcessor.from_backbones(vision or photo, text, image_size=size, **options)
+        return caan, CaanProcessor.from_backbones(preprocessed_like, text, image_size=size, **options)
     except BUILD_ERRORS as error:
         raise CaanError(f"section model: {one_line(error)}") from error
 

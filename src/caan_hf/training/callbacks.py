@@ -8,7 +8,6 @@ from transformers import TrainerCallback, TrainerControl, TrainerState
 
 from caan_hf.errors import CaanError
 
-from .arguments import CaanTrainingArguments
 from .triplets import EpochSampler
 
 EPOCH_ROUNDING = 1e-6  # the Trainer counts epochs in fractions: the end of the second may be 1.9999999
@@ -60,9 +59,7 @@ class StartCallback(TrainerCallback):
     def __init__(self, write: Callable[[], None]):
         self.write = write
 
-    def on_train_begin(
-        self, args: CaanTrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_train_begin(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Write the recipe, unless a changed recipe has no steps left to train.
 
         Raises:

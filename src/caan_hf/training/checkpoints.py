@@ -24,6 +24,8 @@ MODEL_MARKER = "config.json"
 # Keys that may change between the slices of a run, because they do not change its weights.
 FREE_KEYS = ("use_cpu", "ddp_backend", "per_device_eval_batch_size", "run_name", "push_to_hub")
 FREE_PREFIXES = ("logging_", "save_", "eval_", "dataloader_", "hub_")
+# Keys without effect on a resumed run, because the checkpoint restores them with the state of the optimizer.
+RESTORED_PREFIXES = ("learning_rate", "tower_learning_rate", "weight_decay", "optim", "adam_")
 LENGTHS = ("training.num_train_epochs", "training.max_steps")
 NOTE = "# Resumed "
 
@@ -67,7 +69,8 @@ def check_recorded_recipe(recipe: Recipe, checkpoint: Path, *, allow_changes: bo
         The notes of the run for [`write_recipe`]: one line for each time that it was resumed with differences.
 
     Raises:
-        CaanError: The recipes differ and `allow_changes` is not set.
+        CaanError: The recipes differ and `allow_changes` is not set, or they differ in settings of the optimizer, which
+            the checkpoint restores.
     """
     file = checkpoint.parent / RECIPE_FILE
     if not file.is_file():
@@ -81,7 +84,8 @@ def check_recorded_recipe(recipe: Recipe, checkpoint: Path, *, allow_changes: bo
         for key, (before, after) in changed_settings(recorded, given, (*EXECUTION_KEYS, *FREE_KEYS)).items()
         if not key.removeprefix("training.").startswith(FREE_PREFIXES) and not _is_longer(key, before, after)
     }
-    notes = [line for line in file.read_text(encoding="utf-8").splitlines() if line.startswith(NOTE)]
+    lines = file.read_text(encoding="utf-8").splitlines()
+    notes = [line.removeprefix(NOTE) for line in lines if line.startswith(NOTE)]
     if not changes:
         return notes
     described = ", ".join(f"{key} is {after!r}, was {before!r}" for key, (before, after) in changes.items())
@@ -90,8 +94,14 @@ def check_recorded_recipe(recipe: Recipe, checkpoint: Path, *, allow_changes: bo
             f"{file}: the run was started with another recipe ({described}). Resume it with its own recipe, choose "
             "another training.output_dir, or pass training.resume_with_changes=true."
         )
+    restored = [key for key in changes if key.removeprefix("training.").startswith(RESTORED_PREFIXES)]
+    if restored:
+        raise CaanError(
+            f"{file}: {restored[0]} cannot be changed in a resumed run, because the checkpoint restores it. Start a "
+            "new run in another training.output_dir."
+        )
     step = (_state(checkpoint) or {}).get("global_step")
-    return [*notes, f"{NOTE}at step {step} with changes: {' '.join(described.split())}"]
+    return [*notes, f"at step {step} with changes: {' '.join(described.split())}"]
 
 
 def write_recipe(recipe: Recipe, folder: Path, notes: list[str]) -> None:
@@ -99,7 +109,7 @@ def write_recipe(recipe: Recipe, folder: Path, notes: list[str]) -> None:
     content = recipe.to_dict()
     content["training"] = {name: value for name, value in content["training"].items() if name not in TOKENS}
     text = yaml.safe_dump(content, sort_keys=False)
-    write_whole_text(folder / RECIPE_FILE, "".join(f"{note}\n" for note in notes) + text)
+    write_whole_text(folder / RECIPE_FILE, "".join(f"{NOTE}{note}\n" for note in notes) + text)
 
 
 def save_for_retrieval(

@@ -147,7 +147,7 @@ def build_trainer(
         augment_photo=photo_augmentation(photo_size) if recipe.data.augment else None,
     )
     evaluator = _evaluator(recipe, arguments, splits)
-    model.to(arguments.device)
+    model.to(arguments.device)  # type: ignore[arg-type]  # transformers loses the signature of Module.to
     collator = _collator(recipe, arguments, model, processor, triplets)
     try:
         with hub_errors(arguments.hub_model_id or Path(str(arguments.output_dir)).name):
@@ -182,7 +182,7 @@ def _collator(
             triplets,
             image_size=recipe.data.target_image_size,
             batch_size=arguments.per_device_eval_batch_size,
-            dtype=arguments.autocast_dtype,
+            dtype=arguments.encoding_dtype,
             progress=not arguments.disable_tqdm,
         )
     return TripletCollator(

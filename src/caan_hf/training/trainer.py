@@ -15,8 +15,8 @@ from transformers.trainer import TRAINING_ARGS_NAME
 from transformers.trainer_utils import HubStrategy
 from transformers.utils.hub import PushInProgress
 
+from caan_hf.encoding.features import Modality
 from caan_hf.errors import CaanError
-from caan_hf.evaluation.embedding import Modality, embed_images
 from caan_hf.evaluation.evaluator import ZeroShotEvaluator
 from caan_hf.processing_caan import CaanProcessor
 from caan_hf.publishing.card import model_card
@@ -25,7 +25,7 @@ from caan_hf.publishing.training_record import write_record
 
 from .arguments import CaanTrainingArguments
 from .callbacks import EpochCallback, TimeCallback
-from .precompute import measure_centers
+from .precompute import encode_rows, measure_centers
 from .recipe_files import one_line
 from .triplets import EpochSampler, TripletDataset
 
@@ -46,8 +46,8 @@ class CaanTrainer(Trainer):
 
     args: CaanTrainingArguments
     train_dataset: TripletDataset
-    hub_model_id: str | None
-    push_in_progress: PushInProgress | None
+    hub_model_id: Any  # the Trainer declares None
+    push_in_progress: Any
 
     def __init__(
         self,
@@ -137,10 +137,10 @@ class CaanTrainer(Trainer):
                 self.processor,
                 self.train_dataset,
                 batch_size=self.args.per_device_eval_batch_size,
-                dtype=self.args.autocast_dtype,
+                dtype=self.args.encoding_dtype,
             )
 
-    def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
+    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         """Create the optimizer with a separate learning rate for the towers and no decay of biases and norms."""
         if self.optimizer is not None or self.args.tower_learning_rate is None:
             return super().create_optimizer(model)
@@ -202,7 +202,7 @@ class CaanTrainer(Trainer):
             return
         self.callback_handler.on_push_begin(self.args, self.state, self.control)
         message = f"Training in progress, step {self.state.global_step}"
-        jobs = [self._upload(message)]
+        jobs: Any = [*(self.push_in_progress.jobs if is_busy else []), self._upload(message)]
         if self.args.hub_strategy in (HubStrategy.CHECKPOINT, HubStrategy.ALL_CHECKPOINTS):
             is_last_only = self.args.hub_strategy == HubStrategy.CHECKPOINT
             jobs.append(
@@ -217,7 +217,7 @@ class CaanTrainer(Trainer):
                     run_as_future=True,
                 )
             )
-        self.push_in_progress = PushInProgress([*(self.push_in_progress.jobs if is_busy else []), *jobs])
+        self.push_in_progress = PushInProgress(jobs)
 
     def _upload(self, message: str, *, token: str | None = None, revision: str | None = None) -> Future[CommitInfo]:
         """Start to push the current model."""
@@ -266,17 +266,15 @@ class CaanTrainer(Trainer):
         share = -(-len(images) // processes)
         # Gathering needs equal shares. The last ones are filled with the last row, which is cut off afterwards.
         rows = [min(row, len(images) - 1) for row in range(process * share, (process + 1) * share)]
-        embeddings = embed_images(
+        embeddings = encode_rows(
             self.accelerator.unwrap_model(self.model),
             self.processor,
             images.select(rows),
             modality,
             batch_size=self.args.per_device_eval_batch_size,
-            dtype=self.args.autocast_dtype,
-            num_workers=self.args.dataloader_num_workers,
-            progress=False,
+            dtype=self.args.encoding_dtype,
         )
-        gathered = self.accelerator.gather(embeddings.global_embeds.to(self.args.device))
+        gathered = self.accelerator.gather(embeddings.to(self.args.device))
         return gathered[: len(images)].cpu()
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
