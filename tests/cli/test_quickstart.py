@@ -1,6 +1,7 @@
 """`caan quickstart`: which folders it replaces, and how it passes them on. That it trains is tested with the README."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -41,9 +42,8 @@ def test_a_folder_that_cannot_be_written_is_an_error(tmp_path):
 @pytest.mark.parametrize("name", ["2026", "no", "1e3", "a: b", "run #1"])
 def test_a_folder_name_that_looks_like_yaml_stays_text(tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("caan_hf.benchmarks.prepare_benchmark", lambda *args, **options: None)
-    info = {"seen": ["a"], "validation": ["b"], "unseen": ["c"]}
-    monkeypatch.setattr("caan_hf.benchmarks.load_benchmark", lambda folder: ({}, info))
+    info = SimpleNamespace(seen=["a"], validation=["b"], unseen=["c"])
+    monkeypatch.setattr("caan_hf.benchmarks.prepare.prepare_benchmark", lambda *args: info)
     trained = []
 
     def stop(recipe):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from tiny_recipe import CATEGORIES
 
-from caan_hf.benchmarks import prepare_benchmark
+from caan_hf.benchmarks import PrepareOptions, prepare_benchmark
 from caan_hf.descriptions import PROMPTS, Description
 from caan_hf.descriptions.records import write_descriptions
 from caan_hf.errors import CaanError
@@ -52,7 +52,7 @@ def test_an_invalid_study_is_an_error_before_its_first_run(study_file, changes, 
 def test_a_study_needs_categories_for_its_splits(study_file, tmp_path):
     data = tmp_path / "all-seen"
     options = {"photos_per_category": 1, "sketches_per_category": 1, "image_size": 16, "categories": CATEGORIES}
-    prepare_benchmark("sample", None, data, validation_categories=0, progress=False, **options)
+    prepare_benchmark("sample", None, data, PrepareOptions(validation_categories=0, progress=False, **options))
     word = f"data.path={data}"
     assert plan_runs(load_study(study_file()), [word])  # evaluated on the unseen categories
     with pytest.raises(CaanError, match="no images in validation to evaluate the runs on"):
@@ -77,9 +77,10 @@ def test_a_run_started_with_another_recipe_is_not_resumed(study_file, tmp_path):
 def test_a_shipped_study_is_found_by_name(tmp_path):
     options = {"photos_per_category": 1, "sketches_per_category": 1, "image_size": 16, "categories": CATEGORIES}
     descriptions = tmp_path / "d.jsonl"
-    records = [Description(c, f"{p.name} of {c}", p.id) for c in CATEGORIES for p in PROMPTS]
+    records = [Description(category=c, text=f"{p.name} of {c}", prompt_id=p.id) for c in CATEGORIES for p in PROMPTS]
     write_descriptions(descriptions, records)
-    prepare_benchmark("sample", None, tmp_path / "data", descriptions=descriptions, progress=False, **options)
+    options = PrepareOptions(descriptions=descriptions, progress=False, **options)
+    prepare_benchmark("sample", None, tmp_path / "data", options)
     study = load_study("prompts")
     runs = plan_runs(study, [f"data.path={tmp_path / 'data'}"])
     assert len(runs) == 8 * len(study.seeds)

@@ -168,7 +168,7 @@ def test_the_model_card_of_a_run_describes_its_training(recipe_file, tmp_path):
 
     recipe = load_recipe(recipe_file())
     splits, info = load_benchmark(recipe.data.path)
-    record = training_record(recipe.to_dict(), info)
+    record = training_record(recipe.to_dict(), info.model_dump())
     trainer = build_trainer(recipe, recipe.training_arguments(), splits, record=record)
     trainer.create_model_card(model_name="caan-run")
     card = (tmp_path / "run" / "README.md").read_text()
@@ -235,10 +235,11 @@ def test_saving_replaces_the_whole_folder_of_an_earlier_model(make_model, proces
 
 
 def test_validation_with_one_category_is_an_error(recipe_file, tmp_path):
-    from caan_hf.benchmarks import prepare_benchmark
+    from caan_hf.benchmarks import PrepareOptions, prepare_benchmark
 
     options = {"photos_per_category": 2, "sketches_per_category": 2, "image_size": 32, "categories": CATEGORIES}
-    prepare_benchmark("sample", None, tmp_path / "one", validation_categories=1, progress=False, **options)
+    options = PrepareOptions(validation_categories=1, progress=False, **options)
+    prepare_benchmark("sample", None, tmp_path / "one", options)
     recipe = load_recipe(recipe_file(data__path=str(tmp_path / "one")))
     with pytest.raises(CaanError, match="photos of one category"):
         train_recipe(recipe)
@@ -248,7 +249,7 @@ def test_validation_with_one_category_is_an_error(recipe_file, tmp_path):
 @pytest.mark.parametrize("workers", [0, 1])
 def test_an_unreadable_sketch_is_a_one_line_error(recipe_file, tmp_path, workers):
     """It is found only in training if the prepared benchmark refers to files that were removed since."""
-    from caan_hf.benchmarks import prepare_benchmark
+    from caan_hf.benchmarks import PrepareOptions, prepare_benchmark
     from caan_hf.benchmarks.sample import draw_object
 
     for category in CATEGORIES:
@@ -259,7 +260,7 @@ def test_an_unreadable_sketch_is_a_one_line_error(recipe_file, tmp_path, workers
                 draw_object(category, modality, seed=0, index=index, image_size=32).save(place / f"{index}.png")
     (tmp_path / "raw" / "unseen.txt").write_text(CATEGORIES[0])
     options = {"embed": False, "validation_categories": 0, "progress": False}
-    prepare_benchmark("folder", tmp_path / "raw", tmp_path / "data", **options)
+    prepare_benchmark("folder", tmp_path / "raw", tmp_path / "data", PrepareOptions(**options))
     gone = tmp_path / "raw" / "sketches" / CATEGORIES[1] / "0.png"
     gone.unlink()
     changes = {"data__path": str(tmp_path / "data"), "training__dataloader_num_workers": workers}

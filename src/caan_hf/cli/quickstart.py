@@ -31,7 +31,7 @@ def quickstart(
 
     from rich.console import Console
 
-    from caan_hf.benchmarks import load_benchmark, prepare_benchmark
+    from caan_hf.benchmarks import PrepareOptions, prepare_benchmark
     from caan_hf.training import load_recipe, train_recipe
 
     from .evaluate import evaluate
@@ -40,11 +40,11 @@ def quickstart(
     data, report = folder / "data", folder / "evaluation"
     _prepare_folder(folder, overwrite=overwrite)
     console.rule("1/3  drawing the sample benchmark")
-    prepare_benchmark("sample", None, data, seed=seed, overwrite=overwrite, image_size=IMAGE_SIZE)
-    info = load_benchmark(data)[1]
+    options = PrepareOptions(seed=seed, overwrite=overwrite, image_size=IMAGE_SIZE)
+    info = prepare_benchmark("sample", None, data, options)
     console.print(
-        f"{len(info['seen'])} training categories, {len(info['validation'])} validation categories, "
-        f"{len(info['unseen'])} unseen categories: {', '.join(info['unseen'])}"
+        f"{len(info.seen)} training categories, {len(info.validation)} validation categories, "
+        f"{len(info.unseen)} unseen categories: {', '.join(info.unseen)}"
     )
     console.rule("2/3  training a tiny CAAN")
     changes = {"data.path": str(data), "training.output_dir": str(folder), "training.seed": seed}
@@ -54,7 +54,7 @@ def quickstart(
     metrics = json.loads((report / "metrics.json").read_text(encoding="utf-8"))
     score, chance = metrics["conventions"]["standard"]["mAP@all"], metrics["chance"]["mAP@all"]
     console.print(
-        f"\nmAP@all on {len(info['unseen'])} unseen categories: [bold]{score:.3f}[/], "
+        f"\nmAP@all on {len(info.unseen)} unseen categories: [bold]{score:.3f}[/], "
         f"{score / chance:.1f} times chance ({chance:.3f})"
     )
     console.print(f"retrieved photos: {report / 'top10.png'}", markup=False)

@@ -156,7 +156,7 @@ def evaluate_run(model_folder: Path, run: StudyRun) -> dict[str, EvaluationResul
     model.to(run.recipe.training_arguments().device)
     benchmark, info = load_benchmark(_data_path(run.recipe.data.path))
     return {
-        split: ZeroShotEvaluator(benchmark[split], protocol=info["protocol"], split=split)(model, processor)
+        split: ZeroShotEvaluator(benchmark[split], protocol=info.protocol, split=split)(model, processor)
         for split in run.splits
         if len(benchmark[split])
     }

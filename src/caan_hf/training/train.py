@@ -10,7 +10,7 @@ from typing import Any
 import datasets
 from transformers import set_seed
 
-from caan_hf.benchmarks import load_benchmark
+from caan_hf.benchmarks import BenchmarkInfo, load_benchmark
 from caan_hf.errors import CaanError
 from caan_hf.evaluation.evaluator import ZeroShotEvaluator
 from caan_hf.modeling_caan import CaanModel
@@ -86,14 +86,14 @@ def train_recipe(recipe: Recipe) -> TrainedModel:
         notes = check_recorded_recipe(recipe, checkpoint, allow_changes=arguments.resume_with_changes)
     splits, info = _benchmark(recipe)
     set_seed(arguments.seed)
-    record = training_record(recipe.to_dict(), info) | ({"resumed": notes} if notes else {})
+    record = training_record(recipe.to_dict(), info.model_dump()) | ({"resumed": notes} if notes else {})
     trainer = build_trainer(recipe, arguments, splits, record=record)
     model = trainer.accelerator.unwrap_model(trainer.model)
     model.config.update(
         {
-            "training_protocol": info["protocol"],
-            "training_categories": info["seen"],
-            "validation_categories": info["validation"],
+            "training_protocol": info.protocol,
+            "training_categories": info.seen,
+            "validation_categories": info.validation,
         }
     )
     if arguments.should_save:
@@ -219,7 +219,7 @@ def _evaluator(
     return evaluator
 
 
-def _benchmark(recipe: Recipe) -> tuple[datasets.DatasetDict, dict[str, Any]]:
+def _benchmark(recipe: Recipe) -> tuple[datasets.DatasetDict, BenchmarkInfo]:
     if recipe.data.path is None:
         raise CaanError("data.path: missing. Prepare a benchmark with `caan prepare` and give data.path=DIR.")
     return load_benchmark(recipe.data.path)
