@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from caan_hf.benchmarks import load_benchmark
@@ -102,6 +103,6 @@ def require_agreement(agreement: Agreement, min_overlap: float, max_map_differen
         )
 
 
-def _overlap(one: torch.Tensor, other: torch.Tensor) -> float:
+def _overlap(one: np.ndarray, other: np.ndarray) -> float:
     """Mean share of the (Q, K) positions of each row that are in both."""
-    return (one[:, :, None] == other[:, None, :]).any(dim=2).double().mean().item()
+    return float((one[:, :, None] == other[:, None, :]).any(axis=2).mean())
