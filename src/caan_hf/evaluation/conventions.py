@@ -92,22 +92,22 @@ class Hits:
 def average_precision(hits: Hits, cutoff: int | None = None) -> Values:
     """(Q,) sum of prec over the hits / R; with a cutoff, over the hits within it / min(cutoff, R)."""
     if cutoff is None:
-        return hits.precision.sum(axis=1) / hits.num_relevant
-    return hits.within(cutoff).precision.sum(axis=1) / hits.num_relevant.clip(max=cutoff)
+        return _row_sums(hits.precision) / hits.num_relevant
+    return _row_sums(hits.within(cutoff).precision) / hits.num_relevant.clip(max=cutoff)
 
 
 def interpolated_average_precision(hits: Hits, cutoff: int | None = None) -> Values:
     """(Q,) as [`average_precision`] with env instead of prec, as in PASCAL VOC; env of the truncated ranking."""
     if cutoff is None:
-        return hits.envelope.sum(axis=1) / hits.num_relevant
-    return hits.within(cutoff).envelope.sum(axis=1) / hits.num_relevant.clip(max=cutoff)
+        return _row_sums(hits.envelope) / hits.num_relevant
+    return _row_sums(hits.within(cutoff).envelope) / hits.num_relevant.clip(max=cutoff)
 
 
 def average_precision_over_hits(hits: Hits, cutoff: int | None = None) -> Values:
     """(Q,) as [`average_precision`], but with a cutoff divided by the hits within it; 0 without hits."""
     if cutoff is None:
         return average_precision(hits)
-    return hits.within(cutoff).precision.sum(axis=1) / hits.count(cutoff).clip(min=1)
+    return _row_sums(hits.within(cutoff).precision) / hits.count(cutoff).clip(min=1)
 
 
 def precision_at(hits: Hits, cutoff: int) -> Values:
@@ -124,6 +124,12 @@ def precision_at_most_relevant(hits: Hits, cutoff: int) -> Values:
     """(Q,) hits(k) / k with k = min(cutoff, R), so that a category of few photos can reach 1."""
     cutoffs = hits.num_relevant.clip(max=cutoff)  # (Q,)
     return (hits.ranks[:, :cutoff] <= cutoffs[:, None]).sum(axis=1) / cutoffs
+
+
+def _row_sums(values: Values) -> Values:
+    """(Q,) sums from left to right, which do not depend on the padding of the rows."""
+    sums: Values = values.cumsum(axis=1)[:, -1] if values.shape[1] else np.zeros(len(values))
+    return sums
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from typing import Any
 from pydantic import Field
 
 from caan_hf.benchmarks import load_benchmark
-from caan_hf.errors import CaanError
 from caan_hf.encoding.checkpoint import CheckpointEncoder
+from caan_hf.errors import CaanError
 from caan_hf.evaluation.evaluator import ZeroShotEvaluator
 from caan_hf.evaluation.result import EvaluationResult
 from caan_hf.training import Recipe, load_recipe, train_recipe
