@@ -35,6 +35,7 @@ EXTRAS = {
 }
 """Optional packages and the extra that installs them."""
 
+INTERRUPTED = 130
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -119,8 +120,16 @@ def run(app: typer.Typer) -> None:
         _print_error(f"{error.filename or 'output'}: cannot be written ({error.strerror}). Free disk space.")
         sys.exit(2)
     except KeyboardInterrupt:
-        Console(stderr=True).print("stopped")
-        sys.exit(130)
+        sys.exit(_print_stopped())
+    except SystemExit as error:
+        if error.code == INTERRUPTED:  # typer catches KeyboardInterrupt
+            _print_stopped()
+        raise
+
+
+def _print_stopped() -> int:
+    Console(stderr=True).print("stopped")
+    return INTERRUPTED
 
 
 def _print_error(message: str) -> None:
