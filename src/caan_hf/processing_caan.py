@@ -113,13 +113,13 @@ class CaanProcessor(ProcessorMixin):
             data.update(self.tokenize(texts))
         return BatchFeature(data)
 
-    def clean_sketch(self, image: ImageSource) -> Image.Image:
-        """Convert a sketch to dark lines in the middle of a white RGB square of any size."""
-        return clean_sketch(image, self.sketch_margin)
+    def clean_sketch(self, image: ImageSource, name: str | None = None) -> Image.Image:
+        """Convert a sketch to dark lines on a white RGB square of any size. Error messages use `name`."""
+        return clean_sketch(image, self.sketch_margin, name)
 
-    def clean_photo(self, image: ImageSource) -> Image.Image:
-        """Convert a photo to an upright RGB image of any size."""
-        return clean_photo(image)
+    def clean_photo(self, image: ImageSource, name: str | None = None) -> Image.Image:
+        """Convert a photo to an upright RGB image of any size. Error messages use `name`."""
+        return clean_photo(image, name)
 
     def to_pixel_values(self, images: Sequence[Image.Image]) -> torch.Tensor:
         """Resize and normalise clean RGB images to a tensor (B, 3, H, W)."""
