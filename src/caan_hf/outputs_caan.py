@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 
 import torch
-from transformers.utils import ModelOutput
+from transformers.utils.generic import ModelOutput
+
+# The features are always present: they have a default because `ModelOutput` requires it.
 
 
 @dataclass
@@ -19,9 +21,9 @@ class CaanImageFeatures(ModelOutput):
             Tokens of the tower: the global token, then the patches of the h x w grid in row-major order.
     """
 
-    global_embeds: torch.Tensor | None = None
-    local_embeds: torch.Tensor | None = None
-    last_hidden_state: torch.Tensor | None = None
+    global_embeds: torch.Tensor = None  # type: ignore[assignment]
+    local_embeds: torch.Tensor = None  # type: ignore[assignment]
+    last_hidden_state: torch.Tensor = None  # type: ignore[assignment]
 
 
 @dataclass
@@ -33,8 +35,8 @@ class CaanTextFeatures(ModelOutput):
         last_hidden_state (`torch.FloatTensor` of shape `(B, L, D)`): Tokens projected to the visual width.
     """
 
-    text_embeds: torch.Tensor | None = None
-    last_hidden_state: torch.Tensor | None = None
+    text_embeds: torch.Tensor = None  # type: ignore[assignment]
+    last_hidden_state: torch.Tensor = None  # type: ignore[assignment]
 
 
 @dataclass

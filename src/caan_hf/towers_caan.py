@@ -88,7 +88,7 @@ def load_tower(name_or_path: str, part: Literal["vision", "text"], image_size: i
     return tower.eval()
 
 
-def encode_image(tower: nn.Module, pixel_values: torch.Tensor) -> tuple[torch.Tensor, tuple[int, int]]:
+def encode_image(tower: PreTrainedModel, pixel_values: torch.Tensor) -> tuple[torch.Tensor, tuple[int, int]]:
     """Encode images with a visual tower.
 
     Args:
@@ -109,7 +109,7 @@ def encode_image(tower: nn.Module, pixel_values: torch.Tensor) -> tuple[torch.Te
     return torch.cat([first, patches], dim=1), grid
 
 
-def tower_width(tower: nn.Module) -> int:
+def tower_width(tower: PreTrainedModel) -> int:
     """Width D of a tower's tokens.
 
     Raises:
@@ -125,19 +125,19 @@ def tower_width(tower: nn.Module) -> int:
     raise ValueError(f"The configuration of {tower.config.model_type} has no feature width. Use another encoder.")
 
 
-def native_image_size(tower: nn.Module) -> int:
+def native_image_size(tower: PreTrainedModel) -> int:
     """Input size of a tower in pixels, or 224 if its configuration does not contain it."""
     timm_model = getattr(tower, "timm_model", None)
     if timm_model is not None:
-        size = getattr(getattr(timm_model, "patch_embed", None), "img_size", None)
         pretrained = getattr(tower.config, "pretrained_cfg", None) or timm_model.pretrained_cfg
-        size = size or pretrained.get("input_size", 224)
+        native = getattr(getattr(timm_model, "patch_embed", None), "img_size", None)
+        size: int | tuple[int, ...] = native or pretrained.get("input_size", 224)
     else:
         size = getattr(tower.config, "image_size", 224)
     return size if isinstance(size, int) else size[-1]
 
 
-def default_relation_grid(tower: nn.Module, image_size: int) -> int:
+def default_relation_grid(tower: PreTrainedModel, image_size: int) -> int:
     """Grid of local tokens that needs no pooling: half the patch grid, because of the 2x2 convolution of stride 2.
 
     For convolutional and hierarchical encoders, whose grid is coarse, it is their own grid, but at most 7.
@@ -150,7 +150,7 @@ def default_relation_grid(tower: nn.Module, image_size: int) -> int:
     return min(7, *grid)
 
 
-def patch_size(tower: nn.Module) -> tuple[int, int] | None:
+def patch_size(tower: PreTrainedModel) -> tuple[int, int] | None:
     """Height and width of a patch in pixels, or None if the tower has no patches, as convolutional networks."""
     timm_model = getattr(tower, "timm_model", None)
     if timm_model is not None:
@@ -173,7 +173,7 @@ def _no_load_report() -> Iterator[None]:
         logging.set_verbosity(verbosity)
 
 
-def _is_unused(tower: nn.Module, name: str) -> bool:
+def _is_unused(tower: PreTrainedModel, name: str) -> bool:
     of_type = UNUSED_OF_TYPE.get(tower.config.model_type)
     return bool(UNUSED.search(name) or (of_type and of_type.search(name)))
 
@@ -182,7 +182,9 @@ def _without_pooler(config: PreTrainedConfig) -> dict[str, Any]:
     """Arguments that omit the unused pooling head of BERT- and ViT-like encoders."""
     if type(config) not in MODEL_MAPPING:
         raise ValueError(f"AutoModel does not support {config.model_type!r}. Use another encoder.")
-    accepted = inspect.signature(MODEL_MAPPING[type(config)]).parameters
+    found = MODEL_MAPPING[type(config)]
+    model_class = found[0] if isinstance(found, tuple) else found
+    accepted = inspect.signature(model_class).parameters if model_class is not None else {}
     return {"add_pooling_layer": False} if "add_pooling_layer" in accepted else {}
 
 
@@ -214,7 +216,7 @@ def _fit_timm_model(tower: PreTrainedModel, image_size: int) -> PreTrainedModel:
     return fitted
 
 
-def _forward_arguments(tower: nn.Module, pixel_values: torch.Tensor) -> dict[str, bool]:
+def _forward_arguments(tower: PreTrainedModel, pixel_values: torch.Tensor) -> dict[str, bool]:
     """Arguments that interpolate the position embeddings if the images do not have the tower's own size."""
     if hasattr(tower, "timm_model"):
         return {"do_pooling": False}
@@ -235,7 +237,7 @@ def _tokens_of_feature_map(feature_map: torch.Tensor, width: int) -> tuple[torch
     return torch.cat([patches.mean(dim=1, keepdim=True), patches], dim=1), grid
 
 
-def _patch_grid(tower: nn.Module, pixel_values: torch.Tensor, num_tokens: int) -> tuple[int, int]:
+def _patch_grid(tower: PreTrainedModel, pixel_values: torch.Tensor, num_tokens: int) -> tuple[int, int]:
     """Grid (h, w) of the patches among `num_tokens` tokens. That of hierarchical encoders is assumed to be square."""
     size = patch_size(tower)
     if size is not None:

@@ -7,6 +7,7 @@ from caan_hf.cli.command import run
 from .push import push
 from .push_dataset import push_dataset
 from .push_space import push_space
+from .sync_code import sync_code
 
 app = typer.Typer(
     name="caan-hub",
@@ -18,6 +19,7 @@ app = typer.Typer(
 app.command()(push)
 app.command("push-dataset")(push_dataset)
 app.command("push-space")(push_space)
+app.command("sync-code")(sync_code)
 
 
 def main() -> None:
