@@ -8,7 +8,7 @@ import torch
 from caan_hf.benchmarks import load_benchmark
 from caan_hf.errors import CaanError
 from caan_hf.evaluation.checkpoint import load_checkpoint
-from caan_hf.publishing.training_record import read_training_record
+from caan_hf.publishing.training_record import TrainingRecord, read_training_record
 
 from .precompute import measure_centers
 from .recipe import NOT_OF_THE_RUN
@@ -57,7 +57,7 @@ def average_checkpoints(checkpoints: Sequence[str | Path], out: Path, data: str 
     model.load_state_dict(sums | {name: sums[name] / len(checkpoints) for name in averaged})
     if model.config.center_features:
         measure_centers(model, processor, TripletDataset(split, processor))
-    save_for_retrieval(model, processor, out, records[0] and records[0] | {"averaged_seeds": _seeds(records)})
+    save_for_retrieval(model, processor, out, _averaged(records))
 
 
 def _require_different(checkpoints: Sequence[str | Path]) -> None:
@@ -69,14 +69,14 @@ def _require_different(checkpoints: Sequence[str | Path]) -> None:
         raise CaanError(f"{twice} is given twice: give different runs of a recipe")
 
 
-def _require_same_recipe(one: dict | None, other: dict | None, first, second) -> None:
+def _require_same_recipe(one: TrainingRecord | None, other: TrainingRecord | None, first, second) -> None:
     """The average is recorded as one of runs of the first's recipe; models without a record are taken at their word."""
     if one is None or other is None:
         return
     settings, others = (
         {
             f"{section}.{key}": value
-            for section, values in record["recipe"].items()
+            for section, values in record.recipe.model_dump(exclude_unset=True).items()
             for key, value in (values or {}).items()
             if not (section == "training" and key in {"seed", *NOT_OF_THE_RUN})
         }
@@ -89,9 +89,11 @@ def _require_same_recipe(one: dict | None, other: dict | None, first, second) ->
             )
 
 
-def _seeds(records: Sequence[dict | None]) -> list[int | None]:
-    """Of each run; None where its record does not say."""
-    return [((record or {}).get("recipe", {}).get("training") or {}).get("seed") for record in records]
+def _averaged(records: Sequence[TrainingRecord | None]) -> TrainingRecord | None:
+    """The first record with the seeds of all runs; a seed is None if the run has no record or records no seed."""
+    first = records[0]
+    seeds = [record.recipe.training.seed if record else None for record in records]
+    return first and first.model_copy(update={"averaged_seeds": seeds})
 
 
 def _require_same_shapes(sums: dict[str, torch.Tensor], other: dict[str, torch.Tensor], first, second) -> None:

@@ -21,7 +21,7 @@ from caan_hf.evaluation.evaluator import ZeroShotEvaluator
 from caan_hf.modeling_caan import CaanModel
 from caan_hf.processing_caan import CaanProcessor
 from caan_hf.publishing.folder import for_retrieval, share_weights
-from caan_hf.publishing.training_record import RECIPE_FILE, TOKENS, training_record, write_record
+from caan_hf.publishing.training_record import RECIPE_FILE, TOKENS, TrainingRecord, training_record, write_record
 from caan_hf.utils.hub import hub_errors
 from caan_hf.whole_file import write_whole_text
 
@@ -105,7 +105,7 @@ def build_trainer(
     recipe: Recipe,
     arguments: CaanTrainingArguments,
     splits: datasets.DatasetDict | dict[str, datasets.Dataset],
-    record: dict[str, Any] | None = None,
+    record: TrainingRecord | None = None,
 ) -> CaanTrainer:
     """Model, triplets, collator and validation, ready to `train()`; `record` is for the model card."""
     split = splits["train"]
@@ -141,7 +141,7 @@ def build_trainer(
 
 
 def save_for_retrieval(
-    model: CaanModel, processor: CaanProcessor, folder: Path, record: dict[str, Any] | None = None
+    model: CaanModel, processor: CaanProcessor, folder: Path, record: TrainingRecord | None = None
 ) -> None:
     """Writes the model without what only training needs, and how it was trained; whole or not at all."""
     temporary, previous = (folder.with_name(f".{folder.name}.{state}") for state in ("writing", "previous"))

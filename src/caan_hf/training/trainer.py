@@ -6,7 +6,6 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import torch
 from huggingface_hub import CommitInfo, HfApi
@@ -19,7 +18,7 @@ from caan_hf.evaluation.embedding import embed_images
 from caan_hf.evaluation.evaluator import ZeroShotEvaluator
 from caan_hf.publishing.card import model_card
 from caan_hf.publishing.folder import for_retrieval, save_published
-from caan_hf.publishing.training_record import write_record
+from caan_hf.publishing.training_record import PublicRecipe, TrainingRecord, write_record
 
 from .precompute import measure_centers
 from .triplets import EpochSampler
@@ -103,12 +102,12 @@ class CaanTrainer(Trainer):
         *,
         processing_class,
         evaluator: ZeroShotEvaluator | None = None,
-        record: dict[str, Any] | None = None,
+        record: TrainingRecord | None = None,
         **kwargs,
     ):
         self.processor = processing_class
         self.evaluator = evaluator
-        self.record = record or {}
+        self.record = record or TrainingRecord(recipe=PublicRecipe())
         self._validation: dict[str, float] = {}
         self._hub = HfApi()  # one for all: its pushes in the background follow one another
         self._loss_sums: dict[str, torch.Tensor] = {}
@@ -190,9 +189,9 @@ class CaanTrainer(Trainer):
         """Whether training stopped before its last step, as `max_minutes` has it."""
         return self.state.global_step < self.state.max_steps
 
-    def current_record(self) -> dict[str, Any]:
+    def current_record(self) -> TrainingRecord:
         """How the model was trained, and what the last validation found."""
-        return {**self.record, **({"validation": self._validation} if self._validation else {})}
+        return self.record.model_copy(update={"validation": self._validation} if self._validation else {})
 
     def create_model_card(self, model_name: str | None = None, **_) -> None:
         """Writes the model card into `output_dir`."""
