@@ -235,7 +235,7 @@ def test_sketch_without_ink_is_refused_by_name(tmp_path, image):
     image.save(tmp_path / "empty.png")
     with pytest.raises(ValueError, match=r"empty\.png: the sketch is blank"):
         clean_sketch(tmp_path / "empty.png", 0.1)
-    with pytest.raises(ValueError, match="sketch: the sketch is blank"):
+    with pytest.raises(ValueError, match="image: the sketch is blank"):
         clean_sketch(np.asarray(image), 0.1)
 
 

@@ -1,48 +1,49 @@
-"""From any picture that people have to one clean RGB image: photos upright, sketches cropped to their ink."""
+"""Turns any picture into one clean RGB image: photos upright, sketches cropped to their ink."""
 
 import os
-import struct
 from io import BytesIO
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps
 
+# Version of what `clean_photo` and `clean_sketch` compute. Raise it when their output changes: embeddings that were
+# computed before are then not mixed with new ones.
+PICTURE_VERSION = 1
 # A pixel is ink if it differs from the paper by at least this many grey levels, and by a quarter of the strongest
 # difference, so that neither JPEG noise nor the texture of a scanned page counts.
 INK_MIN_DIFFERENCE = 24
 INK_RELATIVE_DIFFERENCE = 0.25
-# Less ink than this share of the picture's side is not enlarged any further: a dot stays a dot.
+# The crop is at least this share of the picture's longer side, so that a dot is not enlarged to fill the square.
 MIN_CROP_SHARE = 1 / 8
-# Floats up to here are taken as 0 (black) to 1 (white); resizing may overshoot 1 a little.
+# Arrays of floats up to this value range from 0 (black) to 1 (white): resizing may overshoot 1 a little.
 FLOAT_WHITE = 2
 
 
-def open_image(source) -> Image.Image:
-    """Opens a path, bytes, an array or a PIL image, and turns it upright as its EXIF orientation says.
+def open_image(source: Any, name: str | None = None) -> Image.Image:
+    """Open a picture and turn it upright according to its EXIF orientation.
 
     Args:
         source: Path, encoded bytes, PIL image, or an array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) of bool, integers
             or floats in [0, 1] or [0, 255].
+        name: Name of the picture in error messages; its path by default.
 
     Raises:
-        ValueError: If it is no picture, or a damaged one; the message names the file.
+        ValueError: The picture is missing, damaged or not a picture; the message names it.
     """
-    if isinstance(source, Image.Image):
-        image = _read(source, _name(source))
-    elif isinstance(source, (str, os.PathLike)):
-        image = _read(source, os.fspath(source))
-    elif isinstance(source, bytes):
-        image = _read(BytesIO(source), f"{len(source)} bytes")
+    name = name or _name(source)
+    if isinstance(source, (Image.Image, str, os.PathLike, bytes)):
+        image = _read(source, name)
     else:
-        image = _from_array(np.asarray(source))
+        image = _from_array(np.asarray(source), name)
     try:
         return ImageOps.exif_transpose(image)
-    except (OSError, SyntaxError, ValueError, struct.error):  # the orientation cannot be read: the picture can
+    except Exception:  # a damaged orientation does not make the picture unusable
         return image
 
 
 def flatten(image: Image.Image) -> Image.Image:
-    """Any mode to RGB: transparency onto white, 16 bits to 8, 1 bit and palettes to full colours."""
+    """Convert an image of any mode to RGB, with transparent pixels on white and 16 bits reduced to 8."""
     if image.mode.startswith("I") or image.mode == "F":
         image = _to_eight_bits(np.asarray(image))
     if _has_alpha(image):
@@ -52,32 +53,33 @@ def flatten(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def clean_photo(source) -> Image.Image:
-    """A photo, upright and in RGB."""
-    return flatten(open_image(source))
+def clean_photo(source: Any, name: str | None = None) -> Image.Image:
+    """Open a photo, upright and in RGB; arguments and errors as for `open_image`."""
+    return flatten(open_image(source, name))
 
 
-def clean_sketch(source, margin: float) -> Image.Image:
-    """A sketch as dark lines on white, cropped to its ink, padded to a square.
+def clean_sketch(source: Any, margin: float, name: str | None = None) -> Image.Image:
+    """Open a sketch as dark lines on white, cropped to its ink and padded to a square, in RGB.
 
     Args:
-        source: What [`open_image`] takes. White lines on black are inverted; lines that only the transparency shows
-            (white on transparent) are drawn in black.
-        margin: White space on each side, as a share of the ink's longer side.
+        source: As for `open_image`. White lines on black are inverted. White lines on transparent paper are drawn in
+            black.
+        margin: White space on each side as a share of the longer side of the ink.
+        name: Name of the sketch in error messages.
 
     Raises:
-        ValueError: If there is no ink: a blank, evenly black or otherwise uniform picture.
+        ValueError: The sketch cannot be read, or has no ink because it is blank or evenly coloured.
     """
-    image = open_image(source)
+    image = open_image(source, name)
     grey = _dark_on_light(image)
-    rows, columns = _ink_box(grey, _name(source))
-    whitening = 255 / _paper(grey)  # grey paper turns as white as the margin
+    rows, columns = _ink_box(grey, name or _name(source))
+    whitening = 255 / _paper(grey)  # grey paper becomes as white as the margin
     grey = (grey * whitening).clip(0, 255).round().astype(np.uint8)
     return Image.fromarray(_crop_to_square(grey, rows, columns, margin)).convert("RGB")
 
 
 def is_blank(image: Image.Image) -> bool:
-    """Whether `clean_sketch` would refuse an image because there is no ink on it."""
+    """Whether `clean_sketch` would refuse an image because it has no ink."""
     grey = _dark_on_light(image)
     return _paper(grey) - int(grey.min()) < INK_MIN_DIFFERENCE
 
@@ -91,18 +93,18 @@ def _dark_on_light(image: Image.Image) -> np.ndarray:
 
 
 def _ink_box(grey: np.ndarray, name: str) -> tuple[tuple[int, int], tuple[int, int]]:
-    """First and last + 1 row and column that hold ink, of dark lines on light paper (H, W)."""
+    """Half-open ranges of the rows and columns that hold ink, in grey levels (H, W) of dark lines on light paper."""
     difference = _paper(grey) - grey.astype(np.int16)
     strongest = int(difference.max())
     if strongest < INK_MIN_DIFFERENCE:
-        raise ValueError(f"{name}: the sketch is blank; draw something on it, in a colour unlike the background's")
+        raise ValueError(f"{name}: the sketch is blank. Draw something in a colour that differs from the background.")
     ink = difference >= max(INK_MIN_DIFFERENCE, INK_RELATIVE_DIFFERENCE * strongest)
     rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
     return (int(rows[0]), int(rows[-1]) + 1), (int(columns[0]), int(columns[-1]) + 1)
 
 
 def _crop_to_square(grey: np.ndarray, rows: tuple[int, int], columns: tuple[int, int], margin: float) -> np.ndarray:
-    """The ink's box (keeping its aspect) in the middle of a white square (side, side)."""
+    """The box that holds the ink, with its aspect ratio, in the middle of a white square (side, side)."""
     box = grey[rows[0] : rows[1], columns[0] : columns[1]]
     longer = max(*box.shape, round(max(grey.shape) * MIN_CROP_SHARE))
     side = longer + 2 * round(longer * margin)
@@ -123,7 +125,7 @@ def _has_alpha(image: Image.Image) -> bool:
 
 
 def _to_eight_bits(values: np.ndarray) -> Image.Image:
-    """Numbers of any type to 8 bits: floats in [0, 1], 16 bits, or 0 to 255, whatever their type."""
+    """Convert floats in [0, 1], 16-bit integers, or numbers from 0 to 255 of any type, to 8 bits."""
     if values.dtype == np.uint8:
         return Image.fromarray(values)
     highest = np.nanmax(values, initial=0)
@@ -134,28 +136,45 @@ def _to_eight_bits(values: np.ndarray) -> Image.Image:
     return Image.fromarray(np.nan_to_num(values).clip(0, 255).round().astype(np.uint8))
 
 
-def _from_array(array: np.ndarray) -> Image.Image:
+def _from_array(array: np.ndarray, name: str) -> Image.Image:
     if array.ndim == 3 and array.shape[-1] == 1:
         array = array[..., 0]
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[-1] not in (3, 4)):
-        raise ValueError(f"an image array has the shape (H, W), (H, W, 3) or (H, W, 4), not {array.shape}")
+        raise ValueError(f"{name}: an image array must be (H, W), (H, W, 3) or (H, W, 4), got {array.shape}")
     if not array.size or not np.can_cast(array.dtype, np.float64, "same_kind"):
-        raise ValueError(f"an image array holds numbers, not {array.dtype} in the shape {array.shape}")
+        raise ValueError(f"{name}: an image array must hold numbers, got {array.dtype} of shape {array.shape}")
     return _to_eight_bits(array)
 
 
-def _read(file, name: str) -> Image.Image:
+def _read(source: Any, name: str) -> Image.Image:
     try:
-        image = file if isinstance(file, Image.Image) else Image.open(file)
+        if isinstance(source, Image.Image):
+            image = source
+        else:
+            image = Image.open(BytesIO(source) if isinstance(source, bytes) else source)
         image.load()
     except FileNotFoundError:
         raise ValueError(f"{name}: no such file") from None
-    except (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError) as error:
-        raise ValueError(f"{name}: not a picture that can be read ({error})") from error
+    except Exception as error:  # damaged files make Pillow's decoders raise exceptions of any class
+        raise ValueError(f"{name}: not a picture that can be read ({reason_unreadable(error)})") from error
     return image
 
 
-def _name(source) -> str:
+def reason_unreadable(error: Exception) -> str:
+    """Why a picture cannot be decoded, without the objects and addresses in Pillow's messages."""
+    if isinstance(error, Image.DecompressionBombError):
+        return "too many pixels to be decoded safely"
+    text = str(error).partition("\n")[0]
+    if "cannot identify image file" in text:
+        return "unknown format, or damaged"
+    if "truncated" in text.lower():
+        return "truncated"
+    return getattr(error, "strerror", None) or text or type(error).__name__
+
+
+def _name(source: Any) -> str:
     if isinstance(source, (str, os.PathLike)):
         return os.fspath(source)
-    return getattr(source, "filename", "") or "sketch"
+    if isinstance(source, bytes):
+        return f"image of {len(source)} bytes"
+    return getattr(source, "filename", "") or "image"

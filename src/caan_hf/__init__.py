@@ -1,19 +1,25 @@
-"""Zero-shot sketch-based image retrieval with CAAN.
+"""Zero-shot sketch-based image retrieval with CAAN: draw something and find the photos of it.
 
-Importing this package registers CAAN with the Auto classes of `transformers`.
+Importing the package registers CAAN with the Auto classes of `transformers`, so that `AutoModel.from_pretrained` loads
+a checkpoint. Nothing heavy is imported until it is used.
 """
 
-from transformers import AutoConfig, AutoModel, AutoProcessor
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from .configuration_caan import CaanConfig
-from .errors import CaanError
-from .modeling_caan import CaanModel
-from .outputs_caan import CaanImageFeatures, CaanOutput, CaanTextFeatures
-from .processing_caan import CaanProcessor
+from . import registration as _registration
 
-AutoConfig.register("caan", CaanConfig, exist_ok=True)
-AutoModel.register(CaanConfig, CaanModel, exist_ok=True)
-AutoProcessor.register(CaanConfig, CaanProcessor, exist_ok=True)
+if TYPE_CHECKING:
+    from .configuration_caan import CaanConfig
+    from .encoding.encoder import Encoder
+    from .encoding.load import load_encoder
+    from .errors import CaanError
+    from .evaluation.evaluate import evaluate
+    from .evaluation.metrics import retrieval_metrics
+    from .gallery.gallery import Gallery
+    from .modeling_caan import CaanModel
+    from .outputs_caan import CaanImageFeatures, CaanOutput, CaanTextFeatures
+    from .processing_caan import CaanProcessor
 
 __version__ = "0.1.0"
 
@@ -25,4 +31,39 @@ __all__ = [
     "CaanOutput",
     "CaanProcessor",
     "CaanTextFeatures",
+    "Encoder",
+    "Gallery",
+    "evaluate",
+    "load_encoder",
+    "retrieval_metrics",
 ]
+
+_MODULES = {
+    "CaanConfig": "configuration_caan",
+    "CaanError": "errors",
+    "CaanImageFeatures": "outputs_caan",
+    "CaanModel": "modeling_caan",
+    "CaanOutput": "outputs_caan",
+    "CaanProcessor": "processing_caan",
+    "CaanTextFeatures": "outputs_caan",
+    "Encoder": "encoding.encoder",
+    "Gallery": "gallery",
+    "evaluate": "evaluation.evaluate",
+    "load_encoder": "encoding.load",
+    "retrieval_metrics": "evaluation.metrics",
+}
+
+_registration.register_when_needed()
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f".{_MODULES[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -81,13 +81,13 @@ class CaanProcessor(ProcessorMixin):
             data.update(self.tokenize(texts))
         return BatchFeature(data)
 
-    def clean_sketch(self, image) -> Image.Image:
+    def clean_sketch(self, image, name: str | None = None) -> Image.Image:
         """A sketch as dark lines in the middle of a white square, in RGB, of any size."""
-        return clean_sketch(image, self.sketch_margin)
+        return clean_sketch(image, self.sketch_margin, name)
 
-    def clean_photo(self, image) -> Image.Image:
+    def clean_photo(self, image, name: str | None = None) -> Image.Image:
         """A photo upright in RGB, of any size."""
-        return clean_photo(image)
+        return clean_photo(image, name)
 
     def to_pixel_values(self, images: Sequence[Image.Image]) -> torch.Tensor:
         """Clean RGB images to a tensor (B, 3, H, W), resized and normalised."""

@@ -1,0 +1,277 @@
+"""A CAAN checkpoint as an encoder, on torch."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from huggingface_hub.errors import StrictDataclassError
+from PIL import Image
+from safetensors import SafetensorError
+from torch import Tensor
+from transformers import AutoConfig, AutoModel, AutoProcessor
+from transformers.utils import logging as transformers_logging
+
+from caan_hf.errors import CaanError
+from caan_hf.images_caan import PICTURE_VERSION, reason_unreadable
+from caan_hf.modeling_caan import CaanModel
+from caan_hf.processing_caan import CaanProcessor
+from caan_hf.towers_caan import tower_width
+
+from .encoder import Encoder
+from .features import Array, Features, Modality
+from .identity import EncoderIdentity, hash_of_json
+from .preprocessing import Preprocessing
+
+DType = Literal["float32", "bfloat16", "float16"]
+SINGLE = "model.safetensors"
+
+# Fields of the configuration that describe where a model comes from or what only training needs.
+WITHOUT_EFFECT = (
+    "_name_or_path",
+    "architectures",
+    "auto_map",
+    "dtype",
+    "text_config",
+    "training_categories",
+    "training_protocol",
+    "transformers_version",
+    "validation_categories",
+)
+# What loading a folder raises whose files are JSON or safetensors but not what they should be.
+LOADING_ERRORS = (
+    OSError,
+    ValueError,
+    RuntimeError,
+    AttributeError,
+    TypeError,
+    KeyError,
+    ImportError,
+    SafetensorError,
+    StrictDataclassError,
+)
+
+
+class CheckpointEncoder(Encoder):
+    """A [`CaanModel`] and its processor.
+
+    Args:
+        model: The model, on the device where it computes. Its mode (training or evaluation) is kept.
+        processor: Its processor.
+        name: Folder or Hub id from which it can be loaded again.
+        dtype: "bfloat16" or "float16" for automatic mixed precision.
+    """
+
+    def __init__(self, model: CaanModel, processor: CaanProcessor, name: str = "model", dtype: DType = "float32"):
+        self.model = model
+        self.processor = processor
+        self.name = name
+        self.dtype = dtype
+        self._weights: str | None = None
+
+    @classmethod
+    def load(
+        cls, folder: str, *, name: str | None = None, device: str | None = None, dtype: DType = "float32"
+    ) -> "CheckpointEncoder":
+        """Load a checkpoint folder for retrieval, to compute in `dtype` whatever the stored precision is.
+
+        Raises:
+            CaanError: The folder is not a CAAN checkpoint, or the device is not available.
+        """
+        place = usable_device(device)
+        model, processor = load_checkpoint(folder)
+        weights = weights_hash(model)  # of the weights that were loaded: the files may be replaced at any time
+        encoder = cls(model.float().to(place).eval(), processor, name or str(Path(folder).resolve()), dtype)
+        encoder._weights = weights
+        return encoder
+
+    @cached_property
+    def identity(self) -> EncoderIdentity:
+        """See [`Encoder.identity`]."""
+        config = self.model.config
+        return EncoderIdentity(
+            weights=self._weights or weights_hash(self.model),
+            configuration=configuration_hash(config.to_dict()),
+            preprocessing=preprocessing_hash(self.processor),
+            precision=self.dtype,
+            image_size=_input_size(self.processor) or config.image_size,
+            global_dim=config.projection_dim or tower_width(self.model.sketch_model),
+            local_shape=(config.num_local_tokens, config.relation_dim),
+        )
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model computes."""
+        return next(self.model.parameters()).device
+
+    def clean_sketch(self, sketch: Any, name: str | None = None) -> Image.Image:
+        """See [`Encoder.clean_sketch`]."""
+        return self.processor.clean_sketch(sketch, name)
+
+    def prepare(self, image: Any, modality: Modality, name: str | None = None) -> Array:
+        """See [`Encoder.prepare`]."""
+        clean = image if modality == "sketch" else self.processor.clean_photo(image, name)
+        try:
+            return self.processor.to_pixel_values([clean])[0].numpy()
+        except ValueError as error:
+            raise ValueError(f"{name or 'image'}: {reason_unreadable(error)}") from error
+
+    def encode_prepared(self, pixel_values: Array, modality: Modality) -> Features:
+        """See [`Encoder.encode_prepared`]."""
+        encode = self.model.get_sketch_features if modality == "sketch" else self.model.get_photo_features
+        with self._inference():
+            output = encode(self._pixels(pixel_values))
+            return Features(_to_numpy(output.global_embeds), _to_numpy(output.local_embeds))
+
+    def relation_logits(self, sketch_local: Array, photo_local: Array) -> Array:
+        """See [`Encoder.relation_logits`]."""
+        with self._inference():
+            return _to_numpy(self.model.get_relation_logits(self._tensor(sketch_local), self._tensor(photo_local)))
+
+    def paired_relation_logits(self, sketch_local: Array, photo_local: Array) -> Array:
+        """See [`Encoder.paired_relation_logits`]."""
+        with self._inference():
+            return _to_numpy(
+                self.model.get_paired_relation_logits(self._tensor(sketch_local), self._tensor(photo_local))
+            )
+
+    def _pixels(self, pixel_values: Array) -> Any:
+        return torch.from_numpy(pixel_values).to(self.device, non_blocking=True)
+
+    def _tensor(self, values: Array) -> Any:
+        return torch.from_numpy(np.ascontiguousarray(values)).to(self.device, self.model.dtype)
+
+    @contextmanager
+    def _inference(self) -> Iterator[None]:
+        was_training = self.model.training
+        if was_training:
+            self.model.eval()
+        dtype = None if self.dtype == "float32" else getattr(torch, self.dtype)
+        try:
+            with torch.inference_mode(), torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None):
+                yield
+        finally:
+            if was_training:
+                self.model.train()
+
+
+def load_checkpoint(folder: str) -> tuple[CaanModel, CaanProcessor]:
+    """Load model and processor of a checkpoint folder, without the text tower; safetensors only, and no code from it.
+
+    Returns:
+        The model in evaluation mode, on the CPU and in its stored precision, and its processor.
+
+    Raises:
+        CaanError: The folder is not a CAAN checkpoint with weights in safetensors.
+    """
+    check_folder(Path(folder))
+    config = _load(AutoConfig, folder)
+    if config.model_type != "caan":
+        raise CaanError(f"{folder}: this is a '{config.model_type}' model, not a CAAN checkpoint.")
+    config.text_config = None
+    model, report = _load(AutoModel, folder, config=config, use_safetensors=True, output_loading_info=True)
+    if report["missing_keys"]:
+        missing = sorted(report["missing_keys"])
+        raise CaanError(
+            f"{folder}: {len(missing)} weights are missing, such as {missing[0]}. Train or save the model again."
+        )
+    return model.eval(), _load(AutoProcessor, folder)
+
+
+def check_folder(folder: Path) -> str:
+    """The model type of a checkpoint folder, without loading it.
+
+    Raises:
+        CaanError: It has no readable config.json or no weights in safetensors.
+    """
+    if not folder.is_dir():
+        raise CaanError(f"{folder}: no such folder. Give the folder that training saved, or OWNER/MODEL on the Hub.")
+    config = folder / "config.json"
+    if not config.is_file():
+        inside = (folder / "model" / "config.json").is_file()
+        hint = f", which is {folder / 'model'}" if inside else ""
+        raise CaanError(f"{folder}: no config.json, so this is not a model. Give the folder that training saved{hint}.")
+    try:
+        model_type = json.loads(config.read_text(encoding="utf-8")).get("model_type")
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
+        raise CaanError(f"{config}: not the configuration of a model ({error}).") from error
+    if not (folder / SINGLE).is_file():
+        _check_shards(folder)
+    return str(model_type)
+
+
+def _check_shards(folder: Path) -> None:
+    """Refuse weights that are not in safetensors, or not in the folder."""
+    index = folder / f"{SINGLE}.index.json"
+    if not index.is_file():
+        raise CaanError(f"{folder}: no {SINGLE}. Weights in other formats are not loaded.")
+    try:
+        shards = {str(name) for name in json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise CaanError(f"{index}: not an index of weights ({error}). Save the model again.") from error
+    foreign = sorted(name for name in shards if Path(name).name != name or not name.endswith(".safetensors"))
+    if foreign or not shards:
+        raise CaanError(f"{index}: names {foreign[0] if foreign else 'no file'}. Only safetensors in it are loaded.")
+
+
+def _load(auto_class: Any, folder: str, **options: Any) -> Any:
+    transformers_logging.disable_progress_bar()  # of the weights, which take no time
+    try:
+        return auto_class.from_pretrained(folder, trust_remote_code=False, local_files_only=True, **options)
+    except LOADING_ERRORS as error:
+        reason = " ".join(str(error).split())[:300]
+        raise CaanError(f"{folder}: cannot be loaded as a CAAN checkpoint ({reason}).") from error
+
+
+def weights_hash(model: torch.nn.Module) -> str:
+    """SHA-256 of a model's weights by name, in their stored precision."""
+    digest = hashlib.sha256()
+    for name, weights in sorted(model.state_dict().items()):
+        digest.update(f"{name} {weights.dtype} {tuple(weights.shape)}".encode())
+        digest.update(weights.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def configuration_hash(config: dict[str, Any]) -> str:
+    """SHA-256 of a configuration without the fields that do not change an embedding."""
+    return hash_of_json({name: value for name, value in config.items() if name not in WITHOUT_EFFECT})
+
+
+def preprocessing_hash(processor: CaanProcessor) -> str:
+    """SHA-256 of how a processor prepares pictures; equal to that of an ONNX export of the same checkpoint."""
+    try:
+        return Preprocessing.of_processor(processor).hash
+    except (ValueError, TypeError, AttributeError):  # steps that only torch can do
+        return hash_of_json({"processor": processor.to_dict(), "pictures": PICTURE_VERSION})
+
+
+def usable_device(name: str | None) -> torch.device:
+    """The device of that name; by default a GPU if there is one.
+
+    Raises:
+        CaanError: It is not available.
+    """
+    try:
+        device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
+        torch.zeros(1, device=device).item()
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).partition("\n")[0]
+        raise CaanError(f"--device {name}: not available ({reason}).") from error
+    return device
+
+
+def _input_size(processor: CaanProcessor) -> int | None:
+    """Height of what the processor returns, which may differ from the size that the model was made for."""
+    images = processor.image_processor
+    size = getattr(images, "crop_size", None) or images.size
+    return getattr(size, "height", None)
+
+
+def _to_numpy(values: Tensor | None) -> Array:
+    assert values is not None
+    return values.float().cpu().numpy()

@@ -1,0 +1,249 @@
+"""The one interface behind which every model encodes pictures: a checkpoint, an ONNX export, or an untrained tower."""
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple, get_args
+
+import numpy as np
+from PIL import Image
+
+from caan_hf.errors import CaanError
+from caan_hf.utils.prefetch import batched, map_ahead
+
+from .features import PLURAL, Array, EncodedSketch, Features, Modality
+from .identity import EncoderIdentity
+from .sketch_file import load_sketch
+
+OnError = Literal["raise", "skip"]
+BATCH_SIZE = 32
+
+
+class Picture(NamedTuple):
+    """A picture and what error messages call it.
+
+    Attributes:
+        source: Path, encoded bytes, PIL image or array, see [`images_caan.open_image`].
+        name: Such as the path relative to the benchmark.
+    """
+
+    source: Any
+    name: str
+
+
+@dataclass(frozen=True, eq=False)
+class EncodedBatch:
+    """Features of a part of a stream of pictures.
+
+    Attributes:
+        sources: The B pictures that were encoded, as they were given.
+        features: Their features.
+        skipped: The pictures that could not be read, each with the reason.
+    """
+
+    sources: list[Any]
+    features: Features
+    skipped: list[tuple[Any, str]] = field(default_factory=list)
+
+
+class Encoder(ABC):
+    """Encodes sketches and photos to features that can be compared.
+
+    Pictures are paths, encoded bytes, PIL images, arrays or [`Picture`]; sketches may also be stroke files (JSON).
+    Threads read and prepare pictures while the model encodes the batch before.
+
+    Attributes:
+        name: Folder or Hub id from which the encoder can be loaded again.
+
+    Example:
+        >>> encoder = caan_hf.load_encoder("hub/caan-vit-tiny-sketchy")
+        >>> scores = encoder.encode_sketches("cup.png") @ encoder.encode_photos(["a.jpg", "b.jpg"]).T  # (1, 2)
+    """
+
+    name: str
+
+    @property
+    @abstractmethod
+    def identity(self) -> EncoderIdentity:
+        """Decides whether embeddings of two encoders may be compared, and which cached embeddings are valid."""
+
+    @abstractmethod
+    def clean_sketch(self, sketch: Any, name: str | None = None) -> Image.Image:
+        """A sketch as the encoder sees it before resizing: dark lines on a white square, cropped to the ink.
+
+        Raises:
+            ValueError: The sketch cannot be read or is blank; the message names it.
+        """
+
+    @abstractmethod
+    def prepare(self, image: Any, modality: Modality, name: str | None = None) -> Array:
+        """A photo, or a sketch that `clean_sketch` gave, as pixel values (3, H, W). Called from several threads.
+
+        Raises:
+            ValueError: The picture cannot be read; the message names it.
+        """
+
+    @abstractmethod
+    def encode_prepared(self, pixel_values: Array, modality: Modality) -> Features:
+        """Features of prepared pictures (B, 3, H, W)."""
+
+    @abstractmethod
+    def relation_logits(self, sketch_local: Array, photo_local: Array) -> Array:
+        """Relation logits (S, P) of every sketch (S, M, R) with every photo (P, M, R), in bounded memory.
+
+        Raises:
+            CaanError: The encoder has no relation network.
+        """
+
+    @abstractmethod
+    def paired_relation_logits(self, sketch_local: Array, photo_local: Array) -> Array:
+        """Relation logits (B, K) of each sketch (B, M, R) with its own K photos (B, K, M, R).
+
+        Raises:
+            CaanError: The encoder has no relation network.
+        """
+
+    @property
+    def has_local(self) -> bool:
+        """Whether the encoder has local tokens, which re-ranking and explanations need."""
+        return self.identity.local_shape is not None
+
+    def encode_sketches(self, sketches: Any, *, batch_size: int = BATCH_SIZE, workers: int | None = None) -> Array:
+        """Global embeddings (N, D) of one or a list of sketches, L2-normalised.
+
+        Args:
+            sketches: One picture, or a list or tuple of them.
+            batch_size: Batch size.
+            workers: Number of threads that read pictures; one per core by default.
+
+        Raises:
+            ValueError: A sketch cannot be read or is blank, or the list is empty.
+        """
+        return self.encode(sketches, "sketch", local=False, batch_size=batch_size, workers=workers).global_embeds
+
+    def encode_photos(self, photos: Any, *, batch_size: int = BATCH_SIZE, workers: int | None = None) -> Array:
+        """Global embeddings (N, D) of one or a list of photos; arguments and errors as for `encode_sketches`."""
+        return self.encode(photos, "photo", local=False, batch_size=batch_size, workers=workers).global_embeds
+
+    def encode(
+        self,
+        pictures: Any,
+        modality: Modality,
+        *,
+        local: bool = True,
+        batch_size: int = BATCH_SIZE,
+        workers: int | None = None,
+    ) -> Features:
+        """Global and, with `local`, local features of one or a list of pictures; errors as for `encode_sketches`."""
+        pictures = list(pictures) if isinstance(pictures, (list, tuple)) and not _is_picture(pictures) else [pictures]
+        if not pictures:
+            raise ValueError(f"there are no {PLURAL[modality]} to encode")
+        batches = self.stream(pictures, modality, local=local, batch_size=batch_size, workers=workers)
+        return Features.joined([batch.features for batch in batches])
+
+    def stream(
+        self,
+        pictures: Iterable[Any],
+        modality: Modality,
+        *,
+        local: bool = True,
+        batch_size: int = BATCH_SIZE,
+        workers: int | None = None,
+        on_error: OnError = "raise",
+    ) -> Iterator[EncodedBatch]:
+        """Encode any number of pictures in bounded memory.
+
+        Args:
+            pictures: Any iterable, such as `Path("photos").rglob("*.jpg")`.
+            modality: "sketch" or "photo".
+            local: Return local features too, if the encoder has any.
+            batch_size: Batch size; two batches are held at a time.
+            workers: Number of threads that read pictures; one per core by default.
+            on_error: "raise" a ValueError for a picture that cannot be read, or "skip" it and list it in the batch.
+
+        Yields:
+            Batches in the order of the pictures.
+        """
+        if on_error not in get_args(OnError):
+            raise ValueError(f"on_error must be 'raise' or 'skip', got {on_error!r}")
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be a positive integer, got {batch_size}")
+        prepared = map_ahead(
+            lambda picture: self._try_prepare(picture, modality), pictures, workers=workers, ahead=2 * batch_size
+        )
+        for batch in batched(prepared, batch_size):
+            failed = [(one.picture, one.error) for one in batch if isinstance(one, _Failed)]
+            if failed and on_error == "raise":
+                raise failed[0][1]
+            good = [one for one in batch if isinstance(one, _Prepared)]
+            features = self._encode_batch([one.pixel_values for one in good], modality, local=local)
+            yield EncodedBatch(
+                [one.picture for one in good], features, [(picture, str(error)) for picture, error in failed]
+            )
+
+    def encode_sketch(self, sketch: Any) -> EncodedSketch:
+        """Open, clean and encode one sketch, once for all searches and explanations.
+
+        Args:
+            sketch: A picture, a stroke file (path or bytes), or the result of this method, which is returned as it is.
+
+        Raises:
+            CaanError: The sketch cannot be read or is blank.
+        """
+        if isinstance(sketch, EncodedSketch):
+            return sketch
+        source, name = _named(sketch)
+        image = load_sketch(source, name)
+        try:
+            clean = self.clean_sketch(image, name)
+            features = self._encode_batch([self.prepare(clean, "sketch", name)], "sketch", local=True)
+        except ValueError as error:
+            raise CaanError(str(error)) from error
+        local = features.local_embeds
+        return EncodedSketch(clean, features.global_embeds[0], None if local is None else local[0])
+
+    def _try_prepare(self, picture: Any, modality: Modality) -> "_Prepared | _Failed":
+        source, name = _named(picture)
+        try:
+            image = self.clean_sketch(load_sketch(source, name), name) if modality == "sketch" else source
+            return _Prepared(picture, self.prepare(image, modality, name))
+        except CaanError as error:  # of `load_sketch`
+            return _Failed(picture, ValueError(str(error)))
+        except ValueError as error:
+            return _Failed(picture, error)
+
+    def _encode_batch(self, prepared: Sequence[Array], modality: Modality, *, local: bool) -> Features:
+        """Features of a batch, which may be empty, checked to be finite."""
+        size = self.identity.image_size
+        pixel_values = np.stack(prepared) if prepared else np.empty((0, 3, size, size), np.float32)
+        features = self.encode_prepared(pixel_values, modality)
+        if not local:
+            features = Features(features.global_embeds)
+        if not all(np.isfinite(values).all() for values in features if values is not None):
+            raise CaanError(
+                f"{self.name}: its {modality} embeddings hold NaN or infinity. Training diverged, or the precision is "
+                "too low."
+            )
+        return features
+
+
+class _Prepared(NamedTuple):
+    picture: Any
+    pixel_values: Array
+
+
+class _Failed(NamedTuple):
+    picture: Any
+    error: ValueError
+
+
+def _is_picture(value: Any) -> bool:
+    return isinstance(value, Picture)
+
+
+def _named(picture: Any) -> tuple[Any, str | None]:
+    """The source of a picture and its name, if it has one."""
+    if isinstance(picture, Picture):
+        return picture.source, picture.name
+    return picture, os.fspath(picture) if isinstance(picture, (str, os.PathLike)) else None

@@ -1,0 +1,103 @@
+"""Opens a model by name: a checkpoint, a Hub id, an ONNX export, any vision model, or the default model."""
+
+import os
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Any
+
+from caan_hf.errors import CaanError
+from caan_hf.utils.download import download, looks_local
+
+from .encoder import Encoder
+
+ENTRY_POINTS = "caan_hf.encoders"
+"""Group of entry points with which other packages add formats of their own.
+
+The name of an entry point is a file by which a folder of that format is recognised, its value a function from the
+folder and the name of the encoder to an [`Encoder`].
+"""
+DEFAULT_MODEL = "caan-vit-tiny-sketchy"
+DEFAULT_HUB_ID = f"caan-hf/{DEFAULT_MODEL}"
+QUICKSTART_MODEL = Path("runs/quickstart/model")
+FILES = ("*.json", "*.safetensors", "*.onnx", "*.onnx.data", "*.npz")
+
+
+def load_encoder(
+    model: str | os.PathLike[str] | None = None,
+    *,
+    device: str | None = None,
+    dtype: str = "float32",
+    revision: str | None = None,
+) -> Encoder:
+    """Open an encoder.
+
+    Args:
+        model: Folder or Hub id of a CAAN checkpoint, an ONNX export, or any vision model of `transformers` or timm,
+            which is then used without training. By default the published CAAN.
+        device: Where a checkpoint computes, such as "cpu" or "cuda:0"; a GPU by default if there is one.
+        dtype: Precision in which a checkpoint computes: "float32", "bfloat16" or "float16". An export has its own.
+        revision: Branch, tag or commit on the Hub.
+
+    Raises:
+        CaanError: The model cannot be opened; the message names it and the reason.
+
+    Example:
+        >>> encoder = load_encoder("hub/caan-vit-tiny-sketchy")
+        >>> encoder.encode_photos(["a.jpg", "b.jpg"]).shape
+        (2, 192)
+    """
+    if model is None:
+        return _load_default(device, dtype)
+    name = str(Path(model).expanduser()) if os.fspath(model).startswith("~") else os.fspath(model)
+    folder = model_folder(name, revision)
+    name = str(folder.resolve()) if looks_local(name) else name
+    for marker in entry_points(group=ENTRY_POINTS):
+        if (folder / marker.name).is_file():
+            return _load_other_format(marker, folder, name)
+    options: dict[str, Any] = {"name": name, "device": device, "dtype": dtype}
+    from .checkpoint import CheckpointEncoder, check_folder  # noqa: PLC0415 - torch, which an export does not need
+
+    if check_folder(folder) == "caan":
+        return CheckpointEncoder.load(str(folder), **options)
+    from .baseline import BaselineEncoder  # noqa: PLC0415
+
+    return BaselineEncoder(str(folder), **options)
+
+
+def model_folder(name: str, revision: str | None = None) -> Path:
+    """The local folder of a model; a model on the Hub is downloaded at one commit.
+
+    Raises:
+        CaanError: There is no such folder, and no such model on the Hub.
+    """
+    if looks_local(name):
+        folder = Path(name)
+        if not folder.is_dir():
+            raise CaanError(f"{name}: no such folder. Give the folder of a model, or OWNER/MODEL on the Hub.")
+        return folder
+    return download(name, revision=revision, patterns=FILES)
+
+
+def _load_other_format(marker: EntryPoint, folder: Path, name: str) -> Encoder:
+    try:
+        open_folder = marker.load()
+    except (ImportError, AttributeError) as error:
+        raise CaanError(f'{name}: opening it needs {marker.module} ({error}): pip install "caan-hf[export]"') from error
+    encoder: Encoder = open_folder(folder, name)
+    return encoder
+
+
+def _load_default(device: str | None, dtype: str) -> Encoder:
+    """The published model from a clone or the Hub, or else the one that the quickstart trained in this folder."""
+    clone = Path("hub") / DEFAULT_MODEL
+    if (clone / "config.json").is_file():
+        return load_encoder(clone, device=device, dtype=dtype)
+    try:
+        return load_encoder(DEFAULT_HUB_ID, device=device, dtype=dtype)
+    except CaanError as error:
+        if (QUICKSTART_MODEL / "config.json").is_file():
+            return load_encoder(QUICKSTART_MODEL, device=device, dtype=dtype)
+        raise CaanError(
+            f"no model was named, and the default one is not available: {error} Name a folder or Hub id of a trained "
+            f"CAAN or an ONNX export, or train a small model in three minutes with `make quickstart`."
+        ) from error

@@ -1,0 +1,89 @@
+"""Opens a drawing: a picture, or strokes as JSON."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from caan_hf.benchmarks.strokes import parse_strokes, render_strokes
+from caan_hf.errors import CaanError
+from caan_hf.images_caan import open_image
+
+MAX_BYTES = 64 * 2**20
+
+
+def load_sketch(source: Any, name: str | None = None) -> Image.Image:
+    """Open a drawing as an image of any mode.
+
+    Args:
+        source: Path, content of a file, PIL image or array. A file holds a picture or JSON: a Quick, Draw! record
+            `{"drawing": [[[x, ...], [y, ...]], ...]}`, its strokes alone, or `{"strokes": [[[x, y], ...], ...]}`. Of
+            several lines of JSON (ndjson), the first is used.
+        name: Name of the sketch in error messages; its path by default.
+
+    Raises:
+        CaanError: It is neither a picture nor strokes; the message names the file.
+    """
+    if isinstance(source, (str, os.PathLike)):
+        name = name or os.fspath(source)
+        try:
+            source = Path(source).read_bytes()
+        except (OSError, ValueError) as error:
+            raise CaanError(f"{name}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
+    name = name or "the sketch"
+    if not isinstance(source, bytes):
+        return _open(source, name)
+    if not source:
+        raise CaanError(f"{name}: the file is empty. Give a picture, or strokes as JSON.")
+    if len(source) > MAX_BYTES:
+        raise CaanError(f"{name}: larger than {MAX_BYTES // 2**20} MB. Reduce the picture.")
+    if source.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"["):
+        return _from_json(source, name)
+    return _open(source, name)
+
+
+def _open(source: Any, name: str) -> Image.Image:
+    try:
+        return open_image(source, name)
+    except ValueError as error:
+        raise CaanError(str(error)) from error
+
+
+def _from_json(data: bytes, name: str) -> Image.Image:
+    try:
+        text = data.decode("utf-8-sig").strip()
+        try:
+            record = json.loads(text)
+        except json.JSONDecodeError:
+            record = json.loads(text.partition("\n")[0])
+        return render_strokes(parse_strokes(_record(record)))
+    except (ValueError, RecursionError) as error:
+        reason = "not JSON" if isinstance(error, json.JSONDecodeError | UnicodeDecodeError | RecursionError) else error
+        raise CaanError(
+            f'{name}: not strokes ({reason}). Expected {{"drawing": [[[x, ...], [y, ...]], ...]}} '
+            'or {"strokes": [[[x, y], ...], ...]}.'
+        ) from error
+
+
+def _record(value: object) -> object:
+    """Convert to the format of Quick, Draw!: each stroke is a list of x and a list of y."""
+    if isinstance(value, list):
+        return {"drawing": value}
+    if isinstance(value, dict) and "strokes" in value:
+        return {"drawing": [_axes(stroke) for stroke in _list(value["strokes"])]}
+    return value
+
+
+def _axes(stroke: object) -> list[list]:
+    points = _list(stroke)
+    if not points or not all(isinstance(point, list) and len(point) == 2 for point in points):
+        raise ValueError("a stroke is not a list of [x, y]")
+    return [list(axis) for axis in zip(*points, strict=True)]
+
+
+def _list(value: object) -> list:
+    if not isinstance(value, list):
+        raise ValueError("the strokes are not a list")
+    return value

@@ -1,0 +1,132 @@
+"""Rank a gallery exactly for many queries, in bounded memory."""
+
+from collections.abc import Callable, Iterator
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import ThreadpoolController
+
+from caan_hf.utils.prefetch import default_workers, map_ahead
+
+BYTE_BUDGET = 256 * 2**20
+"""Bytes that ranking may hold at a time, besides the embeddings."""
+BYTES_PER_PAIR = 32
+"""Score (4), sort key and its temporary copies (20), position (4), relevance and what metrics make of it (4)."""
+ROWS_PER_THREAD = 128
+"""Queries that a thread ranks at a time: with fewer, reading the gallery takes longer than multiplying."""
+
+Floats = NDArray[np.float32]
+Positions = NDArray[np.uint32]
+
+
+def stable_order(scores: Floats) -> Positions:
+    """Gallery positions (Q, N) by descending score; equal scores keep the order of the gallery.
+
+    Score and position are packed into one 64-bit integer each, which numpy sorts with vector instructions: four times
+    as fast as a stable sort of 15,229 x 17,101 scores in torch.
+
+    Args:
+        scores: (Q, N) float32, the higher the better.
+
+    Raises:
+        ValueError: A score is NaN.
+    """
+    if np.isnan(scores).any():
+        raise ValueError("scores hold NaN, so that they cannot be ranked")
+    bits = (scores + np.float32(0)).view(np.int32)  # adding 0 makes -0 equal to 0
+    descending = np.where(bits < 0, bits, ~bits & 0x7FFFFFFF).view(np.uint32)  # the highest score becomes the least
+    packed = descending.astype(np.uint64) << np.uint64(32)
+    packed |= np.arange(scores.shape[1], dtype=np.uint64)
+    packed.sort(axis=1)
+    return packed.astype(np.uint32)
+
+
+def rank_gallery(
+    queries: Floats, gallery: Floats, *, byte_budget: int = BYTE_BUDGET, device: str = "cpu"
+) -> Iterator[tuple[slice, Positions]]:
+    """Rank a gallery for all queries by dot product, some queries at a time.
+
+    Args:
+        queries: (Q, D) L2-normalised embeddings.
+        gallery: (N, D) L2-normalised embeddings.
+        byte_budget: Bytes that may be held at a time besides the embeddings; at least one query is ranked.
+        device: "cpu", or a GPU such as "cuda", which then multiplies and sorts.
+
+    Yields:
+        The queries as a slice, and their (q, N) gallery positions, best first; ties keep the order of the gallery.
+
+    Raises:
+        ValueError: An embedding holds NaN.
+    """
+    if device != "cpu":
+        rank = _rank_on(device, gallery)
+        yield from _ranked_chunks(rank, len(queries), len(gallery), queries, byte_budget, workers=1)
+        return
+    right = np.ascontiguousarray(gallery, np.float32).T
+    # One BLAS thread per worker: BLAS threads wait by spinning, which slows down the sorting.
+    with _blas_threads().limit(limits=1, user_api="blas"):
+        yield from _ranked_chunks(
+            lambda rows: stable_order(np.asarray(rows, np.float32) @ right),
+            len(queries),
+            len(gallery),
+            queries,
+            byte_budget,
+            workers=default_workers(),
+        )
+
+
+def rank_by(
+    score: Callable[[slice], Floats], num_queries: int, num_photos: int, *, bytes_per_query: int, byte_budget: int
+) -> Iterator[tuple[slice, Positions]]:
+    """Rank a gallery by any score.
+
+    Args:
+        score: Returns the (q, N) scores of the queries in a slice.
+        num_queries: Q.
+        num_photos: N.
+        bytes_per_query: Bytes that scoring one query holds besides its scores.
+        byte_budget: See `rank_gallery`.
+
+    Yields:
+        See `rank_gallery`.
+
+    Raises:
+        ValueError: A score is NaN.
+    """
+    step = max(1, byte_budget // (BYTES_PER_PAIR * max(1, num_photos) + bytes_per_query))
+    for start in range(0, num_queries, step):
+        rows = slice(start, min(start + step, num_queries))
+        yield rows, stable_order(score(rows))
+
+
+def _ranked_chunks(
+    rank: Callable[[Any], Positions], num_queries: int, num_photos: int, queries: Floats, budget: int, *, workers: int
+) -> Iterator[tuple[slice, Positions]]:
+    # `workers` chunks are being ranked, and one more is held by the caller.
+    affordable = budget // (BYTES_PER_PAIR * max(1, num_photos) * (workers + 1))
+    step = max(1, min(ROWS_PER_THREAD, affordable))
+    slices = [slice(start, min(start + step, num_queries)) for start in range(0, num_queries, step)]
+    ranked = map_ahead(lambda rows: rank(queries[rows]), slices, workers=workers, ahead=workers)
+    yield from zip(slices, ranked, strict=True)
+
+
+def _rank_on(device: str, gallery: Floats) -> Callable[[Floats], Positions]:
+    import torch  # noqa: PLC0415 - galleries that are searched without torch never come here
+
+    right = torch.as_tensor(gallery, dtype=torch.float32).to(device).T
+
+    def rank(rows: Floats) -> Positions:
+        scores = torch.as_tensor(rows, dtype=torch.float32).to(device) @ right
+        if scores.isnan().any():
+            raise ValueError("scores hold NaN, so that they cannot be ranked")
+        order: Positions = scores.sort(dim=1, descending=True, stable=True).indices.cpu().numpy().astype(np.uint32)
+        return order
+
+    return rank
+
+
+@cache
+def _blas_threads() -> ThreadpoolController:
+    return ThreadpoolController()  # finding the libraries takes some milliseconds

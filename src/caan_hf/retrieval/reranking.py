@@ -1,0 +1,88 @@
+"""Re-rank the best photos of each query by their local tokens."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from caan_hf.encoding.cache import LocalEmbeds
+from caan_hf.encoding.encoder import Encoder
+
+from .ranking import BYTE_BUDGET, Floats, Positions, rank_by, stable_order
+
+BYTES_PER_LOCAL_VALUE = 10
+"""A gathered local value in half precision (2), in full precision (4), and copied by the relation network (4)."""
+BYTES_PER_COSINE = 8
+"""A cosine (4), and laid out for the relation network (4)."""
+PHOTOS_PER_CALL = 512
+"""Photos whose local embeddings are read at a time when every pair is scored."""
+
+
+def rerank(
+    encoder: Encoder,
+    candidates: Positions,
+    query_local: NDArray[np.floating],
+    gallery_local: LocalEmbeds,
+    *,
+    byte_budget: int = BYTE_BUDGET,
+) -> tuple[Positions, Floats]:
+    """Order the candidates of each query by relation logit; ties keep the given order.
+
+    Args:
+        encoder: Its relation network scores the pairs.
+        candidates: (Q, K) gallery positions, best first.
+        query_local: (Q, M, R) local embeddings of the queries.
+        gallery_local: (N, M, R) local embeddings of the gallery.
+        byte_budget: Bytes that may be held at a time; at least one pair is scored.
+
+    Returns:
+        The (Q, K) positions in their new order, and their (Q, K) logits.
+    """
+    logits = np.empty(candidates.shape, np.float32)
+    tokens, width = gallery_local.shape[1:]
+    pairs = max(1, byte_budget // (BYTES_PER_LOCAL_VALUE * tokens * width + BYTES_PER_COSINE * tokens * tokens))
+    for columns in _slices(candidates.shape[1], pairs):
+        for rows in _slices(len(candidates), pairs // (columns.stop - columns.start)):
+            photos = gallery_local[candidates[rows, columns]].astype(np.float32)  # (b, k, M, R)
+            logits[rows, columns] = encoder.paired_relation_logits(query_local[rows].astype(np.float32), photos)
+    order = stable_order(logits)
+    return np.take_along_axis(candidates, order, axis=1), np.take_along_axis(logits, order, axis=1)
+
+
+def rank_all_pairs(
+    encoder: Encoder, query_local: LocalEmbeds, gallery_local: LocalEmbeds, *, byte_budget: int = BYTE_BUDGET
+) -> Iterator[tuple[slice, Positions]]:
+    """Rank the gallery by the relation logit of every query with every photo.
+
+    Args:
+        encoder: Its relation network scores the pairs.
+        query_local: (Q, M, R) local embeddings of the queries.
+        gallery_local: (N, M, R) local embeddings of the gallery.
+        byte_budget: Bytes that may be held at a time; at least one query is ranked.
+
+    Yields:
+        The queries as a slice, and their (q, N) gallery positions, best first.
+    """
+
+    def score(rows: slice) -> Floats:
+        queries = query_local[rows].astype(np.float32)
+        parts = [
+            encoder.relation_logits(queries, gallery_local[photos].astype(np.float32))
+            for photos in _slices(gallery_local.shape[0], PHOTOS_PER_CALL)
+        ]
+        return np.concatenate(parts, axis=1)
+
+    bytes_per_query = 4 * int(np.prod(query_local.shape[1:]))
+    yield from rank_by(
+        score,
+        query_local.shape[0],
+        gallery_local.shape[0],
+        bytes_per_query=bytes_per_query,
+        byte_budget=byte_budget,
+    )
+
+
+def _slices(length: int, step: int) -> Iterator[slice]:
+    step = max(1, step)
+    for start in range(0, length, step):
+        yield slice(start, min(start + step, length))

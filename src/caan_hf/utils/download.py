@@ -1,0 +1,48 @@
+"""Local folders and repositories on the Hub, under one name."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from caan_hf.errors import CaanError
+
+from .hub import hub_errors
+
+
+def looks_local(name: str) -> bool:
+    """Whether a name can only be a folder, not OWNER/MODEL on the Hub, so that a typing error is found at once."""
+    first, slash, _ = name.partition("/")
+    try:
+        if os.path.lexists(name):
+            return True
+        return not slash or name.count("/") > 1 or first in ("", ".", "..", "~") or Path(first).is_dir()
+    except (OSError, ValueError):  # too long, or with a NUL byte: no repository is called that either
+        return True
+
+
+def download(repo_id: str, *, revision: str | None = None, patterns: Sequence[str]) -> Path:
+    """Download the files of a model repository that match `patterns`, all of one commit, or find them in the cache.
+
+    Args:
+        repo_id: OWNER/MODEL.
+        revision: Branch, tag or commit; the main branch by default.
+        patterns: Such as "*.safetensors".
+
+    Returns:
+        The folder of that commit in the Hub's cache.
+
+    Raises:
+        CaanError: There is no such repository or revision, or the Hub cannot be reached and the cache has nothing.
+    """
+    from huggingface_hub import snapshot_download  # noqa: PLC0415 - a folder needs no Hub
+
+    try:
+        with hub_errors(repo_id):
+            return Path(snapshot_download(repo_id, revision=revision, allow_patterns=list(patterns)))
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise CaanError(
+            f"{repo_id}: no such folder, and it could not be downloaded from the Hub ({reason})."
+        ) from error
+    except CaanError as error:
+        raise CaanError(f"{error} There is no such folder either.") from error
