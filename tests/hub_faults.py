@@ -9,8 +9,6 @@ from typing import Any
 
 from fastapi.responses import JSONResponse
 
-RETRY_AT_ONCE: Mapping[str, str] = {"Retry-After": "0"}
-
 
 @dataclass
 class Fault:
@@ -32,7 +30,7 @@ class Fault:
     method: str
     path: str
     status: int | None = None
-    headers: Mapping[str, str] = RETRY_AT_ONCE
+    headers: Mapping[str, str] = field(default_factory=lambda: {"Retry-After": "0"})
     cut: int | None = None
     delay: float = 0.0
     hold: bool = False

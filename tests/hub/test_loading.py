@@ -114,7 +114,9 @@ def test_a_model_loads_with_the_package(client, server, pushed, picture, expecte
     assert sorted(fetched) == ["config.json", "model.safetensors.index.json", "processor_config.json"]
 
 
-def test_a_model_loads_without_the_package_at_a_tag_and_then_offline(client, server, pushed, picture, expected, tmp_path):
+def test_a_model_loads_without_the_package_at_a_tag_and_then_offline(
+    client, server, pushed, picture, expected, tmp_path
+):
     pushed.tags["v1"] = pushed.branches["main"]
     pushed.commit("main", "ruined", {**pushed.find("main").files, "config.json": Blob(b"{}")})
     script, home = WITHOUT_PACKAGE + LOAD, {"HF_HOME": str(tmp_path / "home")}

@@ -92,7 +92,9 @@ def test_only_the_folders_own_id_is_replaced_in_the_card(published, out, metrics
     card = published / "README.md"
     text = card.read_text()
     assert text.count('from_pretrained("me/tiny"') > 1
-    card.write_text('It was initialised with `AutoModel.from_pretrained("google/vit-base")`.\n'.join(text.split("\n\n", 1)))
+    card.write_text(
+        'It was initialised with `AutoModel.from_pretrained("google/vit-base")`.\n'.join(text.split("\n\n", 1))
+    )
     (published / "metrics.json").write_text(json.dumps(metrics))
     build_model_repository(published, "me/other", out, PushOptions())
     card = (out / "README.md").read_text()
