@@ -45,7 +45,7 @@ def test_a_hub_that_does_not_answer_is_a_one_line_error_after_the_time_limit(lim
     monkeypatch.setattr(hub, "ANSWER_SECONDS", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         start = time.monotonic()
-        with pytest.raises(CaanError, match="cannot be reached.*timed out"), hub_errors("me/tiny"):
+        with pytest.raises(CaanError, match=r"cannot be reached.*timed out"), hub_errors("me/tiny"):
             api(silent.getsockname()[1]).whoami()
         assert time.monotonic() - start < 10
 
@@ -64,7 +64,7 @@ def test_a_long_wait_during_an_upload_is_an_error(limits, monkeypatch):
     with HubServer() as server:
         api(server.port).create_repo("me/tiny")
         server.fail("PUT", "^/lfs/", status=503, headers={"Retry-After": "3600"})
-        with pytest.raises(CaanError, match="wait 3600 seconds"), hub_errors("me/tiny"):
+        with pytest.raises(CaanError, match=r"wait 3600 seconds"), hub_errors("me/tiny"):
             api(server.port).upload_file(path_or_fileobj=b"\0", path_in_repo="a.bin", repo_id="me/tiny")
 
 
