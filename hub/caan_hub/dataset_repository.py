@@ -12,12 +12,12 @@ from datasets import Dataset, DatasetInfo, Features, SplitDict, SplitInfo, Value
 from datasets.table import embed_table_storage
 
 from caan_hf.benchmarks import load_benchmark
-from caan_hf.benchmarks.staging import INFO_FILE
+from caan_hf.benchmarks.prepared import INFO_FILE
 from caan_hf.errors import CaanError
 from caan_hf.publishing.provenance import restriction
 from caan_hf.utils.progress import progress_bar
 
-from .dataset_card import BenchmarkFacts, dataset_card
+from .dataset_card import dataset_card
 from .options import PushDatasetOptions
 from .publish import CARD
 
@@ -46,8 +46,7 @@ def build_dataset_repository(
             its photos may not be shared freely and `options.images` is None.
     """
     splits, info = load_benchmark(benchmark)
-    facts = _read_facts(info, splits, benchmark / INFO_FILE)
-    restricted = restriction(facts.protocol)
+    restricted = restriction(info.protocol)
     if options.images is None and restricted:
         raise CaanError(
             f"{benchmark}: contains {restricted}. Pass --without-images to push only splits, categories and "
@@ -64,18 +63,9 @@ def build_dataset_repository(
             texts[name] = _write(descriptions, folder / "descriptions", name)
     tables = {"default": _info(rows.features, images), "descriptions": _info(descriptions.features, texts)}
     shutil.copyfile(benchmark / INFO_FILE, folder / INFO_FILE)
-    card = dataset_card(repo_id, facts, tables, with_images=with_images, licence=options.licence)
+    card = dataset_card(repo_id, info, tables, with_images=with_images, licence=options.licence)
     card.save(folder / CARD)
     return []
-
-
-def _read_facts(info: dict[str, Any], splits: dict[str, Dataset], file: Path) -> BenchmarkFacts:
-    remedy = "Prepare the benchmark again."
-    facts = BenchmarkFacts.parse(info, str(file), remedy)
-    missing = [split for split in splits if split not in facts.counts]
-    if missing:
-        raise CaanError(f"{file}: counts of {missing[0]} missing. {remedy}")
-    return facts
 
 
 def _info(features: Features, splits: dict[str, SplitInfo]) -> DatasetInfo:

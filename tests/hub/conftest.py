@@ -14,7 +14,7 @@ from tokenizers import Tokenizer, models
 from transformers import PreTrainedTokenizerFast, ViTImageProcessor
 
 from caan_hf import CaanConfig, CaanModel, CaanProcessor
-from caan_hf.benchmarks import prepare_benchmark
+from caan_hf.benchmarks import BenchmarkInfo, PrepareOptions, prepare_benchmark
 from caan_hf.evaluation.document import Provenance, metrics_document
 from caan_hf.evaluation.evaluator import ZeroShotEvaluator
 from caan_hf.evaluation.run import EvaluationOptions
@@ -48,14 +48,16 @@ RECIPE = {
     "data": {"path": "/of/somebody/data/mine", "prompts": None},
     "training": {"output_dir": "/of/somebody/runs/mine", "num_train_epochs": 3, "hub_token": "hf_secret"},
 }
-INFO = {
-    "protocol": "sample@1",
-    "seen": ["cup", "key"],
-    "validation": ["car"],
-    "unseen": ["cat", "tent"],
-    "counts": {"train": {"sketch": 4, "photo": 6}},
-    "descriptions": {"origin": "sample", "plain": []},
-}
+INFO = BenchmarkInfo.model_validate(
+    {
+        "protocol": "sample@1",
+        "seen": ["cup", "key"],
+        "validation": ["car"],
+        "unseen": ["cat", "tent"],
+        "counts": {split: {"sketch": 4, "photo": 6} for split in ("train", "validation", "test")},
+        "descriptions": {"origin": "sample"},
+    }
+)
 
 
 class Client:
@@ -145,7 +147,7 @@ def benchmark(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("benchmark") / "sample"
     options = {"photos_per_category": 3, "sketches_per_category": 2, "image_size": 32, "validation_categories": 2}
     categories = ("house", "fish", "mug", "car", "cat", "tent", "robot")
-    prepare_benchmark("sample", None, folder, progress=False, categories=categories, **options)
+    prepare_benchmark("sample", None, folder, PrepareOptions(progress=False, categories=categories, **options))
     return folder
 
 

@@ -1,6 +1,7 @@
 import pytest
 from hub_card_rules import problems
 
+from caan_hf.benchmarks import BenchmarkInfo
 from caan_hf.publishing.card import OnnxGraphs, model_card
 from caan_hf.publishing.results import Results
 from caan_hf.publishing.training_record import TrainingRecord, training_record
@@ -10,14 +11,20 @@ RECIPE = {
     "data": {"path": "data/sketchy-25", "prompts": ["shape", "parts"]},
     "training": {"num_train_epochs": 10},
 }
-INFO = {
-    "protocol": "sketchy-25@1",
-    "seen": ["a", "b"],
-    "validation": ["c"],
-    "unseen": ["d"],
-    "counts": {"train": {"sketch": 4000, "photo": 2000}},
-    "descriptions": {"origin": "caan-hf", "plain": []},
-}
+INFO = BenchmarkInfo.model_validate(
+    {
+        "protocol": "sketchy-25@1",
+        "seen": ["a", "b"],
+        "validation": ["c"],
+        "unseen": ["d"],
+        "counts": {
+            "train": {"sketch": 4000, "photo": 2000},
+            "validation": {"sketch": 1, "photo": 1},
+            "test": {"sketch": 1, "photo": 1},
+        },
+        "descriptions": {"origin": "caan-hf", "plain": []},
+    }
+)
 
 
 RESULTS = {
@@ -57,7 +64,7 @@ def test_the_card_describes_model_training_evaluation_and_onnx_graphs(make_model
         "ONNX graphs (fp16, opset 23): `photo_encoder.onnx`, `relation.onnx`.",
         "| Seen categories | 2 for training, 1 more for validation |",
         "| Training images | 4,000 sketches and 2,000 photos |",
-        "answers to the prompts shape, parts. Their origin: texts shipped with the package caan-hf, written by the language",
+        "answers to the prompts shape, parts. Their origin: texts shipped with the package caan-hf, written by",
         "| Epochs | 10 |",
         "protocol `sketchy-25@1`, split `test`, 625 sketches as queries, 625 photos in the gallery; a random",
         "the published lists have 15,229 sketches and 17,101 photos",

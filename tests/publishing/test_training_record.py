@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from caan_hf import CaanError
+from caan_hf.benchmarks import BenchmarkInfo
 from caan_hf.publishing.training_record import (
     PRIVATE,
     PUBLIC_KEYS,
@@ -26,15 +27,21 @@ RECIPE = {
     "data": {"path": "/of/somebody/data/sketchy-25", "prompts": ["shape"]},
     "training": {"output_dir": "/of/somebody/runs/x", "num_train_epochs": 6, "hub_token": "hf_secret"},
 }
-INFO = {
-    "protocol": "sketchy-25@1",
-    "seen": ["a", "b"],
-    "validation": ["c"],
-    "unseen": ["d"],
-    "counts": {"train": {"sketch": 4, "photo": 2}},
-    "descriptions": {"origin": "caan-hf", "plain": []},
-    "skipped": [{"path": "x", "reason": "y"}],
-}
+INFO = BenchmarkInfo.model_validate(
+    {
+        "protocol": "sketchy-25@1",
+        "seen": ["a", "b"],
+        "validation": ["c"],
+        "unseen": ["d"],
+        "counts": {
+            "train": {"sketch": 4, "photo": 2},
+            "validation": {"sketch": 1, "photo": 1},
+            "test": {"sketch": 1, "photo": 1},
+        },
+        "descriptions": {"origin": "caan-hf", "plain": []},
+        "skipped": [{"path": "x", "reason": "y"}],
+    }
+)
 
 
 def test_a_public_recipe_contains_no_paths_and_tokens():
@@ -140,7 +147,7 @@ def test_a_record_is_read_as_it_was_written(tmp_path):
 def test_a_checkpoint_without_record_uses_the_recipe_beside_it(tmp_path):
     data = tmp_path / "data"
     data.mkdir()
-    (data / "benchmark.json").write_text(json.dumps(INFO))
+    (data / "benchmark.json").write_text(INFO.model_dump_json())
     recipe = {**RECIPE, "data": {"path": str(data)}}
     (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe))
     (tmp_path / "model").mkdir()

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from caan_hf.benchmarks import load_benchmark, prepare_benchmark
+from caan_hf.benchmarks import PrepareOptions, load_benchmark, prepare_benchmark
 
 CATEGORIES = ("house", "fish", "mug", "car", "cat", "key", "tent", "robot")
 
@@ -57,10 +57,7 @@ TINY_RECIPE = {
 def sample_data(tmp_path_factory) -> Path:
     """The drawn benchmark with few categories: 3 to train with, 2 to validate, and the unseen ones."""
     folder = tmp_path_factory.mktemp("benchmark") / "sample"
-    prepare_benchmark(
-        "sample",
-        None,
-        folder,
+    options = PrepareOptions(
         validation_categories=2,
         progress=False,
         photos_per_category=4,
@@ -68,6 +65,7 @@ def sample_data(tmp_path_factory) -> Path:
         image_size=48,
         categories=CATEGORIES,
     )
+    prepare_benchmark("sample", None, folder, options)
     return folder
 
 

@@ -5,7 +5,7 @@ import datetime
 import numpy as np
 import pytest
 
-from caan_hf.benchmarks import prepare_benchmark
+from caan_hf.benchmarks import PrepareOptions, prepare_benchmark
 from caan_hf.descriptions import PROMPTS, Description
 from caan_hf.descriptions.records import write_descriptions
 from caan_hf.errors import CaanError
@@ -50,7 +50,7 @@ def test_a_study_that_cannot_be_run_is_refused_before_its_first_run(study_file, 
 def test_a_study_needs_categories_to_judge_on(study_file, tmp_path):
     data = tmp_path / "all-seen"
     options = {"photos_per_category": 1, "sketches_per_category": 1, "image_size": 16, "categories": CATEGORIES}
-    prepare_benchmark("sample", None, data, validation_categories=0, progress=False, **options)
+    prepare_benchmark("sample", None, data, PrepareOptions(validation_categories=0, progress=False, **options))
     word = f"data.path={data}"
     assert plan_runs(load_study(study_file()), [word])  # judged on the unseen ones
     with pytest.raises(CaanError, match="no images in validation to judge the runs on: prepare it with such"):
@@ -75,9 +75,10 @@ def test_a_run_that_was_begun_with_another_recipe_is_not_gone_on_with(study_file
 def test_the_shipped_study_is_found_by_name_and_can_be_run(tmp_path):
     options = {"photos_per_category": 1, "sketches_per_category": 1, "image_size": 16, "categories": CATEGORIES}
     descriptions = tmp_path / "d.jsonl"
-    records = [Description(c, f"{p.name} of {c}", p.id) for c in CATEGORIES for p in PROMPTS]
+    records = [Description(category=c, text=f"{p.name} of {c}", prompt_id=p.id) for c in CATEGORIES for p in PROMPTS]
     write_descriptions(descriptions, records)
-    prepare_benchmark("sample", None, tmp_path / "data", descriptions=descriptions, progress=False, **options)
+    options = PrepareOptions(descriptions=descriptions, progress=False, **options)
+    prepare_benchmark("sample", None, tmp_path / "data", options)
     study = load_study("prompts")
     runs = plan_runs(study, [f"data.path={tmp_path / 'data'}"])
     assert len(runs) == 8 * len(study.seeds)

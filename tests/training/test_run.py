@@ -236,10 +236,11 @@ def test_what_a_killed_save_left_over_is_cleared_away(make_model, processor, tmp
 
 
 def test_validation_on_one_category_is_refused(recipe_file, tmp_path):
-    from caan_hf.benchmarks import prepare_benchmark
+    from caan_hf.benchmarks import PrepareOptions, prepare_benchmark
 
     options = {"photos_per_category": 2, "sketches_per_category": 2, "image_size": 32, "categories": CATEGORIES}
-    prepare_benchmark("sample", None, tmp_path / "one", validation_categories=1, progress=False, **options)
+    options = PrepareOptions(validation_categories=1, progress=False, **options)
+    prepare_benchmark("sample", None, tmp_path / "one", options)
     recipe = load_recipe(recipe_file(data__path=str(tmp_path / "one")))
     with pytest.raises(CaanError, match="photos of one category"):
         run_recipe(recipe)
@@ -249,7 +250,7 @@ def test_validation_on_one_category_is_refused(recipe_file, tmp_path):
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_sketch_that_cannot_be_read_is_one_line(recipe_file, tmp_path, workers):
     """Found only in training, where the prepared benchmark refers to files that have gone since."""
-    from caan_hf.benchmarks import prepare_benchmark
+    from caan_hf.benchmarks import PrepareOptions, prepare_benchmark
     from caan_hf.benchmarks.sample import draw_object
 
     for category in CATEGORIES:
@@ -260,7 +261,7 @@ def test_a_sketch_that_cannot_be_read_is_one_line(recipe_file, tmp_path, workers
                 draw_object(category, modality, seed=0, index=index, image_size=32).save(place / f"{index}.png")
     (tmp_path / "raw" / "unseen.txt").write_text(CATEGORIES[0])
     options = {"embed": False, "validation_categories": 0, "progress": False}
-    prepare_benchmark("folder", tmp_path / "raw", tmp_path / "data", **options)
+    prepare_benchmark("folder", tmp_path / "raw", tmp_path / "data", PrepareOptions(**options))
     gone = tmp_path / "raw" / "sketches" / CATEGORIES[1] / "0.png"
     gone.unlink()
     changes = {"data__path": str(tmp_path / "data"), "training__dataloader_num_workers": workers}

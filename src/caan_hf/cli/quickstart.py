@@ -30,7 +30,7 @@ def quickstart(
 
     from rich.console import Console
 
-    from caan_hf.benchmarks import load_benchmark, prepare_benchmark
+    from caan_hf.benchmarks import PrepareOptions, prepare_benchmark
     from caan_hf.training.recipe import load_recipe
     from caan_hf.training.run import run_recipe
 
@@ -40,11 +40,11 @@ def quickstart(
     data, report = folder / "data", folder / "evaluation"
     _claim(folder, overwrite=overwrite)
     console.rule("1/3  drawing the sample benchmark")
-    prepare_benchmark("sample", None, data, seed=seed, overwrite=overwrite, image_size=IMAGE_SIZE)
-    info = load_benchmark(data)[1]
+    options = PrepareOptions(seed=seed, overwrite=overwrite, image_size=IMAGE_SIZE)
+    info = prepare_benchmark("sample", None, data, options)
     console.print(
-        f"{len(info['seen'])} categories to train with, {len(info['validation'])} to validate, "
-        f"{len(info['unseen'])} unseen: {', '.join(info['unseen'])}"
+        f"{len(info.seen)} categories to train with, {len(info.validation)} to validate, "
+        f"{len(info.unseen)} unseen: {', '.join(info.unseen)}"
     )
     console.rule("2/3  training a tiny CAAN")
     changes = [f"data.path={data}", f"training.output_dir={folder}", f"training.seed={seed}"]
@@ -54,7 +54,7 @@ def quickstart(
     metrics = json.loads((report / "metrics.json").read_text(encoding="utf-8"))
     found, chance = metrics["conventions"]["standard"]["mAP@all"], metrics["chance"]["mAP@all"]
     console.print(
-        f"\nmAP@all on {len(info['unseen'])} unseen categories: [bold]{found:.3f}[/], "
+        f"\nmAP@all on {len(info.unseen)} unseen categories: [bold]{found:.3f}[/], "
         f"{found / chance:.1f} times chance ({chance:.3f})"
     )
     console.print(f"look at what it finds: {report / 'top10.png'}", soft_wrap=True)

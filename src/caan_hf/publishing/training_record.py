@@ -4,7 +4,7 @@ import dataclasses
 import json
 import re
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, distribution, version
 from pathlib import Path, PureWindowsPath
 from typing import Annotated, Any
@@ -13,6 +13,7 @@ import yaml
 from pydantic import BeforeValidator, ConfigDict, Field
 from transformers import TrainingArguments
 
+from caan_hf.benchmarks.prepared import INFO_FILE, REMEDY, BenchmarkInfo, Counts
 from caan_hf.configuration_caan import CaanConfig
 from caan_hf.errors import CaanError
 from caan_hf.utils.files import write_whole_text
@@ -23,7 +24,6 @@ RECIPE_FILE = "recipe.yaml"
 LIBRARIES = ("caan-hf", "torch", "transformers")
 TOKENS = ("hub_token", "push_to_hub_token")
 TOWERS = ("vision", "sketch", "photo", "text")
-CATEGORIES = ("seen", "validation", "unseen")
 # Training arguments that describe one machine or account.
 PRIVATE = frozenset(
     (
@@ -135,14 +135,6 @@ def _clean_recipe(recipe: Any) -> Any:
     return recipe if isinstance(recipe, PublicRecipe) else public_recipe(recipe)
 
 
-class ImageCounts(Record):
-    """Number of images of a split."""
-
-    model_config = ConfigDict(extra="ignore", strict=True)
-    sketch: Count
-    photo: Count
-
-
 class DescriptionFacts(Record):
     """Origin of the descriptions, and the categories that have only a template."""
 
@@ -156,7 +148,7 @@ class DataFacts(Record):
 
     model_config = ConfigDict(extra="ignore", strict=True)
     protocol: Annotated[str, BeforeValidator(_public)] | None = None
-    counts: dict[str, ImageCounts] | None = None
+    counts: dict[str, Counts] | None = None
     descriptions: DescriptionFacts | None = None
     categories: dict[str, Count] | None = None
 
@@ -188,19 +180,19 @@ class TrainingRecord(Record):
         return self.model_dump(exclude_unset=True)
 
 
-def training_record(recipe: Mapping[str, Any], info: Mapping[str, Any] | None = None) -> TrainingRecord:
+def training_record(recipe: Mapping[str, Any], info: BenchmarkInfo | None = None) -> TrainingRecord:
     """The record of a run that starts now.
 
     Args:
         recipe: Content of the recipe's YAML file.
-        info: Content of the benchmark's `benchmark.json`.
+        info: The benchmark, as [`load_benchmark`] returns it.
     """
     record = TrainingRecord(
         recipe=PublicRecipe.model_validate(public_recipe(recipe)),
         commit=source_commit(),
         versions={name: version(name) for name in LIBRARIES},
     )
-    return record if info is None else record.model_copy(update={"data": _data_facts(info, "benchmark.json")})
+    return record if info is None else record.model_copy(update={"data": _data_facts(info)})
 
 
 def write_record(record: TrainingRecord, folder: Path) -> None:
@@ -231,35 +223,27 @@ def record_of_recipe(file: Path) -> TrainingRecord:
     Raises:
         CaanError: The recipe or the benchmark's `benchmark.json` is damaged.
     """
-    recipe = _read_mapping(file, yaml.safe_load)
-    if not recipe.keys() & PUBLIC_KEYS.keys():
+    try:
+        recipe = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise CaanError(f"{file}: cannot be read ({' '.join(str(error).split())}). Repair or remove it.") from error
+    if not isinstance(recipe, dict) or not recipe.keys() & PUBLIC_KEYS.keys():
         raise CaanError(f"{file}: not a recipe. A recipe has the sections model, data and training.")
     record = TrainingRecord.parse({"recipe": recipe}, str(file), "Give the recipe of the training run.")
     path = (recipe.get("data") or {}).get("path")
-    benchmark = Path(path) / "benchmark.json" if isinstance(path, str) and path else None
+    benchmark = Path(path) / INFO_FILE if isinstance(path, str) and path else None
     if benchmark is None or not benchmark.is_file():
         return record
-    return record.model_copy(update={"data": _data_facts(_read_mapping(benchmark, json.loads), str(benchmark))})
+    return record.model_copy(update={"data": _data_facts(BenchmarkInfo.read(benchmark, REMEDY))})
 
 
-def _data_facts(info: Mapping[str, Any], name: str) -> DataFacts:
-    """Facts about a benchmark from its `benchmark.json`, which errors call `name`."""
-    lists = {kind: info[kind] for kind in CATEGORIES if kind in info}
-    for kind, categories in lists.items():
-        if not isinstance(categories, list):
-            raise CaanError(f"{name}: {kind} is not a list of categories. Prepare the benchmark again.")
-    counts = {kind: len(categories) for kind, categories in lists.items()}
-    return DataFacts.parse({**info, "categories": counts}, name, "Prepare the benchmark again.")
-
-
-def _read_mapping(file: Path, parse: Callable[[str], Any]) -> dict[str, Any]:
-    try:
-        content = parse(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise CaanError(f"{file}: cannot be read ({' '.join(str(error).split())}). Repair or remove it.") from error
-    if not isinstance(content, dict):
-        raise CaanError(f"{file}: not a mapping. Repair or remove it.")
-    return content
+def _data_facts(info: BenchmarkInfo) -> DataFacts:
+    return DataFacts(
+        protocol=info.protocol,
+        counts={"train": info.counts.train, "validation": info.counts.validation, "test": info.counts.test},
+        descriptions=DescriptionFacts(origin=info.descriptions.origin, plain=info.descriptions.plain),
+        categories={"seen": len(info.seen), "validation": len(info.validation), "unseen": len(info.unseen)},
+    )
 
 
 def source_commit() -> str | None:

@@ -179,7 +179,7 @@ def judge_checkpoint(folder: Path, run: Run) -> dict[str, EvaluationResult]:
     model.to(training_arguments(run.recipe).device)
     benchmark, info = load_benchmark(run.recipe.data.path)
     return {
-        split: ZeroShotEvaluator(benchmark[split], protocol=info["protocol"], split=split)(model, processor)
+        split: ZeroShotEvaluator(benchmark[split], protocol=info.protocol, split=split)(model, processor)
         for split in run.judge_on
         if len(benchmark[split])
     }

@@ -7,7 +7,6 @@ import warnings
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 import datasets
 import yaml
@@ -15,7 +14,7 @@ from transformers import set_seed
 from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
-from caan_hf.benchmarks import load_benchmark
+from caan_hf.benchmarks import BenchmarkInfo, load_benchmark
 from caan_hf.errors import CaanError
 from caan_hf.evaluation.evaluator import ZeroShotEvaluator
 from caan_hf.modeling_caan import CaanModel
@@ -74,9 +73,9 @@ def run_recipe(recipe: Recipe) -> TrainedModel:
     trainer = build_trainer(recipe, arguments, splits, record=training_record(recipe.to_dict(), info))
     trainer.model.config.update(
         {
-            "training_protocol": info["protocol"],
-            "training_categories": info["seen"],
-            "validation_categories": info["validation"],
+            "training_protocol": info.protocol,
+            "training_categories": info.seen,
+            "validation_categories": info.validation,
         }
     )
     if arguments.should_save:
@@ -211,7 +210,7 @@ def _evaluator(recipe: Recipe, arguments: CaanTrainingArguments, splits) -> Zero
     return evaluator
 
 
-def _benchmark(recipe: Recipe) -> tuple[datasets.DatasetDict, dict[str, Any]]:
+def _benchmark(recipe: Recipe) -> tuple[datasets.DatasetDict, BenchmarkInfo]:
     if recipe.data.path is None:
         raise CaanError("data.path is missing: prepare a benchmark with `caan prepare` and give data.path=DIR")
     return load_benchmark(recipe.data.path)
