@@ -142,6 +142,8 @@ def _training_rows(record: TrainingRecord, data: DataFacts) -> list[tuple[str, s
         seeds = ", ".join(map(str, record.averaged_seeds))
         rows.append(("Towers", f"the average of {len(record.averaged_seeds)} runs of this recipe (seeds {seeds})"))
         rows.append(("All other weights", "those of the first of these runs"))
+    if record.resumed:
+        rows.append(("Resumed", "; ".join(record.resumed)))
     if record.commit:
         rows.append(("Code", f"caan-hf at commit `{record.commit}`"))
     if record.versions:

@@ -30,6 +30,7 @@ PRIVATE = frozenset(
         "output_dir",
         "logging_dir",
         "resume_from_checkpoint",
+        "resume_with_changes",
         "max_minutes",
         "run_name",
         "project",
@@ -161,6 +162,7 @@ class TrainingRecord(Record):
         data: Facts about the benchmark.
         validation: Metrics of the last validation.
         averaged_seeds: Seeds of the runs that were averaged, None for an unknown seed.
+        resumed: One line for each time that the run was resumed with another recipe.
         commit: Git commit of the package.
         versions: Versions of the main libraries.
         repo_id: Repository that the model was published as.
@@ -171,6 +173,7 @@ class TrainingRecord(Record):
     data: DataFacts | None = None
     validation: dict[str, float] | None = None
     averaged_seeds: list[int | None] | None = None
+    resumed: list[str] | None = None
     commit: str | None = None
     versions: dict[str, str] | None = None
     repo_id: str | None = None
