@@ -1,6 +1,6 @@
 """Score photos for a sketch.
 
-    python examples/encode_and_score.py sketch.png photo1.jpg photo2.jpg
+python examples/encode_and_score.py sketch.png photo1.jpg photo2.jpg
 """
 
 import sys
