@@ -8,6 +8,7 @@ from datasets import DatasetInfo
 from datasets.info import DatasetInfosDict
 from huggingface_hub import DatasetCard, DatasetCardData
 
+from caan_hf.benchmarks import BenchmarkInfo
 from caan_hf.publishing.provenance import SAMPLE, origin_of_descriptions, restriction
 from caan_hf.publishing.results import DATASET_NAMES, TASK
 
@@ -19,7 +20,7 @@ SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_
 
 def dataset_card(
     repo_id: str,
-    info: Mapping[str, Any],
+    info: BenchmarkInfo,
     tables: Mapping[str, DatasetInfo],
     *,
     with_images: bool,
@@ -35,20 +36,20 @@ def dataset_card(
         with_images: whether the images are part of it.
         licence: id of a licence on the Hub; by default what the images and texts allow.
     """
-    benchmark = info["protocol"].partition("@")[0]
+    benchmark = info.protocol.partition("@")[0]
     return DatasetCard.from_template(
         _metadata(info, tables, with_images, licence),
         template_path=str(TEMPLATE),
         repo_id=repo_id,
-        protocol=info["protocol"],
-        seed=info.get("seed", 0),
+        protocol=info.protocol,
+        seed=info.seed,
         pretty_name=_pretty_name(benchmark, with_images),
         with_images=with_images,
         restricted=restriction(benchmark),
         splits=[_split_row(info, split) for split in tables["default"].splits],
-        origin=origin_of_descriptions(info["descriptions"]["origin"]),
-        plain=len(info["descriptions"].get("plain", ())),
-        skipped=len(info.get("skipped", ())),
+        origin=origin_of_descriptions(info.descriptions.origin),
+        plain=len(info.descriptions.plain),
+        skipped=len(info.skipped),
     )
 
 
@@ -57,22 +58,22 @@ def _pretty_name(benchmark: str, with_images: bool) -> str:
     return name if with_images else f"{name}: splits and descriptions"
 
 
-def _split_row(info: Mapping[str, Any], split: str) -> dict[str, Any]:
-    counts = info["counts"][split]
+def _split_row(info: BenchmarkInfo, split: str) -> dict[str, Any]:
+    counts = getattr(info.counts, split)
     return {
         "split": split,
-        "categories": len(info[SPLITS[split]]),
-        "sketches": counts["sketch"],
-        "photos": counts["photo"],
+        "categories": len(getattr(info, SPLITS[split])),
+        "sketches": counts.sketch,
+        "photos": counts.photo,
     }
 
 
 def _metadata(
-    info: Mapping[str, Any], tables: Mapping[str, DatasetInfo], with_images: bool, licence: str | None
+    info: BenchmarkInfo, tables: Mapping[str, DatasetInfo], with_images: bool, licence: str | None
 ) -> DatasetCardData:
     rows = sum(split.num_examples for split in tables["default"].splits.values())
     data = DatasetCardData(
-        pretty_name=_pretty_name(info["protocol"].partition("@")[0], with_images),
+        pretty_name=_pretty_name(info.protocol.partition("@")[0], with_images),
         task_categories=[TASK],
         tags=TAGS,
         size_categories=[next((name for limit, name in SIZES if rows < limit), "1M<n<10M")],
@@ -89,11 +90,11 @@ def _configuration(name: str, table: DatasetInfo) -> dict[str, Any]:
     return {"config_name": name, "data_files": files}
 
 
-def _licence(info: Mapping[str, Any], with_images: bool, given: str | None) -> dict[str, str]:
+def _licence(info: BenchmarkInfo, with_images: bool, given: str | None) -> dict[str, str]:
     if given:
         return {"license": given}
-    if with_images and restriction(info["protocol"]):
+    if with_images and restriction(info.protocol):
         return {"license": "other", "license_name": "of-the-images-authors"}
-    shipped = info["descriptions"]["origin"] in ("caan-hf", SAMPLE)
-    is_free = info["protocol"].startswith(SAMPLE) or not with_images
+    shipped = info.descriptions.origin in ("caan-hf", SAMPLE)
+    is_free = info.protocol.startswith(SAMPLE) or not with_images
     return {"license": "apache-2.0"} if shipped and is_free else {}

@@ -2,7 +2,7 @@
 
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +13,16 @@ from datasets import Dataset, DatasetInfo, Features, SplitDict, SplitInfo, Value
 from datasets.table import embed_table_storage
 
 from caan_hf.benchmarks import load_benchmark
-from caan_hf.benchmarks.staging import INFO_FILE
+from caan_hf.benchmarks.prepared import INFO_FILE
 from caan_hf.errors import CaanError
-from caan_hf.progress import progress_bar
 from caan_hf.publishing.provenance import restriction
+from caan_hf.utils.progress import progress_bar
 
 from .dataset_card import dataset_card
 from .publish import CARD
 
 ROWS_AT_ONCE = 100  # a row group: what a reader of one row has to fetch, and what is held in memory
 SHARD_BYTES = 400_000_000
-MODALITIES = ("sketch", "photo")
 OURS = re.compile(r"(data|descriptions)/[a-z]+-\d+-of-\d+\.parquet|benchmark\.json")
 
 
@@ -56,8 +55,7 @@ def build_dataset_repository(
             not free to share.
     """
     splits, info = load_benchmark(benchmark)
-    _check_info(info, splits, benchmark / INFO_FILE)
-    source = restriction(info["protocol"])
+    source = restriction(info.protocol)
     if images is None and source:
         raise CaanError(
             f"{benchmark} holds {source}: push with --without-images (splits, categories and descriptions), or with "
@@ -76,21 +74,6 @@ def build_dataset_repository(
     }
     shutil.copyfile(benchmark / INFO_FILE, folder / INFO_FILE)
     dataset_card(repo_id, info, tables, with_images=with_images, licence=licence).save(folder / CARD)
-
-
-def _check_info(info: Mapping[str, Any], splits: Mapping[str, Any], file: Path) -> None:
-    """Finds out before anything is written whether the card can be."""
-    texts = info.get("descriptions")
-    counts = [info["counts"].get(split) for split in splits]
-    is_whole = (
-        all(isinstance(count, dict) and isinstance(count.get(kind), int) for count in counts for kind in MODALITIES)
-        and isinstance(texts, dict)
-        and isinstance(texts.get("origin"), str)
-        and isinstance(texts.get("plain", []), list)
-        and isinstance(info.get("skipped", []), list)
-    )
-    if not is_whole:
-        raise CaanError(f"{file} is damaged (its counts, descriptions or skipped): prepare the benchmark again")
 
 
 def _info(features: Features, splits: dict[str, SplitInfo]) -> DatasetInfo:

@@ -14,7 +14,7 @@ from tokenizers import Tokenizer, models
 from transformers import PreTrainedTokenizerFast, ViTImageProcessor
 
 from caan_hf import CaanConfig, CaanModel, CaanProcessor
-from caan_hf.benchmarks import prepare_benchmark
+from caan_hf.benchmarks import PrepareOptions, prepare_benchmark
 from caan_hf.evaluation.document import Provenance, metrics_document
 from caan_hf.evaluation.evaluator import ZeroShotEvaluator
 from caan_hf.evaluation.run import EvaluationOptions
@@ -145,7 +145,7 @@ def benchmark(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("benchmark") / "sample"
     options = {"photos_per_category": 3, "sketches_per_category": 2, "image_size": 32, "validation_categories": 2}
     categories = ("house", "fish", "mug", "car", "cat", "tent", "robot")
-    prepare_benchmark("sample", None, folder, progress=False, categories=categories, **options)
+    prepare_benchmark("sample", None, folder, PrepareOptions(progress=False, categories=categories, **options))
     return folder
 
 

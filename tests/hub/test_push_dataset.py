@@ -9,7 +9,7 @@ from datasets import load_from_disk
 from huggingface_hub import DatasetCard
 
 from caan_hf import CaanError
-from caan_hf.benchmarks import load_benchmark, prepare_benchmark
+from caan_hf.benchmarks import PrepareOptions, load_benchmark, prepare_benchmark
 from caan_hf.benchmarks.sample import draw_object
 
 pytestmark = pytest.mark.slow
@@ -52,12 +52,12 @@ def test_what_was_prepared_comes_back(client, server, benchmark, tmp_path):
         assert loaded[name].with_format("arrow")[:].to_pylist() == split.with_format("arrow")[:].to_pylist()
     names = texts["test"].features["category"].names
     described = {(names[row["category"]], row["text"]) for row in texts["test"]}
-    assert {category for category, _ in described} == set(info["unseen"])
+    assert {category for category, _ in described} == set(info.unseen)
     assert all(text in original["test"][0]["descriptions"] for name, text in described if name == names[0])
     card = DatasetCard(server.repository("me/sketches", "dataset").files()["README.md"].decode())
     assert card.data.license == "apache-2.0"
-    counts = info["counts"]["test"]
-    assert f"| `test` | {len(info['unseen'])} | {counts['sketch']} | {counts['photo']} |" in card.text
+    counts = info.counts.test
+    assert f"| `test` | {len(info.unseen)} | {counts.sketch} | {counts.photo} |" in card.text
 
 
 def test_photos_of_others_stay_here_unless_one_says_so(client, server, restricted, tmp_path):
@@ -92,7 +92,7 @@ def test_images_that_are_only_referred_to_go_along(client, server, tmp_path):
             place.mkdir(parents=True)
             draw_object("car", modality, seed=0, index=0, image_size=32).save(place / "0.png")
     (tmp_path / "raw" / "unseen.txt").write_text("cat\n")
-    prepare_benchmark("folder", tmp_path / "raw", tmp_path / "data", embed=False, progress=False)
+    prepare_benchmark("folder", tmp_path / "raw", tmp_path / "data", PrepareOptions(embed=False, progress=False))
     out = tmp_path / "out"
     words = ["push-dataset", tmp_path / "data", "me/mine", "--dry-run", "--out", out]
     status, printed = client.hub(*words)

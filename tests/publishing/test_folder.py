@@ -6,7 +6,7 @@ import torch
 
 from caan_hf import CaanConfig, CaanModel, CaanProcessor
 from caan_hf.publishing.folder import for_retrieval, save_published
-from caan_hf.training.run import save_for_retrieval
+from caan_hf.training.checkpoints import save_for_retrieval
 
 
 def test_the_model_for_retrieval_shares_all_and_changes_nothing(make_model):

@@ -17,8 +17,8 @@ from caan_hf.publishing.training_record import (
     training_record,
     write_record,
 )
+from caan_hf.training.arguments import CaanTrainingArguments
 from caan_hf.training.recipe import DataSection
-from caan_hf.training.trainer import CaanTrainingArguments
 
 RECIPE = {
     "model": {"vision": "../shared/models/vit-tiny", "text": "package:some/model", "sketch": "owner/vit"},
@@ -66,7 +66,7 @@ def test_what_is_not_known_of_a_recipe_stays_here():
 
 
 def test_the_keys_are_those_of_a_recipe():
-    assert PUBLIC_KEYS["data"] == {entry.name for entry in dataclasses.fields(DataSection)}
+    assert PUBLIC_KEYS["data"] == set(DataSection.model_fields)
     assert PUBLIC_KEYS["training"] | PRIVATE >= {entry.name for entry in dataclasses.fields(CaanTrainingArguments)}
 
 

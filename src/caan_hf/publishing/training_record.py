@@ -27,6 +27,7 @@ PRIVATE = frozenset(
         "output_dir",
         "logging_dir",
         "resume_from_checkpoint",
+        "resume_with_changes",
         "max_minutes",
         "run_name",
         "project",
@@ -56,7 +57,7 @@ SECRET = re.compile(r"(token|secret|password|api_?key)$", re.IGNORECASE)
 FOLDER = re.compile(r"[/~\\]|\.{1,2}[/\\]|[A-Za-z]:[/\\]|.*/.*/|.*\\")  # of how a path begins, or Windows writes it
 DATA_FACTS = ("protocol", "counts", "descriptions")
 CATEGORIES = ("seen", "validation", "unseen")
-PARTS = ("recipe", "data", "validation", "averaged_seeds", "commit", "versions")
+PARTS = ("recipe", "data", "validation", "averaged_seeds", "resumed", "commit", "versions")
 LARGE = 10**15  # no count or score of a run comes near; a float holds it
 
 

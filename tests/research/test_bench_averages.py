@@ -1,4 +1,4 @@
-"""bench/averages.py: the averages of a finished study."""
+"""bench/averages.py: averaged models of a finished study."""
 
 import json
 import subprocess
@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from caan_hf.training.ablation import plan_runs, run_study
-from caan_hf.training.study import load_study
+from caan_hf.research.runs import plan_runs, run_study
+from caan_hf.research.study import load_study
 
 SCRIPT = Path(__file__).parents[2] / "bench" / "averages.py"
 
@@ -21,7 +21,7 @@ def averages(*arguments: str) -> subprocess.CompletedProcess:
 
 @pytest.mark.slow
 def test_each_row_is_averaged_over_its_seeds(study_file, tmp_path):
-    file = study_file(grid={"text": {"none": {"model.text": None}}}, judge_on=["test"])
+    file = study_file(grid={"text": {"none": {"model.text": None}}}, splits=["test"])
     unfinished = averages(str(file))
     assert unfinished.returncode == 1
     assert unfinished.stderr.startswith("error: ")

@@ -1,4 +1,4 @@
-"""What a study's table and plots say of its runs."""
+"""Tables and plots of studies."""
 
 import json
 
@@ -6,13 +6,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from caan_hf.training.ablation import RunResult
-from caan_hf.training.ablation_report import spread, study_rows, table_lines, write_study
+from caan_hf.research.report import spread, study_rows, table_lines, write_report
+from caan_hf.research.runs import StudyResult
+
+
+def make_result(labels, seed, scores, **fields):
+    chance = {"validation": 0.1, "test": 0.05}
+    return StudyResult(labels=labels, seed=seed, recipe={}, scores=scores, chance=chance, train_seconds=60.0, **fields)
 
 
 def result(label, seed, validation, test):
-    scores = {"validation": {"mAP@all": validation}, "test": {"mAP@all": test}}
-    return RunResult((label,), seed, {}, scores, {"validation": 0.1, "test": 0.05}, 60.0)
+    return make_result((label,), seed, {"validation": {"mAP@all": validation}, "test": {"mAP@all": test}})
 
 
 RESULTS = [
@@ -23,11 +27,11 @@ RESULTS = [
 ]
 
 
-def test_a_search_is_judged_on_validation_categories_alone(tmp_path):
-    results = [RunResult(r.labels, r.seed, {}, {"validation": r.scores["validation"]}, r.chance, 60.0) for r in RESULTS]
+def test_a_study_without_the_test_split_is_compared_on_validation_categories(tmp_path):
+    results = [make_result(r.labels, r.seed, {"validation": r.scores["validation"]}) for r in RESULTS]
     rows = study_rows(results)
     assert [row.differences for row in rows] == [{0: 0, 1: 0}, {0: pytest.approx(0.02), 1: pytest.approx(0.02)}]
-    write_study(results, "caan ablate search.yaml", tmp_path)
+    write_report(results, "caan ablate search.yaml", tmp_path)
     table = (tmp_path / "table.md").read_text(encoding="utf-8")
     assert "chance on the validation categories 0.100" in table
     assert "| plain | 2 | 0.370 ± 0.071 | +0.020 ± 0.000 |" in table
@@ -43,13 +47,13 @@ def test_the_table_pairs_runs_by_seed():
     ]
 
 
-def test_the_interval_is_of_the_mean_difference_of_each_sketch():
+def test_the_interval_is_that_of_the_mean_difference_per_sketch():
     generator = np.random.default_rng(0)
     base = generator.uniform(0.2, 0.4, (2, 400))
     better = base + generator.normal(0.05, 0.1, (2, 400))
     results = [
-        RunResult((label,), seed, {}, {"test": {"mAP@all": float(values[seed].mean())}}, {"test": 0.05}, 1.0,
-                  {"test": values[seed].tolist()})
+        make_result((label,), seed, {"test": {"mAP@all": float(values[seed].mean())}},
+                    average_precisions={"test": values[seed].tolist()})
         for label, values in (("none", base), ("better", better)) for seed in (0, 1)
     ]  # fmt: skip
     first, second = study_rows(results)
@@ -59,22 +63,22 @@ def test_the_interval_is_of_the_mean_difference_of_each_sketch():
     assert second.interval == pytest.approx((each.mean() - half, each.mean() + half), abs=1e-3)
 
 
-def test_a_study_of_two_axes_is_drawn_as_a_sweep_too(tmp_path):
+def test_a_study_of_two_axes_also_has_a_sweep_plot(tmp_path):
     results = [
-        RunResult((tri, rn), 0, {}, {"test": {"mAP@all": 0.1 * i + 0.2 * j, "P@100": 0.1}}, {"test": 0.05}, 60.0)
+        make_result((tri, rn), 0, {"test": {"mAP@all": 0.1 * i + 0.2 * j, "P@100": 0.1}})
         for i, tri in enumerate(("0.5", "1.0")) for j, rn in enumerate(("0.0", "1.0"))
     ]  # fmt: skip
-    write_study(results, "caan ablate lambdas", tmp_path, ["model.lambda_tri", "model.lambda_rn"])
+    write_report(results, "caan ablate lambdas", tmp_path, ["model.lambda_tri", "model.lambda_rn"])
     assert min(Image.open(tmp_path / "sweep.png").size) > 200
 
 
-def test_one_seed_has_no_spread():
+def test_one_seed_has_no_standard_deviation():
     assert spread([0.5]) == "0.500"
     assert spread([]) == ""
 
 
 def test_the_report_is_written(tmp_path):
-    write_study(RESULTS, "caan ablate study.yaml", tmp_path)
+    write_report(RESULTS, "caan ablate study.yaml", tmp_path)
     text = (tmp_path / "table.md").read_text()
     assert "| plain | 2 | 0.370 \u00b1 0.071 |" in text
     assert "caan ablate study.yaml" in text

@@ -1,10 +1,10 @@
-"""Which sentences training draws from."""
+"""The sentences that training draws from."""
 
 import datasets
 import pytest
 
 from caan_hf.errors import CaanError
-from caan_hf.training.sentences import category_sentences
+from caan_hf.training.triplets import category_sentences
 
 NAMES = ["alarm_clock", "bee", "cat"]
 FEATURES = datasets.Features(
@@ -37,12 +37,10 @@ def split():
         (["plain", "shape"], ("A dial.", "a photo of an alarm clock"), ("Whiskers.", "a photo of a cat")),
     ],
 )
-def test_prompts_choose_sentences(split, prompts, clock, cat):
+def test_prompts_select_sentences(split, prompts, clock, cat):
     assert category_sentences(split, prompts) == {0: clock, 2: cat}
 
 
-def test_a_category_without_such_a_description_is_named(split):
-    with pytest.raises(
-        CaanError, match=r"parts@2: no such description of cat; .* are parts@1, parts@2, plain@1, shape@1"
-    ):
+def test_the_error_names_a_category_without_such_a_description(split):
+    with pytest.raises(CaanError, match=r"parts@2: no such description of cat.* parts@1, parts@2, plain@1, shape@1"):
         category_sentences(split, ["parts@2"])

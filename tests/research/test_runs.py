@@ -1,21 +1,20 @@
-"""Ablation studies: what is run, and what is skipped."""
+"""Runs of studies: planning, skipping and resuming."""
 
 import datetime
 
 import numpy as np
 import pytest
+from tiny_recipe import CATEGORIES
 
-from caan_hf.benchmarks import prepare_benchmark
+from caan_hf.benchmarks import PrepareOptions, prepare_benchmark
 from caan_hf.descriptions import PROMPTS, Description
 from caan_hf.descriptions.records import write_descriptions
 from caan_hf.errors import CaanError
-from caan_hf.training.ablation import plan_runs, run_study
-from caan_hf.training.study import load_study
-
-from .conftest import CATEGORIES
+from caan_hf.research.runs import plan_runs, run_study
+from caan_hf.research.study import load_study
 
 
-def test_runs_are_all_combinations_with_all_seeds(study_file, tmp_path):
+def test_the_runs_are_all_combinations_with_all_seeds(study_file, tmp_path):
     runs = plan_runs(load_study(study_file()), ["model.relation_dim=8"])
     assert len(runs) == 2 * 2 * 2
     first = runs[0]
@@ -32,39 +31,42 @@ def test_runs_are_all_combinations_with_all_seeds(study_file, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"grid": {"training.lerning_rate": [1]}}, "no key 'lerning_rate'; did you mean learning_rate"),
+        (
+            {"grid": {"training.lerning_rate": [1]}},
+            "Did you mean training.learning_rate",
+        ),
         ({"grid": {"x": {"a b": {}, "a-b": {}}}}, "the same folder name"),
-        ({"grid": {"data.path": [datetime.date(2026, 1, 1)]}}, "no value for a recipe"),
+        ({"grid": {"data.path": [datetime.date(2026, 1, 1)]}}, "data.path: must be a valid string"),
         ({"grid": {"a": {"b": {"data.prompts": ["shpae"]}}}}, "shpae: no such description"),
-        ({"grid": {"model.lambda_rn": [1, ["lots"]]}}, r"model.lambda_rn is \['lots'\], expected a number"),
+        ({"grid": {"model.lambda_rn": [1, ["lots"]]}}, r"model.lambda_rn: must be a valid number.*, got \['lots'\]"),
         ({"changes": {"data.path": "no/where"}}, "caan prepare"),
         ({"recipe": "nowhere.yaml"}, "no such file"),
-        ({"seeds": [2**32]}, "training.seed is 4294967296, expected at most"),
+        ({"seeds": [2**32]}, "training.seed: must be less than or equal to 4294967295"),
     ],
 )
-def test_a_study_that_cannot_be_run_is_refused_before_its_first_run(study_file, changes, message):
+def test_an_invalid_study_is_an_error_before_its_first_run(study_file, changes, message):
     with pytest.raises(CaanError, match=message):
         plan_runs(load_study(study_file(**changes)))
 
 
-def test_a_study_needs_categories_to_judge_on(study_file, tmp_path):
+def test_a_study_needs_categories_for_its_splits(study_file, tmp_path):
     data = tmp_path / "all-seen"
     options = {"photos_per_category": 1, "sketches_per_category": 1, "image_size": 16, "categories": CATEGORIES}
-    prepare_benchmark("sample", None, data, validation_categories=0, progress=False, **options)
+    prepare_benchmark("sample", None, data, PrepareOptions(validation_categories=0, progress=False, **options))
     word = f"data.path={data}"
-    assert plan_runs(load_study(study_file()), [word])  # judged on the unseen ones
-    with pytest.raises(CaanError, match="no images in validation to judge the runs on: prepare it with such"):
-        plan_runs(load_study(study_file(judge_on=["validation"])), [word])
+    assert plan_runs(load_study(study_file()), [word])  # evaluated on the unseen categories
+    with pytest.raises(CaanError, match="no images in validation to evaluate the runs on"):
+        plan_runs(load_study(study_file(splits=["validation"])), [word])
 
 
 @pytest.mark.parametrize("word", ["training.learning_rate=0.5", "training.seed=7", "training.output_dir=x"])
-def test_what_the_study_sets_is_not_overridden(study_file, word):
-    with pytest.raises(CaanError, match="is set by the study itself"):
+def test_keys_that_the_study_sets_cannot_be_overridden(study_file, word):
+    with pytest.raises(CaanError, match="set by the study itself"):
         plan_runs(load_study(study_file()), [word])
 
 
 @pytest.mark.slow
-def test_a_run_that_was_begun_with_another_recipe_is_not_gone_on_with(study_file, tmp_path):
+def test_a_run_started_with_another_recipe_is_not_resumed(study_file, tmp_path):
     file = study_file(grid={"text": {"none": {"model.text": None}}}, seeds=[0])
     list(run_study(plan_runs(load_study(file))))
     (tmp_path / "study" / "none" / "seed-0" / "result.json").unlink()
@@ -72,12 +74,13 @@ def test_a_run_that_was_begun_with_another_recipe_is_not_gone_on_with(study_file
         list(run_study(plan_runs(load_study(file), ["training.learning_rate=0.5"])))
 
 
-def test_the_shipped_study_is_found_by_name_and_can_be_run(tmp_path):
+def test_a_shipped_study_is_found_by_name(tmp_path):
     options = {"photos_per_category": 1, "sketches_per_category": 1, "image_size": 16, "categories": CATEGORIES}
     descriptions = tmp_path / "d.jsonl"
-    records = [Description(c, f"{p.name} of {c}", p.id) for c in CATEGORIES for p in PROMPTS]
+    records = [Description(category=c, text=f"{p.name} of {c}", prompt_id=p.id) for c in CATEGORIES for p in PROMPTS]
     write_descriptions(descriptions, records)
-    prepare_benchmark("sample", None, tmp_path / "data", descriptions=descriptions, progress=False, **options)
+    options = PrepareOptions(descriptions=descriptions, progress=False, **options)
+    prepare_benchmark("sample", None, tmp_path / "data", options)
     study = load_study("prompts")
     runs = plan_runs(study, [f"data.path={tmp_path / 'data'}"])
     assert len(runs) == 8 * len(study.seeds)
@@ -86,18 +89,18 @@ def test_the_shipped_study_is_found_by_name_and_can_be_run(tmp_path):
 
 
 @pytest.mark.slow
-def test_finished_runs_are_skipped_and_others_done(study_file, tmp_path):
+def test_finished_runs_are_skipped(study_file, tmp_path):
     file = study_file(grid={"text": {"none": {"model.text": None}, "plain": {"data.prompts": ["plain"]}}}, seeds=[3])
     runs = plan_runs(load_study(file))
-    told = []
-    (first,) = run_study(runs[:1], announce=told.append)
+    lines = []
+    (first,) = run_study(runs[:1], announce=lines.append)
     assert first.labels == ("none",)
     assert set(first.scores) == {"validation", "test"}
     assert 0 < first.scores["test"]["mAP@all"] <= 1
     assert np.mean(first.average_precisions["test"]) == pytest.approx(first.scores["test"]["mAP@all"], abs=1e-4)
-    told.clear()
-    results = list(run_study(plan_runs(load_study(file)), announce=told.append))
-    assert told == ["1/2 none, seed 3: finished before", "2/2 plain, seed 3: training"]
+    lines.clear()
+    results = list(run_study(plan_runs(load_study(file)), announce=lines.append))
+    assert lines == ["1/2 none, seed 3: finished before", "2/2 plain, seed 3: training"]
     assert results[0].scores == first.scores
     changed = plan_runs(load_study(file), ["training.learning_rate=0.5"])
     with pytest.raises(CaanError, match="was run with another recipe"):
