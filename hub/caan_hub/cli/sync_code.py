@@ -1,6 +1,5 @@
 """`caan-hub sync-code`: keep the code in the published folders equal to that of the library."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -8,8 +7,8 @@ import typer
 
 import caan_hf
 from caan_hf.errors import CaanError
-from caan_hf.utils.files import sha256_of, write_json, write_whole_text
-from caan_hub.mark import MARK
+from caan_hf.utils.files import sha256_of, write_whole_text
+from caan_hub.dry_run import MARK_FILE, DryRunMark
 
 PATTERN = "*_caan.py"
 
@@ -67,9 +66,8 @@ def _copy(folder: Path, changes: dict[str, str | None]) -> None:
             (folder / name).unlink()
         else:
             write_whole_text(folder / name, text)
-    if (folder / MARK).is_file():  # a later --dry-run must not take the new code for manual changes
-        mark = json.loads((folder / MARK).read_text(encoding="utf-8"))
-        kept = {name: sha256 for name, sha256 in mark["files"].items() if not Path(name).match(PATTERN)}
+    if (folder / MARK_FILE).is_file():  # a later --dry-run must not take the new code for manual changes
+        mark = DryRunMark.read(folder / MARK_FILE, "Remove it.")
+        kept = {name: sha256 for name, sha256 in mark.files.items() if not Path(name).match(PATTERN)}
         code = {file.name: sha256_of(file) for file in folder.glob(PATTERN)}
-        mark["files"] = dict(sorted((kept | code).items()))
-        write_json(folder / MARK, mark)
+        DryRunMark(repo_id=mark.repo_id, files=dict(sorted((kept | code).items()))).write(folder / MARK_FILE)
