@@ -5,7 +5,7 @@ from chat_server import ChatServer, fail, say
 from typer.testing import CliRunner
 
 from caan_hf.cli.main import app
-from caan_hf.descriptions import read_descriptions
+from caan_hf.descriptions.records import read_descriptions
 from caan_hf.errors import CaanError
 
 
