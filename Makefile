@@ -1,11 +1,11 @@
-# Both `make quickstart` and `make test` set up everything themselves; only Python >= 3.11 must be there.
-# The first that runs, is new enough and can make a virtual environment; `make PYTHON=...` overrides.
+# `make quickstart` and `make test` install everything they need into .venv. Only Python 3.11 or newer is required.
+# The first Python that is new enough and can create a virtual environment is used; `make PYTHON=...` overrides it.
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	$$python -c 'import ensurepip, venv, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; \
 	done)
 VENV := .venv
 BIN := $(VENV)/bin
-# Spinning OpenMP threads are ruinous on few shared cores; telemetry and progress of downloads are nobody's business here.
+# OpenMP threads that spin while they wait slow everything down on few shared cores.
 export OMP_WAIT_POLICY := PASSIVE
 export TOKENIZERS_PARALLELISM := false
 export HF_HUB_DISABLE_TELEMETRY := 1
@@ -13,11 +13,12 @@ export HF_HUB_DISABLE_TELEMETRY := 1
 .PHONY: help quickstart demo test lint format setup clean
 
 help:
-	@echo "make quickstart   set up, draw a benchmark, train a tiny CAAN, show what it retrieves"
-	@echo "make test         set up, lint, run all tests"
-	@echo "make demo         set up, search photos by drawing in the browser (PHOTOS=folder for your own)"
-	@echo "make lint         ruff check and format check"
-	@echo "make format       let ruff mend what it can"
+	@echo "make quickstart   draw a benchmark, train a tiny CAAN, show what it retrieves"
+	@echo "make test         run the linters, the type checker and all tests"
+	@echo "make demo         search photos by drawing in the browser (PHOTOS=folder for your own photos)"
+	@echo "make lint         run the linters and the type checker"
+	@echo "make format       fix what ruff can fix"
+	@echo "make hub-code     copy the model code into the published models in hub/"
 	@echo "make clean        remove the virtual environment and caches"
 
 quickstart: setup
@@ -32,6 +33,7 @@ test: setup lint
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 format: setup
 	$(BIN)/ruff check --fix .
@@ -39,11 +41,11 @@ format: setup
 
 setup: $(VENV)/.installed
 
-# The stamp is written last: an interrupted installation starts over. It is made anew when the dependencies change.
+# The stamp file is written last, so that an interrupted installation starts again. Changed dependencies are installed.
 $(VENV)/.installed: pyproject.toml
-	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer with venv is needed (on Debian: apt install python3-venv)"; exit 1; }
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer with venv is required (Debian: apt install python3-venv)"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --disable-pip-version-check --no-input --progress-bar off -q -e '.[demo,dev,export,gallery,minilm,scale,tensorboard]'
+	$(BIN)/python -m pip install --disable-pip-version-check --no-input --progress-bar off -q -e '.[demo,dev,export,gallery,minilm,scale,tensorboard,train]'
 	touch $@
 
 clean:

@@ -25,7 +25,7 @@ def load_split(data: Path, split: str) -> ZeroShotEvaluator:
     benchmark, info = load_benchmark(data)
     if split not in benchmark:
         raise CaanError(f"{data}: no split '{split}'. Choose one of {', '.join(benchmark)}.")
-    return ZeroShotEvaluator(benchmark[split], protocol=info["protocol"], split=split, progress=False)
+    return ZeroShotEvaluator(benchmark[split], protocol=info.protocol, split=split, progress=False)
 
 
 def measure_agreement(split: ZeroShotEvaluator, checkpoint: Encoder, onnx: Encoder) -> Agreement:

@@ -1,12 +1,12 @@
-"""Bad input is reported by path, left out and counted; with `strict` it is an error."""
+"""Bad input is reported by path, skipped and counted; with `strict` it is an error."""
 
 import json
+from pathlib import Path
 
 import pytest
 from PIL import Image
-from raw_folders import image_bytes, reasons
+from raw_folders import image_bytes, prepare_folder, reasons
 
-from caan_hf.benchmarks import prepare_benchmark
 from caan_hf.errors import CaanError
 
 
@@ -55,7 +55,7 @@ def empty_file(own):
 
 def other_type(own):
     (own.root / "photos/boat/movie.mp4").touch()
-    return "file type that is not read", "photos/boat/movie.mp4"
+    return "unsupported file type", "photos/boat/movie.mp4"
 
 
 def dangling_link(own):
@@ -66,7 +66,7 @@ def dangling_link(own):
 def two_names(own):
     own.images("photos", ("alarm clock", "alarm_clock"))
     own.images("sketches", ("alarm clock",), suffix=".png")
-    return "second folder for one category (alarm clock is used)", "photos/alarm_clock"
+    return "second folder of one category (alarm clock is used)", "photos/alarm_clock"
 
 
 def unseen_not_there(own):
@@ -122,19 +122,19 @@ def test_published_benchmark_reports_missing_and_unknown_folders(sketchy, prepar
     assert missing[0] == "256x256/photo/tx_000000000000/airplane"
 
 
-def test_clutter_is_passed_over(own, prepare):
+def test_clutter_is_ignored(own, prepare):
     for name in (".DS_Store", "Thumbs.db", "README.txt"):
         (own.root / "photos/boat" / name).write_text("x")
     (own.root / "photos/.cache").mkdir()
     (own.root / "__MACOSX").mkdir()
-    assert prepare("folder", strict=True).problems == ()
+    assert prepare("folder", strict=True).info.skipped == []
 
 
 def test_category_whose_sketches_are_all_damaged_is_left_out_with_its_photos(own, prepare):
     for path in (own.root / "sketches/boat").iterdir():
         path.write_text("no longer an image")
     prepared = prepare("folder", validation_categories=0)
-    assert prepared.info["seen"] == ["lamp"]
+    assert prepared.info.seen == ["lamp"]
     assert reasons(prepared)["category with photos but no sketches"] == ["photos/boat"]
 
 
@@ -150,7 +150,7 @@ def test_decompression_limit_counts_as_a_problem(own, prepare, monkeypatch, shar
 
 @pytest.mark.parametrize(
     ("lines", "message"),
-    [(None, "unseen.txt is missing"), ([""], "names no category"), (["yak", "Yak"], "twice")],
+    [(None, "unseen.txt: cannot be read"), ([""], "no category names"), (["yak", "Yak"], "twice")],
 )
 def test_unusable_unseen_file_is_one_clear_error(own, prepare, lines, message):
     (own.root / "unseen.txt").unlink()
@@ -171,17 +171,19 @@ def test_nothing_usable_is_one_clear_error(own, prepare, tmp_path):
 @pytest.mark.parametrize(
     ("name", "raw_dir", "options", "message"),
     [
-        ("sketchy", "raw", {}, "no benchmark is called 'sketchy'"),
+        ("sketchy", "raw", {}, "'sketchy': no such benchmark"),
         ("sample", "raw", {}, "takes no RAW_DIR"),
-        ("folder", None, {}, "needs RAW_DIR"),
-        ("folder", "nowhere", {}, "nowhere is not a folder"),
-        ("folder", "raw", {"image_size": 32}, "image_size"),
-        ("folder", "raw", {"validation_categories": 2}, "give at most 1"),
-        ("folder", "raw", {"strokes": "nowhere"}, "nowhere is not a folder"),
+        ("folder", None, {}, "RAW_DIR is missing"),
+        ("folder", "nowhere", {}, "nowhere: not a folder"),
+        ("folder", "raw", {"image_size": 32}, "--image-size"),
+        ("sample", None, {"strokes": Path("nowhere")}, "--strokes"),
+        ("sketchy-25", "raw", {"unseen": Path("nowhere")}, "--unseen"),
+        ("folder", "raw", {"validation_categories": 2}, "Give at most 1"),
+        ("folder", "raw", {"strokes": Path("nowhere")}, "nowhere: not a folder"),
     ],
 )
 def test_wrong_arguments_are_one_clear_error(own, tmp_path, monkeypatch, name, raw_dir, options, message):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(CaanError, match=message):
-        prepare_benchmark(name, raw_dir, "out", progress=False, **options)
+        prepare_folder(name, raw_dir, Path("out"), **options)
     assert not (tmp_path / "out").exists()

@@ -2,7 +2,7 @@
 
 import json
 
-from raw_folders import reasons
+from raw_folders import prepare_folder, reasons
 
 from caan_hf.benchmarks import load_benchmark
 
@@ -22,8 +22,8 @@ def test_the_plain_template_is_marked_as_such(own, prepare):
     row = rows_by_category(prepared.path)["yak"]
     assert row["descriptions"] == ["a photo of a yak"]
     assert row["description_prompts"] == ["plain@1"]
-    assert prepared.info["descriptions"] == {"origin": "caan-hf", "plain": ["boat", "lamp", "yak"]}
-    assert not prepared.problems
+    assert prepared.info.descriptions.model_dump() == {"origin": "caan-hf", "plain": ["boat", "lamp", "yak"]}
+    assert not prepared.info.skipped
 
 
 def test_the_shipped_descriptions_are_the_default(sketchy, prepare):
@@ -31,7 +31,7 @@ def test_the_shipped_descriptions_are_the_default(sketchy, prepare):
     row = rows_by_category(prepared.path)["alarm_clock"]
     assert len(row["descriptions"]) == len(row["description_prompts"]) >= 5
     assert "shape@1" in row["description_prompts"]
-    assert prepared.info["descriptions"] == {"origin": "caan-hf", "plain": []}
+    assert prepared.info.descriptions.model_dump() == {"origin": "caan-hf", "plain": []}
 
 
 def test_records_join_across_spellings_and_missing_ones_are_reported(sketchy, prepare):
@@ -51,18 +51,15 @@ def test_records_join_across_spellings_and_missing_ones_are_reported(sketchy, pr
     assert rows["alarm_clock"]["description_prompts"] == ["parts", "unnamed"]
     assert rows["swan"]["description_prompts"] == ["plain@1"]
     assert reasons(prepared) == {"category without a description (the plain template is used)": ["swan"]}
-    assert prepared.info["descriptions"] == {"origin": "sentences.jsonl", "plain": ["swan"]}
+    assert prepared.info.descriptions.model_dump() == {"origin": "sentences.jsonl", "plain": ["swan"]}
 
 
 def test_a_file_goes_before_the_sentences_of_the_sample(tmp_path):
-    from caan_hf.benchmarks import prepare_benchmark
     from caan_hf.benchmarks.sample import SAMPLE_CATEGORIES
 
     file = tmp_path / "mine.jsonl"
     file.write_text(record(SAMPLE_CATEGORIES[0], "Mine."))
     options = {"categories": SAMPLE_CATEGORIES[:1], "photos_per_category": 1, "sketches_per_category": 1}
-    prepared = prepare_benchmark(
-        "sample", None, tmp_path / "out", image_size=16, descriptions=file, progress=False, **options
-    )
+    prepared = prepare_folder("sample", None, tmp_path / "out", image_size=16, descriptions=file, **options)
     assert rows_by_category(prepared.path)[SAMPLE_CATEGORIES[0]]["descriptions"] == ["Mine."]
-    assert prepared.info["descriptions"] == {"origin": "mine.jsonl", "plain": []}
+    assert prepared.info.descriptions.model_dump() == {"origin": "mine.jsonl", "plain": []}

@@ -32,7 +32,7 @@ def test_lists_define_the_images_whatever_the_folder_spelling(raw, prepare, list
     prepared = prepare("sketchy-25")
     assert prepared.counts["test"] == {"sketch": 2, "photo": 2}  # the folders hold twice as many
     assert prepared.counts["train"] == {"sketch": 2, "photo": 2}
-    assert prepared.problems == ()
+    assert prepared.info.skipped == []
 
 
 def test_sketchy_21_reads_its_own_lists(raw, prepare):
@@ -63,7 +63,7 @@ def test_quickdraw_lists(raw, prepare):
         raw.text(f"zeroshot/{stem}_zero.txt", f"{folder}/palm tree/0{suffix} 7")
     raw.text("zeroshot/cname_cid.txt", "ant 0")
     raw.text("zeroshot/cname_cid_zero.txt", "palm tree 7")
-    assert prepare("quickdraw-30", validation_categories=0).info["unseen"] == ["palm tree"]
+    assert prepare("quickdraw-30", validation_categories=0).info.unseen == ["palm tree"]
 
 
 def test_bad_lines_are_reported_by_file_and_line(sketchy, prepare):
@@ -90,7 +90,7 @@ def test_bad_lines_are_reported_by_file_and_line(sketchy, prepare):
     assert found == {
         "file that is listed twice": [f"{name}:4"],
         "line of a file list that is not `path label`": [f"{name}:5"],
-        "path of a file list that leads outside RAW_DIR": [
+        "path of a file list outside RAW_DIR": [
             f"{name}:6 (../secret.jpg)",
             f"{name}:7 ({secret})",
             f"{name}:8 (link.jpg)",
@@ -107,14 +107,14 @@ def test_unseen_category_in_the_seen_list_is_not_trained_on(sketchy, prepare):
     write_lists(sketchy)
     sketchy.text("zeroshot1/cname_cid.txt", "swan 0", "dog 1", "alarm_clock 2")  # 0 was cat
     prepared = prepare("sketchy-25")
-    assert "swan" not in prepared.info["seen"] + prepared.info["validation"]
+    assert "swan" not in prepared.info.seen + prepared.info.validation
     assert len(reasons(prepared)["label of a file list that is not a category of this side of the split"]) == 2
 
 
 def test_incomplete_lists_are_one_clear_error(sketchy, prepare):
     write_lists(sketchy)
     (sketchy.root / "zeroshot1/all_photo_filelist_zero.txt").unlink()
-    with pytest.raises(CaanError, match=r"zeroshot1 lacks the file list.*all_photo_filelist_zero\.txt"):
+    with pytest.raises(CaanError, match=r"zeroshot1: file lists are missing.*all_photo_filelist_zero\.txt"):
         prepare("sketchy-25")
 
 

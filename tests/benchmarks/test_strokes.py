@@ -131,12 +131,12 @@ def test_bad_lines_are_reported_by_file_and_line(sketchy, prepare):
 
 def test_a_folder_without_strokes_is_one_clear_error(sketchy, prepare):
     (sketchy.root / "strokes").mkdir()
-    with pytest.raises(CaanError, match=r"holds no \.ndjson file"):
+    with pytest.raises(CaanError, match=r"no \.ndjson files"):
         prepare("sketchy-25", strokes=sketchy.root / "strokes")
 
 
 def test_a_damaged_map_is_one_clear_error(sketchy, prepare):
     sketchy.strokes("cat")
     sketchy.text("sketchy_to_quickdraw.json", "[1]")
-    with pytest.raises(CaanError, match=r"sketchy_to_quickdraw\.json is not a JSON object"):
+    with pytest.raises(CaanError, match=r"sketchy_to_quickdraw\.json: not a map of names.*JSON object"):
         prepare("sketchy-25", strokes=sketchy.root / "strokes")

@@ -1,4 +1,4 @@
-"""`caan describe` as a user runs it."""
+"""The command `caan describe`."""
 
 import pytest
 from chat_server import ChatServer, fail, say
@@ -53,11 +53,11 @@ def test_the_key_is_never_shown(caan, monkeypatch):
     ("words", "message"),
     [
         (["--prompts", "shade"], "no prompt is called 'shade'"),
-        (["--base-url", "localhost"], "an address looks like"),
-        (["--local", "--base-url", "http://x"], "exclude each other"),
+        (["--base-url", "localhost"], "not a URL"),
+        (["--local", "--base-url", "http://x"], "mutually exclusive"),
         (["--local"], "cannot be loaded"),
-        (["--samples", "3", "--temperature", "0"], "one and the same answer"),
-        (["--text-tower", "/nowhere"], "no tokenizer there"),
+        (["--samples", "3", "--temperature", "0"], "Choose a higher temperature"),
+        (["--text-tower", "/nowhere"], "tokenizer cannot be loaded"),
     ],
 )
 def test_bad_input_is_one_clear_error(caan, monkeypatch, words, message):

@@ -1,4 +1,4 @@
-"""`caan prepare` as it is typed."""
+"""The command `caan prepare`."""
 
 import io
 from pathlib import Path
@@ -41,7 +41,7 @@ def test_prepare_prints_counts_and_problems(raw, tmp_path):
     assert result.exit_code == 0, result.output
     for part in ("folder@1", "train", "validation", "test", "1 not an image: photos/boat/notes.jpg", "written to"):
         assert part in result.output
-    assert load_benchmark(tmp_path / "out")[1]["unseen"] == ["yak"]
+    assert load_benchmark(tmp_path / "out")[1].unseen == ["yak"]
 
 
 def test_progress_is_silent_without_a_terminal(raw, tmp_path):
@@ -52,7 +52,7 @@ def test_reference_and_overwrite(raw, tmp_path):
     caan_prepare("folder", raw, tmp_path / "out")
     result = caan_prepare("folder", raw, tmp_path / "out", "--reference", "--overwrite", "--quiet")
     assert result.exit_code == 0, result.output
-    assert load_benchmark(tmp_path / "out")[1]["images"] == "referenced"
+    assert load_benchmark(tmp_path / "out")[1].images == "referenced"
 
 
 def test_strict(raw, tmp_path):
@@ -66,7 +66,7 @@ def test_sample_takes_out_dir_alone(tmp_path):
     size = ("--photos-per-category", 1, "--sketches-per-category", 1, "--image-size", 16)
     result = caan_prepare("sample", tmp_path / "out", *size)
     assert result.exit_code == 0, result.output
-    assert load_benchmark(tmp_path / "out")[1]["protocol"] == "sample@1"
+    assert load_benchmark(tmp_path / "out")[1].protocol == "sample@1"
 
 
 @pytest.mark.parametrize(("name", "folders"), [("sample", 2), ("sample", 0), ("folder", 1), ("sketchy-25", 3)])

@@ -16,6 +16,23 @@ from rich.table import Table
 
 from caan_hf.errors import CaanError
 
+EXTRAS = {
+    "accelerate": "train",
+    "datasets": "train",
+    "filelock": "train",
+    "gradio": "demo",
+    "jinja2": "train",
+    "lancedb": "gallery",
+    "matplotlib": "train",
+    "onnx": "export",
+    "onnxruntime": "export",
+    "onnxscript": "export",
+    "pyarrow": "train",
+    "ray": "scale",
+    "yaml": "train",
+}
+"""Optional packages and the extra that installs them."""
+
 
 def command(function: Callable[..., Any]) -> Callable[..., Any]:
     """Turn each parameter that is annotated with a dataclass into one command line option per field.
@@ -82,6 +99,12 @@ def run(app: typer.Typer) -> None:
         app()
     except CaanError as error:
         _print_error(_one_line(error))
+        sys.exit(2)
+    except ModuleNotFoundError as error:
+        extra = EXTRAS.get((error.name or "").partition(".")[0])
+        if extra is None:
+            raise
+        _print_error(f'this command needs {error.name}: pip install "caan-hf[{extra}]"')
         sys.exit(2)
     except KeyboardInterrupt:
         Console(stderr=True).print("stopped")

@@ -1,5 +1,6 @@
 """The one interface behind which every model encodes pictures: a checkpoint, an ONNX export, or an untrained tower."""
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -243,4 +244,6 @@ def _is_picture(value: Any) -> bool:
 
 def _named(picture: Any) -> tuple[Any, str | None]:
     """The source of a picture and its name, if it has one."""
-    return (picture.source, picture.name) if isinstance(picture, Picture) else (picture, None)
+    if isinstance(picture, Picture):
+        return picture.source, picture.name
+    return picture, os.fspath(picture) if isinstance(picture, (str, os.PathLike)) else None

@@ -132,6 +132,11 @@ def staged_folder(out_dir: Path, marker: str, *, overwrite: bool) -> Iterator[Pa
         raise
 
 
+def printable(path: str | Path) -> str:
+    """A path as text that can be printed and stored; bytes that are not UTF-8 are shown as escapes."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
 def unwritable(place: Path, error: Exception) -> CaanError:
     """The error for a file or folder that cannot be written."""
     return CaanError(f"{place}: cannot be written ({getattr(error, 'strerror', None) or error})")

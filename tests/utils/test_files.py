@@ -1,0 +1,158 @@
+"""Files and folders appear complete or not at all, and nothing of somebody else's is replaced."""
+
+import errno
+import os
+import subprocess
+import sys
+
+import pytest
+
+from caan_hf.errors import CaanError
+from caan_hf.utils.files import (
+    check_out_dir,
+    require_writable,
+    sha256_of,
+    staged_folder,
+    write_json,
+    write_whole,
+    write_whole_text,
+)
+
+MARKER = "marker.json"
+
+
+def fill(folder, content="new"):
+    (folder / MARKER).write_text(content)
+
+
+def test_whole_file_replaces_the_old_one(tmp_path):
+    file = tmp_path / "a.txt"
+    write_whole_text(file, "old")
+    write_whole_text(file, "naïve")
+    assert file.read_text(encoding="utf-8") == "naïve"
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_failed_write_keeps_the_old_file_and_leaves_nothing_behind(tmp_path):
+    file = tmp_path / "a.txt"
+    write_whole_text(file, "old")
+
+    def write(path):
+        path.write_text("half")
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        write_whole(file, write)
+    assert file.read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_full_disk_is_one_line_that_names_the_file(tmp_path):
+    def write(path):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.raises(CaanError, match=r"a\.txt: .*No space left"):
+        write_whole(tmp_path / "a.txt", write)
+
+
+def test_missing_folder_is_one_line(tmp_path):
+    with pytest.raises(CaanError, match=r"nowhere.*No such file"):
+        write_json(tmp_path / "nowhere" / "a.json", {})
+
+
+def test_json_refuses_nan(tmp_path):
+    with pytest.raises(ValueError, match="JSON"):
+        write_json(tmp_path / "a.json", {"value": float("nan")})
+    assert not list(tmp_path.iterdir())
+
+
+def test_sha256_is_that_of_the_content(tmp_path):
+    (tmp_path / "a").write_bytes(b"abc")
+    assert sha256_of(tmp_path / "a") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def test_require_writable_accepts_a_folder_that_does_not_exist_yet(tmp_path):
+    require_writable(tmp_path / "a" / "b")
+    assert not list(tmp_path.iterdir())
+
+
+def test_require_writable_names_folder_and_option(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(CaanError, match=r"file.*--out"):
+        require_writable(tmp_path / "file" / "sub")
+
+
+def test_staged_folder_appears_when_the_block_ends(tmp_path):
+    out = tmp_path / "deep" / "out"
+    with staged_folder(out, MARKER, overwrite=False) as folder:
+        fill(folder)
+        assert not out.exists()
+    assert (out / MARKER).read_text() == "new"
+    assert [path.name for path in out.parent.iterdir()] == ["out"]
+
+
+def test_failed_block_leaves_neither_folder_nor_new_parents(tmp_path):
+    with pytest.raises(KeyboardInterrupt), staged_folder(tmp_path / "deep" / "out", MARKER, overwrite=False) as folder:
+        fill(folder)
+        raise KeyboardInterrupt
+    assert not list(tmp_path.iterdir())
+
+
+def test_failed_block_keeps_the_folder_that_was_there(tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    fill(out, "old")
+    with pytest.raises(CaanError, match="No space left"), staged_folder(out, MARKER, overwrite=True):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert (out / MARKER).read_text() == "old"
+
+
+def test_overwrite_replaces_the_whole_folder(tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    fill(out, "old")
+    (out / "stale").write_text("")
+    with staged_folder(out, MARKER, overwrite=True) as folder:
+        fill(folder)
+    assert [path.name for path in out.iterdir()] == [MARKER]
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize(
+    ("prepare", "overwrite", "message"),
+    [
+        (lambda out: out.write_text(""), True, "not a folder"),
+        (lambda out: (out.mkdir(), (out / "other").write_text("")), True, MARKER),
+        (lambda out: (out.mkdir(), fill(out)), False, "--overwrite"),
+        (lambda out: out.symlink_to(out.with_name("gone")), True, "not a folder"),
+    ],
+    ids=["file", "other content", "no overwrite", "dangling symlink"],
+)
+def test_nothing_else_is_replaced(tmp_path, prepare, overwrite, message):
+    out = tmp_path / "out"
+    prepare(out)
+    before = sorted(path.name for path in tmp_path.rglob("*"))
+    with pytest.raises(CaanError, match=message):
+        check_out_dir(out, MARKER, overwrite=overwrite)
+    with pytest.raises(CaanError, match=message), staged_folder(out, MARKER, overwrite=overwrite):
+        pass
+    assert sorted(path.name for path in tmp_path.rglob("*")) == before
+
+
+def test_empty_folder_is_free(tmp_path):
+    (tmp_path / "out").mkdir()
+    with staged_folder(tmp_path / "out", MARKER, overwrite=False) as folder:
+        fill(folder)
+    assert (tmp_path / "out" / MARKER).is_file()
+
+
+def test_what_a_killed_process_staged_is_removed(tmp_path):
+    dead = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)
+    left_over = tmp_path / f".out.{dead.stdout.decode().strip()}.partial"
+    left_over.mkdir()
+    fill(left_over)
+    foreign = tmp_path / ".out.backup.partial"
+    foreign.mkdir()
+    with staged_folder(tmp_path / "out", MARKER, overwrite=False) as folder:
+        fill(folder)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".out.backup.partial", "out"]

@@ -1,0 +1,59 @@
+"""JSON files are validated when they are read, and errors name the file, the field and the remedy."""
+
+import json
+
+import pytest
+
+from caan_hf.errors import CaanError
+from caan_hf.utils.records import Record
+
+REMEDY = "Export again."
+
+
+class Size(Record):
+    width: int
+    names: tuple[str, ...] = ()
+
+
+class Document(Record):
+    size: Size
+    share: float
+
+
+def test_written_record_is_read_back(tmp_path):
+    document = Document(size=Size(width=3, names=("a", "b")), share=0.5)
+    document.write(tmp_path / "a.json")
+    assert Document.read(tmp_path / "a.json", REMEDY) == document
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"size": {"width": 3}}, r"share: .*required"),
+        ({"size": {"width": "wide"}, "share": 1}, r"size\.width: .*'wide'"),
+        ({"size": {"width": 3, "height": 4}, "share": 1}, r"size\.height"),
+        ({"size": [], "share": 1}, r"size: "),
+        ([], r"a\.json: "),
+    ],
+)
+def test_error_names_file_field_and_remedy(tmp_path, content, message):
+    file = tmp_path / "a.json"
+    file.write_text(json.dumps(content))
+    with pytest.raises(CaanError, match=message) as raised:
+        Document.read(file, REMEDY)
+    assert str(file) in str(raised.value)
+    assert REMEDY in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[" * 200_000, b"\xff\xfe", b'{"share": 1e999, "size": {"width": 1}'])
+def test_what_is_not_json_is_one_line(tmp_path, content):
+    (tmp_path / "a.json").write_bytes(content)
+    with pytest.raises(CaanError, match=r"a\.json.*Export again") as raised:
+        Document.read(tmp_path / "a.json", REMEDY)
+    assert len(str(raised.value)) < 500
+
+
+def test_missing_file_is_one_line(tmp_path):
+    with pytest.raises(CaanError, match=r"gone\.json: .*No such file.*Export again"):
+        Document.read(tmp_path / "gone.json", REMEDY)
