@@ -1,6 +1,5 @@
 """Measures latency and throughput of the graphs on this machine, compared with eager torch and `torch.compile`."""
 
-import json
 import platform
 import statistics
 import time
@@ -80,10 +79,9 @@ def time_graphs(
         )
         for folder in folders
     ]
-    configs = [_config(onnx) for onnx in opened]
-    if any(config != configs[0] for config in configs):
+    if len({onnx.identity.configuration for onnx in opened}) > 1:
         raise CaanError("the folders were exported from models with different configurations. Time them one by one.")
-    model = _torch_model(opened[0], configs[0]) if options.eager or options.compiled else None
+    model = _torch_model(opened[0]) if options.eager or options.compiled else None
     timings = []
     for graph in graphs:
         for batch_size in options.batch_sizes or BATCH_SIZES:
@@ -112,19 +110,14 @@ def timing_report(timings: Sequence[Timing]) -> dict[str, Any]:
 
 
 def _engines(folders: Sequence[str | Path], opened: Sequence[CaanOnnx], graph: str) -> dict[str, CaanOnnx]:
-    """Engines by name, without repeated graphs; the folder is added to the name where the precision is ambiguous."""
+    """Engines by name, without repeated graphs; the folder is part of the name where the precision is ambiguous."""
     found: dict[tuple[str, str], tuple[str | Path, CaanOnnx]] = {}
     for folder, onnx in zip(folders, opened, strict=True):
         provider = onnx.providers[graph].removesuffix("ExecutionProvider")
         label = f"onnx {onnx.export.manifest.graphs[graph].dtype} ({provider})"
         found.setdefault((label, onnx.export.sha256(f"{graph}.onnx")), (folder, onnx))
-    labels = Counter(label for label, _ in found)
-    names = Counter((label, Path(folder).name) for (label, _), (folder, _) in found.items())
-    engines = {}
-    for (label, _), (folder, onnx) in found.items():
-        name = Path(folder).name if names[label, Path(folder).name] == 1 else str(folder)
-        engines[f"{label}, {name}" if labels[label] > 1 else label] = onnx
-    return engines
+    count = Counter(label for label, _ in found)
+    return {f"{name}, {folder}" if count[name] > 1 else name: onnx for (name, _), (folder, onnx) in found.items()}
 
 
 def _time(graph: str, batch_size: int, engines: dict[str, Call], repeats: int) -> list[Timing]:
@@ -177,30 +170,20 @@ def _onnx_call(onnx: CaanOnnx, graph: str, batch_size: int) -> Call:
     return lambda: onnx.encode_prepared(pixel_values, "sketch" if graph == SKETCH_ENCODER else "photo")
 
 
-def _config(onnx: CaanOnnx) -> dict[str, Any]:
-    file = onnx.export.path / CONFIG
-    try:
-        config = json.loads(file.read_text(encoding="utf-8"))
-        if not isinstance(config, dict):
-            raise ValueError("not a JSON object")
-    except (OSError, ValueError, RecursionError) as error:
-        raise CaanError(f"{file}: cannot be read ({error}). {EXPORT_AGAIN}") from error
-    return config
-
-
-def _torch_model(onnx: CaanOnnx, config: dict[str, Any]) -> "CaanModel":
+def _torch_model(onnx: CaanOnnx) -> "CaanModel":
     try:
         import torch  # noqa: PLC0415 - optional
 
         from caan_hf import CaanConfig, CaanModel  # noqa: PLC0415
     except ImportError as error:
         raise CaanError(f"timing torch needs {error.name}. Pass --no-eager --no-compile to skip it.") from error
+    file = onnx.export.path / CONFIG
     on_gpu = onnx.providers[PHOTO_ENCODER] != CPU and torch.cuda.is_available()
     try:
-        model: CaanModel = CaanModel(CaanConfig.from_dict(config)).float().eval()  # the checkpoint may be in float16
-        return model.to("cuda" if on_gpu else "cpu")
+        config = CaanConfig.from_json_file(file)
+        model: CaanModel = CaanModel(config).float().eval()  # the checkpoint may be in float16
+        return torch.nn.Module.to(model, "cuda" if on_gpu else "cpu")
     except Exception as error:  # a damaged configuration raises exceptions of many classes
-        file = onnx.export.path / CONFIG
         raise CaanError(f"{file}: no model can be built from it ({first_line(error)}). {EXPORT_AGAIN}") from error
 
 

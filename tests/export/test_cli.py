@@ -8,16 +8,13 @@ import pytest
 from caan_export.cli.main import app
 from typer.testing import CliRunner
 
+from caan_hf.errors import CaanError
+
 
 def run(*arguments) -> str:
     result = CliRunner().invoke(app, [*map(str, arguments)], catch_exceptions=False)
     assert result.exit_code == 0, result.output
     return result.output
-
-
-def run_process(*arguments) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "caan_export.cli.main", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
 
 
 def test_export_check_triton_and_bench(tied_checkpoint, benchmark_folder, tmp_path):
@@ -38,7 +35,7 @@ def test_help_shows_examples(command):
     assert f"caan-export {command}" in run(command, "--help")
 
 
-def test_bad_input_gives_one_line_and_exit_status_2(exported, tmp_path):
+def test_bad_input_is_an_error_of_one_line_and_writes_nothing(exported, tmp_path):
     (tmp_path / "file").touch()
     too_long = tmp_path / ("x" * 300)
     for arguments in (
@@ -53,9 +50,15 @@ def test_bad_input_gives_one_line_and_exit_status_2(exported, tmp_path):
         ("bench", tmp_path),
         ("bench", exported(), "--out", tmp_path / "no" / "folder.json"),
     ):
-        done = run_process(*arguments)
-        assert done.returncode == 2, arguments
-        (line,) = done.stderr.strip().splitlines()
-        assert line.startswith("error: "), arguments
-        assert done.stdout == ""
+        with pytest.raises(CaanError) as error:
+            app([*map(str, arguments)], standalone_mode=False)
+        assert "\n" not in str(error.value), arguments
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file"]
+
+
+def test_the_process_prints_one_line_and_exits_with_status_2(tmp_path):
+    command = [sys.executable, "-m", "caan_export.cli.main", "check", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1

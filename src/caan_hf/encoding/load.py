@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
@@ -77,10 +78,10 @@ def model_folder(name: str, revision: str | None = None, patterns: Sequence[str]
         CaanError: There is no such folder, and no such model on the Hub.
     """
     if looks_local(name):
-        folder = Path(name)
-        if not folder.is_dir():
-            raise CaanError(f"{name}: no such folder. Give the folder of a model, or OWNER/MODEL on the Hub.")
-        return folder
+        with suppress(OSError, ValueError):  # the name is too long, or has a NUL byte
+            if Path(name).is_dir():
+                return Path(name)
+        raise CaanError(f"{name}: no such folder. Give the folder of a model, or OWNER/MODEL on the Hub.")
     return download(name, revision=revision, patterns=patterns)
 
 
