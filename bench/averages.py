@@ -15,10 +15,10 @@ import shutil
 from typing import Any
 
 from caan_hf.errors import CaanError
-from caan_hf.training.ablation import Run, average_precisions, judge_checkpoint, plan_runs, read_result
-from caan_hf.training.averaging import average_checkpoints
-from caan_hf.training.run import MODEL_FOLDER
-from caan_hf.training.study import load_study
+from caan_hf.research.runs import StudyRun, average_precisions, evaluate_run, plan_runs, read_result
+from caan_hf.research.study import load_study
+from caan_hf.training import average_checkpoints
+from caan_hf.training.checkpoints import MODEL_FOLDER
 from caan_hf.whole_file import write_whole_text
 
 
@@ -29,7 +29,7 @@ def main() -> None:
     )
     name = parser.parse_args().study
     study = load_study(name)
-    rows: dict[tuple[str, ...], list[Run]] = {}
+    rows: dict[tuple[str, ...], list[StudyRun]] = {}
     for run in plan_runs(study):
         if read_result(run) is None:
             raise CaanError(f"{run.folder} is not finished: caan ablate {shlex.quote(name)}")
@@ -41,12 +41,12 @@ def main() -> None:
     write_whole_text(study.output_dir / "averages.json", json.dumps(averages, indent=2) + "\n")
 
 
-def judged_average(runs: list[Run]) -> dict[str, Any]:
+def judged_average(runs: list[StudyRun]) -> dict[str, Any]:
     first = runs[0]
     folder = first.folder.parent / "average"
     shutil.rmtree(folder, ignore_errors=True)
     average_checkpoints([run.folder / MODEL_FOLDER for run in runs], folder, first.recipe.data.path)
-    judged = judge_checkpoint(folder, first)
+    judged = evaluate_run(folder, first)
     return {
         "labels": first.labels,
         "seeds": [run.seed for run in runs],

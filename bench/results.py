@@ -29,9 +29,9 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from caan_hf.errors import CaanError
-from caan_hf.training.ablation import RunResult
-from caan_hf.training.ablation_report import plot, plot_sweep, study_rows, table
-from caan_hf.training.study import load_study
+from caan_hf.research.report import plot, plot_sweep, study_rows, table
+from caan_hf.research.runs import StudyResult
+from caan_hf.research.study import load_study
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "results.md"
@@ -104,7 +104,7 @@ class Page:
 
     def study(self, name: str, figure: str) -> str:
         runs = self.record(name)
-        results = [RunResult(**{**run, "labels": tuple(run["labels"])}) for run in runs]
+        results = [StudyResult(**run) for run in runs]
         body = table(study_rows(results), results)
         if not figure:
             return body
@@ -128,12 +128,12 @@ class Page:
                 )
 
 
-def draw(figure: str, name: str, results: list[RunResult], picture: Path, digest: str) -> None:
+def draw(figure: str, name: str, results: list[StudyResult], picture: Path, digest: str) -> None:
     """Draws the picture and notes in it what it was drawn from."""
     if figure == "plot":
         plot(study_rows(results), picture)
     else:
-        plot_sweep(results, list(load_study(name).axes), picture)
+        plot_sweep(results, list(load_study(name).grid), picture)
     note = PngInfo()
     note.add_text(DIGEST, digest)
     with Image.open(picture) as drawn:

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from caan_hf.training.ablation import RunResult
-from caan_hf.training.ablation_report import METRIC, SPLIT_NAMES, interval_text, markdown_table, study_rows
+from caan_hf.research.report import METRIC, SPLIT_NAMES, interval_text, markdown_table, study_rows
+from caan_hf.research.runs import StudyResult
 
 LISTED = 5  # of the best categories, and of the worst
 
@@ -11,16 +11,24 @@ LISTED = 5  # of the best categories, and of the worst
 def averages(record: list[dict[str, Any]], baseline: str) -> str:
     """A row for each average of a study's seeds, the one that the others are compared with first."""
     as_runs = [
-        RunResult(tuple(row["labels"]), 0, {}, row["scores"], {}, 0.0, average_precisions=row["average_precisions"])
+        StudyResult(
+            labels=tuple(row["labels"]),
+            seed=0,
+            recipe={},
+            scores=row["scores"],
+            chance={},
+            train_seconds=0.0,
+            average_precisions=row["average_precisions"],
+        )
         for row in record
     ]
     rows = study_rows(sorted(as_runs, key=lambda run: ", ".join(run.labels) != baseline))
     if rows[0].label != baseline:
         raise KeyError(baseline)
-    judged = f"{SPLIT_NAMES[rows[0].judged_on].partition(' ')[0]} {METRIC}"
+    judged = f"{SPLIT_NAMES[rows[0].split].partition(' ')[0]} {METRIC}"
     lines = [["average of all seeds", judged, f"difference to {baseline}", "95 % interval"]]
     for row in rows:
-        (score,), (difference,) = row.judged.values(), row.differences.values()
+        (score,), (difference,) = row.compared.values(), row.differences.values()
         compared = ["", ""] if row.interval is None else [f"{difference:+.3f}", interval_text(row.interval)]
         lines.append([row.label, f"{score:.3f}", *compared])
     return markdown_table(lines) + "\n"

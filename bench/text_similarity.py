@@ -17,10 +17,10 @@ from torch.nn import functional as F
 from caan_hf.benchmarks import load_benchmark
 from caan_hf.evaluation.embedding import embed_images
 from caan_hf.evaluation.evaluator import ZeroShotEvaluator
-from caan_hf.training.backbones import build
+from caan_hf.training.backbones import build_model
 from caan_hf.training.precompute import encode_sentences
 from caan_hf.training.recipe import load_recipe
-from caan_hf.training.sentences import category_sentences
+from caan_hf.training.triplets import category_sentences
 
 
 def main() -> None:
@@ -34,7 +34,7 @@ def main() -> None:
     if not len(split):
         parser.error(f"{recipe.data.path} has no {options.split} categories: give data.path= of a benchmark that has")
     sentences, names = category_sentences(split), split.features["category"].names
-    model, processor = build(recipe.model, recipe.data, [])
+    model, processor = build_model(recipe.model, recipe.data, [])
     processor.at_size(recipe.data.target_image_size or model.config.image_size)
     images = ZeroShotEvaluator(split)
     seen = {

@@ -17,8 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from caan_hf.benchmarks import load_benchmark
 from caan_hf.errors import CaanError
-from caan_hf.training.recipe import load_recipe, training_arguments
-from caan_hf.training.run import build_trainer
+from caan_hf.training import build_trainer, load_recipe
 
 STEPS = 10
 
@@ -31,7 +30,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         quick = [f"training.output_dir={folder}", "training.eval_strategy=no", "training.load_best_model_at_end=false"]
         recipe = load_recipe(options.recipe, [*options.overrides, *quick])
-        arguments = training_arguments(recipe)
+        arguments = recipe.training_arguments()
         trainer = build_trainer(recipe, arguments, load_benchmark(recipe.data.path)[0])
         report(trainer, arguments)
 

@@ -1,4 +1,4 @@
-"""A real HTTP server that speaks the chat-completions protocol, and misbehaves as it is told."""
+"""A local HTTP server with the chat-completions protocol that can be made to misbehave."""
 
 import json
 import threading
@@ -11,7 +11,7 @@ Behaviour = Callable[["ChatHandler"], None]
 
 
 class ChatHandler(BaseHTTPRequestHandler):
-    """Answers one question by the next behaviour on its server's list, or well when the list is used up."""
+    """Handles each request with the next behaviour of its server, or with the default when none is left."""
 
     protocol_version = "HTTP/1.1"
 
@@ -29,7 +29,7 @@ class ChatHandler(BaseHTTPRequestHandler):
         pass
 
     def send(self, status: int, body: bytes, **headers: str) -> None:
-        """A whole answer."""
+        """Send a complete response."""
         self.send_response(status)
         for name, value in {"Content-Type": "application/json", "Content-Length": str(len(body)), **headers}.items():
             self.send_header(name.replace("_", "-"), value)
@@ -38,7 +38,7 @@ class ChatHandler(BaseHTTPRequestHandler):
 
 
 def say(text: str | None = None) -> Behaviour:
-    """An answer with this text; by default one that names what was asked."""
+    """Answer with this text; by default, with a text that quotes the question."""
 
     def behaviour(handler: ChatHandler) -> None:
         words = f"This is what one sees. {handler.question.rstrip('?')}, drawn on paper." if text is None else text
@@ -52,17 +52,17 @@ def say(text: str | None = None) -> Behaviour:
 
 
 def fail(status: int, message: str = "no", **headers: str) -> Behaviour:
-    """An error."""
+    """Answer with an HTTP error."""
     return lambda handler: handler.send(status, json.dumps({"error": message}).encode(), **headers)
 
 
 def garbage(body: bytes = b"<html>oops</html>") -> Behaviour:
-    """An answer in another protocol."""
+    """Answer with a body that is not a chat completion."""
     return lambda handler: handler.send(200, body)
 
 
 def hang(seconds: float) -> Behaviour:
-    """An answer that comes late."""
+    """Answer after a pause."""
 
     def behaviour(handler: ChatHandler) -> None:
         time.sleep(seconds)
@@ -72,7 +72,7 @@ def hang(seconds: float) -> Behaviour:
 
 
 def cut(handler: ChatHandler) -> None:
-    """A connection that breaks in the middle of the answer."""
+    """Break the connection in the middle of the answer."""
     handler.send_response(200)
     handler.send_header("Content-Length", "1000")
     handler.end_headers()
@@ -85,10 +85,10 @@ class ChatServer(ThreadingHTTPServer):
     """The server; `with ChatServer() as server:` runs it.
 
     Attributes:
-        behaviours: what the next requests get, in the order of their arrival.
-        otherwise: what all further ones get.
-        questions: how often each question was asked.
-        requests: path, key and body of each request.
+        behaviours: Behaviours for the next requests, in the order of their arrival.
+        otherwise: Behaviour for all further requests.
+        questions: Number of requests per question.
+        requests: Path, key and body of each request.
     """
 
     daemon_threads = True
@@ -103,11 +103,11 @@ class ChatServer(ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
-        """Its base URL."""
+        """The base URL."""
         return f"http://127.0.0.1:{self.server_port}/v1"
 
     def __enter__(self):
-        threading.Thread(target=self.serve_forever, daemon=True).start()
+        threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
         return super().__enter__()
 
     def __exit__(self, *error):
@@ -115,4 +115,4 @@ class ChatServer(ThreadingHTTPServer):
         super().__exit__(*error)
 
     def handle_error(self, *_):
-        """A client that went away is what the tests want."""
+        """Ignore clients that close the connection, which some tests provoke."""

@@ -2,12 +2,15 @@
 
 import io
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from caan_hf.benchmarks import BenchmarkInfo, PrepareOptions, prepare_benchmark
 from caan_hf.benchmarks.categories import published_split
+from caan_hf.benchmarks.problems import Problems
 
 SEEN = ("cat", "dog", "alarm_clock")  # on the seen side of sketchy-25
 UNSEEN = ("cup", "swan")  # on its unseen side
@@ -57,10 +60,24 @@ def unseen_of(protocol: str) -> set[str]:
     return set(published_split(protocol).unseen)
 
 
-def reasons(prepared, leave_out: str = "category without a folder") -> dict[str, list[str]]:
-    """Reported paths by reason, without the many categories that a small folder lacks."""
-    groups: dict[str, list[str]] = {}
-    for problem in prepared.problems:
-        if problem.reason != leave_out:
-            groups.setdefault(problem.reason, []).append(problem.path)
-    return groups
+@dataclass
+class Prepared:
+    """A prepared benchmark and what is known about it."""
+
+    path: Path
+    info: BenchmarkInfo
+
+    @property
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Numbers of images by split and modality."""
+        return self.info.counts.model_dump()
+
+
+def prepare_folder(name: str, raw_dir: Path | str | None, out_dir: Path, **options) -> Prepared:
+    """Prepare a benchmark without progress bars."""
+    return Prepared(out_dir, prepare_benchmark(name, raw_dir, out_dir, PrepareOptions(progress=False, **options)))
+
+
+def reasons(prepared: Prepared, leave_out: str = "category without a folder") -> dict[str, list[str]]:
+    """Skipped paths by reason, without the many categories that a small folder lacks."""
+    return Problems([problem for problem in prepared.info.skipped if problem.reason != leave_out]).by_reason()

@@ -6,6 +6,7 @@ import pytest
 
 from caan_hf import CaanError, CaanModel, CaanProcessor
 from caan_hf.descriptions.local import LocalGenerator
+from caan_hf.descriptions.options import DescribeOptions
 
 
 @pytest.fixture
@@ -26,7 +27,7 @@ def folder(tmp_path):
         (CaanModel.from_backbones, ValueError),
         (CaanProcessor.from_backbones, ValueError),
         (lambda folder: CaanProcessor.from_backbones("unused", folder), ValueError),
-        (LocalGenerator, CaanError),
+        (lambda folder: LocalGenerator(DescribeOptions(str(folder))), CaanError),
     ],
     ids=["towers", "image processor", "tokenizer", "language model"],
 )

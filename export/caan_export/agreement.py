@@ -53,7 +53,7 @@ def load_split(data: Path, split: str) -> ZeroShotEvaluator:
     benchmark, info = load_benchmark(data)
     if split not in benchmark:
         raise CaanError(f"{data}: no split '{split}'; there are {', '.join(benchmark)}")
-    return ZeroShotEvaluator(benchmark[split], protocol=info["protocol"], split=split)
+    return ZeroShotEvaluator(benchmark[split], protocol=info.protocol, split=split)
 
 
 def measure_agreement(evaluator: ZeroShotEvaluator, model: torch.nn.Module, processor, caan: CaanOnnx) -> Agreement:

@@ -1,9 +1,7 @@
-"""Fixtures of the benchmark tests: raw folders, and preparing them quietly."""
+"""Fixtures of the benchmark tests: raw folders, and a function that prepares them."""
 
 import pytest
-from raw_folders import RawFolder
-
-from caan_hf.benchmarks import prepare_benchmark
+from raw_folders import Prepared, RawFolder, prepare_folder
 
 
 @pytest.fixture
@@ -30,11 +28,9 @@ def own(raw) -> RawFolder:
 
 @pytest.fixture
 def prepare(raw, tmp_path):
-    """Prepares the raw folder quietly into `tmp_path / "out"`."""
+    """Prepares the raw folder into `tmp_path / "out"`."""
 
-    def run(name: str, **options):
-        options.setdefault("validation_categories", 1)
-        options.setdefault("progress", False)
-        return prepare_benchmark(name, raw.root, tmp_path / "out", **options)
+    def run(name: str, **options) -> Prepared:
+        return prepare_folder(name, raw.root, tmp_path / "out", **{"validation_categories": 1, **options})
 
     return run

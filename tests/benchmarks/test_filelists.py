@@ -24,7 +24,7 @@ def write_lists(raw, folder="zeroshot1", sketches=f"{SKETCHES}_ready", photos=f"
 @pytest.mark.parametrize("listed_ready", ["", "_ready"])
 @pytest.mark.parametrize("folder_ready", ["", "_ready"])
 @pytest.mark.parametrize("listed_top", ["", "256x256/"])
-def test_lists_define_the_images_whatever_the_folder_spelling(raw, prepare, listed_ready, folder_ready, listed_top):
+def test_lists_define_the_images_for_every_folder_spelling(raw, prepare, listed_ready, folder_ready, listed_top):
     raw.images(SKETCHES + folder_ready, suffix=".png")
     raw.images(PHOTOS + folder_ready)
     bare = SKETCHES.removeprefix("256x256/"), PHOTOS.removeprefix("256x256/")
@@ -32,7 +32,7 @@ def test_lists_define_the_images_whatever_the_folder_spelling(raw, prepare, list
     prepared = prepare("sketchy-25")
     assert prepared.counts["test"] == {"sketch": 2, "photo": 2}  # the folders hold twice as many
     assert prepared.counts["train"] == {"sketch": 2, "photo": 2}
-    assert prepared.problems == ()
+    assert prepared.info.skipped == []
 
 
 def test_sketchy_21_reads_its_own_lists(raw, prepare):
@@ -43,7 +43,7 @@ def test_sketchy_21_reads_its_own_lists(raw, prepare):
     assert prepared.counts["test"] == {"sketch": 2, "photo": 2}  # by folders: zeroshot1 belongs to sketchy-25
 
 
-def test_tuberlin_lists(raw, prepare):
+def test_tuberlin_lists_are_read(raw, prepare):
     raw.images("png", ("bed", "bread"), suffix=".png")
     raw.images("ImageResized", ("bed", "bread"), suffix=".JPEG")
     for folder, suffix in (("png_ready", ".png"), ("ImageResized_ready", ".JPEG")):
@@ -55,7 +55,7 @@ def test_tuberlin_lists(raw, prepare):
     assert dataset["test"]["source"][:] == ["png/bread/1.png", "ImageResized/bread/1.JPEG"]
 
 
-def test_quickdraw_lists(raw, prepare):
+def test_quickdraw_lists_are_read(raw, prepare):
     raw.images("sketches", ("ant", "palm tree"), suffix=".png")
     raw.images("images", ("ant", "palm tree"))
     for stem, folder, suffix in (("sketch", "sketches", ".png"), ("all_photo", "images", ".jpg")):
@@ -63,7 +63,7 @@ def test_quickdraw_lists(raw, prepare):
         raw.text(f"zeroshot/{stem}_zero.txt", f"{folder}/palm tree/0{suffix} 7")
     raw.text("zeroshot/cname_cid.txt", "ant 0")
     raw.text("zeroshot/cname_cid_zero.txt", "palm tree 7")
-    assert prepare("quickdraw-30", validation_categories=0).info["unseen"] == ["palm tree"]
+    assert prepare("quickdraw-30", validation_categories=0).info.unseen == ["palm tree"]
 
 
 def test_bad_lines_are_reported_by_file_and_line(sketchy, prepare):
@@ -90,7 +90,7 @@ def test_bad_lines_are_reported_by_file_and_line(sketchy, prepare):
     assert found == {
         "file that is listed twice": [f"{name}:4"],
         "line of a file list that is not `path label`": [f"{name}:5"],
-        "path of a file list that leads outside RAW_DIR": [
+        "path of a file list outside RAW_DIR": [
             f"{name}:6 (../secret.jpg)",
             f"{name}:7 ({secret})",
             f"{name}:8 (link.jpg)",
@@ -107,24 +107,24 @@ def test_unseen_category_in_the_seen_list_is_not_trained_on(sketchy, prepare):
     write_lists(sketchy)
     sketchy.text("zeroshot1/cname_cid.txt", "swan 0", "dog 1", "alarm_clock 2")  # 0 was cat
     prepared = prepare("sketchy-25")
-    assert "swan" not in prepared.info["seen"] + prepared.info["validation"]
+    assert "swan" not in prepared.info.seen + prepared.info.validation
     assert len(reasons(prepared)["label of a file list that is not a category of this side of the split"]) == 2
 
 
 def test_incomplete_lists_are_one_clear_error(sketchy, prepare):
     write_lists(sketchy)
     (sketchy.root / "zeroshot1/all_photo_filelist_zero.txt").unlink()
-    with pytest.raises(CaanError, match=r"zeroshot1 lacks the file list.*all_photo_filelist_zero\.txt"):
+    with pytest.raises(CaanError, match=r"zeroshot1: file lists are missing.*all_photo_filelist_zero\.txt"):
         prepare("sketchy-25")
 
 
-def test_paths_with_blanks(raw):
+def test_a_path_with_blanks_is_found(raw):
     path = raw.image("images/palm tree/a b.jpg")
     assert FileFinder(raw.root).find("images/palm tree/a b.jpg") == path
     assert FileFinder(raw.root).find("images/palm_tree/a b.jpg") == path
 
 
 @pytest.mark.parametrize("path", ["/etc/passwd", "../x.jpg", "a/../../x.jpg", "C:/x.jpg", "", "a//x.jpg"])
-def test_paths_that_could_leave_the_raw_folder_are_refused(raw, path):
+def test_a_path_outside_the_raw_folder_is_refused(raw, path):
     with pytest.raises(ValueError):
         FileFinder(raw.root).find(path)

@@ -9,10 +9,10 @@ from raw_folders import RawFolder, image_bytes
 
 PREPARE = """
 import resource, sys
-from caan_hf.benchmarks import prepare_benchmark
+from caan_hf.benchmarks import PrepareOptions, prepare_benchmark
 import caan_hf.benchmarks.writing
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-prepare_benchmark("folder", sys.argv[1], sys.argv[2], progress=False)
+prepare_benchmark("folder", sys.argv[1], sys.argv[2], PrepareOptions(progress=False))
 print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024)
 """
 

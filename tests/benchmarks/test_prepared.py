@@ -1,4 +1,4 @@
-"""What a prepared benchmark holds, and that it appears complete or not at all."""
+"""The contents of a prepared benchmark, and that it appears complete or not at all."""
 
 import io
 import json
@@ -12,14 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image as PillowImage
 from PIL import ImageFile
+from raw_folders import prepare_folder
 
-from caan_hf.benchmarks import load_benchmark, prepare_benchmark, writing
-from caan_hf.benchmarks.items import Collection, Item
-from caan_hf.benchmarks.prepare import _choose_validation
+from caan_hf.benchmarks import load_benchmark, writing
+from caan_hf.benchmarks.prepare import choose_validation
 from caan_hf.errors import CaanError
 
 
-def test_columns_and_info(sketchy, prepare):
+def test_columns_and_info_match_the_images(sketchy, prepare):
     prepared = prepare("sketchy-25", seed=3)
     dataset, info = load_benchmark(prepared.path)
     assert list(dataset) == ["train", "validation", "test"]
@@ -30,14 +30,14 @@ def test_columns_and_info(sketchy, prepare):
         assert split.features["descriptions"] == List(Value("string"))
         assert split.features["description_prompts"] == List(Value("string"))
     assert info == prepared.info
-    assert info["seed"] == 3
-    assert info["descriptions"] == {"origin": "caan-hf", "plain": []}
-    assert info["created_with"].startswith("caan-hf ")
+    assert info.seed == 3
+    assert info.descriptions.model_dump() == {"origin": "caan-hf", "plain": []}
+    assert info.created_with.startswith("caan-hf ")
     for split, key in (("train", "seen"), ("validation", "validation"), ("test", "unseen")):
         names = dataset[split].features["category"].names
-        assert sorted({names[label] for label in dataset[split]["category"]}) == info[key]
+        assert sorted({names[label] for label in dataset[split]["category"]}) == getattr(info, key)
         counted = Counter(dataset[split]["modality"][:])
-        assert {"sketch": counted[0], "photo": counted[1]} == info["counts"][split]
+        assert {"sketch": counted[0], "photo": counted[1]} == prepared.counts[split]
 
 
 def test_rows_are_sketches_then_photos_by_category_and_path(sketchy, prepare):
@@ -55,8 +55,8 @@ def pixels(dataset):
 def test_embedded_and_referenced_images_are_equal(own, tmp_path):
     loaded = {}
     for name, embed in (("embedded", True), ("referenced", False)):
-        prepared = prepare_benchmark("folder", own.root, tmp_path / name, embed=embed, progress=False)
-        assert prepared.info["images"] == name
+        prepared = prepare_folder("folder", own.root, tmp_path / name, embed=embed)
+        assert prepared.info.images == name
         loaded[name], _ = load_benchmark(prepared.path)
     for embedded, referenced in zip(pixels(loaded["embedded"]), pixels(loaded["referenced"]), strict=True):
         np.testing.assert_array_equal(embedded, referenced)
@@ -87,7 +87,7 @@ def test_every_image_is_decoded_once(own, prepare, monkeypatch):
 def test_preparing_twice_gives_the_same_bytes(own, tmp_path):
     contents = []
     for name in ("first", "second"):
-        prepare_benchmark("folder", own.root, tmp_path / name, seed=5, progress=False)
+        prepare_folder("folder", own.root, tmp_path / name, seed=5)
         files = sorted(path for path in (tmp_path / name).rglob("*") if path.is_file())
         contents.append({path.relative_to(tmp_path / name): path.read_bytes() for path in files})
     assert contents[0] == contents[1]
@@ -95,37 +95,34 @@ def test_preparing_twice_gives_the_same_bytes(own, tmp_path):
 
 def test_no_validation_categories_gives_an_empty_typed_split(own, prepare):
     dataset, info = load_benchmark(prepare("folder", validation_categories=0).path)
-    assert info["validation"] == []
+    assert info.validation == []
     assert len(dataset["validation"]) == 0
     assert dataset["validation"].features == dataset["train"].features
 
 
 @settings(max_examples=60, deadline=None)
-@given(
-    seen=st.integers(1, 40), unseen=st.integers(0, 10), wanted=st.none() | st.integers(0, 39), seed=st.integers(0, 99)
-)
-def test_validation_categories_are_never_unseen(seen, unseen, wanted, seed):
-    names = [f"category {number}" for number in range(seen + unseen)]
-    collection = Collection.of_items([Item("photo", name, name) for name in names], names[seen:])
+@given(seen=st.integers(1, 40), wanted=st.none() | st.integers(0, 39), seed=st.integers(0, 99))
+def test_train_and_validation_share_the_seen_categories(seen, wanted, seed):
+    names = sorted(f"category {number}" for number in range(seen))
     if wanted is not None and wanted >= seen:
         wanted = seen - 1
-    train, validation = _choose_validation(collection, wanted, seed)
+    train, validation = choose_validation(tuple(names[:seen]), wanted, seed)
     assert set(train).isdisjoint(validation)
     assert set(train) | set(validation) == set(names[:seen])
     assert len(validation) == (min(15, max(2, seen // 7)) * (seen >= 4) if wanted is None else wanted)
-    assert _choose_validation(collection, wanted, seed) == (train, validation)
+    assert choose_validation(tuple(names[:seen]), wanted, seed) == (train, validation)
 
 
 def test_another_seed_holds_out_other_categories(raw, prepare):
     raw.images("photos", [f"c{number}" for number in range(30)], count=1)
     raw.images("sketches", [f"c{number}" for number in range(30)], count=1)
     raw.text("unseen.txt", "c0")
-    first = prepare("folder", validation_categories=5, seed=0).info["validation"]
-    assert prepare("folder", validation_categories=5, seed=1, overwrite=True).info["validation"] != first
+    first = prepare("folder", validation_categories=5, seed=0).info.validation
+    assert prepare("folder", validation_categories=5, seed=1, overwrite=True).info.validation != first
 
 
 @pytest.mark.parametrize("fault", [RuntimeError("stopped"), KeyboardInterrupt()])
-def test_a_failure_midway_leaves_nothing(own, tmp_path, monkeypatch, fault):
+def test_a_failure_leaves_no_files(own, tmp_path, monkeypatch, fault):
     row, calls = writing._row, Counter()
 
     def failing_row(*arguments):
@@ -136,11 +133,11 @@ def test_a_failure_midway_leaves_nothing(own, tmp_path, monkeypatch, fault):
 
     monkeypatch.setattr(writing, "_row", failing_row)
     with pytest.raises(type(fault)):
-        prepare_benchmark("folder", own.root, tmp_path / "deep/er/out", progress=False)
+        prepare_folder("folder", own.root, tmp_path / "deep/er/out")
     assert [entry.name for entry in tmp_path.iterdir()] == ["raw"]
 
 
-def test_a_failure_midway_keeps_the_benchmark_that_was_to_be_replaced(own, prepare, tmp_path, monkeypatch):
+def test_a_failed_replacement_keeps_the_old_benchmark(own, prepare, tmp_path, monkeypatch):
     before = prepare("folder").info
 
     def full_disk(*_):
@@ -153,7 +150,7 @@ def test_a_failure_midway_keeps_the_benchmark_that_was_to_be_replaced(own, prepa
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["out", "raw"]
 
 
-def test_nothing_is_left_beside_a_finished_benchmark(own, prepare, tmp_path):
+def test_a_finished_benchmark_has_no_temporary_files(own, prepare, tmp_path):
     prepare("folder")
     prepare("folder", overwrite=True)
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["out", "raw"]
@@ -166,21 +163,21 @@ def test_nothing_is_left_beside_a_finished_benchmark(own, prepare, tmp_path):
 
 def test_an_existing_benchmark_needs_overwrite(own, prepare):
     prepare("folder")
-    with pytest.raises(CaanError, match="pass --overwrite"):
+    with pytest.raises(CaanError, match="Pass --overwrite"):
         prepare("folder")
-    assert prepare("folder", overwrite=True, validation_categories=0).info["validation"] == []
+    assert prepare("folder", overwrite=True, validation_categories=0).info.validation == []
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
-def test_anything_else_is_never_overwritten(own, prepare, tmp_path, overwrite):
+def test_other_folders_are_never_overwritten(own, prepare, tmp_path, overwrite):
     (tmp_path / "out").mkdir()
     (tmp_path / "out/thesis.tex").write_text("ten years of work")
-    with pytest.raises(CaanError, match="something other than a prepared benchmark"):
+    with pytest.raises(CaanError, match=r"no benchmark\.json"):
         prepare("folder", overwrite=overwrite)
     assert (tmp_path / "out/thesis.tex").exists()
 
 
-def test_a_file_in_the_way_is_an_error(own, prepare, tmp_path):
+def test_an_out_dir_that_is_a_file_is_an_error(own, prepare, tmp_path):
     (tmp_path / "out").write_text("x")
     with pytest.raises(CaanError, match="not a folder"):
         prepare("folder", overwrite=True)
@@ -192,11 +189,11 @@ def test_an_empty_folder_is_filled(own, prepare, tmp_path):
 
 
 def test_raw_folder_inside_out_dir_is_refused(own, tmp_path):
-    with pytest.raises(CaanError, match="holds RAW_DIR"):
-        prepare_benchmark("folder", own.root, tmp_path, overwrite=True, progress=False)
+    with pytest.raises(CaanError, match="contains RAW_DIR"):
+        prepare_folder("folder", own.root, tmp_path, overwrite=True)
 
 
-def test_loading_something_else_is_an_error(tmp_path):
+def test_loading_another_folder_is_an_error(tmp_path):
     with pytest.raises(CaanError, match="not a prepared benchmark"):
         load_benchmark(tmp_path)
 
@@ -204,23 +201,23 @@ def test_loading_something_else_is_an_error(tmp_path):
 def test_loading_a_damaged_benchmark_is_an_error(own, prepare):
     path = prepare("folder").path
     (path / "train/state.json").unlink()
-    with pytest.raises(CaanError, match="damaged benchmark"):
+    with pytest.raises(CaanError, match="damaged"):
         load_benchmark(path)
 
 
-def test_sample_through_prepare(tmp_path):
-    from caan_hf.benchmarks.sample import SAMPLE_CATEGORIES, SAMPLE_DESCRIPTIONS, SAMPLE_UNSEEN
+def test_the_sample_is_prepared_with_its_descriptions(tmp_path):
+    from caan_hf.benchmarks.sample import SAMPLE_CATEGORIES, SAMPLE_UNSEEN, sample_descriptions
 
     seen = [name for name in SAMPLE_CATEGORIES if name not in SAMPLE_UNSEEN]
     options = {"categories": (*seen[:3], *SAMPLE_UNSEEN[:2]), "photos_per_category": 3, "sketches_per_category": 2}
-    options |= {"validation_categories": 1, "image_size": 32, "progress": False}
-    prepared = prepare_benchmark("sample", None, tmp_path / "out", **options)
+    options |= {"validation_categories": 1, "image_size": 32}
+    prepared = prepare_folder("sample", None, tmp_path / "out", **options)
     dataset, info = load_benchmark(prepared.path)
-    assert info["protocol"] == "sample@1"
-    assert info["images"] == "embedded"
-    assert info["descriptions"] == {"origin": "sample", "plain": []}
-    assert info["unseen"] == sorted(SAMPLE_UNSEEN[:2])
-    assert info["counts"] == {
+    assert info.protocol == "sample@1"
+    assert info.images == "embedded"
+    assert info.descriptions.model_dump() == {"origin": "sample", "plain": []}
+    assert info.unseen == sorted(SAMPLE_UNSEEN[:2])
+    assert prepared.counts == {
         "train": {"sketch": 4, "photo": 6},
         "validation": {"sketch": 2, "photo": 3},
         "test": {"sketch": 4, "photo": 6},
@@ -228,7 +225,7 @@ def test_sample_through_prepare(tmp_path):
     row = dataset["test"][0]
     name = dataset["test"].features["category"].int2str(row["category"])
     assert row["image"].size == (32, 32)
-    assert row["descriptions"] == list(SAMPLE_DESCRIPTIONS[name])
+    assert row["descriptions"] == [record.text for record in sample_descriptions() if record.category == name]
     assert row["description_prompts"][0] == "parts-1"
 
 
@@ -240,7 +237,7 @@ def test_benchmark_json_is_readable_text(own, prepare):
     assert json.loads(text)["protocol"] == "folder@1"
 
 
-def test_odd_image_modes_are_kept_as_they_are(own, prepare):
+def test_image_modes_are_preserved(own, prepare):
     for mode in ("L", "LA", "P", "1", "RGBA"):
         buffer = io.BytesIO()
         PillowImage.new(mode, (9, 7)).save(buffer, "PNG")
@@ -249,7 +246,7 @@ def test_odd_image_modes_are_kept_as_they_are(own, prepare):
     assert {row["image"].mode for row in dataset["test"]} >= {"L", "LA", "P", "1", "RGBA", "RGB"}
 
 
-def test_what_a_killed_process_staged_is_cleared_away(own, prepare):
+def test_folders_staged_by_a_killed_process_are_removed(own, prepare):
     first = prepare("folder").path
     dead = subprocess.Popen(["true"])
     dead.wait()

@@ -1,55 +1,58 @@
-"""Protocols: fixed categories, and what a prepared benchmark that deviates is told."""
+"""Protocols: fixed categories, and the reported deviations of a prepared benchmark."""
+
+from typing import get_args
 
 import pytest
 
 from caan_hf import CaanError
-from caan_hf.benchmarks import BENCHMARKS
+from caan_hf.benchmarks.categories import SYNONYMS, concept
+from caan_hf.benchmarks.layouts import LAYOUTS
+from caan_hf.benchmarks.options import BenchmarkName
+from caan_hf.benchmarks.prepared import BenchmarkInfo
 from caan_hf.benchmarks.protocols import PROTOCOLS, protocol_named
-from caan_hf.benchmarks.synonyms import GROUPS, concept
 from caan_hf.descriptions.spelling import fold
 
 
-@pytest.mark.parametrize(
-    ("name", "seen", "unseen"),
-    [("sketchy-25", 100, 25), ("sketchy-21", 104, 21), ("tuberlin-30", 220, 30), ("quickdraw-30", 80, 30)],
-)
-def test_categories_of_published_protocols(name, seen, unseen):
-    protocol = PROTOCOLS[name]
-    assert (len(protocol.seen), len(protocol.unseen)) == (seen, unseen)
-    assert not set(protocol.seen) & set(protocol.unseen)
-    assert protocol.sources
+def test_every_benchmark_has_a_protocol():
+    assert set(PROTOCOLS) == {*LAYOUTS, "sample"} == set(get_args(BenchmarkName))
 
 
-def test_every_benchmark_has_one():
-    assert set(PROTOCOLS) == set(BENCHMARKS)
-
-
-def test_names_and_versions():
+def test_protocols_are_found_by_name_and_by_id():
     assert protocol_named("sketchy-25") is protocol_named("sketchy-25@1")
-    with pytest.raises(CaanError, match=r"knows sketchy-25@1 alone"):
+    with pytest.raises(CaanError, match="supports only sketchy-25@1"):
         protocol_named("sketchy-25@2")
-    with pytest.raises(CaanError, match=r"no protocol is called 'coco'; there are sketchy-25@1, "):
+    with pytest.raises(CaanError, match=r"'coco': no such protocol.*sketchy-25@1, "):
         protocol_named("coco")
 
 
-def test_deviations_are_said():
+def info_of(unseen, sketches, photos):
+    none = {"sketch": 0, "photo": 0}
+    return BenchmarkInfo(
+        protocol="sketchy-25@1",
+        seen=[],
+        validation=[],
+        unseen=unseen,
+        counts={"train": none, "validation": none, "test": {"sketch": sketches, "photo": photos}},
+        descriptions={"origin": "caan-hf"},
+    )
+
+
+def test_deviations_from_the_published_benchmark_are_reported():
     protocol = PROTOCOLS["sketchy-25"]
-    info = {"unseen": list(protocol.unseen), "counts": {"test": {"sketch": 15_229, "photo": 17_101}}}
-    assert protocol.deviations(info) == []
-    info["counts"]["test"]["photo"] = 14_602
-    assert "14,602 photos" in protocol.deviations(info)[0]
-    info["unseen"].pop()
-    assert protocol.deviations(info)[0] == "1 of the 25 unseen categories are missing"
-    assert PROTOCOLS["folder"].deviations({}) == []
+    assert protocol.deviations(info_of(protocol.unseen, 15_229, 17_101)) == []
+    assert "14,602 photos" in protocol.deviations(info_of(protocol.unseen, 15_229, 14_602))[0]
+    found = protocol.deviations(info_of(protocol.unseen[:-1], 15_229, 14_602))
+    assert found[0] == "1 of the 25 unseen categories are missing"
+    assert PROTOCOLS["folder"].deviations(info_of(["yak"], 1, 1)) == []
 
 
-def test_names_of_one_category():
+def test_synonyms_are_one_concept():
     assert concept("crocodilian") == concept("Crocodile")
     assert concept("car_(sedan)") == concept("car")
     assert concept("hot-air_balloon") == concept("hot air balloon")
     assert concept("mouse (animal)") != concept("computer-mouse")
-    names = [concept(name) for group in GROUPS for name in group]
-    assert len(set(names)) == len(GROUPS)
+    names = [concept(name) for group in SYNONYMS for name in group]
+    assert len(set(names)) == len(SYNONYMS)
 
 
 @pytest.mark.parametrize("name", [name for name, protocol in PROTOCOLS.items() if protocol.has_lists])

@@ -3,8 +3,9 @@
 from pathlib import Path
 
 import pytest
+from raw_folders import prepare_folder
 
-from caan_hf.benchmarks import load_benchmark, prepare_benchmark
+from caan_hf.benchmarks import load_benchmark
 
 DATA = Path(__file__).parents[3] / "shared/data"
 needs_data = pytest.mark.skipif(
@@ -14,22 +15,20 @@ needs_data = pytest.mark.skipif(
 
 
 @needs_data
-def test_sketchy_25(tmp_path):
-    prepared = prepare_benchmark("sketchy-25", DATA / "sketchy", tmp_path / "out", strict=True, progress=False)
+def test_sketchy_25_subset(tmp_path):
+    prepared = prepare_folder("sketchy-25", DATA / "sketchy", tmp_path / "out", strict=True)
     dataset, info = load_benchmark(prepared.path)
-    assert len(info["seen"]) + len(info["validation"]) == 100
-    assert len(info["validation"]) == 14
-    assert info["counts"]["test"] == {"sketch": 625, "photo": 625}
+    assert len(info.seen) + len(info.validation) == 100
+    assert len(info.validation) == 14
+    assert info.counts.test.model_dump() == {"sketch": 625, "photo": 625}
     assert sum(map(len, dataset.values())) == 125 * 25 * 2
     assert dataset["test"][0]["image"].size == (256, 256)
 
 
 @needs_data
-def test_quick_draw_strokes(tmp_path):
+def test_quick_draw_strokes_are_added_to_sketchy_21(tmp_path):
     strokes = {"strokes": DATA / "quickdraw/simplified", "strokes_per_category": 5}
-    prepared = prepare_benchmark(
-        "sketchy-21", DATA / "sketchy", tmp_path / "out", embed=False, strict=True, progress=False, **strokes
-    )
+    prepared = prepare_folder("sketchy-21", DATA / "sketchy", tmp_path / "out", embed=False, strict=True, **strokes)
     added = prepared.counts["train"]["sketch"] + prepared.counts["validation"]["sketch"] - 104 * 25
     assert added == 5 * 82  # of the 99 categories of Sketchy that Quick, Draw! has too, 82 are seen
     assert prepared.counts["test"] == {"sketch": 525, "photo": 525}

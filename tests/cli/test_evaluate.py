@@ -12,7 +12,7 @@ from transformers import ViTImageProcessor
 from typer.testing import CliRunner
 
 from caan_hf import CaanConfig, CaanError, CaanModel, CaanProcessor
-from caan_hf.benchmarks import prepare_benchmark
+from caan_hf.benchmarks import PrepareOptions, prepare_benchmark
 from caan_hf.cli.evaluate import evaluate
 
 SIDE = 32
@@ -23,7 +23,7 @@ METRICS = {"mAP@all", "mAP@200", "P@100", "P@200"}
 def data(tmp_path_factory):
     folder = tmp_path_factory.mktemp("data") / "sample"
     small = {"photos_per_category": 3, "sketches_per_category": 2, "image_size": 48}
-    prepare_benchmark("sample", None, folder, progress=False, **small)
+    prepare_benchmark("sample", None, folder, PrepareOptions(progress=False, **small))
     return folder
 
 

@@ -1,6 +1,9 @@
-"""`caan prepare` as it is typed."""
+"""The command `caan prepare`."""
 
 import io
+import resource
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -41,21 +44,21 @@ def test_prepare_prints_counts_and_problems(raw, tmp_path):
     assert result.exit_code == 0, result.output
     for part in ("folder@1", "train", "validation", "test", "1 not an image: photos/boat/notes.jpg", "written to"):
         assert part in result.output
-    assert load_benchmark(tmp_path / "out")[1]["unseen"] == ["yak"]
+    assert load_benchmark(tmp_path / "out")[1].unseen == ["yak"]
 
 
 def test_progress_is_silent_without_a_terminal(raw, tmp_path):
     assert "verifying" not in caan_prepare("folder", raw, tmp_path / "out").output
 
 
-def test_reference_and_overwrite(raw, tmp_path):
+def test_reference_and_overwrite_replace_a_benchmark(raw, tmp_path):
     caan_prepare("folder", raw, tmp_path / "out")
     result = caan_prepare("folder", raw, tmp_path / "out", "--reference", "--overwrite", "--quiet")
     assert result.exit_code == 0, result.output
-    assert load_benchmark(tmp_path / "out")[1]["images"] == "referenced"
+    assert load_benchmark(tmp_path / "out")[1].images == "referenced"
 
 
-def test_strict(raw, tmp_path):
+def test_strict_fails_on_skipped_files(raw, tmp_path):
     (raw / "photos/boat/notes.jpg").write_text("x")
     result = caan_prepare("folder", raw, tmp_path / "out", "--strict")
     assert isinstance(result.exception, CaanError)
@@ -66,11 +69,11 @@ def test_sample_takes_out_dir_alone(tmp_path):
     size = ("--photos-per-category", 1, "--sketches-per-category", 1, "--image-size", 16)
     result = caan_prepare("sample", tmp_path / "out", *size)
     assert result.exit_code == 0, result.output
-    assert load_benchmark(tmp_path / "out")[1]["protocol"] == "sample@1"
+    assert load_benchmark(tmp_path / "out")[1].protocol == "sample@1"
 
 
 @pytest.mark.parametrize(("name", "folders"), [("sample", 2), ("sample", 0), ("folder", 1), ("sketchy-25", 3)])
-def test_wrong_number_of_folders(tmp_path, name, folders):
+def test_a_wrong_number_of_folders_is_an_error(tmp_path, name, folders):
     result = caan_prepare(name, *[tmp_path / str(number) for number in range(folders)])
     assert result.exit_code != 0
     assert list(tmp_path.iterdir()) == []
@@ -80,3 +83,16 @@ def test_help_shows_examples():
     result = caan_prepare("--help")
     for part in ("caan prepare sketchy-25", "caan prepare sample", "--strokes", "--reference", "unseen.txt"):
         assert part in result.output
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file size limits raise SIGXFSZ elsewhere")
+def test_a_full_disk_is_one_line_and_leaves_nothing(raw, tmp_path):
+    def limit_file_size():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+
+    words = [sys.executable, "-m", "caan_hf", "prepare", "folder", raw, tmp_path / "deep/out"]
+    done = subprocess.run(words, preexec_fn=limit_file_size, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "cannot be written" in done.stderr
+    assert sorted(tmp_path.iterdir()) == [raw]

@@ -2,6 +2,8 @@ import pytest
 from chat_server import ChatServer
 
 from caan_hf.descriptions.chat import ChatGenerator
+from caan_hf.descriptions.describe import Report, describe
+from caan_hf.descriptions.options import DescribeOptions
 
 
 @pytest.fixture
@@ -16,7 +18,25 @@ def server(monkeypatch):
 def chat(server):
     """A generator that asks the server, with short pauses."""
 
-    def make(**options):
-        return ChatGenerator("some-model", base_url=server.url, **{"backoff": 0.01, "timeout": 5.0, **options})
+    def make(*, backoff: float = 0.01, **options) -> ChatGenerator:
+        options = {"model": "some-model", "base_url": server.url, "timeout": 5.0, **options}
+        return ChatGenerator(DescribeOptions(**options), backoff=backoff)
 
     return make
+
+
+@pytest.fixture
+def run(chat):
+    """Describes categories with the server, by default with the prompts "shape" and "parts"."""
+
+    def run_describe(categories, out, *, generator=None, prompts="shape,parts", samples=1, **options) -> Report:
+        generator = generator or chat(**options)
+        return describe(
+            categories,
+            out,
+            DescribeOptions(model="some-model", prompts=prompts, samples=samples),
+            generator=generator,
+            progress=False,
+        )
+
+    return run_describe

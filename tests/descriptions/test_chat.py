@@ -1,4 +1,4 @@
-"""The chat generator, through the real client against a real server that misbehaves."""
+"""The chat generator with the real client, against a local server that misbehaves."""
 
 import time
 
@@ -7,6 +7,7 @@ from chat_server import cut, fail, garbage, hang
 
 from caan_hf.descriptions.chat import ChatGenerator
 from caan_hf.descriptions.generator import Question
+from caan_hf.descriptions.options import DescribeOptions
 from caan_hf.descriptions.prompts import PROMPTS
 from caan_hf.errors import CaanError
 
@@ -22,7 +23,7 @@ def only(generator):
     return answer
 
 
-def test_it_asks_in_the_openai_protocol(server, chat):
+def test_requests_follow_the_openai_protocol(server, chat):
     answer = only(chat(temperature=0.2, max_new_tokens=99))
     (request,) = server.requests
     assert request["path"] == "/v1/chat/completions"
@@ -47,7 +48,7 @@ def test_every_question_has_a_seed_of_its_own_and_keeps_it(server, chat):
     [fail(429), fail(500), fail(503), garbage(), garbage(b'{"choices": []}'), garbage(b"[]"), cut],
     ids=["429", "500", "503", "html", "no choice", "list", "cut"],
 )
-def test_trouble_that_passes_is_asked_again(server, chat, trouble):
+def test_transient_errors_are_retried(server, chat, trouble):
     server.behaviours = [trouble, trouble]
     answer = only(chat())
     assert answer.error is None
@@ -55,21 +56,21 @@ def test_trouble_that_passes_is_asked_again(server, chat, trouble):
     assert answer.requests == 3
 
 
-def test_a_late_answer_is_asked_again(server, chat):
+def test_a_timeout_is_retried(server, chat):
     server.behaviours = [hang(3.0)]
     answer = only(chat(timeout=0.3))
     assert answer.requests == 2
     assert answer.error is None
 
 
-def test_the_pause_is_what_the_server_asks_for(server, chat):
+def test_retry_after_sets_the_pause(server, chat):
     server.behaviours = [fail(429, Retry_After="0.7")]
     start = time.monotonic()
     only(chat(backoff=0.0))
     assert time.monotonic() - start >= 0.7
 
 
-def test_a_question_that_keeps_failing_is_given_up_and_the_others_go_on(server, chat):
+def test_a_question_fails_after_the_last_try_and_the_others_continue(server, chat):
     server.behaviours = [fail(500)] * 2
     found = list(chat(tries=2, concurrency=1).answers(questions(3)))
     assert [answer.error for answer in found] == ["HTTP 500, 2 times", None, None]
@@ -83,7 +84,7 @@ def test_a_server_that_is_down_ends_the_run(server, chat):
 
 
 def test_no_server_at_all_is_one_clear_error():
-    generator = ChatGenerator("m", base_url="http://127.0.0.1:9/v1", tries=2, backoff=0.01)
+    generator = ChatGenerator(DescribeOptions("m", base_url="http://127.0.0.1:9/v1", tries=2), backoff=0.01)
     with pytest.raises(CaanError, match=r"127\.0\.0\.1:9.*in a row failed"):
         list(generator.answers(questions(5)))
 
@@ -92,14 +93,14 @@ def test_no_server_at_all_is_one_clear_error():
     ("status", "message"),
     [(401, "CAAN_API_KEY"), (403, "CAAN_API_KEY"), (404, "no such model")],
 )
-def test_what_the_server_will_never_grant_ends_the_run_at_once(server, chat, status, message):
+def test_a_permanent_error_ends_the_run_at_once(server, chat, status, message):
     server.otherwise = fail(status, "no such model")
     with pytest.raises(CaanError, match=message):
         list(chat(concurrency=1).answers(questions(5)))
     assert len(server.requests) == 1
 
 
-def test_several_requests_are_under_way_at_once(server, chat):
+def test_requests_are_concurrent(server, chat):
     server.otherwise = hang(0.4)
     start = time.monotonic()
     assert len(list(chat(concurrency=8).answers(questions(8)))) == 8
@@ -114,20 +115,20 @@ def test_the_key_comes_from_the_environment(server, chat, monkeypatch):
     assert [request["key"] for request in server.requests] == ["Bearer second-choice", "Bearer first-choice"]
 
 
-def test_the_hugging_face_token_is_not_sent_elsewhere(server, chat, monkeypatch):
+def test_the_hugging_face_token_is_not_sent_to_other_servers(server, chat, monkeypatch):
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
     only(chat())
     assert "hf_secret" not in str(server.requests)
 
 
 @pytest.mark.parametrize("address", ["localhost:8000/v1", "http://", "http://[bad", "http://x:abc/v1", "ftp://x"])
-def test_what_is_no_address_is_refused(address):
-    with pytest.raises(CaanError, match="an address looks like"):
-        ChatGenerator("m", base_url=address)
+def test_an_invalid_url_is_refused(address):
+    with pytest.raises(CaanError, match="not a URL"):
+        ChatGenerator(DescribeOptions("m", base_url=address))
 
 
 @pytest.mark.parametrize("status", [400, 413, 422, 451])
-def test_a_question_that_the_server_will_not_have_is_given_up_at_once(server, chat, status):
+def test_a_refused_question_is_not_retried(server, chat, status):
     server.behaviours = [fail(status, "content filter")]
     found = list(chat(concurrency=1).answers(questions(3)))
     assert [answer.error for answer in found] == [f"HTTP {status}: content filter", None, None]
@@ -142,7 +143,7 @@ def test_one_category_that_fails_does_not_end_the_run(server, chat):
     assert [answer.question.category for answer in found if not answer.error] == ["bee"] * 5
 
 
-def test_what_a_model_does_not_take_is_left_out(server, chat):
+def test_unsupported_parameters_are_dropped(server, chat):
     server.behaviours = [
         fail(400, "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead."),
         fail(400, "Unsupported value: 'temperature' does not support 0.7 with this model."),
@@ -154,7 +155,7 @@ def test_what_a_model_does_not_take_is_left_out(server, chat):
     assert not {"max_tokens", "temperature"} & set(body)
 
 
-def test_the_key_is_hidden_where_the_server_quotes_it(server, chat, monkeypatch):
+def test_the_key_is_hidden_in_error_messages(server, chat, monkeypatch):
     monkeypatch.setenv("CAAN_API_KEY", "very-secret\r\n")
     server.otherwise = fail(401, "the key very-secret is wrong")
     with pytest.raises(CaanError) as caught:
@@ -171,7 +172,7 @@ def test_a_key_with_odd_characters_is_refused_without_showing_it(server, chat, m
     assert "cret" not in str(caught.value).replace("secret", "")
 
 
-def test_without_a_key_the_hub_is_not_asked(server, monkeypatch):
+def test_inference_providers_need_a_key(server, monkeypatch):
     monkeypatch.setattr("caan_hf.descriptions.chat.get_token", lambda: None)
     with pytest.raises(CaanError, match="no key for Hugging Face Inference Providers"):
-        ChatGenerator("some/model")
+        ChatGenerator(DescribeOptions("some/model"))

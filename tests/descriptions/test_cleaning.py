@@ -1,4 +1,4 @@
-"""What is kept of an answer."""
+"""The cleaning of answers."""
 
 import pytest
 
@@ -51,7 +51,7 @@ def clean(answer, max_tokens=100):
         ("A snake_like thing of about 2.5 m length.", "A snake_like thing of about 2.5 m length."),
     ],
 )
-def test_sentences_are_kept_and_the_rest_goes(answer, kept):
+def test_only_sentences_are_kept(answer, kept):
     assert clean(answer) == kept
 
 
@@ -66,7 +66,7 @@ def test_sentences_are_kept_and_the_rest_goes(answer, kept):
         ("I apologize, but no.", "refused"),
         ("Sorry, but that is against my guidelines.", "refused"),
         ("As an assistant, I see nothing.", "refused"),
-        ("A bee has half a \ud83d in it.", "half a character"),
+        ("A bee has half a \ud83d in it.", "not valid Unicode"),
         ("\u2013 six legs\n\u2013 two wings", "a list"),
         ("(1) six legs\n(2) two wings", "a list"),
         ("a) six legs\nb) two wings", "a list"),
@@ -74,21 +74,21 @@ def test_sentences_are_kept_and_the_rest_goes(answer, kept):
         ("- six legs\n- two wings", "a list"),
         ("1. six legs\n2. two wings", "a list"),
         ("Its parts are:\n* six legs\n* two wings", "a list"),
-        ("A bee with wings and", "no whole sentence"),
+        ("A bee with wings and", "no complete sentence"),
         ("A bee.", "too short"),
         ("A bee " + "very " * 120 + "big.", "longer than 100 tokens"),
     ],
 )
-def test_an_answer_of_no_use_says_why(answer, reason):
+def test_an_unusable_answer_has_a_reason(answer, reason):
     with pytest.raises(UnusableAnswer, match=reason):
         clean(answer)
 
 
-def test_whole_sentences_are_left_out_until_the_limit_holds():
+def test_last_sentences_are_dropped_until_the_text_fits():
     answer = "A bee has six legs. It has two wings. It is striped."
     assert clean(answer, 11) == "A bee has six legs. It has two wings."
     assert clean(answer, 8) == "A bee has six legs."
 
 
-def test_sentences():
+def test_text_is_split_into_sentences():
     assert split_sentences("One. Two? Three! 4 is a digit.") == ["One.", "Two?", "Three!", "4 is a digit."]

@@ -6,6 +6,7 @@ from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
 from caan_hf.descriptions.generator import Question
 from caan_hf.descriptions.local import LocalGenerator
+from caan_hf.descriptions.options import DescribeOptions
 from caan_hf.descriptions.prompts import PROMPTS
 from caan_hf.errors import CaanError
 
@@ -27,9 +28,9 @@ def folder(tmp_path_factory):
 
 
 @pytest.mark.parametrize("template", [None, TEMPLATE], ids=["plain", "chat"])
-def test_it_answers_every_question_the_same_way_again(folder, template):
+def test_the_same_seed_gives_the_same_answers(folder, template):
     def ask(seed):
-        generator = LocalGenerator(str(folder), batch_size=3, max_new_tokens=7, seed=seed)
+        generator = LocalGenerator(DescribeOptions(str(folder), concurrency=3, max_new_tokens=7, seed=seed))
         generator.tokenizer.chat_template = template
         return list(generator.answers(QUESTIONS))
 
@@ -40,14 +41,15 @@ def test_it_answers_every_question_the_same_way_again(folder, template):
     assert all(1 <= answer.completion_tokens <= 7 and answer.prompt_tokens > 20 for answer in first)
 
 
-def test_a_batch_changes_no_answer(folder):
+def test_answers_do_not_depend_on_the_batch_size(folder):
     def ask(batch_size):
-        generator = LocalGenerator(str(folder), batch_size=batch_size, max_new_tokens=7, temperature=0)
+        options = DescribeOptions(str(folder), concurrency=batch_size, max_new_tokens=7, temperature=0)
+        generator = LocalGenerator(options)
         return [answer.text for answer in generator.answers(QUESTIONS)]
 
     assert ask(1) == ask(4)
 
 
-def test_a_model_that_is_not_there_is_one_clear_error(tmp_path):
+def test_a_missing_model_is_one_clear_error(tmp_path):
     with pytest.raises(CaanError, match="cannot be loaded as a text-generation model"):
-        LocalGenerator(str(tmp_path))
+        LocalGenerator(DescribeOptions(str(tmp_path)))

@@ -2,7 +2,8 @@
 
 import pytest
 
-from caan_hf.descriptions.prompts import PROMPTS, choose_prompts, matches, plain_description
+from caan_hf.descriptions.options import DescribeOptions
+from caan_hf.descriptions.prompts import PROMPTS, matches, plain_description
 from caan_hf.errors import CaanError
 
 
@@ -33,13 +34,14 @@ def test_every_prompt_asks_about_the_category():
 
 
 def test_prompts_are_chosen_by_name_or_id_in_their_own_order():
-    assert [prompt.name for prompt in choose_prompts(["outline@1", "shape"])] == ["shape", "outline"]
-    assert choose_prompts(None) == PROMPTS
+    chosen = DescribeOptions("m", prompts="outline@1, shape").chosen_prompts()
+    assert [prompt.name for prompt in chosen] == ["shape", "outline"]
+    assert DescribeOptions("m").chosen_prompts() == PROMPTS
     with pytest.raises(CaanError, match="no prompt is called 'shade'"):
-        choose_prompts(["shade"])
+        DescribeOptions("m", prompts="shade")
 
 
-def test_a_name_means_any_version_and_an_id_one():
+def test_a_name_matches_any_version_and_an_id_only_its_own():
     assert matches("shape@2", "shape")
     assert matches("shape@2", "shape@2")
     assert not matches("shape@2", "shape@1")

@@ -4,8 +4,7 @@ import json
 
 import pytest
 
-from caan_hf.descriptions import Description, join, read_descriptions
-from caan_hf.descriptions.records import write_descriptions
+from caan_hf.descriptions.records import Description, join, read_descriptions, write_descriptions
 from caan_hf.errors import CaanError
 
 
@@ -23,10 +22,17 @@ def file(tmp_path):
     return write
 
 
-def test_what_is_written_is_read_again(tmp_path):
+def test_written_records_are_read_again(tmp_path):
     records = [
-        Description("cat", "Whiskers.", "shape@1", "What?", "me", "2026-01-01T00:00:00+00:00"),
-        Description("caf\u00e9", "A \u2028 terrace.", "parts@1"),
+        Description(
+            category="cat",
+            text="Whiskers.",
+            prompt_id="shape@1",
+            prompt="What?",
+            generator="me",
+            created="2026-01-01T00:00:00+00:00",
+        ),
+        Description(category="caf\u00e9", text="A \u2028 terrace.", prompt_id="parts@1"),
     ]
     write_descriptions(tmp_path / "d.jsonl", records)
     assert read_descriptions(tmp_path / "d.jsonl") == records
@@ -35,37 +41,38 @@ def test_what_is_written_is_read_again(tmp_path):
 
 def test_hand_written_records_need_only_category_and_text(file):
     (found,) = read_descriptions(file("", record("cat", " Whiskers. "), ""))
-    assert found == Description("cat", "Whiskers.", prompt_id="unnamed")
+    assert found == Description(category="cat", text="Whiskers.", prompt_id="unnamed")
 
 
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("{", "is not JSON"),
-        ("[]", "is not a JSON object"),
-        ('{"text": "x"}', "lacks 'category'"),
-        ('{"category": "cat"}', "lacks 'text'"),
-        ('{"category": "cat", "text": " "}', "lacks 'text'"),
-        ('{"category": 3, "text": "x"}', "lacks 'category'"),
-        (record("cat", "x", prompt_id=3), "'prompt_id' is 3, which is not a string"),
-        (record("cat", "x", promt_id="shape"), "unknown field 'promt_id'"),
-        (record("Cat", " FINE "), "says the same of 'Cat' as line 1"),
+        ("{", "invalid JSON"),
+        ("[]", "object"),
+        ('{"text": "x"}', "category: field required"),
+        ('{"category": "cat"}', "text: field required"),
+        ('{"category": "cat", "text": " "}', "text: .* at least 1 character"),
+        ('{"category": 3, "text": "x"}', "category: .*string, got 3"),
+        (record("cat", "\ud83d"), "JSON"),
+        (record("cat", "x", prompt_id=3), "prompt_id: .*string, got 3"),
+        (record("cat", "x", promt_id="shape"), "promt_id"),
+        (record("Cat", " FINE "), "same text about 'Cat' as line 1"),
     ],
 )
-def test_bad_records_are_named_by_file_and_line(file, line, message):
+def test_an_error_names_file_and_line(file, line, message):
     path = file(record("cat", "fine"), line)
     with pytest.raises(CaanError, match=message) as caught:
         read_descriptions(path)
     assert f"{path}:2" in str(caught.value)
 
 
-def test_unreadable_files_are_one_clear_error(tmp_path, file):
-    with pytest.raises(CaanError, match="no such file"):
+def test_an_unreadable_file_is_one_clear_error(tmp_path, file):
+    with pytest.raises(CaanError, match="cannot be read"):
         read_descriptions(tmp_path / "nowhere.jsonl")
     (tmp_path / "binary.jsonl").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(CaanError, match="cannot be read"):
+    with pytest.raises(CaanError, match="not a UTF-8 text file"):
         read_descriptions(tmp_path / "binary.jsonl")
-    with pytest.raises(CaanError, match="holds no description"):
+    with pytest.raises(CaanError, match="no descriptions"):
         read_descriptions(file(""))
 
 
@@ -80,12 +87,13 @@ def test_unreadable_files_are_one_clear_error(tmp_path, file):
     ],
 )
 def test_join_across_spellings(spelled, recorded):
-    found = Description(recorded, "Here.")
+    found = Description(category=recorded, text="Here.")
     assert join([spelled], [found]) == {spelled: (found,)}
 
 
-def test_join_keeps_meanings_apart_and_the_order_of_the_file():
-    records = [Description("mouse", "b"), Description("mouse (animal)", "x"), Description("mouse", "a")]
+def test_join_separates_meanings_and_keeps_the_order_of_the_file():
+    texts = [("mouse", "b"), ("mouse (animal)", "x"), ("mouse", "a")]
+    records = [Description(category=category, text=text) for category, text in texts]
     joined = join(["mouse", "computer-mouse"], records)
     assert [found.text for found in joined["mouse"]] == ["b", "a"]
     assert joined["computer-mouse"] == ()

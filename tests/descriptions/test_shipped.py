@@ -7,8 +7,9 @@ from itertools import chain
 import pytest
 
 from caan_hf.benchmarks.categories import published_split
-from caan_hf.descriptions import PROMPTS, join, shipped_descriptions
 from caan_hf.descriptions.cleaning import split_sentences
+from caan_hf.descriptions.prompts import PROMPTS
+from caan_hf.descriptions.records import join, shipped_descriptions
 from caan_hf.descriptions.spelling import fold
 
 
@@ -42,7 +43,7 @@ def test_every_text_names_its_category(records):
     assert [(record.category, record.prompt_id) for record in records if not names(record)] == []
 
 
-def test_records_say_what_was_asked_by_whom_and_when(records):
+def test_records_name_question_generator_and_date(records):
     questions = {prompt.id: prompt for prompt in PROMPTS}
     assert all(record.prompt == questions[record.prompt_id].ask(record.category) for record in records)
     assert all(record.generator and re.fullmatch(r"\d{4}-\d\d-\d\d", record.created) for record in records)

@@ -8,7 +8,7 @@ from tiny import IMAGE_SIZE, VISION
 from transformers import ViTImageProcessor
 
 from caan_hf import CaanConfig, CaanModel, CaanProcessor
-from caan_hf.benchmarks import prepare_benchmark
+from caan_hf.benchmarks import PrepareOptions, prepare_benchmark
 
 RELATION = {"relation_grid": 4, "relation_dim": 8, "relation_hidden_sizes": [16]}
 
@@ -43,7 +43,7 @@ def benchmark_folder(tmp_path_factory) -> Path:
     """The drawn benchmark, small: 24 sketches and 36 photos of 12 unseen categories."""
     folder = tmp_path_factory.mktemp("data") / "sample"
     small = {"photos_per_category": 3, "sketches_per_category": 2, "image_size": 48}
-    prepare_benchmark("sample", None, folder, progress=False, **small)
+    prepare_benchmark("sample", None, folder, PrepareOptions(progress=False, **small))
     return folder
 
 

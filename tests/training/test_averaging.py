@@ -1,4 +1,4 @@
-"""One model from several."""
+"""Averaging the weights of several models."""
 
 import json
 
@@ -10,9 +10,9 @@ from typer.testing import CliRunner
 from caan_hf import CaanError
 from caan_hf.cli.main import app
 from caan_hf.publishing.card import model_card
-from caan_hf.publishing.training_record import read_training_record
-from caan_hf.training.averaging import average_checkpoints
-from caan_hf.training.run import save_for_retrieval
+from caan_hf.publishing.training_record import TrainingRecord, read_training_record
+from caan_hf.training import average_checkpoints
+from caan_hf.training.checkpoints import save_for_retrieval
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def saved(make_model, processor, tmp_path):
 
     def save(name: str, seed: int = 0, learning_rate: float = 1e-3, **overrides):
         torch.manual_seed(seed)
-        record = {"recipe": {"training": {"seed": seed, "learning_rate": learning_rate}}}
+        record = TrainingRecord.model_validate({"recipe": {"training": {"seed": seed, "learning_rate": learning_rate}}})
         save_for_retrieval(make_model(text_config=None, **overrides), processor, tmp_path / name, record)
         return tmp_path / name
 
@@ -52,9 +52,9 @@ def test_weights_are_averaged(saved, tmp_path, projection_dim):
     assert "| All other weights | those of the first of these runs |" in card
 
 
-def test_centres_are_measured_anew(saved, tmp_path, sample_data):
+def test_feature_means_are_measured_again(saved, tmp_path, sample_data):
     models = [saved(f"model-{seed}", seed, center_features=True) for seed in range(2)]
-    with pytest.raises(CaanError, match="give their data"):
+    with pytest.raises(CaanError, match="--data"):
         average_checkpoints(models, tmp_path / "soup")
     average_checkpoints(models, tmp_path / "soup", sample_data)
     averaged = state(tmp_path / "soup")
@@ -62,23 +62,23 @@ def test_centres_are_measured_anew(saved, tmp_path, sample_data):
     assert not torch.equal(averaged["sketch_center.mean"], averaged["photo_center.mean"])
 
 
-def test_models_that_cannot_be_averaged(saved, tmp_path):
+def test_models_that_cannot_be_averaged_are_errors(saved, tmp_path):
     one, other, narrow = saved("one"), saved("other", 1), saved("narrow", relation_dim=4)
     faster = saved("faster", learning_rate=0.1)
     (tmp_path / "file").write_text("")
-    with pytest.raises(CaanError, match="two checkpoints or more"):
+    with pytest.raises(CaanError, match="at least two checkpoints"):
         average_checkpoints([one], tmp_path / "soup")
-    with pytest.raises(CaanError, match="one is given twice"):
+    with pytest.raises(CaanError, match="one: given twice"):
         average_checkpoints([one, other, one.parent / "other" / ".." / "one"], tmp_path / "soup")
-    with pytest.raises(CaanError, match="they differ in local_tokens"):
+    with pytest.raises(CaanError, match=r"narrow: another architecture .* local_tokens"):
         average_checkpoints([one, narrow], tmp_path / "soup")
     with pytest.raises(
-        CaanError, match=r"faster: of another recipe than .*one: training.learning_rate is 0.1, not 0.001"
+        CaanError, match=r"faster: trained with another recipe than .*one: training.learning_rate is 0.1, was 0.001"
     ):
         average_checkpoints([one, faster], tmp_path / "soup")
-    with pytest.raises(CaanError, match="exists: choose a new folder"):
+    with pytest.raises(CaanError, match="narrow: exists already"):
         average_checkpoints([one, other], narrow)
-    with pytest.raises(CaanError, match="file/soup: cannot be made"):
+    with pytest.raises(CaanError, match="soup: cannot be written"):
         average_checkpoints([one, other], tmp_path / "file" / "soup")
     with pytest.raises(CaanError, match="nowhere"):
         average_checkpoints([one, other], tmp_path / "soup", "nowhere")

@@ -1,4 +1,4 @@
-"""Two processes on the CPU, started by torchrun."""
+"""Training with two processes on the CPU, started by torchrun."""
 
 import json
 import os
@@ -29,7 +29,7 @@ def test_two_processes_take_the_same_steps_and_gather_the_metrics(recipe_file, t
     assert states[0]["global_step"] == states[1]["global_step"] == 8
     evaluations = [[entry for entry in state["log_history"] if "eval_mAP@all" in entry] for state in states]
     assert len(evaluations[0]) == len(evaluations[1])
-    # The two runs learn alike, not the same: dropout of text draws per process.
+    # The runs are not equal, because each process draws its own text dropout.
     assert evaluations[0][0]["eval_chance"] == evaluations[1][0]["eval_chance"]
     assert (tmp_path / "double" / "model" / "model.safetensors").is_file()
 

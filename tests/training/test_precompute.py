@@ -1,4 +1,4 @@
-"""What is computed once before training."""
+"""Features that are computed once, before or after training."""
 
 import datasets
 import pytest
@@ -12,11 +12,11 @@ SENTENCES = ["a cat", "a cat with long grey whiskers", "two dogs"]
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
-def test_a_sentence_is_the_same_alone_and_padded_on_either_side(make_model, processor, side):
+def test_tokens_of_a_sentence_do_not_depend_on_padding(make_model, processor, side):
     model = make_model()
     processor.tokenizer = word_tokenizer(SENTENCES)
     processor.tokenizer.padding_side = side
-    # Positions count from the mask in some encoders and from the left in BERT: only one of them is to be tested here.
+    # BERT counts positions from the left; without position embeddings, only the mask matters.
     model.text_model.embeddings.position_embeddings.weight.data.zero_()
     together = encode_sentences(model, processor, SENTENCES)
     for sentence in SENTENCES:
@@ -24,11 +24,11 @@ def test_a_sentence_is_the_same_alone_and_padded_on_either_side(make_model, proc
         torch.testing.assert_close(together[sentence].float(), alone, rtol=2e-3, atol=2e-3)
 
 
-def test_centres_are_the_mean_features_of_the_training_images(make_model, processor, train_split):
+def test_measured_means_are_those_of_the_training_images(make_model, processor, train_split):
     model = make_model(text_config=None, center_features=True)
     triplets = TripletDataset(train_split, processor)
     measure_centers(model, processor, triplets)
-    measure_centers(model, processor, triplets)  # what was measured before does not count
+    measure_centers(model, processor, triplets)  # a second measurement does not depend on the first
     plain = make_model(text_config=None)
     plain.load_state_dict(model.state_dict(), strict=False)
     pixels = processor(

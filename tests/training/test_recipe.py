@@ -1,8 +1,11 @@
+"""Reading and validating recipes."""
+
 import pytest
+import yaml
 
 from caan_hf import CaanError
-from caan_hf.training.recipe import load_recipe, shipped_recipes, training_arguments
-from caan_hf.training.trainer import CaanTrainingArguments
+from caan_hf.training import CaanTrainingArguments, load_recipe, shipped_recipes
+from caan_hf.training.recipe import changed_settings
 
 RECIPE = """
 model:
@@ -34,7 +37,7 @@ def test_sections_are_read(file):
     assert recipe.training["eval_strategy"] == "no"
 
 
-def test_words_change_the_recipe(file):
+def test_overrides_change_the_recipe(file):
     words = ["model.text=null", "training.learning_rate=3e-5", "data.augment=false", "model.vision.model_type=vit"]
     recipe = load_recipe(file, words[:3])
     assert recipe.model.text is None
@@ -44,9 +47,19 @@ def test_words_change_the_recipe(file):
         load_recipe(file, words)
 
 
-def test_a_saved_recipe_reads_back_the_same(file, tmp_path):
-    import yaml
+@pytest.mark.parametrize("folder", ["2026", "no", "1e3", "a: b", "run #1", "null", "[x", "~"])
+def test_python_values_are_not_parsed_as_yaml(file, folder):
+    recipe = load_recipe(file, changes={"data.path": folder, "training.output_dir": folder})
+    assert recipe.data.path == folder
+    assert recipe.training["output_dir"] == folder
 
+
+def test_overrides_take_precedence_over_python_values(file):
+    recipe = load_recipe(file, ["training.seed=2"], {"training.seed": 1, "training.max_steps": 5})
+    assert (recipe.training["seed"], recipe.training["max_steps"]) == (2, 5)
+
+
+def test_a_saved_recipe_reads_back_the_same(file, tmp_path):
     recipe = load_recipe(file, ["model.relation_hidden_sizes=[8, 4]"])
     again = tmp_path / "again.yaml"
     again.write_text(yaml.safe_dump(recipe.to_dict()), encoding="utf-8")
@@ -56,75 +69,97 @@ def test_a_saved_recipe_reads_back_the_same(file, tmp_path):
 @pytest.mark.parametrize(
     ("word", "message"),
     [
-        ("model.lamda_con=1", "did you mean lambda_con"),
-        ("training.learning_rat=1", "did you mean learning_rate"),
-        ("data.augmen=true", "did you mean augment"),
-        ("extra.key=1", "unknown section 'extra'"),
-        ("learning_rate=1", "look like"),
-        ("training.seed", "look like"),
-        ("model.text=[", "not YAML"),
+        ("model.lamda_con=1", r"recipe\.yaml: model.lamda_con: unknown key. Did you mean model.lambda_con"),
+        ("training.learning_rat=1", "Did you mean training.learning_rate"),
+        ("data.augmen=true", "Did you mean data.augment"),
+        ("extra.key=1", "extra: unknown key. A recipe has the sections model, data, training"),
+        ("learning_rate=1", "not a key of a recipe"),
+        ("training.seed", "not a change to a recipe"),
+        ("training.=1", "not a key of a recipe"),
+        ("model.text=[", "model.text: the value is not YAML"),
     ],
 )
-def test_unknown_keys_are_refused_with_a_hint(file, word, message):
+def test_unknown_keys_are_errors_with_a_suggestion(file, word, message):
     with pytest.raises(CaanError, match=message):
         load_recipe(file, [word])
 
 
 @pytest.mark.parametrize("text", ["model: [", "- a\n- b", "model: 3"])
-def test_what_is_no_recipe_is_refused_by_name(tmp_path, text):
+def test_a_file_that_is_not_a_recipe_is_named(tmp_path, text):
     path = tmp_path / "broken.yaml"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(CaanError, match=r"broken\.yaml"):
         load_recipe(path)
 
 
-def test_a_missing_recipe_lists_those_that_ship():
+def test_the_error_of_a_missing_recipe_lists_the_shipped_ones():
     with pytest.raises(CaanError, match="quickstart"):
         load_recipe("nowhere.yaml")
 
 
-def test_shipped_recipes_are_whole():
+def test_shipped_recipes_are_valid_and_refer_to_nothing_outside_the_repository():
     assert {"paper", "quickstart", "sketchy-mini", "caan-vit-tiny-sketchy", "zse-sbir"} <= set(shipped_recipes())
-    for name in shipped_recipes():
+    for name, file in shipped_recipes().items():
         recipe = load_recipe(name, ["training.use_cpu=true", "training.bf16=false"])
-        arguments = training_arguments(recipe)
+        arguments = recipe.training_arguments()
         assert arguments.eval_strategy == "no" or arguments.metric_for_best_model == "mAP@all"
+        assert "../shared" not in file.read_text(encoding="utf-8")
 
 
-def test_a_value_that_the_trainer_refuses_is_one_line(file):
+@pytest.mark.parametrize("word", ["training.eval_strategy=sometimes", "training.deepspeed=x", "training.fsdp=x"])
+def test_a_value_that_the_trainer_refuses_is_a_one_line_error(file, word):
     with pytest.raises(CaanError, match="section training") as error:
-        training_arguments(load_recipe(file, ["training.eval_strategy=sometimes"]))
+        load_recipe(file, [word]).training_arguments()
     assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(
     ("word", "message"),
     [
-        ("training.learning_rate=fast", r"training.learning_rate is 'fast', expected a number"),
-        ("training.tower_learning_rate=fast", "expected a number or null"),
-        ("training.num_train_epochs=abc", "expected a number"),
-        ("training.max_steps=1.5", "expected a whole number"),
-        ("training.seed=-1", "training.seed is -1, expected at least 0"),
-        ("training.seed=4294967296", "training.seed is 4294967296, expected at most 4294967295"),
-        ("model.lambda_rn=[1]", r"model.lambda_rn is \[1\], expected a number"),
-        ("model.projection_dim=2.5", "expected a whole number or null"),
-        ("training.bf16=maybe", "expected true or false"),
-        ("training.per_device_train_batch_size=0", "expected at least 1"),
-        ("training.dataloader_num_workers=-1", "expected at least 0"),
-        ("data.augment=sometimes", "expected true or false"),
-        ("data.path=5", "data.path is 5, expected text or null"),
-        ("data.max_text_length=0", "expected at least 1"),
-        ("data.sketch_margin=big", "expected a number"),
-        ("data.prompts=shape", "expected a list or null"),
-        ("data.prompts=[1]", "expected a list or null"),
+        ("training.learning_rate=fast", "training.learning_rate: must be a valid number, got 'fast'"),
+        ("training.tower_learning_rate=fast", "must be a valid number"),
+        ("training.num_train_epochs=abc", "must be a valid number"),
+        ("training.max_steps=1.5", "must be a valid integer"),
+        ("training.seed=-1", "training.seed: must be greater than or equal to 0, got -1"),
+        ("training.seed=4294967296", "training.seed: must be less than or equal to 4294967295, got 4294967296"),
+        ("training.seed=true", "training.seed: must be a valid integer"),
+        ("training.logging_steps=1e999", "training.logging_steps: must be a finite number"),
+        ("model.lambda_rn=[1]", r"model.lambda_rn: must be a valid number.*, got \[1\]"),
+        ("model.projection_dim=2.5", "must be a valid integer"),
+        ("model.vision=3", "model.vision: must be a valid string or a valid dictionary, got 3"),
+        ("training.bf16=maybe", "must be a valid boolean"),
+        ("training.per_device_train_batch_size=0", "greater than or equal to 1"),
+        ("training.dataloader_num_workers=-1", "greater than or equal to 0"),
+        ("training.lr_scheduler_type=3", "training.lr_scheduler_type: must be a valid string, got 3"),
+        ("data.augment=sometimes", "must be a valid boolean"),
+        ("data.path=5", "data.path: must be a valid string, got 5"),
+        ("data.max_text_length=0", "greater than or equal to 1"),
+        ("data.sketch_margin=big", "must be a valid number"),
+        ("data.prompts=shape", "data.prompts: must be a valid list"),
+        ("data.prompts=[1]", "data.prompts: must be a valid string"),
+        ("data.path=2026-13-45", "data.path: the value is not YAML"),
     ],
 )
-def test_values_of_the_wrong_kind_are_refused_by_name(file, word, message):
+def test_values_of_the_wrong_type_or_out_of_range_are_errors(file, word, message):
     with pytest.raises(CaanError, match=message):
         load_recipe(file, [word])
 
 
-def test_no_and_off_mean_what_they_say(file):
+@pytest.mark.parametrize("number", ["9" * 5000, "-" + "9" * 5000, "0x" + "f" * 5000, "9" * 40, "1" + "0" * 5000 + ".0"])
+@pytest.mark.parametrize("key", ["training.seed", "training.learning_rate", "data.max_text_length", "model.lambda_rn"])
+def test_huge_numbers_are_short_one_line_errors(file, key, number):
+    with pytest.raises(CaanError, match=key) as error:
+        load_recipe(file, [f"{key}={number}"])
+    assert "\n" not in str(error.value)
+    assert len(str(error.value)) < 500
+
+
+def test_deeply_nested_values_are_one_line_errors(file):
+    with pytest.raises(CaanError, match=r"data\.path: the value is not YAML"):
+        load_recipe(file, ["data.path=" + "[" * 5000])
+
+
+def test_yaml_booleans_are_accepted_for_booleans_and_strategies(file):
     words = ["data.augment=no", "training.bf16=off", "training.save_strategy=no", "training.eval_strategy=no"]
     recipe = load_recipe(file, words)
     assert recipe.data.augment is False
@@ -132,24 +167,37 @@ def test_no_and_off_mean_what_they_say(file):
     assert recipe.training["save_strategy"] == recipe.training["eval_strategy"] == "no"
 
 
-def test_keys_that_are_no_words_are_refused(tmp_path):
+def test_keys_that_are_not_text_are_errors(tmp_path):
     path = tmp_path / "odd.yaml"
     path.write_text("training: {5: 1}")
-    with pytest.raises(CaanError, match="has no key 5"):
+    with pytest.raises(CaanError, match=r"training\.5: unknown key"):
         load_recipe(path)
     path.write_text("5: {}\nfoo: {}")
-    with pytest.raises(CaanError, match="unknown section 5"):
+    with pytest.raises(CaanError, match="5: unknown key"):
         load_recipe(path)
 
 
-def test_a_run_needs_a_folder_and_a_metric_that_exists(file):
-    with pytest.raises(CaanError, match="output_dir is missing"):
-        training_arguments(load_recipe(file, ["training.output_dir=null"]))
-    with pytest.raises(CaanError, match="'nosuch', expected one of mAP@all"):
-        training_arguments(load_recipe(file, ["training.metric_for_best_model=nosuch"]))
+def test_a_run_needs_a_folder_and_an_existing_metric(file):
+    with pytest.raises(CaanError, match=r"training\.output_dir: missing"):
+        load_recipe(file, ["training.output_dir=null"]).training_arguments()
+    with pytest.raises(CaanError, match=r"'nosuch'.* mAP@all"):
+        load_recipe(file, ["training.metric_for_best_model=nosuch"]).training_arguments()
 
 
-def test_several_gpus_in_one_process_are_refused(file, monkeypatch):
+def test_several_gpus_in_one_process_are_an_error(file, monkeypatch):
     monkeypatch.setattr(CaanTrainingArguments, "n_gpu", 2)
     with pytest.raises(CaanError, match="torchrun --nproc_per_node=2"):
-        training_arguments(load_recipe(file))
+        load_recipe(file).training_arguments()
+
+
+def test_defaults_are_filled_in_before_recipes_are_compared(file):
+    before = load_recipe(file).to_dict()
+    spelled_out = [
+        "model.lambda_rn=1",
+        "data.augment=true",
+        "training.seed=42",
+        "model.relation_hidden_sizes=[343, 49]",
+    ]
+    assert changed_settings(before, load_recipe(file, spelled_out).to_dict()) == {}
+    after = load_recipe(file, ["model.relation_dim=8", "training.seed=1", "training.output_dir=elsewhere"]).to_dict()
+    assert changed_settings(before, after) == {"model.relation_dim": (512, 8), "training.seed": (42, 1)}

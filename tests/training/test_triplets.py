@@ -28,7 +28,7 @@ def test_an_epoch_covers_every_sketch_once(train_split, processor):
     assert sorted(order) == list(range(len(triplets)))
 
 
-def test_the_sampler_shuffles_each_epoch_anew_and_repeats_itself(train_split, processor):
+def test_the_sampler_is_reproducible_and_shuffles_each_epoch(train_split, processor):
     sampler, twin = EpochSampler(16, seed=3), EpochSampler(16, seed=3)
     first = list(sampler)
     sampler.set_epoch(1)
@@ -39,7 +39,7 @@ def test_the_sampler_shuffles_each_epoch_anew_and_repeats_itself(train_split, pr
     assert sorted(sampler) == list(range(16, 32))
 
 
-def test_photos_are_of_the_right_categories(train_split, processor):
+def test_the_first_photo_shares_the_sketch_category_and_the_second_does_not(train_split, processor):
     triplets = TripletDataset(train_split, processor)
     for index in range(len(triplets)):
         triplet = triplets[index]
@@ -56,13 +56,13 @@ def test_sentences_describe_the_photos_categories(train_split, processor):
     assert set(triplet.sentences) <= set(triplets.sentences())
 
 
-def test_every_photo_is_drawn_sooner_or_later(train_split, processor):
+def test_every_photo_is_drawn_eventually(train_split, processor):
     triplets = TripletDataset(train_split, processor)
     drawn = {row for epoch in range(12) for i in range(16) for row in triplets[epoch * len(triplets) + i].photo_rows}
     assert drawn == set(range(len(triplets.photos)))
 
 
-def test_a_triplet_depends_on_seed_epoch_and_index_alone(train_split, processor):
+def test_a_triplet_depends_only_on_seed_epoch_and_index(train_split, processor):
     def make(seed):
         return TripletDataset(
             train_split,
@@ -73,7 +73,7 @@ def test_a_triplet_depends_on_seed_epoch_and_index_alone(train_split, processor)
         )
 
     once, again, other = make(1), make(1), make(2)
-    again[7]  # what was made before does not matter
+    again[7]  # earlier triplets have no influence
 
     for a, b in zip(pixels(once[20]), pixels(again[20]), strict=True):
         np.testing.assert_array_equal(a, b)
@@ -98,7 +98,7 @@ def test_augmented_sketches_stay_dark_lines_on_white(train_split, processor):
         assert grey.min() < 160
 
 
-def test_a_blank_sketch_is_named(train_split, processor):
+def test_the_error_names_a_blank_sketch(train_split, processor):
     blank = Image.new("RGB", (20, 20), "white")
     row = {**train_split[0], "image": blank, "source": "sketch/house/blank.png"}
     spoiled = train_split.select([1, *range(16, len(train_split))])
@@ -109,7 +109,7 @@ def test_a_blank_sketch_is_named(train_split, processor):
         TripletDataset(split, processor)[0]
 
 
-def test_a_category_without_photos_is_named(train_split, processor):
+def test_the_error_names_a_category_without_photos(train_split, processor):
     category = train_split[0]["category"]
     name = train_split.features["category"].int2str(category)
     split = train_split.filter(lambda row: row["modality"] == 0 or row["category"] != category)
@@ -117,7 +117,7 @@ def test_a_category_without_photos_is_named(train_split, processor):
         TripletDataset(split, processor)
 
 
-def test_one_category_is_not_enough(train_split, processor):
+def test_one_category_is_an_error(train_split, processor):
     category = train_split[0]["category"]
-    with pytest.raises(CaanError, match="two categories"):
+    with pytest.raises(CaanError, match="at least two"):
         TripletDataset(train_split.filter(lambda row: row["category"] == category), processor)

@@ -1,4 +1,4 @@
-"""Category names: the published seen and unseen lists, and matching one name across its spellings."""
+"""Category names: the published seen and unseen lists, and one category under different names."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -7,8 +7,34 @@ from pathlib import Path
 
 from caan_hf.descriptions.spelling import fold
 from caan_hf.errors import CaanError
+from caan_hf.utils.files import read_text
 
 SPLITS = resources.files("caan_hf.benchmarks") / "splits"
+
+# Names of one category that differ by more than blanks, case and hyphens. Closely related categories are included (a
+# revolver is a pistol), because a model that was trained on one of them has seen the other.
+SYNONYMS = (
+    ("bear", "bear (animal)"),
+    ("bird", "songbird", "standing bird", "flying bird", "pigeon"),
+    ("car", "car (sedan)"),
+    ("crocodile", "crocodilian"),
+    ("flower", "flower with stem"),
+    ("motorbike", "motorcycle"),
+    ("mouse", "mouse (animal)"),
+    ("pistol", "revolver"),
+    ("racket", "tennis racket", "tennis racquet"),
+    ("turtle", "sea turtle"),
+    ("cup", "teacup", "mug"),
+    ("chicken", "rooster"),
+    ("ape", "monkey"),
+    ("jack-o-lantern", "pumpkin"),
+)
+_CONCEPTS = {fold(name): fold(group[0]) for group in SYNONYMS for name in group}
+
+
+def concept(name: str) -> str:
+    """A key that is equal for two names of one category, across spellings and synonyms."""
+    return _CONCEPTS.get(fold(name), fold(name))
 
 
 @dataclass(frozen=True)
@@ -20,54 +46,44 @@ class CategorySplit:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """All names, sorted: the order of the `category` labels."""
+        """All names, sorted."""
         return tuple(sorted(self.seen + self.unseen))
 
     def spelling(self) -> dict[str, str]:
-        """From a folded name to the benchmark's spelling of it."""
+        """The benchmark's spelling of each folded name."""
         return {fold(name): name for name in self.names}
 
 
 def published_split(benchmark: str) -> CategorySplit:
-    """The published category split of `benchmark`, for example "sketchy-25"."""
-    return CategorySplit(*(_published_list(benchmark, side) for side in ("seen", "unseen")))
-
-
-def _published_list(benchmark: str, side: str) -> tuple[str, ...]:
-    return tuple((SPLITS / f"{benchmark}.{side}.txt").read_text(encoding="utf-8").splitlines())
+    """The published category split of a benchmark such as "sketchy-25"."""
+    seen, unseen = (
+        tuple((SPLITS / f"{benchmark}.{side}.txt").read_text(encoding="utf-8").splitlines())
+        for side in ("seen", "unseen")
+    )
+    return CategorySplit(seen, unseen)
 
 
 def read_category_file(path: Path) -> tuple[str, ...]:
-    """The category names of a text file, one a line; empty lines and lines that start with `#` are passed over.
+    """Read a text file of category names, one per line; empty lines and lines that start with `#` are ignored.
 
     Raises:
-        CaanError: the file is missing, is not text, names nothing, or names one category twice.
+        CaanError: The file is missing, is not text, has no names, or has two spellings of one name.
     """
-    names = [line.strip() for line in _read_lines(path)]
-    names = [name for name in names if name and not name.startswith("#")]
+    lines = [line.strip() for line in read_text(path, "Write one category name per line.").splitlines()]
+    names = tuple(line for line in lines if line and not line.startswith("#"))
     if not names:
-        raise CaanError(f"{path} names no category: write one category name a line")
-    twice = repeated(names)
-    if twice:
-        raise CaanError(f"{path} names {twice[0]!r} twice: remove one of the lines")
-    return tuple(names)
-
-
-def _read_lines(path: Path) -> list[str]:
-    try:
-        return path.read_text(encoding="utf-8-sig").splitlines()
-    except FileNotFoundError:
-        raise CaanError(f"{path} is missing: write it, one category name a line") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise CaanError(f"{path} cannot be read as a text file: {error}") from None
+        raise CaanError(f"{path}: no category names. Write one category name per line.")
+    if duplicates := repeated(names):
+        raise CaanError(f"{path}: {duplicates[0]!r} appears twice. Remove one of the lines.")
+    return names
 
 
 def repeated(names: Iterable[str]) -> list[str]:
-    """The names that fold to an earlier one."""
-    folded: set[str] = set()
-    twice = []
+    """The names that are a spelling of an earlier one."""
+    earlier: set[str] = set()
+    found = []
     for name in names:
-        if fold(name) in folded:
-            twice.append(name)
-        folded.add(fold(name))
-    return twice
+        if fold(name) in earlier:
+            found.append(name)
+        earlier.add(fold(name))
+    return found

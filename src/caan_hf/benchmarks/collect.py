@@ -1,11 +1,12 @@
-"""From a raw folder to its categories and images: picks lists or folders, adds strokes, leaves out half categories."""
+"""Lists the images of a raw folder without opening them, or draws those of the sample benchmark."""
 
 from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
-from caan_hf.descriptions.spelling import fold
+from caan_hf.descriptions.spelling import fold, is_text
 from caan_hf.errors import CaanError
+from caan_hf.utils.progress import progress_bar
 
 from .categories import CategorySplit, published_split, read_category_file
 from .filelists import find_lists, listed_items
@@ -20,62 +21,74 @@ from .layouts import (
     match_folders,
     required_folder,
 )
+from .options import PrepareOptions
 from .problems import Problems
-from .strokes import stroke_items
+from .quickdraw import stroke_items
+from .strokes import png_bytes
 
-# Strokes are extra training sketches of these; elsewhere they only fill in for categories without sketches, so that
-# the published test queries stay as they were published.
+# In these benchmarks, strokes are additional training sketches, so the test queries stay the published ones. In the
+# others, strokes replace the missing sketches of categories without any.
 EXTRA_STROKES = frozenset({"sketchy-25", "sketchy-21", "tuberlin-30"})
 
 UNSEEN_NOT_FOUND = "unseen category without a folder"
 ALONE = {"sketch": "category with sketches but no photos", "photo": "category with photos but no sketches"}
 
 
-def collect(
-    name: str,
-    raw_dir: Path,
-    problems: Problems,
-    *,
-    unseen: Path | None = None,
-    strokes: Path | None = None,
-    strokes_per_category: int | None = None,
-) -> Collection:
-    """List the images of a raw folder; none is opened yet.
-
-    Args:
-        name: a key of `LAYOUTS`.
-        raw_dir: the distributed folder.
-        problems: receives what is left out.
-        unseen: for "folder", the file of unseen categories; default `raw_dir/unseen.txt`.
-        strokes: folder of Quick, Draw! ndjson files.
-        strokes_per_category: the most drawings taken of one category.
+def collect_sample(options: PrepareOptions) -> Collection:
+    """Draw the sample benchmark.
 
     Raises:
-        CaanError: a folder without which nothing can be read is missing, or a list is unusable.
+        CaanError: An option is out of range.
+    """
+    from .sample import SAMPLE_UNSEEN, draw_sample  # noqa: PLC0415 - only used here
+
+    names = ("photos_per_category", "sketches_per_category", "image_size", "categories")
+    given = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
+    items = []
+    with progress_bar("drawing", None, shown=options.progress) as advance:
+        for drawn in draw_sample(seed=options.seed, **given):
+            items.append(Item(drawn.modality, drawn.category, drawn.name, png=png_bytes(drawn.image)))
+            advance()
+    return Collection.of_items(items, SAMPLE_UNSEEN)
+
+
+def collect(name: str, raw_dir: Path, options: PrepareOptions, problems: Problems) -> Collection:
+    """List the images of a raw folder.
+
+    Args:
+        name: A key of `LAYOUTS`.
+        raw_dir: The distributed folder.
+        options: `strokes`, `strokes_per_category` and `unseen` are used.
+        problems: Receives what is skipped.
+
+    Raises:
+        CaanError: A required folder is missing, or a list cannot be used.
     """
     if not raw_dir.is_dir():
-        raise CaanError(f"{raw_dir} is not a folder: RAW_DIR is the folder into which {name} was unpacked")
-    split = _own_split(raw_dir, unseen, problems) if name == "folder" else published_split(name)
-    lists = find_lists(raw_dir, LAYOUTS[name])
+        raise CaanError(f"{raw_dir}: not a folder. RAW_DIR is the folder of the unpacked benchmark {name}.")
+    layout, strokes = LAYOUTS[name], options.strokes
+    split = _own_split(raw_dir, options.unseen, problems) if name == "folder" else published_split(name)
+    lists = find_lists(raw_dir, layout)
     if lists is not None:
-        items = list(listed_items(raw_dir, lists, LAYOUTS[name], split, problems))
+        items = list(listed_items(raw_dir, lists, layout, split, problems))
     else:
-        may_lack_sketches = strokes is not None and name not in EXTRA_STROKES
-        items = _found_items(raw_dir, LAYOUTS[name], split, problems, may_lack_sketches=may_lack_sketches)
+        need_sketches = strokes is None or name in EXTRA_STROKES
+        items = _folder_items(raw_dir, layout, split, problems, need_sketches=need_sketches)
     if strokes is not None:
         wanted = split.seen if name in EXTRA_STROKES else _without_sketches(split, items)
-        items.extend(stroke_items(strokes, sorted(wanted), problems, per_category=strokes_per_category))
+        items.extend(stroke_items(strokes, sorted(wanted), problems, per_category=options.strokes_per_category))
     return Collection.of_items(complete_categories(items, problems), split.unseen)
 
 
 def _own_split(raw_dir: Path, unseen: Path | None, problems: Problems) -> CategorySplit:
-    """The split of the user's own folder: what the unseen file names, and the rest of the folders."""
+    """The split of the user's own folder: unseen categories are listed in a file, all others are seen."""
     layout = LAYOUTS["folder"]
     roots = (required_folder(raw_dir, layout.photos, "photos"), first_folder(raw_dir, layout.sketches))
     spelling: dict[str, str] = {}
-    for root in filter(None, roots):
-        for folder in category_folders(root):
-            spelling.setdefault(fold(folder.name), folder.name)
+    for root in roots:
+        for folder in category_folders(root) if root is not None else ():
+            if is_text(folder.name):
+                spelling.setdefault(fold(folder.name), folder.name)
     unseen_file = unseen or raw_dir / "unseen.txt"
     unseen_names = {fold(name): name for name in read_category_file(unseen_file)}
     for folded, name in unseen_names.items():
@@ -87,13 +100,13 @@ def _own_split(raw_dir: Path, unseen: Path | None, problems: Problems) -> Catego
     )
 
 
-def _found_items(
-    raw_dir: Path, layout: Layout, split: CategorySplit, problems: Problems, *, may_lack_sketches: bool
+def _folder_items(
+    raw_dir: Path, layout: Layout, split: CategorySplit, problems: Problems, *, need_sketches: bool
 ) -> list[Item]:
-    """The images of the category folders, where there are no published lists."""
+    """The images of the category folders."""
     photos = required_folder(raw_dir, layout.photos, "photos")
     sketches = first_folder(raw_dir, layout.sketches)
-    if sketches is None and not may_lack_sketches:
+    if sketches is None and need_sketches:
         sketches = required_folder(raw_dir, layout.sketches, "sketches")
     roots = (("sketch", sketches), ("photo", photos), ("photo", first_folder(raw_dir, layout.extended)))
     items: list[Item] = []
@@ -115,12 +128,12 @@ def _without_sketches(split: CategorySplit, items: Iterable[Item]) -> list[str]:
 
 
 def complete_categories(items: list[Item], problems: Problems) -> list[Item]:
-    """The items of the categories that have both sketches and photos; the others are reported and left out."""
-    first: dict[str, dict[str, Item]] = defaultdict(dict)
+    """The items of categories with both sketches and photos; the other categories are reported."""
+    first: defaultdict[str, dict[str, Item]] = defaultdict(dict)
     for item in items:
         first[item.category].setdefault(item.modality, item)
-    half = {category: found for category, found in first.items() if len(found) < len(MODALITIES)}
-    for found in half.values():
+    incomplete = {category: found for category, found in first.items() if len(found) < len(MODALITIES)}
+    for found in incomplete.values():
         ((modality, item),) = found.items()
-        problems.add(PurePosixPath(item.source).parent, ALONE[modality])
-    return [item for item in items if item.category not in half]
+        problems.add(str(PurePosixPath(item.source).parent), ALONE[modality])
+    return [item for item in items if item.category not in incomplete]

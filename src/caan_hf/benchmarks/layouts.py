@@ -1,25 +1,26 @@
-"""The folder layouts in which the benchmarks are distributed, and the images found in them."""
+"""The folder layouts in which the benchmarks are distributed, and the images in their category folders."""
 
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from caan_hf.descriptions.spelling import fold
+from caan_hf.descriptions.spelling import fold, is_text
 from caan_hf.errors import CaanError
 
 from .items import Item, file_item
 from .problems import Problems
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
-# What operating systems and data sets leave beside the images: passed over without a word.
+# Files that operating systems and data sets leave beside the images; they are ignored without a report.
 CLUTTER_SUFFIXES = frozenset({".txt", ".db", ".ini", ".json", ".csv", ".md", ".mat", ".xml", ".svg"})
 
 NO_FOLDER = "category without a folder"
 EMPTY_FOLDER = "category folder without images"
-OTHER_SPELLING = "second folder for one category"
+OTHER_SPELLING = "second folder of one category"
 UNKNOWN_CATEGORY = "folder that is not a category of the benchmark"
-NOT_READ = "file type that is not read"
+NOT_READ = "unsupported file type"
+NOT_UTF8 = "file name that is not UTF-8"
 
 
 @dataclass(frozen=True)
@@ -27,11 +28,11 @@ class Layout:
     """Where a benchmark keeps its sketches and photos, as alternatives relative to the raw folder.
 
     Attributes:
-        sketches: possible folders of `<category>/<sketch>`; the first that exists is read.
-        photos: possible folders of `<category>/<photo>`; the first that exists is read.
-        extended: possible folders of further photos, read in addition where one exists.
-        lists: folder of the published file lists, "" where there are none.
-        list_names: names of the lists without their ending (`_train.txt`, `_zero.txt`), by modality.
+        sketches: Possible folders of `<category>/<sketch>`; the first that exists is read.
+        photos: Possible folders of `<category>/<photo>`; the first that exists is read.
+        extended: Possible folders of additional photos; the first that exists is read.
+        lists: Folder of the published file lists; empty if there are none.
+        list_names: Modality and name of each list without its ending (`_train.txt` or `_zero.txt`).
     """
 
     sketches: tuple[str, ...]
@@ -42,7 +43,7 @@ class Layout:
 
 
 def _ready(*folders: str) -> tuple[str, ...]:
-    """Each folder with and without the suffix `_ready`, the published lists' spelling first."""
+    """Each folder with and without the suffix `_ready`, which the published lists use."""
     return tuple(name for folder in folders for name in (f"{folder}_ready", folder))
 
 
@@ -80,56 +81,60 @@ def first_folder(raw_dir: Path, alternatives: tuple[str, ...]) -> Path | None:
     return next((raw_dir / name for name in alternatives if (raw_dir / name).is_dir()), None)
 
 
-def required_folder(raw_dir: Path, alternatives: tuple[str, ...], what: str) -> Path:
-    """As `first_folder`.
+def required_folder(raw_dir: Path, alternatives: tuple[str, ...], content: str) -> Path:
+    """The first of the alternatives that is a folder in `raw_dir`.
 
     Raises:
-        CaanError: none of the alternatives exists.
+        CaanError: None of the alternatives exists.
     """
     folder = first_folder(raw_dir, alternatives)
     if folder is None:
-        raise CaanError(f"no {what} in {raw_dir}: expected one of the folders {', '.join(alternatives)}")
+        raise CaanError(f"{raw_dir}: no {content}. Expected one of the folders {', '.join(alternatives)}.")
     return folder
 
 
 def category_folders(root: Path) -> list[Path]:
-    """The folders directly inside `root`, sorted by name, without hidden ones."""
+    """The folders in `root` except hidden ones, sorted by name."""
     return sorted(entry for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith((".", "__")))
 
 
 def match_folders(root: Path, spelling: dict[str, str], raw_dir: Path, problems: Problems) -> dict[str, Path]:
-    """Find the folder of each category in `root`, whatever its spelling.
+    """Find the folder of each category, whatever its spelling.
 
     Args:
-        root: a folder of category folders.
-        spelling: from folded name to the benchmark's spelling.
-        raw_dir: the raw folder, which reported paths are relative to.
-        problems: receives unknown folders and second folders of one category.
+        root: A folder of category folders.
+        spelling: The benchmark's spelling of each folded category name.
+        raw_dir: The raw folder; reported paths are relative to it.
+        problems: Receives unknown folders and second folders of one category.
 
     Returns:
-        From category name to its folder; categories without one are not in it.
+        The folder of each category that has one.
     """
     matched: dict[str, Path] = {}
-    # A folder spelled as the benchmark spells it goes before any other folder of the same category.
-    for folder in sorted(category_folders(root), key=lambda path: path.name not in spelling.values()):
+    names = set(spelling.values())
+    # A folder with the benchmark's own spelling takes precedence over other spellings of the category.
+    for folder in sorted(category_folders(root), key=lambda path: path.name not in names):
         category = spelling.get(fold(folder.name))
-        if category is None:
-            problems.add(folder.relative_to(raw_dir).as_posix(), UNKNOWN_CATEGORY)
+        place = folder.relative_to(raw_dir).as_posix()
+        if not is_text(folder.name):
+            problems.add(place, NOT_UTF8)
+        elif category is None:
+            problems.add(place, UNKNOWN_CATEGORY)
         elif category in matched:
-            problems.add(folder.relative_to(raw_dir).as_posix(), f"{OTHER_SPELLING} ({matched[category].name} is used)")
+            problems.add(place, f"{OTHER_SPELLING} ({matched[category].name} is used)")
         else:
             matched[category] = folder
     return matched
 
 
 def folder_items(modality: str, folders: dict[str, Path], raw_dir: Path, problems: Problems) -> Iterator[Item]:
-    """The images of category folders, by file name; nothing is opened here.
+    """The images of category folders, sorted by file name; no image is opened.
 
     Args:
         modality: "sketch" or "photo".
-        folders: from category name to its folder.
-        raw_dir: the raw folder, which sources are relative to.
-        problems: receives empty folders and files of other types.
+        folders: The folder of each category.
+        raw_dir: The raw folder; sources are relative to it.
+        problems: Receives empty folders and files that are skipped.
     """
     for category, folder in folders.items():
         images = list(_image_files(folder, raw_dir, problems))
@@ -144,7 +149,11 @@ def _image_files(folder: Path, raw_dir: Path, problems: Problems) -> Iterator[Pa
         paths = sorted(Path(entry.path) for entry in entries if not entry.name.startswith("."))
     for path in paths:
         suffix = path.suffix.lower()
-        if suffix in IMAGE_SUFFIXES:
-            yield path
-        elif suffix not in CLUTTER_SUFFIXES:
+        if suffix in CLUTTER_SUFFIXES:
+            continue
+        if suffix not in IMAGE_SUFFIXES:
             problems.add(path.relative_to(raw_dir).as_posix(), NOT_READ)
+        elif not is_text(path.name):
+            problems.add(path.relative_to(raw_dir).as_posix(), NOT_UTF8)
+        else:
+            yield path

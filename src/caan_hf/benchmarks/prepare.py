@@ -1,228 +1,220 @@
-"""The flow of `caan prepare`: collect the images, verify them, split them, write them."""
+"""The steps of `caan prepare`: collect the images, verify them, split them, write them."""
 
-import json
 import random
 from collections import Counter
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 from caan_hf.descriptions.prompts import PLAIN
-from caan_hf.descriptions.records import SHIPPED_NAME, CategoryDescriptions
+from caan_hf.descriptions.records import (
+    SHIPPED_NAME,
+    CategoryDescriptions,
+    join,
+    plain,
+    read_descriptions,
+    shipped_descriptions,
+)
+from caan_hf.descriptions.spelling import is_text
 from caan_hf.errors import CaanError
-from caan_hf.progress import progress_bar
+from caan_hf.utils.files import check_out_dir, printable, staged_folder
+from caan_hf.utils.progress import progress_bar
 
-from .collect import collect, complete_categories
-from .described import described
-from .drawn import collect_sample
-from .items import MODALITIES, Collection, Item, in_row_order
-from .layouts import LAYOUTS
-from .problems import Problem, Problems, first_paths
+from .collect import collect, collect_sample, complete_categories
+from .items import Collection, Item, in_row_order
+from .options import PrepareOptions
+from .prepared import INFO_FILE, BenchmarkInfo, Counts, DescriptionsInfo, SplitCounts
+from .problems import Problems
 from .protocols import PROTOCOLS
-from .staging import INFO_FILE, check_out_dir, staged
-from .verify import verified
+from .verify import verify
 
 SAMPLE = "sample"
-BENCHMARKS = (*LAYOUTS, SAMPLE)
-VALIDATION_SHARE = 7  # by default one seen category in so many is held out
-MOST_VALIDATION = 15
-FEWEST_VALIDATION = 2  # of one category every ranking is perfect; as many must be left to train with
-
-
-@dataclass(frozen=True)
-class PreparedBenchmark:
-    """What `prepare_benchmark` did.
-
-    Attributes:
-        path: the folder that was written; `load_benchmark` opens it.
-        info: the contents of its `benchmark.json`.
-        problems: what was left out, and why.
-    """
-
-    path: Path
-    info: dict[str, Any]
-    problems: tuple[Problem, ...]
-
-    @property
-    def counts(self) -> dict[str, dict[str, int]]:
-        """Number of images by split and modality."""
-        return self.info["counts"]
+NO_DESCRIPTION = "category without a description (the plain template is used)"
+VALIDATION_SHARE = 7  # by default, one of this many seen categories is held out
+MAX_VALIDATION = 15
+MIN_VALIDATION = 2  # every ranking of a single category is perfect; training needs as many
+# Options that apply only to some benchmarks.
+ONLY_FOR = {"unseen": ("folder",)} | dict.fromkeys(
+    ("photos_per_category", "sketches_per_category", "image_size", "categories"), (SAMPLE,)
+)
+NOT_FOR_SAMPLE = ("strokes", "strokes_per_category")
 
 
 def prepare_benchmark(
-    name: str,
-    raw_dir: str | Path | None,
-    out_dir: str | Path,
-    *,
-    validation_categories: int | None = None,
-    seed: int = 0,
-    descriptions: str | Path | None = None,
-    embed: bool = True,
-    strokes: str | Path | None = None,
-    strokes_per_category: int | None = None,
-    unseen: str | Path | None = None,
-    strict: bool = False,
-    overwrite: bool = False,
-    progress: bool = True,
-    **sample_options: Any,
-) -> PreparedBenchmark:
+    name: str, raw_dir: str | Path | None, out_dir: str | Path, options: PrepareOptions | None = None
+) -> BenchmarkInfo:
     """Turn a distributed benchmark folder into a `DatasetDict` on disk with splits train, validation and test.
 
-    Every image file is decoded once, to verify it; what cannot be used is left out and reported.
+    Every image file is decoded once. Images that cannot be used are skipped and reported.
 
     Args:
-        name: one of `BENCHMARKS`.
-        raw_dir: the distributed folder; None for "sample".
-        out_dir: the folder to write; it appears complete or not at all.
-        validation_categories: how many seen categories to hold out of training; default a seventh of them, at
-            least 2 and at most 15, and none of fewer than 4.
-        seed: of the choice of validation categories, and of the drawn sample.
-        descriptions: JSONL file of description records; default: those that come with the package. A category of which
-            there are none gets the plain template.
-        embed: store the original bytes of the image files (True) or their paths (False).
-        strokes: folder of Quick, Draw! ndjson files to read as sketches.
-        strokes_per_category: the most drawings taken of one category; None for all.
-        unseen: for "folder", the file of unseen categories; default `raw_dir/unseen.txt`.
-        strict: make anything that would be left out an error.
-        overwrite: replace `out_dir` if it is a prepared benchmark.
-        progress: show progress bars on a terminal.
-        **sample_options: for "sample", options of `draw_sample`: photos_per_category, sketches_per_category,
-            image_size, categories.
+        name: A key of `PROTOCOLS`.
+        raw_dir: The distributed folder; None for "sample".
+        out_dir: The folder to write. It appears complete or not at all.
+        options: Everything else.
+
+    Returns:
+        The contents of `benchmark.json`, including what was skipped.
 
     Raises:
-        CaanError: the input or `out_dir` cannot be used.
+        CaanError: The input or `out_dir` cannot be used, or the benchmark cannot be written.
     """
-    out_dir = Path(out_dir)
-    raw_dir = _checked_arguments(name, raw_dir, out_dir, sample_options)
-    check_out_dir(out_dir, overwrite=overwrite)
+    options = options or PrepareOptions()
+    out_dir, raw_dir = Path(out_dir), None if raw_dir is None else Path(raw_dir)
+    _check_arguments(name, raw_dir, out_dir, options)
+    check_out_dir(out_dir, INFO_FILE, overwrite=options.overwrite)
     problems = Problems()
-    if raw_dir is None:
-        collection, sentences = collect_sample(seed, progress=progress, **sample_options)
-    else:
-        drawings = {"strokes": _path(strokes), "strokes_per_category": strokes_per_category}
-        collection, sentences = collect(name, raw_dir, problems, unseen=_path(unseen), **drawings), None
-    # All that can be said without opening an image is said before the long part.
+    collection = collect_sample(options) if raw_dir is None else collect(name, raw_dir, options, problems)
+    # Everything that can be checked without opening an image is checked before the images are decoded.
     _require_items(collection, problems)
-    if descriptions is not None or sentences is None:
-        sentences = described(collection.categories, _path(descriptions), problems)
-    _choose_validation(collection, validation_categories, seed)
-    problems.raise_if_strict(strict)
+    descriptions = _descriptions(name, collection.categories, options.descriptions, problems)
+    choose_validation(collection.seen, options.validation_categories, options.seed)
+    problems.raise_if_strict(options.strict)
 
-    collection = _usable(collection, problems, progress)
-    problems.raise_if_strict(strict)
-    train, validation = _choose_validation(collection, validation_categories, seed)
-    splits = _split_items(collection.items, {"train": train, "validation": validation, "test": collection.unseen})
-    info = {
-        "protocol": PROTOCOLS[name].id,
-        "seed": seed,
-        "seen": list(train),
-        "validation": list(validation),
-        "unseen": list(collection.unseen),
-        "counts": _counts(splits),
-        "descriptions": _descriptions_info(name, descriptions, sentences),
-        "images": "embedded" if embed or raw_dir is None else "referenced",
-        "skipped": problems.as_records(),
-        "created_with": f"caan-hf {version('caan-hf')}",
-    }
-    _write(out_dir, splits, collection, sentences, info, embed=embed, overwrite=overwrite, progress=progress)
-    return PreparedBenchmark(out_dir, info, tuple(problems.found))
+    collection = _usable(collection, problems, options.progress)
+    problems.raise_if_strict(options.strict)
+    train, validation = choose_validation(collection.seen, options.validation_categories, options.seed)
+    categories = {"train": train, "validation": validation, "test": collection.unseen}
+    splits = _split_items(collection.items, categories)
+    is_plain = {category: texts[0].prompt_id == PLAIN.id for category, texts in descriptions.items()}
+    info = BenchmarkInfo(
+        protocol=PROTOCOLS[name].id,
+        seed=options.seed,
+        seen=list(train),
+        validation=list(validation),
+        unseen=list(collection.unseen),
+        counts=_counts(splits),
+        descriptions=DescriptionsInfo(
+            origin=_origin(name, options.descriptions),
+            plain=[category for category in collection.categories if is_plain[category]],
+        ),
+        images="embedded" if options.embed or raw_dir is None else "referenced",
+        skipped=problems.found,
+        created_with=f"caan-hf {version('caan-hf')}",
+    )
+    _write(out_dir, splits, collection.categories, descriptions, info, options)
+    return info
 
 
-def _path(value: str | Path | None) -> Path | None:
-    return None if value is None else Path(value)
-
-
-def _checked_arguments(name: str, raw_dir: str | Path | None, out_dir: Path, sample_options: dict) -> Path | None:
-    if name not in BENCHMARKS:
-        raise CaanError(f"no benchmark is called {name!r}: choose one of {', '.join(BENCHMARKS)}")
+def _check_arguments(name: str, raw_dir: Path | None, out_dir: Path, options: PrepareOptions) -> None:
+    if name not in PROTOCOLS:
+        raise CaanError(f"{name!r}: no such benchmark. Choose from {', '.join(PROTOCOLS)}.")
+    for option in (*ONLY_FOR, *NOT_FOR_SAMPLE):
+        applies = name in ONLY_FOR[option] if option in ONLY_FOR else name != SAMPLE
+        if not applies and getattr(options, option) is not None:
+            raise CaanError(f"--{option.replace('_', '-')}: does not apply to the benchmark {name}. Leave it out.")
     if name == SAMPLE:
         if raw_dir is not None:
-            raise CaanError("sample is drawn and takes no RAW_DIR: give OUT_DIR alone")
-        return None
+            raise CaanError("sample: takes no RAW_DIR, because it is drawn. Give only OUT_DIR.")
+        return
     if raw_dir is None:
-        raise CaanError(f"{name} needs RAW_DIR, the folder into which it was unpacked, before OUT_DIR")
-    if sample_options:
-        raise CaanError(f"{', '.join(sample_options)}: only the benchmark `sample` has such an option")
-    raw_dir = Path(raw_dir)
+        raise CaanError(f"{name}: RAW_DIR is missing. Give the folder of the unpacked benchmark before OUT_DIR.")
     if raw_dir.resolve().is_relative_to(out_dir.resolve()):
-        raise CaanError(f"{out_dir} holds RAW_DIR: choose an OUT_DIR outside the raw images")
-    return raw_dir
+        raise CaanError(f"{out_dir}: contains RAW_DIR. Choose an OUT_DIR outside of the raw images.")
+    if not options.embed and not is_text(str(raw_dir.absolute())):
+        raise CaanError("RAW_DIR: its path is not UTF-8, so it cannot be stored. Leave out --reference, or rename it.")
+
+
+def _descriptions(
+    name: str, categories: tuple[str, ...], file: Path | None, problems: Problems
+) -> CategoryDescriptions:
+    """The descriptions of each category, the plain template if there are none."""
+    if file is not None:
+        records = read_descriptions(file)
+    elif name == SAMPLE:
+        from .sample import sample_descriptions  # noqa: PLC0415 - only used here
+
+        records = sample_descriptions()
+    else:
+        records = shipped_descriptions()
+    found = join(categories, records)
+    if file is not None:
+        for category in categories:
+            if not found[category]:
+                problems.add(category, NO_DESCRIPTION)
+    return {category: found[category] or (plain(category),) for category in categories}
+
+
+def _origin(name: str, file: Path | None) -> str:
+    if file is None:
+        return SAMPLE if name == SAMPLE else SHIPPED_NAME
+    return printable(file.name)
 
 
 def _usable(collection: Collection, problems: Problems, progress: bool) -> Collection:
-    """What is left once the images are decoded: those that do, of categories that still have both modalities."""
+    """The images that can be decoded, of categories that still have both modalities."""
     usable = []
     items = in_row_order(collection.items)
     with progress_bar("verifying", len(items), shown=progress) as advance:
-        for item, reason in verified(items):
+        for item, reason in verify(items):
             advance()
             if reason is None:
                 usable.append(item)
             else:
                 problems.add(item.source, reason)
-    usable = Collection.of_items(complete_categories(usable, problems), collection.unseen)
-    _require_items(usable, problems)
-    return usable
+    complete = Collection.of_items(complete_categories(usable, problems), collection.unseen)
+    _require_items(complete, problems)
+    return complete
 
 
 def _require_items(collection: Collection, problems: Problems) -> None:
-    if collection.items:
-        return
-    found = "".join(f"; {reason}: {first_paths(paths)}" for reason, paths in problems.by_reason().items())
-    raise CaanError(f"nothing to prepare: no category has both usable sketches and usable photos{found}")
+    if not collection.items:
+        found = f" ({problems.summary()})" if problems.found else ""
+        raise CaanError(f"nothing to prepare: no category has both usable sketches and usable photos{found}.")
 
 
-def _descriptions_info(name: str, descriptions: str | Path | None, sentences: CategoryDescriptions) -> dict[str, Any]:
-    """Where the descriptions come from, and the categories that have to do with the plain template."""
-    origin = Path(descriptions).name if descriptions is not None else SAMPLE if name == SAMPLE else SHIPPED_NAME
-    plain = [category for category, texts in sentences.items() if texts[0].prompt_id == PLAIN.id]
-    return {"origin": origin, "plain": plain}
+def choose_validation(seen: tuple[str, ...], wanted: int | None, seed: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Split the seen categories into those of train and those of validation, both sorted.
 
+    Args:
+        seen: The seen categories, sorted.
+        wanted: Number of validation categories; None for the default, a share of `seen`.
+        seed: Seed of the choice.
 
-def _choose_validation(collection: Collection, wanted: int | None, seed: int) -> tuple[tuple[str, ...], ...]:
-    """Split the seen categories into those of training and those of validation, both sorted."""
-    seen = collection.seen
+    Raises:
+        CaanError: No category is left for training.
+    """
     if wanted is None:
-        share = max(FEWEST_VALIDATION, len(seen) // VALIDATION_SHARE)
-        wanted = min(MOST_VALIDATION, share) if len(seen) >= 2 * FEWEST_VALIDATION else 0
+        share = max(MIN_VALIDATION, len(seen) // VALIDATION_SHARE)
+        wanted = min(MAX_VALIDATION, share) if len(seen) >= 2 * MIN_VALIDATION else 0
     if wanted and wanted >= len(seen):
         raise CaanError(
-            f"--validation-categories {wanted} is too many: {len(seen)} seen categories are usable, and training "
-            f"needs at least one; give at most {max(0, len(seen) - 1)}"
+            f"--validation-categories {wanted}: too many for {len(seen)} usable seen categories, because training "
+            f"needs one. Give at most {max(0, len(seen) - 1)}."
         )
     validation = set(random.Random(seed).sample(seen, wanted))
     return tuple(name for name in seen if name not in validation), tuple(sorted(validation))
 
 
-def _split_items(items: list[Item], names: dict[str, tuple[str, ...]]) -> dict[str, list[Item]]:
-    split_of = {category: split for split, categories in names.items() for category in categories}
-    splits: dict[str, list[Item]] = {split: [] for split in names}
+def _split_items(items: list[Item], categories: dict[str, tuple[str, ...]]) -> dict[str, list[Item]]:
+    split_of = {category: split for split, names in categories.items() for category in names}
+    splits: dict[str, list[Item]] = {split: [] for split in categories}
     for item in items:
         splits[split_of[item.category]].append(item)
     return splits
 
 
-def _counts(splits: dict[str, list[Item]]) -> dict[str, dict[str, int]]:
+def _counts(splits: dict[str, list[Item]]) -> SplitCounts:
     counted = {split: Counter(item.modality for item in items) for split, items in splits.items()}
-    return {split: {modality: counts[modality] for modality in MODALITIES} for split, counts in counted.items()}
+    return SplitCounts(
+        **{split: Counts(sketch=counts["sketch"], photo=counts["photo"]) for split, counts in counted.items()}
+    )
 
 
 def _write(
     out_dir: Path,
     splits: dict[str, list[Item]],
-    collection: Collection,
-    sentences: CategoryDescriptions,
-    info: dict[str, Any],
-    *,
-    embed: bool,
-    overwrite: bool,
-    progress: bool,
+    categories: tuple[str, ...],
+    descriptions: CategoryDescriptions,
+    info: BenchmarkInfo,
+    options: PrepareOptions,
 ) -> None:
-    # Imports datasets, which takes seconds in which an interrupt can go astray: not while a folder is staged.
+    # Importing datasets takes seconds, so it must not happen while a folder is staged and an interrupt may come.
     from .writing import write_splits  # noqa: PLC0415
 
-    rows = len(collection.items)
-    with staged(out_dir, overwrite=overwrite) as folder, progress_bar("writing", rows, shown=progress) as advance:
-        write_splits(folder, splits, collection.categories, sentences, embed=embed, advance=advance)
-        (folder / INFO_FILE).write_text(json.dumps(info, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    rows = sum(map(len, splits.values()))
+    with (
+        staged_folder(out_dir, INFO_FILE, overwrite=options.overwrite) as folder,
+        progress_bar("writing", rows, shown=options.progress) as advance,
+    ):
+        write_splits(folder, splits, categories, descriptions, embed=options.embed, advance=advance)
+        info.write(folder / INFO_FILE)

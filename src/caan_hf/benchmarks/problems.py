@@ -1,16 +1,23 @@
-"""Collects what is wrong with a raw folder, so that all of it is reported at once."""
+"""Collects what cannot be used, so that all of it is reported at once."""
 
 from collections import defaultdict
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from caan_hf.errors import CaanError
+from caan_hf.utils.files import printable
 
 SHOWN_PATHS = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Something that was left out: its path (or `file:line`, or a category's name) and why."""
+    """Something that was skipped.
+
+    Attributes:
+        path: Its path, `file:line`, or the name of a category.
+        reason: Why it was skipped.
+    """
 
     path: str
     reason: str
@@ -18,41 +25,44 @@ class Problem:
 
 @dataclass
 class Problems:
-    """The problems of one preparation, in the order in which they were found."""
+    """Problems in the order in which they were found."""
 
     found: list[Problem] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.found)
 
-    def add(self, path: object, reason: str) -> None:
-        """Note that what lies at `path` is left out because of `reason`, a phrase that groups equal problems."""
-        self.found.append(Problem(str(path), reason))
+    def add(self, path: str | Path, reason: str) -> None:
+        """Record that `path` is skipped.
+
+        Args:
+            path: What is skipped; bytes of a file name that are not UTF-8 are shown as escapes.
+            reason: A phrase that is the same for all problems of one kind.
+        """
+        self.found.append(Problem(printable(path), reason))
 
     def by_reason(self) -> dict[str, list[str]]:
-        """Paths grouped by reason, the reasons in the order in which they first appeared."""
-        groups = defaultdict(list)
+        """Paths grouped by reason; both in the order in which they were found."""
+        groups: defaultdict[str, list[str]] = defaultdict(list)
         for problem in self.found:
             groups[problem.reason].append(problem.path)
         return dict(groups)
 
-    def as_records(self) -> list[dict[str, str]]:
-        """The problems as plain records for `benchmark.json`."""
-        return [{"path": problem.path, "reason": problem.reason} for problem in self.found]
+    def summary(self) -> str:
+        """All reasons with the first few paths of each, in one line."""
+        return "; ".join(f"{reason}: {first_paths(paths)}" for reason, paths in self.by_reason().items())
 
     def raise_if_strict(self, strict: bool) -> None:
         """Make the problems fatal.
 
         Raises:
-            CaanError: `strict` and at least one problem; the message names every reason and its first paths.
+            CaanError: `strict` is set and there is at least one problem.
         """
-        if not strict or not self.found:
-            return
-        groups = "; ".join(f"{reason}: {first_paths(paths)}" for reason, paths in self.by_reason().items())
-        raise CaanError(f"{len(self.found)} problem(s), fatal with --strict: {groups}")
+        if strict and self.found:
+            raise CaanError(f"{len(self.found)} problem(s), which are errors with --strict: {self.summary()}.")
 
 
 def first_paths(paths: list[str], shown: int = SHOWN_PATHS) -> str:
-    """The first few paths as one phrase, and how many more there are."""
+    """The first few paths in one phrase, and the number of the others."""
     more = f" and {len(paths) - shown} more" if len(paths) > shown else ""
     return ", ".join(paths[:shown]) + more

@@ -13,14 +13,14 @@ def average(
     data: Annotated[
         Path | None,
         typer.Option(
-            help="The benchmark that they were trained on, where they centre their features.", show_default=False
+            help="Benchmark that the models were trained on; required if they use center_features.", show_default=False
         ),
     ] = None,
 ) -> None:
-    """Average the towers of several models that were trained from the same start, into one of the same size.
+    """Average the towers of several models that were trained from the same start into one model of the same size.
 
-    Such a "model soup" (Wortsman et al. 2022) is often better than each of them, and costs no more to use. What starts
-    at random in each run (projections, local tokens, relation network) is taken from the first.
+    Such a "model soup" (Wortsman et al. 2022) is often better than each of them and costs no more to use. Layers that
+    start at random in each run (projections, local tokens, relation network) are taken from the first model.
 
     Example:
 
@@ -28,10 +28,10 @@ def average(
     """
     from rich.console import Console
 
-    from caan_hf.training.averaging import average_checkpoints
+    from caan_hf.training import average_checkpoints
 
     average_checkpoints(checkpoints, out, data)
-    console = Console(highlight=False)
-    console.print(f"average of {len(checkpoints)} models: {out}", soft_wrap=True, markup=False)
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    console.print(f"average of {len(checkpoints)} models: {out}")
     if data is not None:
-        console.print(f"next: caan evaluate {out} --data {data}", soft_wrap=True, markup=False, style="dim")
+        console.print(f"next: caan evaluate {out} --data {data}", style="dim")

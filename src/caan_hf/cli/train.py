@@ -9,7 +9,9 @@ UNFINISHED = 75  # EX_TEMPFAIL: try again
 
 
 def train(
-    recipe: Annotated[Path, typer.Argument(help="The recipe, a YAML file with the sections model, data and training.")],
+    recipe: Annotated[
+        Path, typer.Argument(help="Recipe: a YAML file, or the name of a shipped recipe such as `quickstart`.")
+    ],
     overrides: Annotated[
         list[str] | None, typer.Argument(help="Changes to the recipe, as section.key=value.", metavar="[KEY=VALUE]...")
     ] = None,
@@ -17,8 +19,8 @@ def train(
     """Train CAAN on a prepared benchmark.
 
     Validation ranks photos of seen categories that are held out of training. The output folder holds checkpoints and,
-    at the end, `model/` for retrieval, which `caan evaluate` takes. With `training.max_minutes` it stops in time, with
-    exit status 75 while steps are left, and goes on with the same command and `training.resume_from_checkpoint=true`.
+    at the end, `model/` for retrieval, which `caan evaluate` takes. `training.max_minutes` stops in time, with exit
+    status 75 if steps are left; the same command with `training.resume_from_checkpoint=true` continues.
 
     Examples:
 
@@ -35,24 +37,19 @@ def train(
     from accelerate import PartialState
     from rich.console import Console
 
-    from caan_hf.training.recipe import load_recipe
-    from caan_hf.training.run import run_recipe
+    from caan_hf.training import load_recipe, train_recipe
 
     loaded = load_recipe(recipe, overrides or ())
-    trained = run_recipe(loaded)
+    trained = train_recipe(loaded)
     if not PartialState().is_main_process:
         return
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False, soft_wrap=True)
     if not trained.is_finished:
         left = int(trained.metrics["steps_left"])
-        console.print(
-            f"stopped with {left:,} steps left; go on with training.resume_from_checkpoint=true", soft_wrap=True
-        )
+        console.print(f"stopped with {left:,} steps left; continue with training.resume_from_checkpoint=true")
         raise typer.Exit(UNFINISHED)
     if "eval_mAP@all" in trained.metrics:
-        found, chance = trained.metrics["eval_mAP@all"], trained.metrics["eval_chance"]
-        console.print(f"validation mAP@all {found:.3f} (chance {chance:.3f})")
-    console.print(f"model for retrieval: {trained.folder}", soft_wrap=True)
-    console.print(
-        f"next: caan evaluate {trained.folder} --data {loaded.data.path}", soft_wrap=True, markup=False, style="dim"
-    )
+        score, chance = trained.metrics["eval_mAP@all"], trained.metrics["eval_chance"]
+        console.print(f"validation mAP@all {score:.3f} (chance {chance:.3f})")
+    console.print(f"model for retrieval: {trained.folder}")
+    console.print(f"next: caan evaluate {trained.folder} --data {loaded.data.path}", style="dim")

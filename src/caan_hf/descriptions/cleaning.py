@@ -1,9 +1,9 @@
-"""What a language model answers, brought to one to three plain sentences."""
+"""Reduces the answer of a language model to one to three plain sentences."""
 
 import re
 from collections.abc import Callable
 
-from .records import is_text
+from .spelling import is_text
 
 MAX_SENTENCES = 3
 MIN_WORDS = 5
@@ -16,7 +16,8 @@ REFUSAL = re.compile(
     r"|^(?:i apologi[sz]e|sorry|unfortunately,? i)\b|\bagainst my guidelines\b",
     re.IGNORECASE,
 )
-# Up to the end of the reasoning, whose beginning a chat template may have written; all of it if it never ends.
+# Everything up to the end tag of the reasoning, because its start tag may be part of the chat template; everything
+# from the start tag if there is no end tag.
 THINKING = re.compile(
     r"^.*</(?:think|thinking|reasoning)>|<(?:think|thinking|reasoning)>.*$", re.DOTALL | re.IGNORECASE
 )
@@ -25,7 +26,7 @@ LIST_ITEM = re.compile(
 )
 LINK = re.compile(r"\[([^\]]*)\]\([^)]*\)")
 TAG = re.compile(r"</?[a-zA-Z][^<>]{0,40}>")
-# A model without a chat template goes on with questions of its own.
+# A model without a chat template may continue with further questions.
 NEXT_QUESTION = re.compile(r"\n\s*(?:question|q|user)\s*:.*$", re.DOTALL | re.IGNORECASE)
 MARKUP = re.compile(r"\*\*|__|`|(?<!\w)[*_](?=\w)|(?<=\w)[*_](?!\w)")
 # "Sure! Here is a description:", "Answer:", "Certainly."
@@ -38,39 +39,39 @@ PREAMBLE = re.compile(
 CHATTER = re.compile(
     r"^note\b|\b(?:let me know|i hope|feel free|would you like|happy to help|if you need)\b", re.IGNORECASE
 )
-# A full stop ends a sentence before a capital, a digit or a quotation mark, unless it belongs to "e.g." or "approx.".
+# A full stop ends a sentence before a capital, a digit or a quotation mark, except in "e.g." and similar abbreviations.
 SENTENCE_END = re.compile(
     r"(?<=[.!?])(?<!e\.g\.)(?<!i\.e\.)(?<!\bvs\.)(?<!approx\.)[\"')\u201d]*\s+(?=[\"'(\u201cA-Z0-9])"
 )
 
 
 class UnusableAnswer(ValueError):
-    """An answer from which no description can be made; the message says why."""
+    """An answer that cannot be used as a description; the message is the reason."""
 
 
 def clean_answer(answer: str, count_tokens: Callable[[str], int], max_tokens: int) -> str:
-    """One to three sentences of an answer, without markup, lists, introductions and remarks.
+    """Extract one to three sentences from an answer, without markup, lists, introductions and remarks.
 
     Args:
-        answer: as the model gave it.
-        count_tokens: how many tokens of the text tower a text has.
-        max_tokens: the most of them; sentences beyond are left out.
+        answer: The answer of the model.
+        count_tokens: Returns the number of tokens of a text.
+        max_tokens: Maximum number of tokens; sentences beyond it are dropped.
 
     Raises:
-        UnusableAnswer: a refusal, a list, a text cut off in its first sentence, or one too long or too short.
+        UnusableAnswer: The answer is a refusal, a list, cut off in its first sentence, too long or too short.
     """
     text = THINKING.sub("", answer).strip()
     if not text:
         raise UnusableAnswer("empty answer")
     if not is_text(text):
-        raise UnusableAnswer("half a character in it")
+        raise UnusableAnswer("not valid Unicode")
     if REFUSAL.search(text):
         raise UnusableAnswer("refused")
     sentences = [s for s in split_sentences(_prose(text)) if not CHATTER.search(s)]
     whole = [s for s in sentences if s.rstrip("\"')\u201d")[-1:] in (".", "!", "?")]
     if not whole:
-        raise UnusableAnswer("no whole sentence")
-    return _within(whole[:MAX_SENTENCES], count_tokens, max_tokens)
+        raise UnusableAnswer("no complete sentence")
+    return _shortened(whole[:MAX_SENTENCES], count_tokens, max_tokens)
 
 
 def split_sentences(text: str) -> list[str]:
@@ -79,7 +80,7 @@ def split_sentences(text: str) -> list[str]:
 
 
 def _prose(text: str) -> str:
-    """The lines that are neither headings, list items nor what leads up to a list."""
+    """The text without headings, list items and the lines that introduce a list."""
     text = TAG.sub("", LINK.sub(r"\1", NEXT_QUESTION.sub("", text)))
     text = PREAMBLE.sub("", text, count=1)
     lines = [line for line in text.splitlines() if not LIST_ITEM.match(line) and not line.lstrip().startswith("#")]
@@ -92,7 +93,8 @@ def _prose(text: str) -> str:
     return prose[:1].upper() + prose[1:]
 
 
-def _within(sentences: list[str], count_tokens: Callable[[str], int], max_tokens: int) -> str:
+def _shortened(sentences: list[str], count_tokens: Callable[[str], int], max_tokens: int) -> str:
+    """As many of the first sentences as have at most `max_tokens` tokens."""
     for count in range(len(sentences), 0, -1):
         text = " ".join(sentences[:count])
         if count_tokens(text) <= max_tokens:

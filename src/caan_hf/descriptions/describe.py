@@ -1,4 +1,4 @@
-"""The Description Generation Module: asks a language model about each category and keeps what it says."""
+"""The Description Generation Module: a language model describes each category."""
 
 import dataclasses
 import json
@@ -15,33 +15,34 @@ from typing import TextIO
 from filelock import FileLock, Timeout
 
 from caan_hf.errors import CaanError
-from caan_hf.progress import progress_bar
+from caan_hf.utils.files import unwritable
+from caan_hf.utils.progress import progress_bar
 
 from .cleaning import UnusableAnswer, clean_answer
 from .generator import Answer, Generator, Question
-from .prompts import PROMPTS, Prompt
+from .options import DescribeOptions
+from .prompts import PROMPTS
 from .records import Description, read_descriptions, write_descriptions
 from .spelling import fold
 
 logger = logging.getLogger(__name__)
 
-MAX_TOKENS = 77  # the context of CLIP's text tower, and `CaanProcessor.max_text_length`
 ATTEMPTS = 2
-OWN_LINE = b'{"category": '  # how a record begins
+RECORD_START = b'{"category": '
 
 
 @dataclass
 class Report:
-    """What a run did, and what it cost.
+    """Results and cost of a run.
 
     Attributes:
-        written: records added to the file.
-        kept: records that were there already.
-        requests: how often the model was asked, retries counted.
-        prompt_tokens: tokens sent.
-        completion_tokens: tokens written by the model.
-        unusable: reasons for which answers were thrown away, and how many; each question is asked once more.
-        missing: the questions that are still without a usable answer, each with the reason.
+        written: Number of records that were added to the file.
+        kept: Number of records that were in the file before.
+        requests: Number of requests to the model, including retries.
+        prompt_tokens: Number of tokens sent.
+        completion_tokens: Number of tokens received.
+        unusable: Number of rejected answers by reason. Each question is asked at most twice.
+        missing: Questions without a usable answer, with the reason.
     """
 
     written: int = 0
@@ -53,103 +54,119 @@ class Report:
     missing: dict[Question, str] = field(default_factory=dict)
 
 
-def estimated_tokens(text: str) -> int:
-    """Tokens of a text for a tokenizer that is not at hand: four for every three words, at least (our choice)."""
-    return -(-4 * len(text.split()) // 3) + 2
-
-
-def plan(
-    categories: Sequence[str], prompts: Sequence[Prompt], samples: int, existing: Sequence[Description] = ()
-) -> list[Question]:
-    """What is still to be asked, in a fixed order: by category, prompt and sample.
-
-    Args:
-        categories: in the order in which they are asked.
-        prompts: likewise.
-        samples: how many answers each question gets.
-        existing: records of which nothing is asked again.
-    """
-    answered = Counter((fold(record.category), record.prompt_id) for record in existing)
-    return [
-        Question(category, prompt, sample)
-        for category in categories
-        for prompt in prompts
-        for sample in range(answered[fold(category), prompt.id], samples)
-    ]
-
-
 def describe(
     categories: Sequence[str],
-    generator: Generator,
     out: Path,
+    options: DescribeOptions,
     *,
-    prompts: Sequence[Prompt] = PROMPTS,
-    samples: int = 1,
-    count_tokens: Callable[[str], int] = estimated_tokens,
-    max_tokens: int = MAX_TOKENS,
-    progress: bool = True,
+    generator: Generator | None = None,
     report: Report | None = None,
+    progress: bool = True,
 ) -> Report:
-    """Asks for every description that `out` does not hold yet.
+    """Generate every description that `out` does not contain yet.
 
-    Each record is on disk before the next is waited for, so that a kill loses what is under way and nothing else; at
-    the end the file is put into the order of `categories`, `prompts` and samples. A question whose answer is of no use
-    (refused, a list, cut off) is asked once more.
+    Each record is written to disk as soon as it arrives, so a killed run loses only the requests under way. At the
+    end, the file is sorted by category, prompt and sample. A question with an unusable answer (a refusal, a list, a
+    text that is cut off) is asked once more.
 
     Args:
-        categories: what to describe.
-        generator: the language model.
-        out: a JSONL file, made or continued.
-        prompts: the questions.
-        samples: answers to each question.
-        count_tokens: tokens of the text tower in a text.
-        max_tokens: the most of them in a description.
-        progress: show a progress bar on a terminal.
-        report: filled in as the run goes on, for those who want to know even of one that was stopped.
+        categories: Names of the categories.
+        out: Description file, which is created or continued.
+        options: The prompts, the number of samples, the limits and the language model.
+        generator: The language model; by default it is created from `options`.
+        report: Updated during the run, so that it is available after an error too.
+        progress: Show a progress bar on a terminal.
 
     Raises:
-        CaanError: `out` cannot be read or written, or the generator is of no use; what was answered is kept.
+        CaanError: `out` cannot be read or written, or the language model cannot be used. Answers received before are
+            kept.
     """
     report = Report() if report is None else report
+    count_tokens = _token_counter(options.text_tower)
+    generator = _open_generator(options) if generator is None else generator
     with _locked(out):
-        existing = _continue(out)
+        existing = _read_and_repair(out)
         report.kept = len(existing)
-        questions = plan(categories, prompts, samples, existing)
+        questions = _missing_questions(categories, options, existing)
         try:
-            with _appending(out) as stream, progress_bar("describing", len(questions), shown=progress) as advance:
-                said = {record.key for record in existing}
-                book = _Book(stream, report, said, generator.name, count_tokens, max_tokens)
-                _ask(generator, questions, book, advance)
+            with (
+                out.open("a", encoding="utf-8") as stream,
+                progress_bar("describing", len(questions), shown=progress) as advance,
+            ):
+                known = {record.key for record in existing}
+                writer = _Writer(stream, report, known, generator.name, count_tokens, options.max_tokens)
+                _ask(generator, questions, writer, advance)
         finally:
             _sort(out, categories)
     return report
 
 
-def _ask(generator: Generator, questions: Sequence[Question], book: "_Book", advance: Callable[[], None]) -> None:
+def _missing_questions(
+    categories: Sequence[str], options: DescribeOptions, existing: Sequence[Description]
+) -> list[Question]:
+    """The questions without an answer, by category, prompt and sample."""
+    answered = Counter((fold(record.category), record.prompt_id) for record in existing)
+    return [
+        Question(category, prompt, sample)
+        for category in categories
+        for prompt in options.chosen_prompts()
+        for sample in range(answered[fold(category), prompt.id], options.samples)
+    ]
+
+
+def estimated_tokens(text: str) -> int:
+    """Estimated number of tokens if the tokenizer is not available: four per three words (our choice)."""
+    return -(-4 * len(text.split()) // 3) + 2
+
+
+def _open_generator(options: DescribeOptions) -> Generator:
+    if options.local:
+        from .local import LocalGenerator  # noqa: PLC0415 - imports torch
+
+        return LocalGenerator(options)
+    from .chat import ChatGenerator  # noqa: PLC0415
+
+    return ChatGenerator(options)
+
+
+def _token_counter(text_tower: str | None) -> Callable[[str], int]:
+    if text_tower is None:
+        return estimated_tokens
+    from transformers import AutoTokenizer  # noqa: PLC0415 - takes seconds
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(text_tower, trust_remote_code=False)
+    except Exception as error:  # a damaged tokenizer.json raises many types of errors
+        reason = str(error).strip().partition("\n")[0]
+        raise CaanError(f"--text-tower {text_tower}: the tokenizer cannot be loaded ({reason}).") from error
+    return lambda text: len(tokenizer(text)["input_ids"])
+
+
+def _ask(generator: Generator, questions: Sequence[Question], writer: "_Writer", advance: Callable[[], None]) -> None:
     for attempt in range(ATTEMPTS):
         asked = [dataclasses.replace(question, attempt=attempt) for question in questions]
-        book.report.missing.clear()
+        writer.report.missing.clear()
         for answer in generator.answers(asked):
-            if book.take(answer):
+            if writer.add(answer):
                 advance()
-        questions = [question for question in asked if question in book.report.missing]
+        questions = [question for question in asked if question in writer.report.missing]
         if not questions:
             return
 
 
 @dataclass
-class _Book:
-    """Where answers are written down as they come."""
+class _Writer:
+    """Appends usable answers to the file and updates the report."""
 
     stream: TextIO
     report: Report
-    said: set[tuple[str, str]]
+    known: set[tuple[str, str]]
     generator: str
     count_tokens: Callable[[str], int]
     max_tokens: int
 
-    def take(self, answer: Answer) -> bool:
-        """Writes an answer to disk, or its question among the missing ones; tells which of the two."""
+    def add(self, answer: Answer) -> bool:
+        """Write an answer to disk; False if it is not usable, which is recorded in the report."""
         self.report.requests += answer.requests
         self.report.prompt_tokens += answer.prompt_tokens
         self.report.completion_tokens += answer.completion_tokens
@@ -159,8 +176,10 @@ class _Book:
             self.report.unusable[str(reason)] += 1
             self.report.missing[answer.question] = str(reason)
             return False
-        self._append(record)
-        self.said.add(record.key)
+        self.stream.write(record.to_line())
+        self.stream.flush()
+        os.fsync(self.stream.fileno())
+        self.known.add(record.key)
         self.report.written += 1
         return True
 
@@ -169,53 +188,30 @@ class _Book:
             raise UnusableAnswer(answer.error)
         question = answer.question
         record = Description(
-            question.category,
-            clean_answer(answer.text, self.count_tokens, self.max_tokens),
+            category=question.category,
+            text=clean_answer(answer.text, self.count_tokens, self.max_tokens),
             prompt_id=question.prompt.id,
             prompt=question.text,
             generator=self.generator,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
         )
-        if record.key in self.said:
+        if record.key in self.known:
             raise UnusableAnswer("the same text as before")
         return record
 
-    def _append(self, record: Description) -> None:
-        try:
-            self.stream.write(record.to_line())
-            self.stream.flush()
-            os.fsync(self.stream.fileno())
-        except OSError as error:
-            raise CaanError(f"{self.stream.name} cannot be written: {error}") from error
 
-
-def _continue(out: Path) -> list[Description]:
-    """The records that are there; a last line that a kill left half-written is cut off."""
-    try:
-        data = out.read_bytes()
-    except FileNotFoundError:
+def _read_and_repair(out: Path) -> list[Description]:
+    """The records in the file. If its last line is incomplete, because a run was killed, it is completed or removed."""
+    if not out.is_file():
         return []
-    except OSError as error:
-        raise CaanError(f"{out} cannot be read: {error}") from error
-    whole, newline, last = data.rpartition(b"\n")
-    if last.strip():
-        _end_last_line(out, last, keep=len(whole + newline))
+    complete, newline, last = out.read_bytes().rpartition(b"\n")
+    if _is_json(last):
+        with out.open("ab") as stream:
+            stream.write(b"\n")
+    elif last and (last.startswith(RECORD_START) or RECORD_START.startswith(last)):
+        os.truncate(out, len(complete + newline))
+    # Any other last line belongs to a file of another kind, which `read_descriptions` refuses.
     return _read(out)
-
-
-def _end_last_line(out: Path, last: bytes, keep: int) -> None:
-    """A last line without its end gets one if it is JSON, and goes if it is the half of a record.
-
-    Whatever else it is belongs to somebody else's file, which `read_descriptions` then refuses.
-    """
-    try:
-        if _is_json(last):
-            with out.open("ab") as stream:
-                stream.write(b"\n")
-        elif last.startswith(OWN_LINE) or OWN_LINE.startswith(last):
-            os.truncate(out, keep)
-    except OSError as error:
-        raise CaanError(f"{out} cannot be written: {error}") from error
 
 
 def _is_json(line: bytes) -> bool:
@@ -232,32 +228,23 @@ def _read(out: Path) -> list[Description]:
 
 @contextmanager
 def _locked(out: Path) -> Iterator[None]:
-    """Two runs that write one file would lose each other's answers."""
+    """Prevents two runs from writing the same file, which would lose answers.
+
+    Raises:
+        CaanError: Another run holds the lock, or the block cannot read or write the file.
+    """
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(out.with_name(f".{out.name}.lock"), timeout=0)
-        lock.acquire()
+        with FileLock(out.with_name(f".{out.name}.lock"), timeout=0):
+            yield
     except Timeout:
-        raise CaanError(
-            f"{out}: another `caan describe` is writing it: wait for its end, or choose another --out"
-        ) from None
+        raise CaanError(f"{out}: another `caan describe` is writing it. Wait, or choose another --out.") from None
     except OSError as error:
-        raise CaanError(f"{out} cannot be written: {error}") from error
-    with lock:
-        yield
-
-
-@contextmanager
-def _appending(out: Path) -> Iterator[TextIO]:
-    try:
-        with out.open("a", encoding="utf-8") as stream:
-            yield stream
-    except OSError as error:
-        raise CaanError(f"{out} cannot be written: {error}") from error
+        raise unwritable(out, error) from error
 
 
 def _sort(out: Path, categories: Sequence[str]) -> None:
-    """By category, then prompt; other categories come first; samples among themselves stay as they are."""
+    """Sort the file by category and prompt, in their given order; other categories come first, in their old order."""
     category_rank = {fold(category): rank for rank, category in enumerate(categories)}
     prompt_rank = {prompt.id: rank for rank, prompt in enumerate(PROMPTS)}
 
@@ -270,5 +257,5 @@ def _sort(out: Path, categories: Sequence[str]) -> None:
         ordered = sorted(records, key=place)
         if ordered != records:
             write_descriptions(out, ordered)
-    except (OSError, CaanError) as error:  # in this order or another, every answer is there
-        logger.warning(f"{out} could not be put into order: {error}")
+    except (OSError, CaanError) as error:  # the file is complete, only its order is not
+        logger.warning("%s: could not be sorted: %s", out, error)

@@ -1,11 +1,11 @@
-"""What `describe` asks of a language model, wherever that runs."""
+"""The interface of language models, local or remote."""
 
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from .prompts import Prompt
+from .prompts import INSTRUCTIONS, Prompt
 
 
 @dataclass(frozen=True)
@@ -13,10 +13,10 @@ class Question:
     """One question about one category.
 
     Attributes:
-        category: as the user's list spells it.
-        prompt: what is asked.
-        sample: which of several answers to the same question this is to be.
-        attempt: 0, or 1 when the first answer was of no use.
+        category: Category name in the spelling of the user's list.
+        prompt: The prompt.
+        sample: Number of the answer, if several answers per question are wanted.
+        attempt: 0, or 1 if the first answer was not usable.
     """
 
     category: str
@@ -26,26 +26,31 @@ class Question:
 
     @property
     def text(self) -> str:
-        """The question as it is asked."""
+        """The question in full."""
         return self.prompt.ask(self.category)
 
+    @property
+    def message(self) -> str:
+        """The instructions and the question, as one user message. Some chat templates refuse system messages."""
+        return f"{INSTRUCTIONS}\n\n{self.text}"
+
     def seed(self, base: int) -> int:
-        """A seed of its own, the same in every run."""
+        """The sampling seed of this question, which depends only on the question and on `base`."""
         key = f"{base}/{self.category}/{self.prompt.id}/{self.sample}/{self.attempt}"
         return zlib.crc32(key.encode()) & 0x7FFFFFFF
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back.
+    """The answer to a question.
 
     Attributes:
-        question: what was asked.
-        text: the answer, empty if there is none.
-        error: why there is none.
-        requests: how often the model was asked, retries counted.
-        prompt_tokens: tokens that were sent, as the model counts them.
-        completion_tokens: tokens that it wrote.
+        question: The question.
+        text: The answer; empty if there is none.
+        error: Why there is no answer; None if there is one.
+        requests: Number of requests, including retries.
+        prompt_tokens: Number of tokens sent, as counted by the model.
+        completion_tokens: Number of tokens received.
     """
 
     question: Question
@@ -60,15 +65,15 @@ class Generator(Protocol):
     """A language model.
 
     Attributes:
-        name: what a record's `generator` says.
+        name: Name of the model, which is stored in each record.
     """
 
     name: str
 
     def answers(self, questions: Sequence[Question]) -> Iterator[Answer]:
-        """An answer to each question, as they come, in any order; several may be under way at once.
+        """The answer to each question, in any order, as soon as it arrives.
 
         Raises:
-            CaanError: it is of no use to go on (a wrong key, an unknown model).
+            CaanError: All further questions would fail too, for example because the key is not valid.
         """
         ...

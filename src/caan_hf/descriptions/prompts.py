@@ -1,14 +1,11 @@
-"""The questions that a language model is asked about a category.
+"""The questions about a category that a language model answers.
 
-The paper (arXiv 2407.00979) prompts GPT-3 with "several interrogative sentences" and publishes none of them; these are
-our choice, in the spirit of CuPL (arXiv 2209.03320). A changed question gets a new version: records keep saying what
-was asked.
+The paper (arXiv 2407.00979) prompts GPT-3 with "several interrogative sentences" and does not publish them. These
+questions are our choice, in the style of CuPL (arXiv 2209.03320). A question that changes gets a new version, because
+each record names the question that it answers.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-
-from caan_hf.errors import CaanError
 
 from .spelling import with_article
 
@@ -19,7 +16,7 @@ class Prompt:
 
     Attributes:
         id: `name@version`.
-        question: with `{category}` where the category stands, article included.
+        question: The question, with `{category}` in the place of the category and its article.
     """
 
     id: str
@@ -28,7 +25,7 @@ class Prompt:
     @property
     def name(self) -> str:
         """The id without its version."""
-        return prompt_name(self.id)
+        return self.id.partition("@")[0]
 
     def ask(self, category: str) -> str:
         """The question about one category."""
@@ -43,7 +40,7 @@ PROMPTS = (
     Prompt("setting@1", "Where, and in which poses or positions, is {category} usually seen?"),
 )
 
-# The baseline of every prompt study: no language model is asked.
+# The description of a category that has no other one, and the baseline of every prompt study.
 PLAIN = Prompt("plain@1", "a photo of {category}")
 
 INSTRUCTIONS = (
@@ -53,30 +50,11 @@ INSTRUCTIONS = (
 )
 
 
-def prompt_name(prompt_id: str) -> str:
-    """`shape` of `shape@1`."""
-    return prompt_id.partition("@")[0]
-
-
 def matches(prompt_id: str, wanted: str) -> bool:
-    """Whether `wanted`, a prompt's id or its name without version, means `prompt_id`."""
-    return wanted in (prompt_id, prompt_name(prompt_id))
+    """Whether `wanted`, an id or a name without version, refers to `prompt_id`."""
+    return wanted in (prompt_id, prompt_id.partition("@")[0])
 
 
 def plain_description(category: str) -> str:
-    """`a photo of a {category}`: underscores as blanks, `an` before a vowel, the text in brackets kept."""
+    """The plain template `a photo of a {category}`, with the right article and blanks instead of underscores."""
     return PLAIN.ask(category)
-
-
-def choose_prompts(names: Sequence[str] | None) -> tuple[Prompt, ...]:
-    """The prompts of these ids or names, in the order of `PROMPTS`; all of them for None.
-
-    Raises:
-        CaanError: there is no such prompt.
-    """
-    if names is None:
-        return PROMPTS
-    for name in names:
-        if not any(matches(prompt.id, name) for prompt in PROMPTS):
-            raise CaanError(f"no prompt is called {name!r}: choose from {', '.join(p.name for p in PROMPTS)}")
-    return tuple(prompt for prompt in PROMPTS if any(matches(prompt.id, name) for name in names))

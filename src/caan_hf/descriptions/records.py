@@ -1,146 +1,101 @@
-"""Description files: JSONL, one record a line."""
+"""Description files: JSON Lines with one description per line."""
 
-import dataclasses
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
+from pydantic import ConfigDict, Field
+
 from caan_hf.errors import CaanError
-from caan_hf.whole_file import write_whole_text
+from caan_hf.utils.files import read_text, write_whole_text
+from caan_hf.utils.records import Record
 
 from .prompts import PLAIN, plain_description
 from .spelling import fold
 
 SHIPPED = resources.files("caan_hf.descriptions") / "descriptions.jsonl"
 SHIPPED_NAME = "caan-hf"
+REMEDY = "A description file, as `caan describe` writes it, has one JSON record with category and text per line."
 
 
-@dataclass(frozen=True)
-class Description:
+class Description(Record):
     """One text about one category.
 
     Attributes:
-        category: in any spelling that `fold` understands.
-        text: one to three sentences.
-        prompt_id: which prompt it answers, such as `shape@1`.
-        prompt: the question as it was asked.
-        generator: who answered: the id of a language model.
-        created: when, in ISO 8601.
+        category: Name in any spelling that `fold` accepts.
+        prompt_id: The prompt that the text answers, such as `shape@1`.
+        prompt: The question in full.
+        text: One to three sentences.
+        generator: The id of the language model, or another author.
+        created: Time in ISO 8601.
     """
 
-    category: str
-    text: str
+    model_config = ConfigDict(str_strip_whitespace=True)
+
+    category: str = Field(min_length=1)
     prompt_id: str = "unnamed"
     prompt: str = ""
+    text: str = Field(min_length=1)
     generator: str = ""
     created: str = ""
 
     @property
     def key(self) -> tuple[str, str]:
-        """Equal for two records that say the same of one category."""
+        """Equal for two records with the same text about the same category."""
         return fold(self.category), " ".join(self.text.casefold().split())
 
     def to_line(self) -> str:
-        """The record as a line of a description file, with its line end."""
-        fields = ("category", "prompt_id", "prompt", "text", "generator", "created")
-        return json.dumps({name: getattr(self, name) for name in fields}, ensure_ascii=False) + "\n"
+        """The record as a line of a description file."""
+        return json.dumps(self.model_dump(), ensure_ascii=False) + "\n"
 
 
-# From category, as a benchmark spells it, to what is said of it.
+# The descriptions of each category, by its name in the benchmark's spelling.
 CategoryDescriptions = dict[str, tuple[Description, ...]]
-FIELDS = tuple(field.name for field in dataclasses.fields(Description))
 
 
 def plain(category: str) -> Description:
-    """The baseline description, which every category has."""
-    return Description(category, plain_description(category), PLAIN.id, PLAIN.question)
+    """The plain template as a description."""
+    return Description(category=category, text=plain_description(category), prompt_id=PLAIN.id, prompt=PLAIN.question)
 
 
 def read_descriptions(file: str | Path) -> list[Description]:
-    """The records of a description file, in its order.
-
-    `category` and `text` are required; a file that somebody wrote by hand may leave out the others.
+    """Read a description file.
 
     Raises:
-        CaanError: the file cannot be read, is empty, or has a line that is no record; the message names file and line.
+        CaanError: The file cannot be read, is empty, or has an invalid or repeated record; the message names the line.
     """
-    lines = _read_lines(Path(file))
-    records, first_line = [], {}
-    for number, line in enumerate(lines, start=1):
+    records: list[Description] = []
+    first_line: dict[tuple[str, str], int] = {}
+    for number, line in enumerate(read_text(Path(file), REMEDY).split("\n"), start=1):
         if not line.strip():
             continue
-        record = parse_record(line, f"{file}:{number}")
+        record = Description.parse(line, f"{file}:{number}", REMEDY)
         if record.key in first_line:
             same = first_line[record.key]
-            raise CaanError(f"{file}:{number} says the same of {record.category!r} as line {same}: remove one")
+            raise CaanError(f"{file}:{number}: same text about {record.category!r} as line {same}. Remove one of them.")
         first_line[record.key] = number
         records.append(record)
     if not records:
-        raise CaanError(f"{file} holds no description: write one JSON record with category and text a line")
+        raise CaanError(f"{file}: no descriptions. {REMEDY}")
     return records
 
 
 def shipped_descriptions() -> list[Description]:
-    """The descriptions that come with the package: every category of Sketchy, TU-Berlin and QuickDraw."""
+    """The descriptions that come with the package, for every category of Sketchy, TU-Berlin and QuickDraw."""
     with resources.as_file(SHIPPED) as file:
         return read_descriptions(file)
 
 
-def parse_record(line: str, place: str) -> Description:
-    """One line of a description file.
-
-    Args:
-        line: JSON.
-        place: file and line number, for the message.
-
-    Raises:
-        CaanError: it is not a record.
-    """
-    try:
-        values = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise CaanError(f"{place} is not JSON: {error}") from None
-    if not isinstance(values, dict):
-        raise CaanError(f"{place} is not a JSON object: a description record has category and text")
-    unknown = sorted(set(values) - set(FIELDS))
-    if unknown:
-        raise CaanError(f"{place} has an unknown field {unknown[0]!r}: a record has {', '.join(FIELDS)}")
-    for name in ("category", "text"):
-        if not isinstance(values.get(name), str) or not values[name].strip():
-            raise CaanError(f"{place} lacks {name!r}: a description record has category and text, both strings")
-    for name, value in values.items():
-        if not isinstance(value, str):
-            raise CaanError(f"{place}: {name!r} is {json.dumps(value)}, which is not a string")
-        if not is_text(value):
-            raise CaanError(f"{place}: {name!r} holds half a character (a lone surrogate)")
-    return Description(**{name: value.strip() for name, value in values.items()})
-
-
-def is_text(value: str) -> bool:
-    """Whether a string can be written down: JSON may hold halves of characters, which UTF-8 cannot."""
-    return not any("\ud800" <= character <= "\udfff" for character in value)
-
-
 def join(categories: Iterable[str], records: Sequence[Description]) -> CategoryDescriptions:
-    """The records of each category, across spellings, in the order of the file; empty for those it says nothing of."""
-    of_category = defaultdict(list)
+    """The records of each category across spellings, in the order of `records`; empty if there are none."""
+    of_category: defaultdict[str, list[Description]] = defaultdict(list)
     for record in records:
         of_category[fold(record.category)].append(record)
     return {category: tuple(of_category.get(fold(category), ())) for category in categories}
 
 
 def write_descriptions(file: Path, records: Iterable[Description]) -> None:
-    """Writes a description file, whole or not at all; through a link, to where it leads."""
+    """Write a description file atomically; if it is a symlink, its target is replaced."""
     write_whole_text(file.resolve(), "".join(record.to_line() for record in records))
-
-
-def _read_lines(file: Path) -> list[str]:
-    try:
-        return file.read_text(encoding="utf-8-sig").split("\n")
-    except FileNotFoundError:
-        raise CaanError(f"{file}: no such file of descriptions; `caan describe` writes one") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise CaanError(f"{file} cannot be read as a JSONL file of descriptions: {error}") from None

@@ -1,24 +1,24 @@
-"""One category, however a benchmark spells it."""
+"""Spellings of category names."""
 
 import re
 import unicodedata
 
 
 def fold(name: str) -> str:
-    """The form in which two spellings of one category are equal.
+    """A key that is equal for all spellings of a category name.
 
-    Case, blanks, underscores and hyphens are dropped: `hot-air_balloon` is `hot air balloon`, `hot-dog` is `hotdog`.
-    Brackets stay, because they tell meanings apart: TU-Berlin's `mouse (animal)` is not its `computer-mouse`.
+    Case, blanks, underscores and hyphens are ignored: `hot-air_balloon` is `hot air balloon`, `hot-dog` is `hotdog`.
+    Brackets are kept, because TU-Berlin's `mouse (animal)` is not its `computer-mouse`.
     """
     return re.sub(r"[\s_-]+", "", unicodedata.normalize("NFKC", name).casefold())
 
 
-def readable(name: str) -> str:
-    """A category as a sentence names it: underscores become blanks, hyphens and brackets stay."""
-    return re.sub(r"[\s_]+", " ", name).strip()
+def is_text(value: str) -> bool:
+    """Whether a string can be encoded as UTF-8; JSON and file names may contain lone surrogates, which cannot."""
+    return not any("\ud800" <= character <= "\udfff" for character in value)
 
 
-# Categories of the benchmarks that English does not count one by one: a pair of scissors, but only armor or grapes.
+# Categories of the benchmarks that do not take the article "a".
 PAIRS = frozenset(
     map(fold, ("binoculars", "eyeglasses", "head-phones", "rollerblades", "scissors", "socks", "trousers"))
 )
@@ -27,8 +27,8 @@ DEFINITE = frozenset(map(fold, ("eiffel tower", "moon", "sun")))
 
 
 def with_article(name: str) -> str:
-    """A category as the object of a sentence: `a cat`, `an alarm clock`, `an hourglass`, `a pair of scissors`."""
-    words = readable(name)
+    """A category name as part of a sentence: `a cat`, `an alarm clock`, `an hourglass`, `a pair of scissors`."""
+    words = re.sub(r"[\s_]+", " ", name).strip()
     if fold(name) in PAIRS:
         return f"a pair of {words}"
     if fold(name) in BARE:

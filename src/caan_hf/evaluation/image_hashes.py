@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from caan_hf.errors import CaanError
-from caan_hf.progress import progress_bar
+from caan_hf.utils.progress import progress_bar
 
 ROWS_AT_ONCE = 64
 

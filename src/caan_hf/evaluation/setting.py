@@ -3,15 +3,13 @@
 import random
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import datasets
 import numpy as np
 
-from caan_hf.benchmarks import load_benchmark
-from caan_hf.benchmarks.categories import read_category_file
+from caan_hf.benchmarks import BenchmarkInfo, load_benchmark
+from caan_hf.benchmarks.categories import concept, read_category_file
 from caan_hf.benchmarks.protocols import PROTOCOLS, protocol_named
-from caan_hf.benchmarks.synonyms import concept
 from caan_hf.errors import CaanError
 
 SEEN_SHARE = 0.2
@@ -49,7 +47,7 @@ class Setting:
         return replace(self, notes=(*self.notes, note))
 
 
-def plain(benchmark: datasets.DatasetDict, info: dict[str, Any], split: str) -> Setting:
+def plain(benchmark: datasets.DatasetDict, info: BenchmarkInfo, split: str) -> Setting:
     """All sketches of a split against all its photos.
 
     Raises:
@@ -57,7 +55,7 @@ def plain(benchmark: datasets.DatasetDict, info: dict[str, Any], split: str) -> 
     """
     if split not in benchmark:
         raise CaanError(f"no split '{split}'; there are {', '.join(benchmark)}")
-    protocol = protocol_named(info["protocol"])
+    protocol = protocol_named(info.protocol)
     notes = (
         protocol.deviations(info) if split == "test" else [f"the {split} split, not the protocol's unseen categories"]
     )
@@ -132,7 +130,7 @@ def training_categories(name: str) -> tuple[str, tuple[str, ...]]:
     path = Path(name)
     if path.is_dir():
         info = load_benchmark(path)[1]
-        return info["protocol"], (*info["seen"], *info["validation"])
+        return info.protocol, (*info.seen, *info.validation)
     if path.is_file():
         return path.stem, read_category_file(path)
     if name.partition("@")[0] not in PROTOCOLS:

@@ -1,6 +1,6 @@
-"""Random changes to clean training images that keep their category (our choice; the paper is silent).
+"""Random augmentation of clean training images (our choice; the paper does not describe any).
 
-They draw from torch's global generator, which `TripletDataset` seeds for each triplet.
+All transforms draw from torch's global generator, which `TripletDataset` seeds for each triplet.
 """
 
 import torch
@@ -11,24 +11,24 @@ WHITE = 255
 
 
 class StrokeThickness:
-    """Thinner or thicker strokes: a 3 x 3 maximum or minimum filter on dark lines, each with probability p / 2."""
+    """Makes strokes thicker or thinner with a 3 x 3 filter, each with probability p / 2."""
 
     def __init__(self, p: float):
         self.p = p
 
     def __call__(self, sketch: Image.Image) -> Image.Image:
-        """A sketch with dark lines on white, to another of the same size."""
+        """Change a sketch of dark lines on white; its size stays the same."""
         draw = torch.rand(()).item()
         if draw < self.p / 2:
             return sketch.filter(ImageFilter.MinFilter(3))
         if draw < self.p:
-            # Maximum alone would erase lines that are one pixel wide; the blend only makes them lighter.
+            # The maximum filter alone would erase lines of one pixel; the blend only makes them lighter.
             return Image.blend(sketch, sketch.filter(ImageFilter.MaxFilter(3)), 0.5)
         return sketch
 
 
 def sketch_augmentation() -> v2.Compose:
-    """Mirror, turn, shift, scale, shear and stroke thickness of a clean sketch on white."""
+    """Flip, rotate, shift, scale and shear a clean sketch, and change its stroke thickness."""
     return v2.Compose(
         [
             v2.RandomHorizontalFlip(),
@@ -46,7 +46,7 @@ def sketch_augmentation() -> v2.Compose:
 
 
 def photo_augmentation(image_size: int) -> v2.Compose:
-    """Mirror, crop and colour jitter of a clean photo; the result is `image_size` pixels a side."""
+    """Flip, crop and colour-jitter a clean photo, and resize it to `image_size` x `image_size` pixels."""
     return v2.Compose(
         [
             v2.RandomHorizontalFlip(),

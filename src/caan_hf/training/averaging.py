@@ -1,4 +1,4 @@
-"""Weight averaging: one model from several trained from the same start (model soups, Wortsman et al. 2022)."""
+"""Weight averaging of models that were trained from the same start (model soups, Wortsman et al. 2022)."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,96 +6,92 @@ from pathlib import Path
 import torch
 
 from caan_hf.benchmarks import load_benchmark
+from caan_hf.encoding.checkpoint import load_checkpoint
+from caan_hf.encoding.load import model_folder
 from caan_hf.errors import CaanError
-from caan_hf.evaluation.checkpoint import load_checkpoint
-from caan_hf.publishing.training_record import read_training_record
+from caan_hf.publishing.training_record import TrainingRecord, read_training_record
+from caan_hf.utils.files import require_writable
 
+from .checkpoints import save_for_retrieval
 from .precompute import measure_centers
-from .recipe import NOT_OF_THE_RUN
-from .run import save_for_retrieval
+from .recipe import EXECUTION_KEYS, changed_settings
 from .triplets import TripletDataset
 
-# They start at random in each run, so that those of two runs lie in no common valley: the first run's are taken.
-OF_THE_FIRST = ("local_tokens.", "relation.", "sketch_projection.", "photo_projection.")
+# Layers that start at random in each run, so that their weights cannot be averaged.
+TAKEN_FROM_FIRST = ("local_tokens.", "relation.", "sketch_projection.", "photo_projection.")
 
 
 def average_checkpoints(checkpoints: Sequence[str | Path], out: Path, data: str | Path | None = None) -> None:
-    """Averages the towers of models for retrieval, such as runs of one recipe with different seeds.
+    """Average the towers of models for retrieval, such as runs of one recipe with different seeds.
 
-    Projections, local tokens and relation network are the first model's: they have no common start.
+    Projections, local tokens and relation network are taken from the first model, because they start at random.
 
     Args:
-        checkpoints: two or more, of one recipe but for the seed, where their records say how they were trained.
-        out: the folder to write; it must not exist.
-        data: the benchmark that they were trained on; needed to measure `center_features` anew.
+        checkpoints: At least two models. Their recorded recipes may differ only in the seed.
+        out: The folder to write; it must not exist.
+        data: The benchmark that the models were trained on, required if they use `center_features`.
 
     Raises:
-        CaanError: there are too few, one is given twice, they are of different sizes or recipes, `out` exists or cannot
-            be made, or `data` is missing.
+        CaanError: There are fewer than two models, one is given twice, they differ in size or recipe, `out` exists or
+            cannot be written, or `data` is missing.
     """
     _require_different(checkpoints)
     if out.exists():
-        raise CaanError(f"{out} exists: choose a new folder")
+        raise CaanError(f"{out}: exists already. Choose another folder.")
+    require_writable(out)
     split = None if data is None else load_benchmark(data)[0]["train"]
-    records = [read_training_record(Path(checkpoint)) for checkpoint in checkpoints]
+    folders = [model_folder(str(checkpoint)) for checkpoint in checkpoints]
+    records = [read_training_record(folder) for folder in folders]
     for checkpoint, record in zip(checkpoints[1:], records[1:], strict=True):
         _require_same_recipe(records[0], record, checkpoints[0], checkpoint)
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise CaanError(f"{out}: cannot be made ({error})") from error
-    model, processor = load_checkpoint(str(checkpoints[0]))
+    model, processor = load_checkpoint(str(folders[0]))
     if model.config.center_features and split is None:
-        raise CaanError("these models centre their features, which is measured on training images: give their data")
+        raise CaanError(
+            f"{checkpoints[0]}: the model uses center_features, which is measured on training images. Give the "
+            "benchmark with --data."
+        )
     sums = {name: tensor.double() for name, tensor in model.state_dict().items()}
-    averaged = [name for name in sums if not name.startswith(OF_THE_FIRST)]
-    for checkpoint in checkpoints[1:]:
-        other = load_checkpoint(str(checkpoint))[0].state_dict()
+    averaged = [name for name in sums if not name.startswith(TAKEN_FROM_FIRST)]
+    for checkpoint, folder in zip(checkpoints[1:], folders[1:], strict=True):
+        other = load_checkpoint(str(folder))[0].state_dict()
         _require_same_shapes(sums, other, checkpoints[0], checkpoint)
         for name in averaged:
             sums[name] += other[name]
     model.load_state_dict(sums | {name: sums[name] / len(checkpoints) for name in averaged})
     if model.config.center_features:
         measure_centers(model, processor, TripletDataset(split, processor))
-    save_for_retrieval(model, processor, out, records[0] and records[0] | {"averaged_seeds": _seeds(records)})
+    seeds = [record.recipe.training.seed if record else None for record in records]
+    record = records[0] and records[0].model_copy(update={"averaged_seeds": seeds})
+    save_for_retrieval(model, processor, out, record)
 
 
 def _require_different(checkpoints: Sequence[str | Path]) -> None:
     if len(checkpoints) < 2:
-        raise CaanError("give two checkpoints or more to average")
+        raise CaanError("Averaging needs at least two checkpoints.")
     places = [Path(checkpoint).resolve() for checkpoint in checkpoints]
     twice = next((place for place in places if places.count(place) > 1), None)
     if twice is not None:
-        raise CaanError(f"{twice} is given twice: give different runs of a recipe")
+        raise CaanError(f"{twice}: given twice. Give different runs of a recipe.")
 
 
-def _require_same_recipe(one: dict | None, other: dict | None, first, second) -> None:
-    """The average is recorded as one of runs of the first's recipe; models without a record are taken at their word."""
+def _require_same_recipe(
+    one: TrainingRecord | None, other: TrainingRecord | None, first: str | Path, second: str | Path
+) -> None:
+    """Compare the recorded recipes; a model without a record is not checked."""
     if one is None or other is None:
         return
-    settings, others = (
-        {
-            f"{section}.{key}": value
-            for section, values in record["recipe"].items()
-            for key, value in (values or {}).items()
-            if not (section == "training" and key in {"seed", *NOT_OF_THE_RUN})
-        }
-        for record in (one, other)
-    )
-    for key in sorted(settings.keys() | others.keys()):
-        if settings.get(key) != others.get(key):
-            raise CaanError(
-                f"{second}: of another recipe than {first}: {key} is {others.get(key)!r}, not {settings.get(key)!r}"
-            )
+    recipe, other_recipe = (record.recipe.model_dump(exclude_unset=True) for record in (one, other))
+    for key, (expected, found) in changed_settings(recipe, other_recipe, ("seed", *EXECUTION_KEYS)).items():
+        raise CaanError(
+            f"{second}: trained with another recipe than {first}: {key} is {found!r}, was {expected!r}. Average runs "
+            "that differ only in the seed."
+        )
 
 
-def _seeds(records: Sequence[dict | None]) -> list[int | None]:
-    """Of each run; None where its record does not say."""
-    return [((record or {}).get("recipe", {}).get("training") or {}).get("seed") for record in records]
-
-
-def _require_same_shapes(sums: dict[str, torch.Tensor], other: dict[str, torch.Tensor], first, second) -> None:
-    shapes, others = ({name: tensor.shape for name, tensor in state.items()} for state in (sums, other))
-    if shapes != others:
-        name = next(name for name in sorted(shapes.keys() | others.keys()) if shapes.get(name) != others.get(name))
-        raise CaanError(f"{second}: not of the same make as {first}: they differ in {name}")
+def _require_same_shapes(
+    one: dict[str, torch.Tensor], other: dict[str, torch.Tensor], first: str | Path, second: str | Path
+) -> None:
+    shapes, others = ({name: tensor.shape for name, tensor in state.items()} for state in (one, other))
+    for name in sorted(shapes.keys() | others.keys()):
+        if shapes.get(name) != others.get(name):
+            raise CaanError(f"{second}: another architecture than {first}; they differ in {name}.")

@@ -1,29 +1,34 @@
-"""Triplets to the tensors that `CaanModel.forward` takes."""
+"""`TripletCollator`: from triplets to the arguments of `CaanModel.forward`."""
 
 import copy
 from collections.abc import Sequence
+from typing import TypeVar
 
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
+from caan_hf.processing_caan import CaanProcessor
+
 from .triplets import Triplet
+
+T = TypeVar("T")
 
 
 class TripletCollator:
-    """Stacks B triplets: photos+ first, then photos-; everything else in the photos' order.
+    """Stacks triplets into a batch: first the photos of the sketches' categories, then the photos of other categories.
 
     Args:
-        processor: a `CaanProcessor`.
-        sketch_size: height and width of the sketches in pixels; the processor's own by default.
-        photo_size: of the photos, likewise.
-        use_text: tokenise the sentences.
-        text_hidden_states: sentence -> (L, T) tokens of a frozen text tower, in place of tokenising.
-        photo_targets: (photos of the split, D), targets for `lambda_dis`.
+        processor: Turns images into pixel values and sentences into tokens.
+        sketch_size: Height and width of sketches in pixels; None uses the processor's size.
+        photo_size: Height and width of photos in pixels; None uses the processor's size.
+        use_text: Include the sentences.
+        text_hidden_states: Sentence -> (L, T) tokens of a frozen text tower, used instead of tokenising.
+        photo_targets: (photos of the split, D) target features for `lambda_dis`.
     """
 
     def __init__(
         self,
-        processor,
+        processor: CaanProcessor,
         *,
         sketch_size: int | None = None,
         photo_size: int | None = None,
@@ -39,7 +44,7 @@ class TripletCollator:
         self.photo_targets = photo_targets
 
     def __call__(self, triplets: Sequence[Triplet]) -> dict[str, torch.Tensor]:
-        """A batch: see `CaanModel.forward` for names and shapes."""
+        """Make a batch; see `CaanModel.forward` for names and shapes."""
         photos = _by_role([triplet.photos for triplet in triplets])
         batch = {
             "sketch_pixel_values": self.sketch_processor.to_pixel_values([triplet.sketch for triplet in triplets]),
@@ -63,10 +68,10 @@ class TripletCollator:
         }
 
 
-def _at_size(processor, size: int | None):
+def _at_size(processor: CaanProcessor, size: int | None) -> CaanProcessor:
     return processor if size is None else copy.deepcopy(processor).at_size(size)
 
 
-def _by_role(samples: list[tuple]) -> list:
-    """[(a+, a-), (b+, b-)] to [a+, b+, a-, b-]."""
+def _by_role(samples: Sequence[tuple[T, ...]]) -> list[T]:
+    """Reorder [(a+, a-), (b+, b-)] to [a+, b+, a-, b-]."""
     return [value for role in zip(*samples, strict=True) for value in role]

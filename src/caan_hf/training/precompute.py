@@ -1,32 +1,83 @@
-"""What stays the same throughout training is computed once before it, and what is measured on training images after."""
+"""Features that are computed once: text tokens and photo targets before training, feature means after it."""
 
 import copy
+from typing import Any
 
+import datasets
+import numpy as np
 import torch
 
-from caan_hf.evaluation.embedding import embed_images
+from caan_hf.encoding.checkpoint import CheckpointEncoder, DType
+from caan_hf.encoding.dataset_pictures import DatasetPictures
+from caan_hf.encoding.features import Modality
+from caan_hf.errors import CaanError
 from caan_hf.modeling_caan import CaanModel
 from caan_hf.processing_caan import CaanProcessor
+from caan_hf.utils.progress import progress_bar
 
 from .triplets import TripletDataset
 
-CENTER_IMAGES = 2000
+MAX_CENTER_IMAGES = 2000
+
+
+def encode_rows(
+    model: CaanModel,
+    processor: CaanProcessor,
+    rows: datasets.Dataset,
+    modality: Modality,
+    *,
+    batch_size: int = 64,
+    dtype: DType = "float32",
+    progress: bool = False,
+) -> torch.Tensor:
+    """Global embeddings of the images of a dataset.
+
+    Args:
+        model: The model; its mode (training or evaluation) is kept.
+        processor: Its processor.
+        rows: Rows with `image` and `source`, all of one modality.
+        modality: "sketch" or "photo".
+        batch_size: Batch size.
+        dtype: "bfloat16" or "float16" for automatic mixed precision.
+        progress: Show a progress bar.
+
+    Returns:
+        (rows, D) on the CPU, L2-normalised.
+
+    Raises:
+        CaanError: An image cannot be read, or an embedding is not finite.
+    """
+    encoder = CheckpointEncoder(model, processor, dtype=dtype)
+    batches = encoder.stream(DatasetPictures(rows), modality, local=False, batch_size=batch_size)
+    parts = []
+    try:
+        with progress_bar(f"encoding {modality} images", len(rows), shown=progress) as advance:
+            for batch in batches:
+                parts.append(batch.features.global_embeds)
+                advance(len(batch.sources))
+    except ValueError as error:
+        raise CaanError(str(error)) from error
+    return torch.from_numpy(np.concatenate(parts))
 
 
 @torch.inference_mode()
 def encode_sentences(
     model: CaanModel, processor: CaanProcessor, sentences: list[str], *, batch_size: int = 64
 ) -> dict[str, torch.Tensor]:
-    """Tokens of a frozen text tower: sentence -> (L, T) float16 on the CPU, without padding."""
+    """Encode sentences with a frozen text tower.
+
+    Returns:
+        Sentence -> (L, T) float16 tokens on the CPU, without padding.
+    """
     was_training = model.training
     model.eval()
     states = {}
     for start in range(0, len(sentences), batch_size):
         batch = sentences[start : start + batch_size]
-        tokens = processor.tokenize(batch)
-        hidden = model.encode_text(**{name: tensor.to(model.device) for name, tensor in tokens.items()})
+        tokens = {name: tensor.to(model.device) for name, tensor in processor.tokenize(batch).items()}
+        hidden = model.encode_text(tokens["input_ids"], tokens["attention_mask"])
         for sentence, row, mask in zip(batch, hidden, tokens["attention_mask"].bool(), strict=True):
-            states[sentence] = row[mask.to(row.device)].to("cpu", torch.float16, copy=True)
+            states[sentence] = row[mask].to("cpu", torch.float16, copy=True)
     model.train(was_training)
     return states
 
@@ -37,27 +88,25 @@ def measure_centers(
     triplets: TripletDataset,
     *,
     batch_size: int = 64,
-    dtype: torch.dtype | None = None,
+    dtype: DType = "float32",
 ) -> None:
-    """Sets the means that `center_features` subtracts, by clean training images at the resolution of use.
+    """Measure the means that `center_features` subtracts, on clean training images at the model's resolution.
 
     Args:
-        model: trained; changed in place.
-        processor: its processor.
-        triplets: the training triplets; of a large split, `CENTER_IMAGES` images a modality are encoded.
-        batch_size: images an encoder call.
-        dtype: `torch.bfloat16` or `torch.float16` to encode in automatic mixed precision.
+        model: The trained model; its means are changed in place.
+        processor: Its processor.
+        triplets: The training triplets. At most `MAX_CENTER_IMAGES` images per modality are encoded.
+        batch_size: Batch size.
+        dtype: "bfloat16" or "float16" for automatic mixed precision.
     """
-    for center, images, modality in (
+    sides: list[tuple[Any, datasets.Dataset, Modality]] = [
         (model.sketch_center, triplets.sketches, "sketch"),
         (model.photo_center, triplets.photos, "photo"),
-    ):
+    ]
+    for center, images, modality in sides:
         center.mean.zero_()
-        rows = range(0, len(images), -(-len(images) // CENTER_IMAGES))
-        features = embed_images(
-            model, processor, images.select(rows), modality, batch_size=batch_size, dtype=dtype, progress=False
-        ).global_embeds
-        center.mean.copy_(features.mean(dim=0))
+        rows = images.select(range(0, len(images), -(-len(images) // MAX_CENTER_IMAGES)))
+        center.mean.copy_(encode_rows(model, processor, rows, modality, batch_size=batch_size, dtype=dtype).mean(dim=0))
 
 
 def encode_photo_targets(
@@ -67,23 +116,26 @@ def encode_photo_targets(
     *,
     image_size: int | None = None,
     batch_size: int = 64,
-    dtype: torch.dtype | None = None,
+    dtype: DType = "float32",
     progress: bool = True,
 ) -> torch.Tensor:
-    """Global features (photos of the split, D) of the untrained model, the targets of `lambda_dis`.
+    """Encode all training photos with the untrained model, as targets of `lambda_dis`.
 
     Args:
-        model: before training, with pretrained towers.
-        processor: its processor.
-        triplets: the training triplets, whose photos are encoded.
-        image_size: resolution in pixels at which the pretrained tower looks; the model's own by default. A tower that
-            trains at a low resolution can learn what it saw at a high one.
-        batch_size: photos an encoder call.
-        dtype: `torch.bfloat16` or `torch.float16` to encode in automatic mixed precision.
-        progress: show a progress bar.
+        model: The model before training, with pretrained towers.
+        processor: Its processor.
+        triplets: The training triplets.
+        image_size: Resolution of the photos in pixels; None uses the model's. A tower that trains at a low resolution
+            can learn from the features of a high one.
+        batch_size: Batch size.
+        dtype: "bfloat16" or "float16" for automatic mixed precision.
+        progress: Show a progress bar.
+
+    Returns:
+        (photos of the split, D) global features.
     """
     if image_size is not None:
         processor = copy.deepcopy(processor).at_size(image_size)
-    return embed_images(
+    return encode_rows(
         model, processor, triplets.photos, "photo", batch_size=batch_size, dtype=dtype, progress=progress
-    ).global_embeds
+    )

@@ -1,234 +1,328 @@
-"""Recipes: one YAML file describes a training run, and `key=value` words change it."""
+"""Recipes: a YAML file describes a training run, and `section.key=value` words change it."""
 
 import dataclasses
 import difflib
 import inspect
-import re
 import typing
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import yaml
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    model_validator,
+)
+from pydantic_core import ErrorDetails
+from transformers import PreTrainedConfig
+from typing_extensions import TypedDict
 
 from caan_hf.configuration_caan import CaanConfig
 from caan_hf.errors import CaanError
 from caan_hf.evaluation.metrics import METRICS
 from caan_hf.publishing.training_record import TOKENS
 
-from .recipe_values import check_values
-from .trainer import CaanTrainingArguments
+from .arguments import CaanTrainingArguments
+from .recipe_files import one_line, parse_yaml, read_yaml, shipped_recipes
 
-# Fields of `training`: where a run lies and how it is told to go on says nothing about what it is.
-NOT_OF_THE_RUN = ("output_dir", "resume_from_checkpoint", "max_minutes", "disable_tqdm", "report_to", *TOKENS)
+# Keys of section `training` that say where and how a run is executed, not what it trains.
+EXECUTION_KEYS = (
+    "output_dir",
+    "resume_from_checkpoint",
+    "resume_with_changes",
+    "max_minutes",
+    "disable_tqdm",
+    "report_to",
+    *TOKENS,
+)
+STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, arbitrary_types_allowed=True)
+MAX_SEED = 2**32 - 1  # numpy's limit
+RANGES: dict[str, Any] = {
+    "seed": Field(ge=0, le=MAX_SEED),
+    "num_train_epochs": Field(ge=0),
+    "max_minutes": Field(ge=0),
+    "learning_rate": Field(ge=0),
+    "tower_learning_rate": Field(ge=0),
+    "weight_decay": Field(ge=0),
+    "warmup_steps": Field(ge=0),
+    "max_grad_norm": Field(ge=0),
+    "per_device_train_batch_size": Field(ge=1),
+    "per_device_eval_batch_size": Field(ge=1),
+    "gradient_accumulation_steps": Field(ge=1),
+    "dataloader_num_workers": Field(ge=0),
+    "logging_steps": Field(ge=0),
+    "eval_steps": Field(ge=0),
+    "save_steps": Field(ge=0),
+    "save_total_limit": Field(ge=1),
+}
+SHOWN_CHARACTERS = 60  # of a wrong value in an error message
 
 
-@dataclass
-class ModelSection:
+def _as_given(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
+    validate(value)
+    return value  # so that a record says 20 epochs instead of 20.0
+
+
+def _training_types() -> dict[str, Any]:
+    types = typing.get_type_hints(CaanTrainingArguments)
+    for name, limits in RANGES.items():
+        types[name] = Annotated[types[name], limits, WrapValidator(_as_given)]
+    for name in types:
+        if name.endswith("_strategy"):  # YAML reads the Trainer's value `no` as false
+            types[name] = Annotated[types[name], BeforeValidator(lambda value: "no" if value is False else value)]
+    return types
+
+
+def _config_types() -> dict[str, Any]:
+    """Types of the fields that `CaanConfig` declares itself; those of its base class accept any value."""
+    own = {
+        name: Any if PreTrainedConfig in typing.get_args(hint) else hint
+        for name, hint in inspect.get_annotations(CaanConfig).items()
+    }
+    return {entry.name: own.get(entry.name, Any) for entry in dataclasses.fields(CaanConfig)} | {
+        "attn_implementation": str | None
+    }
+
+
+if TYPE_CHECKING:
+    ConfigValues = dict[str, Any]
+    TrainingValues = dict[str, Any]
+else:
+    ConfigValues = TypedDict("ConfigValues", _config_types(), total=False)
+    TrainingValues = TypedDict("TrainingValues", _training_types(), total=False)
+    ConfigValues.__pydantic_config__ = TrainingValues.__pydantic_config__ = STRICT
+
+
+class ModelSection(BaseModel):
     """Section `model`: the towers, and any field of `CaanConfig`.
 
     Attributes:
-        vision: Hub id or folder of a pretrained encoder for both modalities, `package:NAME/FOLDER` for one that comes
-            inside an installed Python package, or a mapping with `model_type` for a new, untrained one.
-        text: the same for the text encoder; null trains without text.
-        sketch: another encoder for sketches than `vision`.
-        photo: another encoder for photos than `vision`.
-        config: the remaining fields, for `CaanConfig`.
+        vision: Pretrained encoder of both modalities: a Hub id, a folder, or `package:NAME/FOLDER` for a folder inside
+            an installed Python package. A mapping with `model_type` describes a new, untrained encoder.
+        text: Text encoder, given like `vision`; None trains without text.
+        sketch: Sketch encoder if it differs from `vision`.
+        photo: Photo encoder if it differs from `vision`.
+        config: The remaining keys of the section, which are fields of `CaanConfig`.
     """
 
-    vision: str | dict | None = None
-    text: str | dict | None = None
+    model_config = STRICT
+
+    vision: str | dict[str, Any] | None = None
+    text: str | dict[str, Any] | None = None
     sketch: str | None = None
     photo: str | None = None
-    config: dict[str, Any] = field(default_factory=dict)
+    config: ConfigValues = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _collect_config(cls, values: Any) -> Any:
+        """Move all keys that are not towers into `config`, because a recipe has them side by side."""
+        if not isinstance(values, dict):
+            return values
+        config = {name: value for name, value in values.items() if name not in cls.model_fields}
+        return {name: value for name, value in values.items() if name not in config} | {
+            "config": {**(values.get("config") or {}), **config}
+        }
 
 
-@dataclass
-class DataSection:
+class DataSection(BaseModel):
     """Section `data`.
 
     Attributes:
-        path: a prepared benchmark, as `caan prepare` writes it.
-        prompts: train with the answers to these prompts alone, such as `[shape, outline]`; by default with every
-            description. `plain` is the template "a photo of a ...".
-        augment: change training images at random.
-        validation_split: the split that training is judged and selected on.
-        sketch_margin: white margin around a sketch, as a share of its longer side.
-        max_text_length: longest sentence in tokens.
-        sketch_size: resolution in pixels at which sketches are trained on; the model's own by default. Things look
-            larger in the crops of training, so that a model is best used at a higher one than it was trained at
-            (Touvron et al. 2019, "Fixing the train-test resolution discrepancy").
-        photo_size: the same for photos.
-        target_image_size: resolution in pixels of the targets of `lambda_dis`; the model's own by default.
+        path: Folder of a benchmark that `caan prepare` wrote.
+        prompts: Train only with the answers to these prompts, such as `[shape, outline]`. `plain` is the template "a
+            photo of a ...". None uses all descriptions.
+        augment: Apply random augmentation to the training images.
+        validation_split: Split for validation and for choosing the best checkpoint.
+        sketch_margin: White margin around a sketch as a fraction of its longer side.
+        max_text_length: Maximum number of tokens per sentence.
+        sketch_size: Training resolution of sketches in pixels; None uses the model's image size. Random crops enlarge
+            objects, so a model works best at a higher resolution than it was trained at (Touvron et al. 2019, "Fixing
+            the train-test resolution discrepancy").
+        photo_size: Training resolution of photos in pixels; None uses the model's image size.
+        target_image_size: Resolution in pixels of the photos that give the targets of `lambda_dis`; None uses the
+            model's image size.
     """
+
+    model_config = STRICT
 
     path: str | None = None
     prompts: list[str] | None = None
     augment: bool = True
     validation_split: str = "validation"
-    sketch_margin: float = 0.08
-    max_text_length: int = 77
-    sketch_size: int | None = None
-    photo_size: int | None = None
-    target_image_size: int | None = None
+    sketch_margin: float = Field(default=0.08, ge=0)
+    max_text_length: int = Field(default=77, ge=1)
+    sketch_size: int | None = Field(default=None, ge=1)
+    photo_size: int | None = Field(default=None, ge=1)
+    target_image_size: int | None = Field(default=None, ge=1)
 
 
-@dataclass
-class Recipe:
-    """A training run: `model`, `data`, and `training`, which holds `TrainingArguments` fields by their own names."""
+class Recipe(BaseModel):
+    """A training run.
 
-    model: ModelSection
-    data: DataSection
-    training: dict[str, Any]
+    Attributes:
+        model: Towers and model configuration.
+        data: Benchmark and preprocessing.
+        training: Fields of [`CaanTrainingArguments`] under their own names.
+    """
+
+    model_config = STRICT
+
+    model: ModelSection = Field(default_factory=ModelSection)
+    data: DataSection = Field(default_factory=DataSection)
+    training: TrainingValues = Field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """The recipe as its YAML file would hold it."""
-        model = dataclasses.asdict(self.model)
+        """The recipe as a YAML file holds it."""
+        model = self.model.model_dump()
         model.update(model.pop("config"))
         given = {name: value for name, value in model.items() if value is not None or name == "text"}
-        return {"model": given, "data": dataclasses.asdict(self.data), "training": dict(self.training)}
+        return {"model": given, "data": self.data.model_dump(), "training": dict(self.training)}
+
+    def training_arguments(self) -> CaanTrainingArguments:
+        """The arguments of the Trainer.
+
+        Raises:
+            CaanError: The Trainer refuses a value, or training would fail with it.
+        """
+        if not self.training.get("output_dir"):
+            raise CaanError("training.output_dir: missing. Give the folder for checkpoints and the model.")
+        try:
+            arguments = CaanTrainingArguments(**self.training)
+        except Exception as error:  # transformers and accelerate raise many types
+            raise CaanError(f"section training: {one_line(error)}") from error
+        best = arguments.metric_for_best_model
+        if best is not None and best.removeprefix("eval_") not in METRICS:
+            names = ", ".join(METRICS)
+            raise CaanError(f"training.metric_for_best_model: unknown metric {best!r}. Choose from {names}.")
+        if arguments.n_gpu > 1:  # torch's DataParallel would split triplets across GPUs
+            raise CaanError(
+                f"{arguments.n_gpu} GPUs in one process are not supported. Start with torchrun --nproc_per_node="
+                f"{arguments.n_gpu} -m caan_hf train ..., or choose one GPU with CUDA_VISIBLE_DEVICES=0."
+            )
+        return arguments
 
 
-def shipped_recipes(folder: str = ".") -> dict[str, Path]:
-    """Name -> file of the recipes that come with the package, or lie in the clone that it runs from.
+def load_recipe(path: str | Path, overrides: Sequence[str] = (), changes: Mapping[str, Any] | None = None) -> Recipe:
+    """Read a recipe.
 
     Args:
-        folder: below the recipes; `ablations` holds studies.
-    """
-    package = Path(__file__).parents[1]
-    folders = (package / "recipes", package.parents[1] / "recipes")
-    place = next((place for place in folders if (place / "quickstart.yaml").is_file()), folders[0])
-    return {file.stem: file for file in sorted((place / folder).glob("*.yaml"))}
-
-
-def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
-    """Reads a recipe.
-
-    Args:
-        path: a YAML file, or the name of a shipped recipe, such as `quickstart`.
-        overrides: words such as `training.num_train_epochs=2` or `model.text=null`; values are YAML.
+        path: A YAML file, or the name of a shipped recipe such as `quickstart`.
+        overrides: Changes as text, such as `training.num_train_epochs=2` or `model.text=null`; values are YAML.
+        changes: Changes as Python values, such as `{"data.path": "runs/2026"}`; `overrides` take precedence.
 
     Raises:
-        CaanError: the file is missing or not YAML, or a section or key is unknown; near names are suggested.
+        CaanError: The file is missing or is not YAML, a section or key is unknown, or a value has the wrong type or is
+            out of range.
     """
-    tree = _read(shipped_recipes().get(str(path), Path(path)))
+    shipped = shipped_recipes()
+    tree = read_yaml(shipped.get(str(path), Path(path)), f"a recipe, or the name of one ({', '.join(shipped)}),")
+    tree = {section: {} if values is None else values for section, values in tree.items()}
+    for key, value in (changes or {}).items():
+        _change(tree, key, value)
     for word in overrides:
-        _override(tree, word)
-    unknown = [section for section in tree if section not in ("model", "data", "training")]
-    if unknown:
-        raise CaanError(f"{path}: unknown section {unknown[0]!r}; a recipe has model, data and training")
-    data = _known(tree.get("data") or {}, _names(DataSection), "data", path)
-    training = _known(tree.get("training") or {}, _names(CaanTrainingArguments), "training", path)
-    for name in training:
-        if name.endswith("_strategy") and training[name] is False:  # YAML reads the Trainer's word `no` so
-            training[name] = "no"
-    check_values("data", data, typing.get_type_hints(DataSection))
-    check_values("training", training, typing.get_type_hints(CaanTrainingArguments))
-    return Recipe(_model_section(tree.get("model") or {}, path), DataSection(**data), training)
-
-
-def training_arguments(recipe: Recipe) -> CaanTrainingArguments:
-    """The section `training` as the Trainer takes it.
-
-    Raises:
-        CaanError: the library refuses a value, or training would go wrong with it.
-    """
-    if not recipe.training.get("output_dir"):
-        raise CaanError("training.output_dir is missing: give the folder for checkpoints and the model")
+        key, value = _parse_override(word)
+        _change(tree, key, value)
     try:
-        arguments = CaanTrainingArguments(**recipe.training)
-    except (TypeError, ValueError) as error:
-        raise CaanError(f"section training: {' '.join(str(error).split())}") from error
-    best = arguments.metric_for_best_model
-    if best is not None and best.removeprefix("eval_") not in METRICS:
-        raise CaanError(f"training.metric_for_best_model is {best!r}, expected one of {', '.join(METRICS)}")
-    if arguments.n_gpu > 1:  # torch's DataParallel would cut the batch in two and mix up its triplets
-        raise CaanError(
-            f"{arguments.n_gpu} GPUs in one process: start with torchrun --nproc_per_node={arguments.n_gpu} -m caan_hf "
-            "train ..., or choose one with CUDA_VISIBLE_DEVICES=0"
-        )
-    return arguments
+        return Recipe.model_validate(tree)
+    except ValidationError as error:
+        raise CaanError(f"{path}: {_first_problem(error)}") from error
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML in which 1e-4 is a number, as everybody expects."""
+def changed_settings(
+    before: Mapping[str, Any], after: Mapping[str, Any], ignored: Iterable[str] = EXECUTION_KEYS
+) -> dict[str, tuple[Any, Any]]:
+    """Differences between two recipes, as `section.key` -> (value before, value after); defaults are filled in.
 
-    yaml_implicit_resolvers = {  # noqa: RUF012
-        first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith(":float")]
-        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    Args:
+        before: A recipe as a dictionary, see [`Recipe.to_dict`].
+        after: Another one.
+        ignored: Keys of section `training` that are not compared.
+    """
+    one, other = _settings(before), _settings(after)
+    skipped = {f"training.{name}" for name in ignored}
+    return {
+        key: (one.get(key), other.get(key))
+        for key in sorted((one.keys() | other.keys()) - skipped)
+        if one.get(key) != other.get(key)
     }
 
 
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))(?:[eE][-+]?[0-9]+)?$"),
-    list("-+.0123456789"),
-)
+def _settings(tree: Mapping[str, Any]) -> dict[str, Any]:
+    defaults = {
+        "model": _defaults(CaanConfig),
+        "data": DataSection().model_dump(),
+        "training": _defaults(CaanTrainingArguments),
+    }
+    return {
+        f"{section}.{name}": list(value) if isinstance(value, tuple) else value
+        for section, values in defaults.items()
+        for name, value in {**values, **(tree.get(section) or {})}.items()
+    }
 
 
-def _parse(text: str) -> Any:
-    return yaml.load(text, Loader=_Loader)  # a SafeLoader
+def _defaults(cls: type) -> dict[str, Any]:
+    fields = dataclasses.fields(cls)
+    return {entry.name: entry.default for entry in fields if entry.default is not dataclasses.MISSING}
 
 
-def read_yaml(path: Path, what: str) -> dict[str, Any]:
-    """A YAML file that holds a mapping.
-
-    Raises:
-        CaanError: it is missing or something else; the message says that `what` was expected.
-    """
-    try:
-        tree = _parse(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise CaanError(f"{path}: no such file, expected {what} in YAML") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise CaanError(f"{path}: not {what} in YAML ({' '.join(str(error).split())})") from error
-    if not isinstance(tree, dict):
-        raise CaanError(f"{path}: not a mapping, expected {what} in YAML")
-    return tree
-
-
-def _read(path: Path) -> dict[str, Any]:
-    tree = read_yaml(path, f"a recipe, or the name of one ({', '.join(shipped_recipes())}),")
-    if not all(isinstance(section or {}, dict) for section in tree.values()):
-        raise CaanError(f"{path}: a recipe is a mapping with the sections model, data and training")
-    return tree
-
-
-def _override(tree: dict[str, Any], word: str) -> None:
+def _parse_override(word: str) -> tuple[str, Any]:
     key, equals, text = word.partition("=")
-    section, dot, rest = key.partition(".")
-    if not (equals and dot and rest):
-        raise CaanError(f"{word!r}: changes to a recipe look like training.num_train_epochs=2")
-    *parents, name = rest.split(".")
-    place = tree[section] = tree.get(section) or {}
+    if not equals:
+        raise CaanError(f"{word!r}: not a change to a recipe. Write it like training.num_train_epochs=2.")
+    try:
+        return key, parse_yaml(text)
+    except ValueError as error:
+        raise CaanError(f"{key}: the value is not YAML ({error}).") from error
+
+
+def _change(tree: dict[str, Any], key: str, value: Any) -> None:
+    *parents, name = key.split(".")
+    if not parents or not all((name, *parents)):
+        raise CaanError(f"{key!r}: not a key of a recipe. Write it like training.num_train_epochs.")
+    place = tree
     for parent in parents:
         place = place.setdefault(parent, {})
         if not isinstance(place, dict):
-            raise CaanError(f"{word!r}: {parent} holds a single value in the recipe, not a mapping")
-    try:
-        place[name] = _parse(text)
-    except yaml.YAMLError as error:
-        raise CaanError(f"{word!r}: the value is not YAML ({' '.join(str(error).split())})") from error
+            raise CaanError(f"{key}: {parent} is a single value in the recipe, not a mapping.")
+    place[name] = value
 
 
-def _model_section(values: dict[str, Any], path) -> ModelSection:
-    own = _names(ModelSection) - {"config"}
-    known = _known(values, own | _names(CaanConfig) | {"attn_implementation"}, "model", path)
-    config = {name: value for name, value in known.items() if name not in own}
-    check_values("model", config, inspect.get_annotations(CaanConfig))  # its own, without those of its base class
-    return ModelSection(**{name: value for name, value in known.items() if name in own}, config=config)
+def _first_problem(error: ValidationError) -> str:
+    """The first wrong key with everything that is wrong with it, in one line."""
+    problems = [_located(problem) for problem in error.errors(include_url=False, include_context=False)]
+    key, first = problems[0]
+    if first["type"] in ("extra_forbidden", "invalid_key"):
+        return f"{key}: unknown key.{_suggestion(key)}"
+    messages = [
+        problem["msg"].removeprefix("Input should be ")
+        for other, problem in problems
+        if other == key and problem["type"] != "is_instance_of"  # an enum, whose values can be given as text
+    ]
+    value = repr(first["input"])
+    shown = value if len(value) <= SHOWN_CHARACTERS else f"{value[:SHOWN_CHARACTERS]}..."
+    return f"{key}: must be {' or '.join(dict.fromkeys(messages))}, got {shown}."
 
 
-def _known(values: dict[str, Any], names: set[str], section: str, path) -> dict[str, Any]:
-    """The values, once all keys are known to be among `names`."""
-    for name in values:
-        if name not in names:
-            near = difflib.get_close_matches(str(name), names, n=1)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            raise CaanError(f"{path}: section {section} has no key {name!r}{hint}")
-    return values
+def _located(problem: ErrorDetails) -> tuple[str, ErrorDetails]:
+    """`section.key` and the problem; what pydantic adds behind the key, such as the branch of a union, is dropped."""
+    names = [str(part) for part in problem["loc"] if part != "config"]
+    return ".".join(names[:2]), problem
 
 
-def _names(section: type) -> set[str]:
-    return {entry.name for entry in dataclasses.fields(section)}
+def _suggestion(key: str) -> str:
+    section, _, name = key.partition(".")
+    sections = {
+        "model": {*ModelSection.model_fields, *_config_types()} - {"config"},
+        "data": set(DataSection.model_fields),
+        "training": set(_training_types()),
+    }
+    if section not in sections:
+        return f" A recipe has the sections {', '.join(sections)}."
+    near = difflib.get_close_matches(name, sections[section], n=1)
+    return f" Did you mean {section}.{near[0]}?" if near else ""

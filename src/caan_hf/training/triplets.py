@@ -1,7 +1,8 @@
-"""Triplets: each training sketch with a photo of its category, a photo of another one, and a sentence for each."""
+"""Triplets: a training sketch, a photo of its category, a photo of another category, and a sentence per photo."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import datasets
 import numpy as np
@@ -9,23 +10,23 @@ import torch
 from PIL import Image
 from torch.utils.data import Dataset, Sampler
 
+from caan_hf.descriptions.prompts import PLAIN, matches, plain_description
 from caan_hf.errors import CaanError
-
-from .sentences import category_sentences
+from caan_hf.processing_caan import CaanProcessor
 
 Augmentation = Callable[[Image.Image], Image.Image]
 
 
 @dataclass(frozen=True)
 class Triplet:
-    """One training sample; the photo- and its sentence are absent where negatives come from the batch alone.
+    """A training sample. Without sampled negatives it has one photo and one sentence.
 
     Attributes:
-        sketch: clean sketch, augmented.
-        photos: photo+ and, where asked for, photo-, clean and augmented.
-        category_ids: categories of the photos.
-        photo_rows: their positions among the photos of the split.
-        sentences: a description of each photo's category.
+        sketch: Clean sketch, augmented.
+        photos: Photo of the sketch's category and, with sampled negatives, photo of another category; clean, augmented.
+        category_ids: Categories of the photos.
+        photo_rows: Positions of the photos among the photos of the split.
+        sentences: A description of each photo's category.
     """
 
     sketch: Image.Image
@@ -36,17 +37,29 @@ class Triplet:
 
 
 class TripletDataset(Dataset):
-    """Triplets of one split; an epoch covers every sketch once.
+    """Triplets of a split; an epoch covers every sketch once.
 
-    An index counts on through the epochs: `index = epoch * len(self) + sketch`. All that is drawn for it comes from a
-    generator seeded by (seed, epoch, sketch), so a triplet does not depend on the worker, the process or the batch
-    that it is made in, nor on whether the run was resumed.
+    The index continues through the epochs: `index = epoch * len(dataset) + sketch`. All random choices of a triplet
+    come from a generator that is seeded with (seed, epoch, sketch). A triplet therefore does not depend on the worker,
+    the process or the batch that it is made in, or on whether the run was resumed.
+
+    Args:
+        split: Rows with `image`, `modality`, `category`, `source`, `descriptions` and `description_prompts`.
+        processor: Cleans the images.
+        seed: Seed of all random choices.
+        sentences: Category id -> sentences to draw from; by default all descriptions of the category.
+        sample_negatives: Draw a photo of another category for each sketch.
+        augment_sketch: Applied to the clean sketch; it may use torch's global generator.
+        augment_photo: Applied to each clean photo; it may use torch's global generator.
+
+    Raises:
+        CaanError: A category has sketches but no photos, or there are fewer than two categories.
     """
 
     def __init__(
         self,
         split: datasets.Dataset,
-        processor,
+        processor: CaanProcessor,
         *,
         seed: int = 0,
         sentences: dict[int, tuple[str, ...]] | None = None,
@@ -54,20 +67,6 @@ class TripletDataset(Dataset):
         augment_sketch: Augmentation | None = None,
         augment_photo: Augmentation | None = None,
     ):
-        """Index a split.
-
-        Args:
-            split: rows with `image`, `modality`, `category`, `source` and the descriptions.
-            processor: a `CaanProcessor`, which cleans the images.
-            seed: of everything that is drawn.
-            sentences: what may be said of each category; by default all its descriptions.
-            sample_negatives: draw a photo- for each sketch.
-            augment_sketch: applied to the clean sketch; it may use torch's global generator.
-            augment_photo: likewise, to each photo.
-
-        Raises:
-            CaanError: a category has sketches but no photos, or there are fewer than two categories.
-        """
         self.processor = processor
         self.seed = seed
         self.sample_negatives = sample_negatives
@@ -76,7 +75,7 @@ class TripletDataset(Dataset):
         columns = split.select_columns(["modality", "category"]).with_format("numpy")[:]
         is_sketch = columns["modality"] == split.features["modality"].str2int("sketch")
         sketch_rows, photo_rows = np.flatnonzero(is_sketch), np.flatnonzero(~is_sketch)
-        # Decoded by `_clean`, which can say whose image is damaged.
+        # `_clean` decodes the images, because it can name the source of a damaged one.
         split = split.cast_column("image", datasets.Image(decode=False))
         self.sketches = split.select(sketch_rows)
         self.photos = split.select(photo_rows)
@@ -101,7 +100,7 @@ class TripletDataset(Dataset):
         photo_rows = [int(generator.choice(self.photos_of[c])) for c in categories]
         photos = [self.photos[row] for row in photo_rows]
         with torch.random.fork_rng(devices=[]):
-            # torchvision's transforms draw from the CPU's global generator; a GPU's goes on undisturbed.
+            # torchvision's transforms draw from the global CPU generator.
             torch.default_generator.manual_seed(int(generator.integers(2**63)))
             return Triplet(
                 sketch=self._clean(self.sketches[sketch], self.processor.clean_sketch, self.augment_sketch),
@@ -112,11 +111,11 @@ class TripletDataset(Dataset):
             )
 
     def sentences(self) -> list[str]:
-        """Every sentence that a triplet may hold, once, in a fixed order."""
+        """All sentences that a triplet can hold, sorted and without duplicates."""
         return sorted({sentence for sentences in self.sentences_of.values() for sentence in sentences})
 
     @staticmethod
-    def _clean(row: dict, clean: Augmentation, augment: Augmentation | None) -> Image.Image:
+    def _clean(row: dict[str, Any], clean: Augmentation, augment: Augmentation | None) -> Image.Image:
         try:
             image = datasets.Image().decode_example(row["image"])
             image.filename = row["source"]
@@ -129,15 +128,16 @@ class TripletDataset(Dataset):
     def _check(self, names: list[str]) -> None:
         without_photos = sorted({int(c) for c in self.sketch_categories} - set(self.photos_of))
         if without_photos:
-            raise CaanError(f"no photos to train with for: {', '.join(names[c] for c in without_photos)}")
+            listed = ", ".join(names[c] for c in without_photos)
+            raise CaanError(f"{listed}: no training photos. Add photos of these categories and prepare the data again.")
         if len(self.categories) < 2:
-            raise CaanError("training needs photos of at least two categories")
+            raise CaanError("The benchmark has one training category; training needs at least two.")
 
 
 class EpochSampler(Sampler[int]):
-    """Shuffles the sketches anew in every epoch, and tells [`TripletDataset`] the epoch through the index.
+    """Shuffles the sketches in each epoch and encodes the epoch in the index for [`TripletDataset`].
 
-    The order depends on the seed and the epoch alone; several processes draw the same one and take their share of it.
+    The order depends only on seed and epoch, so all processes draw the same order and each takes its share.
     """
 
     def __init__(self, num_samples: int, seed: int):
@@ -146,7 +146,7 @@ class EpochSampler(Sampler[int]):
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Called by the training loop at the start of each epoch."""
+        """Set the epoch, at its start."""
         self.epoch = epoch
 
     def __len__(self) -> int:
@@ -155,3 +155,40 @@ class EpochSampler(Sampler[int]):
     def __iter__(self) -> Iterator[int]:
         order = np.random.default_rng([self.seed, self.epoch]).permutation(self.num_samples)
         yield from (int(index) for index in self.epoch * self.num_samples + order)
+
+
+def category_sentences(split: datasets.Dataset, prompts: Sequence[str] | None = None) -> dict[int, tuple[str, ...]]:
+    """The descriptions of each category of a split.
+
+    Args:
+        split: Rows with `category`, `descriptions` and `description_prompts`; all rows of a category have the same
+            descriptions.
+        prompts: Use only the answers to these prompts, given by id or by name. `plain` is the template "a photo of a
+            ...", which needs no description.
+
+    Raises:
+        CaanError: A category has no answer to any of the prompts.
+    """
+    columns = split.select_columns(["category", "descriptions", "description_prompts"])
+    categories, first_rows = np.unique(np.asarray(columns.with_format("numpy")["category"][:]), return_index=True)
+    names = split.features["category"].names
+    rows = columns.select(first_rows)
+    sentences = {int(category): _chosen(row, names, prompts) for category, row in zip(categories, rows, strict=True)}
+    without = [names[category] for category, chosen in sentences.items() if not chosen]
+    if without:
+        known = sorted({prompt for row in rows for prompt in row["description_prompts"]} | {PLAIN.id})
+        raise CaanError(
+            f"data.prompts {', '.join(prompts or ())}: no such description of {', '.join(without[:5])}"
+            f"{' ...' if len(without) > 5 else ''}. The benchmark has the prompts {', '.join(known)}."
+        )
+    return sentences
+
+
+def _chosen(row: dict[str, Any], names: list[str], prompts: Sequence[str] | None) -> tuple[str, ...]:
+    described = list(zip(row["descriptions"], row["description_prompts"], strict=True))
+    if prompts is None:
+        return tuple(text for text, _ in described)
+    chosen = [text for text, prompt in described if any(matches(prompt, wanted) for wanted in prompts)]
+    if any(matches(PLAIN.id, wanted) for wanted in prompts):
+        chosen.append(plain_description(names[row["category"]]))
+    return tuple(dict.fromkeys(chosen))

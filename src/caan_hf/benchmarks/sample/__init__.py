@@ -1,20 +1,28 @@
-"""The sample benchmark: a small one that this package draws itself, so that it needs no download.
+"""The sample benchmark: a small benchmark that this package draws, so that it needs no download.
 
-Its sketches and photos are drawings of parametric objects made of named parts, deterministic from a seed. They are not
-real sketches and not real photos: they serve the quickstart and the tests, and a score on them says nothing about
-Sketchy, TU-Berlin or QuickDraw.
+Its sketches and photos are drawings of parametric objects that consist of named parts. They depend only on a seed.
+They are not real sketches and photos: they serve the quickstart and the tests, and a score on them does not predict
+scores on Sketchy, TU-Berlin or QuickDraw.
 """
 
-from caan_hf.benchmarks.sample.descriptions import SAMPLE_DESCRIPTIONS
-from caan_hf.benchmarks.sample.draw import Modality, SampleImage, draw_object, draw_sample
-from caan_hf.benchmarks.sample.objects import SAMPLE_CATEGORIES, SAMPLE_UNSEEN
+from importlib import resources
+
+from caan_hf.descriptions.records import Description, read_descriptions
+
+from .draw import SAMPLE_CATEGORIES, SAMPLE_UNSEEN, Modality, SampleImage, draw_object, draw_sample
 
 __all__ = [
     "SAMPLE_CATEGORIES",
-    "SAMPLE_DESCRIPTIONS",
     "SAMPLE_UNSEEN",
     "Modality",
     "SampleImage",
     "draw_object",
     "draw_sample",
+    "sample_descriptions",
 ]
+
+
+def sample_descriptions() -> list[Description]:
+    """Three descriptions per category, which name the parts of the drawn objects and their arrangement."""
+    with resources.as_file(resources.files(__name__) / "descriptions.jsonl") as file:
+        return read_descriptions(file)

@@ -1,0 +1,105 @@
+"""Quick, Draw! files as a source of sketches: one drawing per line of an ndjson file."""
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from pydantic import RootModel, ValidationError
+
+from caan_hf.descriptions.spelling import fold, is_text
+from caan_hf.errors import CaanError
+from caan_hf.utils.files import read_text
+
+from .items import Item
+from .problems import Problems
+from .strokes import parse_strokes, png_bytes, render_strokes
+
+NAME_MAP = "sketchy_to_quickdraw.json"
+BAD_LINE = "line that is not a drawing"
+
+
+def stroke_items(
+    folder: Path, categories: Iterable[str], problems: Problems, *, per_category: int | None = None
+) -> Iterator[Item]:
+    """The drawings of the categories that have a file in `folder`.
+
+    Args:
+        folder: Folder of `<word>.ndjson` files.
+        categories: Names to look for, matched across spellings and through `sketchy_to_quickdraw.json` in `folder` or
+            beside it, if there is one.
+        problems: Receives unusable lines as `file:line`.
+        per_category: Maximum number of drawings per category, the first ones of its file; None for all.
+
+    Raises:
+        CaanError: The folder is missing or has no ndjson file, or the map of names is damaged.
+    """
+    files = _stroke_files(folder)
+    words = _name_map(folder)
+    for category in categories:
+        path = files.get(fold(words.get(fold(category), category)))
+        if path is not None:
+            yield from _drawings(path, category, problems, per_category)
+
+
+def stroke_png(item: Item) -> bytes:
+    """Render the stroke drawing of an item as PNG."""
+    assert item.file is not None
+    assert item.offset is not None
+    with Path(item.file).open("rb") as lines:
+        lines.seek(item.offset)
+        record = json.loads(lines.readline())
+    return png_bytes(render_strokes(parse_strokes(record)))
+
+
+def _stroke_files(folder: Path) -> dict[str, Path]:
+    files = {fold(path.stem): path for path in sorted(folder.glob("*.ndjson"))} if folder.is_dir() else {}
+    if not files:
+        problem = "no .ndjson files" if folder.is_dir() else "not a folder"
+        raise CaanError(f"{folder}: {problem}. --strokes expects a folder of Quick, Draw! .ndjson files.")
+    return files
+
+
+def _name_map(folder: Path) -> dict[str, str]:
+    """The Quick, Draw! word of each folded category name, if the folder has such a map."""
+    path = next((place / NAME_MAP for place in (folder, folder.parent) if (place / NAME_MAP).is_file()), None)
+    if path is None:
+        return {}
+    remedy = "Expected a JSON object of category names and Quick, Draw! words; correct it or remove it."
+    try:
+        names = RootModel[dict[str, str | None]].model_validate_json(read_text(path, remedy)).root
+    except ValidationError as error:
+        raise CaanError(f"{path}: not a map of names. {remedy}") from error
+    return {fold(category): word for category, word in names.items() if word is not None}
+
+
+def _drawings(path: Path, category: str, problems: Problems, per_category: int | None) -> Iterator[Item]:
+    found = offset = 0
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines, start=1):
+            start, offset = offset, offset + len(line)
+            if not line.strip():
+                continue
+            if found == per_category:
+                return
+            try:
+                key = _key(line) or f"line-{number}"
+            except (ValueError, RecursionError) as error:
+                problems.add(f"{path.name}:{number}", f"{BAD_LINE} ({_kind(error)})")
+                continue
+            found += 1
+            yield Item("sketch", category, f"{path.name}#{key}", file=str(path), offset=start)
+
+
+def _key(line: bytes) -> object:
+    """The key of a valid drawing."""
+    record = json.loads(line)
+    parse_strokes(record)
+    key = record.get("key_id")
+    if not is_text(str(key)):
+        raise ValueError("a key that is not text")
+    return key
+
+
+def _kind(error: Exception) -> str:
+    """The kind of error without its position, so that equal errors are reported as one group."""
+    return "not JSON" if isinstance(error, json.JSONDecodeError | UnicodeDecodeError | RecursionError) else str(error)

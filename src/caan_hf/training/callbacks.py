@@ -1,0 +1,73 @@
+"""Callbacks of `CaanTrainer`."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from transformers import TrainerCallback, TrainerControl, TrainerState
+
+from caan_hf.errors import CaanError
+
+from .triplets import EpochSampler
+
+EPOCH_ROUNDING = 1e-6  # the Trainer counts epochs in fractions: the end of the second may be 1.9999999
+
+
+class EpochCallback(TrainerCallback):
+    """Sets the epoch of the sampler.
+
+    The Trainer's own call does not reach the sampler when several processes resume in the middle of an epoch
+    (transformers 5.23, accelerate 1.15), and they would train on the triplets of the first epoch.
+    """
+
+    def __init__(self, sampler: EpochSampler):
+        self.sampler = sampler
+
+    def on_epoch_begin(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Set the epoch."""
+        self.sampler.set_epoch(int((state.epoch or 0) + EPOCH_ROUNDING))
+
+
+class TimeCallback(TrainerCallback):
+    """Saves a checkpoint and stops after some minutes of training."""
+
+    def __init__(self, minutes: float):
+        self.seconds = 60 * minutes
+
+    def on_train_begin(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Start the clock."""
+        self.end = time.monotonic() + self.seconds
+
+    def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Stop when the time is over."""
+        if time.monotonic() >= self.end and state.global_step < state.max_steps:
+            control.should_save = control.should_training_stop = True
+
+    def on_epoch_end(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Do not evaluate or save a model in the middle of an epoch, because the Trainer ends the epoch when it stops.
+
+        Such a model must not compete for the best one.
+        """
+        epoch = state.epoch or 0
+        if control.should_training_stop and abs(epoch - round(epoch)) > EPOCH_ROUNDING:
+            control.should_evaluate = control.should_save = False
+
+
+class StartCallback(TrainerCallback):
+    """Writes the recipe when training starts, so that a run that cannot be resumed keeps its recorded recipe."""
+
+    def __init__(self, write: Callable[[], None]):
+        self.write = write
+
+    def on_train_begin(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Write the recipe, unless a changed recipe has no steps left to train.
+
+        Raises:
+            CaanError: The run is finished and its recipe was changed.
+        """
+        if args.resume_with_changes and state.global_step >= state.max_steps:
+            raise CaanError(
+                f"{args.output_dir}: the run is finished after {state.global_step} steps, so changes have no effect. "
+                "Increase training.num_train_epochs, or choose another training.output_dir."
+            )
+        self.write()

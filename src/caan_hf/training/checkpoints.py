@@ -1,0 +1,150 @@
+"""What a run leaves in its folder: the recipe, checkpoints to resume from, and the model for retrieval."""
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import yaml
+from transformers.trainer import TRAINER_STATE_NAME
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
+
+from caan_hf.errors import CaanError
+from caan_hf.modeling_caan import CaanModel
+from caan_hf.processing_caan import CaanProcessor
+from caan_hf.publishing.folder import for_retrieval, share_weights
+from caan_hf.publishing.training_record import RECIPE_FILE, TOKENS, TrainingRecord, write_record
+from caan_hf.utils.files import staged_folder, write_whole_text
+
+from .arguments import CaanTrainingArguments
+from .recipe import EXECUTION_KEYS, Recipe, changed_settings, load_recipe
+
+MODEL_FOLDER = "model"
+MODEL_MARKER = "config.json"
+# Keys that may change between the slices of a run, because they do not change its weights.
+FREE_KEYS = ("use_cpu", "ddp_backend", "per_device_eval_batch_size", "run_name", "push_to_hub")
+FREE_PREFIXES = ("logging_", "save_", "eval_", "dataloader_", "hub_")
+# Keys without effect on a resumed run, because the checkpoint restores them with the state of the optimizer.
+RESTORED_PREFIXES = ("learning_rate", "tower_learning_rate", "weight_decay", "optim", "adam_")
+LENGTHS = ("training.num_train_epochs", "training.max_steps")
+NOTE = "# Resumed "
+
+
+def checkpoint_to_resume(arguments: CaanTrainingArguments) -> Path | None:
+    """The checkpoint to resume from; None for a new run.
+
+    Raises:
+        CaanError: The given checkpoint does not exist, or a new run would overwrite an earlier one.
+    """
+    folder = Path(str(arguments.output_dir))
+    checkpoints = _checkpoints(folder)
+    wanted = arguments.resume_from_checkpoint
+    if isinstance(wanted, str) and wanted.lower() not in ("true", "false"):
+        if not Path(wanted).is_dir():
+            raise CaanError(f"training.resume_from_checkpoint: {wanted} is not a folder.")
+        return Path(wanted)
+    if str(wanted).lower() == "true":
+        complete = [checkpoint for checkpoint in checkpoints if _state(checkpoint) is not None]
+        return complete[-1] if complete else None
+    if checkpoints:
+        raise CaanError(
+            f"{folder}: holds an earlier run ({checkpoints[-1].name}). Resume it with "
+            "training.resume_from_checkpoint=true, or choose another training.output_dir."
+        )
+    return None
+
+
+def check_recorded_recipe(recipe: Recipe, checkpoint: Path, *, allow_changes: bool) -> list[str]:
+    """Compare the recipe with the one that the run of a checkpoint recorded.
+
+    More epochs or steps, and settings that do not change the weights, are not differences. A run without a recorded
+    recipe is not checked.
+
+    Args:
+        recipe: The recipe to resume with.
+        checkpoint: The checkpoint to resume from.
+        allow_changes: Accept differences.
+
+    Returns:
+        The notes of the run for [`write_recipe`]: one line for each time that it was resumed with differences.
+
+    Raises:
+        CaanError: The recipes differ and `allow_changes` is not set, or they differ in settings of the optimizer, which
+            the checkpoint restores.
+    """
+    file = checkpoint.parent / RECIPE_FILE
+    if not file.is_file():
+        return []
+    recorded, given = load_recipe(file).to_dict(), recipe.to_dict()
+    for tree in (recorded, given):
+        if tree["data"]["path"] is not None:
+            tree["data"]["path"] = str(Path(tree["data"]["path"]).resolve())
+    changes = {
+        key: (before, after)
+        for key, (before, after) in changed_settings(recorded, given, (*EXECUTION_KEYS, *FREE_KEYS)).items()
+        if not key.removeprefix("training.").startswith(FREE_PREFIXES) and not _is_longer(key, before, after)
+    }
+    lines = file.read_text(encoding="utf-8").splitlines()
+    notes = [line.removeprefix(NOTE) for line in lines if line.startswith(NOTE)]
+    if not changes:
+        return notes
+    described = ", ".join(f"{key} is {after!r}, was {before!r}" for key, (before, after) in changes.items())
+    if not allow_changes:
+        raise CaanError(
+            f"{file}: the run was started with another recipe ({described}). Resume it with its own recipe, choose "
+            "another training.output_dir, or pass training.resume_with_changes=true."
+        )
+    restored = [key for key in changes if key.removeprefix("training.").startswith(RESTORED_PREFIXES)]
+    if restored:
+        raise CaanError(
+            f"{file}: {restored[0]} cannot be changed in a resumed run, because the checkpoint restores it. Start a "
+            "new run in another training.output_dir."
+        )
+    step = (_state(checkpoint) or {}).get("global_step")
+    return [*notes, f"at step {step} with changes: {' '.join(described.split())}"]
+
+
+def write_recipe(recipe: Recipe, folder: Path, notes: list[str]) -> None:
+    """Write the recipe of a run without its tokens; a resumed run takes those from `hf auth login` or HF_TOKEN."""
+    content = recipe.to_dict()
+    content["training"] = {name: value for name, value in content["training"].items() if name not in TOKENS}
+    text = yaml.safe_dump(content, sort_keys=False)
+    write_whole_text(folder / RECIPE_FILE, "".join(f"{NOTE}{note}\n" for note in notes) + text)
+
+
+def save_for_retrieval(
+    model: CaanModel, processor: CaanProcessor, folder: Path, record: TrainingRecord | None = None
+) -> None:
+    """Write the model without the parts that only training needs, replacing an earlier one atomically.
+
+    Args:
+        model: The trained model; it is not changed.
+        processor: Its processor.
+        folder: The folder to write.
+        record: How the model was trained, for `training.json`.
+    """
+    with staged_folder(folder, MODEL_MARKER, overwrite=True) as staging:
+        for_retrieval(model).save_pretrained(staging)
+        share_weights(staging)
+        copy.copy(processor).drop_text().save_pretrained(staging)
+        if record is not None:
+            write_record(record, staging)
+
+
+def _is_longer(key: str, before: Any, after: Any) -> bool:
+    return key in LENGTHS and 0 < before < after
+
+
+def _checkpoints(folder: Path) -> list[Path]:
+    """The Trainer's checkpoints, oldest first."""
+    numbered = [path for path in folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*") if path.name.rpartition("-")[2].isdigit()]
+    return sorted(numbered, key=lambda path: int(path.name.rpartition("-")[2]))
+
+
+def _state(checkpoint: Path) -> dict[str, Any] | None:
+    """The Trainer's state, the last file of a checkpoint to be written; None if the checkpoint is incomplete."""
+    try:
+        state = json.loads((checkpoint / TRAINER_STATE_NAME).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return state if isinstance(state, dict) else None

@@ -1,0 +1,225 @@
+"""One training run, from a recipe to a model for retrieval."""
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+
+import datasets
+from transformers import set_seed
+
+from caan_hf.benchmarks import BenchmarkInfo, load_benchmark
+from caan_hf.errors import CaanError
+from caan_hf.evaluation.evaluator import ZeroShotEvaluator
+from caan_hf.modeling_caan import CaanModel
+from caan_hf.processing_caan import CaanProcessor
+from caan_hf.publishing.training_record import TrainingRecord, training_record
+from caan_hf.utils.files import check_out_dir, unwritable
+from caan_hf.utils.hub import hub_errors
+
+from .arguments import CaanTrainingArguments
+from .augmentation import photo_augmentation, sketch_augmentation
+from .backbones import build_model
+from .callbacks import StartCallback
+from .checkpoints import (
+    MODEL_FOLDER,
+    MODEL_MARKER,
+    check_recorded_recipe,
+    checkpoint_to_resume,
+    save_for_retrieval,
+    write_recipe,
+)
+from .collator import TripletCollator
+from .precompute import encode_photo_targets, encode_sentences
+from .recipe import Recipe
+from .recipe_files import one_line
+from .trainer import CaanTrainer
+from .triplets import TripletDataset, category_sentences
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """Result of a training run.
+
+    Attributes:
+        folder: Folder of the model for retrieval: config, safetensors and processor, without the text tower.
+        metrics: The Trainer's metrics and `eval_*` of the last validation. A run that was stopped by `max_minutes` has
+            `steps_left`.
+    """
+
+    folder: Path
+    metrics: dict[str, float]
+
+    @property
+    def is_finished(self) -> bool:
+        """False if `max_minutes` stopped the run before its last step; then there is a checkpoint and no model."""
+        return "steps_left" not in self.metrics
+
+
+def train_recipe(recipe: Recipe) -> TrainedModel:
+    """Train a model.
+
+    Afterwards `output_dir` holds the Trainer's checkpoints, `recipe.yaml` (the recipe of the run) and `model/` (the
+    final or best model for retrieval, with `training.json`, the record of the run). With `push_to_hub` the model is
+    also pushed to the Hub, with its card and the code that loads it without this package.
+
+    Args:
+        recipe: What to train.
+
+    Raises:
+        CaanError: The recipe or its data cannot be used, the run to resume has another recipe, or the Hub refuses the
+            model; in the last case the model is in `output_dir`.
+    """
+    arguments = recipe.training_arguments()
+    output_dir = Path(str(arguments.output_dir))
+    folder = output_dir / MODEL_FOLDER
+    try:
+        output_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CaanError(f"training.output_dir: {unwritable(output_dir, error)}") from error
+    check_out_dir(folder, MODEL_MARKER, overwrite=True)
+    checkpoint = checkpoint_to_resume(arguments)
+    notes: list[str] = []
+    if checkpoint is not None:
+        notes = check_recorded_recipe(recipe, checkpoint, allow_changes=arguments.resume_with_changes)
+    splits, info = _benchmark(recipe)
+    set_seed(arguments.seed)
+    record = training_record(recipe.to_dict(), info)
+    record = record.model_copy(update={"resumed": list(notes)}) if notes else record
+    trainer = build_trainer(recipe, arguments, splits, record=record)
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    model.config.update(
+        {
+            "training_protocol": info.protocol,
+            "training_categories": info.seen,
+            "validation_categories": info.validation,
+        }
+    )
+    if arguments.should_save:
+        trainer.add_callback(StartCallback(lambda: write_recipe(recipe, output_dir, notes)))
+    result = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    metrics = dict(result.metrics)
+    if trainer.is_unfinished:
+        return TrainedModel(folder, metrics | {"steps_left": trainer.state.max_steps - trainer.state.global_step})
+    if trainer.evaluator is not None:
+        metrics.update(trainer.evaluate())
+    else:
+        trainer.finish_model()
+    if arguments.should_save:
+        trainer.save_state()
+        save_for_retrieval(model, trainer.processor, folder, trainer.current_record())
+    trainer.accelerator.wait_for_everyone()
+    if arguments.push_to_hub:
+        with hub_errors(trainer.hub_model_id or arguments.hub_model_id or "push_to_hub"):
+            trainer.push_to_hub()
+    return TrainedModel(folder, metrics)
+
+
+def build_trainer(
+    recipe: Recipe,
+    arguments: CaanTrainingArguments,
+    splits: Mapping[str, datasets.Dataset],
+    record: TrainingRecord | None = None,
+) -> CaanTrainer:
+    """Build the model and a trainer that is ready to `train()`.
+
+    Args:
+        recipe: What to train.
+        arguments: The Trainer's arguments, see [`Recipe.training_arguments`].
+        splits: The splits of the benchmark; `train` is required.
+        record: How the model is trained, for the model card.
+
+    Raises:
+        CaanError: The recipe or the data cannot be used.
+    """
+    split = splits["train"]
+    sentences = category_sentences(split, recipe.data.prompts)
+    model, processor = build_model(recipe.model, recipe.data, sorted(set(chain.from_iterable(sentences.values()))))
+    photo_size = recipe.data.photo_size or model.config.image_size
+    triplets = TripletDataset(
+        split,
+        processor,
+        seed=arguments.seed,
+        sentences=sentences,
+        sample_negatives=model.config.negatives != "in_batch",
+        augment_sketch=sketch_augmentation() if recipe.data.augment else None,
+        augment_photo=photo_augmentation(photo_size) if recipe.data.augment else None,
+    )
+    evaluator = _evaluator(recipe, arguments, splits)
+    model.to(arguments.device)  # type: ignore[arg-type]  # transformers loses the signature of Module.to
+    collator = _collator(recipe, arguments, model, processor, triplets)
+    try:
+        with hub_errors(arguments.hub_model_id or Path(str(arguments.output_dir)).name):
+            return CaanTrainer(
+                model=model,
+                args=arguments,
+                train_dataset=triplets,
+                data_collator=collator,
+                processing_class=processor,
+                evaluator=evaluator,
+                record=record,
+            )
+    except (ValueError, RuntimeError, ImportError) as error:  # for example, a tracker that is not installed
+        raise CaanError(f"section training: {one_line(error)}") from error
+
+
+def _collator(
+    recipe: Recipe,
+    arguments: CaanTrainingArguments,
+    model: CaanModel,
+    processor: CaanProcessor,
+    triplets: TripletDataset,
+) -> TripletCollator:
+    uses_text = model.text_model is not None
+    states, targets = None, None
+    if uses_text and model.config.freeze_text:
+        states = encode_sentences(model, processor, triplets.sentences())
+    if model.config.lambda_dis:
+        targets = encode_photo_targets(
+            model,
+            processor,
+            triplets,
+            image_size=recipe.data.target_image_size,
+            batch_size=arguments.per_device_eval_batch_size,
+            dtype=arguments.encoding_dtype,
+            progress=not arguments.disable_tqdm,
+        )
+    return TripletCollator(
+        processor,
+        sketch_size=recipe.data.sketch_size,
+        photo_size=recipe.data.photo_size,
+        use_text=uses_text,
+        text_hidden_states=states,
+        photo_targets=targets,
+    )
+
+
+def _evaluator(
+    recipe: Recipe, arguments: CaanTrainingArguments, splits: Mapping[str, datasets.Dataset]
+) -> ZeroShotEvaluator | None:
+    if arguments.eval_strategy == "no":
+        return None
+    name = recipe.data.validation_split
+    if name not in splits:
+        raise CaanError(f"data.validation_split: no split {name!r}. The benchmark has {', '.join(splits)}.")
+    if name == "test":
+        warnings.warn("choosing by the unseen test categories: the result is no longer zero-shot", stacklevel=2)
+    if not len(splits[name]):
+        raise CaanError(
+            f"{recipe.data.path}: the {name} split is empty. Prepare the benchmark with --validation-categories N, or "
+            "train with training.eval_strategy=no training.load_best_model_at_end=false."
+        )
+    evaluator = ZeroShotEvaluator(splits[name], split=name)
+    if len(set(evaluator.photo_categories.tolist())) < 2:
+        raise CaanError(
+            f"{recipe.data.path}: the {name} split has photos of one category, so every ranking is perfect. Prepare "
+            "the benchmark with --validation-categories 2 or more."
+        )
+    return evaluator
+
+
+def _benchmark(recipe: Recipe) -> tuple[datasets.DatasetDict, BenchmarkInfo]:
+    if recipe.data.path is None:
+        raise CaanError("data.path: missing. Prepare a benchmark with `caan prepare` and give data.path=DIR.")
+    return load_benchmark(recipe.data.path)

@@ -1,0 +1,321 @@
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModel, AutoProcessor
+from typer.testing import CliRunner
+
+from caan_hf import CaanError
+from caan_hf.benchmarks import load_benchmark
+from caan_hf.cli.main import app
+from caan_hf.training import build_trainer, load_recipe, train_recipe
+
+CATEGORIES = ("house", "fish", "mug", "car")
+# Learns within a few steps, unlike an untrained transformer.
+RESNET = {
+    "model_type": "resnet",
+    "embedding_size": 16,
+    "hidden_sizes": [16, 32],
+    "depths": [1, 1],
+    "layer_type": "basic",
+}
+
+
+def losses(folder, checkpoint):
+    history = json.loads((folder / checkpoint / "trainer_state.json").read_text())["log_history"]
+    return [entry["loss"] for entry in history if "loss" in entry]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("negatives", ["sampled", "in_batch", "both"])
+def test_the_loss_falls(recipe_file, tmp_path, negatives):
+    changes = {
+        "model__vision": RESNET,
+        "model__negatives": negatives,
+        "model__lambda_con": 1.0,
+        "data__augment": False,
+        "training__learning_rate": 2e-3,
+        "training__tower_learning_rate": 2e-3,
+        "training__per_device_train_batch_size": 8,
+        "training__num_train_epochs": 12,
+        "training__eval_strategy": "no",
+        "training__save_strategy": "no",
+        "training__load_best_model_at_end": False,
+    }
+    recipe = load_recipe(recipe_file(**changes))
+    trainer = build_trainer(recipe, recipe.training_arguments(), load_benchmark(recipe.data.path)[0])
+    trainer.train()
+
+    logged = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+    assert sum(logged[-4:]) < 0.75 * sum(logged[:4])
+
+
+@pytest.mark.slow
+def test_a_run_writes_a_model_for_retrieval(recipe_file, tmp_path):
+    trained = train_recipe(load_recipe(recipe_file()))
+
+    assert trained.folder == tmp_path / "run" / "model"
+    assert 0 < trained.metrics["eval_mAP@all"] <= 1
+    assert trained.metrics["eval_chance"] == pytest.approx(0.5, abs=0.15)
+    model, processor = AutoModel.from_pretrained(trained.folder), AutoProcessor.from_pretrained(trained.folder)
+    assert model.config.text_config is None
+    assert processor.tokenizer is None
+    info = json.loads((Path(load_recipe(recipe_file()).data.path) / "benchmark.json").read_text())
+    assert model.config.training_protocol == info["protocol"]
+    assert model.config.training_categories == info["seen"]
+    assert (tmp_path / "run" / "recipe.yaml").is_file()
+    assert not [path for path in (tmp_path / "run").iterdir() if path.name.startswith(".")]
+
+
+@pytest.mark.slow
+def test_training_without_text_and_with_targets(recipe_file, tmp_path):
+    file = recipe_file(model__text=None, model__lambda_dis=1.0, data__target_image_size=48)
+    trained = train_recipe(load_recipe(file))
+
+    history = json.loads((tmp_path / "run" / "trainer_state.json").read_text())["log_history"]
+    assert all("loss_dis" in entry for entry in history if "loss" in entry)
+    assert trained.metrics["eval_mAP@all"] > 0
+
+
+@pytest.mark.slow
+def test_a_killed_and_resumed_run_equals_an_uninterrupted_run(recipe_file, tmp_path):
+    unbroken = train_recipe(load_recipe(recipe_file("unbroken", training__num_train_epochs=4)))
+    file = recipe_file("broken", training__num_train_epochs=4)
+    process = subprocess.Popen([sys.executable, "-m", "caan_hf.cli.main", "train", str(file)])
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "broken" / "checkpoint-4" / "trainer_state.json").exists():
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    assert not (tmp_path / "broken" / "model").exists()
+
+    resumed = train_recipe(load_recipe(file, ["training.resume_from_checkpoint=true"]))
+
+    one, other = (AutoModel.from_pretrained(trained.folder).state_dict() for trained in (unbroken, resumed))
+    for name, tensor in one.items():
+        torch.testing.assert_close(other[name], tensor, msg=name)
+    assert losses(tmp_path / "broken", "checkpoint-16") == losses(tmp_path / "unbroken", "checkpoint-16")
+
+
+@pytest.mark.slow
+def test_a_run_in_slices_equals_an_uninterrupted_run(recipe_file, tmp_path):
+    """A slice of zero minutes is a single step; the recipe has eight steps in two epochs."""
+    unbroken = train_recipe(load_recipe(recipe_file("unbroken")))
+    file = recipe_file("sliced", training__resume_from_checkpoint=True)
+    slice_ = [str(file), "training.max_minutes=0"]
+    done = CliRunner().invoke(app, ["train", *slice_], catch_exceptions=False)
+    assert done.exit_code == 75
+    assert "stopped with" in done.output
+    assert not (tmp_path / "sliced" / "model").exists()
+    assert not train_recipe(load_recipe(file, slice_[1:])).is_finished
+    finished = train_recipe(load_recipe(file))
+    assert finished.is_finished
+    one, other = (AutoModel.from_pretrained(trained.folder).state_dict() for trained in (unbroken, finished))
+    for name, tensor in one.items():
+        torch.testing.assert_close(other[name], tensor, msg=name)
+
+
+@pytest.mark.slow
+def test_an_incomplete_checkpoint_is_skipped(recipe_file, tmp_path):
+    train_recipe(load_recipe(recipe_file()))
+    half = tmp_path / "run" / "checkpoint-9"
+    half.mkdir()
+    (half / "trainer_state.json").write_text('{"global_step": 9,', encoding="utf-8")
+
+    again = train_recipe(load_recipe(recipe_file(), ["training.resume_from_checkpoint=true"]))
+
+    assert again.metrics["epoch"] == 2
+
+
+@pytest.mark.slow
+def test_resuming_loads_exactly_the_saved_weights(recipe_file, tmp_path):
+    """The Trainer reads checkpoints with `strict=False`, which ignores weights under the names of older releases."""
+    from safetensors.torch import load_file
+
+    train_recipe(load_recipe(recipe_file()))
+    recipe = load_recipe(recipe_file("other", training__num_train_epochs=0.01, training__learning_rate=0.0))
+    trainer = build_trainer(recipe, recipe.training_arguments(), load_benchmark(recipe.data.path)[0])
+    checkpoint = tmp_path / "run" / "checkpoint-8"
+
+    trainer._load_from_checkpoint(str(checkpoint))
+
+    saved, loaded = load_file(checkpoint / "model.safetensors"), trainer.model.state_dict()
+    assert set(saved) == set(loaded)
+    for name, tensor in saved.items():
+        torch.testing.assert_close(loaded[name], tensor, rtol=0, atol=0, msg=name)
+
+
+@pytest.mark.slow
+def test_the_same_seed_trains_the_same_model_and_another_seed_does_not(recipe_file):
+    changes = {"training__num_train_epochs": 1}
+    models = [
+        AutoModel.from_pretrained(train_recipe(load_recipe(recipe_file(name, training__seed=seed, **changes))).folder)
+        for name, seed in (("a", 1), ("b", 1), ("c", 2))
+    ]
+    first, same, other = (model.sketch_model.state_dict() for model in models)
+    assert all(torch.equal(first[name], same[name]) for name in first)
+    assert any(not torch.equal(first[name], other[name]) for name in first)
+
+
+def test_the_model_card_of_a_run_describes_its_training(recipe_file, tmp_path):
+    from caan_hf.publishing.training_record import training_record
+
+    recipe = load_recipe(recipe_file())
+    splits, info = load_benchmark(recipe.data.path)
+    record = training_record(recipe.to_dict(), info)
+    trainer = build_trainer(recipe, recipe.training_arguments(), splits, record=record)
+    trainer.create_model_card(model_name="caan-run")
+    card = (tmp_path / "run" / "README.md").read_text()
+    assert "# caan-run" in card
+    assert "| Benchmark | `sample@1` |" in card
+    assert trainer.model.text_model is not None
+
+
+def test_an_earlier_run_is_not_overwritten(recipe_file, tmp_path):
+    (tmp_path / "run" / "checkpoint-3").mkdir(parents=True)
+    with pytest.raises(CaanError, match=r"checkpoint-3.*resume_from_checkpoint=true"):
+        train_recipe(load_recipe(recipe_file()))
+
+
+def test_towers_have_their_own_learning_rate(recipe_file):
+    recipe = load_recipe(recipe_file(model__freeze_text=False))
+    trainer = build_trainer(recipe, recipe.training_arguments(), load_benchmark(recipe.data.path)[0])
+    optimizer = trainer.create_optimizer()
+
+    rate_of = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
+    decay_of = {id(p): group["weight_decay"] for group in optimizer.param_groups for p in group["params"]}
+    for name, parameter in trainer.model.named_parameters():
+        tower = name.startswith(("sketch_model.", "photo_model.", "text_model."))
+        assert rate_of[id(parameter)] == (5e-4 if tower else 1e-3), name
+        if name.endswith("bias"):
+            assert decay_of[id(parameter)] == 0, name
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model__vision": "./no/such/folder"}, "model.vision: ./no/such/folder is not a folder"),
+        ({"model__vision": "package:no_such_package/model"}, "no_such_package is missing"),
+        ({"model__alignment_num_heads": 5}, "alignment_num_heads"),
+        ({"model__text": "bert-base-uncased"}, "mapping"),
+        ({"model__relation_loss": "hinge"}, "relation_loss"),
+        ({"data__path": "no/such/benchmark"}, "caan prepare"),
+        ({"data__path": None}, "data.path"),
+        ({"data__validation_split": "dev"}, "no split 'dev'"),
+        ({"training__resume_from_checkpoint": "no/such/checkpoint"}, "is not a folder"),
+    ],
+)
+def test_bad_recipes_are_one_line_errors(recipe_file, changes, message):
+    with pytest.raises(CaanError, match=message) as error:
+        train_recipe(load_recipe(recipe_file(**changes)))
+    assert "\n" not in str(error.value)
+
+
+def test_validating_on_unseen_categories_warns(recipe_file):
+    recipe = load_recipe(recipe_file(data__validation_split="test"))
+    with pytest.warns(UserWarning, match="zero-shot"):
+        build_trainer(recipe, recipe.training_arguments(), load_benchmark(recipe.data.path)[0])
+
+
+def test_saving_replaces_the_whole_folder_of_an_earlier_model(make_model, processor, tmp_path):
+    from caan_hf.training.checkpoints import save_for_retrieval
+
+    (tmp_path / "model").mkdir()
+    for name in ("config.json", "old"):
+        (tmp_path / "model" / name).touch()
+    save_for_retrieval(make_model(), processor, tmp_path / "model")
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+    assert not (tmp_path / "model" / "old").exists()
+
+
+def test_validation_with_one_category_is_an_error(recipe_file, tmp_path):
+    from caan_hf.benchmarks import PrepareOptions, prepare_benchmark
+
+    options = {"photos_per_category": 2, "sketches_per_category": 2, "image_size": 32, "categories": CATEGORIES}
+    options = PrepareOptions(validation_categories=1, progress=False, **options)
+    prepare_benchmark("sample", None, tmp_path / "one", options)
+    recipe = load_recipe(recipe_file(data__path=str(tmp_path / "one")))
+    with pytest.raises(CaanError, match="photos of one category"):
+        train_recipe(recipe)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_unreadable_sketch_is_a_one_line_error(recipe_file, tmp_path, workers):
+    """It is found only in training if the prepared benchmark refers to files that were removed since."""
+    from caan_hf.benchmarks import PrepareOptions, prepare_benchmark
+    from caan_hf.benchmarks.sample import draw_object
+
+    for category in CATEGORIES:
+        for modality, name in (("sketch", "sketches"), ("photo", "photos")):
+            place = tmp_path / "raw" / name / category
+            place.mkdir(parents=True)
+            for index in range(2):
+                draw_object(category, modality, seed=0, index=index, image_size=32).save(place / f"{index}.png")
+    (tmp_path / "raw" / "unseen.txt").write_text(CATEGORIES[0])
+    options = {"embed": False, "validation_categories": 0, "progress": False}
+    prepare_benchmark("folder", tmp_path / "raw", tmp_path / "data", PrepareOptions(**options))
+    gone = tmp_path / "raw" / "sketches" / CATEGORIES[1] / "0.png"
+    gone.unlink()
+    changes = {"data__path": str(tmp_path / "data"), "training__dataloader_num_workers": workers}
+    changes |= {"training__eval_strategy": "no", "training__save_strategy": "no"}
+    file = recipe_file(training__load_best_model_at_end=False, **changes)
+    done = subprocess.run(
+        [sys.executable, "-m", "caan_hf", "train", str(file)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("error:")]
+    assert f"error: sketches/{CATEGORIES[1]}/0.png: " in line
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+def test_resuming_with_another_recipe_is_refused_and_keeps_the_records(recipe_file, tmp_path):
+    train_recipe(load_recipe(recipe_file()))
+    run = tmp_path / "run"
+    records = [run / "recipe.yaml", run / "model" / "training.json", run / "model" / "config.json"]
+    before = [record.read_bytes() for record in records]
+    resume = "training.resume_from_checkpoint=true"
+    for word in ("training.learning_rate=0.5", "model.negatives=both", "model.relation_dim=8", "data.sketch_size=24"):
+        key = word.partition("=")[0]
+        with pytest.raises(CaanError, match=rf"recipe\.yaml: .*{key} is .*, was .*resume_with_changes=true") as error:
+            train_recipe(load_recipe(recipe_file(), [resume, word]))
+        assert "\n" not in str(error.value)
+    allowed = [resume, "training.resume_with_changes=true"]
+    with pytest.raises(CaanError, match="the run is finished after 8 steps"):
+        train_recipe(load_recipe(recipe_file(), [*allowed, "model.lambda_con=1"]))
+    with pytest.raises(CaanError, match=r"checkpoint-8: does not fit the model of this recipe.*size mismatch") as error:
+        train_recipe(load_recipe(recipe_file(), [*allowed, "model.relation_dim=8", "training.num_train_epochs=3"]))
+    assert "\n" not in str(error.value)
+    assert [record.read_bytes() for record in records] == before
+
+
+@pytest.mark.slow
+def test_resuming_with_allowed_changes_records_them(recipe_file, tmp_path):
+    train_recipe(load_recipe(recipe_file(training__num_train_epochs=1)))
+    words = ["training.resume_from_checkpoint=true", "training.resume_with_changes=true", "model.lambda_con=1"]
+    with pytest.raises(CaanError, match=r"training\.learning_rate cannot be changed in a resumed run"):
+        train_recipe(load_recipe(recipe_file(), [*words, "training.learning_rate=0.5"]))
+    train_recipe(load_recipe(recipe_file(), words))
+    recorded = (tmp_path / "run" / "recipe.yaml").read_text(encoding="utf-8")
+    assert recorded.startswith("# Resumed at step 4 with changes: model.lambda_con is 1, was 0.0\n")
+    assert load_recipe(tmp_path / "run" / "recipe.yaml").model.config["lambda_con"] == 1
+    record = json.loads((tmp_path / "run" / "model" / "training.json").read_text(encoding="utf-8"))
+    assert record["resumed"] == ["at step 4 with changes: model.lambda_con is 1, was 0.0"]
+
+
+@pytest.mark.slow
+def test_more_epochs_and_settings_that_do_not_change_weights_may_differ_when_resuming(recipe_file, tmp_path):
+    train_recipe(load_recipe(recipe_file(training__num_train_epochs=1)))
+    words = ["training.resume_from_checkpoint=true", "training.logging_steps=2", "training.save_total_limit=3"]
+    resumed = train_recipe(load_recipe(recipe_file(training__num_train_epochs=2), words))
+    assert resumed.metrics["epoch"] == 2
+    assert load_recipe(tmp_path / "run" / "recipe.yaml").training["num_train_epochs"] == 2
+    with pytest.raises(CaanError, match=r"training\.num_train_epochs is 1, was 2"):
+        train_recipe(load_recipe(recipe_file(training__num_train_epochs=1), words))
