@@ -6,8 +6,6 @@ from pathlib import Path
 
 from caan_hf.errors import CaanError
 
-from .hub import hub_errors
-
 
 def looks_local(name: str) -> bool:
     """Whether a name can only be a folder, not OWNER/MODEL on the Hub, so that a typing error is found at once."""
@@ -34,8 +32,12 @@ def download(repo_id: str, *, revision: str | None = None, patterns: Sequence[st
     Raises:
         CaanError: There is no such repository or revision, or the Hub cannot be reached and the cache has nothing.
     """
-    from huggingface_hub import snapshot_download  # noqa: PLC0415 - a folder needs no Hub
+    try:
+        from huggingface_hub import snapshot_download  # noqa: PLC0415 - the ONNX runtime may be installed without it
 
+        from .hub import hub_errors  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise CaanError(f"{repo_id}: no such folder, and a download from the Hub needs {error.name}.") from error
     try:
         with hub_errors(repo_id):
             return Path(snapshot_download(repo_id, revision=revision, allow_patterns=list(patterns)))
