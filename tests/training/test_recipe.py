@@ -5,7 +5,7 @@ import yaml
 
 from caan_hf import CaanError
 from caan_hf.training import CaanTrainingArguments, load_recipe, shipped_recipes
-from caan_hf.training.recipe import changed_settings
+from caan_hf.training.checkpoints import changed_settings
 
 RECIPE = """
 model:

@@ -1,7 +1,9 @@
 """What a run leaves in its folder: the recipe, checkpoints to resume from, and the model for retrieval."""
 
 import copy
+import dataclasses
 import json
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ import yaml
 from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
+from caan_hf.configuration_caan import CaanConfig
 from caan_hf.errors import CaanError
 from caan_hf.modeling_caan import CaanModel
 from caan_hf.processing_caan import CaanProcessor
@@ -17,7 +20,7 @@ from caan_hf.publishing.training_record import RECIPE_FILE, TOKENS, write_record
 from caan_hf.utils.files import staged_folder, write_whole_text
 
 from .arguments import CaanTrainingArguments
-from .recipe import EXECUTION_KEYS, Recipe, changed_settings, load_recipe
+from .recipe import EXECUTION_KEYS, DataSection, Recipe, load_recipe
 
 MODEL_FOLDER = "model"
 MODEL_MARKER = "config.json"
@@ -104,6 +107,25 @@ def check_recorded_recipe(recipe: Recipe, checkpoint: Path, *, allow_changes: bo
     return [*notes, f"at step {step} with changes: {' '.join(described.split())}"]
 
 
+def changed_settings(
+    before: Mapping[str, Any], after: Mapping[str, Any], ignored: Iterable[str] = EXECUTION_KEYS
+) -> dict[str, tuple[Any, Any]]:
+    """Differences between two recipes, as `section.key` -> (value before, value after); defaults are filled in.
+
+    Args:
+        before: A recipe as a dictionary, see [`Recipe.to_dict`].
+        after: Another one.
+        ignored: Keys of section `training` that are not compared.
+    """
+    one, other = _settings(before), _settings(after)
+    skipped = {f"training.{name}" for name in ignored}
+    return {
+        key: (one.get(key), other.get(key))
+        for key in sorted((one.keys() | other.keys()) - skipped)
+        if one.get(key) != other.get(key)
+    }
+
+
 def write_recipe(recipe: Recipe, folder: Path, notes: list[str]) -> None:
     """Write the recipe of a run without its tokens; a resumed run takes those from `hf auth login` or HF_TOKEN."""
     content = recipe.to_dict()
@@ -148,3 +170,21 @@ def _state(checkpoint: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return state if isinstance(state, dict) else None
+
+
+def _settings(tree: Mapping[str, Any]) -> dict[str, Any]:
+    defaults = {
+        "model": _defaults(CaanConfig),
+        "data": DataSection().model_dump(),
+        "training": _defaults(CaanTrainingArguments),
+    }
+    return {
+        f"{section}.{name}": list(value) if isinstance(value, tuple) else value
+        for section, values in defaults.items()
+        for name, value in {**values, **(tree.get(section) or {})}.items()
+    }
+
+
+def _defaults(cls: type) -> dict[str, Any]:
+    fields = dataclasses.fields(cls)
+    return {entry.name: entry.default for entry in fields if entry.default is not dataclasses.MISSING}
