@@ -1,25 +1,36 @@
-"""What goes wrong, on demand, with requests to the local Hub."""
+"""Faults on demand in the requests to the local Hub server."""
 
 import asyncio
 import re
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from fastapi.responses import JSONResponse
 
 
 @dataclass
 class Fault:
-    """What goes wrong with requests whose method and path fit; `times` of them, all if None.
+    """A fault of the requests that match `method` and the regular expression `path`.
 
-    Give one of: `status`, an error in place of an answer; `cut`, so many bytes of the body before the connection
-    breaks; `delay`, seconds before the answer; `hold`, the request waits until the fault is removed, and is dropped.
-    `reached` is set at the first such request.
+    Attributes:
+        method: HTTP method.
+        path: Regular expression, searched in the path.
+        status: Answer with this error status.
+        headers: Headers of that answer.
+        cut: Break the connection after this number of bytes of the body.
+        delay: Seconds before the answer.
+        hold: Do not answer until the fault is removed, then drop the request.
+        times: Number of requests that fail; all if None.
+        seen: Number of requests that have failed.
+        reached: Set at the first request that fails.
     """
 
     method: str
-    path: str  # a regular expression
+    path: str
     status: int | None = None
+    headers: Mapping[str, str] = field(default_factory=lambda: {"Retry-After": "0"})
     cut: int | None = None
     delay: float = 0.0
     hold: bool = False
@@ -28,7 +39,7 @@ class Fault:
     reached: threading.Event = field(default_factory=threading.Event)
 
     def takes(self, method: str, path: str) -> bool:
-        """Whether this request is to fail; counts it."""
+        """Whether this request fails; it is counted if it does."""
         is_used_up = self.times is not None and self.seen >= self.times
         if is_used_up or method != self.method or not re.search(self.path, path):
             return False
@@ -38,9 +49,9 @@ class Fault:
 
 
 class Misbehaving:
-    """Logs every request of an ASGI application, and lets those of a fault go wrong."""
+    """Logs all requests of an ASGI application and applies the faults of its server."""
 
-    def __init__(self, server, app):
+    def __init__(self, server: Any, app: Any):
         self.server, self.app = server, app
 
     async def __call__(self, scope, receive, send):
@@ -55,14 +66,14 @@ class Misbehaving:
             return None
         await asyncio.sleep(fault.delay)
         if fault.status is not None:
-            message = {"X-Error-Message": "a fault on demand", "Retry-After": "0"}
-            answer = JSONResponse({"error": "a fault on demand"}, fault.status, message)
+            headers = {"X-Error-Message": "a fault on demand", **fault.headers}
+            answer = JSONResponse({"error": "a fault on demand"}, fault.status, headers)
             return await answer(scope, receive, send)
         return await self.app(scope, receive, send if fault.cut is None else _cutting(send, fault.cut))
 
 
 def _cutting(send, limit: int):
-    """A `send` that breaks the connection after so many bytes of the body."""
+    """A `send` that breaks the connection after `limit` bytes of the body."""
     sent = 0
 
     async def cut(message):
@@ -73,7 +84,7 @@ def _cutting(send, limit: int):
         sent += len(body)
         await send({"type": "http.response.body", "body": body, "more_body": True})
         if sent >= limit:
-            await asyncio.sleep(0.05)  # so that the bytes go out first
+            await asyncio.sleep(0.05)  # so that the bytes are sent first
             raise ConnectionResetError("cut on demand")
 
     return cut

@@ -1,12 +1,11 @@
-"""From a prepared benchmark to the folder of a dataset repository: parquet with typed features, and a card."""
+"""Build the folder of a dataset repository from a prepared benchmark: parquet files with typed columns, and a card."""
 
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import datasets
 import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import Dataset, DatasetInfo, Features, SplitDict, SplitInfo, Value
@@ -19,86 +18,79 @@ from caan_hf.publishing.provenance import restriction
 from caan_hf.utils.progress import progress_bar
 
 from .dataset_card import dataset_card
+from .options import PushDatasetOptions
 from .publish import CARD
 
-ROWS_AT_ONCE = 100  # a row group: what a reader of one row has to fetch, and what is held in memory
+ROW_GROUP = 100  # rows held in memory, and read at once by a reader of one row
 SHARD_BYTES = 400_000_000
-OURS = re.compile(r"(data|descriptions)/[a-z]+-\d+-of-\d+\.parquet|benchmark\.json")
-
-
-def is_ours(path: str) -> bool:
-    """Whether a file of a dataset repository is one that a push writes."""
-    return OURS.fullmatch(path) is not None
+DATASET_FILES = re.compile(r"(data|descriptions)/[a-z]+-\d+-of-\d+\.parquet|benchmark\.json")
 
 
 def build_dataset_repository(
-    benchmark: Path,
-    repo_id: str,
-    folder: Path,
-    *,
-    images: bool | None = None,
-    licence: str | None = None,
-    progress: bool = True,
-) -> None:
-    """Fill an empty folder with what the repository is to hold.
+    benchmark: Path, repo_id: str, folder: Path, options: PushDatasetOptions, *, progress: bool = True
+) -> list[str]:
+    """Fill an empty folder with the files of the repository.
 
     Args:
-        benchmark: what `caan prepare` wrote.
-        repo_id: for the card.
-        folder: empty.
-        images: whether the images go too; None means yes, unless they are somebody else's, which is an error then.
-        licence: id of a licence on the Hub.
-        progress: show a progress bar on a terminal.
+        benchmark: Folder that `caan prepare` wrote.
+        repo_id: Repository that the examples of the card name.
+        folder: An empty folder.
+        options: See [`PushDatasetOptions`].
+        progress: Show a progress bar on a terminal.
+
+    Returns:
+        Notes for the user; there are none.
 
     Raises:
-        CaanError: `benchmark` is none, an image it refers to is gone, or nobody said what to do with images that are
-            not free to share.
+        CaanError: `benchmark` is not a prepared benchmark or damaged, an image that it refers to cannot be read, or
+            its photos may not be shared freely and `options.images` is None.
     """
     splits, info = load_benchmark(benchmark)
-    source = restriction(info.protocol)
-    if images is None and source:
+    restricted = restriction(info.protocol)
+    if options.images is None and restricted:
         raise CaanError(
-            f"{benchmark} holds {source}: push with --without-images (splits, categories and descriptions), or with "
-            "--images if you have the right to share them"
+            f"{benchmark}: contains {restricted}. Pass --without-images to push only splits, categories and "
+            "descriptions, or --images if you have the right to share the photos."
         )
-    with_images = images is not False
-    default, texts = {}, {}
+    with_images = options.images is not False
+    images: dict[str, SplitInfo] = {}
+    texts: dict[str, SplitInfo] = {}
     with progress_bar("writing", sum(map(len, splits.values())), shown=progress) as advance:
         for name, split in splits.items():
             rows = split if with_images else split.remove_columns("image")
-            default[name] = _write(rows, folder / "data", name, advance)
-            texts[name] = _write(_descriptions(split), folder / "descriptions", name)
-    tables = {
-        "default": _info(rows.features, default),
-        "descriptions": _info(_descriptions(next(iter(splits.values()))).features, texts),
-    }
+            descriptions = _descriptions(split)
+            images[name] = _write(rows, folder / "data", name, advance)
+            texts[name] = _write(descriptions, folder / "descriptions", name)
+    tables = {"default": _info(rows.features, images), "descriptions": _info(descriptions.features, texts)}
     shutil.copyfile(benchmark / INFO_FILE, folder / INFO_FILE)
-    dataset_card(repo_id, info, tables, with_images=with_images, licence=licence).save(folder / CARD)
+    card = dataset_card(repo_id, info, tables, with_images=with_images, licence=options.licence)
+    card.save(folder / CARD)
+    return []
 
 
 def _info(features: Features, splits: dict[str, SplitInfo]) -> DatasetInfo:
-    return DatasetInfo(
-        features=features,
-        splits=SplitDict(splits),
-        dataset_size=sum(split.num_bytes for split in splits.values()),
-    )
+    size = sum(split.num_bytes for split in splits.values())
+    return DatasetInfo(features=features, splits=SplitDict(splits), dataset_size=size)
 
 
-def _write(rows: Dataset, folder: Path, split: str, advance=None) -> SplitInfo:
-    """Writes `SPLIT-NNNNN-of-NNNNN.parquet`, of at most `SHARD_BYTES` of uncompressed data each."""
+def _write(rows: Dataset, folder: Path, split: str, advance: Callable[[int], None] | None = None) -> SplitInfo:
+    """Write `SPLIT-NNNNN-of-NNNNN.parquet` files of at most about `SHARD_BYTES` of uncompressed data each."""
     folder.mkdir(parents=True, exist_ok=True)
-    shards, size, total, writer = [], SHARD_BYTES, 0, None
+    shards: list[Path] = []
+    total, shard_bytes = 0, SHARD_BYTES
+    writer: pq.ParquetWriter | None = None
     try:
-        for table in _chunks(rows):
-            if size >= SHARD_BYTES:
+        for table in _row_groups(rows):
+            if writer is None or shard_bytes >= SHARD_BYTES:
                 if writer is not None:
                     writer.close()
                 shards.append(folder / f".{split}-{len(shards)}")
-                writer, size = pq.ParquetWriter(shards[-1], rows.features.arrow_schema), 0
+                writer, shard_bytes = pq.ParquetWriter(shards[-1], rows.features.arrow_schema), 0
             writer.write_table(table)
-            size, total = size + table.nbytes, total + table.nbytes
-            for _ in range(len(table) if advance else 0):
-                advance()
+            shard_bytes += table.nbytes
+            total += table.nbytes
+            if advance:
+                advance(len(table))
     finally:
         if writer is not None:
             writer.close()
@@ -107,26 +99,28 @@ def _write(rows: Dataset, folder: Path, split: str, advance=None) -> SplitInfo:
     return SplitInfo(split, num_bytes=total, num_examples=len(rows))
 
 
-def _chunks(rows: Dataset) -> Iterator[pa.Table]:
-    """The rows, a hundred at a time, with the bytes of images that are only referred to; one empty table of no rows."""
+def _row_groups(rows: Dataset) -> Iterator[pa.Table]:
+    """The rows in tables of `ROW_GROUP`, with the bytes of images that are stored as paths; at least one table."""
     if not len(rows):
         yield rows.features.arrow_schema.empty_table()
     arrow = rows.with_format("arrow")
-    for start in range(0, len(rows), ROWS_AT_ONCE):
-        table = arrow[start : start + ROWS_AT_ONCE].cast(rows.features.arrow_schema)
+    for start in range(0, len(rows), ROW_GROUP):
+        table = arrow[start : start + ROW_GROUP].cast(rows.features.arrow_schema)
         try:
             yield embed_table_storage(table)
         except OSError as error:
             raise CaanError(
-                f"an image that the benchmark refers to cannot be read ({error}): prepare it again"
+                f"an image of the benchmark cannot be read ({error}). Prepare the benchmark again."
             ) from error
 
 
 def _descriptions(split: Dataset) -> Dataset:
-    """A row a text of the split's categories."""
+    """One row per text of the split's categories, taken from the first image of each category."""
     columns = split.select_columns(["category", "descriptions", "description_prompts"])
     categories = columns.with_format("numpy")["category"] if len(columns) else []
-    first = {int(category): row for row, category in reversed(list(enumerate(categories)))}
+    first: dict[int, int] = {}
+    for row, category in enumerate(categories):
+        first.setdefault(int(category), row)
     features = Features({"category": split.features["category"], "prompt_id": Value("string"), "text": Value("string")})
     found: dict[str, list[Any]] = {name: [] for name in features}
     for category, row in sorted(first.items()):
@@ -134,4 +128,4 @@ def _descriptions(split: Dataset) -> Dataset:
         found["category"] += [category] * len(described["descriptions"])
         found["prompt_id"] += described["description_prompts"]
         found["text"] += described["descriptions"]
-    return datasets.Dataset.from_dict(found, features=features)
+    return Dataset.from_dict(found, features=features)

@@ -1,11 +1,11 @@
-"""From a folder to a repository on the Hub: what changed, in one commit, or nothing at all."""
+"""Push a folder to a repository on the Hub in one commit."""
 
-import hashlib
 import json
-from collections.abc import Callable, Iterator
+import re
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, RepoCard, get_token
@@ -17,19 +17,18 @@ from caan_hf.utils.hub import LOG_IN, hub_errors
 
 CARD = "README.md"
 MAIN = "main"
-CHUNK = 1 << 20
 
 
 @dataclass(frozen=True)
 class Target:
-    """Where a folder goes.
+    """Destination of a push.
 
     Attributes:
-        repo_id: owner and name.
-        kind: "model", "dataset" or "space".
-        revision: the branch, which is made where it is missing.
-        private: make a new repository private, and refuse an old one that is public.
-        sdk: of a Space.
+        repo_id: Owner and name.
+        kind: Repository type: "model", "dataset" or "space".
+        revision: Branch; it is created if it does not exist.
+        private: Create a new repository as private, and refuse an existing public one.
+        sdk: SDK of a Space.
     """
 
     repo_id: str
@@ -38,19 +37,24 @@ class Target:
     private: bool = False
     sdk: str | None = None
 
+    @property
+    def place(self) -> dict[str, Any]:
+        """Arguments that name the repository in calls of `HfApi`."""
+        return {"repo_id": self.repo_id, "repo_type": self.kind}
+
 
 @dataclass(frozen=True)
 class Change:
-    """What a push does to a repository; paths are those in it.
+    """Changes that a push made to a repository; paths are relative to its root.
 
     Attributes:
-        url: of the repository.
-        commit: the new commit, or the old one where nothing changed.
-        added: new files.
-        changed: files with another content than before.
-        deleted: files of an earlier push that have no place any more.
-        unchanged: how many files are there already.
-        is_new_branch: whether the branch was made for it.
+        url: URL of the repository.
+        commit: The new commit, or the previous one if nothing changed.
+        added: New files.
+        changed: Files with new content.
+        deleted: Files of an earlier push that are no longer needed.
+        unchanged: Number of pushed files that the repository already contained.
+        is_new_branch: Whether the branch was created.
     """
 
     url: str
@@ -63,50 +67,52 @@ class Change:
 
     @property
     def is_empty(self) -> bool:
-        """Whether the repository held all of it before."""
+        """Whether the repository already contained all files."""
         return not (self.added or self.changed or self.deleted)
 
 
 def files_of(folder: Path) -> dict[str, Path]:
-    """The files to push, by their path in the repository; hidden ones and Python's caches are left out."""
+    """The files of a folder by their path in the repository, without hidden files and Python caches."""
     return {
         path.relative_to(folder).as_posix(): path
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and not any(_is_private(part) for part in path.relative_to(folder).parts)
+        if path.is_file() and not any(_is_skipped(part) for part in path.relative_to(folder).parts)
     }
 
 
-def _is_private(name: str) -> bool:
+def _is_skipped(name: str) -> bool:
     return name.startswith(".") or name == "__pycache__" or name.endswith(".pyc")
 
 
 def require_login() -> None:
-    """Find out before the long part, not after it.
+    """Check that there is a token, before the repository is built.
 
     Raises:
-        CaanError: there is no token, or what is given cannot be one.
+        CaanError: There is no token, or it contains characters that no token has.
     """
     token = get_token()
     if token is None:
-        raise CaanError(f"not logged in: {LOG_IN}")
+        raise CaanError(f"not logged in. {LOG_IN}")
     if not (token.isascii() and token.isprintable()):
-        raise CaanError(f"the token holds a character that no token has: {LOG_IN}")
+        raise CaanError(f"the token contains invalid characters. {LOG_IN}")
 
 
-def publish(folder: Path, target: Target, *, message: str, is_ours: Callable[[str], bool]) -> Change:
-    """Make the repository hold the files of a folder, in one commit on top of the state that was looked at.
+def publish(folder: Path, target: Target, *, message: str, replaces: re.Pattern[str]) -> Change:
+    """Make a repository contain the files of a folder, in one commit.
 
-    Large files go first and take part in no state until the commit; so whatever fails leaves every revision as it was.
+    `HfApi.create_commit` sends only content that the repository does not have, and makes no commit if nothing changed.
+    `HfApi.upload_folder` is not used, because it may split an upload into several commits. Large files are uploaded
+    before the commit and belong to no revision until then, so that a push that fails changes no revision.
 
     Args:
-        folder: its files, see [`files_of`].
-        target: where they go; a repository that is missing is made.
-        message: of the commit.
-        is_ours: whether a file that the folder lacks, given by its path in the repository, comes from an earlier push
-            and is to go. What people put there by other ways stays.
+        folder: The folder; see [`files_of`].
+        target: Destination. The repository is created if it does not exist.
+        message: Commit message.
+        replaces: Paths of the files that this kind of push writes. Files that match and are not in the folder are
+            deleted. All other files of the repository are kept.
 
     Raises:
-        CaanError: the Hub refuses, cannot be reached, or somebody else pushed meanwhile.
+        CaanError: The Hub refuses a request or cannot be reached, or another push changed the branch meanwhile.
     """
     files = files_of(folder)
     with hub_errors(target.repo_id):
@@ -114,33 +120,53 @@ def publish(folder: Path, target: Target, *, message: str, is_ours: Callable[[st
         api = HfApi()
         _ensure_repository(api, target)
         branches = _branches(api, target)
-        has_branch = target.revision in branches
-        head = branches[target.revision if has_branch else MAIN]
-        known = _remote_files(api, target, head)
-        added = tuple(path for path in files if path not in known)
-        changed = tuple(path for path in files if path in known and not _is_same(files[path], known[path]))
-        deleted = tuple(path for path in known if path not in files and is_ours(path))
-        url = f"{api.endpoint}/{'' if target.kind == 'model' else target.kind + 's/'}{target.repo_id}"
-        additions = [CommitOperationAdd(path, str(files[path])) for path in (*added, *changed)]
-        deletions = [CommitOperationDelete(path) for path in deleted]
-        commit = _commit(api, target, additions, deletions, head=head, has_branch=has_branch, message=message)
-    unchanged = len(files) - len(added) - len(changed)
-    return Change(url, commit, added, changed, deleted, unchanged, is_new_branch=not has_branch)
+        is_new_branch = target.revision not in branches
+        head = branches[MAIN if is_new_branch else target.revision]
+        before = _blobs(api, target, head)
+        additions = [CommitOperationAdd(path, str(file)) for path, file in files.items()]
+        deletions = [CommitOperationDelete(path) for path in before if path not in files and replaces.fullmatch(path)]
+        if is_new_branch:
+            # Large files go first, so that no branch is left behind if their upload fails.
+            api.preupload_lfs_files(additions=additions, revision=MAIN, free_memory=False, **target.place)
+            api.create_branch(branch=target.revision, revision=head, **target.place)
+        try:
+            commit = api.create_commit(
+                operations=[*additions, *deletions],
+                commit_message=message,
+                revision=target.revision,
+                parent_commit=head,
+                **target.place,
+            ).oid
+        except BaseException:
+            if is_new_branch:
+                with suppress(HfHubHTTPError):
+                    api.delete_branch(branch=target.revision, **target.place)
+            raise
+        after = before if commit == head else _blobs(api, target, commit)
+    return Change(
+        url=f"{api.endpoint}/{'' if target.kind == 'model' else target.kind + 's/'}{target.repo_id}",
+        commit=commit,
+        added=tuple(path for path in after if path not in before),
+        changed=tuple(path for path in after if path in before and after[path] != before[path]),
+        deleted=tuple(path for path in before if path not in after),
+        unchanged=sum(path in before and after.get(path) == before[path] for path in files),
+        is_new_branch=is_new_branch,
+    )
 
 
 def _check_card(folder: Path, target: Target) -> None:
-    """Asks the Hub whether it takes the card's metadata, before anything is made or sent."""
+    """Let the Hub validate the card's metadata before anything is created or sent."""
     card = folder / CARD
     if not card.is_file():
         return
     try:
         RepoCard(card.read_text(encoding="utf-8"), ignore_metadata_errors=True).validate(repo_type=target.kind)
     except (ValueError, TypeError, AttributeError, yaml.YAMLError) as error:
-        raise CaanError(f"{card.name}: {_complaint(error)}") from error
+        raise CaanError(f"{card.name}: {_card_problem(error)}") from error
 
 
-def _complaint(error: Exception) -> str:
-    """What the Hub says is wrong with a card, out of its JSON."""
+def _card_problem(error: Exception) -> str:
+    """The Hub's messages about a card, which the client raises as JSON."""
     try:
         return "; ".join(entry["message"] for entry in json.loads(str(error))["errors"])
     except (ValueError, KeyError, TypeError):
@@ -149,78 +175,24 @@ def _complaint(error: Exception) -> str:
 
 def _ensure_repository(api: HfApi, target: Target) -> None:
     try:
-        info = api.repo_info(target.repo_id, repo_type=target.kind)
+        info = api.repo_info(**target.place)
     except RepositoryNotFoundError:
-        api.create_repo(target.repo_id, repo_type=target.kind, private=target.private or None, space_sdk=target.sdk)
+        api.create_repo(**target.place, private=target.private or None, space_sdk=target.sdk)
         return
     if target.private and not info.private:
-        raise CaanError(f"{target.repo_id} is public: make it private in its settings, or push without --private")
+        raise CaanError(
+            f"--private: {target.repo_id} is public. Make it private in its settings, or push without --private."
+        )
 
 
 def _branches(api: HfApi, target: Target) -> dict[str, str]:
-    refs = api.list_repo_refs(target.repo_id, repo_type=target.kind)
+    refs = api.list_repo_refs(**target.place)
     if any(tag.name == target.revision for tag in refs.tags):
-        raise CaanError(f"--revision {target.revision} is a tag of {target.repo_id}, which stays: give a branch")
+        raise CaanError(f"--revision {target.revision}: is a tag of {target.repo_id}. Give the name of a branch.")
     return {branch.name: branch.target_commit for branch in refs.branches}
 
 
-def _remote_files(api: HfApi, target: Target, head: str) -> dict[str, RepoFile]:
-    entries = api.list_repo_tree(target.repo_id, recursive=True, revision=head, repo_type=target.kind)
-    return {entry.path: entry for entry in entries if isinstance(entry, RepoFile)}
-
-
-def _is_same(file: Path, remote: RepoFile) -> bool:
-    size = file.stat().st_size
-    if size != remote.size:
-        return False
-    if remote.lfs is not None:
-        return digest(hashlib.sha256(), file) == remote.lfs.sha256
-    return digest(hashlib.sha1(b"blob %d\0" % size), file) == remote.blob_id
-
-
-def digest(hasher, file: Path) -> str:
-    """What a `hashlib` object says of a file, in hexadecimal."""
-    for chunk in _chunks(file):
-        hasher.update(chunk)
-    return hasher.hexdigest()
-
-
-def _chunks(file: Path) -> Iterator[bytes]:
-    with file.open("rb") as stream:
-        while chunk := stream.read(CHUNK):
-            yield chunk
-
-
-def _commit(
-    api: HfApi,
-    target: Target,
-    additions: list[CommitOperationAdd],
-    deletions: list[CommitOperationDelete],
-    *,
-    head: str,
-    has_branch: bool,
-    message: str,
-) -> str:
-    """The commit that the branch points to afterwards."""
-    place = {"repo_id": target.repo_id, "repo_type": target.kind}
-    if additions:
-        start = target.revision if has_branch else MAIN
-        api.preupload_lfs_files(additions=additions, revision=start, free_memory=False, **place)
-    if not has_branch:
-        api.create_branch(branch=target.revision, revision=head, **place)
-    if not (additions or deletions):
-        return head
-    try:
-        made = api.create_commit(
-            operations=[*additions, *deletions],
-            commit_message=message,
-            revision=target.revision,
-            parent_commit=head,
-            **place,
-        )
-    except BaseException:
-        if not has_branch:  # made a moment ago, and still empty
-            with suppress(HfHubHTTPError):
-                api.delete_branch(branch=target.revision, **place)
-        raise
-    return made.oid
+def _blobs(api: HfApi, target: Target, revision: str) -> dict[str, str]:
+    """Path and git blob id of every file, which identifies its content."""
+    entries = api.list_repo_tree(recursive=True, revision=revision, **target.place)
+    return {entry.path: entry.blob_id for entry in entries if isinstance(entry, RepoFile)}

@@ -1,4 +1,4 @@
-"""A Hub of our own for every test, a checkpoint to push, and fresh processes that take that Hub for the real one."""
+"""A local Hub server, a checkpoint to push, and fresh processes that use the server instead of the real Hub."""
 
 import json
 import subprocess
@@ -14,14 +14,14 @@ from tokenizers import Tokenizer, models
 from transformers import PreTrainedTokenizerFast, ViTImageProcessor
 
 from caan_hf import CaanConfig, CaanModel, CaanProcessor
-from caan_hf.benchmarks import PrepareOptions, prepare_benchmark
+from caan_hf.benchmarks import BenchmarkInfo, PrepareOptions, prepare_benchmark
 from caan_hf.evaluation.document import Provenance, metrics_document
 from caan_hf.evaluation.evaluator import ZeroShotEvaluator
 from caan_hf.evaluation.run import EvaluationOptions
 from caan_hf.publishing.training_record import training_record, write_record
 
 __all__ = ["split", "split_rows", "tiny_caan"]
-TIMEOUT = 300  # seconds; a fresh process imports torch on a machine that may be busy
+TIMEOUT = 300  # seconds; a fresh process imports torch, and the machine may be busy
 COMMANDS = """
 import contextlib, io, json, os, sys, traceback
 from caan_hub.cli.main import main
@@ -48,18 +48,20 @@ RECIPE = {
     "data": {"path": "/of/somebody/data/mine", "prompts": None},
     "training": {"output_dir": "/of/somebody/runs/mine", "num_train_epochs": 3, "hub_token": "hf_secret"},
 }
-INFO = {
-    "protocol": "sample@1",
-    "seen": ["cup", "key"],
-    "validation": ["car"],
-    "unseen": ["cat", "tent"],
-    "counts": {"train": {"sketch": 4, "photo": 6}},
-    "descriptions": {"origin": "sample", "plain": []},
-}
+INFO = BenchmarkInfo.model_validate(
+    {
+        "protocol": "sample@1",
+        "seen": ["cup", "key"],
+        "validation": ["car"],
+        "unseen": ["cat", "tent"],
+        "counts": {split: {"sketch": 4, "photo": 6} for split in ("train", "validation", "test")},
+        "descriptions": {"origin": "sample"},
+    }
+)
 
 
 class Client:
-    """Processes for which `server` is the Hub, with caches of their own."""
+    """Starts processes that use `server` as the Hub, with their own caches."""
 
     def __init__(self, server: HubServer, home: Path):
         self.server, self.home = server, home
@@ -77,14 +79,14 @@ class Client:
         )
 
     def python(self, script: str, *arguments, flags=(), token: str | None = WRITE, **environment: str) -> str:
-        """What a script prints in a fresh process; it must not fail."""
+        """The output of a script in a fresh process, which must succeed."""
         process = self.start(*flags, "-c", script, *arguments, token=token, **environment)
         printed, complaints = process.communicate(timeout=TIMEOUT)
         assert process.returncode == 0, complaints
         return printed
 
     def hub(self, *words, token: str | None = WRITE) -> tuple[int, str]:
-        """Exit status and output of a `caan-hub` command; one process, which has imported everything, runs them all."""
+        """Exit status and output of a `caan-hub` command; one process runs all commands, to import torch only once."""
         if self._process is None:
             self._process = self.start("-c", COMMANDS, PYTHONWARNINGS="ignore")
         self._process.stdin.write(json.dumps([[str(word) for word in words], token]) + "\n")
@@ -109,14 +111,14 @@ def client(tmp_path_factory):
 
 @pytest.fixture
 def server(client) -> HubServer:
-    """The Hub, empty and in good health."""
+    """The Hub without repositories and faults."""
     client.server.forget()
     return client.server
 
 
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory) -> Path:
-    """A tiny training checkpoint: text tower, tokenizer, and the record of its training."""
+    """A tiny training checkpoint with text tower, tokenizer and training record."""
     torch.manual_seed(0)
     config = CaanConfig(
         sketch_config=dict(VISION),
@@ -141,7 +143,7 @@ def checkpoint(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def benchmark(tmp_path_factory) -> Path:
-    """A small drawn benchmark: 3 categories to train with, 2 to validate, 1 unseen."""
+    """A small drawn benchmark with 4 training categories, 2 validation categories and 1 unseen category."""
     folder = tmp_path_factory.mktemp("benchmark") / "sample"
     options = {"photos_per_category": 3, "sketches_per_category": 2, "image_size": 32, "validation_categories": 2}
     categories = ("house", "fish", "mug", "car", "cat", "tent", "robot")
@@ -151,7 +153,7 @@ def benchmark(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def metrics(tiny_caan, split):
-    """The content of a `metrics.json`, by what `caan evaluate` calls, as on the machine of somebody."""
+    """The content of a `metrics.json` with paths of a user's machine, from the functions that `caan evaluate` calls."""
     evaluator = ZeroShotEvaluator(split, protocol="sample@1", split="test", rerank=6, progress=False)
     options = EvaluationOptions(data=Path("/of/somebody/data/mine"), rerank=6, trained_on="/of/somebody/seen.txt")
     checkpoint = "/of/somebody/runs/mine/model"
@@ -161,7 +163,7 @@ def metrics(tiny_caan, split):
 
 @pytest.fixture
 def metrics_file(tmp_path, metrics) -> Path:
-    """What `caan evaluate` writes, with something that a later version may add; and the figure beside it."""
+    """A metrics.json with a field that a later version may add, and the figure beside it."""
     from PIL import Image
 
     folder = tmp_path / "evaluation"

@@ -1,4 +1,4 @@
-"""The local Hub refuses what the Hub refuses: else a test that passes would say nothing."""
+"""The local Hub server refuses invalid cards, as the Hub does."""
 
 import pytest
 from hub_card_rules import problems
@@ -15,7 +15,7 @@ model-index:
 """
 
 
-def test_a_good_card_passes():
+def test_a_valid_card_is_accepted():
     assert problems(GOOD, "model") == []
     assert problems("# no metadata", "model") == []
 
@@ -34,5 +34,5 @@ def test_a_good_card_passes():
         (("- name: x\n  results", "- results"), "name"),
     ],
 )
-def test_a_bad_card_is_refused(change, message):
+def test_an_invalid_card_is_refused(change, message):
     assert any(message in problem for problem in problems(GOOD.replace(*change), "model"))

@@ -1,4 +1,4 @@
-"""What somebody gets from the Hub who has the package, or has never heard of it, in fresh processes."""
+"""Loading a pushed model in fresh processes, with the package and without it."""
 
 import os
 import re
@@ -63,8 +63,8 @@ torch.testing.assert_close(features, first)
 """
 
 
-def stranger(client, script: str, *arguments, **environment) -> str:
-    """Runs a script in a Python that has the libraries but not this package, which is installed by a .pth file."""
+def without_package(client, script: str, *arguments, **environment) -> str:
+    """Run a script in a Python with the libraries but without this package, which a .pth file installs."""
     libraries = [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
     return client.python(script, *arguments, flags=["-S"], PYTHONPATH=os.pathsep.join(libraries), **environment)
 
@@ -80,7 +80,7 @@ def picture(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def pushed(client, server, checkpoint) -> Repository:
-    """A repository that holds the model, its weights in several parts."""
+    """A repository that contains the model, with its weights in several files."""
     status, printed = client.hub("push", checkpoint, "me/tiny", "--max-shard-size", "100KB")
     assert status == 0, printed
     server.requests.clear()
@@ -102,7 +102,7 @@ def same(out: Path, expected: list[torch.Tensor]) -> None:
         torch.testing.assert_close(found, wanted, atol=1e-6, rtol=0)
 
 
-def test_with_the_package(client, server, pushed, picture, expected, tmp_path):
+def test_a_model_loads_with_the_package(client, server, pushed, picture, expected, tmp_path):
     assert sum(name.endswith(".safetensors") for name in pushed.files()) > 1
     script = WITH_PACKAGE + LOAD + PLACED
     client.python(script, "me/tiny", picture, tmp_path / "out.pt", "main", token=None, HF_HOME=str(tmp_path))
@@ -114,20 +114,22 @@ def test_with_the_package(client, server, pushed, picture, expected, tmp_path):
     assert sorted(fetched) == ["config.json", "model.safetensors.index.json", "processor_config.json"]
 
 
-def test_without_the_package_then_offline_at_a_tag(client, server, pushed, picture, expected, tmp_path):
+def test_a_model_loads_without_the_package_at_a_tag_and_then_offline(
+    client, server, pushed, picture, expected, tmp_path
+):
     pushed.tags["v1"] = pushed.branches["main"]
     pushed.commit("main", "ruined", {**pushed.find("main").files, "config.json": Blob(b"{}")})
     script, home = WITHOUT_PACKAGE + LOAD, {"HF_HOME": str(tmp_path / "home")}
     server.fail("GET", "^/large/", cut=20_000, times=1)  # the connection breaks once: the client goes on
     server.fail("HEAD", "/resolve/.*/config.json", delay=0.5, times=1)
-    stranger(client, script, "me/tiny", picture, tmp_path / "online.pt", "v1", token=None, **home)
+    without_package(client, script, "me/tiny", picture, tmp_path / "online.pt", "v1", token=None, **home)
 
     same(tmp_path / "online.pt", expected)
     assert repositories_of(server.requests) == {"me/tiny"}
     assert all(fault.seen == 1 for fault in server.faults)
     server.requests.clear()
     offline = {"HF_HUB_OFFLINE": "1", **home}
-    stranger(client, script, "me/tiny", picture, tmp_path / "offline.pt", "v1", token=None, **offline)
+    without_package(client, script, "me/tiny", picture, tmp_path / "offline.pt", "v1", token=None, **offline)
     same(tmp_path / "offline.pt", expected)
     assert not server.requests
 
@@ -142,7 +144,7 @@ with torch.no_grad():
 """
 
 
-def test_a_private_model_with_a_timm_tower(client, server, tmp_path):
+def test_a_private_model_with_a_timm_tower_loads_without_the_package(client, server, tmp_path):
     torch.manual_seed(0)
     model = CaanModel(
         CaanConfig(sketch_config=TIMM, photo_config=TIMM, tie_visual_towers=True, image_size=64, relation_grid=2)
@@ -155,7 +157,7 @@ def test_a_private_model_with_a_timm_tower(client, server, tmp_path):
     server.large |= {blob.sha256: blob.data for blob in files.values() if blob.lfs}
     repository.commit("main", "timm", files)
 
-    printed = stranger(client, WITHOUT_PACKAGE + LOAD_TIMM, HF_HOME=str(tmp_path))
+    printed = without_package(client, WITHOUT_PACKAGE + LOAD_TIMM, HF_HOME=str(tmp_path))
     with torch.no_grad():
         wanted = model.get_photo_features(torch.ones(1, 3, 64, 64)).global_embeds.abs().sum().item()
     assert float(re.findall(r"[\d.]+", printed)[-1]) == pytest.approx(wanted, abs=1e-4)

@@ -1,4 +1,4 @@
-"""The models that a clone carries in hub/ can be pushed as they stand."""
+"""The published models in hub/ can be pushed without changes."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ FOLDERS = sorted(config.parent for config in (ROOT / "hub").glob("*/config.json"
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
-def test_a_published_folder_is_whole_and_of_this_version(folder):
+def test_a_published_folder_is_complete_and_has_the_current_code(folder):
     assert is_published(folder)
     assert problems((folder / "README.md").read_text(encoding="utf-8"), "model") == []
     code = {file.name: file.read_bytes() for file in folder.glob("*.py")}

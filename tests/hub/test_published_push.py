@@ -1,10 +1,11 @@
-"""A published folder that is pushed: what of it goes, under which name, and what is refused."""
+"""Pushing a published folder: which files are pushed, under which repository id, and what is refused."""
 
 import json
 import shutil
 
 import pytest
-from caan_hub.model_repository import ModelOptions, build_model_repository
+from caan_hub.model_repository import build_model_repository
+from caan_hub.options import PushOptions
 from caan_hub.published_folder import is_published
 
 from caan_hf import CaanError
@@ -14,7 +15,7 @@ from caan_hf import CaanError
 def made(checkpoint, tmp_path_factory):
     folder = tmp_path_factory.mktemp("made") / "tiny"
     folder.mkdir()
-    build_model_repository(checkpoint, "me/tiny", folder, ModelOptions())
+    build_model_repository(checkpoint, "me/tiny", folder, PushOptions())
     return folder
 
 
@@ -33,7 +34,7 @@ def names(folder):
     return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_only_what_belongs_there_goes_and_the_rest_is_named(published, out, tmp_path):
+def test_only_files_of_a_model_repository_are_pushed_and_the_others_are_named(published, out, tmp_path):
     before = names(published)
     (tmp_path / "private.md").write_text("mine")
     (published / "link.md").symlink_to(tmp_path / "private.md")
@@ -42,9 +43,9 @@ def test_only_what_belongs_there_goes_and_the_rest_is_named(published, out, tmp_
         (published / name).write_bytes(b"x")
     for name in ("NOTES.md", "picture.png", "onnx/relation.onnx"):
         (published / name).write_bytes(b"x")
-    notes = build_model_repository(published, "me/other", out, ModelOptions())
+    notes = build_model_repository(published, "me/other", out, PushOptions())
     assert names(out) == before | {"NOTES.md", "picture.png", "onnx/relation.onnx"}
-    (note,) = [note for note in notes if "left out" in note]
+    (note,) = [note for note in notes if note.startswith("Left out")]
     for name in ("link.md", "training_args.bin", "a.pt", "b.pth", "c.pkl", "prod.env", "data.json", "onnx/d.pkl"):
         assert name in note
 
@@ -58,16 +59,16 @@ def change(file, **values):
     [
         (lambda folder: change(folder / "config.json", model_type="bert"), "'bert' model, not a CAAN"),
         (lambda folder: (folder / "model.safetensors").unlink(), "no model.safetensors"),
-        (lambda folder: (folder / "modeling_caan.py").unlink(), "without modeling_caan.py"),
-        (lambda folder: (folder / "processing_caan.py").unlink(), "without processing_caan.py"),
+        (lambda folder: (folder / "modeling_caan.py").unlink(), "modeling_caan.py missing"),
+        (lambda folder: (folder / "processing_caan.py").unlink(), "processing_caan.py"),
         (lambda folder: (folder / "outputs_caan.py").unlink(), "outputs_caan.py"),
         (lambda folder: change(folder / "config.json", auto_map={"AutoModel": "evil.Model"}), "auto_map names evil"),
         (lambda folder: change(folder / "config.json", auto_map={"AutoModel": "a/b--modeling_caan.X"}), "names a/b"),
-        (lambda folder: change(folder / "config.json", auto_map={"AutoModel": 3}), "damaged file"),
-        (lambda folder: (folder / "README.md").write_text("---\nlicense: [\n---\n"), "front matter cannot be read"),
+        (lambda folder: change(folder / "config.json", auto_map={"AutoModel": 3}), "auto_map.AutoModel"),
+        (lambda folder: (folder / "README.md").write_text("---\nlicense: [\n---\n"), "front matter"),
     ],
 )
-def test_what_is_another_model_or_not_whole_is_refused(published, spoil, message):
+def test_a_folder_that_is_incomplete_or_not_a_caan_is_refused(published, spoil, message):
     assert is_published(published)
     spoil(published)
     with pytest.raises(CaanError, match=message):
@@ -77,23 +78,25 @@ def test_what_is_another_model_or_not_whole_is_refused(published, spoil, message
 @pytest.mark.parametrize(
     ("options", "name"),
     [
-        (ModelOptions(figure=True), "--figure"),
-        (ModelOptions(figure=False), "--no-figure"),
-        (ModelOptions(max_shard_size="1GB"), "--max-shard-size"),
+        (PushOptions(figure=True), "--figure"),
+        (PushOptions(figure=False), "--no-figure"),
+        (PushOptions(max_shard_size="1GB"), "--max-shard-size"),
     ],
 )
-def test_what_would_change_nothing_is_refused(published, out, options, name):
+def test_options_without_effect_are_refused(published, out, options, name):
     with pytest.raises(CaanError, match=f"with {name} --dry-run"):
         build_model_repository(published, "me/other", out, options)
 
 
-def test_only_its_own_id_is_replaced_in_the_card(published, out, metrics):
+def test_only_the_folders_own_id_is_replaced_in_the_card(published, out, metrics):
     card = published / "README.md"
     text = card.read_text()
     assert text.count('from_pretrained("me/tiny"') > 1
-    card.write_text('It began with `AutoModel.from_pretrained("google/vit-base")`.\n'.join(text.split("\n\n", 1)))
+    card.write_text(
+        'It was initialised with `AutoModel.from_pretrained("google/vit-base")`.\n'.join(text.split("\n\n", 1))
+    )
     (published / "metrics.json").write_text(json.dumps(metrics))
-    build_model_repository(published, "me/other", out, ModelOptions())
+    build_model_repository(published, "me/other", out, PushOptions())
     card = (out / "README.md").read_text()
     assert 'from_pretrained("google/vit-base")' in card
     assert 'from_pretrained("me/tiny"' not in card
@@ -102,9 +105,9 @@ def test_only_its_own_id_is_replaced_in_the_card(published, out, metrics):
     assert "somebody" not in (out / "metrics.json").read_text()
 
 
-def test_a_card_of_which_nobody_knows_the_id_stays(published, out):
+def test_a_card_with_an_unknown_id_is_not_changed(published, out):
     change(published / "training.json", repo_id=None)
     text = (published / "README.md").read_text()
-    notes = build_model_repository(published, "me/other", out, ModelOptions())
+    notes = build_model_repository(published, "me/other", out, PushOptions())
     assert (out / "README.md").read_text() == text
-    assert any("look at the examples" in note for note in notes)
+    assert any("Check the examples" in note for note in notes)

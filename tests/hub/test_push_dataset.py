@@ -1,10 +1,11 @@
-"""`caan-hub push-dataset`: what `load_dataset` gives afterwards, and what is not pushed."""
+"""`caan-hub push-dataset`: the result of `load_dataset` after a push, and what is not pushed."""
 
 import json
 import shutil
 
 import pytest
 from caan_hub.dataset_repository import build_dataset_repository
+from caan_hub.options import PushDatasetOptions
 from datasets import load_from_disk
 from huggingface_hub import DatasetCard
 
@@ -31,7 +32,7 @@ def load(client, tmp_path, repo_id="me/sketches"):
 
 @pytest.fixture
 def restricted(benchmark, tmp_path):
-    """The drawn benchmark under Sketchy's name."""
+    """The drawn benchmark with Sketchy's protocol."""
     folder = tmp_path / "sketchy"
     shutil.copytree(benchmark, folder)
     info = json.loads((folder / "benchmark.json").read_text())
@@ -39,7 +40,7 @@ def restricted(benchmark, tmp_path):
     return folder
 
 
-def test_what_was_prepared_comes_back(client, server, benchmark, tmp_path):
+def test_a_pushed_benchmark_is_loaded_as_it_was_prepared(client, server, benchmark, tmp_path):
     status, printed = client.hub("push-dataset", benchmark, "me/sketches")
     assert status == 0, printed
     assert "nothing to do" in client.hub("push-dataset", benchmark, "me/sketches")[1]
@@ -60,7 +61,7 @@ def test_what_was_prepared_comes_back(client, server, benchmark, tmp_path):
     assert f"| `test` | {len(info.unseen)} | {counts.sketch} | {counts.photo} |" in card.text
 
 
-def test_photos_of_others_stay_here_unless_one_says_so(client, server, restricted, tmp_path):
+def test_restricted_photos_are_pushed_only_on_request(client, server, restricted, tmp_path):
     status, printed = client.hub("push-dataset", restricted, "me/sketches")
     assert status == 2
     assert "--without-images" in printed
@@ -69,7 +70,7 @@ def test_photos_of_others_stay_here_unless_one_says_so(client, server, restricte
 
     assert client.hub("push-dataset", restricted, "me/sketches", "--images")[0] == 0
     repository = server.repository("me/sketches", "dataset")
-    assert "Mind the licence" in repository.files()["README.md"].decode()
+    assert "Check the license" in repository.files()["README.md"].decode()
     with_images = sum(map(len, repository.files().values()))
     status, printed = client.hub("push-dataset", restricted, "me/sketches", "--without-images")
     assert status == 0, printed
@@ -109,7 +110,7 @@ def test_images_that_are_only_referred_to_go_along(client, server, tmp_path):
     assert not out.exists()
 
 
-def test_a_folder_that_is_no_benchmark(client, server, tmp_path):
+def test_a_folder_that_is_not_a_benchmark_is_named(client, server, tmp_path):
     status, printed = client.hub("push-dataset", tmp_path, "me/mine")
     assert (status, "not a prepared benchmark" in printed) == (2, True)
 
@@ -127,12 +128,12 @@ def test_a_folder_that_is_no_benchmark(client, server, tmp_path):
         {"protocol": 3},
     ],
 )
-def test_a_damaged_benchmark_is_one_line(benchmark, tmp_path, change):
+def test_a_damaged_benchmark_is_a_one_line_error(benchmark, tmp_path, change):
     folder = shutil.copytree(benchmark, tmp_path / "benchmark")
     info = json.loads((folder / "benchmark.json").read_text())
     (folder / "benchmark.json").write_text(json.dumps(info | change))
     (tmp_path / "out").mkdir()
-    with pytest.raises(CaanError, match="damaged") as error:
-        build_dataset_repository(folder, "me/mine", tmp_path / "out", progress=False)
+    with pytest.raises(CaanError, match=r"benchmark\.json|Prepare") as error:
+        build_dataset_repository(folder, "me/mine", tmp_path / "out", PushDatasetOptions(), progress=False)
     assert "\n" not in str(error.value)
     assert not list((tmp_path / "out").iterdir())

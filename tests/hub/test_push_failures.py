@@ -1,4 +1,4 @@
-"""A push that fails, in each way that pushes fail, leaves the repository as it was."""
+"""A push that fails changes no revision of the repository."""
 
 import threading
 import time
@@ -18,7 +18,7 @@ print(sum(parameter.numel() for parameter in model.parameters()))
 
 @pytest.fixture
 def pushed(client, server, checkpoint):
-    """A repository that holds the model already."""
+    """A repository that contains the model already."""
     status, printed = client.hub("push", checkpoint, "me/tiny")
     assert status == 0, printed
     return server.repository("me/tiny")
@@ -29,12 +29,12 @@ def pushed(client, server, checkpoint):
     [
         (None, "hf auth login"),
         ("hf_wrong", "hf auth login"),
-        ("hf_é", "character that no token has"),
+        ("hf_é", "invalid characters"),
         (READ, "the rights to write with this token"),
         (STRANGER, "under the namespace me"),
     ],
 )
-def test_a_token_that_may_not_make_the_repository(client, server, checkpoint, token, reason):
+def test_a_token_without_the_right_to_create_the_repository(client, server, checkpoint, token, reason):
     status, printed = client.hub("push", checkpoint, "me/tiny", token=token)
     assert status == 2
     assert reason in printed
@@ -43,7 +43,7 @@ def test_a_token_that_may_not_make_the_repository(client, server, checkpoint, to
 
 
 @pytest.mark.parametrize("token", [None, READ, STRANGER])
-def test_a_token_that_may_not_write_into_it(client, pushed, checkpoint, token):
+def test_a_token_without_the_right_to_write(client, pushed, checkpoint, token):
     before = dict(pushed.branches)
     status, printed = client.hub("push", checkpoint, "me/tiny", "--with-text", token=token)
     assert status == 2
@@ -51,7 +51,7 @@ def test_a_token_that_may_not_write_into_it(client, pushed, checkpoint, token):
     assert pushed.branches == before
 
 
-def test_what_is_public_stays_so_only_knowingly(client, server, pushed, checkpoint):
+def test_private_refuses_a_public_repository(client, server, pushed, checkpoint):
     status, printed = client.hub("push", checkpoint, "me/tiny", "--private")
     assert (status, "is public" in printed) == (2, True)
     status, printed = client.hub("push", checkpoint, "me/secret", "--private")
@@ -61,23 +61,23 @@ def test_what_is_public_stays_so_only_knowingly(client, server, pushed, checkpoi
     assert status == 2
 
 
-def test_a_tag_is_no_place_to_push_to(client, pushed, checkpoint):
+def test_a_tag_is_refused_as_a_branch(client, pushed, checkpoint):
     pushed.tags["v1"] = pushed.branches["main"]
     status, printed = client.hub("push", checkpoint, "me/tiny", "--revision", "v1", "--with-text")
     assert (status, "is a tag" in printed) == (2, True), printed
 
 
-def test_the_hub_fails_in_the_middle_of_an_upload(client, server, pushed, checkpoint):
+def test_an_upload_that_fails_changes_no_revision(client, server, pushed, checkpoint):
     before = dict(pushed.branches)
     server.fail("PUT", r"^/lfs/", status=500)
     status, printed = client.hub("push", checkpoint, "me/tiny", "--with-text", "--revision", "new")
     assert status == 2
-    assert "has a problem of its own (HTTP 500)" in printed
+    assert "HTTP 500" in printed
     assert pushed.branches == before
 
 
 @pytest.mark.parametrize("revision", ["new", "main"])
-def test_the_hub_fails_at_the_commit(client, server, pushed, checkpoint, revision):
+def test_a_commit_that_fails_changes_no_revision(client, server, pushed, checkpoint, revision):
     before = dict(pushed.branches)
     server.fail("POST", "/commit/", status=503)
     status, printed = client.hub("push", checkpoint, "me/tiny", "--with-text", "--revision", revision)
@@ -86,16 +86,16 @@ def test_the_hub_fails_at_the_commit(client, server, pushed, checkpoint, revisio
     assert pushed.branches == before
 
 
-def test_hiccups_are_overcome(client, server, pushed, checkpoint):
+def test_a_temporary_fault_is_retried(client, server, pushed, checkpoint):
     server.large.clear()
-    hiccup = server.fail("PUT", r"^/lfs/", status=500, times=1)
+    temporary = server.fail("PUT", r"^/lfs/", status=500, times=1)
     slow = server.fail("GET", "/refs", delay=0.5)
     status, printed = client.hub("push", checkpoint, "me/tiny", "--with-text")
     assert status == 0, printed
-    assert (hiccup.seen, slow.seen, len(pushed.history())) == (1, 1, 3)
+    assert (temporary.seen, slow.seen, len(pushed.history())) == (1, 1, 3)
 
 
-def test_somebody_else_pushes_meanwhile(client, server, pushed, checkpoint):
+def test_a_concurrent_push_is_refused(client, server, pushed, checkpoint):
     held = server.fail("POST", "/preupload/", delay=1.0, times=1)
     answers = []
     pushing = threading.Thread(target=lambda: answers.append(client.hub("push", checkpoint, "me/tiny", "--with-text")))
@@ -106,11 +106,11 @@ def test_somebody_else_pushes_meanwhile(client, server, pushed, checkpoint):
 
     ((status, printed),) = answers
     assert status == 2
-    assert "somebody else changed the repository" in printed
+    assert "changed by another push" in printed
     assert pushed.branches == {"main": theirs.sha}
 
 
-def test_a_client_that_is_killed_in_mid_push(client, server, pushed, checkpoint, tmp_path):
+def test_a_client_killed_during_a_push_changes_no_revision(client, server, pushed, checkpoint, tmp_path):
     before = pushed.find("main")
     server.large.clear()
     for blob in before.files.values():

@@ -1,4 +1,4 @@
-"""`caan train` with `push_to_hub: true`: what stands on the Hub after the run, and while it lasts."""
+"""`caan train` with `push_to_hub: true`: the content of the repository during and after the run."""
 
 import json
 import re
@@ -48,7 +48,7 @@ def recipe(tmp_path, benchmark):
     return file
 
 
-def test_the_hub_holds_what_was_trained(client, server, recipe, benchmark, tmp_path):
+def test_the_trained_model_is_pushed(client, server, recipe, benchmark, tmp_path):
     client.python(TRAIN, recipe, HF_HOME=str(tmp_path / "home"))
 
     repository = server.repository("me/run")
@@ -77,7 +77,7 @@ def test_the_hub_holds_what_was_trained(client, server, recipe, benchmark, tmp_p
     client.python(LOAD, first.sha, HF_HOME=str(tmp_path / "home"))
 
 
-def test_without_a_token_nothing_is_trained(client, server, recipe, tmp_path):
+def test_training_does_not_start_without_a_token(client, server, recipe, tmp_path):
     recipe.write_text(recipe.read_text().replace("hub_token: hf_write", "hub_token: null"))
     process = client.start("-c", TRAIN, recipe, token=None)
     _, complaints = process.communicate(timeout=300)

@@ -1,4 +1,4 @@
-"""What is published of an evaluation."""
+"""Fixtures of an evaluation to publish."""
 
 from colours import split, split_rows, tiny_caan
 

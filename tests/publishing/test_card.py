@@ -1,40 +1,55 @@
-import dataclasses
-
 import pytest
 from hub_card_rules import problems
 
+from caan_hf.benchmarks import BenchmarkInfo
 from caan_hf.publishing.card import OnnxGraphs, model_card
 from caan_hf.publishing.results import Results
-from caan_hf.publishing.training_record import training_record
+from caan_hf.publishing.training_record import TrainingRecord, training_record
 
 RECIPE = {
     "model": {"vision": "google/vit-base-patch16-224-in21k", "text": "openai/clip-vit-base-patch16"},
     "data": {"path": "data/sketchy-25", "prompts": ["shape", "parts"]},
     "training": {"num_train_epochs": 10},
 }
-INFO = {
+INFO = BenchmarkInfo.model_validate(
+    {
+        "protocol": "sketchy-25@1",
+        "seen": ["a", "b"],
+        "validation": ["c"],
+        "unseen": ["d"],
+        "counts": {
+            "train": {"sketch": 4000, "photo": 2000},
+            "validation": {"sketch": 1, "photo": 1},
+            "test": {"sketch": 1, "photo": 1},
+        },
+        "descriptions": {"origin": "caan-hf", "plain": []},
+    }
+)
+
+
+RESULTS = {
     "protocol": "sketchy-25@1",
-    "seen": ["a", "b"],
-    "validation": ["c"],
-    "unseen": ["d"],
-    "counts": {"train": {"sketch": 4000, "photo": 2000}},
-    "descriptions": {"origin": "caan-hf", "plain": []},
+    "split": "test",
+    "conventions": {"standard": {"mAP@all": 0.331}, "hits": {"mAP@all": 0.331}},
+    "confidence": {"standard": {"mAP@all": (0.3114, 0.352)}},
+    "reranked": {"k": 100, "conventions": {"standard": {"mAP@all": 0.268}}},
+    "num_queries": 625,
+    "num_gallery": 625,
+    "chance": {"mAP@all": 0.049},
 }
 
 
-@pytest.fixture
-def results() -> Results:
-    conventions = {"standard": {"mAP@all": 0.331}, "hits": {"mAP@all": 0.331}}
-    reranked = {"standard": {"mAP@all": 0.268}}
-    return Results("sketchy-25@1", "test", conventions, reranked, 100, 625, 625, 0.049, interval=(0.3114, 0.352))
+def results(**changes) -> Results:
+    return Results.model_validate(RESULTS | changes)
 
 
-def test_everything_that_a_reader_wants_to_know(make_model, results):
+def test_the_card_describes_model_training_evaluation_and_onnx_graphs(make_model):
+    record = training_record(RECIPE, INFO).model_copy(update={"validation": {"mAP@all": 0.4, "chance": 0.1}})
     card = model_card(
         "me/mini",
         make_model(text_config=None),
-        record=training_record(RECIPE, INFO) | {"validation": {"mAP@all": 0.4, "chance": 0.1}},
-        results=results,
+        record=record,
+        results=results(expanded={"k": 5, "conventions": {"standard": {"mAP@all": 0.4}}}),
         figure="top10.png",
         onnx=OnnxGraphs(("photo_encoder.onnx", "relation.onnx"), "fp16", 23),
     )
@@ -47,21 +62,23 @@ def test_everything_that_a_reader_wants_to_know(make_model, results):
         'AutoModel.from_pretrained("me/mini", trust_remote_code=True)',
         "](top10.png)",
         "ONNX graphs (fp16, opset 23): `photo_encoder.onnx`, `relation.onnx`.",
-        "| Seen categories | 2 to train with, 1 more for validation |",
+        "| Seen categories | 2 for training, 1 more for validation |",
         "| Training images | 4,000 sketches and 2,000 photos |",
-        "answers to the prompts shape, parts: those that come with the package caan-hf, written by the language model",
+        "answers to the prompts shape, parts. Their origin: texts shipped with the package caan-hf, written by",
+        "| Epochs | 10 |",
         "protocol `sketchy-25@1`, split `test`, 625 sketches as queries, 625 photos in the gallery; a random",
         "the published lists have 15,229 sketches and 17,101 photos",
         "| `standard` | 0.3310 |",
         "95 % interval of the mAP@all over the sketches, in `standard`: 0.3114 to 0.3520.",
         "After re-ranking the best 100 photos",
-        "So re-ranking makes the ranking of this model worse",
-        "held out of training; what the checkpoint was selected on): mAP@all 0.4000, chance 0.1000.",
+        "Re-ranking makes the ranking of this model worse",
+        "With query expansion, a second search with each sketch and the first 5 photos",
+        "used to select the checkpoint: mAP@all 0.4000, chance 0.1000.",
         "**Research use**: it was trained on photos of the Sketchy database",
-        "but for the figure above, they are not part",
-        "*Never saw* is said of this training",
+        "except for the figure above, they are not part",
+        "*Zero-shot* refers to this training only",
         "num_train_epochs: 10",
-        "then `caan train FILE training.output_dir=FOLDER`",
+        "run `caan train FILE training.output_dir=FOLDER`",
         "arXiv:2407.00979",
     ):
         assert wanted in card.content, wanted
@@ -69,7 +86,7 @@ def test_everything_that_a_reader_wants_to_know(make_model, results):
     assert not [line for line in card.content.splitlines() if "{{" in line or "{%" in line]
 
 
-def test_of_what_is_not_known_the_card_says_so(make_model):
+def test_the_card_says_what_was_not_recorded(make_model):
     card = model_card("me/mini", make_model(text_config=None))
     assert problems(card.content, "model") == []
     assert "How this model was trained was not recorded." in card.content
@@ -80,31 +97,29 @@ def test_of_what_is_not_known_the_card_says_so(make_model):
     assert "onnx" not in card.content
 
 
-def test_what_to_know_stands_above_the_figures(make_model, results):
-    results = dataclasses.replace(
-        results,
+def test_caveats_come_before_the_figures(make_model):
+    found = results(
         protocol="sketchy-25@1/from-tuberlin-30@1",
-        notes=("a subset or variant",),
-        removed={"aeroplane": "airplane"},
+        notes=("a subset or\nvariant",),
+        removed_categories={"aeroplane": "airplane"},
         num_left_out=7,
-        num_duplicates=3,
-        deduplicated={"standard": {"mAP@all": 0.321}},
+        deduplicated={"num_duplicates": 3, "conventions": {"standard": {"mAP@all": 0.321}}},
     )
-    text = model_card("me/mini", make_model(text_config=None), results=results).content
+    text = model_card("me/mini", make_model(text_config=None), results=found).content
     assert "(from-tuberlin-30@1)" in text
-    place = text.index("**To know before citing:**")
+    place = text.index("**Caveats:**")
     for sentence in (
         "- a subset or variant\n",
-        "- categories left out, since training saw them: aeroplane (there: airplane)\n",
-        "- 7 sketches have no right photo",
-        "- 3 photos of the gallery are duplicates; without them `standard` is mAP@all 0.3210\n",
+        "- categories left out because training saw them: aeroplane (there: airplane)\n",
+        "- 7 sketches have no relevant photo",
+        "- 3 photos of the gallery are duplicates; without them, `standard` is mAP@all 0.3210\n",
     ):
         assert place < text.index(sentence) < text.index("| `standard` |")
 
 
-def test_what_is_not_zero_shot_stands_in_no_model_index(make_model, results):
-    results = dataclasses.replace(results, notes=("not zero-shot: training saw a",))
-    card = model_card("me/mini", make_model(text_config=None), results=results)
+def test_an_evaluation_that_is_not_zero_shot_has_no_model_index(make_model):
+    found = results(notes=("not zero-shot: training saw a",))
+    card = model_card("me/mini", make_model(text_config=None), results=found)
     assert card.data.eval_results is None
     assert "- not zero-shot: training saw a\n" in card.content
     assert problems(card.content, "model") == []
@@ -114,26 +129,25 @@ def test_what_is_not_zero_shot_stands_in_no_model_index(make_model, results):
     ("trained_on", "protocol", "licence", "is_restricted"),
     [
         ("Sketchy-25@1", None, "other", True),
-        ("SKETCHY-25@1", "sample@1", "apache-2.0", False),  # what the record says comes first
+        ("SKETCHY-25@1", "sample@1", "apache-2.0", False),  # the record takes precedence
         ("sample@1", None, "apache-2.0", False),
         ("sample-of-mine", None, None, False),
         (None, None, None, False),
     ],
 )
-def test_what_it_was_trained_on_decides_the_licence(make_model, results, trained_on, protocol, licence, is_restricted):
-    results = dataclasses.replace(results, protocol="sample@1")
-    record = {"recipe": {}, "data": {"protocol": protocol}} if protocol else None
+def test_the_training_data_decides_the_licence(make_model, trained_on, protocol, licence, is_restricted):
+    record = TrainingRecord.model_validate({"recipe": {}, "data": {"protocol": protocol}}) if protocol else None
     model = make_model(text_config=None, training_protocol=trained_on)
-    card = model_card("me/mini", model, results=results, record=record)
+    card = model_card("me/mini", model, results=results(protocol="sample@1"), record=record)
     assert card.data.license == licence
     assert ("Research use" in card.content) == is_restricted
 
 
-def test_a_training_checkpoint_and_a_run_without_text(make_model):
+def test_the_card_names_a_text_tower_and_training_without_text(make_model):
     assert "whole training checkpoint" in model_card("me/mini", make_model()).content
     record = training_record({**RECIPE, "model": {"vision": {"model_type": "vit"}, "text": None}}, INFO)
     card = model_card("me/mini", make_model(text_config=None), record=record, licence="mit")
-    assert "No text took part in training." in card.content
-    assert "| Vision encoder | `vit`, from nothing |" in card.content
-    assert "*Never saw*" not in card.content
+    assert "No text was used for training." in card.content
+    assert "| Vision encoder | `vit`, randomly initialised |" in card.content
+    assert "*Zero-shot*" not in card.content
     assert (card.data.license, card.data.base_model) == ("mit", None)

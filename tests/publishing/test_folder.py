@@ -1,15 +1,16 @@
 import json
 import os
+import resource
 
 import pytest
 import torch
 
-from caan_hf import CaanConfig, CaanModel, CaanProcessor
+from caan_hf import CaanConfig, CaanError, CaanModel, CaanProcessor
 from caan_hf.publishing.folder import for_retrieval, save_published
 from caan_hf.training.checkpoints import save_for_retrieval
 
 
-def test_the_model_for_retrieval_shares_all_and_changes_nothing(make_model):
+def test_the_model_for_retrieval_shares_weights_and_leaves_the_original_unchanged(make_model):
     model = make_model()
     model.train()
     pixels = torch.randn(2, 3, 32, 32)
@@ -28,7 +29,7 @@ def test_the_model_for_retrieval_shares_all_and_changes_nothing(make_model):
 
 
 @pytest.mark.parametrize("tied", [False, True])
-def test_what_is_saved_names_its_code_and_loads_the_same(make_model, processor, tmp_path, tied):
+def test_a_saved_model_names_its_code_and_gives_the_same_features(make_model, processor, tmp_path, tied):
     model = make_model(text_config=None, tie_visual_towers=tied)
     save_published(model, processor, tmp_path)
 
@@ -47,7 +48,7 @@ def test_what_is_saved_names_its_code_and_loads_the_same(make_model, processor, 
 
 @pytest.mark.parametrize("save", [save_published, save_for_retrieval])
 @pytest.mark.parametrize(("umask", "rights"), [(0o022, 0o644), (0o077, 0o600)])
-def test_those_who_may_read_the_rest_may_read_the_weights(make_model, processor, tmp_path, save, umask, rights):
+def test_weights_have_the_permissions_that_the_umask_allows(make_model, processor, tmp_path, save, umask, rights):
     before = os.umask(umask)
     try:
         save(make_model(text_config=None), processor, tmp_path / "model")
@@ -56,7 +57,7 @@ def test_those_who_may_read_the_rest_may_read_the_weights(make_model, processor,
     assert (tmp_path / "model" / "model.safetensors").stat().st_mode & 0o777 == rights
 
 
-def test_a_later_save_copies_no_code(make_model, processor, tmp_path):
+def test_a_later_plain_save_contains_no_code(make_model, processor, tmp_path):
     model = make_model(text_config=None)
     save_published(model, processor, tmp_path / "published")
     model.save_pretrained(tmp_path / "plain")
@@ -69,3 +70,14 @@ def test_a_later_save_copies_no_code(make_model, processor, tmp_path):
     assert "auto_map" not in (tmp_path / "plain" / "config.json").read_text()
     assert "auto_map" not in (tmp_path / "plain" / "processor_config.json").read_text()
     assert [cls._auto_class for cls in (CaanConfig, CaanModel, CaanProcessor)] == [None, None, None]
+
+
+def test_weights_that_cannot_be_written_are_a_one_line_error(make_model, processor, tmp_path):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, before[1]))  # writing fails as on a full disk
+    try:
+        with pytest.raises(CaanError, match="published: cannot be written") as error:
+            save_published(make_model(text_config=None), processor, tmp_path / "published")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert "\n" not in str(error.value)

@@ -7,9 +7,11 @@ import pytest
 import yaml
 
 from caan_hf import CaanError
+from caan_hf.benchmarks import BenchmarkInfo
 from caan_hf.publishing.training_record import (
     PRIVATE,
     PUBLIC_KEYS,
+    TrainingRecord,
     public_recipe,
     read_training_record,
     record_of_recipe,
@@ -25,26 +27,32 @@ RECIPE = {
     "data": {"path": "/of/somebody/data/sketchy-25", "prompts": ["shape"]},
     "training": {"output_dir": "/of/somebody/runs/x", "num_train_epochs": 6, "hub_token": "hf_secret"},
 }
-INFO = {
-    "protocol": "sketchy-25@1",
-    "seen": ["a", "b"],
-    "validation": ["c"],
-    "unseen": ["d"],
-    "counts": {"train": {"sketch": 4, "photo": 2}},
-    "descriptions": {"origin": "caan-hf", "plain": []},
-    "skipped": [{"path": "x", "reason": "y"}],
-}
+INFO = BenchmarkInfo.model_validate(
+    {
+        "protocol": "sketchy-25@1",
+        "seen": ["a", "b"],
+        "validation": ["c"],
+        "unseen": ["d"],
+        "counts": {
+            "train": {"sketch": 4, "photo": 2},
+            "validation": {"sketch": 1, "photo": 1},
+            "test": {"sketch": 1, "photo": 1},
+        },
+        "descriptions": {"origin": "caan-hf", "plain": []},
+        "skipped": [{"path": "x", "reason": "y"}],
+    }
+)
 
 
-def test_a_recipe_without_what_is_of_one_machine():
+def test_a_public_recipe_contains_no_paths_and_tokens():
     public = public_recipe(RECIPE)
     assert public["model"] == {"vision": "vit-tiny", "text": "package:some/model", "sketch": "owner/vit"}
     assert public["data"] == {"path": "sketchy-25", "prompts": ["shape"]}
     assert public["training"] == {"num_train_epochs": 6}
-    assert RECIPE["training"]["hub_token"] == "hf_secret"  # left alone
+    assert RECIPE["training"]["hub_token"] == "hf_secret"  # the original is not changed
 
 
-def test_what_is_not_known_of_a_recipe_stays_here():
+def test_unknown_keys_of_a_recipe_are_not_published():
     recipe = {
         "model": {
             "vision": {"model_type": "vit", "cache": "/of/somebody/c", "api_key": "hf_secret"},
@@ -65,15 +73,15 @@ def test_what_is_not_known_of_a_recipe_stays_here():
     }
 
 
-def test_the_keys_are_those_of_a_recipe():
+def test_the_public_keys_are_those_of_a_recipe():
     assert PUBLIC_KEYS["data"] == set(DataSection.model_fields)
     assert PUBLIC_KEYS["training"] | PRIVATE >= {entry.name for entry in dataclasses.fields(CaanTrainingArguments)}
 
 
-def test_an_existing_record_is_cleaned_too(tmp_path):
+def test_an_existing_record_is_cleaned_when_it_is_read(tmp_path):
     record = {"recipe": RECIPE, "data": {"protocol": "sample@1", "home": "/of/somebody"}, "host": "somebody"}
     (tmp_path / "training.json").write_text(json.dumps(record))
-    found = read_training_record(tmp_path)
+    found = read_training_record(tmp_path).to_dict()
     assert found == {"recipe": public_recipe(RECIPE), "data": {"protocol": "sample@1"}}
     assert "somebody" not in str(found)
 
@@ -99,15 +107,16 @@ def test_an_existing_record_is_cleaned_too(tmp_path):
         {"commit": 3},
     ],
 )
-def test_a_record_of_other_types(tmp_path, change):
-    (tmp_path / "training.json").write_text(json.dumps(training_record(RECIPE, INFO) | change))
-    with pytest.raises(CaanError, match=r"training\.json: not the record") as error:
+def test_a_record_with_a_field_of_the_wrong_type_is_a_one_line_error(tmp_path, change):
+    (tmp_path / "training.json").write_text(json.dumps(training_record(RECIPE, INFO).to_dict() | change))
+    (field,) = change
+    with pytest.raises(CaanError, match=rf"training\.json: {field}") as error:
         read_training_record(tmp_path)
     assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("content", ["a: 1", "- a", "model: [", "model: 3", "\xff", "data: {prompts: 3}"])
-def test_what_is_no_recipe(tmp_path, content):
+def test_a_file_that_is_not_a_recipe_is_named(tmp_path, content):
     (tmp_path / "recipe.yaml").write_bytes(content.encode("latin-1"))
     with pytest.raises(CaanError, match=r"recipe\.yaml"):
         record_of_recipe(tmp_path / "recipe.yaml")
@@ -116,52 +125,57 @@ def test_what_is_no_recipe(tmp_path, content):
 @pytest.mark.parametrize(
     "content", ["[]", "{", '{"seen": 3}', '{"protocol": 3}', '{"counts": {"train": []}, "seen": 1}']
 )
-def test_a_damaged_benchmark_of_a_recipe(tmp_path, content):
+def test_a_damaged_benchmark_of_a_recipe_is_named(tmp_path, content):
     (tmp_path / "benchmark.json").write_text(content)
     (tmp_path / "recipe.yaml").write_text(yaml.safe_dump({"data": {"path": str(tmp_path)}}))
     with pytest.raises(CaanError, match=r"benchmark\.json"):
         record_of_recipe(tmp_path / "recipe.yaml")
 
 
-def test_the_record_comes_back(tmp_path):
+def test_a_record_is_read_as_it_was_written(tmp_path):
     record = training_record(RECIPE, INFO)
     write_record(record, tmp_path)
     assert read_training_record(tmp_path) == record
-    assert record["data"]["categories"] == {"seen": 2, "validation": 1, "unseen": 1}
-    assert "skipped" not in record["data"]
-    assert set(record["versions"]) == {"caan-hf", "torch", "transformers"}
+    assert record.data.categories == {"seen": 2, "validation": 1, "unseen": 1}
+    assert set(record.to_dict()["data"]) == {"protocol", "counts", "descriptions", "categories"}
+    assert set(record.versions) == {"caan-hf", "torch", "transformers"}
     text = (tmp_path / "training.json").read_text()
     assert "somebody" not in text
     assert "hf_secret" not in text
 
 
-def test_an_older_checkpoint_is_told_by_the_recipe_beside_it(tmp_path):
+def test_a_checkpoint_without_record_uses_the_recipe_beside_it(tmp_path):
     data = tmp_path / "data"
     data.mkdir()
-    (data / "benchmark.json").write_text(json.dumps(INFO))
+    (data / "benchmark.json").write_text(INFO.model_dump_json())
     recipe = {**RECIPE, "data": {"path": str(data)}}
     (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe))
     (tmp_path / "model").mkdir()
     record = read_training_record(tmp_path / "model")
-    assert record["data"]["protocol"] == "sketchy-25@1"
-    assert "commit" not in record  # today's is not that of the run
+    assert record.data.protocol == "sketchy-25@1"
+    assert record.commit is None  # today's commit is not that of the run
 
 
-def test_nothing_is_known(tmp_path):
+def test_a_checkpoint_without_record_and_recipe_has_none(tmp_path):
     (tmp_path / "model").mkdir()
     assert read_training_record(tmp_path / "model") is None
 
 
 @pytest.mark.parametrize("content", ["{", "[]", "{}", '{"recipe": 1}'])
-def test_a_damaged_record(tmp_path, content):
+def test_a_damaged_record_is_named(tmp_path, content):
     (tmp_path / "training.json").write_text(content)
     with pytest.raises(CaanError, match=r"training\.json"):
         read_training_record(tmp_path)
 
 
-def test_the_commit_is_that_of_the_source():
+def test_the_recorded_commit_is_that_of_the_source():
     root = Path(__file__).parents[2]
     head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=False)
     if head.returncode:
         pytest.skip("not a git checkout")
     assert source_commit().removesuffix("-dirty") == head.stdout.strip()
+
+
+def test_a_copy_of_a_record_keeps_its_recipe_clean():
+    record = TrainingRecord.model_validate({"recipe": RECIPE}).model_copy(update={"repo_id": "me/tiny"})
+    assert record.to_dict() == {"recipe": public_recipe(RECIPE), "repo_id": "me/tiny"}

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from caan_hf import CaanError
 from caan_hf.cli.main import app
 from caan_hf.publishing.card import model_card
-from caan_hf.publishing.training_record import read_training_record
+from caan_hf.publishing.training_record import TrainingRecord, read_training_record
 from caan_hf.training import average_checkpoints
 from caan_hf.training.checkpoints import save_for_retrieval
 
@@ -21,7 +21,7 @@ def saved(make_model, processor, tmp_path):
 
     def save(name: str, seed: int = 0, learning_rate: float = 1e-3, **overrides):
         torch.manual_seed(seed)
-        record = {"recipe": {"training": {"seed": seed, "learning_rate": learning_rate}}}
+        record = TrainingRecord.model_validate({"recipe": {"training": {"seed": seed, "learning_rate": learning_rate}}})
         save_for_retrieval(make_model(text_config=None, **overrides), processor, tmp_path / name, record)
         return tmp_path / name
 

@@ -168,7 +168,7 @@ def test_the_model_card_of_a_run_describes_its_training(recipe_file, tmp_path):
 
     recipe = load_recipe(recipe_file())
     splits, info = load_benchmark(recipe.data.path)
-    record = training_record(recipe.to_dict(), info.model_dump())
+    record = training_record(recipe.to_dict(), info)
     trainer = build_trainer(recipe, recipe.training_arguments(), splits, record=record)
     trainer.create_model_card(model_name="caan-run")
     card = (tmp_path / "run" / "README.md").read_text()

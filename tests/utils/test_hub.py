@@ -1,42 +1,99 @@
+import logging
 import socket
+import time
 
 import pytest
-from huggingface_hub import HfApi
+from hub_server import HubServer
+from huggingface_hub import HfApi, set_client_factory
+from huggingface_hub.utils._http import default_client_factory
 
 from caan_hf import CaanError
-from caan_hf.utils.hub import hub_errors
+from caan_hf.utils import hub
+from caan_hf.utils.hub import hub_errors, limit_waiting
 
 
-def free_port() -> int:
+@pytest.fixture(autouse=True)
+def no_proxy(monkeypatch):
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+
+
+@pytest.fixture
+def limits():
+    limit_waiting()
+    yield
+    set_client_factory(default_client_factory)
+
+
+@pytest.fixture
+def closed_port() -> int:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         return taken.getsockname()[1]
 
 
-def test_a_hub_that_is_not_there(monkeypatch):
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    api = HfApi(endpoint=f"http://127.0.0.1:{free_port()}", token="hf_x")
+def api(port: int, token: str = "hf_write") -> HfApi:
+    return HfApi(endpoint=f"http://127.0.0.1:{port}", token=token)
+
+
+def test_an_unreachable_hub_is_a_one_line_error(closed_port):
     with pytest.raises(CaanError, match=r"^me/tiny: the Hub cannot be reached") as error, hub_errors("me/tiny"):
-        api.model_info("me/tiny")
+        api(closed_port).model_info("me/tiny")
     assert "\n" not in str(error.value)
 
 
-def test_a_name_that_cannot_be_one():
-    with pytest.raises(CaanError, match="not the name of a repository"), hub_errors("a/b/c"):
+def test_a_hub_that_does_not_answer_is_a_one_line_error_after_the_time_limit(limits, monkeypatch):
+    monkeypatch.setattr(hub, "ANSWER_SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        start = time.monotonic()
+        with pytest.raises(CaanError, match=r"cannot be reached.*timed out"), hub_errors("me/tiny"):
+            api(silent.getsockname()[1]).whoami()
+        assert time.monotonic() - start < 10
+
+
+@pytest.mark.parametrize("headers", [{"Retry-After": "3600"}, {"RateLimit": '"api";r=0;t=3600'}])
+def test_a_long_wait_that_the_hub_asks_for_is_an_error(limits, headers):
+    with HubServer() as server:
+        server.fail("GET", "/tree/", status=429, headers=headers)
+        with pytest.raises(CaanError, match=r"me/tiny: .*wait 3600 seconds \(HTTP 429\)"), hub_errors("me/tiny"):
+            list(api(server.port).list_repo_tree("me/tiny"))
+        assert len(server.requests) == 1
+
+
+def test_a_long_wait_during_an_upload_is_an_error(limits, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)
+    with HubServer() as server:
+        api(server.port).create_repo("me/tiny")
+        server.fail("PUT", "^/lfs/", status=503, headers={"Retry-After": "3600"})
+        with pytest.raises(CaanError, match=r"wait 3600 seconds"), hub_errors("me/tiny"):
+            api(server.port).upload_file(path_or_fileobj=b"\0", path_in_repo="a.bin", repo_id="me/tiny")
+
+
+def test_a_short_wait_is_logged_and_the_request_repeated(limits, caplog, monkeypatch):
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(logging.getLogger("huggingface_hub"), "propagate", True)
+    with HubServer() as server:
+        api(server.port).create_repo("me/tiny")
+        server.fail("GET", "/tree/", status=429, headers={"Retry-After": "30"}, times=1)
+        assert [entry.path for entry in api(server.port).list_repo_tree("me/tiny")] == [".gitattributes"]
+    assert "Waiting 31.0s" in caplog.text
+
+
+def test_an_invalid_name_is_a_one_line_error():
+    with pytest.raises(CaanError, match="not a repository name"), hub_errors("a/b/c"):
         HfApi().model_info("a/b/c")
 
 
-def test_offline_by_request(monkeypatch):
+def test_offline_mode_is_named(monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(CaanError, match="unset HF_HUB_OFFLINE"), hub_errors("me/tiny"):
+    with pytest.raises(CaanError, match="Unset HF_HUB_OFFLINE"), hub_errors("me/tiny"):
         HfApi(token="hf_x").model_info("me/tiny")
 
 
-def test_a_token_of_other_characters():
-    with pytest.raises(CaanError, match="character that no token has"), hub_errors("me/tiny"):
-        HfApi(endpoint=f"http://127.0.0.1:{free_port()}", token="hf_é").model_info("me/tiny")
+def test_a_token_with_invalid_characters_is_a_one_line_error(closed_port):
+    with pytest.raises(CaanError, match="invalid characters"), hub_errors("me/tiny"):
+        api(closed_port, token="hf_é").model_info("me/tiny")
 
 
-def test_other_errors_pass():
+def test_other_errors_are_not_changed():
     with pytest.raises(RuntimeError, match="mine"), hub_errors("me/tiny"):
         raise RuntimeError("mine")

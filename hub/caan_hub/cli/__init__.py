@@ -1,1 +1,1 @@
-"""The command line `caan-hub`: one file a subcommand."""
+"""Command line `caan-hub`."""

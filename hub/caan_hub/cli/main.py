@@ -1,23 +1,31 @@
-"""`caan-hub`: gathers the subcommands."""
+"""The app of `caan-hub`, with all its commands."""
 
 import typer
 
-from caan_hf.cli.command import run
+from caan_hf.cli.command import command, run
 
-from .push import push
-from .push_dataset import push_dataset
-from .push_space import push_space
+from .push import push, push_dataset, push_space
 
 app = typer.Typer(
     name="caan-hub",
-    help="Publish models, benchmarks and the demo on the Hugging Face Hub. Log in first: `hf auth login`, or HF_TOKEN.",
+    help="Publish models, benchmarks and the demo on the Hugging Face Hub. Log in with `hf auth login` or HF_TOKEN.",
     no_args_is_help=True,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
-app.command()(push)
-app.command("push-dataset")(push_dataset)
-app.command("push-space")(push_space)
+
+
+@app.callback()
+def limit_hub_requests() -> None:
+    """Set time limits for the requests of all commands."""
+    from caan_hf.utils.hub import limit_waiting
+
+    limit_waiting()
+
+
+app.command()(command(push))
+app.command("push-dataset")(command(push_dataset))
+app.command("push-space")(command(push_space))
 
 
 def main() -> None:

@@ -1,76 +1,40 @@
-"""`caan-hub push`: a trained model to the Hub."""
+"""`caan-hub push`, `push-dataset` and `push-space`."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
-import typer
+from rich.console import Console
+from rich.filesize import decimal
+from rich.markup import escape
+from typer import Argument
 
-from .pushing import check_repo_id, push_built
+from caan_hub.options import PushDatasetOptions, PushOptions, PushSpaceOptions
 
-DTypeName = Literal["float32", "float16", "bfloat16"]
+if TYPE_CHECKING:
+    from caan_hub.publish import Change
+    from caan_hub.push import Outcome
+
+RepoId = Annotated[str, Argument(metavar="REPO_ID", help="OWNER/NAME on the Hub.", show_default=False)]
 
 
 def push(
     checkpoint: Annotated[
         Path,
-        typer.Argument(
+        Argument(
             metavar="CHECKPOINT",
-            help="Folder of a trained CAAN, or a published one as hub/ keeps it.",
+            help="Folder of a trained CAAN, or a published folder such as hub/NAME.",
             show_default=False,
         ),
     ],
-    repo_id: Annotated[str, typer.Argument(metavar="REPO_ID", help="OWNER/NAME on the Hub.", show_default=False)],
-    *,
-    private: Annotated[bool, typer.Option("--private", help="Make a new repository private.")] = False,
-    revision: Annotated[str, typer.Option(help="Branch to push to; made if it is missing.")] = "main",
-    results: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="metrics.json of `caan evaluate`, for the card.", show_default=False),
-    ] = None,
-    figure: Annotated[
-        bool | None,
-        typer.Option(
-            "--figure/--no-figure",
-            help="Take top10.png from beside the results. Default: unless it shows photos that are not free to share.",
-            show_default=False,
-        ),
-    ] = None,
-    onnx: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Folder of `caan-export onnx`; goes into onnx/.", show_default=False),
-    ] = None,
-    recipe: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Recipe of the training run, if the checkpoint has no record of it.",
-            show_default=False,
-        ),
-    ] = None,
-    with_text: Annotated[
-        bool, typer.Option("--with-text", help="Keep text tower, alignment and tokenizer, to train on from there.")
-    ] = False,
-    dtype: Annotated[
-        DTypeName | None,
-        typer.Option(help="Precision of the weights; float16 halves them.", show_default="the checkpoint's"),
-    ] = None,
-    licence: Annotated[
-        str | None, typer.Option("--license", help="Id of a licence, such as apache-2.0.", show_default="by the data")
-    ] = None,
-    max_shard_size: Annotated[
-        str | None, typer.Option(help="Split weights above it over several files.", show_default="5GB")
-    ] = None,
-    message: Annotated[str | None, typer.Option(help="Of the commit.", show_default=False)] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Write the folder and list it; send nothing.")] = False,
-    out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Where --dry-run writes.", show_default="the repository's name")
-    ] = None,
+    repo_id: RepoId,
+    options: PushOptions,
 ) -> None:
-    """Push a model so that `AutoModel.from_pretrained(REPO_ID)` loads it, with this package or without.
+    """Push a model so that `AutoModel.from_pretrained(REPO_ID)` loads it, with or without this package.
 
-    The repository gets safetensors, configuration, processor, the code that `trust_remote_code=True` runs, the record
-    of the training run and a model card, in one commit. What is there already is not sent again; a push that fails
-    leaves every revision as it was. A published folder goes as it stands, but for files that are no part of a model.
+    The repository contains safetensors weights, configuration, processor, the code for `trust_remote_code=True`, the
+    record of the training run and a model card. A push is one commit. Files that are on the Hub already are not sent
+    again, and a push that fails changes no revision. A published folder is pushed without changes, except for files
+    that are not part of a model repository.
 
     Examples:
 
@@ -82,26 +46,74 @@ def push(
 
         caan-hub push hub/caan-mine me/caan-mine --revision candidate
     """
-    from caan_hub.model_repository import ModelOptions, build_model_repository
-    from caan_hub.publish import Target
-    from caan_hub.published_folder import is_ours
+    from caan_hub.push import push_model
 
-    check_repo_id(repo_id)
-    options = ModelOptions(
-        onnx=onnx,
-        results=results,
-        figure=figure,
-        recipe=recipe,
-        with_text=with_text,
-        dtype=dtype,
-        licence=licence,
-        max_shard_size=max_shard_size,
+    _print(push_model(checkpoint, repo_id, options))
+
+
+def push_dataset(
+    benchmark: Annotated[Path, Argument(metavar="DIR", help="Folder that `caan prepare` wrote.", show_default=False)],
+    repo_id: RepoId,
+    options: PushDatasetOptions,
+) -> None:
+    """Push a benchmark as parquet with typed columns, so that `load_dataset(REPO_ID)` loads it.
+
+    The photos of Sketchy, TU-Berlin and QuickDraw may not be shared freely. `--without-images` pushes only the splits,
+    the categories and the descriptions.
+
+    Examples:
+
+        caan-hub push-dataset data/sketchy-25 me/sketchy-25-descriptions --without-images
+
+        caan-hub push-dataset data/mine me/my-sketches --private
+    """
+    from caan_hub.push import push_dataset as push_benchmark
+
+    _print(push_benchmark(benchmark, repo_id, options))
+
+
+def push_space(repo_id: RepoId, options: PushSpaceOptions) -> None:
+    """Push the folder `demo/` as a Space and set the model that it shows.
+
+    Secrets, virtual environments and files that git ignores are left out. The model id is stored in the Space's
+    variable CAAN_MODEL.
+
+    Examples:
+
+        caan-hub push-space me/draw-and-find --model me/caan-sketchy-mini
+    """
+    from caan_hub.push import push_space as push_demo
+
+    _print(push_demo(repo_id, options))
+
+
+def _print(outcome: "Outcome") -> None:
+    console = Console(highlight=False, soft_wrap=True)
+    for note in outcome.notes:
+        console.print(f"[yellow]note:[/] {escape(note)}")
+    if outcome.change is not None:
+        _print_change(console, outcome, outcome.change)
+        return
+    for path, size in outcome.sizes.items():
+        console.print(f"{decimal(size):>10}  {escape(path)}")
+    console.print(f"{decimal(sum(outcome.sizes.values())):>10}  in {len(outcome.sizes)} files")
+    console.print(
+        f"dry run: wrote the files of {outcome.target.repo_id} to {escape(str(outcome.out))}; nothing was sent"
     )
-    push_built(
-        lambda folder: build_model_repository(checkpoint, repo_id, folder, options),
-        Target(repo_id, "model", revision, private),
-        is_ours=is_ours,
-        message=message,
-        dry_run=dry_run,
-        out=out,
-    )
+
+
+def _print_change(console: Console, outcome: "Outcome", change: "Change") -> None:
+    place = f"{change.url} at {outcome.target.revision} ({change.commit[:10]})"
+    if change.is_empty:
+        done = "created the branch" if change.is_new_branch else "nothing to do"
+        console.print(f"{done}: {place} already contains all {change.unchanged} files")
+        return
+    for style, sign, paths in (
+        ("green", "+", change.added),
+        ("yellow", "~", change.changed),
+        ("red", "-", change.deleted),
+    ):
+        for path in paths:
+            size = decimal(outcome.sizes[path]) if path in outcome.sizes else ""
+            console.print(f"[{style}]{sign}[/] {size:>10}  {escape(path)}")
+    console.print(f"pushed in one commit, {change.unchanged} files unchanged: {place}")

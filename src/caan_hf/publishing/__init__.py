@@ -1,4 +1,4 @@
-"""What a published CAAN consists of: weights with the code to load them, where it comes from, and its model card.
+"""Contents of a published CAAN: weights with the code that loads them, training record, results and model card.
 
-How it gets to the Hub is the business of `caan_hub`, and of `CaanTrainer` with `push_to_hub`.
+`caan_hub` pushes them to the Hub, and so does `CaanTrainer` with `push_to_hub`.
 """

@@ -1,47 +1,57 @@
-"""Save a model so that it loads anywhere: with the package, and without it as remote code."""
+"""Save a model so that it loads with the package, and without it as remote code."""
 
 import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
 
 from caan_hf.configuration_caan import CaanConfig
 from caan_hf.modeling_caan import CaanModel
 from caan_hf.processing_caan import CaanProcessor
+from caan_hf.utils.files import unwritable
 
-AUTO_CLASSES = {CaanConfig: "AutoConfig", CaanModel: "AutoModel", CaanProcessor: "AutoProcessor"}
+AUTO_CLASSES: dict[Any, str] = {CaanConfig: "AutoConfig", CaanModel: "AutoModel", CaanProcessor: "AutoProcessor"}
+MAX_SHARD_SIZE = "5GB"
 
 
 def save_published(
-    model: CaanModel, processor: CaanProcessor, folder: str | Path, *, max_shard_size: str = "5GB"
+    model: CaanModel, processor: CaanProcessor, folder: str | Path, *, max_shard_size: str = MAX_SHARD_SIZE
 ) -> None:
-    """Write weights, configuration and processor, and beside them the code that `trust_remote_code=True` runs.
+    """Write weights, configuration, processor, and the code that `trust_remote_code=True` runs.
 
     Args:
-        model: as it is to be published, such as [`for_retrieval`] gives it.
-        processor: likewise.
-        folder: made where it is missing.
-        max_shard_size: weights above it are split over several safetensors files.
+        model: The model; see [`for_retrieval`] for one without its training modules.
+        processor: The processor.
+        folder: Folder to write to; it is created if it does not exist.
+        max_shard_size: Larger weights are split over several safetensors files.
+
+    Raises:
+        CaanError: The folder cannot be written, for example because the disk is full.
     """
-    config, model.config = model.config, copy.deepcopy(model.config)  # saving notes `auto_map` in it
+    config, model.config = model.config, copy.deepcopy(model.config)  # saving adds `auto_map` to it
     try:
         with _with_code():
             model.save_pretrained(folder, max_shard_size=max_shard_size)
             copy.deepcopy(processor).save_pretrained(folder)
+        share_weights(folder)
+    except (OSError, SafetensorError) as error:
+        raise unwritable(Path(folder), error) from error
     finally:
         model.config = config
-    share_weights(folder)
 
 
 def share_weights(folder: str | Path) -> None:
-    """Gives weights the rights of the `config.json` beside them: safetensors makes its files for their owner alone."""
-    rights = (Path(folder) / "config.json").stat().st_mode & 0o777  # what the umask of the process allows
+    """Give weights the permissions of `config.json`, because safetensors creates files readable by the owner only."""
+    permissions = (Path(folder) / "config.json").stat().st_mode & 0o777  # as the umask of the process allows
     for file in Path(folder).glob("*.safetensors"):
-        file.chmod(rights)
+        file.chmod(permissions)
 
 
 def for_retrieval(model: CaanModel) -> CaanModel:
-    """The model without what only training needs; it shares its parts with `model`, which stays as it is."""
+    """A copy of the model without its training modules; it shares the other modules, and `model` is not changed."""
     twin = copy.copy(model)
     twin._modules = dict(model._modules)
     twin.config = copy.deepcopy(model.config)
@@ -50,7 +60,7 @@ def for_retrieval(model: CaanModel) -> CaanModel:
 
 @contextmanager
 def _with_code() -> Iterator[None]:
-    """Makes `save_pretrained` copy the code too, as `register_for_auto_class` does, which would last for ever."""
+    """Make `save_pretrained` copy the code, as `register_for_auto_class` does, but only inside the block."""
     before = {cls: cls._auto_class for cls in AUTO_CLASSES}
     for cls, name in AUTO_CLASSES.items():
         cls._auto_class = name

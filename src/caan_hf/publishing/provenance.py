@@ -1,38 +1,57 @@
-"""Whose the images and the texts are that a model was trained on, as cards say it."""
+"""Benchmarks and descriptions as cards name them: display names, restrictions, licences and origin."""
+
+from typing import Any
 
 from caan_hf.descriptions.records import SHIPPED_NAME, shipped_descriptions
 
 SAMPLE = "sample"
-# Benchmarks whose photos are not free to share -> where they come from.
-PHOTOS = {
+BENCHMARK_NAMES = {
+    "sketchy-25": "Sketchy, 100 seen and 25 unseen categories",
+    "sketchy-21": "Sketchy, 104 seen and 21 unseen categories",
+    "tuberlin-30": "TU-Berlin, 220 seen and 30 unseen categories",
+    "quickdraw-30": "QuickDraw-Extended, 80 seen and 30 unseen categories",
+    SAMPLE: "caan-hf sample, drawn by the package",
+}
+# Benchmarks with photos that may not be shared freely, and where the photos come from.
+RESTRICTED_PHOTOS = {
     "sketchy": "photos of the Sketchy database, which come from ImageNet and Flickr for non-commercial research",
     "tuberlin": "the photos that extend TU-Berlin, gathered from the web for research",
     "quickdraw": "the photos of QuickDraw-Extended, gathered from Flickr for research",
 }
 
 
+def benchmark_name(protocol: str) -> str:
+    """Display name of a protocol's benchmark."""
+    benchmark = benchmark_of(protocol)
+    return BENCHMARK_NAMES.get(benchmark, f"{benchmark}, a benchmark for sketch-based retrieval")
+
+
+def benchmark_of(protocol: str) -> str:
+    """The benchmark of a protocol such as "sketchy-25@1/generalized": the part before version and suffix."""
+    return protocol.partition("@")[0].partition("/")[0]
+
+
 def restriction(protocol: str) -> str | None:
-    """Where the photos of a benchmark come from if they are not free to share; None if they are, or are the user's."""
-    return PHOTOS.get(_name(protocol).partition("-")[0])
+    """Where the photos of a benchmark come from if they may not be shared freely, else None."""
+    return RESTRICTED_PHOTOS.get(_key(protocol).partition("-")[0])
 
 
-def default_licence(protocol: str) -> dict[str, str]:
-    """Metadata of the licence that suits what the benchmark's images allow; nothing where they are the user's."""
+def default_licence(protocol: str) -> dict[str, Any]:
+    """Licence metadata of a model trained on a benchmark; empty for a user's own benchmark."""
     if restriction(protocol):
         return {"license": "other", "license_name": "research-only"}
-    return {"license": "apache-2.0"} if _name(protocol) == SAMPLE else {}
+    return {"license": "apache-2.0"} if _key(protocol) == SAMPLE else {}
 
 
-def _name(protocol: str) -> str:
-    """Without version and suffix, in the spelling of the tables here."""
-    return protocol.strip().casefold().partition("@")[0].partition("/")[0]
+def _key(protocol: str) -> str:
+    return benchmark_of(protocol.strip().casefold())
 
 
-def origin_of_descriptions(origin: str | None) -> str:
-    """Whose texts `benchmark.json` names, in words."""
+def describe_origin(origin: str | None) -> str:
+    """The origin of descriptions that `benchmark.json` records, in words."""
     if origin == SHIPPED_NAME:
-        writers = sorted({record.generator for record in shipped_descriptions() if record.generator})
-        return f"those that come with the package caan-hf, written by the language model {' and '.join(writers)}"
+        generators = sorted({record.generator for record in shipped_descriptions() if record.generator})
+        return f"texts shipped with the package caan-hf, written by the language model {' and '.join(generators)}"
     if origin == SAMPLE:
-        return "those of the sample benchmark, which come with the package caan-hf"
-    return f"those of the file `{origin}`" if origin else "their origin was not recorded"
+        return "texts of the sample benchmark, shipped with the package caan-hf"
+    return f"texts of the file `{origin}`" if origin else "not recorded"

@@ -1,217 +1,250 @@
-"""`metrics.json` of `caan evaluate`, as tables and as the model-index that the Hub shows beside a model."""
+"""`metrics.json` of `caan evaluate`: reading it, publishing it, and the metrics that model cards show."""
 
-import json
 import math
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+import shlex
+from pathlib import Path, PureWindowsPath
+from typing import Annotated, Any
 
 from huggingface_hub import EvalResult
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, TypeAdapter
 
 from caan_hf.benchmarks.protocols import PROTOCOLS
-from caan_hf.errors import CaanError
+from caan_hf.utils.files import write_json
+from caan_hf.utils.records import Record
 
+from .provenance import BENCHMARK_NAMES, benchmark_of
+
+METRICS_FILE = "metrics.json"
 TASK = "image-feature-extraction"
 TASK_NAME = "Zero-shot sketch-based image retrieval"
-PRIMARY = "standard"
-DATASET_NAMES = {
-    "sketchy-25": "Sketchy, 100 seen and 25 unseen categories",
-    "sketchy-21": "Sketchy, 104 seen and 21 unseen categories",
-    "tuberlin-30": "TU-Berlin, 220 seen and 30 unseen categories",
-    "quickdraw-30": "QuickDraw-Extended, 80 seen and 30 unseen categories",
-    "sample": "caan-hf sample, drawn by the package",
-}
+DEFAULT_CONVENTION = "standard"
 METRIC_TYPES = {
     "mAP@all": "map_at_all",
     "mAP@200": "map_at_200",
     "P@100": "precision_at_100",
     "P@200": "precision_at_200",
 }
-Conventions = dict[str, dict[str, float]]
+# Published fields of metrics.json, besides checkpoint, data and command. None of them contains a path.
+PUBLIC_KEYS = (
+    "protocol",
+    "split",
+    "notes",
+    "removed_categories",
+    "num_queries",
+    "num_left_out",
+    "num_gallery",
+    "gallery",
+    "chance",
+    "conventions",
+    "confidence",
+    "averages",
+    "by_category",
+    "confusions",
+    "precision_at_recall",
+    "reranked",
+    "expanded",
+    "deduplicated",
+    "seconds",
+    "seconds_by_stage",
+    "versions",
+)
+Metrics = dict[str, float]
 
 
-@dataclass(frozen=True)
-class Results:
-    """One evaluation.
-
-    Attributes:
-        protocol: id with version, such as "sketchy-25@1".
-        split: which split was ranked.
-        conventions: convention -> metric -> value in [0, 1], of the ranking by global features.
-        reranked: the same after re-ranking the best `rerank_k` photos; empty without.
-        rerank_k: how many photos were re-ranked.
-        num_queries: sketches.
-        num_gallery: photos.
-        chance: mAP@all of a random ranking, where it was noted.
-        interval: 95 % interval of the mAP@all in the first convention, global features, where it was noted.
-        notes: what a reader must know, in sentences.
-        removed: category that was left out, since training saw it elsewhere -> its name there.
-        num_left_out: sketches without a right photo in the gallery, which no metric counts.
-        num_duplicates: photos of the gallery that stand there twice.
-        deduplicated: the conventions once these are left out; empty where nothing was.
-        expanded: the conventions with query expansion by the first `expand_k` photos; empty without.
-        expand_k: how many photos.
-    """
-
-    protocol: str
-    split: str
-    conventions: Conventions
-    reranked: Conventions
-    rerank_k: int | None
-    num_queries: int
-    num_gallery: int
-    chance: float | None
-    notes: tuple[str, ...] = ()
-    removed: dict[str, str] = field(default_factory=dict)
-    num_left_out: int = 0
-    num_duplicates: int = 0
-    deduplicated: Conventions = field(default_factory=dict)
-    expanded: Conventions = field(default_factory=dict)
-    expand_k: int | None = None
-    interval: tuple[float, float] | None = None
-
-    @property
-    def is_zero_shot(self) -> bool:
-        """Whether no category that was ranked was trained on, as far as the evaluation could tell."""
-        return not any(note.casefold().startswith("not zero-shot") for note in self.notes)
-
-    @property
-    def to_know(self) -> list[str]:
-        """What to know before citing a figure, in sentences of Markdown."""
-        said = [*self.notes]
-        if self.removed:
-            pairs = (name if name == seen else f"{name} (there: {seen})" for name, seen in self.removed.items())
-            said.append(f"categories left out, since training saw them: {', '.join(pairs)}")
-        if self.num_left_out:
-            said.append(f"{self.num_left_out:,} sketches have no right photo in the gallery and are not counted")
-        if self.deduplicated:
-            convention = next(iter(self.deduplicated))
-            values = ", ".join(f"{name} {value:.4f}" for name, value in self.deduplicated[convention].items())
-            said.append(
-                f"{self.num_duplicates:,} photos of the gallery are duplicates; without them `{convention}` is {values}"
-            )
-        return said
-
-    @property
-    def is_worse_reranked(self) -> bool:
-        """Whether re-ranking lowers the mAP@all, in the first convention."""
-        first = next(iter(self.conventions))
-        before, after = self.conventions[first].get("mAP@all"), self.reranked.get(first, {}).get("mAP@all")
-        return before is not None and after is not None and after < before
-
-    @property
-    def published_size(self) -> tuple[int, int] | None:
-        """Sketches and photos of the published benchmark, where this evaluation saw others than those."""
-        protocol = PROTOCOLS.get(self.benchmark)
-        size = protocol and protocol.published
-        return None if self.split != "test" or size == (self.num_queries, self.num_gallery) else size
-
-    @property
-    def benchmark(self) -> str:
-        """The protocol without its version and suffix."""
-        return self.protocol.partition("@")[0].partition("/")[0]
-
-    @property
-    def suffix(self) -> str:
-        """How the evaluation differs from the protocol, such as "from-tuberlin-30@1"; empty if it does not."""
-        return self.protocol.partition("/")[2]
-
-    @property
-    def benchmark_name(self) -> str:
-        """For people."""
-        name = DATASET_NAMES.get(self.benchmark, self.benchmark)
-        return f"{name} ({self.suffix})" if self.suffix else name
-
-
-def read_results(file: Path) -> Results:
-    """Read `metrics.json`; what a later version may add to it is passed over.
-
-    Raises:
-        CaanError: it is missing, damaged or something else.
-    """
-    try:
-        document = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise CaanError(f"{file}: no such file; give the metrics.json that `caan evaluate` wrote") from None
-    except (OSError, UnicodeDecodeError, ValueError) as error:
-        raise CaanError(f"{file}: not a metrics.json ({' '.join(str(error).split())})") from error
-    try:
-        return _results(document)
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise CaanError(f"{file}: not a metrics.json of `caan evaluate` ({type(error).__name__}: {error})") from error
-
-
-def _results(document: dict[str, Any]) -> Results:
-    reranked, deduplicated = document.get("reranked") or {}, document.get("deduplicated") or {}
-    rerank_k, notes, removed = reranked.get("k"), document.get("notes") or [], document.get("removed_categories") or {}
-    expanded = document.get("expanded") or {}
-    for name, k in (("reranked", rerank_k), ("expanded", expanded.get("k"))):
-        if not (k is None or type(k) is int):
-            raise TypeError(f"{name}.k is {k!r}")
-    if not isinstance(notes, list) or not isinstance(removed, dict):
-        raise TypeError("notes or removed_categories are of another kind")
-    chance = (document.get("chance") or {}).get("mAP@all")
-    conventions = _conventions(document["conventions"])
-    if not conventions:
-        raise ValueError("it holds no metric")
-    return Results(
-        protocol=str(document["protocol"] or "unnamed"),
-        split=str(document["split"] or "test"),
-        conventions=conventions,
-        reranked=_conventions(reranked.get("conventions") or {}),
-        rerank_k=rerank_k,
-        num_queries=int(document["num_queries"]),
-        num_gallery=int(document["num_gallery"]),
-        chance=float(chance) if _is_number(chance) else None,
-        notes=tuple(_in_a_line(note) for note in notes),
-        removed={_in_a_line(name): _in_a_line(seen) for name, seen in removed.items()},
-        num_left_out=int(document.get("num_left_out") or 0),
-        num_duplicates=int(deduplicated.get("num_duplicates") or 0),
-        deduplicated=_conventions(deduplicated.get("conventions") or {}),
-        expanded=_conventions(expanded.get("conventions") or {}),
-        expand_k=expanded.get("k"),
-        interval=_interval(document.get("confidence") or {}, next(iter(conventions))),
-    )
-
-
-def _interval(confidence: dict[str, dict[str, Any]], convention: str) -> tuple[float, float] | None:
-    found = (confidence.get(convention) or {}).get("mAP@all")
-    if not found:
-        return None
-    low, high = found
-    return float(low), float(high)
-
-
-def _conventions(found: dict[str, dict[str, Any]]) -> Conventions:
-    """The plain numbers of each convention: `standard` first, and mAP@all first in each."""
+def _numbers(conventions: dict[str, dict[str, Any]]) -> dict[str, Metrics]:
+    """The finite numbers of each convention, the default convention and the usual metrics first."""
     order = [*METRIC_TYPES]
-    numbers = {}
-    for convention in sorted(found, key=lambda name: (name != PRIMARY, name)):
-        names = sorted(found[convention], key=lambda name: order.index(name) if name in order else len(order))
-        numbers[convention] = {
-            name: float(found[convention][name]) for name in names if _is_number(found[convention][name])
-        }
-    return {convention: metrics for convention, metrics in numbers.items() if metrics}
-
-
-def _in_a_line(text: Any) -> str:
-    return " ".join(str(text).split())
+    found = {}
+    for convention in sorted(conventions, key=lambda name: (name != DEFAULT_CONVENTION, name)):
+        metrics = conventions[convention]
+        names = sorted(metrics, key=lambda name: order.index(name) if name in order else len(order))
+        found[convention] = {name: float(metrics[name]) for name in names if _is_number(metrics[name])}
+    return {convention: metrics for convention, metrics in found.items() if metrics}
 
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
+def _in_one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+Line = Annotated[str, AfterValidator(_in_one_line)]
+Conventions = Annotated[dict[str, dict[str, Any]], AfterValidator(_numbers)]
+
+
+class Ranking(Record):
+    """Metrics of a ranking with `k` re-ranked photos, or with query expansion by the first `k` photos."""
+
+    model_config = ConfigDict(extra="ignore", strict=True)
+    k: int | None = None
+    conventions: Conventions = Field(default_factory=dict)
+
+
+class Deduplicated(Record):
+    """Metrics without the duplicate photos of the gallery."""
+
+    model_config = ConfigDict(extra="ignore", strict=True)
+    num_duplicates: int = 0
+    conventions: Conventions = Field(default_factory=dict)
+
+
+class Results(Record):
+    """The part of `metrics.json` that model cards show; fields that later versions add are ignored.
+
+    Attributes:
+        protocol: Id with version, such as "sketchy-25@1".
+        split: Split that was ranked.
+        conventions: Metrics by convention, in [0, 1], of the ranking by global features.
+        confidence: 95 % intervals by convention and metric.
+        reranked: Metrics after re-ranking the best photos.
+        expanded: Metrics with query expansion.
+        deduplicated: Metrics without duplicate photos.
+        num_queries: Number of sketches.
+        num_gallery: Number of photos.
+        num_left_out: Number of sketches without a relevant photo in the gallery, which no metric includes.
+        chance: Metrics of a random ranking.
+        notes: What a reader must know, in sentences.
+        removed_categories: Categories left out because training saw them, with their names in the training data.
+        checkpoint: Folder or Hub id of the model.
+    """
+
+    model_config = ConfigDict(extra="ignore", strict=True)
+    protocol: Annotated[str, BeforeValidator(lambda name: name or "unnamed")]
+    split: Annotated[str, BeforeValidator(lambda name: name or "test")]
+    conventions: Annotated[Conventions, Field(min_length=1)]
+    confidence: dict[str, dict[str, tuple[float, float] | None]] | None = None
+    reranked: Ranking | None = None
+    expanded: Ranking | None = None
+    deduplicated: Deduplicated | None = None
+    num_queries: int
+    num_gallery: int
+    num_left_out: int | None = None
+    chance: dict[str, float | None] | None = None
+    notes: tuple[Line, ...] | None = None
+    removed_categories: dict[Line, Line] | None = None
+    checkpoint: str | None = None
+
+    @property
+    def convention(self) -> str:
+        """The convention of the figures that a card names in its text and its model-index."""
+        return next(iter(self.conventions))
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """95 % interval of the mAP@all, if recorded."""
+        return ((self.confidence or {}).get(self.convention) or {}).get("mAP@all")
+
+    @property
+    def chance_map(self) -> float | None:
+        """mAP@all of a random ranking, if recorded."""
+        return (self.chance or {}).get("mAP@all")
+
+    @property
+    def is_zero_shot(self) -> bool:
+        """Whether training saw none of the ranked categories, as far as the evaluation could check."""
+        return not any(note.casefold().startswith("not zero-shot") for note in self.notes or ())
+
+    @property
+    def caveats(self) -> list[str]:
+        """What a reader should know before citing a figure, as Markdown sentences."""
+        found = [*(self.notes or ())]
+        if self.removed_categories:
+            pairs = (
+                f"{name} (there: {seen})" if name != seen else name for name, seen in self.removed_categories.items()
+            )
+            found.append(f"categories left out because training saw them: {', '.join(pairs)}")
+        if self.num_left_out:
+            found.append(f"{self.num_left_out:,} sketches have no relevant photo in the gallery and are not counted")
+        if self.deduplicated and self.deduplicated.conventions:
+            convention, metrics = next(iter(self.deduplicated.conventions.items()))
+            values = ", ".join(f"{name} {value:.4f}" for name, value in metrics.items())
+            count = self.deduplicated.num_duplicates
+            found.append(f"{count:,} photos of the gallery are duplicates; without them, `{convention}` is {values}")
+        return found
+
+    @property
+    def is_worse_reranked(self) -> bool:
+        """Whether re-ranking lowers the mAP@all."""
+        before = self.conventions[self.convention].get("mAP@all")
+        after = (self.reranked.conventions if self.reranked else {}).get(self.convention, {}).get("mAP@all")
+        return before is not None and after is not None and after < before
+
+    @property
+    def published_size(self) -> tuple[int, int] | None:
+        """Numbers of sketches and photos of the published benchmark, if this evaluation used other numbers."""
+        protocol = PROTOCOLS.get(self.benchmark)
+        size = protocol.published if protocol else None
+        return None if self.split != "test" or size == (self.num_queries, self.num_gallery) else size
+
+    @property
+    def benchmark(self) -> str:
+        """The protocol without version and suffix."""
+        return benchmark_of(self.protocol)
+
+    @property
+    def suffix(self) -> str:
+        """How the evaluation differs from the protocol, such as "from-tuberlin-30@1"; usually empty."""
+        return self.protocol.partition("/")[2]
+
+    @property
+    def benchmark_name(self) -> str:
+        """Display name of the benchmark."""
+        name = BENCHMARK_NAMES.get(self.benchmark, self.benchmark)
+        return f"{name} ({self.suffix})" if self.suffix else name
+
+
+def read_results(file: Path) -> Results:
+    """Read a `metrics.json`.
+
+    Raises:
+        CaanError: The file is missing, damaged, or not a metrics.json.
+    """
+    return Results.read(file, f"Give the {METRICS_FILE} that `caan evaluate` wrote.")
+
+
+def write_public_metrics(file: Path, repo_id: str, folder: Path) -> None:
+    """Write the public part of a valid `metrics.json` into a folder; see [`public_metrics`]."""
+    document = TypeAdapter(dict[str, Any]).validate_json(file.read_bytes())
+    write_json(folder / METRICS_FILE, public_metrics(document, repo_id), sort_keys=True)
+
+
+def public_metrics(document: dict[str, Any], repo_id: str) -> dict[str, Any]:
+    """The content of `metrics.json` without unknown fields and without the folders of the machine.
+
+    Args:
+        document: Content of the file.
+        repo_id: Repository id of the model, which replaces the folder of the checkpoint.
+    """
+    public = {key: document[key] for key in PUBLIC_KEYS if key in document}
+    public["checkpoint"] = repo_id
+    if isinstance(document.get("data"), str):
+        public["data"] = PureWindowsPath(document["data"]).name  # splits at slashes and at backslashes
+    command = _public_command(document.get("command"), repo_id)
+    return public | ({"command": command} if command else {})
+
+
+def _public_command(command: Any, repo_id: str) -> str | None:
+    """A `caan evaluate` command with the model's id and only the names of other paths; None for other commands."""
+    try:
+        words = shlex.split(command) if isinstance(command, str) else []
+    except ValueError:  # an open quote
+        return None
+    if words[:2] != ["caan", "evaluate"] or len(words) < 3:
+        return None
+    return shlex.join([*words[:2], repo_id, *(PureWindowsPath(word).name for word in words[3:])])
+
+
 def eval_results(results: Results) -> list[EvalResult]:
-    """The entries of the model-index: the convention `standard` (or the first one), of each ranking."""
-    convention = PRIMARY if PRIMARY in results.conventions else next(iter(results.conventions))
-    rankings = [(results.conventions[convention], "", None)]
-    if convention in results.reranked:
-        arguments = {"rerank": results.rerank_k}
-        rankings.append((results.reranked[convention], f", best {results.rerank_k} re-ranked", arguments))
-    if convention in results.expanded:
-        arguments = {"expand": results.expand_k}
-        rankings.append((results.expanded[convention], f", expanded by the first {results.expand_k}", arguments))
+    """The entries of the model-index: the first convention of each ranking."""
+    rankings: list[tuple[dict[str, Metrics], str, dict[str, Any] | None]] = [(results.conventions, "", None)]
+    if results.reranked:
+        k = results.reranked.k
+        rankings.append((results.reranked.conventions, f", best {k} re-ranked", {"rerank": k}))
+    if results.expanded:
+        k = results.expanded.k
+        rankings.append((results.expanded.conventions, f", expanded by the first {k}", {"expand": k}))
     return [
         EvalResult(
             task_type=TASK,
@@ -222,24 +255,24 @@ def eval_results(results: Results) -> list[EvalResult]:
             dataset_split=results.split,
             dataset_args=_dataset_arguments(results),
             metric_type=METRIC_TYPES.get(name, name.lower().replace("@", "_at_")),
-            metric_name=f"{name} ({convention}{how})",
+            metric_name=f"{name} ({results.convention}{how})",
             metric_value=round(value, 4),
-            metric_config=convention,
+            metric_config=results.convention,
             metric_args=arguments,
         )
-        for metrics, how, arguments in rankings
-        for name, value in metrics.items()
+        for conventions, how, arguments in rankings
+        for name, value in conventions.get(results.convention, {}).items()
     ]
 
 
 def _dataset_arguments(results: Results) -> dict[str, Any]:
-    """What the Hub has no field for; its names of datasets cannot hold the version of a protocol."""
+    """Facts that have no field in a model-index; dataset types on the Hub cannot contain a protocol's version."""
     arguments = {"protocol": results.protocol, "queries": results.num_queries, "gallery": results.num_gallery}
-    return arguments if results.chance is None else arguments | {"chance_mAP@all": round(results.chance, 4)}
+    return arguments if results.chance_map is None else arguments | {"chance_mAP@all": round(results.chance_map, 4)}
 
 
-def results_table(conventions: Conventions) -> str:
-    """A row a convention, in Markdown."""
+def results_table(conventions: dict[str, Metrics]) -> str:
+    """A Markdown table with one row per convention."""
     names = list(dict.fromkeys(name for metrics in conventions.values() for name in metrics))
     lines = ["| convention | " + " | ".join(names) + " |", "| --- |" + " ---: |" * len(names)]
     for convention, metrics in conventions.items():

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -10,7 +9,7 @@ from caan_hf.benchmarks import load_benchmark
 from caan_hf.encoding.checkpoint import load_checkpoint
 from caan_hf.encoding.load import model_folder
 from caan_hf.errors import CaanError
-from caan_hf.publishing.training_record import read_training_record
+from caan_hf.publishing.training_record import TrainingRecord, read_training_record
 from caan_hf.utils.files import require_writable
 
 from .checkpoints import changed_settings, save_for_retrieval
@@ -61,7 +60,8 @@ def average_checkpoints(checkpoints: Sequence[str | Path], out: Path, data: str 
     model.load_state_dict(sums | {name: sums[name] / len(checkpoints) for name in averaged})
     if model.config.center_features:
         measure_centers(model, processor, TripletDataset(split, processor))
-    record = None if records[0] is None else records[0] | {"averaged_seeds": [_seed(record) for record in records]}
+    seeds = [record.recipe.training.seed if record else None for record in records]
+    record = records[0] and records[0].model_copy(update={"averaged_seeds": seeds})
     save_for_retrieval(model, processor, out, record)
 
 
@@ -75,20 +75,17 @@ def _require_different(checkpoints: Sequence[str | Path]) -> None:
 
 
 def _require_same_recipe(
-    one: dict[str, Any] | None, other: dict[str, Any] | None, first: str | Path, second: str | Path
+    one: TrainingRecord | None, other: TrainingRecord | None, first: str | Path, second: str | Path
 ) -> None:
     """Compare the recorded recipes; a model without a record is not checked."""
     if one is None or other is None:
         return
-    for key, (expected, found) in changed_settings(one["recipe"], other["recipe"], ("seed", *EXECUTION_KEYS)).items():
+    recipe, other_recipe = (record.recipe.model_dump(exclude_unset=True) for record in (one, other))
+    for key, (expected, found) in changed_settings(recipe, other_recipe, ("seed", *EXECUTION_KEYS)).items():
         raise CaanError(
             f"{second}: trained with another recipe than {first}: {key} is {found!r}, was {expected!r}. Average runs "
             "that differ only in the seed."
         )
-
-
-def _seed(record: dict[str, Any] | None) -> int | None:
-    return ((record or {}).get("recipe", {}).get("training") or {}).get("seed")
 
 
 def _require_same_shapes(

@@ -16,7 +16,7 @@ from caan_hf.errors import CaanError
 from caan_hf.modeling_caan import CaanModel
 from caan_hf.processing_caan import CaanProcessor
 from caan_hf.publishing.folder import for_retrieval, share_weights
-from caan_hf.publishing.training_record import RECIPE_FILE, TOKENS, write_record
+from caan_hf.publishing.training_record import RECIPE_FILE, TOKENS, TrainingRecord, write_record
 from caan_hf.utils.files import staged_folder, write_whole_text
 
 from .arguments import CaanTrainingArguments
@@ -135,7 +135,7 @@ def write_recipe(recipe: Recipe, folder: Path, notes: list[str]) -> None:
 
 
 def save_for_retrieval(
-    model: CaanModel, processor: CaanProcessor, folder: Path, record: dict[str, Any] | None = None
+    model: CaanModel, processor: CaanProcessor, folder: Path, record: TrainingRecord | None = None
 ) -> None:
     """Write the model without the parts that only training needs, replacing an earlier one atomically.
 

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 import datasets
 from transformers import set_seed
@@ -15,7 +14,7 @@ from caan_hf.errors import CaanError
 from caan_hf.evaluation.evaluator import ZeroShotEvaluator
 from caan_hf.modeling_caan import CaanModel
 from caan_hf.processing_caan import CaanProcessor
-from caan_hf.publishing.training_record import training_record
+from caan_hf.publishing.training_record import TrainingRecord, training_record
 from caan_hf.utils.files import check_out_dir, unwritable
 from caan_hf.utils.hub import hub_errors
 
@@ -86,7 +85,8 @@ def train_recipe(recipe: Recipe) -> TrainedModel:
         notes = check_recorded_recipe(recipe, checkpoint, allow_changes=arguments.resume_with_changes)
     splits, info = load_benchmark(recipe.data.benchmark_folder())
     set_seed(arguments.seed)
-    record = training_record(recipe.to_dict(), info.model_dump()) | ({"resumed": notes} if notes else {})
+    record = training_record(recipe.to_dict(), info)
+    record = record.model_copy(update={"resumed": list(notes)}) if notes else record
     trainer = build_trainer(recipe, arguments, splits, record=record)
     model = trainer.accelerator.unwrap_model(trainer.model)
     model.config.update(
@@ -120,7 +120,7 @@ def build_trainer(
     recipe: Recipe,
     arguments: CaanTrainingArguments,
     splits: Mapping[str, datasets.Dataset],
-    record: dict[str, Any] | None = None,
+    record: TrainingRecord | None = None,
 ) -> CaanTrainer:
     """Build the model and a trainer that is ready to `train()`.
 

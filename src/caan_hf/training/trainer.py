@@ -21,7 +21,7 @@ from caan_hf.evaluation.evaluator import ZeroShotEvaluator
 from caan_hf.processing_caan import CaanProcessor
 from caan_hf.publishing.card import model_card
 from caan_hf.publishing.folder import for_retrieval, save_published
-from caan_hf.publishing.training_record import write_record
+from caan_hf.publishing.training_record import PublicRecipe, TrainingRecord, write_record
 
 from .arguments import CaanTrainingArguments
 from .callbacks import EpochCallback, TimeCallback
@@ -54,12 +54,12 @@ class CaanTrainer(Trainer):
         *,
         processing_class: CaanProcessor,
         evaluator: ZeroShotEvaluator | None = None,
-        record: dict[str, Any] | None = None,
+        record: TrainingRecord | None = None,
         **kwargs: Any,
     ):
         self.processor = processing_class
         self.evaluator = evaluator
-        self.record = record or {}
+        self.record = record or TrainingRecord(recipe=PublicRecipe())
         self._validation: dict[str, float] = {}
         self._hub = HfApi()  # a single client, so that pushes in the background run one after the other
         self._loss_sums: dict[str, torch.Tensor] = {}
@@ -154,9 +154,9 @@ class CaanTrainer(Trainer):
         """True if training stopped before its last step because of `max_minutes`."""
         return self.state.global_step < self.state.max_steps
 
-    def current_record(self) -> dict[str, Any]:
+    def current_record(self) -> TrainingRecord:
         """How the model was trained, with the metrics of the last validation."""
-        return {**self.record, **({"validation": self._validation} if self._validation else {})}
+        return self.record.model_copy(update={"validation": self._validation} if self._validation else {})
 
     def create_model_card(self, *args: Any, model_name: str | None = None, **kwargs: Any) -> None:
         """Write the model card into `output_dir`."""

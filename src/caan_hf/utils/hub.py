@@ -1,9 +1,10 @@
-"""Errors of the Hub client as one line that says what to do."""
+"""Requests to the Hub with bounded waiting, and errors of its client as one line with a remedy."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import httpx2
+from huggingface_hub import set_client_factory
 from huggingface_hub.errors import (
     BadRequestError,
     HfHubHTTPError,
@@ -13,65 +14,113 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
+from huggingface_hub.utils._http import default_client_factory, parse_ratelimit_headers
 
 from caan_hf.errors import CaanError
 
-CLIENT_ERRORS = (HfHubHTTPError, httpx2.HTTPError, HFValidationError, LocalTokenNotFoundError, OfflineModeIsEnabled)
-LOG_IN = "log in with `hf auth login`, or set HF_TOKEN to a token that may write (huggingface.co/settings/tokens)"
-CHANGED = "somebody else changed the repository in the meantime: look at it, and push again"
-OF_STATUS = {
-    401: f"not logged in, or with a token that the Hub does not know: {LOG_IN}",
+CONNECT_SECONDS = 10
+ANSWER_SECONDS = 120
+MAX_WAIT_SECONDS = 60
+LOG_IN = "Log in with `hf auth login`, or set HF_TOKEN to a token with write access (https://huggingface.co/settings/tokens)."
+CHANGED = "the repository was changed by another push in the meantime. Check it and push again."
+BY_STATUS = {
+    401: f"not logged in, or the token is invalid. {LOG_IN}",
     409: CHANGED,
     412: CHANGED,
-    429: "the Hub asks to slow down: try again later",
+    429: "too many requests. Try again later.",
 }
-NOT_FOUND = {
-    RepositoryNotFoundError: "no such repository, or a private one of somebody else",
-    RevisionNotFoundError: "the repository has no such revision",
-}
+
+
+class LongWaitError(Exception):
+    """The Hub asked for a longer wait than `MAX_WAIT_SECONDS`."""
+
+
+CLIENT_ERRORS = (
+    HfHubHTTPError,
+    httpx2.HTTPError,
+    HFValidationError,
+    LocalTokenNotFoundError,
+    OfflineModeIsEnabled,
+    LongWaitError,
+)
+
+
+def limit_waiting() -> None:
+    """Limit how long the Hub requests of this process wait.
+
+    By default, `huggingface_hub` sets no timeout for most requests and waits as long as the Hub's `Retry-After` header
+    says. After this call, connecting times out after `CONNECT_SECONDS`, an answer after `ANSWER_SECONDS`, and a longer
+    `Retry-After` than `MAX_WAIT_SECONDS` is an error. Shorter ones are waited for, at most five times per request;
+    `huggingface_hub` logs each of them as a warning.
+    """
+    set_client_factory(_limited_client)
+
+
+def _limited_client() -> httpx2.Client:
+    client = default_client_factory()
+    client.timeout = httpx2.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS)
+    client.event_hooks = {**client.event_hooks, "response": [_refuse_long_wait]}
+    return client
+
+
+def _refuse_long_wait(response: httpx2.Response) -> None:
+    if response.status_code < 400:
+        return
+    limit = parse_ratelimit_headers(response.headers) if response.status_code == 429 else None
+    wait = response.headers.get("retry-after", "").strip()
+    seconds = limit.reset_in_seconds if limit and limit.remaining == 0 else int(wait) if wait.isdecimal() else 0
+    if seconds > MAX_WAIT_SECONDS:
+        raise LongWaitError(f"the Hub asked to wait {seconds} seconds (HTTP {response.status_code})")
 
 
 @contextmanager
 def hub_errors(repo_id: str) -> Iterator[None]:
-    """Turns what goes wrong in talking to the Hub about `repo_id` into a [`CaanError`]."""
+    """Turn what goes wrong in requests about `repo_id` into a [`CaanError`].
+
+    Raises:
+        CaanError: The Hub refuses a request, cannot be reached, or does not answer in time.
+    """
     try:
         yield
     except CLIENT_ERRORS as error:
         raise CaanError(f"{repo_id}: {_reason(error)}") from error
-    except UnicodeEncodeError as error:  # of the header that carries the token
-        raise CaanError(f"{repo_id}: the token holds a character that no token has: {LOG_IN}") from error
-    except RuntimeError as error:  # what the client wraps the failed upload of a large file in
-        if not isinstance(error.__cause__, (HfHubHTTPError, httpx2.HTTPError)):
+    except UnicodeEncodeError as error:  # in the header that carries the token
+        raise CaanError(f"{repo_id}: the token contains invalid characters. {LOG_IN}") from error
+    except RuntimeError as error:  # the client wraps errors of uploads in these
+        if not isinstance(error.__cause__, CLIENT_ERRORS):
             raise
         raise CaanError(f"{repo_id}: {_first_line(error)} ({_reason(error.__cause__)})") from error
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: BaseException) -> str:
+    if isinstance(error, LongWaitError):
+        return f"{error}. Try again then."
     if isinstance(error, OfflineModeIsEnabled):
-        return "the Hub is out of reach by request: unset HF_HUB_OFFLINE to push"
+        return "the Hub cannot be reached in offline mode. Unset HF_HUB_OFFLINE."
     if isinstance(error, LocalTokenNotFoundError):
-        return f"not logged in: {LOG_IN}"
+        return f"not logged in. {LOG_IN}"
     if isinstance(error, HFValidationError):
-        return f"not the name of a repository ({_first_line(error)}): give OWNER/NAME"
+        return f"not a repository name ({_first_line(error)}). Use OWNER/NAME."
     if isinstance(error, HfHubHTTPError) and error.response is not None:
-        return _of_status(error, error.response.status_code)
-    return f"the Hub cannot be reached ({_first_line(error) or type(error).__name__}): try again"
+        return _http_reason(error, error.response.status_code)
+    return f"the Hub cannot be reached ({_first_line(error) or type(error).__name__}). Try again."
 
 
-def _of_status(error: HfHubHTTPError, status: int) -> str:
-    said = (error.server_message or "").partition("\n")[0]
+def _http_reason(error: HfHubHTTPError, status: int) -> str:
+    message = (error.server_message or "").partition("\n")[0]
     if status == 403:
-        return f"{said or 'forbidden'}: choose an owner that is you, or a token that may write there"
-    if isinstance(error, BadRequestError) and said:
-        return f"the Hub refuses it: {said}"
+        return f"{message or 'forbidden'}. Use an owner and a token with write access."
+    if isinstance(error, BadRequestError) and message:
+        return f"the Hub refuses the request: {message}"
     if status >= 500:
-        return f"the Hub has a problem of its own (HTTP {status}): try again later"
+        return f"the Hub reports an internal error (HTTP {status}). Try again later."
     if status != 401:
-        for kind, reason in NOT_FOUND.items():
-            if isinstance(error, kind):
-                return reason
-    return OF_STATUS.get(status, _first_line(error))
+        if isinstance(error, RepositoryNotFoundError):
+            return "no such repository, or a private one of another user. Check the name."
+        if isinstance(error, RevisionNotFoundError):
+            return "the repository has no such revision. Check its name."
+    return BY_STATUS.get(status, _first_line(error))
 
 
-def _first_line(error: Exception) -> str:
+def _first_line(error: BaseException) -> str:
     return str(error).strip().partition("\n")[0]
