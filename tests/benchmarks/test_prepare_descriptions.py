@@ -1,4 +1,4 @@
-"""Descriptions join the benchmark by category name; the plain template stands in where there are none."""
+"""Descriptions are joined by category name; the plain template is used if there are none."""
 
 import json
 
@@ -17,7 +17,7 @@ def rows_by_category(path):
     return {names[row["category"]]: row for split in dataset.values() for row in split}
 
 
-def test_the_plain_template_is_marked_as_such(own, prepare):
+def test_categories_without_descriptions_have_the_plain_template(own, prepare):
     prepared = prepare("folder")
     row = rows_by_category(prepared.path)["yak"]
     assert row["descriptions"] == ["a photo of a yak"]
@@ -54,7 +54,7 @@ def test_records_join_across_spellings_and_missing_ones_are_reported(sketchy, pr
     assert prepared.info.descriptions.model_dump() == {"origin": "sentences.jsonl", "plain": ["swan"]}
 
 
-def test_a_file_goes_before_the_sentences_of_the_sample(tmp_path):
+def test_a_description_file_overrides_those_of_the_sample(tmp_path):
     from caan_hf.benchmarks.sample import SAMPLE_CATEGORIES
 
     file = tmp_path / "mine.jsonl"

@@ -1,4 +1,4 @@
-"""Bad input is reported by path, skipped and counted; with `strict` it is an error."""
+"""Bad input is reported by path, skipped and counted; with `strict`, it is an error."""
 
 import json
 import os
@@ -106,7 +106,7 @@ KINDS = [
 
 
 @pytest.mark.parametrize("spoil", KINDS, ids=lambda kind: kind.__name__)
-def test_bad_input_is_reported_by_path_and_left_out(own, prepare, spoil):
+def test_bad_input_is_reported_by_path_and_skipped(own, prepare, spoil):
     reason, path = spoil(own)
     prepared = prepare("folder")
     assert path in reasons(prepared)[reason]
@@ -117,7 +117,7 @@ def test_bad_input_is_reported_by_path_and_left_out(own, prepare, spoil):
 
 
 @pytest.mark.parametrize("spoil", KINDS, ids=lambda kind: kind.__name__)
-def test_strict_makes_it_an_error_that_names_it(own, prepare, tmp_path, spoil):
+def test_strict_raises_an_error_that_names_path_and_reason(own, prepare, tmp_path, spoil):
     reason, path = spoil(own)
     with pytest.raises(CaanError) as caught:
         prepare("folder", strict=True)
@@ -146,7 +146,7 @@ def test_clutter_is_ignored(own, prepare):
     assert prepare("folder", strict=True).info.skipped == []
 
 
-def test_category_whose_sketches_are_all_damaged_is_left_out_with_its_photos(own, prepare):
+def test_a_category_with_only_damaged_sketches_is_skipped(own, prepare):
     for path in (own.root / "sketches/boat").iterdir():
         path.write_text("no longer an image")
     prepared = prepare("folder", validation_categories=0)
@@ -155,7 +155,7 @@ def test_category_whose_sketches_are_all_damaged_is_left_out_with_its_photos(own
 
 
 @pytest.mark.parametrize("share_of_limit", [0.9, 0.4])  # Pillow warns from the limit on and raises at twice the limit
-def test_decompression_limit_counts_as_a_problem(own, prepare, monkeypatch, share_of_limit):
+def test_an_image_above_the_decompression_limit_is_skipped(own, prepare, monkeypatch, share_of_limit):
     large = image_bytes("large", size=100)
     (own.root / "photos/boat/large.jpg").write_bytes(large)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", int(100 * 100 * share_of_limit))

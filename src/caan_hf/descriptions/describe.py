@@ -14,14 +14,14 @@ from typing import TextIO
 
 from filelock import FileLock, Timeout
 
-from caan_hf.errors import CaanError
+from caan_hf.errors import CaanError, first_line
 from caan_hf.utils.files import unwritable
 from caan_hf.utils.progress import progress_bar
 
 from .cleaning import UnusableAnswer, clean_answer
 from .generator import Answer, Generator, Question
 from .options import DescribeOptions
-from .prompts import PROMPTS, Prompt
+from .prompts import PROMPTS
 from .records import Description, read_descriptions, write_descriptions
 from .spelling import fold
 
@@ -87,9 +87,12 @@ def describe(
     with _locked(out):
         existing = _read_and_repair(out)
         report.kept = len(existing)
-        questions = plan(categories, options.chosen_prompts(), options.samples, existing)
+        questions = _missing_questions(categories, options, existing)
         try:
-            with _appending(out) as stream, progress_bar("describing", len(questions), shown=progress) as advance:
+            with (
+                out.open("a", encoding="utf-8") as stream,
+                progress_bar("describing", len(questions), shown=progress) as advance,
+            ):
                 known = {record.key for record in existing}
                 writer = _Writer(stream, report, known, generator.name, count_tokens, options.max_tokens)
                 _ask(generator, questions, writer, advance)
@@ -98,23 +101,16 @@ def describe(
     return report
 
 
-def plan(
-    categories: Sequence[str], prompts: Sequence[Prompt], samples: int, existing: Sequence[Description] = ()
+def _missing_questions(
+    categories: Sequence[str], options: DescribeOptions, existing: Sequence[Description]
 ) -> list[Question]:
-    """The questions without an answer, by category, prompt and sample.
-
-    Args:
-        categories: Names of the categories.
-        prompts: The prompts.
-        samples: Number of answers per question.
-        existing: Records that answer some of the questions.
-    """
+    """The questions without an answer, by category, prompt and sample."""
     answered = Counter((fold(record.category), record.prompt_id) for record in existing)
     return [
         Question(category, prompt, sample)
         for category in categories
-        for prompt in prompts
-        for sample in range(answered[fold(category), prompt.id], samples)
+        for prompt in options.chosen_prompts()
+        for sample in range(answered[fold(category), prompt.id], options.samples)
     ]
 
 
@@ -141,8 +137,7 @@ def _token_counter(text_tower: str | None) -> Callable[[str], int]:
     try:
         tokenizer = AutoTokenizer.from_pretrained(text_tower, trust_remote_code=False)
     except Exception as error:  # a damaged tokenizer.json raises many types of errors
-        reason = str(error).strip().partition("\n")[0]
-        raise CaanError(f"--text-tower {text_tower}: the tokenizer cannot be loaded ({reason}).") from error
+        raise CaanError(f"--text-tower {text_tower}: the tokenizer cannot be loaded ({first_line(error)}).") from error
     return lambda text: len(tokenizer(text)["input_ids"])
 
 
@@ -206,19 +201,15 @@ class _Writer:
 
 def _read_and_repair(out: Path) -> list[Description]:
     """The records in the file. If its last line is incomplete, because a run was killed, it is completed or removed."""
-    try:
-        data = out.read_bytes()
-        complete, newline, last = data.rpartition(b"\n")
-        if _is_json(last):
-            with out.open("ab") as stream:
-                stream.write(b"\n")
-        elif last and (last.startswith(RECORD_START) or RECORD_START.startswith(last)):
-            os.truncate(out, len(complete + newline))
-        # Any other last line belongs to a file of another kind, which `read_descriptions` refuses.
-    except FileNotFoundError:
+    if not out.is_file():
         return []
-    except OSError as error:
-        raise unwritable(out, error) from error
+    complete, newline, last = out.read_bytes().rpartition(b"\n")
+    if _is_json(last):
+        with out.open("ab") as stream:
+            stream.write(b"\n")
+    elif last and (last.startswith(RECORD_START) or RECORD_START.startswith(last)):
+        os.truncate(out, len(complete + newline))
+    # Any other last line belongs to a file of another kind, which `read_descriptions` refuses.
     return _read(out)
 
 
@@ -236,26 +227,17 @@ def _read(out: Path) -> list[Description]:
 
 @contextmanager
 def _locked(out: Path) -> Iterator[None]:
-    """Prevents two runs from writing the same file, which would lose answers."""
+    """Prevents two runs from writing the same file, which would lose answers.
+
+    Raises:
+        CaanError: Another run holds the lock, or the block cannot read or write the file.
+    """
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(out.with_name(f".{out.name}.lock"), timeout=0)
-        lock.acquire()
+        with FileLock(out.with_name(f".{out.name}.lock"), timeout=0):
+            yield
     except Timeout:
-        raise CaanError(
-            f"{out}: another `caan describe` is writing it. Wait for it, or choose another --out."
-        ) from None
-    except OSError as error:
-        raise unwritable(out, error) from error
-    with lock:
-        yield
-
-
-@contextmanager
-def _appending(out: Path) -> Iterator[TextIO]:
-    try:
-        with out.open("a", encoding="utf-8") as stream:
-            yield stream
+        raise CaanError(f"{out}: another `caan describe` is writing it. Wait, or choose another --out.") from None
     except OSError as error:
         raise unwritable(out, error) from error
 
