@@ -40,9 +40,7 @@ class CaanTrainingArguments(TrainingArguments):
         tower_learning_rate: Learning rate of the pretrained towers; `learning_rate` then applies to all other
             parameters. None uses `learning_rate` for all.
         max_minutes: Stop after this many minutes of training and save a checkpoint to resume from.
-        resume_from_checkpoint: str | bool | None = field(  # type: ignore[assignment]  # the Trainer's is only text
-        default=None, metadata={"help": "True, or a checkpoint folder."}
-    )
+        resume_from_checkpoint: True resumes from the last complete checkpoint in `output_dir`, or starts if there is
             none. A path resumes from that checkpoint.
         resume_with_changes: Allow resuming with a recipe that differs from the recorded one.
     """

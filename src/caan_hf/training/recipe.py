@@ -81,12 +81,11 @@ class ModelSection(BaseModel):
     @classmethod
     def _collect_config(cls, values: Any) -> Any:
         """Move all keys that are not towers into `config`, because a recipe has them side by side."""
-        if not isinstance(values, dict):
+        if not isinstance(values, dict) or not isinstance(values.get("config", {}), dict):
             return values
+        towers = {name: value for name, value in values.items() if name in cls.model_fields}
         config = {name: value for name, value in values.items() if name not in cls.model_fields}
-        return {name: value for name, value in values.items() if name not in config} | {
-            "config": {**(values.get("config") or {}), **config}
-        }
+        return towers | {"config": values.get("config", {}) | config}
 
 
 class DataSection(BaseModel):
