@@ -1,6 +1,7 @@
 """Bad input is reported by path, skipped and counted; with `strict` it is an error."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,19 @@ def dangling_link(own):
     return "file that does not exist", "photos/boat/gone.jpg"
 
 
+def file_name_not_utf8(own):
+    path = os.fsencode(own.root / "photos/boat") + b"/caf\xe9.jpg"
+    Path(os.fsdecode(path)).write_bytes(image_bytes("caf"))
+    return "file name that is not UTF-8", "photos/boat/caf\\xe9.jpg"
+
+
+def folder_name_not_utf8(own):
+    folder = Path(os.fsdecode(os.fsencode(own.root / "photos") + b"/caf\xe9"))
+    folder.mkdir()
+    (folder / "0.jpg").write_bytes(image_bytes("caf"))
+    return "file name that is not UTF-8", "photos/caf\\xe9"
+
+
 def two_names(own):
     own.images("photos", ("alarm clock", "alarm_clock"))
     own.images("sketches", ("alarm clock",), suffix=".png")
@@ -84,6 +98,8 @@ KINDS = [
     empty_file,
     other_type,
     dangling_link,
+    file_name_not_utf8,
+    folder_name_not_utf8,
     two_names,
     unseen_not_there,
 ]
@@ -187,3 +203,10 @@ def test_wrong_arguments_are_one_clear_error(own, tmp_path, monkeypatch, name, r
     with pytest.raises(CaanError, match=message):
         prepare_folder(name, raw_dir, Path("out"), **options)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_raw_folder_whose_name_is_not_utf8_can_be_embedded_but_not_referenced(own, tmp_path):
+    raw = own.root.rename(Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9")))
+    with pytest.raises(CaanError, match=r"not UTF-8.*--reference"):
+        prepare_folder("folder", raw, tmp_path / "referenced", embed=False)
+    assert prepare_folder("folder", raw, tmp_path / "embedded").counts["test"] == {"sketch": 2, "photo": 2}

@@ -1,3 +1,5 @@
+"""The drawn sample benchmark."""
+
 import itertools
 
 import numpy as np
@@ -11,7 +13,7 @@ from caan_hf.benchmarks.sample import (
     draw_sample,
     sample_descriptions,
 )
-from caan_hf.benchmarks.sample.objects import parts_of
+from caan_hf.benchmarks.sample.draw import parts_of
 from caan_hf.errors import CaanError
 
 MODALITIES = ("sketch", "photo")

@@ -120,10 +120,12 @@ def test_bad_lines_are_reported_by_file_and_line(sketchy, prepare):
     with path.open("ab") as lines:
         lines.write(b'{"drawing": [[[1, 2]\n\n\xff\xfe\n{"word": "cat"}\n')
         lines.write(b'{"drawing": [[[1, 2], [3, 4]]]}\n')
+        lines.write(b'{"drawing": [[[1, 2], [3, 4]]], "key_id": "\\ud800"}\n')
     prepared = prepare("sketchy-25", strokes=sketchy.root / "strokes", validation_categories=0)
     assert reasons(prepared) == {
         "line that is not a drawing (not JSON)": ["cat.ndjson:3", "cat.ndjson:5"],
         "line that is not a drawing (no strokes)": ["cat.ndjson:6"],
+        "line that is not a drawing (a key that is not text)": ["cat.ndjson:8"],
     }
     dataset, _ = load_benchmark(prepared.path)
     assert "cat.ndjson#line-7" in dataset["train"]["source"][:]

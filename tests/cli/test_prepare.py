@@ -1,6 +1,9 @@
 """The command `caan prepare`."""
 
 import io
+import resource
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -80,3 +83,16 @@ def test_help_shows_examples():
     result = caan_prepare("--help")
     for part in ("caan prepare sketchy-25", "caan prepare sample", "--strokes", "--reference", "unseen.txt"):
         assert part in result.output
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file size limits raise SIGXFSZ elsewhere")
+def test_a_full_disk_is_one_line_and_leaves_nothing(raw, tmp_path):
+    def limit_file_size():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+
+    words = [sys.executable, "-m", "caan_hf", "prepare", "folder", raw, tmp_path / "deep/out"]
+    done = subprocess.run(words, preexec_fn=limit_file_size, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "cannot be written" in done.stderr
+    assert sorted(tmp_path.iterdir()) == [raw]

@@ -40,5 +40,5 @@ def test_an_unknown_split_lists_those_there_are(benchmark_folder):
 
 
 def test_a_folder_that_is_no_benchmark(tmp_path):
-    with pytest.raises(CaanError, match="is not a prepared benchmark"):
+    with pytest.raises(CaanError, match="not a prepared benchmark"):
         load_split(tmp_path, "test")

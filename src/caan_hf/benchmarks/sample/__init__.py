@@ -9,8 +9,7 @@ from importlib import resources
 
 from caan_hf.descriptions.records import Description, read_descriptions
 
-from .draw import Modality, SampleImage, draw_object, draw_sample
-from .objects import SAMPLE_CATEGORIES, SAMPLE_UNSEEN
+from .draw import SAMPLE_CATEGORIES, SAMPLE_UNSEEN, Modality, SampleImage, draw_object, draw_sample
 
 __all__ = [
     "SAMPLE_CATEGORIES",

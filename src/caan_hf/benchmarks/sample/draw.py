@@ -1,27 +1,29 @@
-"""Draw: single images and whole sample benchmarks, each image from its own random generator."""
-
-from __future__ import annotations
+"""Draws single images and whole sample benchmarks; each image has its own random generator."""
 
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from PIL import Image
 
-from caan_hf.benchmarks.sample.objects import SAMPLE_CATEGORIES, check_category, parts_of
-from caan_hf.benchmarks.sample.photo import draw_photo
-from caan_hf.benchmarks.sample.shapes import Part
-from caan_hf.benchmarks.sample.sketch import draw_sketch
+from caan_hf.benchmarks.categories import published_split
 from caan_hf.errors import CaanError
+
+from . import buildings_and_vehicles, furniture_and_tableware, living_things, tools_and_toys  # noqa: F401 - fill OBJECTS
+from .photo import draw_photo
+from .shapes import OBJECTS, Drawing, Part
+from .sketch import draw_sketch
 
 Modality = Literal["sketch", "photo"]
 
-_RENDERERS: dict[str, Callable[[Sequence[Part], int, np.random.Generator], Image.Image]] = {
-    "sketch": draw_sketch,
-    "photo": draw_photo,
-}
+# The parts of unseen objects (wheels, triangles, handles, legs, leaves, a tapering tower) also occur in seen objects,
+# in another arrangement, so that a model can generalise to them.
+SAMPLE_UNSEEN = published_split("sample").unseen
+SAMPLE_CATEGORIES = published_split("sample").seen + SAMPLE_UNSEEN
+RENDERERS = {"sketch": draw_sketch, "photo": draw_photo}
+MINIMA = {"seed": 0, "index": 0, "image_size": 16}
 
 
 @dataclass(frozen=True)
@@ -31,8 +33,8 @@ class SampleImage:
     Attributes:
         modality: "sketch" or "photo".
         category: One of `SAMPLE_CATEGORIES`.
-        name: Modality, category and number, as a relative path such as "photo/house/0003.png".
-        image: The picture, RGB.
+        name: Modality, category and number as a relative path, such as "photo/house/0003.png".
+        image: The image, RGB.
     """
 
     modality: Modality
@@ -49,25 +51,25 @@ def draw_sample(
     image_size: int = 128,
     categories: Sequence[str] | None = None,
 ) -> Iterator[SampleImage]:
-    """Draw the sample benchmark, lazily: category after category, photos before sketches.
+    """Draw the sample benchmark lazily: one category after the other, photos before sketches.
 
-    An image depends only on the seed, its category, its modality and its number, so that a larger benchmark contains
-    a smaller one of the same seed and image size.
+    An image depends only on the seed, its category, its modality and its number. So a larger benchmark contains a
+    smaller one of the same seed and image size.
 
     Args:
-        seed: Not negative.
-        photos_per_category: Number of photos of each category.
-        sketches_per_category: Number of sketches of each category.
-        image_size: Pixels a side.
-        categories: Which ones to draw; all of `SAMPLE_CATEGORIES` where not given.
+        seed: A non-negative integer.
+        photos_per_category: Number of photos per category.
+        sketches_per_category: Number of sketches per category.
+        image_size: Side of the images in pixels.
+        categories: The categories to draw; all of `SAMPLE_CATEGORIES` by default.
 
     Raises:
         CaanError: A category does not exist, or the seed or the image size is out of range.
     """
     chosen = SAMPLE_CATEGORIES if categories is None else tuple(categories)
     for category in chosen:
-        check_category(category)
-    _check_numbers(seed=seed, index=0, image_size=image_size)
+        _check_category(category)
+    _check_numbers(seed=seed, image_size=image_size)
     counts: tuple[tuple[Modality, int], ...] = (("photo", photos_per_category), ("sketch", sketches_per_category))
     return (
         SampleImage(
@@ -83,28 +85,40 @@ def draw_sample(
 
 
 def draw_object(category: str, modality: Modality, *, seed: int, index: int, image_size: int = 128) -> Image.Image:
-    """Draw one image, RGB, `image_size` pixels a side; the same arguments always give the same pixels.
+    """Draw one RGB image; the same arguments always give the same pixels.
 
     Args:
         category: One of `SAMPLE_CATEGORIES`.
         modality: "sketch" or "photo".
-        seed: Not negative.
-        index: Number of the image within its category and modality, not negative.
-        image_size: Pixels a side, at least 16.
+        seed: A non-negative integer.
+        index: Number of the image within its category and modality, a non-negative integer.
+        image_size: Side of the image in pixels, at least 16.
 
     Raises:
         CaanError: The category or the modality does not exist, or a number is out of range.
     """
-    check_category(category)
-    if modality not in _RENDERERS:
-        raise CaanError(f"There is no modality {modality!r}. Choose from: {', '.join(_RENDERERS)}.")
+    _check_category(category)
+    if modality not in RENDERERS:
+        raise CaanError(f"{modality!r}: no such modality. Choose from {', '.join(RENDERERS)}.")
     _check_numbers(seed=seed, index=index, image_size=image_size)
     rng = np.random.default_rng([seed, zlib.crc32(category.encode()), zlib.crc32(modality.encode()), index])
-    return _RENDERERS[modality](parts_of(category, rng), image_size, rng)
+    return RENDERERS[modality](parts_of(category, rng), image_size, rng)
 
 
-def _check_numbers(*, seed: int, index: int, image_size: int) -> None:
-    least = {"seed": (seed, 0), "index": (index, 0), "image_size": (image_size, 16)}
-    for name, (value, bound) in least.items():
-        if value < bound:
-            raise CaanError(f"{name} is {value}; the sample benchmark needs at least {bound}.")
+def parts_of(category: str, rng: np.random.Generator) -> list[Part]:
+    """The parts of an object from back to front, with random proportions."""
+    drawing = Drawing(rng)
+    OBJECTS[category.replace("-", "_")](drawing)
+    return drawing.parts
+
+
+def _check_category(category: str) -> None:
+    if category not in SAMPLE_CATEGORIES:
+        known = ", ".join(SAMPLE_CATEGORIES)
+        raise CaanError(f"{category!r}: no such category in the sample benchmark. Choose from {known}.")
+
+
+def _check_numbers(**values: int) -> None:
+    for name, value in values.items():
+        if value < MINIMA[name]:
+            raise CaanError(f"{name}: must be at least {MINIMA[name]}, got {value}.")

@@ -1,6 +1,4 @@
-"""Photo: paint an object's parts as lit, coloured, textured surfaces that cast shadows in a cluttered scene."""
-
-from __future__ import annotations
+"""Renders an object as a photo: lit, coloured, textured surfaces that cast shadows on a cluttered background."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,10 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from caan_hf.benchmarks.sample.background import draw_background
-from caan_hf.benchmarks.sample.palette import Colour, draw_palette
-from caan_hf.benchmarks.sample.pose import Pose, place
-from caan_hf.benchmarks.sample.shapes import Part
+from .pose import Pose, place
+from .scene import Colour, draw_background, draw_palette
+from .shapes import Part
 
 _POSE = Pose(cover=(0.62, 0.88), tilt=12, stretch=0.16, bend=0.03)
 _OVERSAMPLING = 2
@@ -19,10 +16,10 @@ _OVERSAMPLING = 2
 
 @dataclass(frozen=True)
 class _Light:
-    """Where the light of one photo comes from and how hard it is.
+    """Direction and strength of the light in a photo.
 
     Attributes:
-        direction: Unit vector towards the lit side, shape (2,).
+        direction: Unit vector towards the light, shape (2,).
         contrast: Difference in brightness across a part, as a fraction.
         gloss: Strength of the highlight on each part, as a fraction.
         shadow: Opacity of cast shadows, 0 to 1.
@@ -35,7 +32,7 @@ class _Light:
 
 
 def draw_photo(parts: Sequence[Part], image_size: int, rng: np.random.Generator) -> Image.Image:
-    """An RGB photo of `image_size` pixels a side of the object that the parts make up."""
+    """Draw an RGB photo of `image_size` x `image_size` pixels."""
     size = image_size * _OVERSAMPLING
     canvas, mean = draw_background(size, rng)
     palette = draw_palette(mean, rng)
@@ -55,7 +52,7 @@ def _draw_light(rng: np.random.Generator) -> _Light:
 
 
 def _draw_texture(size: int, rng: np.random.Generator) -> np.ndarray:
-    """Relative brightness of the object's material, plain, grained or striped, shape (size, size)."""
+    """Relative brightness of the material (grained, striped or chequered), shape (size, size)."""
     strength = rng.uniform(0.02, 0.1)
     x = np.linspace(0, 1, size, dtype=np.float32)
     y = x[:, None]
@@ -71,7 +68,7 @@ def _draw_texture(size: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def _mask(part: Part, size: int, origin: np.ndarray, shape: tuple[int, int]) -> Image.Image:
-    """Where the part lies in the window that begins at pixel `origin`; `shape` is its (width, height)."""
+    """Mask of the part in the window of (width, height) `shape` whose corner is the pixel `origin`."""
     mask = Image.new("L", shape)
     draw = ImageDraw.Draw(mask)
     points = part.points * size - origin
@@ -87,7 +84,7 @@ def _mask(part: Part, size: int, origin: np.ndarray, shape: tuple[int, int]) -> 
 
 
 def _window(part: Part, size: int, margin: int) -> tuple[np.ndarray, tuple[int, int]]:
-    """Pixel origin and (width, height) of the part's bounding box, grown by `margin` pixels."""
+    """Corner and (width, height) in pixels of the part's bounding box, enlarged by `margin` pixels."""
     margin += round(part.width * size / 2)
     low = np.floor(part.points.min(axis=0) * size).astype(int) - margin
     high = np.ceil(part.points.max(axis=0) * size).astype(int) + margin
@@ -97,8 +94,8 @@ def _window(part: Part, size: int, margin: int) -> tuple[np.ndarray, tuple[int, 
 
 
 def _cast_shadow(canvas: Image.Image, parts: Sequence[Part], light: _Light) -> None:
-    """Darken the background away from the light, softly."""
-    size = canvas.width // 4  # soft anyway: a quarter of the pixels is plenty
+    """Add the soft shadow of the object to the background."""
+    size = canvas.width // 4  # the shadow is blurred, so a lower resolution is sufficient
     shadow = Image.new("L", (size, size))
     offset = -light.direction * 0.035 * size
     for part in parts:
@@ -124,7 +121,7 @@ def _paint(canvas: Image.Image, part: Part, colour: Colour, light: _Light, textu
 
 
 def _shade(shape: tuple[int, int], light: _Light) -> np.ndarray:
-    """Brightness around 1 over a window of (width, height): a slope along the light and a highlight."""
+    """Brightness around 1 in a window of (width, height): a gradient along the light and a highlight."""
     x = np.linspace(-1, 1, shape[0], dtype=np.float32)
     y = np.linspace(-1, 1, shape[1], dtype=np.float32)
     dx, dy = light.direction
@@ -134,7 +131,7 @@ def _shade(shape: tuple[int, int], light: _Light) -> np.ndarray:
 
 
 def _expose(image: Image.Image, rng: np.random.Generator) -> Image.Image:
-    """What a camera adds: a little blur, vignetting, a colour cast and sensor noise."""
+    """Add the effects of a camera: blur, vignetting, a colour cast and sensor noise."""
     image = image.filter(ImageFilter.GaussianBlur(rng.uniform(0.0, 0.6)))
     pixels = np.asarray(image, dtype=np.float32)
     axis = np.linspace(-1, 1, image.width, dtype=np.float32) ** 2

@@ -1,24 +1,22 @@
-"""Pose: put an object's parts into the unit frame, with a random stretch, tilt, bend, size and place."""
-
-from __future__ import annotations
+"""Places an object in the image with a random stretch, tilt, bend, size and position."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from caan_hf.benchmarks.sample.shapes import Part, turned
+from .shapes import Part, turned
 
 
 @dataclass(frozen=True)
 class Pose:
-    """How freely a renderer places its objects.
+    """Ranges of the random placement.
 
     Attributes:
-        cover: Least and greatest share of the frame that the object's longer side takes.
-        tilt: Greatest rotation either way, in degrees.
-        stretch: Greatest ratio of width to height beyond that of the object, as a fraction.
-        bend: Size of the slow distortion of the whole object, in object units.
+        cover: Minimum and maximum length of the object's longer side, as a fraction of the image side.
+        tilt: Maximum rotation in either direction, in degrees.
+        stretch: Maximum logarithm of the change of the aspect ratio.
+        bend: Amplitude of the smooth distortion of the whole object, in object units.
     """
 
     cover: tuple[float, float]
@@ -27,13 +25,13 @@ class Pose:
     bend: float
 
 
-_STEP = 0.06  # object units between neighbouring points: fine enough that bends and wobbles look smooth
+_STEP = 0.06  # maximum distance between neighbouring points in object units, so that bent lines look smooth
 
 
 def place(parts: Sequence[Part], pose: Pose, rng: np.random.Generator) -> list[Part]:
-    """The parts in the unit frame, where (0, 0) is its top left and (1, 1) its bottom right corner.
+    """The parts in image coordinates, in which the image extends from (0, 0) at the top left to (1, 1).
 
-    Widths of open parts are scaled along, so that they too are fractions of the frame.
+    The widths of open parts are scaled too.
     """
     flip = rng.choice([-1.0, 1.0])
     ratio = np.exp(rng.uniform(-pose.stretch, pose.stretch))
@@ -59,7 +57,7 @@ def place(parts: Sequence[Part], pose: Pose, rng: np.random.Generator) -> list[P
 
 
 def densified(points: np.ndarray, *, closed: bool) -> np.ndarray:
-    """The same outline with points added on long edges, corners kept; shape (N, 2) to (M, 2), M >= N."""
+    """The outline with additional points on long edges; shape (N, 2) to (M, 2), M >= N."""
     ends = np.roll(points, -1, axis=0) if closed else points[1:]
     starts = points if closed else points[:-1]
     counts = np.maximum(1, np.ceil(np.linalg.norm(ends - starts, axis=1) / _STEP)).astype(int)

@@ -1,12 +1,10 @@
-"""Parts: the named outlines that every object of the sample benchmark is made of.
+"""Outlines, and the named parts that every object of the sample benchmark consists of.
 
-Coordinates are those of a picture: x grows to the right and y downwards. An object lies roughly within [-1, 1] on both
-axes; `pose` fits it into a frame later, so only proportions matter here.
+In image coordinates, x grows to the right and y downwards. An object lies roughly within [-1, 1] on both axes; it is
+fitted into the image later, so only proportions matter.
 """
 
-from __future__ import annotations
-
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -21,12 +19,12 @@ class Part:
     """One named part of an object.
 
     Attributes:
-        name: What a description calls it, such as "roof".
+        name: Name that a description uses, such as "roof".
         points: Outline, shape (N, 2), in object units.
-        closed: Whether the outline encloses a surface; an open one is a wire, a string or a bar.
-        role: Which colour of the object's palette a photo paints it in.
+        closed: Whether the outline encloses a surface; an open outline is a line.
+        role: Which colour of the object's palette a photo uses.
         width: Thickness of an open part in a photo, in object units.
-        detail: Whether the part is minor, so that a hurried sketch leaves it out more often.
+        detail: Whether the part is minor, so that sketches often omit it.
     """
 
     name: str
@@ -37,19 +35,55 @@ class Part:
     detail: bool = False
 
 
-def surface(name: str, points: np.ndarray, role: Role = "main", *, detail: bool = False) -> Part:
-    """A closed part with an area."""
-    return Part(name, points, role=role, detail=detail)
+class Drawing:
+    """Collects the parts of one object, from back to front.
+
+    Attributes:
+        rng: Generator of the object's random proportions.
+        parts: The parts so far.
+    """
+
+    def __init__(self, rng: np.random.Generator):
+        self.rng = rng
+        self.parts: list[Part] = []
+
+    def about(self, value: float, spread: float = 0.18) -> float:
+        """`value` times a factor drawn uniformly from [1 - spread, 1 + spread]."""
+        return value * self.rng.uniform(1 - spread, 1 + spread)
+
+    def surface(
+        self, name: str, points: np.ndarray, role: Role = "main", *, both: bool = False, detail: bool = False
+    ) -> None:
+        """Add a closed part; with `both`, also its mirror image."""
+        self.parts += [Part(name, side, role=role, detail=detail) for side in _sides(points, both)]
+
+    def wire(
+        self,
+        name: str,
+        points: np.ndarray,
+        width: float = 0.05,
+        role: Role = "dark",
+        *,
+        both: bool = False,
+        detail: bool = False,
+    ) -> None:
+        """Add a line of the given width; with `both`, also its mirror image."""
+        self.parts += [
+            Part(name, side, closed=False, role=role, width=width, detail=detail) for side in _sides(points, both)
+        ]
 
 
-def wire(name: str, points: np.ndarray, width: float = 0.05, role: Role = "dark", *, detail: bool = False) -> Part:
-    """An open part: a line of the given width, in object units."""
-    return Part(name, points, closed=False, role=role, width=width, detail=detail)
+OBJECTS: dict[str, Callable[[Drawing], None]] = {}
 
 
-def about(rng: np.random.Generator, value: float, spread: float = 0.18) -> float:
-    """`value` times a factor drawn uniformly from [1 - spread, 1 + spread]."""
-    return value * rng.uniform(1 - spread, 1 + spread)
+def draws(function: Callable[[Drawing], None]) -> Callable[[Drawing], None]:
+    """Register a function that adds the parts of an object; its name is the category."""
+    OBJECTS[function.__name__] = function
+    return function
+
+
+def _sides(points: np.ndarray, both: bool) -> list[np.ndarray]:
+    return [points, mirrored(points)] if both else [points]
 
 
 def path(*points: Point) -> np.ndarray:
@@ -69,12 +103,18 @@ def trapezoid(cx: float, top: float, top_width: float, bottom_width: float, heig
 
 
 def ellipse(cx: float, cy: float, rx: float, ry: float | None = None) -> np.ndarray:
-    """A full ellipse, or a circle where `ry` is not given, shape (40, 2)."""
+    """An ellipse, or a circle without `ry`, shape (40, 2)."""
     return arc(cx, cy, rx, rx if ry is None else ry, 0, 360)[:-1]
 
 
+def ring(cx: float, cy: float, rx: float, ry: float | None = None) -> np.ndarray:
+    """An ellipse as a line that ends where it starts, shape (41, 2)."""
+    outline = ellipse(cx, cy, rx, ry)
+    return np.vstack([outline, outline[:1]])
+
+
 def arc(cx: float, cy: float, rx: float, ry: float, start: float, stop: float) -> np.ndarray:
-    """Part of an ellipse; angles in degrees, clockwise on the page from the right, shape (41, 2)."""
+    """Part of an ellipse, shape (41, 2); angles in degrees, clockwise in the image from the right."""
     angle = np.radians(np.linspace(start, stop, 41))
     return np.stack([cx + rx * np.cos(angle), cy + ry * np.sin(angle)], axis=1)
 
@@ -84,8 +124,7 @@ def rounded(cx: float, top: float, width: float, height: float, radius: float) -
     radius = min(radius, width / 2, height / 2)
     dx, cy, dy = width / 2 - radius, top + height / 2, height / 2 - radius
     signs = ((1, 1, 0), (-1, 1, 90), (-1, -1, 180), (1, -1, 270))
-    corners = [arc(cx + sx * dx, cy + sy * dy, radius, radius, a, a + 90)[::8] for sx, sy, a in signs]
-    return np.concatenate(corners)
+    return np.concatenate([arc(cx + sx * dx, cy + sy * dy, radius, radius, a, a + 90)[::8] for sx, sy, a in signs])
 
 
 def smooth(points: Sequence[Point] | np.ndarray, *, closed: bool = True, steps: int = 8) -> np.ndarray:
@@ -99,25 +138,30 @@ def smooth(points: Sequence[Point] | np.ndarray, *, closed: bool = True, steps: 
     return curve if closed else np.concatenate([curve, knots[-1:]])
 
 
+def line(*points: Point) -> np.ndarray:
+    """An open smooth curve through `points`, shape (N, 2)."""
+    return smooth(points, closed=False)
+
+
 def shifted(points: np.ndarray, dx: float, dy: float) -> np.ndarray:
     """The outline moved to the right by `dx` and down by `dy`."""
     return points + np.array([dx, dy])
 
 
 def mirrored(points: np.ndarray) -> np.ndarray:
-    """The same outline on the other side of the vertical axis."""
+    """The mirror image of the outline about the vertical axis."""
     return points * (-1, 1)
 
 
 def symmetric(*half: Point, bend: bool = False) -> np.ndarray:
-    """A closed outline from its right half, listed from top to bottom; `bend` makes it a smooth curve."""
+    """A closed outline from its right half, from top to bottom; `bend` makes it a smooth curve."""
     right = path(*half)
     whole = np.concatenate([right, mirrored(right)[::-1]])
     return smooth(whole) if bend else whole
 
 
 def turned(points: np.ndarray, degrees: float, pivot: Point = (0.0, 0.0)) -> np.ndarray:
-    """The outline turned clockwise on the page about `pivot`."""
+    """The outline turned about `pivot`; positive angles are clockwise in the image."""
     angle = np.radians(degrees)
     matrix = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
     return (points - pivot) @ matrix + pivot

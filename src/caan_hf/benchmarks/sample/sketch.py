@@ -1,6 +1,4 @@
-"""Sketch: trace the outlines of an object's parts with an unsteady hand, black on white."""
-
-from __future__ import annotations
+"""Renders an object as a sketch: outlines drawn with an unsteady hand, black on white."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw
 
-from caan_hf.benchmarks.sample.pose import Pose, place
-from caan_hf.benchmarks.sample.shapes import Part, turned
+from .pose import Pose, place
+from .shapes import Part, turned
 
 _POSE = Pose(cover=(0.72, 0.92), tilt=7, stretch=0.2, bend=0.045)
 _OVERSAMPLING = 3
@@ -17,14 +15,14 @@ _OVERSAMPLING = 3
 
 @dataclass(frozen=True)
 class _Hand:
-    """The manner of whoever draws one sketch.
+    """The drawing style of one sketch.
 
     Attributes:
-        pen: Width of the line as a fraction of the frame.
-        wobble: Size of the slow tremor along a stroke, as a fraction of the frame.
-        misfit: How far a whole part slips from its place, as a fraction of the frame.
-        haste: Chance of leaving out a detail, and that of forgetting a small main part of a thing that has many.
-        repeat: Chance of going over a stroke a second time.
+        pen: Line width as a fraction of the image side.
+        wobble: Amplitude of the waves along a stroke, as a fraction of the image side.
+        misfit: Displacement of whole parts, as a fraction of the image side.
+        haste: Probability of omitting a detail, and of omitting a small main part of an object with many parts.
+        repeat: Probability of drawing a stroke twice.
         darkness: Darkest grey of the pen, 0 (black) to 255.
     """
 
@@ -37,7 +35,7 @@ class _Hand:
 
 
 def draw_sketch(parts: Sequence[Part], image_size: int, rng: np.random.Generator) -> Image.Image:
-    """An RGB sketch of `image_size` pixels a side of the object that the parts make up."""
+    """Draw an RGB sketch of `image_size` x `image_size` pixels."""
     hand = _draw_hand(rng)
     size = image_size * _OVERSAMPLING
     paper = Image.new("L", (size, size), 255)
@@ -45,7 +43,7 @@ def draw_sketch(parts: Sequence[Part], image_size: int, rng: np.random.Generator
     for part in _remembered(place(parts, _POSE, rng), hand, rng):
         outline = _slipped(part, hand, rng)
         if part.closed:
-            # What lies behind a part is hidden, as it is in a photo.
+            # A part hides what is behind it, as in a photo.
             draw.polygon((outline * size).ravel().tolist(), fill=255)
         for _ in range(1 + (rng.random() < hand.repeat)):
             stroke = _trembling(_loop(outline, rng) if part.closed else outline, hand, rng)
@@ -65,18 +63,18 @@ def _draw_hand(rng: np.random.Generator) -> _Hand:
 
 
 def _remembered(parts: Sequence[Part], hand: _Hand, rng: np.random.Generator) -> list[Part]:
-    """The parts that this hand bothers to draw: it skips details, and at times one of the smaller main parts."""
+    """The parts that are drawn: some details are omitted, and sometimes one of the smaller main parts."""
     kept = [p for p in parts if not p.detail or rng.random() >= hand.haste]
     bold = [i for i, p in enumerate(kept) if not p.detail]
     if len(bold) > 4 and rng.random() < hand.haste:
-        # The larger parts carry the shape, and no one forgets those.
+        # The larger parts define the shape, so they are always drawn.
         bold.sort(key=lambda i: np.ptp(kept[i].points, axis=0).sum())
         del kept[int(rng.choice(bold[: len(bold) // 3]))]
     return kept
 
 
 def _slipped(part: Part, hand: _Hand, rng: np.random.Generator) -> np.ndarray:
-    """The part's outline, a little moved, turned and resized as a whole."""
+    """The part's outline, slightly moved, turned and resized as a whole."""
     middle = part.points.mean(axis=0)
     shift = rng.normal(0, hand.misfit, 2)
     size = 1 + rng.normal(0, 4 * hand.misfit)
@@ -84,14 +82,14 @@ def _slipped(part: Part, hand: _Hand, rng: np.random.Generator) -> np.ndarray:
 
 
 def _loop(outline: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The closed outline as one stroke that starts anywhere and ends short of its start, or beyond it."""
+    """The closed outline as a stroke that starts at a random point and ends a little before or after it."""
     start = int(rng.integers(len(outline)))
     count = len(outline) + 1 + round(rng.normal(0, 0.03) * len(outline))
     return outline[(start + np.arange(max(count, 3))) % len(outline)]
 
 
 def _trembling(stroke: np.ndarray, hand: _Hand, rng: np.random.Generator) -> np.ndarray:
-    """The stroke with slow sideways waves whose length is that of a hand's, whatever the stroke's."""
+    """The stroke with random waves, whose wavelength does not depend on the length of the stroke."""
     steps = np.linalg.norm(np.diff(stroke, axis=0), axis=1)
     along = np.concatenate([[0.0], np.cumsum(steps)])
     waves = np.zeros_like(stroke)
@@ -103,7 +101,7 @@ def _trembling(stroke: np.ndarray, hand: _Hand, rng: np.random.Generator) -> np.
 
 
 def _ink(draw: ImageDraw.ImageDraw, stroke: np.ndarray, hand: _Hand, size: int, rng: np.random.Generator) -> None:
-    """Draw the stroke with a pressure that changes along it; `stroke` in pixels, shape (N, 2)."""
+    """Draw the stroke with varying pressure; `stroke` in pixels, shape (N, 2)."""
     base = hand.pen * size * rng.uniform(0.8, 1.2)
     grey = hand.darkness + int(rng.integers(0, 40))
     pieces = max(1, len(stroke) // 12)
