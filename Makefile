@@ -10,7 +10,7 @@ export OMP_WAIT_POLICY := PASSIVE
 export TOKENIZERS_PARALLELISM := false
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: help quickstart demo test lint format setup clean
+.PHONY: help quickstart demo test lint format hub-code setup clean
 
 help:
 	@echo "make quickstart   draw a benchmark, train a tiny CAAN, show what it retrieves"
@@ -38,6 +38,9 @@ lint: setup
 format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+hub-code: setup
+	$(BIN)/caan-hub sync-code
 
 setup: $(VENV)/.installed
 

@@ -15,13 +15,13 @@ def make_alignment(make_config):
     return lambda width=8, **overrides: CaanAlignment(make_config(**overrides), width).eval()
 
 
-def attend(block, asking, answering, mask=None):
-    """The attention of one block by a loop over heads, without masking by numbers: padding is cut off."""
+def attend(block, queries, context, mask=None):
+    """Naive attention of one block: a loop over images and heads that removes padding instead of mqueries it."""
     heads, width = block.attention.config.alignment_num_heads, block.attention.head_dim
-    query, key = block.attention.q_proj(asking), block.attention.k_proj(answering)
-    value = block.attention.v_proj(answering)
+    query, key = block.attention.q_proj(queries), block.attention.k_proj(context)
+    value = block.attention.v_proj(context)
     rows = []
-    for i in range(asking.shape[0]):
+    for i in range(queries.shape[0]):
         real = slice(None) if mask is None else mask[i].bool()
         head_outputs = []
         for head in range(heads):
@@ -32,14 +32,14 @@ def attend(block, asking, answering, mask=None):
     return block.attention.out_proj(torch.stack(rows))
 
 
-def pre_norm(block, asking, answering, mask=None):
-    asking = asking + attend(block, block.attention_norm(asking), block.context_norm(answering), mask)
-    return asking + block.feed_forward(block.feed_forward_norm(asking))
+def pre_norm(block, queries, context, mask=None):
+    queries = queries + attend(block, block.attention_norm(queries), block.context_norm(context), mask)
+    return queries + block.feed_forward(block.feed_forward_norm(queries))
 
 
-def post_norm(block, asking, answering, mask=None):
-    asking = block.attention_norm(asking + attend(block, asking, answering, mask))
-    return block.feed_forward_norm(asking + block.feed_forward(asking))
+def post_norm(block, queries, context, mask=None):
+    queries = block.attention_norm(queries + attend(block, queries, context, mask))
+    return block.feed_forward_norm(queries + block.feed_forward(queries))
 
 
 @pytest.mark.parametrize("norm_first", [True, False])
@@ -56,7 +56,7 @@ def test_alignment_equals_a_naive_exchange_in_both_directions(make_alignment, no
 
 
 @pytest.mark.parametrize("layers", [1, 2])
-def test_visual_alignment_swaps_the_keys_alone(make_config, layers):
+def test_visual_alignment_takes_only_the_keys_from_the_other_modality(make_config, layers):
     config = make_config(num_alignment_layers=layers, alignment_norm_first=False)
     alignment = CaanVisualAlignment(config, 32).eval()
     sketch, photo = torch.randn(2, 5, 32), torch.randn(2, 5, 32)
@@ -67,7 +67,7 @@ def test_visual_alignment_swaps_the_keys_alone(make_config, layers):
 
 
 def swapped(block, own, other):
-    """One modality's block, its attention by torch's own function."""
+    """One block of a modality, with the attention function of torch."""
     heads = block.attention.config.alignment_num_heads
     parts = block.attention
     projected = parts.q_proj(own), parts.k_proj(other), parts.v_proj(own)
@@ -85,7 +85,7 @@ def test_padded_tokens_have_no_influence(make_alignment, implementation):
     torch.testing.assert_close(alignment(visual, text, mask)[2:], alignment(visual[2:], text[2:, :1], mask[2:, :1]))
 
 
-def test_real_tokens_have_influence(make_alignment):
+def test_tokens_that_are_not_padding_have_influence(make_alignment):
     alignment = make_alignment()
     visual, text, mask = inputs()
     changed = text.clone()
@@ -103,7 +103,7 @@ def test_eager_and_sdpa_attention_agree(make_alignment):
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("implementation", ["eager", "sdpa"])
-def test_sentence_of_padding_alone_gives_finite_tokens(make_alignment, dtype, implementation):
+def test_sentence_of_only_padding_gives_finite_tokens(make_alignment, dtype, implementation):
     alignment = make_alignment(attn_implementation=implementation)
     visual, text, mask = inputs()
     with torch.autocast("cpu", dtype=dtype):
@@ -123,7 +123,7 @@ def test_single_layer_trains_both_directions(make_alignment):
     assert all(parameter.grad is not None for parameter in alignment.parameters())
 
 
-def test_dropout_acts_in_training_only(make_alignment):
+def test_dropout_applies_only_in_training(make_alignment):
     alignment = make_alignment(alignment_dropout=1.0)
     visual, text, mask = inputs()
     assert not torch.equal(alignment(visual, text, mask), visual)
@@ -131,5 +131,5 @@ def test_dropout_acts_in_training_only(make_alignment):
 
 
 def test_heads_that_do_not_divide_the_width_are_refused(make_alignment):
-    with pytest.raises(ValueError, match="alignment_num_heads=3 does not divide the tokens' width, 8"):
+    with pytest.raises(ValueError, match="alignment_num_heads must divide the token width 8, got 3"):
         make_alignment(alignment_num_heads=3)

@@ -9,7 +9,7 @@ def comparable(config: CaanConfig) -> dict:
 
 
 @pytest.mark.parametrize("text_config", [None, {"model_type": "bert", "hidden_size": 8, "num_attention_heads": 2}])
-def test_saved_configuration_comes_back_equal(make_config, tmp_path, text_config):
+def test_saved_configuration_reloads_equal(make_config, tmp_path, text_config):
     config = make_config(text_config=text_config, lambda_con=1, text_dropout=0.5)
     config.save_pretrained(tmp_path)
     assert comparable(CaanConfig.from_pretrained(tmp_path)) == comparable(config)
@@ -43,21 +43,24 @@ def test_towers_default_to_vit_without_text():
         "initializer_range",
     ],
 )
-def test_whole_numbers_are_accepted_where_recipes_write_them(make_config, field):
+def test_integers_are_accepted_for_float_fields(make_config, field):
     assert getattr(make_config(**{field: 1}), field) == 1
 
 
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("relation_loss", "l2", "choose one of mse, bce"),
-        ("negatives", "hard", "choose one of sampled, in_batch, both"),
-        ("alignment", "audio", "choose one of text, visual"),
-        ("alignment", "visual", "text null"),
+        ("relation_loss", "l2", "one of mse, bce"),
+        ("negatives", "hard", "one of sampled, in_batch, both"),
+        ("alignment", "audio", "one of text, visual"),
+        ("alignment", "visual", "requires text_config=None"),
+        ("triplet_reduction", "mean", "one of all, violating"),
         ("lambda_txt", -1, "must not be negative"),
         ("text_dropout", 1.5, "between 0 and 1"),
         ("text_dropout", -0.1, "between 0 and 1"),
+        ("alignment_dropout", 1.5, "between 0 and 1"),
         ("contrastive_temperature", 0, "above 0"),
+        ("projection_dim", 0, "at least 1"),
         ("relation_grid", 0, "at least 1"),
         ("num_alignment_layers", 0, "at least 1"),
         ("lambda_tri", "1", "lambda_tri"),
@@ -65,11 +68,11 @@ def test_whole_numbers_are_accepted_where_recipes_write_them(make_config, field)
         ("image_size", 32.5, "image_size"),
     ],
 )
-def test_wrong_value_is_refused_by_name(make_config, field, value, message):
+def test_invalid_value_is_refused_and_its_field_named(make_config, field, value, message):
     with pytest.raises(StrictDataclassError, match=message) as error:
         make_config(**{field: value})
     assert field in str(error.value)
 
 
-def test_number_of_local_tokens_is_the_squared_grid(make_config):
+def test_number_of_local_tokens_is_the_square_of_the_grid(make_config):
     assert make_config(relation_grid=5).num_local_tokens == 25

@@ -1,7 +1,11 @@
 import math
+import os
+import subprocess
+import sys
 
 import pytest
 import torch
+from batches import photos_plus, without_text
 from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional as F
@@ -20,7 +24,26 @@ def test_triplet_loss_of_a_right_angle_is_margin_minus_root_two():
     assert loss.item() == pytest.approx(2 - math.sqrt(2), abs=2e-4)
 
 
-def test_triplet_loss_is_zero_once_the_margin_is_kept():
+def test_violating_reduction_averages_over_the_pairs_with_a_positive_hinge():
+    sketch = torch.tensor([[1.0, 0.0]])
+    negatives, admitted = torch.tensor([[0.0, 1.0], [-1.0, 0.0], [1.0, 0.0]]), torch.tensor([[True, True, False]])
+    # distances sqrt(2) and 2: with margin 1.5 the hinges are 1.5 - sqrt(2) and 0
+    losses = {
+        kind: triplet_loss(sketch, sketch, negatives, admitted, 1.5, kind).item() for kind in ("all", "violating")
+    }
+    assert losses["violating"] == pytest.approx(1.5 - math.sqrt(2), abs=2e-4)
+    assert losses["all"] == pytest.approx((1.5 - math.sqrt(2)) / 2, abs=2e-4)
+
+
+def test_violating_reduction_without_violations_is_zero_with_a_gradient():
+    sketch = torch.tensor([[1.0, 0.0]], requires_grad=True)
+    loss = triplet_loss(sketch, sketch, torch.tensor([[-1.0, 0.0]]), torch.tensor([[True]]), 0.5, "violating")
+    loss.backward()
+    assert loss == 0
+    assert sketch.grad.eq(0).all()
+
+
+def test_triplet_loss_is_zero_if_the_margin_is_respected():
     sketch, negative = torch.tensor([[1.0, 0.0]]), torch.tensor([[-1.0, 0.0]])
     assert triplet_loss(sketch, sketch, negative, torch.tensor([[True]]), margin=1.0) == 0
 
@@ -31,7 +54,7 @@ def test_triplet_loss_of_equal_features_is_the_margin():
 
 
 @given(batch=st.integers(1, 5), photos=st.integers(1, 6), margin=st.floats(0, 2), seed=st.integers(0, 1000))
-def test_triplet_loss_equals_a_loop_over_admitted_pairs(batch, photos, margin, seed):
+def test_triplet_loss_equals_a_loop_over_the_negative_pairs(batch, photos, margin, seed):
     torch.manual_seed(seed)
     rows = unit_rows if seed % 2 else lambda count: torch.randn(count, 5)
     sketch, positive, negatives = rows(batch), rows(batch), rows(photos)
@@ -52,7 +75,7 @@ def test_distance_of_equal_features_has_a_finite_gradient():
     assert features.grad.isfinite().all()
 
 
-def test_no_admitted_negative_gives_zero_with_a_gradient():
+def test_triplet_loss_without_negatives_is_zero_with_a_gradient():
     sketch = unit_rows(2).requires_grad_()
     loss = triplet_loss(sketch, unit_rows(2), unit_rows(3), torch.zeros(2, 3, dtype=torch.bool), margin=0.3)
     loss.backward()
@@ -61,13 +84,13 @@ def test_no_admitted_negative_gives_zero_with_a_gradient():
 
 
 @pytest.mark.parametrize(("kind", "expected"), [("mse", 0.25), ("bce", math.log(2))])
-def test_relation_loss_of_undecided_logits(kind, expected):
+def test_relation_loss_of_zero_logits(kind, expected):
     target = torch.tensor([[True, False, False]])
     assert relation_loss(torch.zeros(1, 3), target, kind).item() == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("kind", ["mse", "bce"])
-def test_relation_loss_weighs_matches_and_the_others_alike(kind):
+def test_relation_loss_weights_matches_and_mismatches_equally(kind):
     right, wrong = torch.tensor([[20.0, -20.0, -20.0, -20.0]]), torch.tensor([[-2.0, -20.0, -20.0, -20.0]])
     target = torch.tensor([[True, False, False, False]])
     probability = torch.sigmoid(torch.tensor(-2.0)).item()
@@ -83,7 +106,7 @@ def test_relation_loss_of_half_precision_logits_is_float32():
 
 
 @given(batch=st.integers(1, 5), photos=st.integers(1, 7))
-def test_contrastive_loss_of_uniform_features_is_the_log_of_the_candidates(batch, photos):
+def test_contrastive_loss_of_equal_features_is_the_log_of_the_number_of_candidates(batch, photos):
     sketch, photo = torch.ones(batch, 4) / 2, torch.ones(photos, 4) / 2
     loss = contrastive_loss(sketch, photo, torch.ones(batch, photos, dtype=torch.bool), temperature=0.1)
     assert loss.item() == pytest.approx((math.log(photos) + math.log(batch)) / 2, abs=1e-5)
@@ -93,11 +116,11 @@ def test_contrastive_loss_equals_the_supcon_formula():
     sketch, photo = unit_rows(3), unit_rows(4)
     is_match = torch.tensor([[1, 0, 0, 1], [0, 1, 0, 0], [0, 0, 0, 0]], dtype=torch.bool)
 
-    def one_way(asking, answering, matches):
+    def one_way(queries, keys, matches):
         rows = []
-        for row, match in zip(asking, matches, strict=True):
+        for row, match in zip(queries, matches, strict=True):
             if match.any():
-                weights = torch.exp(answering @ row / 0.5)
+                weights = torch.exp(keys @ row / 0.5)
                 rows.append(-torch.log(weights[match] / weights.sum()).mean())
         return torch.stack(rows).mean()
 
@@ -114,3 +137,157 @@ def test_distillation_is_zero_for_equal_directions_and_two_for_opposite_ones():
     features = torch.randn(4, 6)
     assert distillation_loss(features, 3 * features).item() == pytest.approx(0, abs=1e-6)
     assert distillation_loss(features, -features).item() == pytest.approx(2, abs=1e-6)
+
+
+def test_sampled_negatives_compare_each_sketch_with_its_own_photos(make_model, make_batch):
+    model = make_model(lambda_tri=0.5, lambda_rn=2, triplet_margin=1.5)
+    output = model(**make_batch(3))
+    sketch, photo = output.sketch_features, output.photo_features
+    positive, negative = photo.global_embeds[:3], photo.global_embeds[3:]
+    towards, away = (sketch.global_embeds - positive).norm(dim=-1), (sketch.global_embeds - negative).norm(dim=-1)
+    torch.testing.assert_close(output.loss_tri, (1.5 + towards - away).clamp_min(0).mean(), rtol=1e-3, atol=1e-3)
+    matrix = model.get_relation_logits(sketch.local_embeds, photo.local_embeds)
+    expected = torch.stack([matrix.diagonal(), matrix[:, 3:].diagonal()], dim=1)
+    torch.testing.assert_close(output.relation_logits, expected)
+    torch.testing.assert_close(output.loss_rn, relation_loss(expected, torch.tensor([[True, False]] * 3), "mse"))
+    torch.testing.assert_close(output.loss, 0.5 * output.loss_tri + 2 * output.loss_rn)
+    assert output.loss_con is None
+    assert output.loss_dis is None
+
+
+@pytest.mark.parametrize("negatives", ["in_batch", "both"])
+def test_in_batch_negatives_are_all_photos_of_other_categories(make_model, make_batch, negatives):
+    batch = make_batch(4) if negatives == "both" else photos_plus(make_batch(4))
+    batch["category_ids"][1] = batch["category_ids"][0]  # triplets of one category are no negatives of each other
+    model = make_model(negatives=negatives, relation_loss="bce")
+    output = model(**batch)
+    sketch, photo, categories = output.sketch_features, output.photo_features, batch["category_ids"]
+    is_match = categories[:4, None] == categories[None]
+    tri = triplet_loss(sketch.global_embeds, photo.global_embeds[:4], photo.global_embeds, ~is_match, 0.3)
+    torch.testing.assert_close(output.loss_tri, tri)
+    logits = model.get_relation_logits(sketch.local_embeds, photo.local_embeds)
+    torch.testing.assert_close(output.relation_logits, logits)
+    torch.testing.assert_close(output.loss_rn, relation_loss(logits, is_match, "bce"))
+
+
+def test_contrastive_and_distillation_losses_are_added_with_their_weights(make_model, make_batch):
+    model, batch = make_model(lambda_con=3, lambda_dis=2, contrastive_temperature=1), make_batch(3)
+    targets = torch.randn(6, 32)
+    output = model(**batch, photo_targets=targets)
+    sketch, photo = output.sketch_features.global_embeds, output.photo_features.global_embeds
+    is_match = batch["category_ids"][:3, None] == batch["category_ids"][None]
+    plain = model.get_photo_features(batch["photo_pixel_values"]).global_embeds
+    torch.testing.assert_close(output.loss_con, contrastive_loss(sketch, photo, is_match, 1))
+    torch.testing.assert_close(output.loss_dis, distillation_loss(plain, targets))
+    expected = output.loss_tri + output.loss_rn + 3 * output.loss_con + 2 * output.loss_dis
+    torch.testing.assert_close(output.loss, expected)
+
+
+def test_distillation_loss_to_the_photo_features_themselves_is_zero(make_model, make_batch):
+    model, batch = make_model(lambda_dis=1), make_batch(2)
+    targets = model.get_photo_features(batch["photo_pixel_values"]).global_embeds
+    assert model(**batch, photo_targets=targets).loss_dis.item() == pytest.approx(0, abs=1e-6)
+
+
+def test_text_loss_contrasts_images_before_alignment_with_sentences(make_model, make_batch):
+    model, batch = make_model(lambda_txt=0.5, negatives="sampled"), make_batch()
+    output = model(**batch)
+    sketch = model.get_sketch_features(batch["sketch_pixel_values"]).global_embeds
+    photo = model.get_photo_features(batch["photo_pixel_values"]).global_embeds
+    text = model.get_text_features(batch["input_ids"], batch["attention_mask"]).text_embeds
+    categories = batch["category_ids"]
+    same = categories[:, None] == categories[None, :]
+    expected = contrastive_loss(sketch, text, same[: len(sketch)], 0.07) + contrastive_loss(photo, text, same, 0.07)
+    torch.testing.assert_close(output.loss_txt, expected / 2)
+    torch.testing.assert_close(output.loss, output.loss_tri + output.loss_rn + 0.5 * output.loss_txt)
+
+
+def test_violating_reduction_reaches_the_training_step(make_model, make_batch):
+    batch, kept = make_batch(3), {}
+    for reduction in ("all", "violating"):
+        torch.manual_seed(0)
+        model = make_model(negatives="both", triplet_margin=0.0, triplet_reduction=reduction)
+        kept[reduction] = model(**batch)
+    sketch, photo = kept["all"].sketch_features.global_embeds, kept["all"].photo_features.global_embeds
+    categories = batch["category_ids"]
+    hinges = [
+        max(0.0, (sketch[i] - photo[i]).norm().item() - (sketch[i] - photo[j]).norm().item())
+        for i in range(3)
+        for j in range(6)
+        if categories[i] != categories[j]
+    ]
+    violating = [hinge for hinge in hinges if hinge > 0]
+    assert 0 < len(violating) < len(hinges)
+    assert kept["all"].loss_tri.item() == pytest.approx(sum(hinges) / len(hinges), rel=1e-3)
+    assert kept["violating"].loss_tri.item() == pytest.approx(sum(violating) / len(violating), rel=1e-3)
+
+
+ONE_PROCESS = """
+import sys
+import torch
+from torch import distributed
+from torch.nn.parallel import DistributedDataParallel
+from caan_hf import CaanModel
+
+folder, rank = sys.argv[1], int(sys.argv[2])
+distributed.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
+results = []
+for number in range(4):
+    model = CaanModel.from_pretrained(f"{folder}/model-{number}").train()
+    batch = torch.load(f"{folder}/batch-{number}.pt")
+    share = len(batch["sketch_pixel_values"]) // 2
+    batch = {
+        name: value.unflatten(0, (-1, 2, share))[:, rank].flatten(0, 1)  # this process's photos+, then its photos-
+        for name, value in batch.items()
+    }
+    parallel = DistributedDataParallel(model)
+    loss = parallel(**batch).loss
+    loss.backward()
+    results.append((loss.detach(), {n: p.grad for n, p in model.named_parameters() if p.grad is not None}))
+torch.save(results, f"{folder}/results-{rank}.pt")
+distributed.destroy_process_group()
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_have_the_gradient_of_one_process_on_the_joined_batch(make_model, make_batch, tmp_path):
+    configs = [
+        {"negatives": "in_batch", "lambda_con": 1, "lambda_txt": 1},
+        {"negatives": "both", "lambda_txt": 1, "lambda_dis": 1, "triplet_reduction": "violating"},
+        {"negatives": "sampled", "lambda_con": 1, "triplet_normalized": False, "triplet_reduction": "violating"},
+        {"negatives": "sampled", "alignment": "visual", "text_config": None, "lambda_con": 1},
+    ]
+    expected = []
+    for number, config in enumerate(configs):
+        model, batch = make_model(**config).train(), make_batch(4)
+        batch["category_ids"] = torch.tensor([0, 1, 2, 1, 1, 2, 0, 3])  # two triplets of different processes match
+        if config["negatives"] == "in_batch":
+            batch = photos_plus(batch)
+        if "lambda_dis" in config:
+            batch["photo_targets"] = torch.randn(8, 32)
+        if config.get("alignment") == "visual":
+            batch = without_text(batch)
+        model.save_pretrained(tmp_path / f"model-{number}")
+        torch.save(batch, tmp_path / f"batch-{number}.pt")
+        loss = model(**batch).loss
+        loss.backward()
+        expected.append((loss.detach(), {n: p.grad for n, p in model.named_parameters() if p.grad is not None}))
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", ONE_PROCESS, str(tmp_path), str(rank)],
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    for process in processes:
+        _, errors = process.communicate(timeout=180)
+        assert process.returncode == 0, errors
+    results = [torch.load(tmp_path / f"results-{rank}.pt") for rank in range(2)]
+    for (loss, gradients), (loss_0, gradients_0), (loss_1, gradients_1) in zip(expected, *results, strict=True):
+        torch.testing.assert_close((loss_0 + loss_1) / 2, loss)
+        assert gradients_0.keys() == gradients.keys()
+        for name, gradient in gradients.items():
+            torch.testing.assert_close(gradients_0[name], gradients_1[name], rtol=0, atol=0, msg=name)
+            torch.testing.assert_close(gradients_0[name], gradient, rtol=1e-3, atol=1e-6, msg=name)

@@ -32,7 +32,7 @@ def test_one_modality_gives_pixel_values(processor, sketch, photo):
         assert inputs["pixel_values"].shape == (1, 3, IMAGE_SIZE, IMAGE_SIZE)
 
 
-def test_both_modalities_give_a_tensor_each(processor, sketch, photo):
+def test_both_modalities_give_one_tensor_each(processor, sketch, photo):
     inputs = processor(sketches=[sketch] * 2, photos=[photo] * 3)
     assert {name: len(value) for name, value in inputs.items()} == {"sketch_pixel_values": 2, "photo_pixel_values": 3}
     assert torch.equal(inputs["sketch_pixel_values"], processor(sketches=[sketch] * 2)["pixel_values"])
@@ -57,30 +57,42 @@ def test_photos_of_any_size_and_kind_share_a_batch(processor, photo, tmp_path):
     assert mixed["pixel_values"].shape == (4, 3, IMAGE_SIZE, IMAGE_SIZE)
 
 
-def test_sketch_looks_the_same_wherever_it_was_drawn(processor, sketch):
+def test_position_of_a_sketch_on_the_page_does_not_matter(processor, sketch):
     page = Image.new("RGB", (300, 300), "white")
     page.paste(sketch, (150, 20))
     moved, first = processor(sketches=[page, sketch])["pixel_values"]
     torch.testing.assert_close(moved, first)
 
 
-def test_bad_picture_in_a_batch_is_named(processor, sketch, tmp_path):
+def test_unreadable_image_in_a_batch_is_named(processor, sketch, tmp_path):
     (tmp_path / "bad.png").write_bytes(b"nothing")
     with pytest.raises(ValueError, match=r"bad\.png"):
         processor(sketches=[sketch, tmp_path / "bad.png"])
 
 
 @pytest.mark.parametrize("inputs", [{}, {"sketches": []}, {"photos": []}, {"texts": []}])
-def test_no_input_is_refused(text_processor, inputs):
-    with pytest.raises(ValueError, match="give at least one"):
+def test_missing_or_empty_input_is_refused(text_processor, inputs):
+    with pytest.raises(ValueError, match="Give at least one"):
         text_processor(**inputs)
 
 
-def test_texts_are_padded_to_the_longest_and_cut_at_the_limit(text_processor):
+def test_texts_are_padded_to_the_longest_and_truncated(text_processor):
     inputs = text_processor(texts=["a tail", "a long animal"])
     assert inputs["input_ids"].tolist() == [[2, 9, 0], [2, 3, 4]]
     assert inputs["attention_mask"].tolist() == [[1, 1, 0], [1, 1, 1]]
     assert text_processor(texts=" ".join(["a"] * 20))["input_ids"].shape == (1, 5)
+
+
+def test_only_pytorch_tensors_are_returned(processor, sketch, photo):
+    for supported in ("pt", None):
+        assert isinstance(processor(sketches=sketch, return_tensors=supported)["pixel_values"], torch.Tensor)
+    with pytest.raises(ValueError, match=r"return_tensors=.np. is not supported"):
+        processor(sketches=sketch, return_tensors="np")
+
+
+def test_images_and_photos_cannot_be_combined(processor, photo):
+    with pytest.raises(ValueError, match="photos and images are aliases"):
+        processor(photos=photo, images=photo)
 
 
 def test_processor_without_tokenizer_refuses_texts(processor):
@@ -88,7 +100,7 @@ def test_processor_without_tokenizer_refuses_texts(processor):
         processor(texts="a tail")
 
 
-def test_saved_processor_comes_back_whole(text_processor, sketch, photo, tmp_path):
+def test_saved_processor_reloads_equal(text_processor, sketch, photo, tmp_path):
     text_processor.save_pretrained(tmp_path)
     again = CaanProcessor.from_pretrained(tmp_path)
     assert (again.sketch_margin, again.max_text_length) == (0.2, 5)
@@ -97,7 +109,7 @@ def test_saved_processor_comes_back_whole(text_processor, sketch, photo, tmp_pat
         assert torch.equal(again(**given)[name], value)
 
 
-def test_processor_without_tokenizer_writes_none_and_comes_back(text_processor, sketch, tmp_path):
+def test_processor_without_tokenizer_saves_no_tokenizer_files_and_reloads(text_processor, sketch, tmp_path):
     text_processor.drop_text().save_pretrained(tmp_path)
     assert [path.name for path in tmp_path.iterdir() if "token" in path.name] == []
     again = AutoProcessor.from_pretrained(tmp_path)
@@ -109,7 +121,7 @@ def test_processor_without_tokenizer_writes_none_and_comes_back(text_processor, 
     assert AutoProcessor.from_pretrained(tmp_path / "again").sketch_margin == 0.2
 
 
-def test_image_processor_opens_by_itself(processor, photo, tmp_path):
+def test_image_processor_loads_with_its_own_auto_class(processor, photo, tmp_path):
     processor.save_pretrained(tmp_path)
     alone = AutoImageProcessor.from_pretrained(tmp_path)
     assert type(alone) is type(processor.image_processor)
@@ -123,7 +135,7 @@ def test_size_can_be_changed_and_is_saved(processor, photo, tmp_path):
     assert CaanProcessor.from_pretrained(tmp_path)(photos=photo)["pixel_values"].shape == (1, 3, 48, 48)
 
 
-def test_cropping_image_processor_gives_the_asked_size(photo, tmp_path):
+def test_cropping_image_processor_gives_the_requested_size(photo, tmp_path):
     transformers.CLIPImageProcessor(size={"shortest_edge": 40}, crop_size=40).save_pretrained(tmp_path)
     processor = CaanProcessor.from_backbones(str(tmp_path), image_size=24, sketch_margin=0.3)
     assert processor(photos=photo)["pixel_values"].shape == (1, 3, 24, 24)
@@ -132,7 +144,7 @@ def test_cropping_image_processor_gives_the_asked_size(photo, tmp_path):
     assert native(photos=photo)["pixel_values"].shape == (1, 3, 40, 40)
 
 
-def test_backbone_brings_its_tokenizer(tokenizer, tmp_path):
+def test_processor_has_the_tokenizer_of_the_text_backbone(tokenizer, tmp_path):
     ViTImageProcessor(size={"height": 16, "width": 16}).save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
     processor = CaanProcessor.from_backbones(str(tmp_path), str(tmp_path))
@@ -163,7 +175,7 @@ def test_timm_backbone_gets_an_image_processor_that_can_be_saved(photo, tmp_path
     assert native(photos=photo)["pixel_values"].shape == (1, 3, 40, 40)
 
 
-def test_tensors_feed_the_model(processor, make_model, sketch, photo):
+def test_outputs_are_the_inputs_of_the_model(processor, make_model, sketch, photo):
     model = make_model(text_config=None)
     queries = model.get_sketch_features(**processor(sketches=[sketch]))
     gallery = model.get_photo_features(**processor(photos=[photo, photo]))

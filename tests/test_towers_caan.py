@@ -63,7 +63,7 @@ BACKBONES = {
 
 @pytest.fixture(scope="module")
 def backbone(tmp_path_factory):
-    """`backbone(name)`: folder of a tiny, untrained encoder as its own library saves it."""
+    """`backbone(name)`: folder of a tiny, untrained encoder, saved by its own library."""
     folders = {}
 
     def save(name: str) -> str:
@@ -78,7 +78,7 @@ def backbone(tmp_path_factory):
 
 @pytest.mark.parametrize("image_size", [32, 48])
 @pytest.mark.parametrize("name", BACKBONES)
-def test_backbone_trains_and_comes_back_from_disk_with_equal_outputs(backbone, tmp_path, name, image_size):
+def test_backbone_trains_and_reloads_with_equal_outputs_and_trainable_parameters(backbone, tmp_path, name, image_size):
     model = CaanModel.from_backbones(backbone(name), image_size=image_size, **HEADS).train()
     assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
     sketches, photos = torch.randn(2, 3, image_size, image_size), torch.randn(4, 3, image_size, image_size)
@@ -86,13 +86,16 @@ def test_backbone_trains_and_comes_back_from_disk_with_equal_outputs(backbone, t
     assert [n for n, p in model.named_parameters() if p.requires_grad and p.grad is None] == []
     features = model.eval().get_sketch_features(sketches)
     model.save_pretrained(tmp_path)
-    again = CaanModel.from_pretrained(tmp_path).get_sketch_features(sketches)
+    loaded = CaanModel.from_pretrained(tmp_path)
+    trainable = [[n for n, p in m.named_parameters() if p.requires_grad] for m in (loaded, model)]
+    assert trainable[0] == trainable[1]
+    again = loaded.get_sketch_features(sketches)
     torch.testing.assert_close(again.global_embeds, features.global_embeds)
     torch.testing.assert_close(again.local_embeds, features.local_embeds)
 
 
 @pytest.mark.parametrize("name", ["vit", "clip", "dinov2", "timm_vit", "timm_resnet"])
-def test_towers_hold_the_pretrained_weights(backbone, name):
+def test_towers_have_the_pretrained_weights(backbone, name):
     model = CaanModel.from_backbones(backbone(name), image_size=32, **HEADS)
     pretrained = transformers.AutoModel.from_pretrained(backbone(name))
     pretrained = getattr(pretrained, "vision_model", pretrained).eval()
@@ -104,7 +107,7 @@ def test_towers_hold_the_pretrained_weights(backbone, name):
         torch.testing.assert_close(features.last_hidden_state[:, -expected.shape[1] :], expected.detach())
 
 
-def test_two_tower_checkpoint_gives_its_text_part(backbone):
+def test_text_tower_of_a_two_tower_checkpoint_holds_its_text_part(backbone):
     model = CaanModel.from_backbones(backbone("clip"), backbone("clip"), **HEADS)
     ids = torch.tensor([[1, 5, 9, 2]])
     whole = transformers.AutoModel.from_pretrained(backbone("clip")).eval()
@@ -119,7 +122,7 @@ def test_sketch_and_photo_towers_may_be_different_encoders(backbone):
     assert model.get_photo_features(pixels).global_embeds.shape == (1, 16)
 
 
-def test_loading_backbones_reports_nothing(backbone, tmp_path, capfd, caplog):
+def test_loading_backbones_prints_nothing(backbone, tmp_path, capfd, caplog):
     bert = transformers.BertForMaskedLM(transformers.BertConfig(**TEXT))
     bert.save_pretrained(tmp_path / "masked")
     transformers.BertModel(bert.config).save_pretrained(tmp_path / "pooled")
@@ -141,10 +144,11 @@ def test_missing_weights_of_a_backbone_are_reported(tmp_path, caplog):
     state = {n: t for n, t in model.state_dict().items() if not n.startswith("layernorm")}
     model.save_pretrained(tmp_path, state_dict=state)
     load_tower(str(tmp_path), "vision")
-    assert "2 weights are missing and start at random, such as layernorm.bias" in caplog.text
+    assert "layernorm.bias" in caplog.text
+    assert "2 weights are missing" in caplog.text
 
 
-def test_saved_configuration_holds_no_local_path(backbone, tmp_path):
+def test_saved_configuration_contains_no_local_path(backbone, tmp_path):
     CaanModel.from_backbones(backbone("clip"), backbone("clip"), **HEADS).save_pretrained(tmp_path)
     assert str(tmp_path.parent) not in (tmp_path / "config.json").read_text()
     assert backbone("clip") not in (tmp_path / "config.json").read_text()
@@ -153,7 +157,7 @@ def test_saved_configuration_holds_no_local_path(backbone, tmp_path):
 @pytest.mark.parametrize(
     ("name", "image_size", "relation_grid"), [("vit", 32, 4), ("timm_vit", 32, 4), ("swin", 32, 7), ("convnext", 32, 1)]
 )
-def test_image_size_and_relation_grid_default_to_the_towers_own(backbone, name, image_size, relation_grid):
+def test_image_size_and_relation_grid_default_to_those_of_the_tower(backbone, name, image_size, relation_grid):
     config = CaanModel.from_backbones(backbone(name), **HEADS).config
     assert (config.image_size, config.relation_grid) == (image_size, relation_grid)
 
@@ -169,7 +173,7 @@ def test_timm_positions_are_interpolated_as_timm_does(backbone):
 
 
 @pytest.mark.parametrize("name", ["vit", "dinov2", "dinov3_vit", "timm_vit", "timm_registers", "timm_swin"])
-def test_patch_tokens_lie_row_by_row_on_their_grid(backbone, name):
+def test_patch_tokens_are_in_row_major_order(backbone, name):
     tower = load_tower(backbone(name), "vision")
     with torch.no_grad():
         tokens, grid = encode_image(tower, torch.zeros(1, 3, 32, 32))
@@ -189,25 +193,25 @@ def test_global_token_of_an_encoder_without_cls_is_the_mean_of_its_patches(backb
     torch.testing.assert_close(tokens[:, 0], tokens[:, 1:].mean(dim=1))
 
 
-def test_image_need_not_be_square(backbone):
+def test_images_may_be_rectangular(backbone):
     tower = load_tower(backbone("vit"), "vision")
     tokens, grid = encode_image(tower, torch.randn(1, 3, 16, 48))
     assert grid == (4, 12)
     assert tokens.shape == (1, 49, 32)
 
 
-def test_encoder_that_hides_patches_is_refused():
-    with pytest.raises(ValueError, match="vit_mae encoder hides patches at random"):
+def test_encoder_that_masks_patches_is_refused():
+    with pytest.raises(ValueError, match="vit_mae encoders mask patches at random"):
         build_tower(transformers.ViTMAEConfig(**VISION))
 
 
-def test_encoder_unknown_to_auto_model_is_refused(backbone):
-    with pytest.raises(ValueError, match="AutoModel has no encoder for 'siglip_text_model'"):
+def test_encoder_without_auto_model_is_refused(backbone):
+    with pytest.raises(ValueError, match="AutoModel does not support 'siglip_text_model'"):
         CaanModel.from_backbones(backbone("vit"), backbone("siglip"), **HEADS)
 
 
-def test_backbones_are_required(backbone):
-    with pytest.raises(ValueError, match="give vision=, or both sketch= and photo="):
+def test_missing_backbone_is_refused(backbone):
+    with pytest.raises(ValueError, match="Give vision, or both sketch and photo"):
         CaanModel.from_backbones(sketch=backbone("vit"))
 
 

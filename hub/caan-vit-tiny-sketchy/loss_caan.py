@@ -1,51 +1,68 @@
-"""The losses of CAAN, each a pure function of features."""
+"""Losses of CAAN: pure functions of features, and their combination in a training step."""
+
+from functools import partial
+from typing import Any
 
 import torch
+from torch import distributed as dist
 from torch.nn import functional as F
 
+from .configuration_caan import CaanConfig
+from .outputs_caan import CaanImageFeatures
+from .relation_caan import CaanRelationNetwork
 
-def euclidean_distance(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    """Distances (...) of features (..., D), kept off 0 for its gradient."""
-    return ((a - b) ** 2).sum(-1).clamp_min(1e-8).sqrt()
+LOSS_WEIGHTS = {
+    "loss_tri": "lambda_tri",
+    "loss_rn": "lambda_rn",
+    "loss_con": "lambda_con",
+    "loss_txt": "lambda_txt",
+    "loss_dis": "lambda_dis",
+}
 
 
 def pairwise_distance(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    """Distances (A, B) between features (A, D) and (B, D): |a - b|^2 = |a|^2 + |b|^2 - 2 a.b."""
-    squared = (a**2).sum(-1)[:, None] + (b**2).sum(-1)[None, :] - 2 * a @ b.T
-    return squared.clamp_min(1e-8).sqrt()
+    """Euclidean distances (A, B) between features (A, D) and (B, D): |a - b|^2 = |a|^2 + |b|^2 - 2 a.b."""
+    squared = (a**2).sum(-1)[:, None] + (b**2).sum(-1)[None, :] - 2 * _float32_product(a, b)
+    return _stable_sqrt(squared)
 
 
 def triplet_loss(
-    sketch: torch.Tensor, positive: torch.Tensor, negatives: torch.Tensor, is_negative: torch.Tensor, margin: float
+    sketch: torch.Tensor,
+    positive: torch.Tensor,
+    negatives: torch.Tensor,
+    is_negative: torch.Tensor,
+    margin: float,
+    reduction: str = "all",
 ) -> torch.Tensor:
-    """L_tri = mean max(0, m + |g_s - g_p+| - |g_s - g_p-|), the paper's global loss.
+    """Global loss of the paper, L_tri = mean max(0, m + |g_s - g_p+| - |g_s - g_p-|).
 
     Args:
-        sketch: Sketch features (B, D); L2-normalised like all others (ours), or not (ZSE-SBIR).
-        positive: Photo+ features (B, D), row by row with `sketch`.
-        negatives: Photos (N, D) that may serve as photo-.
-        is_negative: (B, N), true where a photo is of another category than the sketch, and asked for.
-        margin: m.
+        sketch: Sketch features (B, D), L2-normalised like the photo features (ours) or not (ZSE-SBIR).
+        positive: Features (B, D) of the photo+ of each sketch.
+        negatives: Features (N, D) of the candidate negative photos.
+        is_negative: Mask (B, N), true for the pairs of a sketch and a negative photo.
+        margin: Margin m.
+        reduction: `"all"` averages over the pairs in `is_negative`, `"violating"` (ours) over those of them with a
+            positive hinge.
 
     Returns:
-        The mean over all (sketch, photo-) pairs that `is_negative` admits; 0 if there are none.
+        The mean over the pairs, or 0 if there are none.
     """
-    towards = euclidean_distance(sketch, positive)[:, None]  # (B, 1)
-    away = pairwise_distance(sketch, negatives)  # (B, N)
-    hinge = F.relu(margin + towards - away)
-    return _masked_mean(hinge, is_negative)
+    positive_distance = _stable_sqrt(((sketch - positive) ** 2).sum(-1))[:, None]  # (B, 1)
+    hinge = F.relu(margin + positive_distance - pairwise_distance(sketch, negatives))  # (B, N)
+    return _masked_mean(hinge, is_negative & (hinge > 0) if reduction == "violating" else is_negative)
 
 
 def relation_loss(logits: torch.Tensor, target: torch.Tensor, kind: str) -> torch.Tensor:
-    """L_rn: relation scores of matching pairs go to 1, those of all others to 0.
+    """Local loss of the paper, L_rn: the relation scores of matching pairs go to 1, all others to 0.
 
     Args:
-        logits: (B, N) relation logits.
-        target: (B, N) bool, true where the pair matches.
-        kind: `"mse"` on the sigmoid (ZSE-SBIR's form) or `"bce"` on the logits.
+        logits: Relation logits (B, N).
+        target: Mask (B, N), true for the matching pairs.
+        kind: `"mse"` for the squared error of the sigmoid (ZSE-SBIR), `"bce"` for cross-entropy on the logits.
 
     Returns:
-        Half the mean over the matching pairs plus half the mean over the others: in a batch, matches are rare.
+        The average of the mean over the matching pairs, which are rare in a batch, and the mean over the others.
     """
     logits = logits.float()
     if kind == "mse":
@@ -55,30 +72,164 @@ def relation_loss(logits: torch.Tensor, target: torch.Tensor, kind: str) -> torc
     return (_masked_mean(each, target) + _masked_mean(each, ~target)) / 2
 
 
-def contrastive_loss(
-    sketch: torch.Tensor, photo: torch.Tensor, is_match: torch.Tensor, temperature: float
-) -> torch.Tensor:
-    """Category-contrastive loss over the batch, both ways (ours; the "out" form of SupCon, Khosla et al. 2020, eq. 2).
+def contrastive_loss(a: torch.Tensor, b: torch.Tensor, is_match: torch.Tensor, temperature: float) -> torch.Tensor:
+    """Category-contrastive loss (ours): L_out of SupCon (Khosla et al. 2020, eq. 2) in both directions.
 
     Args:
-        sketch: (B, D), L2-normalised.
-        photo: (N, D), L2-normalised.
-        is_match: (B, N) bool, true where both are of one category.
-        temperature: Divides the cosines.
+        a: L2-normalised features (B, D).
+        b: L2-normalised features (N, D).
+        is_match: Mask (B, N), true for the pairs of one category.
+        temperature: Divisor of the cosine similarities.
 
     Returns:
-        -log p(match) averaged over each row's matches, then over rows that have one; the mean of both directions.
+        The mean of both directions. Each direction averages -log p(match) over the matches of a row, then over the rows
+        that have a match.
     """
-    logits = sketch @ photo.T / temperature  # (B, N)
-    return (_softmax_matches(logits, is_match) + _softmax_matches(logits.T, is_match.T)) / 2
+    logits = _float32_product(a, b) / temperature  # (B, N)
+    return (_match_cross_entropy(logits, is_match) + _match_cross_entropy(logits.T, is_match.T)) / 2
 
 
 def distillation_loss(photo: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """1 - cosine between photo features and their targets, both (N, D) (ours): keeps what pretraining knows."""
-    return (1 - F.cosine_similarity(photo, target, dim=-1)).mean()
+    """Mean of 1 - cosine similarity between photo features (N, D) and target features (N, D) (ours)."""
+    return (1 - F.cosine_similarity(photo.float(), target.float(), dim=-1)).mean()
 
 
-def _softmax_matches(logits: torch.Tensor, is_match: torch.Tensor) -> torch.Tensor:
+def matching_losses(
+    config: CaanConfig,
+    relation: CaanRelationNetwork,
+    sketch: CaanImageFeatures,
+    photo: CaanImageFeatures,
+    category_ids: torch.Tensor,
+    gather: bool = False,
+) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+    """Compute L_tri, L_rn and, if `lambda_con` is above 0, L_con.
+
+    Args:
+        config: Configuration of the model.
+        relation: Relation network of the model.
+        sketch: Features of B sketches, or with `alignment="visual"` of 2 B: aligned with their photo+, then photo-.
+        photo: Features of N photos: the B photos+, then, if N = 2 B, the B photos-.
+        category_ids: Categories (N,) of the photos.
+        gather: Compute the losses on the joined batches of all processes, except L_rn with `negatives="sampled"`, which
+            compares no triplets with each other. The average of the processes' gradients, as `DistributedDataParallel`
+            computes it, is then the gradient of the joined batch.
+
+    Returns:
+        The losses by name, and the relation logits: (B, 2) with photo+ and photo- if `negatives="sampled"`, else (B, N)
+        with all photos, which with `gather` are those of all processes.
+    """
+    is_sampled = config.negatives == "sampled"
+    batch = sketch.global_embeds.shape[0] // (2 if config.alignment == "visual" else 1)
+    join = partial(join_processes, batch=batch, gather=gather)
+    categories, rows = join(category_ids), join(category_ids[:batch]).shape[0]
+    is_match = categories[:rows, None] == categories[None, :]  # (B, N)
+    if is_sampled:
+        own = torch.eye(rows, dtype=torch.bool, device=is_match.device)
+        is_negative = torch.cat([torch.zeros_like(own), own], dim=1) & ~is_match
+        logits = _triplet_relation_logits(relation, sketch.local_embeds, photo.local_embeds)
+        target = torch.tensor([[True, False]], device=is_match.device).expand(batch, 2)
+        loss_rn = relation_loss(logits, target, config.relation_loss)
+    else:
+        is_negative = ~is_match
+        logits = relation(sketch.local_embeds, join(photo.local_embeds))
+        loss_rn = relation_loss(join(logits), is_match, config.relation_loss)
+    anchors, others = join(_triplet_features(config, sketch)[:batch]), join(_triplet_features(config, photo))
+    loss_tri = triplet_loss(
+        anchors, others[:rows], others, is_negative, config.triplet_margin, config.triplet_reduction
+    )
+    losses = {"loss_tri": loss_tri, "loss_rn": loss_rn}
+    if config.lambda_con:
+        embeds = join(sketch.global_embeds[:batch]), join(photo.global_embeds)
+        losses["loss_con"] = contrastive_loss(*embeds, is_match, config.contrastive_temperature)
+    return losses, logits
+
+
+def text_loss(
+    config: CaanConfig,
+    sketch: torch.Tensor,
+    photo: torch.Tensor,
+    sentences: torch.Tensor,
+    category_ids: torch.Tensor,
+    gather: bool = False,
+) -> torch.Tensor:
+    """Contrastive loss between images before alignment and the sentences of the batch, L_txt (ours).
+
+    `sketch` (B, D), `photo` (N, D) and `sentences` (N, D), one per photo, are L2-normalised. `category_ids` (N,) and
+    `gather` are those of [`matching_losses`].
+    """
+    join = partial(join_processes, batch=sketch.shape[0], gather=gather)
+    sketch, photo, sentences, categories = join(sketch), join(photo), join(sentences), join(category_ids)
+    is_match = categories[:, None] == categories[None, :]  # (N, N)
+    sketch_loss = contrastive_loss(sketch, sentences, is_match[: sketch.shape[0]], config.contrastive_temperature)
+    photo_loss = contrastive_loss(photo, sentences, is_match, config.contrastive_temperature)
+    return (sketch_loss + photo_loss) / 2
+
+
+def weighted_sum(config: CaanConfig, losses: dict[str, torch.Tensor]) -> torch.Tensor:
+    """loss = lambda_tri L_tri + lambda_rn L_rn (paper), plus the weighted losses of ours that were computed."""
+    weighted = (getattr(config, LOSS_WEIGHTS[name]) * loss for name, loss in losses.items())
+    return sum(weighted, start=torch.zeros(()))
+
+
+def is_distributed() -> bool:
+    """Whether `torch.distributed` runs more than one process."""
+    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+
+
+def join_processes(features: torch.Tensor, batch: int, gather: bool) -> torch.Tensor:
+    """Join the features of all processes, in the order of one large batch.
+
+    Args:
+        features: Features (K * batch, ...) of this process: the K parts of a batch, such as photos+ and photos-. All
+            processes must have the same shape.
+        batch: Number of sketches of this process.
+        gather: Return `features` unchanged if false.
+
+    Returns:
+        Features (K * W * batch, ...) of the W processes. Gradients flow back to the process that computed a feature.
+    """
+    if not gather:
+        return features
+    joined: torch.Tensor = _GatherWithGradient.apply(features)  # (W, K * batch, ...)
+    return joined.unflatten(1, (-1, batch)).transpose(0, 1).flatten(0, 2)
+
+
+class _GatherWithGradient(torch.autograd.Function):
+    """All-gather that sums the gradients of all processes in the backward pass."""
+
+    @staticmethod
+    def forward(ctx: Any, features: torch.Tensor) -> torch.Tensor:
+        features = features.contiguous()
+        gathered = [torch.empty_like(features) for _ in range(dist.get_world_size())]
+        dist.all_gather(gathered, features)
+        return torch.stack(gathered)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> torch.Tensor:
+        total = gradient.clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(total)
+        return total[dist.get_rank()]
+
+
+def _triplet_relation_logits(
+    relation: CaanRelationNetwork, sketch_local: torch.Tensor, photo_local: torch.Tensor
+) -> torch.Tensor:
+    """Relation logits (B, 2) of each sketch with its photo+ and photo-."""
+    pairs = photo_local.shape[0]
+    if sketch_local.shape[0] != pairs:
+        sketch_local = sketch_local.repeat(2, 1, 1)
+    logits = relation.score_candidates(sketch_local, photo_local[:, None])  # (2 B, 1)
+    return logits.view(2, pairs // 2).T
+
+
+def _triplet_features(config: CaanConfig, features: CaanImageFeatures) -> torch.Tensor:
+    """Features (rows, D) that the triplet loss compares."""
+    if config.triplet_normalized:
+        return features.global_embeds.float()
+    return features.last_hidden_state[:, 0].float()
+
+
+def _match_cross_entropy(logits: torch.Tensor, is_match: torch.Tensor) -> torch.Tensor:
     log_probability = logits.log_softmax(dim=1)
     matches = is_match.sum(dim=1)
     per_row = -(log_probability * is_match).sum(dim=1) / matches.clamp_min(1)
@@ -86,5 +237,16 @@ def _softmax_matches(logits: torch.Tensor, is_match: torch.Tensor) -> torch.Tens
 
 
 def _masked_mean(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """Mean of the values where the mask is true; 0, with a gradient, where it is nowhere true."""
+    """Mean of the values where the mask is true; a 0 that has a gradient if it is true nowhere."""
     return (values * mask).sum() / mask.sum().clamp_min(1)
+
+
+def _float32_product(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """Dot products (A, B) in float32, since half precision would tie distances and round small probabilities to 0."""
+    with torch.autocast(a.device.type, enabled=False):
+        return a.float() @ b.float().T
+
+
+def _stable_sqrt(squared: torch.Tensor) -> torch.Tensor:
+    """Square root with a finite gradient at 0."""
+    return squared.clamp_min(1e-8).sqrt()

@@ -1,4 +1,6 @@
-"""Cross-modal Alignment Module: visual tokens and text tokens exchange information by cross-attention."""
+"""Cross-modal alignment: tokens of two modalities exchange information by cross-attention."""
+
+from typing import Any
 
 import torch
 from torch import nn
@@ -6,9 +8,24 @@ from transformers.activations import ACT2FN
 from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
+from .configuration_caan import CaanConfig
 
-def eager_attention_forward(module, query, key, value, attention_mask, scaling, dropout=0.0, **kwargs):
-    """Plain softmax attention on (B, heads, length, head_dim); returns (B, length, heads, head_dim) and the weights."""
+
+def eager_attention_forward(
+    module: nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    scaling: float,
+    dropout: float = 0.0,
+    **_: Any,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Softmax attention of queries (B, heads, N, head_dim) over keys and values (B, heads, L, head_dim).
+
+    Returns:
+        The output (B, N, heads, head_dim) and the attention weights (B, heads, N, L).
+    """
     scores = torch.matmul(query, key.transpose(2, 3)) * scaling
     if attention_mask is not None:
         scores = scores + attention_mask
@@ -18,13 +35,13 @@ def eager_attention_forward(module, query, key, value, attention_mask, scaling, 
 
 
 class CaanCrossAttention(nn.Module):
-    """Multi-head attention in which one modality's tokens ask and the other's answer."""
+    """Multi-head attention from the tokens of one modality to those of another."""
 
-    def __init__(self, config, hidden_size: int):
+    def __init__(self, config: CaanConfig, hidden_size: int):
         super().__init__()
         if hidden_size % config.alignment_num_heads:
             raise ValueError(
-                f"alignment_num_heads={config.alignment_num_heads} does not divide the tokens' width, {hidden_size}"
+                f"alignment_num_heads must divide the token width {hidden_size}, got {config.alignment_num_heads}"
             )
         self.config = config
         self.head_dim = hidden_size // config.alignment_num_heads
@@ -35,10 +52,16 @@ class CaanCrossAttention(nn.Module):
         self.v_proj = nn.Linear(hidden_size, hidden_size)
         self.out_proj = nn.Linear(hidden_size, hidden_size)
 
-    def forward(self, hidden_states, context, context_mask=None, values=None):
-        """`hidden_states` (B, N, D) attend to `context` (B, L, D); `context_mask` (B, 1, 1, L) is additive.
+    def forward(
+        self,
+        hidden_states: torch.Tensor,
+        context: torch.Tensor,
+        context_mask: torch.Tensor | None = None,
+        values: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Attend from `hidden_states` (B, N, D) to `context` (B, L, D) with additive `context_mask` (B, 1, 1, L).
 
-        `values` (B, L, D) are mixed, those of the context unless given.
+        The values are computed from `values` (B, L, D), or from the context if they are not given.
         """
         heads = (hidden_states.shape[0], -1, self.config.alignment_num_heads, self.head_dim)
         query = self.q_proj(hidden_states).view(heads).transpose(1, 2)
@@ -54,21 +77,21 @@ class CaanCrossAttention(nn.Module):
 class CaanFeedForward(nn.Module):
     """Two linear layers with a GELU between them."""
 
-    def __init__(self, config, hidden_size: int):
+    def __init__(self, config: CaanConfig, hidden_size: int):
         super().__init__()
         self.fc1 = nn.Linear(hidden_size, config.alignment_intermediate_size)
         self.fc2 = nn.Linear(config.alignment_intermediate_size, hidden_size)
         self.activation = ACT2FN["gelu"]
 
-    def forward(self, hidden_states):
-        """(B, N, D) to (B, N, D)."""
+    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        """Transform each of the tokens (B, N, D)."""
         return self.fc2(self.activation(self.fc1(hidden_states)))
 
 
 class CaanCrossAttentionBlock(nn.Module):
-    """Cross-attention and a feed-forward, each a residual branch with its layer norm."""
+    """Cross-attention and feed-forward network, each a residual branch with layer norm."""
 
-    def __init__(self, config, hidden_size: int):
+    def __init__(self, config: CaanConfig, hidden_size: int):
         super().__init__()
         self.norm_first = config.alignment_norm_first
         self.attention = CaanCrossAttention(config, hidden_size)
@@ -78,10 +101,16 @@ class CaanCrossAttentionBlock(nn.Module):
         self.feed_forward_norm = nn.LayerNorm(hidden_size)
         self.dropout = nn.Dropout(config.alignment_dropout)
 
-    def forward(self, hidden_states, context, context_mask=None, mix_own: bool = False):
-        """`hidden_states` (B, N, D) read from `context` (B, L, D) and keep their shape.
+    def forward(
+        self,
+        hidden_states: torch.Tensor,
+        context: torch.Tensor,
+        context_mask: torch.Tensor | None = None,
+        mix_own: bool = False,
+    ) -> torch.Tensor:
+        """Update `hidden_states` (B, N, D) with `context` (B, L, D) under an additive `context_mask` (B, 1, 1, L).
 
-        With `mix_own`, and L = N, the context gives the keys alone: it decides how the hidden states are mixed.
+        With `mix_own`, which requires L = N, only the keys come from the context; the values are the hidden states.
         """
         if self.norm_first:
             hidden, context = self.attention_norm(hidden_states), self.context_norm(context)
@@ -94,19 +123,20 @@ class CaanCrossAttentionBlock(nn.Module):
 
 
 class CaanAlignmentLayer(GradientCheckpointingLayer):
-    """One exchange in both directions: the text reads the image, then the image reads that text.
+    """Exchange in both directions: text attends to the image, then the image attends to that text.
 
-    The order is our choice: the sentence first finds out which of its clues are visible, so that even a single layer
-    uses (and trains) both directions.
+    The order is our choice. It lets a single layer use, and train, both directions.
     """
 
-    def __init__(self, config, hidden_size: int):
+    def __init__(self, config: CaanConfig, hidden_size: int):
         super().__init__()
         self.text_from_visual = CaanCrossAttentionBlock(config, hidden_size)
         self.visual_from_text = CaanCrossAttentionBlock(config, hidden_size)
 
-    def forward(self, visual, text, text_mask):
-        """`visual` (B, N, D) and `text` (B, L, D) with its additive mask (B, 1, 1, L); both come back in shape."""
+    def forward(
+        self, visual: torch.Tensor, text: torch.Tensor, text_mask: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Update visual tokens (B, N, D) and text tokens (B, L, D) with additive text mask (B, 1, 1, L)."""
         text = self.text_from_visual(text, visual)
         visual = self.visual_from_text(visual, text, text_mask)
         return visual, text
@@ -115,12 +145,12 @@ class CaanAlignmentLayer(GradientCheckpointingLayer):
 class CaanAlignment(nn.Module):
     """Alignment of one modality pair: sketch and text, or photo and text."""
 
-    def __init__(self, config, hidden_size: int):
+    def __init__(self, config: CaanConfig, hidden_size: int):
         super().__init__()
         self.layers = nn.ModuleList(CaanAlignmentLayer(config, hidden_size) for _ in range(config.num_alignment_layers))
 
     def forward(self, visual: torch.Tensor, text: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-        """Visual tokens (B, N, D) after reading text tokens (B, L, D), whose padding `attention_mask` (B, L) is 0."""
+        """Align visual tokens (B, N, D) with text tokens (B, L, D); `attention_mask` (B, L) is 0 at padding."""
         text_mask = additive_mask(attention_mask, visual.dtype)
         for layer in self.layers:
             visual, text = layer(visual, text, text_mask)
@@ -128,27 +158,27 @@ class CaanAlignment(nn.Module):
 
 
 class CaanVisualAlignment(nn.Module):
-    """Alignment without text: sketch and photo of a pair swap what their tokens are compared with, as in ZSE-SBIR.
+    """Alignment of a sketch with a photo, without text, as in ZSE-SBIR.
 
-    Its cross-attention takes queries and values from one modality and keys from the other; each modality has blocks of
-    its own (there with ReLU in place of GELU).
+    The cross-attention takes queries and values from one modality and keys from the other. Each modality has its own
+    blocks. ZSE-SBIR uses ReLU instead of GELU.
     """
 
-    def __init__(self, config, hidden_size: int):
+    def __init__(self, config: CaanConfig, hidden_size: int):
         super().__init__()
         layers = range(config.num_alignment_layers)
         self.sketch_layers = nn.ModuleList(CaanCrossAttentionBlock(config, hidden_size) for _ in layers)
         self.photo_layers = nn.ModuleList(CaanCrossAttentionBlock(config, hidden_size) for _ in layers)
 
     def forward(self, sketch: torch.Tensor, photo: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Sketch and photo tokens of pairs (B, N, D) after the exchange, in shape."""
+        """Align the sketch and photo tokens (B, N, D) of B pairs."""
         for sketch_layer, photo_layer in zip(self.sketch_layers, self.photo_layers, strict=True):
             sketch, photo = sketch_layer(sketch, photo, mix_own=True), photo_layer(photo, sketch, mix_own=True)
         return sketch, photo
 
 
 def additive_mask(attention_mask: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-    """(B, L) of ones and zeros to (B, 1, 1, L) of 0 where text stands and the lowest number where padding does."""
+    """Convert a mask (B, L) of ones and zeros to (B, 1, 1, L): 0 at tokens, the lowest finite value at padding."""
     mask = torch.zeros(attention_mask.shape, dtype=dtype, device=attention_mask.device)
     mask = mask.masked_fill(attention_mask == 0, torch.finfo(dtype).min)
     return mask[:, None, None, :]

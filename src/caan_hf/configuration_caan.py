@@ -1,12 +1,19 @@
-"""Configuration of CAAN."""
+"""CAAN model configuration."""
+
+from typing import Any
 
 from huggingface_hub.dataclasses import strict
 from transformers import AutoConfig, PreTrainedConfig
 from transformers.configuration_utils import SubConfigSpec
 
-RELATION_LOSSES = ("mse", "bce")
-ALIGNMENTS = ("text", "visual")
-NEGATIVES = ("sampled", "in_batch", "both")
+CHOICES = {
+    "relation_loss": ("mse", "bce"),
+    "alignment": ("text", "visual"),
+    "negatives": ("sampled", "in_batch", "both"),
+    "triplet_reduction": ("all", "violating"),
+}
+PROBABILITIES = ("text_dropout", "alignment_dropout")
+NON_NEGATIVE = ("triplet_margin", "lambda_tri", "lambda_rn", "lambda_con", "lambda_txt", "lambda_dis")
 SIZES = (
     "image_size",
     "num_alignment_layers",
@@ -19,61 +26,76 @@ SIZES = (
 
 @strict
 class CaanConfig(PreTrainedConfig):
-    r"""Everything that fixes a [`CaanModel`]: its three towers, how they are aligned, and how the losses are weighed.
+    r"""Configuration of a [`CaanModel`]: its towers, their alignment, the relation network and the losses.
 
-    The paper (arXiv 2407.00979) publishes neither sizes nor weights; unless an entry says otherwise, its default
-    follows ZSE-SBIR (CVPR 2023), the closest published code, and the terms marked *ours* are off by default.
+    The paper (arXiv 2407.00979) publishes neither sizes nor weights. Unless an entry says otherwise, defaults follow
+    ZSE-SBIR (CVPR 2023), the closest published code. Terms marked *ours* are not in the paper and are off by default.
 
     Args:
-        sketch_config (`dict` or `PreTrainedConfig`):
-            Sketch tower: any `transformers` vision model, or any timm model with `model_type="timm_wrapper"`.
-        photo_config (`dict` or `PreTrainedConfig`):
-            Photo tower; ignored when `tie_visual_towers` is set.
+        sketch_config (`dict` or `PreTrainedConfig`, *optional*):
+            Configuration of the sketch tower: any `transformers` vision model, or any timm model with
+            `model_type="timm_wrapper"`. The default is a ViT.
+        photo_config (`dict` or `PreTrainedConfig`, *optional*):
+            Configuration of the photo tower. It is ignored when `tie_visual_towers` is set.
         text_config (`dict` or `PreTrainedConfig`, *optional*):
-            Text tower: any `AutoModel` encoder. `None` gives a model for retrieval, which needs no text.
-        image_size (`int`, defaults to 224): Height and width of the towers' input, in pixels.
-        tie_visual_towers (`bool`, defaults to `False`): One tower encodes both modalities.
-        freeze_text (`bool`, defaults to `True`): The text tower is not trained (our choice).
+            Configuration of the text tower: any `AutoModel` text encoder. `None` gives a model without text, which is
+            all that retrieval needs.
+        image_size (`int`, defaults to 224): Height and width of the input images, in pixels.
+        tie_visual_towers (`bool`, defaults to `False`): Encode sketches and photos with one shared tower.
+        freeze_text (`bool`, defaults to `True`): Do not train the text tower (our choice).
         projection_dim (`int`, *optional*):
-            Projects the tokens of every tower to this width. `None` keeps the visual towers' width, which then must
-            be one and the same; text is always projected to that width.
+            Width to which the tokens of all towers are projected. `None` keeps the width of the visual towers, which
+            must then be equal; text tokens are always projected to that width.
         alignment (`str`, defaults to `"text"`):
-            What images exchange information with in training: `"text"`, where there is a text tower, or `"visual"`, the
-            other image of a pair, as in ZSE-SBIR, which does without text.
-        num_alignment_layers (`int`, defaults to 1): Cross-attention layers of each modality pair.
-        alignment_num_heads (`int`, defaults to 8): Attention heads; they must divide the width.
-        alignment_intermediate_size (`int`, defaults to 1024): Width of the alignment's feed-forward networks.
-        alignment_norm_first (`bool`, defaults to `True`): Pre-norm instead of post-norm residual blocks (our choice).
-        alignment_dropout (`float`, defaults to 0.0): Dropout on each residual branch of the alignment.
+            What sketches and photos are aligned with in training. `"text"` exchanges information with sentences if the
+            model has a text tower. `"visual"` exchanges information between sketch and photo, as ZSE-SBIR does; it
+            requires `text_config=None` and `negatives="sampled"`.
+        num_alignment_layers (`int`, defaults to 1): Number of cross-attention layers per modality pair.
+        alignment_num_heads (`int`, defaults to 8): Number of attention heads. It must divide the token width.
+        alignment_intermediate_size (`int`, defaults to 1024): Width of the feed-forward networks of the alignment.
+        alignment_norm_first (`bool`, defaults to `True`): Use pre-norm instead of post-norm blocks (our choice).
+        alignment_dropout (`float`, defaults to 0.0): Dropout probability of each residual branch of the alignment.
         text_dropout (`float`, defaults to 0.0):
-            Probability that a training sample skips the alignment, so that its features are those of retrieval, which
-            no text has touched. 0 is the literal paper.
-        relation_grid (`int`, defaults to 7): Local tokens lie on a `relation_grid` x `relation_grid` grid.
-        relation_dim (`int`, defaults to 512): Width of a local token.
-        relation_hidden_sizes (`list[int]`, defaults to `[343, 49]`): Hidden layers of the relation network.
-        relation_loss (`str`, defaults to `"mse"`): `"mse"` on the sigmoid, or `"bce"` on the logits.
+            Probability that a training sample skips the alignment, so that the losses also train the features of
+            retrieval, which are computed without text. The paper has no text dropout.
+        relation_grid (`int`, defaults to 7): The local tokens form a grid of `relation_grid` x `relation_grid`.
+        relation_dim (`int`, defaults to 512): Width R of a local token.
+        relation_hidden_sizes (`list[int]`, defaults to `[343, 49]`): Widths of the relation network's hidden layers.
+        relation_loss (`str`, defaults to `"mse"`):
+            `"mse"` is the squared error of the sigmoid; `"bce"` is binary cross-entropy on the logits.
         negatives (`str`, defaults to `"sampled"`):
-            Which photos repel a sketch: the `"sampled"` photo- of its triplet, the other categories' photos that are
-            `"in_batch"` (ours), or `"both"`.
+            Photos that repel a sketch: `"sampled"` is the photo- of its triplet, `"in_batch"` (ours) are the photos+ of
+            the other categories in the batch, and `"both"` (ours) are the photos+ and photos- of the other categories.
+            In distributed training the batch consists of the batches of all processes, for the relation loss too.
         triplet_margin (`float`, defaults to 0.3): Margin m of the triplet loss, on L2-normalised features (our choice).
         triplet_normalized (`bool`, defaults to `True`):
-            The triplet loss compares the features of retrieval (our choice), or, as ZSE-SBIR does, the bare global
-            tokens.
+            Compute the triplet loss on L2-normalised global features (our choice) instead of the unnormalised global
+            tokens (ZSE-SBIR).
+        triplet_reduction (`str`, defaults to `"all"`):
+            `"all"` averages the triplet loss over all pairs of a sketch and a negative photo. `"violating"` (ours)
+            averages over the pairs that violate the margin.
         lambda_tri (`float`, defaults to 1.0): Weight of the global triplet loss.
         lambda_rn (`float`, defaults to 1.0): Weight of the local relation loss.
-        lambda_con (`float`, defaults to 0.0): *Ours*: weight of a category-contrastive loss over the batch.
-        contrastive_temperature (`float`, defaults to 0.07): Its temperature.
+        lambda_con (`float`, defaults to 0.0):
+            *Ours*: weight of the category-contrastive loss between the sketches and photos of the batch.
+        contrastive_temperature (`float`, defaults to 0.07): Temperature of the contrastive losses.
         lambda_txt (`float`, defaults to 0.0):
-            *Ours*: weight of the same contrast between images that no text has touched and the sentences of the batch.
-        lambda_dis (`float`, defaults to 0.0): *Ours*: weight that holds photo features to given target features.
+            *Ours*: weight of the category-contrastive loss between images before alignment and the sentences of the
+            batch. It requires a text tower in training.
+        lambda_dis (`float`, defaults to 0.0):
+            *Ours*: weight of the distillation loss between photo features and `photo_targets`, which are then required
+            in training.
         center_features (`bool`, defaults to `False`):
-            *Ours*: retrieval subtracts from each feature the mean of its modality over the training images, which is
-            measured after training. Sketches and photos otherwise lie in two cones.
-        initializer_range (`float`, defaults to 0.02): Standard deviation of new linear layers.
-        training_protocol (`str`, *optional*): What the model was trained on, such as `"sketchy-25@1"`; set by training.
+            *Ours*: retrieval subtracts from each feature the mean feature of its modality, which is measured on the
+            training images after training.
+        initializer_range (`float`, defaults to 0.02): Standard deviation of the weights of new linear layers.
+        training_protocol (`str`, *optional*):
+            Name of the training protocol, such as `"sketchy-25@1"`. It is set by training.
         training_categories (`list[str]`, *optional*):
-            The categories it was trained on, so that an evaluation can tell which are unseen; set by training.
-        validation_categories (`list[str]`, *optional*): Those by which its settings and weights were chosen, likewise.
+            Categories that the model was trained on. It is set by training, and tells an evaluation which categories
+            are unseen.
+        validation_categories (`list[str]`, *optional*):
+            Categories on which the settings and weights were chosen. It is set by training.
 
     Example:
         >>> from caan_hf import CaanConfig, CaanModel
@@ -82,7 +104,7 @@ class CaanConfig(PreTrainedConfig):
     """
 
     model_type = "caan"
-    sub_configs_defaults = {  # noqa: RUF012  (transformers declares it so)
+    sub_configs_defaults = {  # noqa: RUF012  (declared like this in transformers)
         "sketch_config": SubConfigSpec(config_class=AutoConfig, model_type="vit"),
         "photo_config": SubConfigSpec(config_class=AutoConfig, model_type="vit"),
         "text_config": SubConfigSpec(config_class=AutoConfig, model_type="clip_text_model", optional=True),
@@ -109,6 +131,7 @@ class CaanConfig(PreTrainedConfig):
     negatives: str = "sampled"
     triplet_margin: float | int = 0.3
     triplet_normalized: bool = True
+    triplet_reduction: str = "all"
     lambda_tri: float | int = 1.0
     lambda_rn: float | int = 1.0
     lambda_con: float | int = 0.0
@@ -121,39 +144,40 @@ class CaanConfig(PreTrainedConfig):
     training_categories: list[str] | None = None
     validation_categories: list[str] | None = None
 
-    def __post_init__(self, **kwargs):
-        self.relation_hidden_sizes = list(self.relation_hidden_sizes)  # as JSON gives it back
+    def __post_init__(self, **kwargs: Any) -> None:
+        self.relation_hidden_sizes = list(self.relation_hidden_sizes)  # JSON returns lists, not tuples
         super().__post_init__(**kwargs)
 
-    def validate_losses(self):
-        """Called by `@strict` after construction: refuses settings that no loss understands."""
-        if self.relation_loss not in RELATION_LOSSES:
-            raise ValueError(f"relation_loss is {self.relation_loss!r}; choose one of {', '.join(RELATION_LOSSES)}")
-        if self.negatives not in NEGATIVES:
-            raise ValueError(f"negatives is {self.negatives!r}; choose one of {', '.join(NEGATIVES)}")
-        if self.alignment not in ALIGNMENTS:
-            raise ValueError(f"alignment is {self.alignment!r}; choose one of {', '.join(ALIGNMENTS)}")
+    def validate_losses(self) -> None:
+        """Check the loss settings. `@strict` calls this after construction."""
+        for name, choices in CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise ValueError(f"{name} must be one of {', '.join(choices)}, got {getattr(self, name)!r}")
         if self.alignment == "visual" and (self.text_config is not None or self.negatives != "sampled"):
-            raise ValueError('alignment="visual" pairs each sketch with two photos: text null, negatives="sampled"')
-        if not 0 <= self.text_dropout <= 1:
-            raise ValueError(f"text_dropout is {self.text_dropout}; it is a probability between 0 and 1")
-        for name in ("triplet_margin", "lambda_tri", "lambda_rn", "lambda_con", "lambda_txt", "lambda_dis"):
+            raise ValueError('alignment="visual" requires text_config=None and negatives="sampled"')
+        for name in PROBABILITIES:
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must be between 0 and 1, got {getattr(self, name)}")
+        for name in NON_NEGATIVE:
             if getattr(self, name) < 0:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must not be negative")
+                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
         if self.contrastive_temperature <= 0:
-            raise ValueError(f"contrastive_temperature is {self.contrastive_temperature}; it must be above 0")
+            raise ValueError(f"contrastive_temperature must be above 0, got {self.contrastive_temperature}")
 
-    def validate_sizes(self):
-        """Called by `@strict` after construction: refuses sizes that no layer can have."""
-        for name in SIZES:
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
+    def validate_sizes(self) -> None:
+        """Check the sizes. `@strict` calls this after construction."""
+        sizes = {name: getattr(self, name) for name in SIZES}
+        if self.projection_dim is not None:
+            sizes["projection_dim"] = self.projection_dim
+        for name, size in sizes.items():
+            if size < 1:
+                raise ValueError(f"{name} must be at least 1, got {size}")
         if min(self.relation_hidden_sizes, default=1) < 1:
-            raise ValueError(f"relation_hidden_sizes is {self.relation_hidden_sizes}; each must be at least 1")
+            raise ValueError(f"relation_hidden_sizes must each be at least 1, got {self.relation_hidden_sizes}")
 
     @property
     def num_local_tokens(self) -> int:
-        """M, the number of local tokens of an image."""
+        """Number M of local tokens per image."""
         return self.relation_grid**2
 
 

@@ -1,28 +1,43 @@
-"""CAAN: sketch and photo towers, aligned through text in training and compared without it in retrieval."""
+"""CAAN model: sketch and photo towers that are aligned with text in training and used without text for retrieval."""
 
 import copy
 import dataclasses
+from typing import Any
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 from transformers import PreTrainedModel
 from transformers import initialization as init
+from transformers.utils import logging
 
 from .alignment_caan import CaanAlignment, CaanVisualAlignment
-from .center_caan import CaanCenter
+from .arguments_caan import check_arguments, check_step
 from .configuration_caan import CaanConfig
-from .objective_caan import distillation_term, matching_terms, text_term, weighted_sum
+from .features_caan import CaanCenter, CaanLocalTokens, normalized, sentence_mean
+from .loss_caan import distillation_loss, is_distributed, matching_losses, text_loss, weighted_sum
 from .outputs_caan import CaanImageFeatures, CaanOutput, CaanTextFeatures
-from .relation_caan import CaanLocalTokens, CaanRelationNetwork
-from .towers_caan import build_tower, encode_image, load_tower, native_image_size, patch_size, tower_width
+from .relation_caan import CaanRelationNetwork
+from .towers_caan import (
+    build_tower,
+    default_relation_grid,
+    encode_image,
+    freeze_unused,
+    load_tower,
+    native_image_size,
+    tower_width,
+)
+
+logger = logging.get_logger(__name__)
 
 
 class CaanModel(PreTrainedModel):
     """Cross-Modal Attention Alignment Network (arXiv 2407.00979) for zero-shot sketch-based image retrieval.
 
     Args:
-        config ([`CaanConfig`]): Towers, alignment, relation network and loss weights.
+        config ([`CaanConfig`]): Configuration of the towers, the alignment, the relation network and the losses.
+
+    Raises:
+        ValueError: If the visual towers have different widths and `projection_dim` is not set.
 
     Example:
         >>> from transformers import AutoModel, AutoProcessor
@@ -34,6 +49,15 @@ class CaanModel(PreTrainedModel):
         >>> scores = sketch.global_embeds @ photos.global_embeds.T  # (1, 2)
     """
 
+    config: CaanConfig
+    sketch_model: PreTrainedModel
+    photo_model: PreTrainedModel | None
+    text_model: PreTrainedModel | None
+    text_projection: nn.Linear | None
+    sketch_alignment: CaanAlignment | None
+    photo_alignment: CaanAlignment | None
+    visual_alignment: CaanVisualAlignment | None
+
     config_class = CaanConfig
     base_model_prefix = "caan"
     main_input_name = "sketch_pixel_values"
@@ -41,7 +65,7 @@ class CaanModel(PreTrainedModel):
     accepts_loss_kwargs = False  # the Trainer divides the loss by its accumulation steps
     _supports_sdpa = True
     _supports_attention_backend = True
-    # A training checkpoint opens for retrieval with `text_config=None`; what only training needs is passed over.
+    # A training checkpoint can be loaded for retrieval with `text_config=None`, without its training-only weights.
     _keys_to_ignore_on_load_unexpected = [  # noqa: RUF012
         r"^text_model\.",
         r"^text_projection\.",
@@ -53,12 +77,12 @@ class CaanModel(PreTrainedModel):
         self.sketch_model = build_tower(config.sketch_config)
         self.photo_model = None if config.tie_visual_towers else build_tower(config.photo_config)
         sketch_width, photo_width = tower_width(self.sketch_model), tower_width(self._photo_tower())
-        width = config.projection_dim or sketch_width
         if config.projection_dim is None and sketch_width != photo_width:
             raise ValueError(
-                f"the sketch tower is {sketch_width} wide and the photo tower {photo_width}: set projection_dim"
+                f"The sketch tower is {sketch_width} wide and the photo tower {photo_width}. Set projection_dim."
             )
         project = config.projection_dim is not None
+        width = config.projection_dim or sketch_width
         self.sketch_projection = nn.Linear(sketch_width, width) if project else nn.Identity()
         self.photo_projection = nn.Linear(photo_width, width) if project else nn.Identity()
         self.sketch_center = CaanCenter(width) if config.center_features else nn.Identity()
@@ -72,7 +96,7 @@ class CaanModel(PreTrainedModel):
             self.text_projection = nn.Linear(tower_width(self.text_model), width)
             self.sketch_alignment = CaanAlignment(config, width)
             self.photo_alignment = CaanAlignment(config, width)
-            self.text_model.requires_grad_(not config.freeze_text)
+        self._freeze()
         self.post_init()
 
     @classmethod
@@ -83,38 +107,39 @@ class CaanModel(PreTrainedModel):
         *,
         sketch: str | None = None,
         photo: str | None = None,
-        **config,
+        **config: Any,
     ) -> "CaanModel":
-        """A model with pretrained towers and a new alignment and relation network, in evaluation mode.
+        """Create a model with pretrained towers and a new alignment and relation network, in evaluation mode.
 
         Args:
             vision: Hub id or folder of the encoder for both modalities.
-            text: Hub id or folder of the text encoder; `None` for a model without text.
-            sketch: Another encoder for sketches than `vision`.
-            photo: Another encoder for photos than `vision`.
-            **config: Fields of [`CaanConfig`]. `image_size` defaults to the photo tower's own, `relation_grid` to half
-                the patch grid.
+            text: Hub id or folder of the text encoder. `None` creates a model without text.
+            sketch: Hub id or folder of the sketch encoder, instead of `vision`.
+            photo: Hub id or folder of the photo encoder, instead of `vision`.
+            **config: Fields of [`CaanConfig`]. `image_size` defaults to that of the photo tower, `relation_grid` to
+                half its patch grid.
 
         Raises:
-            ValueError: If neither `vision` nor both `sketch` and `photo` are given, or two encoders for tied towers.
-            TypeError: If `CaanConfig` has no such field.
+            ValueError: If a visual encoder is missing, tied towers have two encoders, or `lambda_txt` has no text.
+            TypeError: If `CaanConfig` does not have a field.
         """
         sketch, photo = sketch or vision, photo or vision
         if sketch is None or photo is None:
-            raise ValueError("give vision=, or both sketch= and photo=")
+            raise ValueError("The visual encoder is missing. Give vision, or both sketch and photo.")
         unknown = config.keys() - {field.name for field in dataclasses.fields(CaanConfig)} - {"attn_implementation"}
         if unknown:
-            raise TypeError(f"CaanConfig has no field {', '.join(sorted(unknown))}")
+            raise TypeError(f"CaanConfig has no field {', '.join(sorted(unknown))}.")
         tied = config.get("tie_visual_towers", False)
         if tied and sketch != photo:
-            raise ValueError(f"tie_visual_towers makes one tower of two: {sketch} and {photo} cannot both be it")
+            raise ValueError(f"tie_visual_towers requires one encoder for both modalities, got {sketch} and {photo}.")
+        if text is None and config.get("lambda_txt"):
+            raise ValueError("lambda_txt requires a text tower. Give text, or set lambda_txt to 0.")
         photo_model = load_tower(photo, "vision", config.get("image_size"))
         config.setdefault("image_size", native_image_size(photo_model))
-        one_for_both = tied or sketch == photo
-        sketch_model = photo_model if one_for_both else load_tower(sketch, "vision", config["image_size"])
+        sketch_model = photo_model if sketch == photo else load_tower(sketch, "vision", config["image_size"])
         text_model = load_tower(text, "text") if text is not None else None
         if "relation_grid" not in config:
-            config["relation_grid"] = _default_relation_grid(photo_model, config["image_size"])
+            config["relation_grid"] = default_relation_grid(photo_model, config["image_size"])
         model = cls(
             CaanConfig(
                 sketch_config=copy.deepcopy(sketch_model.config),
@@ -124,127 +149,159 @@ class CaanModel(PreTrainedModel):
             )
         )
         model.sketch_model.load_state_dict(sketch_model.state_dict())
-        if not tied:
+        if model.photo_model is not None:
             model.photo_model.load_state_dict(photo_model.state_dict())
-        if text_model is not None:
+        if text_model is not None and model.text_model is not None:
             model.text_model.load_state_dict(text_model.state_dict())
         return model.eval()
 
-    def get_sketch_features(self, pixel_values: torch.FloatTensor, **_) -> CaanImageFeatures:
-        """Features of sketches (B, 3, H, W), as retrieval uses them: no text takes part."""
+    @check_arguments
+    def get_sketch_features(self, pixel_values: torch.Tensor) -> CaanImageFeatures:
+        """Compute the features of sketches (B, 3, H, W) for retrieval, without text."""
         return self._features(*self._sketch_tokens(pixel_values), self.sketch_center)
 
-    def get_photo_features(self, pixel_values: torch.FloatTensor, **_) -> CaanImageFeatures:
-        """Features of photos (B, 3, H, W), as retrieval uses them: no text takes part."""
+    @check_arguments
+    def get_photo_features(self, pixel_values: torch.Tensor) -> CaanImageFeatures:
+        """Compute the features of photos (B, 3, H, W) for retrieval, without text."""
         return self._features(*self._photo_tokens(pixel_values), self.photo_center)
 
+    @check_arguments
     def get_text_features(
-        self, input_ids: torch.LongTensor, attention_mask: torch.LongTensor | None = None, **_
+        self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None
     ) -> CaanTextFeatures:
-        """Features of sentences (B, L).
+        """Compute the features of sentences (B, L), with `attention_mask` (B, L) 1 at tokens and 0 at padding.
 
         Raises:
-            ValueError: If the model was saved or loaded without its text tower.
+            ValueError: If the model has no text tower.
         """
-        attention_mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
-        tokens = self.text_projection(self.encode_text(input_ids, attention_mask))  # (B, L, D)
-        return CaanTextFeatures(text_embeds=_sentence_mean(tokens, attention_mask), last_hidden_state=tokens)
+        tokens, mask = self._sentence_tokens(input_ids, attention_mask)
+        return CaanTextFeatures(text_embeds=sentence_mean(tokens, mask), last_hidden_state=tokens)
 
-    def encode_text(self, input_ids: torch.LongTensor, attention_mask: torch.LongTensor) -> torch.FloatTensor:
-        """Tokens (B, L, T) of the text tower before projection; of a frozen tower they may be computed once."""
-        if self.text_model is None:
-            raise ValueError("this model has no text tower: it is for retrieval; load the training checkpoint instead")
+    def encode_text(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        """Compute the text tower's tokens (B, L, T) before projection, which are constant if the tower is frozen.
+
+        Raises:
+            ValueError: If the model has no text tower.
+        """
+        text_model, _ = self._text_tower()
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.config.freeze_text):
-            return self.text_model(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+            return text_model(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
 
-    def get_relation_logits(
-        self, sketch_local_embeds: torch.FloatTensor, photo_local_embeds: torch.FloatTensor
-    ) -> torch.FloatTensor:
-        """Relation logits (S, P) of every sketch (S, M, R) with every photo (P, M, R), in bounded memory."""
+    def get_relation_logits(self, sketch_local_embeds: torch.Tensor, photo_local_embeds: torch.Tensor) -> torch.Tensor:
+        """Compute the relation logits (S, P) of all sketches (S, M, R) and photos (P, M, R) in bounded memory."""
         return self.relation(sketch_local_embeds, photo_local_embeds)
 
     def get_paired_relation_logits(
-        self, sketch_local_embeds: torch.FloatTensor, photo_local_embeds: torch.FloatTensor
-    ) -> torch.FloatTensor:
-        """Relation logits (B, K) of each sketch (B, M, R) with its own K photos (B, K, M, R)."""
+        self, sketch_local_embeds: torch.Tensor, photo_local_embeds: torch.Tensor
+    ) -> torch.Tensor:
+        """Compute the relation logits (B, K) of each sketch (B, M, R) with its own K photos (B, K, M, R)."""
         return self.relation.score_candidates(sketch_local_embeds, photo_local_embeds)
 
+    @check_arguments
     def forward(
         self,
-        sketch_pixel_values: torch.FloatTensor | None = None,
-        photo_pixel_values: torch.FloatTensor | None = None,
-        category_ids: torch.LongTensor | None = None,
-        input_ids: torch.LongTensor | None = None,
-        attention_mask: torch.LongTensor | None = None,
-        text_hidden_states: torch.FloatTensor | None = None,
-        photo_targets: torch.FloatTensor | None = None,
-        pixel_values: torch.FloatTensor | None = None,
-        **_,
+        sketch_pixel_values: torch.Tensor | None = None,
+        photo_pixel_values: torch.Tensor | None = None,
+        category_ids: torch.Tensor | None = None,
+        input_ids: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        text_hidden_states: torch.Tensor | None = None,
+        photo_targets: torch.Tensor | None = None,
+        pixel_values: torch.Tensor | None = None,
     ) -> CaanOutput | CaanImageFeatures:
-        """A training step over B triplets; or, as pipelines call a model, the features of photos alone.
+        """Compute the losses of B sketches and N photos or, given only `pixel_values`, the features of photos.
+
+        In training mode under `torch.distributed`, the losses compare the sketches, photos and sentences of all
+        processes. All processes must then have the same B and N.
 
         Args:
-            sketch_pixel_values: B sketches (B, 3, H, W).
-            photo_pixel_values: N photos (N, 3, H, W): first the B photos+, in the order of the sketches, then, unless
-                `negatives="in_batch"`, the B photos- (N = 2 B).
-            category_ids: (N,) categories of the photos, in their order. Without them no loss is computed.
-            input_ids: (N, L) a sentence for each photo; the sketches read those of their photo+.
-            attention_mask: (N, L), 1 where a token stands and 0 where padding does.
-            text_hidden_states: (N, L, T), what `encode_text` gives for the sentences, in place of `input_ids`.
-            photo_targets: (N, D) features that `lambda_dis` holds the photos' global features to.
-            pixel_values: Photos (N, 3, H, W), in place of all the others: gives what `get_photo_features` gives.
+            sketch_pixel_values: Sketches (B, 3, H, W).
+            photo_pixel_values: Photos (N, 3, H, W): the B photos+ in the order of the sketches, then the B photos-. The
+                photos- are optional unless `negatives="sampled"`.
+            category_ids: Categories (N,) of the photos. Without them no loss is computed.
+            input_ids: Token ids (N, L) of one sentence per photo. A sketch is aligned with the sentence of its photo+.
+            attention_mask: Mask (N, L), 1 at tokens and 0 at padding. The default is no padding.
+            text_hidden_states: Output (N, L, T) of `encode_text` for the sentences, instead of `input_ids`.
+            photo_targets: Target features (N, D) of the distillation loss.
+            pixel_values: Photos (N, 3, H, W), instead of all other arguments, as pipelines call a model.
 
         Returns:
-            [`CaanOutput`] with the losses, each on its own, and the features they were computed from.
+            [`CaanOutput`] with the losses and features, or the [`CaanImageFeatures`] of `pixel_values`.
 
         Raises:
-            ValueError: If sketches or photos are missing.
+            TypeError: If an argument is unknown.
+            ValueError: If inputs are missing, exclude each other, or do not match in number.
         """
+        named = {
+            "category_ids": category_ids,
+            "input_ids": input_ids,
+            "attention_mask": attention_mask,
+            "text_hidden_states": text_hidden_states,
+            "photo_targets": photo_targets,
+        }
+        photo_inputs = {name: value for name, value in named.items() if value is not None}
         if pixel_values is not None:
+            if photo_inputs or sketch_pixel_values is not None or photo_pixel_values is not None:
+                raise ValueError("pixel_values, for photos alone, cannot be combined with other inputs.")
             return self.get_photo_features(pixel_values)
         if sketch_pixel_values is None or photo_pixel_values is None:
-            raise ValueError("give sketch_pixel_values= and photo_pixel_values=, or pixel_values= for photos alone")
+            raise ValueError("Give sketch_pixel_values and photo_pixel_values, or pixel_values for photos alone.")
+        batch = len(sketch_pixel_values)
+        check_step(self.config, batch, len(photo_pixel_values), photo_inputs, self.training)
         sketch_tokens, sketch_grid = self._sketch_tokens(sketch_pixel_values)
         photo_tokens, photo_grid = self._photo_tokens(photo_pixel_values)
-        untouched_sketch, untouched_photo = sketch_tokens[:, 0], photo_tokens[:, 0]
-        text, attention_mask = self._read(input_ids, text_hidden_states, attention_mask)
-        if text is not None:
-            sketch_tokens, photo_tokens = self._align(sketch_tokens, photo_tokens, text, attention_mask)
+        plain_sketch, plain_photo = sketch_tokens[:, 0], photo_tokens[:, 0]  # before alignment
+        sentences, text_embeds = text_hidden_states if input_ids is None else input_ids, None
+        if sentences is not None:
+            text, mask = self._sentence_tokens(sentences, attention_mask)
+            text_embeds = sentence_mean(text, mask)
+            sketch_tokens, photo_tokens = self._align(sketch_tokens, photo_tokens, text, mask)
         elif self.visual_alignment is not None:
-            sketch_tokens, photo_tokens = self._pair(sketch_tokens, photo_tokens)
+            # 2 B sketches: aligned with their photo+, then with their photo-
+            sketch_tokens, photo_tokens = self.visual_alignment(sketch_tokens.repeat(2, 1, 1), photo_tokens)
         sketch = self._features(sketch_tokens, sketch_grid)
         photo = self._features(photo_tokens, photo_grid)
+        first = CaanImageFeatures(*(rows[:batch] for rows in sketch.to_tuple()))
         if category_ids is None:
-            return CaanOutput(sketch_features=sketch, photo_features=photo)
-        terms, relation_logits = matching_terms(self.config, self.relation, sketch, photo, category_ids)
-        if self.config.lambda_txt and text is not None:
-            images = _normalized(untouched_sketch), _normalized(untouched_photo)
-            terms |= text_term(self.config, *images, _sentence_mean(text, attention_mask), category_ids)
+            return CaanOutput(sketch_features=first, photo_features=photo)
+        gather = self.training and is_distributed()
+        losses, logits = matching_losses(self.config, self.relation, sketch, photo, category_ids, gather)
+        if self.config.lambda_txt and text_embeds is not None:
+            images = normalized(plain_sketch), normalized(plain_photo)
+            losses["loss_txt"] = text_loss(self.config, *images, text_embeds, category_ids, gather)
         if self.config.lambda_dis and photo_targets is not None:
-            terms |= distillation_term(untouched_photo, photo_targets)
-        return CaanOutput(
-            loss=weighted_sum(self.config, terms),
-            **terms,
-            relation_logits=relation_logits,
-            sketch_features=sketch,
-            photo_features=photo,
-        )
+            losses["loss_dis"] = distillation_loss(plain_photo, photo_targets)
+        loss = weighted_sum(self.config, losses)
+        return CaanOutput(loss=loss, **losses, relation_logits=logits, sketch_features=first, photo_features=photo)
 
     def drop_text(self) -> "CaanModel":
-        """Removes what only training needs (text tower, alignment), in place; returns the model for retrieval."""
+        """Remove the parts that only training needs (text tower, alignment), in place. Returns the model."""
         self.text_model = self.text_projection = self.sketch_alignment = self.photo_alignment = None
         self.visual_alignment = None
         self.config.text_config, self.config.alignment = None, "text"
         return self
 
     def train(self, mode: bool = True) -> "CaanModel":
-        """As in torch, except that a frozen text tower stays in evaluation mode: its dropout would only add noise."""
+        """Set the training mode, as in torch, but keep a frozen text tower, and its dropout, in evaluation mode."""
         super().train(mode)
-        if self.text_model is not None and self.config.freeze_text:
-            self.text_model.eval()
+        self._freeze()
         return self
 
-    def _photo_tower(self) -> nn.Module:
+    def _freeze(self) -> None:
+        """Freeze what is not trained. `from_pretrained`, which calls `eval`, loads all parameters as trainable."""
+        for tower in (self.sketch_model, self.photo_model, self.text_model):
+            if tower is not None:
+                freeze_unused(tower)
+        if self.text_model is not None and self.config.freeze_text:
+            self.text_model.requires_grad_(False).eval()
+
+    def _text_tower(self) -> tuple[nn.Module, nn.Module]:
+        """Text tower and its projection."""
+        if self.text_model is None or self.text_projection is None:
+            raise ValueError("The model has no text tower, since it is for retrieval. Load the training checkpoint.")
+        return self.text_model, self.text_projection
+
+    def _photo_tower(self) -> PreTrainedModel:
         return self.sketch_model if self.photo_model is None else self.photo_model
 
     def _sketch_tokens(self, pixel_values: torch.Tensor) -> tuple[torch.Tensor, tuple[int, int]]:
@@ -255,56 +312,50 @@ class CaanModel(PreTrainedModel):
         tokens, grid = encode_image(self._photo_tower(), pixel_values.to(self.dtype))
         return self.photo_projection(tokens), grid
 
-    def _features(self, tokens: torch.Tensor, grid: tuple[int, int], center: nn.Module | None = None):
-        """Global and local features of tokens (B, 1 + h * w, D); `center` is for retrieval, and not for training."""
-        global_embeds = _normalized(tokens[:, 0])
+    def _sentence_tokens(
+        self, sentences: torch.Tensor, attention_mask: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Projected tokens (N, L, D) and mask (N, L) of sentences: ids (N, L) or text tower outputs (N, L, T)."""
+        _, projection = self._text_tower()
+        if attention_mask is None:
+            attention_mask = torch.ones(sentences.shape[:2], dtype=torch.long, device=sentences.device)
+        tokens = sentences if sentences.ndim == 3 else self.encode_text(sentences, attention_mask)
+        return projection(tokens.to(self.dtype)), attention_mask
+
+    def _features(
+        self, tokens: torch.Tensor, grid: tuple[int, int], center: nn.Module | None = None
+    ) -> CaanImageFeatures:
+        """Global and local features of tokens (B, 1 + h * w, D). Only retrieval uses `center`."""
+        global_embeds = normalized(tokens[:, 0])
         return CaanImageFeatures(
             global_embeds=global_embeds if center is None else center(global_embeds),
             local_embeds=self.local_tokens(tokens[:, 1:], grid),
             last_hidden_state=tokens,
         )
 
-    def _read(self, input_ids, text_hidden_states, attention_mask):
-        """Projected tokens (N, L, D) of the sentences and their mask (N, L); None and None without any."""
-        sentences = input_ids if text_hidden_states is None else text_hidden_states
-        if sentences is None:
-            return None, None
-        if attention_mask is None:
-            attention_mask = torch.ones(sentences.shape[:2], dtype=torch.long, device=sentences.device)
-        if text_hidden_states is None:
-            text_hidden_states = self.encode_text(input_ids, attention_mask)
-        return self.text_projection(text_hidden_states.to(self.dtype)), attention_mask
-
-    def _align(self, sketch_tokens, photo_tokens, text, attention_mask):
-        """Sketch tokens (B, ...) and photo tokens (N, ...) after reading their sentences (N, L, D)."""
+    def _align(
+        self, sketch_tokens: torch.Tensor, photo_tokens: torch.Tensor, text: torch.Tensor, attention_mask: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Align sketch tokens (B, ...) and photo tokens (N, ...) with their sentences (N, L, D)."""
+        assert self.sketch_alignment is not None and self.photo_alignment is not None  # as the text tower exists
         batch, photos = sketch_tokens.shape[0], photo_tokens.shape[0]
         aligned_sketch = self.sketch_alignment(sketch_tokens, text[:batch], attention_mask[:batch])
         aligned_photo = self.photo_alignment(photo_tokens, text, attention_mask)
         if not self.training or self.config.text_dropout == 0:
             return aligned_sketch, aligned_photo
-        # The alignment is computed for dropped samples too: it is cheap, and each parameter has its gradient in every
-        # step, as DDP wants it.
+        # Dropped samples are aligned too, so that each parameter has a gradient in every step, as DDP requires.
         dropped = torch.rand(batch, 1, 1, device=text.device) < self.config.text_dropout
-        photo_dropped = dropped.repeat(photos // batch, 1, 1)  # a triplet is dropped as a whole
+        photo_dropped = dropped.repeat(photos // batch, 1, 1)  # all images of a triplet are dropped together
         return (
             torch.where(dropped, sketch_tokens, aligned_sketch),
             torch.where(photo_dropped, photo_tokens, aligned_photo),
         )
 
-    def _pair(self, sketch_tokens, photo_tokens):
-        """Tokens (2 B, ...) of sketches with their photo+, then with their photo-, and of those photos, aligned."""
-        sketches, photos = sketch_tokens.shape[0], photo_tokens.shape[0]
-        if photos != 2 * sketches:
-            raise ValueError(
-                f'alignment="visual" wants a photo+ and a photo- for each of {sketches} sketches, got {photos}'
-            )
-        return self.visual_alignment(sketch_tokens.repeat(2, 1, 1), photo_tokens)
-
     @torch.no_grad()
-    def _init_weights(self, module):
+    def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)
         if isinstance(module, CaanRelationNetwork):
-            # The default, made for transformer layers, would start this MLP with nearly constant logits.
+            # The default initialisation of transformers would give this MLP nearly constant logits.
             for layer in module.layers:
                 if isinstance(layer, nn.Linear):
                     init.kaiming_uniform_(layer.weight, nonlinearity="relu")
@@ -312,39 +363,17 @@ class CaanModel(PreTrainedModel):
         elif isinstance(module, CaanCenter):
             init.zeros_(module.mean)
 
-    def _set_gradient_checkpointing(self, enable: bool = True, **kwargs):
-        # timm towers have a switch of their own; transformers towers are found among the sub-modules.
-        timm_towers = [tower for tower in (self.sketch_model, self.photo_model) if hasattr(tower, "timm_model")]
-        switched = [tower for tower in timm_towers if tower.supports_gradient_checkpointing]
-        for tower in switched:
-            tower._set_gradient_checkpointing(enable)
-        if not switched or any(hasattr(module, "gradient_checkpointing") for module in self.modules()):
-            super()._set_gradient_checkpointing(enable, **kwargs)
-
-
-def _normalized(tokens: torch.Tensor) -> torch.Tensor:
-    """L2-normalised, in float32 whatever the towers compute in: half precision would tie distances and scores."""
-    return F.normalize(tokens.float(), dim=-1)
-
-
-def _sentence_mean(tokens: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-    """L2-normalised mean (B, D) of the tokens (B, L, D) that are not padding."""
-    weights = attention_mask.to(tokens.dtype).unsqueeze(-1)  # (B, L, 1)
-    mean = (tokens * weights).sum(dim=1) / weights.sum(dim=1).clamp_min(1)
-    return F.normalize(mean, dim=-1)
-
-
-def _default_relation_grid(tower: nn.Module, image_size: int) -> int:
-    """Half the patch grid, which the 2x2 convolution of stride 2 then gives without pooling.
-
-    Convolutional and hierarchical encoders have a coarse map already: its own grid, 7 at most.
-    """
-    with torch.no_grad():
-        grid = encode_image(tower, torch.zeros(1, 3, image_size, image_size))[1]
-    size = patch_size(tower)
-    if size is not None and grid == (image_size // size[0], image_size // size[1]):
-        return max(1, min(grid) // 2)
-    return min(7, *grid)
+    def _set_gradient_checkpointing(self, enable: bool = True, *args: Any, **kwargs: Any) -> None:
+        for tower in {self.sketch_model, self._photo_tower()}:
+            supported = any(hasattr(module, "gradient_checkpointing") for module in tower.modules())
+            if hasattr(tower, "timm_model"):  # timm has its own switch
+                supported = tower.supports_gradient_checkpointing
+                if supported:
+                    tower._set_gradient_checkpointing(enable)
+            if enable and not supported:
+                logger.warning(f"{tower.config.model_type}: this tower does not support gradient checkpointing.")
+        if any(hasattr(module, "gradient_checkpointing") for module in self.modules()):
+            super()._set_gradient_checkpointing(enable, *args, **kwargs)
 
 
 __all__ = ["CaanModel"]

@@ -1,9 +1,11 @@
-"""What CAAN's methods return."""
+"""Outputs of the CAAN model."""
 
 from dataclasses import dataclass
 
 import torch
-from transformers.utils import ModelOutput
+from transformers.utils.generic import ModelOutput
+
+# The features are always present: they have a default because `ModelOutput` requires it.
 
 
 @dataclass
@@ -12,16 +14,16 @@ class CaanImageFeatures(ModelOutput):
 
     Args:
         global_embeds (`torch.FloatTensor` of shape `(B, D)`):
-            L2-normalised global features, in float32; the score of a sketch and a photo is their dot product.
+            L2-normalised global features in float32. The score of a sketch and a photo is their dot product.
         local_embeds (`torch.FloatTensor` of shape `(B, M, R)`):
-            L2-normalised local tokens, row by row over their grid, for the relation network.
+            L2-normalised local tokens in row-major order of their grid, the input of the relation network.
         last_hidden_state (`torch.FloatTensor` of shape `(B, 1 + h * w, D)`):
-            Tokens of the tower, the global one first.
+            Tokens of the tower: the global token, then the patches of the h x w grid in row-major order.
     """
 
-    global_embeds: torch.FloatTensor | None = None
-    local_embeds: torch.FloatTensor | None = None
-    last_hidden_state: torch.FloatTensor | None = None
+    global_embeds: torch.Tensor = None  # type: ignore[assignment]
+    local_embeds: torch.Tensor = None  # type: ignore[assignment]
+    last_hidden_state: torch.Tensor = None  # type: ignore[assignment]
 
 
 @dataclass
@@ -33,34 +35,39 @@ class CaanTextFeatures(ModelOutput):
         last_hidden_state (`torch.FloatTensor` of shape `(B, L, D)`): Tokens projected to the visual width.
     """
 
-    text_embeds: torch.FloatTensor | None = None
-    last_hidden_state: torch.FloatTensor | None = None
+    text_embeds: torch.Tensor = None  # type: ignore[assignment]
+    last_hidden_state: torch.Tensor = None  # type: ignore[assignment]
 
 
 @dataclass
 class CaanOutput(ModelOutput):
-    """What a training step gives; see [`CaanModel.forward`] for B and N.
+    """Output of a training step with B sketches and N photos.
+
+    In distributed training the losses cover the batches of all processes; the features are those of this process.
 
     Args:
-        loss (`torch.FloatTensor` of shape `()`): The weighted sum of the losses below.
+        loss (`torch.FloatTensor` of shape `()`): Weighted sum of the losses below.
         loss_tri (`torch.FloatTensor` of shape `()`): Global triplet loss, unweighted.
         loss_rn (`torch.FloatTensor` of shape `()`): Local relation loss, unweighted.
-        loss_con (`torch.FloatTensor` of shape `()`): Category-contrastive loss, where `lambda_con` is not 0.
-        loss_txt (`torch.FloatTensor` of shape `()`): Image-text contrast, where asked for and there is text.
-        loss_dis (`torch.FloatTensor` of shape `()`): Distillation loss, where photo targets are given.
+        loss_con (`torch.FloatTensor` of shape `()`): Category-contrastive loss, unweighted, if `lambda_con` > 0.
+        loss_txt (`torch.FloatTensor` of shape `()`): Image-text contrastive loss, unweighted, if `lambda_txt` > 0.
+        loss_dis (`torch.FloatTensor` of shape `()`): Distillation loss, unweighted, if `lambda_dis` > 0.
         relation_logits (`torch.FloatTensor` of shape `(B, 2)` or `(B, N)`):
-            Of each sketch with its photo+ and photo- (`negatives="sampled"`), or with every photo of the batch.
-        sketch_features (`CaanImageFeatures`): Features of the B sketches, after alignment where there is text.
-        photo_features (`CaanImageFeatures`): Features of the N photos, likewise.
+            Relation logits of each sketch with its photo+ and photo- (`negatives="sampled"`), or with all photos of the
+            batch (in distributed training, of all processes).
+        sketch_features (`CaanImageFeatures`):
+            Features of the B sketches, aligned with their sentence (or photo+, if `alignment="visual"`).
+        photo_features (`CaanImageFeatures`):
+            Features of the N photos, aligned with their sentence (or sketch, if `alignment="visual"`).
     """
 
-    loss: torch.FloatTensor | None = None
-    loss_tri: torch.FloatTensor | None = None
-    loss_rn: torch.FloatTensor | None = None
-    loss_con: torch.FloatTensor | None = None
-    loss_txt: torch.FloatTensor | None = None
-    loss_dis: torch.FloatTensor | None = None
-    relation_logits: torch.FloatTensor | None = None
+    loss: torch.Tensor | None = None
+    loss_tri: torch.Tensor | None = None
+    loss_rn: torch.Tensor | None = None
+    loss_con: torch.Tensor | None = None
+    loss_txt: torch.Tensor | None = None
+    loss_dis: torch.Tensor | None = None
+    relation_logits: torch.Tensor | None = None
     sketch_features: CaanImageFeatures | None = None
     photo_features: CaanImageFeatures | None = None
 

@@ -1,75 +1,107 @@
-"""Processor of CAAN: sketches, photos and sentences to tensors, the same way in training, evaluation and search."""
+"""Processor of CAAN: converts sketches, photos and sentences to tensors."""
 
+import os
 from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
 import torch
 from PIL import Image
 from transformers import AutoImageProcessor, AutoTokenizer, ViTImageProcessor
 from transformers.feature_extraction_utils import BatchFeature
 from transformers.processing_utils import ProcessorMixin
-from transformers.utils import cached_file
+from transformers.utils.hub import cached_file
 
+from .arguments_caan import check_arguments
 from .images_caan import clean_photo, clean_sketch
 
 TOKENIZER_CONFIG = "tokenizer_config.json"
+ImageSource = str | os.PathLike[str] | bytes | Image.Image | np.ndarray
 
 
 class CaanProcessor(ProcessorMixin):
-    """Turns pictures of any mode and sentences into what [`CaanModel`] takes.
+    """Convert images of any mode and sentences to the inputs of [`CaanModel`].
 
-    Sketches are cropped to their ink, centred and padded to a white square; photos are turned upright and flattened
-    onto white. Both are then resized and normalised by `image_processor`.
+    Sketches are cropped to their ink, centred and padded to a white square. Photos are turned upright and flattened
+    onto white. Both are then resized and normalised by the image processor.
 
     Args:
-        image_processor: A stock image processor, used for both modalities.
-        tokenizer (*optional*): Tokenizer of the text tower; retrieval does without.
+        image_processor: Image processor for both modalities.
+        tokenizer (*optional*): Tokenizer of the text tower. Retrieval does not need it.
         sketch_margin (`float`, defaults to 0.08): White margin around a sketch, as a share of its longer side.
-        max_text_length (`int`, defaults to 77): Longest sentence, in tokens; the rest is cut off.
+        max_text_length (`int`, defaults to 77): Maximum length of a sentence in tokens. Longer ones are truncated.
     """
 
-    def __init__(self, image_processor=None, tokenizer=None, sketch_margin=0.08, max_text_length=77):
+    def __init__(
+        self, image_processor: Any = None, tokenizer: Any = None, sketch_margin: float = 0.08, max_text_length: int = 77
+    ) -> None:
         self.sketch_margin = sketch_margin
         self.max_text_length = max_text_length
         super().__init__(image_processor, tokenizer)
 
     @classmethod
-    def from_backbones(cls, vision: str, text: str | None = None, *, image_size: int | None = None, **kwargs):
-        """Processor for a model of these backbones (Hub ids or folders) at `image_size` pixels a side."""
+    def from_backbones(
+        cls, vision: str, text: str | None = None, *, image_size: int | None = None, **kwargs: Any
+    ) -> "CaanProcessor":
+        """Create the processor of a model with the given backbones.
+
+        Args:
+            vision: Hub id or folder of the vision encoder.
+            text: Hub id or folder of the text encoder.
+            image_size: Height and width of the output in pixels. The default is that of the vision encoder.
+            **kwargs: Other arguments of [`CaanProcessor`].
+        """
         tokenizer = AutoTokenizer.from_pretrained(text, trust_remote_code=False) if text is not None else None
         image_processor = AutoImageProcessor.from_pretrained(vision, trust_remote_code=False)
-        processor = cls(_stock(image_processor), tokenizer, **kwargs)
+        processor = cls(_savable(image_processor), tokenizer, **kwargs)
         return processor if image_size is None else processor.at_size(image_size)
 
     def at_size(self, image_size: int) -> "CaanProcessor":
-        """Sets the height and width of what comes out, in pixels, in place; returns the processor."""
+        """Set the height and width of the output, in pixels, in place. Returns the processor."""
         square = {"height": image_size, "width": image_size}
         self.image_processor.size = type(self.image_processor.size)(**square)
         if getattr(self.image_processor, "crop_size", None):
             self.image_processor.crop_size = type(self.image_processor.crop_size)(**square)
         return self
 
-    def __call__(self, sketches=None, photos=None, texts=None, images=None, **_) -> BatchFeature:
-        """Processes any of the three.
+    @check_arguments
+    def __call__(
+        self,
+        sketches: ImageSource | Sequence[ImageSource] | None = None,
+        photos: ImageSource | Sequence[ImageSource] | None = None,
+        texts: str | Sequence[str] | None = None,
+        images: ImageSource | Sequence[ImageSource] | None = None,
+        return_tensors: str | None = "pt",
+    ) -> BatchFeature:
+        """Convert sketches, photos and sentences to tensors. At least one of them is required.
 
         Args:
-            sketches: One or a list of paths, PIL images or arrays (see [`images_caan.open_image`]).
-            photos: Likewise.
-            texts: One or a list of sentences.
-            images: Another name of `photos`, the one that pipelines use.
+            sketches: One sketch or a list of sketches: paths, PIL images, encoded bytes or arrays.
+            photos: One photo or a list of photos, in the same forms.
+            texts: One sentence or a list of sentences.
+            images: Alias of `photos`, the name that transformers pipelines use.
+            return_tensors: Only `"pt"` (PyTorch) is supported.
 
         Returns:
-            `pixel_values` (B, 3, H, W) for sketches or photos alone, `sketch_pixel_values` and `photo_pixel_values` for
-            both; `input_ids` and `attention_mask` (B, L) for texts.
+            `pixel_values` (B, 3, H, W) for either sketches or photos; `sketch_pixel_values` and `photo_pixel_values`
+            for both; `input_ids` and `attention_mask` (B, L) for sentences.
 
         Raises:
-            ValueError: For a picture that cannot be read, a blank sketch, texts without a tokenizer, or no input.
+            TypeError: If an argument is unknown.
+            ValueError: If an image cannot be read, a sketch is blank, the processor has no tokenizer for the sentences,
+                an input is empty or missing, or `return_tensors` is not supported.
         """
+        if return_tensors not in (None, "pt"):
+            raise ValueError(f'return_tensors={return_tensors!r} is not supported. Use "pt".')
+        if photos is not None and images is not None:
+            raise ValueError("photos and images are aliases. Give one of them.")
         photos = images if photos is None else photos
-        if sketches is None and photos is None and texts is None:
-            raise ValueError("give at least one of sketches=, photos= and texts=")
-        for name, given in (("sketches", sketches), ("photos", photos), ("texts", texts)):
-            if given is not None and not _as_list(given):
-                raise ValueError(f"{name}= is empty: give at least one")
+        given = {"sketches": sketches, "photos": photos, "texts": texts}
+        if all(value is None for value in given.values()):
+            raise ValueError("No input. Give at least one of sketches, photos and texts.")
+        for name, value in given.items():
+            if value is not None and not _as_list(value):
+                raise ValueError(f"{name} is empty. Give at least one.")
         data = {}
         if sketches is not None:
             data["sketch_pixel_values"] = self.to_pixel_values([self.clean_sketch(s) for s in _as_list(sketches)])
@@ -81,22 +113,22 @@ class CaanProcessor(ProcessorMixin):
             data.update(self.tokenize(texts))
         return BatchFeature(data)
 
-    def clean_sketch(self, image, name: str | None = None) -> Image.Image:
-        """A sketch as dark lines in the middle of a white square, in RGB, of any size."""
+    def clean_sketch(self, image: ImageSource, name: str | None = None) -> Image.Image:
+        """Convert a sketch to dark lines on a white RGB square of any size. Error messages use `name`."""
         return clean_sketch(image, self.sketch_margin, name)
 
-    def clean_photo(self, image, name: str | None = None) -> Image.Image:
-        """A photo upright in RGB, of any size."""
+    def clean_photo(self, image: ImageSource, name: str | None = None) -> Image.Image:
+        """Convert a photo to an upright RGB image of any size. Error messages use `name`."""
         return clean_photo(image, name)
 
     def to_pixel_values(self, images: Sequence[Image.Image]) -> torch.Tensor:
-        """Clean RGB images to a tensor (B, 3, H, W), resized and normalised."""
+        """Resize and normalise clean RGB images to a tensor (B, 3, H, W)."""
         return self.image_processor(list(images), return_tensors="pt")["pixel_values"]
 
     def tokenize(self, texts: str | Sequence[str]) -> dict[str, torch.Tensor]:
-        """Sentences to `input_ids` and `attention_mask` (B, L), padded to the longest."""
+        """Convert sentences to `input_ids` and `attention_mask` (B, L), padded to the longest."""
         if self.tokenizer is None:
-            raise ValueError("this processor has no tokenizer: it was saved for retrieval, which needs no text")
+            raise ValueError("The processor has no tokenizer, since it was saved for retrieval. Load the training one.")
         encoded = self.tokenizer(
             [texts] if isinstance(texts, str) else list(texts),
             padding=True,
@@ -112,34 +144,36 @@ class CaanProcessor(ProcessorMixin):
         return ["pixel_values", "sketch_pixel_values", "photo_pixel_values", "input_ids", "attention_mask"]
 
     def drop_text(self) -> "CaanProcessor":
-        """Removes the tokenizer, in place; returns the processor for retrieval."""
+        """Remove the tokenizer, in place. Returns the processor, which then serves retrieval only."""
         self.tokenizer = None
         return self
 
     @classmethod
-    def get_attributes(cls):
-        """The parts that are processors of their own."""
+    def get_attributes(cls) -> list[str]:
+        """Names of the sub-processors."""
         return ["image_processor", "tokenizer"]
 
-    def check_argument_for_proper_class(self, argument_name, argument):
-        """As in the base class, but the tokenizer may be missing."""
+    def check_argument_for_proper_class(self, argument_name: str, argument: Any) -> Any:
+        """Check the type of a sub-processor, as in the base class, but allow a missing tokenizer."""
         if argument_name == "tokenizer" and argument is None:
             return None
         return super().check_argument_for_proper_class(argument_name, argument)
 
-    def save_pretrained(self, save_directory, push_to_hub: bool = False, **kwargs):
-        """As in the base class; without a tokenizer no tokenizer files are written."""
-        if self.tokenizer is not None:
-            return super().save_pretrained(save_directory, push_to_hub, **kwargs)
-        self.get_attributes = lambda: ["image_processor"]  # the base class saves every part that it is told of
+    def save_pretrained(self, save_directory: str | os.PathLike[str], push_to_hub: bool = False, **kwargs: Any) -> Any:
+        """Save the processor, as in the base class, but without tokenizer files if there is no tokenizer."""
+        if self.tokenizer is None:
+            self.get_attributes = lambda: ["image_processor"]  # type: ignore[method-assign]
         try:
             return super().save_pretrained(save_directory, push_to_hub, **kwargs)
         finally:
-            del self.get_attributes
+            self.__dict__.pop("get_attributes", None)
 
     @classmethod
-    def _load_tokenizer_from_pretrained(cls, sub_processor_type, pretrained_model_name_or_path, **kwargs):
-        where = {name: kwargs[name] for name in ("revision", "token", "cache_dir", "subfolder") if name in kwargs}
+    def _load_tokenizer_from_pretrained(
+        cls, sub_processor_type: str, pretrained_model_name_or_path: str, subfolder: str = "", **kwargs: Any
+    ) -> Any:
+        """Load the tokenizer, or return None if there is no tokenizer beside the processor."""
+        where = {name: kwargs[name] for name in ("revision", "token", "cache_dir") if name in kwargs}
         found = cached_file(
             pretrained_model_name_or_path,
             TOKENIZER_CONFIG,
@@ -147,28 +181,31 @@ class CaanProcessor(ProcessorMixin):
             _raise_exceptions_for_gated_repo=False,
             _raise_exceptions_for_missing_entries=False,
             _raise_exceptions_for_connection_errors=False,
+            subfolder=subfolder,
             **where,
         )
         if found is None:
             return None
-        return super()._load_tokenizer_from_pretrained(sub_processor_type, pretrained_model_name_or_path, **kwargs)
+        return super()._load_tokenizer_from_pretrained(
+            sub_processor_type, pretrained_model_name_or_path, subfolder, **kwargs
+        )
 
 
-def _stock(image_processor):
-    """timm's image processor refuses to be saved: one that resizes and normalises the same way takes its place."""
-    given = getattr(image_processor, "data_config", None)
-    if given is None:
+def _savable(image_processor: Any) -> Any:
+    """Replace timm's image processor, which cannot be saved, by one that resizes and normalises in the same way."""
+    data_config = getattr(image_processor, "data_config", None)
+    if data_config is None:
         return image_processor
-    height, width = given["input_size"][-2:]
+    height, width = data_config["input_size"][-2:]
     return ViTImageProcessor(
         size={"height": height, "width": width},
-        resample=Image.Resampling[given["interpolation"].upper()],
-        image_mean=list(given["mean"]),
-        image_std=list(given["std"]),
+        resample=Image.Resampling[data_config["interpolation"].upper()],
+        image_mean=list(data_config["mean"]),
+        image_std=list(data_config["std"]),
     )
 
 
-def _as_list(value) -> list:
+def _as_list(value: Any) -> list[Any]:
     return list(value) if isinstance(value, (list, tuple)) else [value]
 
 

@@ -3,13 +3,13 @@
 from pathlib import Path
 
 import pytest
+from caan_hub.cli.sync_code import sync_code
 from caan_hub.published_folder import is_published
 from hub_card_rules import problems
 
 from caan_hf import CaanModel, CaanProcessor
 
 ROOT = Path(__file__).parents[2]
-SOURCE = ROOT / "src" / "caan_hf"
 FOLDERS = sorted(config.parent for config in (ROOT / "hub").glob("*/config.json"))
 
 
@@ -17,10 +17,7 @@ FOLDERS = sorted(config.parent for config in (ROOT / "hub").glob("*/config.json"
 def test_a_published_folder_is_complete_and_has_the_current_code(folder):
     assert is_published(folder)
     assert problems((folder / "README.md").read_text(encoding="utf-8"), "model") == []
-    code = {file.name: file.read_bytes() for file in folder.glob("*.py")}
-    assert code, "no code beside the weights"
-    stale = [name for name, content in code.items() if content != (SOURCE / name).read_bytes()]
-    assert not stale, f"{folder.name}: {stale} are not those of src/caan_hf: copy them"
+    sync_code([folder], check=True)
     CaanProcessor.from_pretrained(folder)
     _, loading = CaanModel.from_pretrained(folder, output_loading_info=True)
     assert not loading["missing_keys"]

@@ -14,12 +14,12 @@ CODE = {
     f"{name}_caan.py"
     for name in (
         "alignment",
-        "center",
+        "arguments",
         "configuration",
+        "features",
         "images",
         "loss",
         "modeling",
-        "objective",
         "outputs",
         "processing",
         "relation",

@@ -5,6 +5,7 @@ import typer
 from caan_hf.cli.command import command, run
 
 from .push import push, push_dataset, push_space
+from .sync_code import sync_code
 
 app = typer.Typer(
     name="caan-hub",
@@ -26,6 +27,7 @@ def limit_hub_requests() -> None:
 app.command()(command(push))
 app.command("push-dataset")(command(push_dataset))
 app.command("push-space")(command(push_space))
+app.command("sync-code")(sync_code)
 
 
 def main() -> None:

@@ -1,0 +1,73 @@
+"""`caan-hub sync-code`: keep the code in the published folders equal to that of the library."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import caan_hf
+from caan_hf.errors import CaanError
+from caan_hf.utils.files import sha256_of, write_whole_text
+from caan_hub.dry_run import MARK_FILE, DryRunMark
+
+PATTERN = "*_caan.py"
+
+
+def sync_code(
+    folders: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="[FOLDER]...", help="Published folders. Default: all in hub/ that hold code.", show_default=False
+        ),
+    ] = None,
+    *,
+    check: Annotated[
+        bool, typer.Option("--check", help="Change nothing, and exit with 1 if a folder is out of date.")
+    ] = False,
+) -> None:
+    """Copy the model code (`*_caan.py`) of the installed library into published folders.
+
+    The code of published folders is what `trust_remote_code=True` runs. Files that the library no longer has are
+    removed.
+
+    Examples:
+
+        caan-hub sync-code
+
+        caan-hub sync-code hub/caan-mine --check
+    """
+    found = folders or sorted({file.parent for file in Path("hub").glob(f"*/{PATTERN}")})
+    if not found:
+        raise CaanError("hub: no published folder. Give FOLDER.")
+    for folder in found:
+        if not (folder / "config.json").is_file():
+            raise CaanError(f"{folder}: not a published folder, since it has no config.json. Give another FOLDER.")
+    stale = {folder: changes for folder in found if (changes := _changes(folder))}
+    if check and stale:
+        names = "; ".join(f"{folder}: {', '.join(changes)}" for folder, changes in stale.items())
+        typer.echo(f"Out of date: {names}. Run caan-hub sync-code.", err=True)
+        raise typer.Exit(1)
+    for folder, changes in stale.items():
+        _copy(folder, changes)
+        typer.echo(f"{folder}: updated {', '.join(changes)}")
+
+
+def _changes(folder: Path) -> dict[str, str | None]:
+    """Files that differ from the library: their new text by name, None for a file that is to be removed."""
+    source = Path(caan_hf.__file__).parent
+    wanted = {file.name: file.read_text(encoding="utf-8") for file in source.glob(PATTERN)}
+    present = {file.name: file.read_text(encoding="utf-8") for file in folder.glob(PATTERN)}
+    return {name: wanted.get(name) for name in sorted(wanted | present) if wanted.get(name) != present.get(name)}
+
+
+def _copy(folder: Path, changes: dict[str, str | None]) -> None:
+    for name, text in changes.items():
+        if text is None:
+            (folder / name).unlink()
+        else:
+            write_whole_text(folder / name, text)
+    if (folder / MARK_FILE).is_file():  # a later --dry-run must not take the new code for manual changes
+        mark = DryRunMark.read(folder / MARK_FILE, "Remove it.")
+        kept = {name: sha256 for name, sha256 in mark.files.items() if not Path(name).match(PATTERN)}
+        code = {file.name: sha256_of(file) for file in folder.glob(PATTERN)}
+        DryRunMark(repo_id=mark.repo_id, files=dict(sorted((kept | code).items()))).write(folder / MARK_FILE)
