@@ -19,8 +19,8 @@ import torch
 from transformers import AutoModel, AutoTokenizer
 
 from caan_hf.benchmarks.categories import published_split
-from caan_hf.descriptions import Description, join, read_descriptions, shipped_descriptions
 from caan_hf.descriptions.cleaning import split_sentences
+from caan_hf.descriptions.records import Description, join, read_descriptions, shipped_descriptions
 from caan_hf.descriptions.spelling import fold
 
 BENCHMARKS = ("sketchy-25", "sketchy-21", "tuberlin-30", "quickdraw-30")

@@ -12,8 +12,9 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from caan_export.benchmark import Timing, benchmark, report
-from caan_export.export import ExportOptions, export_checkpoint
+from caan_export.export import export_checkpoint
+from caan_export.options import ExportOptions, TimingOptions
+from caan_export.timing import Timing, machine, time_graphs
 from transformers import ViTConfig, ViTImageProcessor
 
 from caan_hf import CaanConfig, CaanModel, CaanProcessor
@@ -37,18 +38,13 @@ def main() -> None:
     for model in options.models:
         with tempfile.TemporaryDirectory() as folder:
             folders = [export(model, dtype, options.provider, Path(folder)) for dtype in dtypes]
-            timings = benchmark(
-                folders,
-                branches=("photo_encoder",),
-                batches=BATCHES,
-                repeats=options.repeats,
-                providers=[options.provider],
-            )
-        eager = {timing.batch: timing.cpu_ms for timing in timings if timing.engine.startswith("torch eager")}
+            how = TimingOptions(batch_sizes=list(BATCHES), repeats=options.repeats, providers=[options.provider])
+            timings = time_graphs(folders, how, graphs=("photo_encoder",))
+        eager = {timing.batch_size: timing.cpu_ms for timing in timings if timing.engine.startswith("torch eager")}
         for timing in timings:
-            print(row(MODELS[model][0], timing, eager[timing.batch] / timing.cpu_ms), flush=True)
-    machine = report([])["machine"]
-    print(f"\n{machine['processor']}; onnxruntime {machine['onnxruntime']}")
+            print(row(MODELS[model][0], timing, eager[timing.batch_size] / timing.cpu_ms), flush=True)
+    this = machine()
+    print(f"\n{this['processor']}; onnxruntime {this['onnxruntime']}")
 
 
 def export(model: str, dtype: str, provider: str, folder: Path) -> Path:
@@ -67,9 +63,9 @@ def export(model: str, dtype: str, provider: str, folder: Path) -> Path:
 
 
 def row(towers: str, timing: Timing, by_processor: float) -> str:
-    milliseconds = (f"{value:.1f}" for value in (timing.least_ms, timing.median_ms, timing.cpu_ms))
-    ratios = f"{timing.times_eager:.2f}", f"{by_processor:.2f}"
-    return "| " + " | ".join((towers, str(timing.batch), timing.engine, *milliseconds, *ratios)) + " |"
+    milliseconds = (f"{value:.1f}" for value in (timing.min_ms, timing.median_ms, timing.cpu_ms))
+    ratios = f"{timing.speedup:.2f}", f"{by_processor:.2f}"
+    return "| " + " | ".join((towers, str(timing.batch_size), timing.engine, *milliseconds, *ratios)) + " |"
 
 
 if __name__ == "__main__":

@@ -249,8 +249,7 @@ def test_gradient_checkpointing_of_convolutional_towers_trains_with_a_warning(
     towers = {"sketch_config": dict(tower), "photo_config": dict(tower), "text_config": text and dict(text)}
     with caplog.at_level("WARNING"):
         model = make_model(**towers, gradient_checkpointing=True).train()
-    is_supported = any(hasattr(module, "gradient_checkpointing") for module in model.sketch_model.modules())
-    assert is_supported or f"{tower['model_type']}: this tower does not support gradient checkpointing" in caplog.text
+    assert f"{tower['model_type']}: this tower does not support gradient checkpointing" in caplog.text
     batch = make_batch(2) if text else without_text(make_batch(2))
     model(**batch).loss.backward()
     expected = gradients(model)

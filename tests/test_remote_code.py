@@ -5,8 +5,8 @@ import json
 import pytest
 
 from caan_hf import CaanError, CaanModel, CaanProcessor
-from caan_hf.descriptions import DescribeOptions
 from caan_hf.descriptions.local import LocalGenerator
+from caan_hf.descriptions.options import DescribeOptions
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""CAAN without torch: its branches as ONNX graphs, verified, and the runtime that serves them.
+"""CAAN without torch: verified ONNX graphs, and the runtime that encodes and re-ranks with them.
 
-`caan_export.runtime` needs numpy, pillow and onnxruntime only; what exports needs `caan_hf`, and so torch.
+`caan_export.runtime` needs neither torch nor transformers. Only `caan_export.export` does.
 """

@@ -1,123 +1,113 @@
-"""Whether an exported folder still is what was verified, and answers on this machine as torch did."""
+"""Verifies an exported folder: the hashes of its files, the graphs, and their answers on this machine."""
 
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from .borrowed import CaanError
-from .manifest import BRANCHES, CONFIG, MANIFEST, REFERENCE, Manifest, read_manifest, require_unaltered
-from .parity import ATOL, Difference, measure_parity, require_parity
-from .providers import Provider, choose_providers
-from .reference import Reference
-from .runtime import CaanOnnx, fetch
+from caan_hf.errors import CaanError
+
+from .manifest import CONFIG, EXPORT_AGAIN, GRAPHS, MANIFEST, REFERENCE, Difference, ExportedFolder
+from .options import CheckOptions
+from .parity import ATOL, Reference, measure_parity, require_parity
+from .providers import choose_providers
+from .runtime import CaanOnnx, export_folder
+from .session import first_line
 
 
 @dataclass(frozen=True)
-class Checked:
-    """What a check found.
+class CheckResult:
+    """Result of a check.
 
     Attributes:
-        manifest: the exported folder.
-        differences: of every output, see `parity.measure_parity`.
-        against: what the graphs were compared with.
-        providers: branch -> what ran it.
+        differences: Differences of all outputs.
+        reference: What the graphs were compared with.
+        providers: The provider that ran each graph.
     """
 
-    manifest: Manifest
     differences: list[Difference]
-    against: str
+    reference: str
     providers: dict[str, str]
 
 
-def check_export(
-    folder: str | Path,
-    checkpoint: str | None = None,
-    *,
-    atol: float | None = None,
-    providers: Sequence[Provider] | None = None,
-    revision: str | None = None,
-) -> Checked:
-    """Check the files' fingerprints and the graphs, and compare their answers with torch's.
+def check_export(folder: str | Path, checkpoint: str | None = None, options: CheckOptions | None = None) -> CheckResult:
+    """Check the hashes of the files and the graphs, and compare their answers with those of torch.
 
     Args:
-        folder: an exported folder, or the id of a repository that holds one.
-        checkpoint: what it was exported from, a folder or an id; torch then answers anew. Without it, and without
-            torch, the answers that were recorded at the export count.
-        atol: greatest difference to torch; by default the one that the export was held to.
-        providers: as for `CaanOnnx.from_pretrained`.
-        revision: of the checkpoint.
+        folder: Exported folder, or id of a repository on the Hub.
+        checkpoint: Folder or Hub id of the exported checkpoint, which is then evaluated with torch. By default the
+            answers are used that were recorded at the export, without torch.
+        options: See [`CheckOptions`].
 
     Raises:
-        CaanError: the first thing that is wrong.
+        CaanError: A check fails; the message names the first failure.
     """
-    choose_providers(providers)  # a missing one shows before anything is read
-    folder = fetch(folder)
-    manifest = read_manifest(folder)
-    require_unaltered(manifest)  # before anything reads what may not be what was exported
-    allowed = _allowed(manifest, atol)
-    caan = CaanOnnx.from_pretrained(folder, providers)
-    with suppress(ModuleNotFoundError):  # the runtime does without onnx
-        check_graphs(folder)
+    options = options or CheckOptions()
+    choose_providers(options.providers)  # before anything is downloaded
+    export = ExportedFolder.open(export_folder(folder))
+    export.require_unchanged()
+    atol = _allowed_difference(export, options.atol)
+    onnx = CaanOnnx.from_pretrained(export.path, options.providers)
+    with suppress(ModuleNotFoundError):  # onnx is optional where graphs are only run
+        check_graphs(export.path)
     if checkpoint is None:
-        reference, against = Reference.load(folder), "torch's answers, as recorded at the export"
+        reference, source = Reference.load(export.path), "torch's answers, recorded at the export"
     else:
-        reference, against = _ask_again(manifest, caan, checkpoint, revision), f"torch, with {checkpoint}"
-    differences = measure_parity(caan, reference, allowed)
+        reference, source = _reference_of(checkpoint, onnx, options.revision), f"torch, with {checkpoint}"
+    differences = measure_parity(onnx, reference, atol)
     require_parity(differences)
-    return Checked(manifest, differences, against, caan.providers)
+    return CheckResult(differences, source, onnx.providers)
 
 
-def _allowed(manifest: Manifest, atol: float | None) -> float:
-    """What the answers are held to; a record does not excuse more than the precision does, only the caller may."""
-    file = manifest.folder / MANIFEST
-    lacking = [name for name in (REFERENCE, CONFIG) if name not in manifest.content["files"]]
-    if lacking or "parity" not in manifest.content:
-        raise CaanError(f"{file}: damaged (it lacks {', '.join(lacking) or 'parity'}); export again")
+def check_graphs(folder: Path) -> None:
+    """Run the ONNX checker, with shape inference, on each graph.
+
+    Raises:
+        CaanError: A graph is not valid.
+    """
+    import onnx  # noqa: PLC0415 - optional at run time
+
+    for graph in GRAPHS:
+        file = folder / f"{graph}.onnx"
+        try:
+            onnx.checker.check_model(str(file), full_check=True)  # by path, as graphs above 2 GB require
+        except Exception as error:  # exceptions of the checker, protobuf and shape inference
+            raise CaanError(f"{file}: not a valid ONNX graph ({first_line(error)}). {EXPORT_AGAIN}") from error
+
+
+def _allowed_difference(export: ExportedFolder, atol: float | None) -> float:
+    """The recorded limit, which may exceed the default for the precision only if the caller passes `atol`."""
+    file, manifest = export.path / MANIFEST, export.manifest
+    missing = [name for name in (REFERENCE, CONFIG) if name not in manifest.files]
+    if missing or manifest.parity is None:
+        raise CaanError(f"{file}: does not list {', '.join(missing) or 'parity'}. {EXPORT_AGAIN}")
     if atol is not None:
         return atol
-    recorded, usual = manifest.content["parity"]["atol"], ATOL[manifest.dtype]
+    recorded, usual = manifest.parity.atol, ATOL[manifest.dtype]
     if recorded > usual:
         raise CaanError(
-            f"{file}: answers were let pass that differ from torch by {recorded:g}, {usual:g} is usual in "
-            f"{manifest.dtype}; pass --atol {recorded:g} if you know why"
+            f"{file}: the export accepted differences from torch of up to {recorded:g}; the default for "
+            f"{manifest.dtype} is {usual:g}. Pass --atol {recorded:g} to accept them again."
         )
     return recorded
 
 
-def check_graphs(folder: Path) -> None:
-    """The specification's own checker, shape inference included, over each graph.
-
-    Raises:
-        CaanError: a graph is not valid.
-    """
-    import onnx  # noqa: PLC0415 - only where graphs are made and checked
-
-    for branch in BRANCHES:
-        file = folder / f"{branch}.onnx"
-        try:
-            onnx.checker.check_model(str(file), full_check=True)  # by path: that is how graphs above 2 GB are checked
-        except Exception as error:  # the checker's, protobuf's and the shape inference's errors have no common base
-            reason = str(error).strip().partition("\n")[0]
-            raise CaanError(f"{file}: not a valid ONNX graph ({reason})") from error
-
-
-def _ask_again(manifest: Manifest, caan: CaanOnnx, checkpoint: str, revision: str | None) -> Reference:
-    """Torch's answers, by the checkpoint that the folder was made from."""
+def _reference_of(checkpoint: str, onnx: CaanOnnx, revision: str | None) -> Reference:
+    """The answers of the checkpoint that was exported."""
     try:
-        from .ask_torch import ask_torch  # noqa: PLC0415 - only here is torch needed
-        from .source import find_checkpoint  # noqa: PLC0415
+        from .source import Source, full_float32  # noqa: PLC0415 - torch
     except ImportError as error:
         raise CaanError(
-            f"comparing with CHECKPOINT needs {error.name}; leave it out to compare with the record"
+            f"{checkpoint}: comparing with a checkpoint needs {error.name}. Leave CHECKPOINT out to compare with the "
+            "recorded answers."
         ) from error
-    source = find_checkpoint(checkpoint, revision)
-    model, _ = source.load(manifest.image_size)
-    recorded, found = manifest.content["checkpoint"].get("sha256", {}), source.fingerprint()["sha256"]
-    other = sorted(name for name in {*recorded, *found} if recorded.get(name) != found.get(name))
-    if other:
+    source = Source.find(checkpoint, revision)
+    encoder = source.load()
+    if encoder.identity.difference(onnx.identity) is not None:  # it may have been exported with --image-size
+        encoder = source.load(onnx.identity.image_size)
+    if (difference := encoder.identity.difference(onnx.identity)) is not None:
         raise CaanError(
-            f"{checkpoint}: not what {manifest.folder / MANIFEST} was exported from ({', '.join(other)} differ); "
-            "export again, or give that checkpoint"
+            f"{checkpoint}: {onnx.export.path} was exported from another checkpoint ({difference}). Give that "
+            "checkpoint, or export again."
         )
-    return ask_torch(model, caan.preprocessing)
+    with full_float32():
+        return Reference.of_encoder(encoder, onnx.preprocessing)

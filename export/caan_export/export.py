@@ -1,202 +1,182 @@
-"""A checkpoint to a folder of verified ONNX graphs: whole and right, or not there at all."""
+"""Exports a checkpoint to a folder of ONNX graphs, which appears only if the graphs were verified."""
 
 import copy
 import platform
 from collections.abc import Callable
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
 
 import numpy as np
 import torch
+from PIL import Image
 
+from caan_hf.benchmarks.sample import draw_object
+from caan_hf.encoding.checkpoint import CheckpointEncoder
+from caan_hf.encoding.preprocessing import Preprocessing
 from caan_hf.errors import CaanError
+from caan_hf.utils.files import check_out_dir, staged_folder, write_whole_text
 
-from .agreement import (
-    MAX_MAP_DIFFERENCE,
-    MIN_OVERLAP,
-    Agreement,
-    load_split,
-    measure_agreement,
-    require_agreement,
-)
-from .ask_torch import ask_torch
+from .agreement import load_split, measure_agreement, require_agreement
 from .check import check_graphs
-from .graphs import DEFAULT_OPSET, OPSETS, write_graphs
-from .manifest import (
-    BRANCHES,
-    CONFIG,
-    FORMAT,
-    MANIFEST,
-    PREPROCESSING,
-    RELATION,
-    file_entries,
-    write_manifest,
-)
-from .parity import ATOL, Difference, measure_parity, require_parity, summary
-from .preprocessing import Preprocessing
+from .graphs import OPSETS, write_graphs
+from .manifest import CONFIG, MANIFEST, PREPROCESSING, Manifest, Parity, file_entries
+from .options import ExportOptions
+from .parity import ATOL, Reference, measure_parity, require_parity
 from .providers import choose_providers
 from .runtime import CaanOnnx
-from .settings import preprocessing_of
-from .source import Source, find_checkpoint
-from .staging import check_out_dir, staged
+from .source import Source, full_float32
 
-DType = Literal["fp32", "fp16", "int8"]
 PACKAGES = ("caan-hf", "torch", "transformers", "timm", "onnx", "onnxruntime", "onnxscript")
-
-
-@dataclass(frozen=True)
-class ExportOptions:
-    """How to export.
-
-    Attributes:
-        dtype: precision of the encoders. The relation network stays in float32: it is small, and in half precision
-            its logits would tie.
-        opset: of the graphs.
-        atol: greatest difference to torch; by default that of the dtype in `parity.ATOL`.
-        device: `cpu` or `cuda`: where torch traces and answers, and which provider the graphs are verified with.
-        image_size: height and width in pixels, where it is to be another than the checkpoint's.
-        eval_data: a prepared benchmark to compare rankings on.
-        eval_split: which split of it.
-        min_overlap: least share of the ten best photos that torch finds too.
-        max_map_difference: greatest difference in mAP@all.
-        overwrite: replace an exported folder.
-    """
-
-    dtype: DType = "fp32"
-    opset: int = DEFAULT_OPSET
-    atol: float | None = None
-    device: str = "cpu"
-    image_size: int | None = None
-    eval_data: Path | None = None
-    eval_split: str = "test"
-    min_overlap: float = MIN_OVERLAP
-    max_map_difference: float = MAX_MAP_DIFFERENCE
-    overwrite: bool = False
-
-
-@dataclass(frozen=True)
-class Exported:
-    """What an export gave: the folder, how far its answers are from torch's, and its sizes in bytes."""
-
-    folder: Path
-    differences: list[Difference]
-    agreement: Agreement | None
-    sizes: dict[str, int]
+MAX_GREY_LEVELS = 1.0
+"""Difference between the resizing of torchvision and PIL, which round differently."""
+MAX_RARE_GREY_LEVELS = 2.0
+RARE = 1e-3
+"""Share of pixel values that may differ by more than MAX_GREY_LEVELS."""
+TOLERANCE = 1e-3
+NOISE_SIZES = ((300, 200), (97, 210), (64, 64), (31, 45))
 
 
 def export_checkpoint(
     checkpoint: str,
     out_dir: Path,
-    options: ExportOptions,
+    options: ExportOptions | None = None,
     *,
-    revision: str | None = None,
-    say: Callable[[str], object] = lambda stage: None,
-) -> Exported:
-    """Export the branches of a CAAN, verify them against torch, and only then put the folder in place.
+    report: Callable[[str], object] = lambda stage: None,
+) -> Manifest:
+    """Export a CAAN and verify the graphs against torch.
 
     Args:
-        checkpoint: a folder, or the id of a model on the Hub.
-        out_dir: the folder to be.
-        options: how.
-        revision: branch, tag or commit on the Hub.
-        say: is told what is being done.
+        checkpoint: Folder, or id of a model on the Hub.
+        out_dir: Folder to write. It appears only if the export succeeds.
+        options: See [`ExportOptions`].
+        report: Called with the name of each stage.
+
+    Returns:
+        The manifest, with the differences from torch and the sizes of the files.
 
     Raises:
-        CaanError: bad input, a tower that cannot be exported, or graphs that do not answer as torch does.
+        CaanError: An option is not valid, a tower cannot be exported, or the graphs do not answer as torch does.
     """
+    options = options or ExportOptions()
     _check_options(options)
     check_out_dir(out_dir, MANIFEST, overwrite=options.overwrite)
     providers = choose_providers([options.device])
     split = load_split(options.eval_data, options.eval_split) if options.eval_data is not None else None
-    say("loading the checkpoint")
-    source = find_checkpoint(checkpoint, revision)
-    model, processor = source.load(options.image_size)
-    preprocessing = preprocessing_of(processor)
-    _check_size(preprocessing, model.config.image_size, source.name)
-    model.to(options.device)
-    with staged(out_dir, MANIFEST, overwrite=options.overwrite) as folder:
-        say("tracing the branches")
-        content = _write(model, preprocessing, folder, options, source)
-        say("comparing with torch")
+    report("loading the checkpoint")
+    source = Source.find(checkpoint, options.revision)
+    encoder = source.load(options.image_size, options.device)
+    preprocessing = preprocessing_of(encoder, source.name)
+    with staged_folder(out_dir, MANIFEST, overwrite=options.overwrite) as folder:
+        report("exporting the graphs")
+        manifest = _write(encoder, preprocessing, source, folder, options)
+        report("comparing with torch")
         check_graphs(folder)
-        caan = CaanOnnx.from_pretrained(folder, providers)
-        reference = ask_torch(model, preprocessing)
+        onnx = CaanOnnx.from_pretrained(folder, providers)
+        with full_float32():
+            reference = Reference.of_encoder(encoder, preprocessing)
         reference.save(folder)
         atol = options.atol if options.atol is not None else ATOL[options.dtype]
-        differences = measure_parity(caan, reference, atol)
+        differences = measure_parity(onnx, reference, atol)
         require_parity(differences)
-        content["parity"] = {
-            "atol": atol,
-            "provider": caan.providers["photo_encoder"],
-            "greatest": summary(differences),
-            "differences": [difference.as_row() for difference in differences],
-        }
+        parity = Parity(atol=atol, provider=onnx.providers["photo_encoder"], differences=tuple(differences))
         agreement = None
         if split is not None:
-            say("comparing what is retrieved")
-            agreement = measure_agreement(split, model, processor, caan)
+            report("comparing retrieval results")
+            agreement = measure_agreement(split, encoder, onnx)
             require_agreement(agreement, options.min_overlap, options.max_map_difference)
-            content["agreement"] = agreement.as_row()
-        content["files"] = _files(folder)
-        write_manifest(folder, content)
-    return Exported(out_dir, differences, agreement, {name: entry["bytes"] for name, entry in content["files"].items()})
+        manifest = manifest.model_copy(update={"parity": parity, "agreement": agreement, "files": file_entries(folder)})
+        manifest.write(folder / MANIFEST)
+    return manifest
+
+
+def preprocessing_of(encoder: CheckpointEncoder, name: str) -> Preprocessing:
+    """The settings with which numpy and PIL prepare pictures as the checkpoint's processor does with torch.
+
+    Args:
+        encoder: The checkpoint.
+        name: What error messages call it.
+
+    Raises:
+        CaanError: The processor does something that is not supported without torch, has unusable settings, or prepares
+            pictures of another size than the model's.
+    """
+    kind = type(encoder.processor.image_processor).__name__
+    try:
+        preprocessing = Preprocessing.of_processor(encoder.processor)
+        _check_size(preprocessing, encoder.model.config.image_size, name)
+        largest, share = grey_level_difference(encoder, preprocessing)
+    except (AttributeError, KeyError, OverflowError, RuntimeError, TypeError, ValueError, ZeroDivisionError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise CaanError(f"{name}: its {kind} cannot be exported ({reason})") from error
+    if largest > MAX_RARE_GREY_LEVELS + TOLERANCE or share > RARE:
+        raise CaanError(
+            f"{name}: its {kind} cannot be exported. It prepares pictures in a way that is not supported without torch "
+            f"(they differ by up to {largest:.1f} grey levels)."
+        )
+    return preprocessing
+
+
+def grey_level_difference(encoder: CheckpointEncoder, preprocessing: Preprocessing) -> tuple[float, float]:
+    """Largest difference in grey levels, and the share of pixel values that differ by more than MAX_GREY_LEVELS.
+
+    The pictures are drawings and noise, which is the worst case, enlarged and reduced.
+    """
+    generator = np.random.default_rng(0)
+    pictures = [Image.fromarray(generator.integers(0, 256, (*size, 3), dtype=np.uint8)) for size in NOISE_SIZES]
+    pictures += [draw_object("tent", modality, seed=0, index=0, image_size=96) for modality in ("photo", "sketch")]
+    levels = np.asarray(preprocessing.std)[:, None, None] / preprocessing.scale  # (3, 1, 1)
+    differences = []
+    for picture in pictures:
+        expected, found = encoder.prepare(picture, "photo"), preprocessing.photo(picture)
+        if found.shape != expected.shape:
+            return float("inf"), 1.0
+        differences.append((np.abs(found - expected) * levels).ravel())
+    together = np.concatenate(differences)
+    return float(together.max()), float((together > MAX_GREY_LEVELS + TOLERANCE).mean())
 
 
 def _write(
-    model: torch.nn.Module, preprocessing: Preprocessing, folder: Path, options: ExportOptions, source: Source
-) -> dict[str, Any]:
-    """Everything but the verdict; the manifest is complete enough for the runtime to open the folder."""
-    preprocessing.save(folder / PREPROCESSING)
-    config = model.config.to_json_string(use_diff=True)
-    (folder / CONFIG).write_text(config, encoding="utf-8")
-    traced = copy.deepcopy(model)
-    image_size = model.config.image_size
-    graphs = write_graphs(traced, folder, opset=options.opset, image_size=image_size, dtype=options.dtype)
-    for branch in BRANCHES:
-        graphs[branch]["dtype"] = "fp32" if branch == RELATION else options.dtype
-    content = {
-        "format": FORMAT,
-        "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
-        "checkpoint": source.fingerprint(),
-        "opset": options.opset,
-        "dtype": options.dtype,
-        "image_size": image_size,
-        "graphs": graphs,
-        "agreement": None,
-    }
-    content["files"] = _files(folder)
-    write_manifest(folder, content)
-    return content
+    encoder: CheckpointEncoder, preprocessing: Preprocessing, source: Source, folder: Path, options: ExportOptions
+) -> Manifest:
+    """Write the graphs and everything that the runtime needs to open the folder."""
+    preprocessing.write(folder / PREPROCESSING)
+    write_whole_text(folder / CONFIG, encoder.model.config.to_json_string(use_diff=True))
+    graphs = write_graphs(copy.deepcopy(encoder.model), folder, opset=options.opset, dtype=options.dtype)
+    manifest = Manifest(
+        versions={"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
+        checkpoint=source.entry(),
+        identity=encoder.identity,
+        opset=options.opset,
+        dtype=options.dtype,
+        graphs=graphs,
+        files=file_entries(folder),
+    )
+    manifest.write(folder / MANIFEST)
+    return manifest
 
 
 def _check_size(preprocessing: Preprocessing, image_size: int, name: str) -> None:
-    """Whatever its sides, a picture has to come out as the square that the graphs take."""
+    """Check that pictures of any aspect ratio become squares of the size that the model expects."""
     for shape in ((8, 8, 3), (8, 12, 3), (12, 8, 3)):
         _, height, width = preprocessing.photo(np.zeros(shape, np.uint8)).shape
         if (height, width) != (image_size, image_size):
             raise CaanError(
-                f"{name}: its processor makes pictures of {height} x {width} pixels, its model takes {image_size} x "
-                f"{image_size}; pass --image-size, which sets both"
+                f"{name}: its processor prepares pictures of {height} x {width} pixels, but its model expects "
+                f"{image_size} x {image_size}. Pass --image-size, which sets both."
             )
-
-
-def _files(folder: Path) -> dict[str, dict[str, Any]]:
-    return file_entries(folder, [file.name for file in folder.iterdir() if file.name != MANIFEST])
 
 
 def _check_options(options: ExportOptions) -> None:
     lowest, highest = OPSETS
     if not lowest <= options.opset <= highest:
-        raise CaanError(f"--opset {options.opset}: the exporter writes opsets {lowest} to {highest}")
+        raise CaanError(f"--opset {options.opset}: choose an opset from {lowest} to {highest}")
     if options.atol is not None and not options.atol > 0:
-        raise CaanError(f"--atol {options.atol}: it must be above 0")
+        raise CaanError(f"--atol {options.atol}: must be positive")
     if options.image_size is not None and options.image_size < 1:
-        raise CaanError(f"--image-size {options.image_size}: it must be at least 1 pixel")
+        raise CaanError(f"--image-size {options.image_size}: must be a positive number of pixels")
     if options.device not in ("cpu", "cuda"):
         raise CaanError(f"--device {options.device}: choose cpu or cuda")
     if options.dtype == "int8" and options.device != "cpu":
-        raise CaanError("--dtype int8 with --device cuda: CUDA has no such operators; use fp16 on a GPU")
+        raise CaanError("--dtype int8 cannot be combined with --device cuda. Choose --dtype fp16 for a GPU.")
     if options.device == "cuda" and not torch.cuda.is_available():
-        raise CaanError("--device cuda: torch finds no GPU here; use --device cpu")
+        raise CaanError("--device cuda: torch finds no GPU. Choose --device cpu.")

@@ -1,114 +1,131 @@
-"""The branches of a `CaanModel` as ONNX graphs."""
+"""Writes the encoders and the relation network of a `CaanModel` as ONNX graphs."""
 
 import contextlib
 import io
 import logging
 import shutil
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import onnx
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.export import Dim
 
+from caan_hf.encoding.features import Modality
 from caan_hf.errors import CaanError
+from caan_hf.modeling_caan import CaanModel
 
-from .manifest import BRANCHES, ENCODERS, RELATION, SINGLE_FILE_LIMIT
+from .manifest import (
+    ENCODERS,
+    GRAPHS,
+    PHOTO_ENCODER,
+    RELATION,
+    SINGLE_FILE_LIMIT,
+    SKETCH_ENCODER,
+    GraphDType,
+    GraphEntry,
+)
 from .quantise import quantise
 
 OPSETS = (18, 23)
 """Lowest and highest opset that the exporter writes and onnxruntime runs."""
-DEFAULT_OPSET = 20
 ATTENTION_OPSET = 23
-"""From here on ONNX has an operator for attention as a whole."""
+"""First opset with attention as one operator."""
 MAX_FREE_SIZE = 2**20
 
 
-class Encoder(nn.Module):
-    """Sketches or photos to their global and local features, always float32 outside."""
+class EncoderModule(nn.Module):
+    """Encodes pictures of one modality; inputs and outputs are float32 whatever the precision of the model."""
 
-    def __init__(self, model: nn.Module, modality: str):
+    outputs = ("global_embeds", "local_embeds")
+
+    def __init__(self, model: CaanModel, modality: Modality):
         super().__init__()
         self.model = model
-        self.modality = modality
+        self.description = f"{modality} tower"
+        encode = model.get_sketch_features if modality == "sketch" else model.get_photo_features
+        self.encode: Callable[..., Any] = encode
 
-    def forward(self, pixel_values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """(B, 3, H, W) to (B, D) and (B, M, R)."""
-        encode = self.model.get_sketch_features if self.modality == "sketch" else self.model.get_photo_features
-        features = encode(pixel_values)
+    def forward(self, pixel_values: Tensor) -> tuple[Tensor, Tensor]:
+        """Global embeddings (B, D) and local embeddings (B, M, R) of pictures (B, 3, H, W)."""
+        features = self.encode(pixel_values)
         return features.global_embeds.float(), features.local_embeds.float()
 
+    def example(self) -> dict[str, tuple[Tensor, str]]:
+        """A tensor for each input, and the name of its free first dimension. Sizes 0 and 1 would become constants."""
+        size = self.model.config.image_size
+        return {"pixel_values": (torch.zeros(2, 3, size, size, device=self.model.device), "batch")}
 
-class Relation(nn.Module):
-    """Local features of sketches and photos to relation logits, all pairs at once: the runtime takes them in chunks."""
 
-    def __init__(self, model: nn.Module):
+class RelationModule(nn.Module):
+    """Relation logits of all pairs; the runtime calls it in chunks."""
+
+    outputs = ("relation_logits",)
+    description = "relation network"
+
+    def __init__(self, model: CaanModel):
         super().__init__()
         self.model = model
 
-    def forward(self, sketch_local_embeds: torch.Tensor, photo_local_embeds: torch.Tensor) -> torch.Tensor:
-        """(S, M, R) and (P, M, R) to (S, P)."""
-        return self.model.get_relation_logits(sketch_local_embeds, photo_local_embeds)
+    def forward(self, sketch_local_embeds: Tensor, photo_local_embeds: Tensor) -> Tensor:
+        """Logits (S, P) of sketches (S, M, R) and photos (P, M, R)."""
+        score: Callable[..., Tensor] = self.model.get_relation_logits
+        return score(sketch_local_embeds, photo_local_embeds)
+
+    def example(self) -> dict[str, tuple[Tensor, str]]:
+        """See [`EncoderModule.example`]."""
+        shape = self.model.config.num_local_tokens, self.model.config.relation_dim
+        return {
+            "sketch_local_embeds": (torch.zeros(2, *shape, device=self.model.device), "sketches"),
+            "photo_local_embeds": (torch.zeros(3, *shape, device=self.model.device), "photos"),
+        }
 
 
-def write_graphs(
-    model: nn.Module, folder: Path, *, opset: int, image_size: int, dtype: str = "fp32"
-) -> dict[str, dict[str, Any]]:
-    """Writes the three graphs; returns the names and shapes of their inputs and outputs, for the manifest.
+def write_graphs(model: CaanModel, folder: Path, *, opset: int, dtype: GraphDType = "fp32") -> dict[str, GraphEntry]:
+    """Write the three graphs.
 
     Args:
-        model: a `CaanModel` in float32; it is changed: give a copy.
-        folder: where to.
-        opset: of the graphs.
-        image_size: height and width of the encoders' input, in pixels.
-        dtype: of the encoders: `fp32`; `fp16`, except where the model itself computes in float32 (the normalisations);
-            or `int8` linear layers. The relation network is in float32 always.
+        model: Model in float32, which is modified; pass a copy.
+        folder: Where the graphs are written.
+        opset: ONNX opset.
+        dtype: Precision of the encoders: `fp32`; `fp16`, except where the model itself computes in float32; or `int8`
+            for the linear layers. The relation network is always in float32, because its logits would tie in float16.
+
+    Returns:
+        Precision, inputs and outputs of each graph.
 
     Raises:
-        CaanError: a tower that torch cannot export, or one without linear layers for int8.
+        CaanError: Torch cannot export a tower, or a tower has no linear layers for int8.
     """
-    _plain_attention(model.eval(), opset)
-    tied = model.config.tie_visual_towers and isinstance(model.sketch_projection, nn.Identity)
-    for branch in (RELATION, *ENCODERS):
-        file = folder / f"{branch}.onnx"
-        if branch == "photo_encoder" and tied:
-            shutil.copyfile(folder / "sketch_encoder.onnx", file)  # weights beside it are shared by both
-            continue
-        if dtype == "fp16" and branch != RELATION:
-            model.half()
-        _write(_module(model, branch), _example(model, branch, image_size), file, opset)
-        if dtype == "int8" and branch != RELATION and not quantise(file):
-            raise CaanError(f"{branch} has no linear layers to turn to int8; export it in fp32 or fp16")
-    return {branch: describe_graph(folder / f"{branch}.onnx") for branch in BRANCHES}
+    _use_plain_attention(model.eval(), opset)
+    _write(RelationModule(model), folder / f"{RELATION}.onnx", opset)
+    if dtype == "fp16":
+        model.half()
+    _write_encoder(model, "sketch", folder / f"{SKETCH_ENCODER}.onnx", opset, dtype)
+    if _encodes_alike(model):  # both graphs refer to the same file of weights if those are stored separately
+        shutil.copyfile(folder / f"{SKETCH_ENCODER}.onnx", folder / f"{PHOTO_ENCODER}.onnx")
+    else:
+        _write_encoder(model, "photo", folder / f"{PHOTO_ENCODER}.onnx", opset, dtype)
+    return {graph: _describe(folder / f"{graph}.onnx", dtype if graph in ENCODERS else "fp32") for graph in GRAPHS}
 
 
-def describe_graph(file: Path) -> dict[str, Any]:
-    """Names and shapes of a graph's inputs and outputs; free dimensions by name."""
-    graph = onnx.load(str(file), load_external_data=False).graph
-    return {"inputs": _shapes(graph.input), "outputs": _shapes(graph.output)}
+def _encodes_alike(model: CaanModel) -> bool:
+    """Whether sketches and photos share everything: the tower, the projection and the centre."""
+    own = (model.sketch_projection, model.sketch_center)
+    return bool(model.config.tie_visual_towers) and all(isinstance(module, nn.Identity) for module in own)
 
 
-def _module(model: nn.Module, branch: str) -> nn.Module:
-    return Relation(model) if branch == RELATION else Encoder(model, branch.removesuffix("_encoder"))
+def _write_encoder(model: CaanModel, modality: Modality, file: Path, opset: int, dtype: GraphDType) -> None:
+    _write(EncoderModule(model, modality), file, opset)
+    if dtype == "int8" and not quantise(file):
+        raise CaanError(f"the {modality} tower has no linear layers for int8. Choose --dtype fp32 or fp16.")
 
 
-def _example(model: nn.Module, branch: str, image_size: int) -> dict[str, tuple[torch.Tensor, str]]:
-    """Input -> a tensor of its shape and the name of its free first dimension; 0 and 1 would be taken as fixed."""
-    device = model.device
-    if branch != RELATION:
-        return {"pixel_values": (torch.zeros(2, 3, image_size, image_size, device=device), "batch")}
-    local = model.config.num_local_tokens, model.config.relation_dim
-    return {
-        "sketch_local_embeds": (torch.zeros(2, *local, device=device), "sketches"),
-        "photo_local_embeds": (torch.zeros(3, *local, device=device), "photos"),
-    }
-
-
-def _write(module: nn.Module, example: dict[str, tuple[torch.Tensor, str]], file: Path, opset: int) -> None:
-    outputs = ["relation_logits"] if isinstance(module, Relation) else ["global_embeds", "local_embeds"]
+def _write(module: EncoderModule | RelationModule, file: Path, opset: int) -> None:
+    example = module.example()
     free = {name: {0: Dim(dimension, min=1, max=MAX_FREE_SIZE)} for name, (_, dimension) in example.items()}
     try:
         with _quiet(), torch.no_grad():
@@ -117,48 +134,55 @@ def _write(module: nn.Module, example: dict[str, tuple[torch.Tensor, str]], file
                 tuple(tensor for tensor, _ in example.values()),
                 dynamo=True,
                 input_names=list(example),
-                output_names=outputs,
+                output_names=module.outputs,
                 dynamic_shapes=free,
                 opset_version=opset,
                 verbose=False,
             )
-            _no_traces(program.model)
-            weights = sum(value.const_value.nbytes for value in program.model.graph.initializers.values())
+            assert program is not None
+            _remove_stack_traces(program.model)
+            tensors = [value.const_value for value in program.model.graph.initializers.values()]
+            weights = sum(tensor.nbytes for tensor in tensors if tensor is not None)
             program.save(str(file), external_data=weights > SINGLE_FILE_LIMIT)
     except OSError:
         raise
-    except Exception as error:  # the exporter has dozens of its own, of no common base
-        tower = "relation network" if isinstance(module, Relation) else f"{module.modality} tower"
-        raise CaanError(f"the {tower} cannot be exported: {_reason(error)}") from error
+    except Exception as error:  # the exporter raises exceptions of many classes
+        raise CaanError(f"the {module.description} cannot be exported ({_reason(error)})") from error
 
 
-def _no_traces(graph) -> None:
-    """Drops the stack traces that the exporter notes at each node: they hold paths of this machine."""
-    for node in graph.graph:
+def _describe(file: Path, dtype: GraphDType) -> GraphEntry:
+    graph = onnx.load(str(file), load_external_data=False).graph
+    return GraphEntry(dtype=dtype, inputs=_shapes(graph.input), outputs=_shapes(graph.output))
+
+
+def _shapes(values: Iterable[onnx.ValueInfoProto]) -> dict[str, tuple[int | str, ...]]:
+    return {
+        value.name: tuple(size.dim_param or size.dim_value for size in value.type.tensor_type.shape.dim)
+        for value in values
+    }
+
+
+def _remove_stack_traces(model: Any) -> None:
+    """Remove the stack traces that the exporter adds to each node, because they hold paths of this machine."""
+    for node in model.graph:
         node.metadata_props.clear()
-    graph.metadata_props.clear()
+    model.graph.metadata_props.clear()
 
 
-def _plain_attention(model: nn.Module, opset: int) -> None:
-    """Attention as two products and a softmax below opset 23: torch's own adds checks for rows that are all masked."""
+def _use_plain_attention(model: nn.Module, opset: int) -> None:
+    """Below opset 23, replace torch's fused attention, which is exported with checks for fully masked rows."""
     if opset >= ATTENTION_OPSET:
         return
-    with _quiet(), contextlib.suppress(ValueError):  # a tower without a choice
-        model.set_attn_implementation("eager")
+    with _quiet(), contextlib.suppress(ValueError):  # towers without a choice of implementation
+        model.set_attn_implementation("eager")  # type: ignore[operator]
     for module in model.modules():
         if isinstance(getattr(module, "fused_attn", None), bool):  # timm
-            module.fused_attn = False
-
-
-def _shapes(values) -> dict[str, list[int | str]]:
-    return {
-        value.name: [size.dim_param or size.dim_value for size in value.type.tensor_type.shape.dim] for value in values
-    }
+            module.fused_attn = False  # type: ignore[assignment]
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """The exporter prints, logs and warns about things that the parity check judges better."""
+    """Suppress the exporter's output; the graphs are verified afterwards."""
     disabled = logging.root.manager.disable
     logging.disable(logging.ERROR)
     try:
@@ -170,7 +194,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _reason(error: BaseException) -> str:
-    """The innermost error in one line: the exporter wraps it in pages of advice."""
+    """The innermost error in one line, without the advice in which the exporter wraps it."""
     while error.__cause__ is not None:
         error = error.__cause__
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]

@@ -1,197 +1,264 @@
-"""`caan_export.json`: what an exported folder holds, how it was made, and the fingerprint of every file."""
+"""`caan_export.json`: what an exported folder holds, how it was made, and the SHA-256 of every file."""
 
-import hashlib
-import json
-import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Literal, Self
 
-from .borrowed import CaanError
+from pydantic import ConfigDict, Field, model_validator
+
+from caan_hf.encoding.identity import EncoderIdentity
+from caan_hf.encoding.preprocessing import MAX_SIDE
+from caan_hf.errors import CaanError
+from caan_hf.utils.files import sha256_of
+from caan_hf.utils.records import Record
 
 MANIFEST = "caan_export.json"
 PREPROCESSING = "preprocessing.json"
 REFERENCE = "reference.npz"
 CONFIG = "config.json"
-ENCODERS = ("sketch_encoder", "photo_encoder")
-RELATION = "relation"
-BRANCHES = (*ENCODERS, RELATION)
-FORMAT = 1
+SKETCH_ENCODER, PHOTO_ENCODER, RELATION = "sketch_encoder", "photo_encoder", "relation"
+ENCODERS = (SKETCH_ENCODER, PHOTO_ENCODER)
+GRAPHS = (*ENCODERS, RELATION)
+FORMAT: Literal[2] = 2
 SINGLE_FILE_LIMIT = 1_900_000_000
-"""A protobuf holds less than 2 GiB: larger graphs keep their weights beside them."""
-BLOCK = 2**20
-DTYPES = ("fp32", "fp16", "int8")
-SHA256 = re.compile(r"[0-9a-f]{64}")
-# Inputs and outputs with their ranks, and the output whose dimensions are all free.
-ENCODER_RANKS = ({"pixel_values": 4}, {"global_embeds": 2, "local_embeds": 3}, None)
-RELATION_RANKS = (
-    {"sketch_local_embeds": 3, "photo_local_embeds": 3},
-    {"relation_logits": 2},
-    "relation_logits",
-)
+"""A protobuf holds less than 2 GiB. The weights of larger graphs are stored in a second file."""
+EXPORT_AGAIN = "Export the checkpoint again with `caan-export onnx`, or upgrade caan-hf if the export is newer."
+
+GraphDType = Literal["fp32", "fp16", "int8"]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Size = Annotated[int, Field(gt=0, le=2**16)]
+Shape = Annotated[tuple[Size | str, ...], Field(min_length=2, max_length=4)]
+"""Sizes of a tensor; a dimension of any size is a name."""
+FileName = Annotated[str, Field(pattern=r"^[^/\\\x00]{1,255}$")]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class StrictRecord(Record):
+    """A record without conversions between types."""
+
+    model_config = ConfigDict(strict=True)
+
+
+class FileEntry(StrictRecord):
+    """Size and hash of a file."""
+
+    bytes: Annotated[int, Field(ge=0)]
+    sha256: Sha256
+
+
+class CheckpointEntry(StrictRecord):
+    """The checkpoint that was exported.
+
+    Attributes:
+        name: Id on the Hub, or name of the folder without its parents.
+        revision: Commit on the Hub; None for a local folder.
+        sha256: Hashes of the files that decide about the embeddings, by file name.
+    """
+
+    name: str
+    revision: str | None
+    sha256: dict[FileName, Sha256]
+
+
+class GraphEntry(StrictRecord):
+    """Precision of a graph, and the shapes of its inputs and outputs by name."""
+
+    dtype: GraphDType
+    inputs: dict[str, Shape]
+    outputs: dict[str, Shape]
+
+
+class Difference(StrictRecord):
+    """Largest difference between a graph and torch for one output, one kind of input and one batch size.
+
+    Attributes:
+        graph: Name of the graph.
+        output: Name of the output.
+        inputs: Kind of input: `noise`, `sketches`, `photos` or `pairs`.
+        batch: Batch size, such as "3", or "3 x 8" for sketches and photos.
+        largest: Largest absolute difference.
+        allowed: Largest absolute difference that is accepted.
+        cosine: Lowest cosine similarity with torch's embeddings; None for logits.
+    """
+
+    graph: str
+    output: str
+    inputs: str
+    batch: str
+    largest: float
+    allowed: Positive
+    cosine: float | None = None
+
+    @property
+    def passed(self) -> bool:
+        """Whether the difference is accepted; NaN is not."""
+        return self.largest <= self.allowed
+
+
+class Parity(StrictRecord):
+    """Comparison of the graphs with torch at the time of the export.
+
+    Attributes:
+        atol: Largest absolute difference that was accepted for the encoders.
+        provider: Execution provider that ran the encoders.
+        differences: All differences that were measured.
+    """
+
+    atol: Positive
+    provider: str
+    differences: tuple[Difference, ...]
+
+
+class Agreement(StrictRecord):
+    """Two rankings of the same photos for the same sketches, by global embeddings.
+
+    Attributes:
+        protocol: Name of the benchmark.
+        split: Name of the split.
+        sketches: Number of queries.
+        photos: Number of photos in the gallery.
+        top10_overlap: Mean share of the ten best photos of a sketch that both rankings have in common.
+        map_torch: mAP@all of the checkpoint in the convention `standard`.
+        map_onnx: mAP@all of the graphs.
+    """
+
+    protocol: str
+    split: str
+    sketches: int
+    photos: int
+    top10_overlap: float
+    map_torch: float
+    map_onnx: float
+
+
+class Manifest(StrictRecord):
+    """Content of `caan_export.json`.
+
+    Attributes:
+        format: Version of this format.
+        versions: Versions of Python and of the packages that made the export.
+        checkpoint: The checkpoint.
+        identity: Identity of the checkpoint's encoder in float32, so that both can use the same galleries.
+        opset: ONNX opset of the graphs.
+        dtype: Precision of the encoders. The relation network is always in float32.
+        graphs: Shapes by name of the graph.
+        files: Hashes by file name.
+        parity: Comparison with torch; None only until it has been made.
+        agreement: Comparison of retrieval results; None if it was not requested.
+    """
+
+    format: Literal[2] = FORMAT
+    versions: dict[str, str]
+    checkpoint: CheckpointEntry
+    identity: EncoderIdentity
+    opset: Annotated[int, Field(gt=0, lt=100)]
+    dtype: GraphDType
+    graphs: dict[str, GraphEntry]
+    files: dict[FileName, FileEntry]
+    parity: Parity | None = None
+    agreement: Agreement | None = None
+
+    @model_validator(mode="after")
+    def _check_shapes(self) -> Self:
+        image, local = self.identity.image_size, self.identity.local_shape
+        if not 0 < image <= MAX_SIDE:
+            raise ValueError(f"image_size must be at most {MAX_SIDE} pixels")
+        if local is None:
+            raise ValueError("identity has no local_shape")
+        inputs: dict[str, tuple[int | str, ...]] = {"pixel_values": ("batch", 3, image, image)}
+        outputs: dict[str, tuple[int | str, ...]] = {
+            "global_embeds": ("batch", self.identity.global_dim),
+            "local_embeds": ("batch", *local),
+        }
+        pair = {"sketch_local_embeds": ("sketches", *local), "photo_local_embeds": ("photos", *local)}
+        expected = dict.fromkeys(ENCODERS, (inputs, outputs))
+        relation = (pair, {"relation_logits": ("sketches", "photos")})
+        for graph, shapes in (expected | {RELATION: relation}).items():
+            entry = self.graphs.get(graph)
+            if entry is None or (entry.inputs, entry.outputs) != shapes:
+                raise ValueError(f"the inputs and outputs of {graph} do not fit the model")
+        return self
+
+    @model_validator(mode="after")
+    def _check_files(self) -> Self:
+        needed = [*(f"{graph}.onnx" for graph in GRAPHS), PREPROCESSING]
+        if missing := [name for name in needed if name not in self.files]:
+            raise ValueError(f"files does not list {', '.join(missing)}")
+        return self
 
 
 @dataclass(frozen=True)
-class Manifest:
-    """An exported folder.
+class ExportedFolder:
+    """A folder that `caan-export onnx` wrote.
 
     Attributes:
-        folder: where it lies.
-        content: `caan_export.json`, as `export.export_checkpoint` composes it.
+        path: The folder.
+        manifest: Its `caan_export.json`.
     """
 
-    folder: Path
-    content: dict[str, Any]
+    path: Path
+    manifest: Manifest
 
-    @property
-    def dtype(self) -> str:
-        """Precision of the encoders: `fp32`, `fp16` or `int8`."""
-        return self.content["dtype"]
+    @classmethod
+    def open(cls, path: str | Path) -> "ExportedFolder":
+        """Read the manifest and check that all files exist; their content is not checked.
 
-    @property
-    def image_size(self) -> int:
-        """Height and width of the encoders' input, in pixels."""
-        return self.content["image_size"]
+        Raises:
+            CaanError: It is not an exported folder, or files are missing.
+        """
+        path = Path(path)
+        file = path / MANIFEST
+        if not _exists(path, Path.is_dir):
+            raise CaanError(f"{path}: no such folder. Give a folder that `caan-export onnx` wrote.")
+        if not _exists(file):
+            raise CaanError(
+                f"{path}: no {MANIFEST}, so this is not an exported CAAN. Give a folder that `caan-export onnx` wrote."
+            )
+        manifest = Manifest.read(file, EXPORT_AGAIN)
+        missing = [name for name in manifest.files if not _exists(path / name)]
+        if missing:
+            raise CaanError(f"{path}: {', '.join(missing)} missing. Copy the whole folder, or export again.")
+        return cls(path, manifest)
 
-    def graph(self, branch: str) -> Path:
-        """File of a branch."""
-        return self.folder / f"{branch}.onnx"
-
-    def shape(self, branch: str, tensor: str) -> list[int | str]:
-        """Shape of an input or output; dimensions that are free are names."""
-        graph = self.content["graphs"][branch]
-        return {**graph["inputs"], **graph["outputs"]}[tensor]
+    def graph(self, name: str) -> Path:
+        """File of a graph."""
+        return self.path / f"{name}.onnx"
 
     def sha256(self, name: str) -> str:
-        """Fingerprint of a file, as recorded."""
-        return self.content["files"][name]["sha256"]
+        """Recorded hash of a file."""
+        return self.manifest.files[name].sha256
+
+    def require_unchanged(self, names: Iterable[str] | None = None) -> None:
+        """Compare files with their recorded hashes.
+
+        Args:
+            names: Names of the files; all by default.
+
+        Raises:
+            CaanError: A file has changed since the export, or cannot be read.
+        """
+        try:
+            changed = [
+                name for name in names or self.manifest.files if sha256_of(self.path / name) != self.sha256(name)
+            ]
+        except OSError as error:
+            raise CaanError(f"{error.filename}: cannot be read ({error.strerror or error})") from error
+        if changed:
+            raise CaanError(
+                f"{self.path}: {', '.join(changed)} changed since the export, or damaged by the download. Export "
+                "again, or delete the file so that it is downloaded again."
+            )
 
 
-def read_manifest(folder: str | Path) -> Manifest:
-    """Open an exported folder; that its files are there is checked, their content is not.
+def file_entries(folder: Path) -> dict[str, FileEntry]:
+    """Size and hash of every file in a folder except the manifest."""
+    files = sorted(file for file in folder.iterdir() if file.name != MANIFEST)
+    return {file.name: FileEntry(bytes=file.stat().st_size, sha256=sha256_of(file)) for file in files}
 
-    Raises:
-        CaanError: it is no exported folder, of a newer format, or files are missing.
-    """
-    folder = Path(folder)
-    file = folder / MANIFEST
-    if not is_folder(folder):
-        raise CaanError(f"{folder}: no such folder; give one that `caan-export onnx` wrote")
-    if not file.is_file():
-        raise CaanError(f"{folder}: no {MANIFEST}, so this is not an exported CAAN; make one with `caan-export onnx`")
+
+def _exists(path: Path, test: Callable[[Path], bool] = Path.is_file) -> bool:
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-        if content["format"] > FORMAT:
-            raise CaanError(f"{file}: format {content['format']} is newer than this caan-hf knows; upgrade caan-hf")
-        _require_fields(content)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        reason = f"{error} is missing" if isinstance(error, KeyError) else str(error).partition("\n")[0]
-        raise CaanError(f"{file}: damaged ({reason}); export again") from error
-    missing = [name for name in content["files"] if not is_inside(name) or not (folder / name).is_file()]
-    if missing:
-        raise CaanError(f"{folder}: {', '.join(missing)} missing; export again or fetch the whole folder")
-    return Manifest(folder, content)
-
-
-def _require_fields(content: dict[str, Any]) -> None:
-    """Raises a ValueError unless all is there that is asked for later, and of the right kind."""
-    _require(content["dtype"] in DTYPES, f"dtype is none of {', '.join(DTYPES)}")
-    _require(_is_count(content["image_size"]), "image_size is not a number of pixels")
-    _require(isinstance(content["checkpoint"], dict), "checkpoint is not a record")
-    _require(_are_strings(content["checkpoint"].get("sha256", {})), "checkpoint.sha256 does not name fingerprints")
-    for name in (*(f"{branch}.onnx" for branch in BRANCHES), PREPROCESSING):
-        _require(name in content["files"], f"files lacks {name}")
-    for name, entry in content["files"].items():
-        _require(SHA256.fullmatch(entry["sha256"]) is not None, f"the sha256 of {name} is not one")
-    for branch in BRANCHES:
-        _require_graph(branch, content["graphs"][branch], content["image_size"])
-    if "parity" in content:  # while a folder is being made there is none yet
-        atol = content["parity"]["atol"]
-        _require(_is_number(atol) and 0 < atol < float("inf"), "parity.atol is not a number above 0")
-
-
-def _require_graph(branch: str, graph: dict[str, Any], image_size: int) -> None:
-    _require(graph["dtype"] in DTYPES, f"the dtype of {branch} is none of {', '.join(DTYPES)}")
-    inputs, outputs, pairs = ENCODER_RANKS if branch != RELATION else RELATION_RANKS
-    for side, ranks in (("inputs", inputs), ("outputs", outputs)):
-        _require(set(graph[side]) == set(ranks), f"{branch} does not have the {side} {', '.join(ranks)}")
-        for name, rank in ranks.items():
-            shape = graph[side][name]
-            free = rank if name == pairs else 1
-            fits = isinstance(shape, list) and len(shape) == rank
-            fits = fits and all(isinstance(size, str) for size in shape[:free]) and all(map(_is_count, shape[free:]))
-            _require(fits, f"the shape of {branch}'s {name} is wrong")
-    if branch != RELATION:
-        _require(graph["inputs"]["pixel_values"][1:] == [3, image_size, image_size], f"{branch} is of another size")
-
-
-def _require(fits: bool, message: str) -> None:
-    if not fits:
-        raise ValueError(message)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value > 0
-
-
-def _are_strings(values: object) -> bool:
-    return isinstance(values, dict) and all(isinstance(value, str) for value in values.values())
-
-
-def write_manifest(folder: Path, content: dict[str, Any]) -> None:
-    """Writes `caan_export.json`."""
-    (folder / MANIFEST).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-
-
-def is_folder(path: Path) -> bool:
-    """Whether there is one; a name that none can have is no error."""
-    try:
-        return path.is_dir()
-    except OSError:
+        return test(path)
+    except OSError:  # a name that is too long
         return False
-
-
-def is_inside(name: str) -> bool:
-    """Whether a recorded file name is a plain name: a manifest from elsewhere must not lead out of its folder."""
-    return "\\" not in name and name == Path(name).name and len(name.encode(errors="replace")) < 256
-
-
-def altered_files(manifest: Manifest) -> list[str]:
-    """Names of the files whose content is not what was recorded."""
-    recorded = manifest.content["files"]
-    return [name for name in recorded if sha256_of(manifest.folder / name) != recorded[name]["sha256"]]
-
-
-def require_unaltered(manifest: Manifest) -> None:
-    """Lets a folder pass whose files are what was exported.
-
-    Raises:
-        CaanError: some are not, or cannot be read.
-    """
-    try:
-        altered = altered_files(manifest)
-    except OSError as error:
-        raise CaanError(f"{error.filename}: cannot be read ({error.strerror or error})") from error
-    if altered:
-        raise CaanError(f"{manifest.folder}: {', '.join(altered)} altered since the export; export again")
-
-
-def file_entries(folder: Path, names: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """Name -> size in bytes and sha256, for the manifest."""
-    return {
-        name: {"bytes": (folder / name).stat().st_size, "sha256": sha256_of(folder / name)} for name in sorted(names)
-    }
-
-
-def sha256_of(file: Path) -> str:
-    """Fingerprint of a file, read in blocks."""
-    digest = hashlib.sha256()
-    with file.open("rb") as stream:
-        while block := stream.read(BLOCK):
-            digest.update(block)
-    return digest.hexdigest()

@@ -1,8 +1,8 @@
-"""Encoders with int8 linear layers: about a quarter of the size, and faster on CPUs that multiply bytes (VNNI, AMX).
+"""Quantises the linear layers of an encoder to int8: a quarter of the size, and faster on CPUs with VNNI or AMX.
 
-onnxruntime's own `quantize_dynamic` takes one scale for all activations of a batch. That costs a small ViT a quarter of
-its ten best photos, and makes an image's features depend on the images beside it. Here each token has a scale of its
-own, each output channel too, all in standard operators.
+`quantize_dynamic` of onnxruntime uses one scale for all activations of a batch. This costs a small ViT a quarter of its
+ten best photos, and makes the features of an image depend on the other images of the batch. Here, each token and each
+output channel has its own scale. Only standard operators are used.
 """
 
 from pathlib import Path
@@ -14,34 +14,39 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from .manifest import SINGLE_FILE_LIMIT
 
 LEVELS = 127
-"""Largest int8 weight and activation, symmetric about 0."""
+"""Largest int8 weight and activation; the range is symmetric about 0."""
 ZERO = 128
-"""Activations travel as uint8 about this zero point: the kernels multiply unsigned by signed bytes."""
+"""Zero point of the activations, which are uint8 because the kernels multiply unsigned by signed integers."""
 SMALLEST = 1e-8
-"""A token of zeros is divided by this."""
+"""Lower bound of the divisor, for tokens of zeros."""
 
 
 def quantise(file: Path) -> int:
-    """Replaces the float32 linear layers of a graph, in place; returns how many.
+    """Replace the float32 linear layers of a graph in place.
 
-    A linear layer is a product with a constant matrix W (K, N): with a scale s_j for each column and t_i for each row
-    of the input X, X W = t_i s_j (round(X / t_i) round(W / s_j)).
+    A linear layer is a product with a constant matrix W (K, N). With a scale s_j for each column of W and t_i for each
+    row of the input X, it becomes X W = t_i s_j (round(X / t_i) round(W / s_j)).
+
+    Args:
+        file: The graph.
+
+    Returns:
+        Number of layers that were replaced.
     """
     model = onnx.load(str(file))
     rewriter = _Rewriter(model)
-    nodes = [node for old in model.graph.node for node in rewriter.rewritten(old)]
+    nodes = [node for old in model.graph.node for node in rewriter.replacement(old)]
     del model.graph.node[:]
     model.graph.node.extend(nodes)
-    rewriter.tidy()
+    rewriter.remove_unused_weights()
     big = sum(len(tensor.raw_data) for tensor in model.graph.initializer) > SINGLE_FILE_LIMIT
-    for beside in file.parent.glob(f"{file.name}.data"):
-        beside.unlink()
+    file.with_name(f"{file.name}.data").unlink(missing_ok=True)
     onnx.save(model, str(file), save_as_external_data=big, location=f"{file.name}.data")
     return rewriter.count
 
 
 class _Rewriter:
-    """Goes through the nodes of a graph and keeps account of the constants that come and go."""
+    """Rewrites the nodes of a graph and adds the constants that the new nodes need."""
 
     def __init__(self, model: ModelProto):
         self.graph = model.graph
@@ -52,8 +57,8 @@ class _Rewriter:
         self.quantised_weights: dict[str, tuple[str, str]] = {}
         self.constants: set[str] = set()
 
-    def rewritten(self, node: NodeProto) -> list[NodeProto]:
-        """The nodes in place of one."""
+    def replacement(self, node: NodeProto) -> list[NodeProto]:
+        """The nodes that replace a node; the node itself if it is not a linear layer."""
         if node.op_type != "MatMul" or node.input[1] not in self.weights:
             return [node]
         weight, shape = self.weights[node.input[1]], self.shapes.get(node.input[0])
@@ -63,7 +68,7 @@ class _Rewriter:
         return self._linear(node, [int(size) for size in weight.dims], [int(size) for size in shape[1:-1]])
 
     def _linear(self, node: NodeProto, dims: list[int], middle: list[int]) -> list[NodeProto]:
-        """X (B, *middle, K) times W (K, N), its rows quantised on the way in and scaled on the way out."""
+        """X (B, *middle, K) times W (K, N), with the rows of X quantised before the product and scaled after it."""
         weight, columns = self._weight(node.input[1])
         base, source, target = f"{node.output[0]}_int8", node.input[0], node.output[0]
 
@@ -95,7 +100,7 @@ class _Rewriter:
         ]
 
     def _weight(self, name: str) -> tuple[str, str]:
-        """Names of the int8 weight (K, N) and its column scales (N,); tied layers share them."""
+        """Names of the int8 weight (K, N) and its column scales (N,), which tied layers share."""
         if name not in self.quantised_weights:
             values = numpy_helper.to_array(self.weights[name])  # (K, N)
             scales = np.maximum(np.abs(values).max(axis=0), SMALLEST) / LEVELS
@@ -109,14 +114,15 @@ class _Rewriter:
     def _integers(self, name: str, values: list[int]) -> str:
         return self._constant(name, np.asarray(values, np.int64))
 
-    def _constant(self, name: str, values: np.ndarray) -> str:
+    def _constant(self, name: str, values: np.ndarray | np.generic) -> str:
+        """Add a constant unless it exists; returns its name."""
         if name not in self.constants:
             self.constants.add(name)
             self.graph.initializer.append(numpy_helper.from_array(np.asarray(values), name))
         return name
 
-    def tidy(self) -> None:
-        """Drops the float weights that nothing reads any more."""
+    def remove_unused_weights(self) -> None:
+        """Remove the float weights that no node reads any more."""
         read = {name for node in self.graph.node for name in node.input}
         kept = [tensor for tensor in self.graph.initializer if tensor.name in read]
         del self.graph.initializer[:]

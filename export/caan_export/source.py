@@ -1,84 +1,95 @@
-"""The checkpoint that is exported: found, fingerprinted, loaded."""
+"""The checkpoint that is exported."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from caan_hf.encoding.checkpoint import CheckpointEncoder
+from caan_hf.encoding.load import model_folder
 from caan_hf.errors import CaanError
-from caan_hf.evaluation.checkpoint import load_checkpoint, looks_local
+from caan_hf.utils.download import looks_local
+from caan_hf.utils.files import sha256_of
 
-from .manifest import sha256_of
+from .manifest import CheckpointEntry
+from .session import first_line
 
-FINGERPRINTED = ("*.safetensors", "config.json", "processor_config.json", "preprocessor_config.json")
+FILES = ("*.json", "*.safetensors")
+HASHED = ("*.safetensors", "config.json", "processor_config.json", "preprocessor_config.json")
+"""Files that decide about the embeddings of a checkpoint."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """A checkpoint on this disk.
+    """A checkpoint.
 
     Attributes:
-        name: what the manifest calls it: the id on the Hub, or the folder's name without what leads there.
-        folder: where it lies.
-        revision: commit on the Hub, where it is from there.
+        name: Id on the Hub, or name of the folder without its parents, which the manifest does not reveal.
+        folder: The local folder.
+        revision: Commit on the Hub; None for a local folder.
     """
 
     name: str
     folder: Path
     revision: str | None = None
 
-    def fingerprint(self) -> dict[str, Any]:
-        """Name, revision, and the sha256 of what decides about the model's answers."""
-        files = sorted({file for pattern in FINGERPRINTED for file in self.folder.glob(pattern)})
-        return {
-            "name": self.name,
-            "revision": self.revision,
-            "sha256": {file.name: sha256_of(file) for file in files},
-        }
-
-    def load(self, image_size: int | None = None) -> tuple[torch.nn.Module, object]:
-        """The model without its text tower, in float32 and evaluation mode, and its processor, at `image_size`.
+    @classmethod
+    def find(cls, checkpoint: str, revision: str | None = None) -> "Source":
+        """Find a local folder, or download a model from the Hub.
 
         Raises:
-            CaanError: it cannot be loaded, or its towers take no images of that size.
+            CaanError: There is no such folder or model, or the Hub cannot be reached.
         """
-        model, processor = load_checkpoint(str(self.folder))
-        model.float()
+        folder = model_folder(checkpoint, revision, FILES)
+        if looks_local(checkpoint):
+            return cls(folder.resolve().name, folder)
+        return cls(checkpoint, folder, folder.name)
+
+    def entry(self) -> CheckpointEntry:
+        """The checkpoint as the manifest records it."""
+        files = sorted({file for pattern in HASHED for file in self.folder.glob(pattern)})
+        return CheckpointEntry(
+            name=self.name, revision=self.revision, sha256={file.name: sha256_of(file) for file in files}
+        )
+
+    def load(self, image_size: int | None = None, device: str = "cpu") -> CheckpointEncoder:
+        """Load the checkpoint without its text tower, in float32.
+
+        Args:
+            image_size: Input size in pixels; that of the checkpoint by default.
+            device: Where it computes.
+
+        Raises:
+            CaanError: It cannot be loaded, or its towers do not accept images of this size.
+        """
+        encoder = CheckpointEncoder.load(str(self.folder), device=device)
         if image_size is None:
-            return model, processor
-        model.config.image_size = image_size
-        processor.at_size(image_size)
+            return encoder
+        encoder.model.config.image_size = image_size
+        encoder.processor.at_size(image_size)
+        pixel_values = torch.zeros(1, 3, image_size, image_size).numpy()
         try:
-            with torch.inference_mode():
-                for encode in (model.get_sketch_features, model.get_photo_features):
-                    encode(torch.zeros(1, 3, image_size, image_size))
+            encoder.encode_prepared(pixel_values, "sketch")
+            encoder.encode_prepared(pixel_values, "photo")
         except (RuntimeError, ValueError, AssertionError) as error:
-            reason = str(error).strip().partition("\n")[0]
             raise CaanError(
-                f"--image-size {image_size}: the towers of {self.name} do not take it ({reason})"
+                f"--image-size {image_size}: the towers of {self.name} do not accept it ({first_line(error)})"
             ) from error
-        return model, processor
+        return encoder
 
 
-def find_checkpoint(checkpoint: str, revision: str | None = None) -> Source:
-    """A folder, or a model on the Hub, which is downloaded or found in the cache.
-
-    Raises:
-        CaanError: it is not on the Hub either, or the Hub cannot be reached.
-    """
+@contextmanager
+def full_float32() -> Iterator[None]:
+    """Disable TF32, which GPUs use for convolutions by default, inside the block."""
+    backends: tuple[Any, ...] = (torch.backends.cuda.matmul, torch.backends.cudnn)
+    before = [backend.allow_tf32 for backend in backends]
     try:
-        is_local = looks_local(checkpoint)
-    except OSError as error:  # a name too long, a folder that may not be read
-        raise CaanError(f"{checkpoint}: cannot be opened ({error.strerror or error})") from error
-    if is_local:
-        folder = Path(checkpoint)
-        return Source(folder.resolve().name, folder)
-    from huggingface_hub import snapshot_download  # noqa: PLC0415
-
-    try:
-        folder = Path(snapshot_download(checkpoint, revision=revision, allow_patterns=["*.json", "*.safetensors"]))
-    except (OSError, ValueError) as error:
-        reason = str(error).strip().partition("\n")[0]
-        raise CaanError(f"{checkpoint}: no such folder, and not to be had from the Hub ({reason})") from error
-    return Source(checkpoint, folder, folder.name)
+        for backend in backends:
+            backend.allow_tf32 = False
+        yield
+    finally:
+        for backend, allowed in zip(backends, before, strict=True):
+            backend.allow_tf32 = allowed

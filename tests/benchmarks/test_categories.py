@@ -9,7 +9,7 @@ from caan_hf.benchmarks.categories import fold, published_split, repeated
     ("protocol", "seen", "unseen"),
     [("sketchy-25", 100, 25), ("sketchy-21", 104, 21), ("tuberlin-30", 220, 30), ("quickdraw-30", 80, 30)],
 )
-def test_published_lists(protocol, seen, unseen):
+def test_published_lists_have_their_published_sizes(protocol, seen, unseen):
     split = published_split(protocol)
     assert (len(split.seen), len(split.unseen)) == (seen, unseen)
     assert repeated(split.names) == []
@@ -21,5 +21,5 @@ def test_spellings_of_one_name_are_equal(other):
     assert fold(other) == fold("alarm_clock")
 
 
-def test_brackets_keep_their_meaning():
+def test_names_with_different_brackets_differ():
     assert len({fold(name) for name in ("mouse (animal)", "computer-mouse", "mouse")}) == 3

@@ -24,7 +24,7 @@ def write_lists(raw, folder="zeroshot1", sketches=f"{SKETCHES}_ready", photos=f"
 @pytest.mark.parametrize("listed_ready", ["", "_ready"])
 @pytest.mark.parametrize("folder_ready", ["", "_ready"])
 @pytest.mark.parametrize("listed_top", ["", "256x256/"])
-def test_lists_define_the_images_whatever_the_folder_spelling(raw, prepare, listed_ready, folder_ready, listed_top):
+def test_lists_define_the_images_for_every_folder_spelling(raw, prepare, listed_ready, folder_ready, listed_top):
     raw.images(SKETCHES + folder_ready, suffix=".png")
     raw.images(PHOTOS + folder_ready)
     bare = SKETCHES.removeprefix("256x256/"), PHOTOS.removeprefix("256x256/")
@@ -43,7 +43,7 @@ def test_sketchy_21_reads_its_own_lists(raw, prepare):
     assert prepared.counts["test"] == {"sketch": 2, "photo": 2}  # by folders: zeroshot1 belongs to sketchy-25
 
 
-def test_tuberlin_lists(raw, prepare):
+def test_tuberlin_lists_are_read(raw, prepare):
     raw.images("png", ("bed", "bread"), suffix=".png")
     raw.images("ImageResized", ("bed", "bread"), suffix=".JPEG")
     for folder, suffix in (("png_ready", ".png"), ("ImageResized_ready", ".JPEG")):
@@ -55,7 +55,7 @@ def test_tuberlin_lists(raw, prepare):
     assert dataset["test"]["source"][:] == ["png/bread/1.png", "ImageResized/bread/1.JPEG"]
 
 
-def test_quickdraw_lists(raw, prepare):
+def test_quickdraw_lists_are_read(raw, prepare):
     raw.images("sketches", ("ant", "palm tree"), suffix=".png")
     raw.images("images", ("ant", "palm tree"))
     for stem, folder, suffix in (("sketch", "sketches", ".png"), ("all_photo", "images", ".jpg")):
@@ -118,13 +118,13 @@ def test_incomplete_lists_are_one_clear_error(sketchy, prepare):
         prepare("sketchy-25")
 
 
-def test_paths_with_blanks(raw):
+def test_a_path_with_blanks_is_found(raw):
     path = raw.image("images/palm tree/a b.jpg")
     assert FileFinder(raw.root).find("images/palm tree/a b.jpg") == path
     assert FileFinder(raw.root).find("images/palm_tree/a b.jpg") == path
 
 
 @pytest.mark.parametrize("path", ["/etc/passwd", "../x.jpg", "a/../../x.jpg", "C:/x.jpg", "", "a//x.jpg"])
-def test_paths_that_could_leave_the_raw_folder_are_refused(raw, path):
+def test_a_path_outside_the_raw_folder_is_refused(raw, path):
     with pytest.raises(ValueError):
         FileFinder(raw.root).find(path)

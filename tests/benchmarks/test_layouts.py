@@ -34,7 +34,7 @@ def test_sketchy_adds_extended_photos_to_the_base_photos(sketchy, prepare, exten
 
 
 @pytest.mark.parametrize("ready", ["", "_ready"])
-def test_tuberlin(raw, prepare, ready):
+def test_tuberlin_with_and_without_ready(raw, prepare, ready):
     names = ("computer-mouse", "mouse (animal)", "pig", "swan", "bread")
     raw.images(f"png{ready}", names, suffix=".png")
     raw.images(f"ImageResized{ready}", names, suffix=".JPEG")
@@ -44,7 +44,7 @@ def test_tuberlin(raw, prepare, ready):
     assert photo_counts(prepared) == {"train": 8, "validation": 0, "test": 2}
 
 
-def test_quickdraw(raw, prepare):
+def test_quickdraw_folders_are_read(raw, prepare):
     names = ("alarm_clock", "cruise ship", "cactus", "zebra")
     raw.images("sketches", names, suffix=".png")
     raw.images("images", names)
@@ -60,7 +60,7 @@ def test_own_folder_splits_by_its_unseen_file(own, prepare):
     assert prepared.info.skipped == []
 
 
-def test_own_folder_takes_another_unseen_file(own, prepare, tmp_path):
+def test_own_folder_accepts_another_unseen_file(own, prepare, tmp_path):
     other = tmp_path / "other.txt"
     other.write_text("# held out\nBoat\n")
     assert prepare("folder", unseen=other).info.unseen == ["boat"]
@@ -82,6 +82,6 @@ def test_missing_root_is_one_clear_error(raw, prepare):
         prepare("sketchy-25")
 
 
-def test_seen_and_unseen_of_the_fixture_are_what_they_say():
+def test_the_fixture_categories_are_on_their_sides_of_the_split():
     assert not set(SEEN) & unseen_of("sketchy-25")
     assert set(UNSEEN) <= unseen_of("sketchy-25")

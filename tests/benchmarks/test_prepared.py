@@ -1,4 +1,4 @@
-"""What a prepared benchmark holds, and that it appears complete or not at all."""
+"""The contents of a prepared benchmark, and that it appears complete or not at all."""
 
 import io
 import json
@@ -19,7 +19,7 @@ from caan_hf.benchmarks.prepare import choose_validation
 from caan_hf.errors import CaanError
 
 
-def test_columns_and_info(sketchy, prepare):
+def test_columns_and_info_match_the_images(sketchy, prepare):
     prepared = prepare("sketchy-25", seed=3)
     dataset, info = load_benchmark(prepared.path)
     assert list(dataset) == ["train", "validation", "test"]
@@ -122,7 +122,7 @@ def test_another_seed_holds_out_other_categories(raw, prepare):
 
 
 @pytest.mark.parametrize("fault", [RuntimeError("stopped"), KeyboardInterrupt()])
-def test_a_failure_midway_leaves_nothing(own, tmp_path, monkeypatch, fault):
+def test_a_failure_leaves_no_files(own, tmp_path, monkeypatch, fault):
     row, calls = writing._row, Counter()
 
     def failing_row(*arguments):
@@ -137,7 +137,7 @@ def test_a_failure_midway_leaves_nothing(own, tmp_path, monkeypatch, fault):
     assert [entry.name for entry in tmp_path.iterdir()] == ["raw"]
 
 
-def test_a_failure_midway_keeps_the_benchmark_that_was_to_be_replaced(own, prepare, tmp_path, monkeypatch):
+def test_a_failed_replacement_keeps_the_old_benchmark(own, prepare, tmp_path, monkeypatch):
     before = prepare("folder").info
 
     def full_disk(*_):
@@ -150,7 +150,7 @@ def test_a_failure_midway_keeps_the_benchmark_that_was_to_be_replaced(own, prepa
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["out", "raw"]
 
 
-def test_nothing_is_left_beside_a_finished_benchmark(own, prepare, tmp_path):
+def test_a_finished_benchmark_has_no_temporary_files(own, prepare, tmp_path):
     prepare("folder")
     prepare("folder", overwrite=True)
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["out", "raw"]
@@ -169,7 +169,7 @@ def test_an_existing_benchmark_needs_overwrite(own, prepare):
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
-def test_anything_else_is_never_overwritten(own, prepare, tmp_path, overwrite):
+def test_other_folders_are_never_overwritten(own, prepare, tmp_path, overwrite):
     (tmp_path / "out").mkdir()
     (tmp_path / "out/thesis.tex").write_text("ten years of work")
     with pytest.raises(CaanError, match=r"no benchmark\.json"):
@@ -177,7 +177,7 @@ def test_anything_else_is_never_overwritten(own, prepare, tmp_path, overwrite):
     assert (tmp_path / "out/thesis.tex").exists()
 
 
-def test_a_file_in_the_way_is_an_error(own, prepare, tmp_path):
+def test_an_out_dir_that_is_a_file_is_an_error(own, prepare, tmp_path):
     (tmp_path / "out").write_text("x")
     with pytest.raises(CaanError, match="not a folder"):
         prepare("folder", overwrite=True)
@@ -193,7 +193,7 @@ def test_raw_folder_inside_out_dir_is_refused(own, tmp_path):
         prepare_folder("folder", own.root, tmp_path, overwrite=True)
 
 
-def test_loading_something_else_is_an_error(tmp_path):
+def test_loading_another_folder_is_an_error(tmp_path):
     with pytest.raises(CaanError, match="not a prepared benchmark"):
         load_benchmark(tmp_path)
 
@@ -205,7 +205,7 @@ def test_loading_a_damaged_benchmark_is_an_error(own, prepare):
         load_benchmark(path)
 
 
-def test_sample_through_prepare(tmp_path):
+def test_the_sample_is_prepared_with_its_descriptions(tmp_path):
     from caan_hf.benchmarks.sample import SAMPLE_CATEGORIES, SAMPLE_UNSEEN, sample_descriptions
 
     seen = [name for name in SAMPLE_CATEGORIES if name not in SAMPLE_UNSEEN]
@@ -237,7 +237,7 @@ def test_benchmark_json_is_readable_text(own, prepare):
     assert json.loads(text)["protocol"] == "folder@1"
 
 
-def test_odd_image_modes_are_kept_as_they_are(own, prepare):
+def test_image_modes_are_preserved(own, prepare):
     for mode in ("L", "LA", "P", "1", "RGBA"):
         buffer = io.BytesIO()
         PillowImage.new(mode, (9, 7)).save(buffer, "PNG")

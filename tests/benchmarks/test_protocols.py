@@ -13,17 +13,6 @@ from caan_hf.benchmarks.protocols import PROTOCOLS, protocol_named
 from caan_hf.descriptions.spelling import fold
 
 
-@pytest.mark.parametrize(
-    ("name", "seen", "unseen"),
-    [("sketchy-25", 100, 25), ("sketchy-21", 104, 21), ("tuberlin-30", 220, 30), ("quickdraw-30", 80, 30)],
-)
-def test_categories_of_published_protocols(name, seen, unseen):
-    protocol = PROTOCOLS[name]
-    assert (len(protocol.seen), len(protocol.unseen)) == (seen, unseen)
-    assert not set(protocol.seen) & set(protocol.unseen)
-    assert protocol.sources
-
-
 def test_every_benchmark_has_a_protocol():
     assert set(PROTOCOLS) == {*LAYOUTS, "sample"} == set(get_args(BenchmarkName))
 

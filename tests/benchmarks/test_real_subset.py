@@ -15,7 +15,7 @@ needs_data = pytest.mark.skipif(
 
 
 @needs_data
-def test_sketchy_25(tmp_path):
+def test_sketchy_25_subset(tmp_path):
     prepared = prepare_folder("sketchy-25", DATA / "sketchy", tmp_path / "out", strict=True)
     dataset, info = load_benchmark(prepared.path)
     assert len(info.seen) + len(info.validation) == 100
@@ -26,7 +26,7 @@ def test_sketchy_25(tmp_path):
 
 
 @needs_data
-def test_quick_draw_strokes(tmp_path):
+def test_quick_draw_strokes_are_added_to_sketchy_21(tmp_path):
     strokes = {"strokes": DATA / "quickdraw/simplified", "strokes_per_category": 5}
     prepared = prepare_folder("sketchy-21", DATA / "sketchy", tmp_path / "out", embed=False, strict=True, **strokes)
     added = prepared.counts["train"]["sketch"] + prepared.counts["validation"]["sketch"] - 104 * 25

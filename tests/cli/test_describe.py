@@ -5,7 +5,7 @@ from chat_server import ChatServer, fail, say
 from typer.testing import CliRunner
 
 from caan_hf.cli.main import app
-from caan_hf.descriptions import read_descriptions
+from caan_hf.descriptions.records import read_descriptions
 from caan_hf.errors import CaanError
 
 
@@ -21,7 +21,7 @@ def caan(tmp_path):
     return run
 
 
-def test_it_writes_records_and_says_what_they_cost(caan):
+def test_records_and_cost_are_reported(caan):
     with ChatServer() as server:
         result, out = caan("--base-url", server.url, "--prompts", "outline,shape", "--samples", "1")
     assert result.exit_code == 0
@@ -30,7 +30,7 @@ def test_it_writes_records_and_says_what_they_cost(caan):
     assert [r.prompt_id for r in read_descriptions(out)] == ["shape@1", "outline@1"] * 2
 
 
-def test_what_is_missing_is_listed(caan):
+def test_missing_answers_are_listed(caan):
     with ChatServer() as server:
         server.otherwise = say("I'm sorry, I can't.")
         result, _ = caan("--base-url", server.url, "--prompts", "shape")

@@ -51,14 +51,14 @@ def test_progress_is_silent_without_a_terminal(raw, tmp_path):
     assert "verifying" not in caan_prepare("folder", raw, tmp_path / "out").output
 
 
-def test_reference_and_overwrite(raw, tmp_path):
+def test_reference_and_overwrite_replace_a_benchmark(raw, tmp_path):
     caan_prepare("folder", raw, tmp_path / "out")
     result = caan_prepare("folder", raw, tmp_path / "out", "--reference", "--overwrite", "--quiet")
     assert result.exit_code == 0, result.output
     assert load_benchmark(tmp_path / "out")[1].images == "referenced"
 
 
-def test_strict(raw, tmp_path):
+def test_strict_fails_on_skipped_files(raw, tmp_path):
     (raw / "photos/boat/notes.jpg").write_text("x")
     result = caan_prepare("folder", raw, tmp_path / "out", "--strict")
     assert isinstance(result.exception, CaanError)
@@ -73,7 +73,7 @@ def test_sample_takes_out_dir_alone(tmp_path):
 
 
 @pytest.mark.parametrize(("name", "folders"), [("sample", 2), ("sample", 0), ("folder", 1), ("sketchy-25", 3)])
-def test_wrong_number_of_folders(tmp_path, name, folders):
+def test_a_wrong_number_of_folders_is_an_error(tmp_path, name, folders):
     result = caan_prepare(name, *[tmp_path / str(number) for number in range(folders)])
     assert result.exit_code != 0
     assert list(tmp_path.iterdir()) == []

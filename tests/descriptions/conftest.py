@@ -1,8 +1,9 @@
 import pytest
 from chat_server import ChatServer
 
-from caan_hf.descriptions import DescribeOptions, Report, describe
 from caan_hf.descriptions.chat import ChatGenerator
+from caan_hf.descriptions.describe import Report, describe
+from caan_hf.descriptions.options import DescribeOptions
 
 
 @pytest.fixture

@@ -10,7 +10,8 @@ import time
 import pytest
 from chat_server import fail, hang, say
 
-from caan_hf.descriptions import PROMPTS, read_descriptions
+from caan_hf.descriptions.prompts import PROMPTS
+from caan_hf.descriptions.records import read_descriptions
 from caan_hf.errors import CaanError
 
 CATEGORIES = ["alarm_clock", "bee", "cat"]

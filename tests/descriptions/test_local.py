@@ -4,9 +4,9 @@ import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
-from caan_hf.descriptions import DescribeOptions
 from caan_hf.descriptions.generator import Question
 from caan_hf.descriptions.local import LocalGenerator
+from caan_hf.descriptions.options import DescribeOptions
 from caan_hf.descriptions.prompts import PROMPTS
 from caan_hf.errors import CaanError
 

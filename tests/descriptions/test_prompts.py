@@ -2,7 +2,7 @@
 
 import pytest
 
-from caan_hf.descriptions import DescribeOptions
+from caan_hf.descriptions.options import DescribeOptions
 from caan_hf.descriptions.prompts import PROMPTS, matches, plain_description
 from caan_hf.errors import CaanError
 

@@ -4,8 +4,7 @@ import json
 
 import pytest
 
-from caan_hf.descriptions import Description, join, read_descriptions
-from caan_hf.descriptions.records import write_descriptions
+from caan_hf.descriptions.records import Description, join, read_descriptions, write_descriptions
 from caan_hf.errors import CaanError
 
 
@@ -68,10 +67,10 @@ def test_an_error_names_file_and_line(file, line, message):
 
 
 def test_an_unreadable_file_is_one_clear_error(tmp_path, file):
-    with pytest.raises(CaanError, match="no such file"):
+    with pytest.raises(CaanError, match="cannot be read"):
         read_descriptions(tmp_path / "nowhere.jsonl")
     (tmp_path / "binary.jsonl").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(CaanError, match="cannot be read"):
+    with pytest.raises(CaanError, match="not a UTF-8 text file"):
         read_descriptions(tmp_path / "binary.jsonl")
     with pytest.raises(CaanError, match="no descriptions"):
         read_descriptions(file(""))

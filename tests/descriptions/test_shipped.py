@@ -7,8 +7,9 @@ from itertools import chain
 import pytest
 
 from caan_hf.benchmarks.categories import published_split
-from caan_hf.descriptions import PROMPTS, join, shipped_descriptions
 from caan_hf.descriptions.cleaning import split_sentences
+from caan_hf.descriptions.prompts import PROMPTS
+from caan_hf.descriptions.records import join, shipped_descriptions
 from caan_hf.descriptions.spelling import fold
 
 

@@ -1,4 +1,4 @@
-"""A tiny checkpoint and what is exported of it, made once: an export takes seconds."""
+"""A tiny checkpoint and its exports, which are made once because an export takes seconds."""
 
 from pathlib import Path
 
@@ -9,6 +9,7 @@ from transformers import ViTImageProcessor
 
 from caan_hf import CaanConfig, CaanModel, CaanProcessor
 from caan_hf.benchmarks import PrepareOptions, prepare_benchmark
+from caan_hf.encoding.checkpoint import CheckpointEncoder
 
 RELATION = {"relation_grid": 4, "relation_dim": 8, "relation_hidden_sizes": [16]}
 
@@ -17,30 +18,32 @@ def _save_checkpoint(folder: Path, processor=None, **config) -> Path:
     torch.manual_seed(0)
     towers = {"sketch_config": dict(VISION), "photo_config": dict(VISION), "image_size": IMAGE_SIZE}
     model = CaanModel(CaanConfig(**{**towers, **RELATION, **config}))
-    for parameter in model.parameters():  # biases start at 0: a graph that forgets them would pass
+    for parameter in model.parameters():  # biases start at 0, so that a graph without them would pass
         torch.nn.init.normal_(parameter, std=0.2)
+    if model.config.center_features:
+        torch.nn.init.normal_(model.sketch_center.mean, std=0.1)
+        torch.nn.init.normal_(model.photo_center.mean, std=0.1)
     model.save_pretrained(folder)
-    (processor or CaanProcessor(ViTImageProcessor(size={"height": IMAGE_SIZE, "width": IMAGE_SIZE}))).save_pretrained(
-        folder
-    )
+    processor = processor or CaanProcessor(ViTImageProcessor(size={"height": IMAGE_SIZE, "width": IMAGE_SIZE}))
+    processor.save_pretrained(folder)
     return folder
 
 
 @pytest.fixture(scope="session")
 def save_checkpoint():
-    """`save_checkpoint(folder, processor, **config)`: an untrained CAAN, with tiny ViT towers unless told otherwise."""
+    """`save_checkpoint(folder, processor, **config)`: an untrained CAAN, with tiny ViT towers by default."""
     return _save_checkpoint
 
 
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory) -> Path:
-    """Separate towers; a folder whose path must not end up in what is exported."""
+    """Separate towers, in a folder whose path must not appear in an export."""
     return _save_checkpoint(tmp_path_factory.mktemp("private") / "tiny")
 
 
 @pytest.fixture(scope="session")
 def benchmark_folder(tmp_path_factory) -> Path:
-    """The drawn benchmark, small: 24 sketches and 36 photos of 12 unseen categories."""
+    """A small drawn benchmark: 24 sketches and 36 photos of 12 unseen categories."""
     folder = tmp_path_factory.mktemp("data") / "sample"
     small = {"photos_per_category": 3, "sketches_per_category": 2, "image_size": 48}
     prepare_benchmark("sample", None, folder, PrepareOptions(progress=False, **small))
@@ -49,7 +52,7 @@ def benchmark_folder(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def tied_checkpoint(tmp_path_factory) -> Path:
-    """One tower of one layer: the quickest to export."""
+    """One tower of one layer, which is exported fastest."""
     tower = {**VISION, "num_hidden_layers": 1}
     folder = tmp_path_factory.mktemp("tied") / "tied"
     return _save_checkpoint(folder, sketch_config=tower, photo_config=dict(tower), tie_visual_towers=True)
@@ -57,7 +60,7 @@ def tied_checkpoint(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def exported(checkpoint, tied_checkpoint, benchmark_folder, tmp_path_factory):
-    """`exported(dtype)`: made once; separate towers and a comparison of rankings in fp32, tied towers in the others."""
+    """`exported(dtype)`: an export, with separate towers and compared rankings in fp32, with tied towers otherwise."""
     from caan_export.export import ExportOptions, export_checkpoint
 
     folders: dict[str, Path] = {}
@@ -74,6 +77,6 @@ def exported(checkpoint, tied_checkpoint, benchmark_folder, tmp_path_factory):
 
 
 @pytest.fixture
-def model_and_processor(checkpoint):
+def encoder(checkpoint) -> CheckpointEncoder:
     """The checkpoint in torch."""
-    return CaanModel.from_pretrained(checkpoint).eval(), CaanProcessor.from_pretrained(checkpoint)
+    return CheckpointEncoder.load(str(checkpoint), device="cpu")

@@ -1,4 +1,4 @@
-"""`caan-export`, as it is typed."""
+"""The command line of `caan-export`."""
 
 import json
 import subprocess
@@ -8,38 +8,34 @@ import pytest
 from caan_export.cli.main import app
 from typer.testing import CliRunner
 
-COMMANDS = ("onnx", "check", "triton", "bench")
+from caan_hf.errors import CaanError
 
 
 def run(*arguments) -> str:
-    done = CliRunner().invoke(app, [*map(str, arguments)], catch_exceptions=False)
-    assert done.exit_code == 0, done.output
-    return done.output
+    result = CliRunner().invoke(app, [*map(str, arguments)], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.output
 
 
-def typed(*arguments) -> subprocess.CompletedProcess:
-    """In a process of its own, as from a shell."""
-    command = [sys.executable, "-m", "caan_export.cli.main", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
-
-
-def test_export_check_serve_and_time(tied_checkpoint, benchmark_folder, tmp_path):
+def test_export_check_triton_and_bench(tied_checkpoint, benchmark_folder, tmp_path):
     out = tmp_path / "onnx"
-    shown = run("onnx", tied_checkpoint, out, "--eval-data", benchmark_folder, "--eval-split", "validation")
-    assert "photo_encoder" in shown
-    assert "top-10 overlap 1.000" in shown
-    assert "unaltered, and right" in run("check", out)
+    printed = run("onnx", tied_checkpoint, out, "--eval-data", benchmark_folder, "--eval-split", "validation")
+    assert "photo_encoder" in printed
+    assert "top-10 overlap 1.000" in printed
+    assert "all checks passed" in run("check", out, "--provider", "cpu")
     assert "config.pbtxt" in run("triton", out, tmp_path / "models")
-    run("bench", out, "--repeats", 1, "--batch", 2, "--no-compile", "--out", tmp_path / "bench.json")
-    assert {row["batch"] for row in json.loads((tmp_path / "bench.json").read_text())["timings"]} == {2}
+    run("bench", out, "--repeats", 1, "--batch", 2, "--batch", 1, "--no-compile", "--out", tmp_path / "bench.json")
+    timings = json.loads((tmp_path / "bench.json").read_text())["timings"]
+    assert {row["batch_size"] for row in timings} == {1, 2}
+    assert {row["engine"] for row in timings} == {"torch eager (cpu)", "onnx fp32 (CPU)"}
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", ["onnx", "check", "triton", "bench"])
 def test_help_shows_examples(command):
     assert f"caan-export {command}" in run(command, "--help")
 
 
-def test_bad_input_is_one_line_and_exit_status_2(exported, tmp_path):
+def test_bad_input_is_an_error_of_one_line_and_writes_nothing(exported, tmp_path):
     (tmp_path / "file").touch()
     too_long = tmp_path / ("x" * 300)
     for arguments in (
@@ -54,9 +50,15 @@ def test_bad_input_is_one_line_and_exit_status_2(exported, tmp_path):
         ("bench", tmp_path),
         ("bench", exported(), "--out", tmp_path / "no" / "folder.json"),
     ):
-        done = typed(*arguments)
-        assert done.returncode == 2, arguments
-        (line,) = done.stderr.strip().splitlines()
-        assert line.startswith("error: "), arguments
-        assert done.stdout == ""
+        with pytest.raises(CaanError) as error:
+            app([*map(str, arguments)], standalone_mode=False)
+        assert "\n" not in str(error.value), arguments
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file"]
+
+
+def test_the_process_prints_one_line_and_exits_with_status_2(tmp_path):
+    command = [sys.executable, "-m", "caan_export.cli.main", "check", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1

@@ -1,4 +1,4 @@
-"""`caan_export.json`, damaged in every field that something asks for later."""
+"""`caan_export.json`: every field is validated when a folder is opened."""
 
 import copy
 import json
@@ -6,13 +6,17 @@ import shutil
 from pathlib import Path
 
 import pytest
-from caan_export.borrowed import CaanError
-from caan_export.manifest import read_manifest
+from caan_export.manifest import ExportedFolder
+
+from caan_hf.errors import CaanError
 
 DAMAGES = {
-    "format": ("1", None, []),
+    "format": ("2", None, [], 1, 3),
     "dtype": ("fp64", None, ["fp32"]),
-    "image_size": ("32", 0, 32.5, True, 48),
+    "identity": (None, {}),
+    "identity.weights": (None, 3),
+    "identity.image_size": ("32", 0, 32.5, True, 48, 10**6),
+    "identity.local_shape": (None, [16], [10**6, 8], [16, 4]),
     "checkpoint": (None, "tiny", []),
     "checkpoint.sha256": (None, {"config.json": 3}),
     "files": (None, [], {}),
@@ -25,7 +29,7 @@ DAMAGES = {
     "graphs.relation.outputs.relation_logits": (None, [8, 8], ["sketches"]),
     "graphs.photo_encoder.inputs.pixel_values": (None, "batch", ["batch", 3, 32], ["batch", 3, 64, 64]),
     "graphs.photo_encoder.outputs.local_embeds": (None, ["batch", "M", 8], ["batch", -1, 8], [8, 16, 8]),
-    "parity": (None, [], {}),
+    "parity": ([], {}),
     "parity.atol": (None, "0.1", 0, -1, True, float("nan"), float("inf")),
 }
 
@@ -36,22 +40,32 @@ def folder(exported, tmp_path_factory) -> Path:
 
 
 @pytest.mark.parametrize(("field", "value"), [(field, value) for field in DAMAGES for value in DAMAGES[field]])
-def test_a_damaged_field_is_one_line(folder, exported, field, value):
+def test_a_damaged_field_is_an_error_of_one_line(folder, exported, field, value):
     content = copy.deepcopy(json.loads((exported() / "caan_export.json").read_text()))
-    read_manifest(exported())
+    ExportedFolder.open(exported())
     place, *path = content, *field.replace(".onnx", "_onnx").split(".")
     *path, last = (name.replace("_onnx", ".onnx") for name in path)
     for name in path:
         place = place[name]
     place[last] = value
     (folder / "caan_export.json").write_text(json.dumps(content))
-    with pytest.raises(CaanError, match=r"caan_export\.json: damaged \(.+\); export again$") as error:
-        read_manifest(folder)
+    with pytest.raises(CaanError, match=r"caan_export\.json: .+\. Export the checkpoint again") as error:
+        ExportedFolder.open(folder)
     assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("text", ["", "[" * 100_000, "\x00", "3", "null"])
-def test_what_is_no_record_is_one_line(folder, text):
+def test_a_file_that_is_not_a_manifest_is_an_error_of_one_line(folder, text):
     (folder / "caan_export.json").write_text(text)
-    with pytest.raises(CaanError, match=r"caan_export\.json: damaged"):
-        read_manifest(folder)
+    with pytest.raises(CaanError, match=r"caan_export\.json: .+Export the checkpoint again") as error:
+        ExportedFolder.open(folder)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["../secret", "/etc/passwd", "..", "a/b", "a\\b", "x" * 300, ""])
+def test_a_file_outside_of_the_folder_is_refused(folder, exported, name):
+    content = json.loads((exported() / "caan_export.json").read_text())
+    content["files"][name] = {"bytes": 1, "sha256": "0" * 64}
+    (folder / "caan_export.json").write_text(json.dumps(content))
+    with pytest.raises(CaanError):
+        ExportedFolder.open(folder)

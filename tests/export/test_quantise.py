@@ -1,4 +1,4 @@
-"""int8 linear layers against the definition, written naively."""
+"""int8 linear layers, compared with a naive implementation of the definition."""
 
 import numpy as np
 import onnx
@@ -9,7 +9,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 
 def save_linear(file, weight: np.ndarray, middle: tuple[int, ...]) -> None:
-    """A graph of one product: x (batch, *middle, K) times the weight (K, N)."""
+    """Saves a graph of one product: x (batch, *middle, K) times the weight (K, N)."""
     shapes = [["batch", *middle, size] for size in weight.shape]
     values = [
         helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in zip("xy", shapes, strict=True)
@@ -27,7 +27,7 @@ def by_definition(x: np.ndarray, weight: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("middle", [(), (5,), (3, 2)])
-def test_a_product_is_what_the_definition_says(tmp_path, middle):
+def test_a_linear_layer_equals_the_definition(tmp_path, middle):
     generator = np.random.default_rng(0)
     weight = generator.standard_normal((16, 6)).astype(np.float32)
     x = generator.standard_normal((4, *middle, 16)).astype(np.float32) * 10
@@ -42,7 +42,7 @@ def test_a_product_is_what_the_definition_says(tmp_path, middle):
     assert np.abs(found - x @ weight).max() < 0.02 * np.abs(x @ weight).max()
 
 
-def test_rows_and_columns_of_zeros_stay_zeros(tmp_path):
+def test_rows_and_columns_of_zeros_remain_zero(tmp_path):
     weight = np.eye(8, dtype=np.float32)
     weight[:, 3] = 0
     save_linear(tmp_path / "g.onnx", weight, (2,))
@@ -62,7 +62,7 @@ def test_the_file_shrinks_to_a_quarter(tmp_path):
     assert file.stat().st_size < 0.27 * before
 
 
-def test_products_of_two_activations_are_left_alone(tmp_path):
+def test_products_of_two_activations_are_not_quantised(tmp_path):
     value = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", 4, 4]) for name in "xyz"]
     graph = helper.make_graph([helper.make_node("MatMul", ["x", "y"], ["z"])], "attention", value[:2], value[2:])
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10), tmp_path / "g.onnx")

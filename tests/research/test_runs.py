@@ -7,8 +7,8 @@ import pytest
 from tiny_recipe import CATEGORIES
 
 from caan_hf.benchmarks import PrepareOptions, prepare_benchmark
-from caan_hf.descriptions import PROMPTS, Description
-from caan_hf.descriptions.records import write_descriptions
+from caan_hf.descriptions.prompts import PROMPTS
+from caan_hf.descriptions.records import Description, write_descriptions
 from caan_hf.errors import CaanError
 from caan_hf.research.runs import plan_runs, run_study
 from caan_hf.research.study import load_study

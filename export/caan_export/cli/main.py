@@ -1,53 +1,205 @@
-"""`caan-export`: gathers the subcommands and turns user errors into one kind line."""
+"""`caan-export`: exports, checks, serves and times CAAN as ONNX graphs."""
 
 import os
-import signal
-import sys
 
-# Threads that spin while they wait are ruinous on shared cores. OpenMP reads this as torch is loaded: it comes first.
+# Idle OpenMP threads that spin slow down a shared machine. OpenMP reads this when torch is loaded.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 
-from caan_export.borrowed import CaanError
-
-from .bench import bench
-from .check import check
-from .onnx import onnx
-from .triton import triton
+from caan_export.manifest import MANIFEST, Difference
+from caan_export.options import CheckOptions, ExportOptions, TimingOptions
+from caan_hf.cli.command import command, print_table, run
+from caan_hf.errors import CaanError
+from caan_hf.utils.files import check_out_dir, require_writable, write_json
 
 app = typer.Typer(
     name="caan-export",
-    help="CAAN without torch: ONNX graphs that are verified against the checkpoint, checked, served and timed.",
+    help="CAAN without torch: export ONNX graphs and verify them against the checkpoint; check, serve and time them.",
     no_args_is_help=True,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
-for command in (onnx, check, triton, bench):
-    app.command()(command)
+Checkpoint = Annotated[str, typer.Argument(metavar="CHECKPOINT", help="Folder or Hub id of a trained CAAN.")]
+OutDir = Annotated[Path, typer.Argument(metavar="OUT_DIR", help="Folder to write. It appears only on success.")]
+Exported = Annotated[
+    str, typer.Argument(metavar="OUT_DIR", help="Folder that `caan-export onnx` wrote, or a Hub repository with it.")
+]
+
+
+@app.command()
+@command
+def onnx(checkpoint: Checkpoint, out_dir: OutDir, options: ExportOptions) -> None:
+    """Export the sketch encoder, the photo encoder and the relation network, and verify them against torch.
+
+    Nothing is written if the output of a graph differs from torch's by more than `--atol`.
+
+    Examples:
+
+    - `caan-export onnx runs/quickstart/model runs/quickstart/onnx`
+
+    - `caan-export onnx runs/sketchy-mini/model onnx-int8 --dtype int8 --eval-data data/sketchy-25`
+
+    - `caan-export onnx someone/caan-sketchy onnx-fp16 --dtype fp16 --device cuda`
+    """
+    check_out_dir(out_dir, MANIFEST, overwrite=options.overwrite)  # before torch is imported
+    from caan_export.export import export_checkpoint
+
+    console = Console(highlight=False)
+    with Console(stderr=True).status("starting") as status:
+        manifest = export_checkpoint(checkpoint, out_dir, options, report=lambda stage: status.update(f"{stage} ..."))
+    if manifest.parity is not None:
+        _print_differences(console, manifest.parity.differences)
+    if (agreement := manifest.agreement) is not None:
+        _say(
+            console,
+            f"{agreement.protocol}, {agreement.split}: {agreement.sketches:,} sketches x {agreement.photos:,} photos; "
+            f"top-10 overlap {agreement.top10_overlap:.3f}, mAP@all {agreement.map_onnx:.4f} (torch "
+            f"{agreement.map_torch:.4f})",
+        )
+    graphs = {name: entry.bytes / 1e6 for name, entry in manifest.files.items() if ".onnx" in name}
+    _say(console, f"{manifest.dtype}: " + ", ".join(f"{name} {size:.1f} MB" for name, size in graphs.items()))
+    _say(console, f"written to {out_dir}")
+    _say(console, f'next: caan_export.runtime.CaanOnnx.from_pretrained("{out_dir}")')
+
+
+@app.command()
+@command
+def check(
+    out_dir: Exported,
+    options: CheckOptions,
+    checkpoint: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[CHECKPOINT]",
+            help="The exported checkpoint. By default the recorded answers are used, without torch.",
+        ),
+    ] = None,
+) -> None:
+    """Verify the hashes of an exported folder, the graphs and their answers; exit status 2 on the first failure.
+
+    Run it on the machine that serves the graphs, because processors and providers round differently.
+
+    Examples:
+
+    - `caan-export check runs/quickstart/onnx`
+
+    - `caan-export check runs/quickstart/onnx runs/quickstart/model`
+
+    - `caan-export check onnx-fp16 --provider cuda`
+    """
+    from caan_export.check import check_export
+
+    result = check_export(out_dir, checkpoint, options)
+    console = Console(highlight=False)
+    _print_differences(console, result.differences)
+    _say(console, f"compared with {result.reference}")
+    _say(console, "providers: " + ", ".join(f"{graph} on {name}" for graph, name in result.providers.items()))
+    _say(console, f"{out_dir}: all checks passed")
+
+
+@app.command()
+def triton(
+    out_dir: Annotated[Path, typer.Argument(metavar="OUT_DIR", help="Folder that `caan-export onnx` wrote.")],
+    repository: Annotated[Path, typer.Argument(metavar="REPO_DIR", help="Model repository to write.")],
+    *,
+    tensorrt: Annotated[bool, typer.Option(help="Run the encoders with TensorRT instead of CUDA.")] = True,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier repository in REPO_DIR.")] = False,
+) -> None:
+    """Write a model repository for NVIDIA's Triton Inference Server, with dynamic batching for the encoders.
+
+    Examples:
+
+    - `caan-export triton onnx-fp16 triton`
+
+    - `docker run --gpus all -p 8001:8001 -v $PWD/triton:/models TRITON_IMAGE tritonserver
+      --model-repository /models`
+    """
+    from caan_export.triton import write_triton
+
+    for config in write_triton(out_dir, repository, tensorrt=tensorrt, overwrite=overwrite):
+        _say(Console(highlight=False), f"written: {config}")
+
+
+@app.command()
+@command
+def bench(
+    out_dirs: Annotated[
+        list[str],
+        typer.Argument(metavar="OUT_DIR...", help="Folders that `caan-export onnx` wrote, all of one model."),
+    ],
+    options: TimingOptions,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write the timings as JSON.")] = None,
+) -> None:
+    """Time each graph at each batch size, compared with eager torch and `torch.compile`.
+
+    Examples:
+
+    - `caan-export bench onnx-fp32 onnx-int8`
+
+    - `caan-export bench onnx-fp16 --provider cuda --batch 1 --batch 64 --out bench.json`
+
+    - `caan-export bench onnx-int8 --no-eager --no-compile`
+    """
+    from caan_export.timing import time_graphs, timing_report
+
+    if out is not None:
+        if not out.absolute().parent.is_dir():
+            raise CaanError(f"--out {out}: its folder does not exist. Create it first.")
+        require_writable(out.absolute().parent)
+    timings = time_graphs(out_dirs, options)
+    console = Console(highlight=False)
+    header = ("graph", "batch size", "engine", "min ms", "median ms", "cpu ms", "per second", "speedup")
+    rows = [
+        (
+            timing.graph,
+            str(timing.batch_size),
+            timing.engine,
+            *(f"{value:.1f}" for value in (timing.min_ms, timing.median_ms, timing.cpu_ms)),
+            f"{timing.per_second:,.0f}",
+            f"{timing.speedup:.2f}" if timing.speedup is not None else "",
+        )
+        for timing in timings
+    ]
+    print_table(console, header, rows, text_columns=3)
+    _say(console, "relation: one sketch with a batch of photos. speedup: eager torch's minimum time / min ms.")
+    if out is not None:
+        write_json(out, timing_report(timings))
+        _say(console, f"written to {out}")
 
 
 def main() -> None:
-    """Entry point of the console script: exit status 2 and one line on stderr for bad input."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that half-written folders are cleared away
+    """Entry point of the console script."""
     try:
-        app()
-    except CaanError as error:
-        message = escape(str(error).strip())
+        run(app)
+    except ModuleNotFoundError as error:  # the runtime needs fewer packages than the export
+        message = f'this needs {error.name}: pip install "caan-hf\\[export]"'
         Console(stderr=True).print(f"[bold red]error:[/] {message}", soft_wrap=True, highlight=False)
         sys.exit(2)
-    except ModuleNotFoundError as error:  # the runtime gets by on less than what exports
-        Console(stderr=True).print(
-            f'[bold red]error:[/] this needs {error.name}: pip install "caan-hf\\[export]"',
-            soft_wrap=True,
-            highlight=False,
-        )
-        sys.exit(2)
-    except KeyboardInterrupt:
-        Console(stderr=True).print("stopped")
-        sys.exit(130)
+
+
+def _print_differences(console: Console, differences: Iterable[Difference]) -> None:
+    """A table of the largest difference of each output on each kind of input, over all batch sizes."""
+    worst: dict[tuple[str, str, str], Difference] = {}
+    for difference in differences:
+        key = difference.graph, difference.output, difference.inputs
+        if key not in worst or not difference.largest <= worst[key].largest:
+            worst[key] = difference
+    rows = [
+        (*key, f"{one.largest:.1e}", f"{one.allowed:.1e}", "" if one.cosine is None else f"{one.cosine:.6f}")
+        for key, one in worst.items()
+    ]
+    print_table(console, ("graph", "output", "inputs", "difference", "allowed", "cosine"), rows, text_columns=3)
+
+
+def _say(console: Console, text: str) -> None:
+    console.print(text, soft_wrap=True, markup=False)
 
 
 if __name__ == "__main__":

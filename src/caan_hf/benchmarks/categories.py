@@ -7,6 +7,7 @@ from pathlib import Path
 
 from caan_hf.descriptions.spelling import fold
 from caan_hf.errors import CaanError
+from caan_hf.utils.files import read_text
 
 SPLITS = resources.files("caan_hf.benchmarks") / "splits"
 
@@ -75,20 +76,6 @@ def read_category_file(path: Path) -> tuple[str, ...]:
     if duplicates := repeated(names):
         raise CaanError(f"{path}: {duplicates[0]!r} appears twice. Remove one of the lines.")
     return names
-
-
-def read_text(path: Path, remedy: str) -> str:
-    """Read a UTF-8 text file.
-
-    Raises:
-        CaanError: The file is missing, cannot be read or is not UTF-8.
-    """
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise CaanError(f"{path}: cannot be read ({error.strerror or error}). {remedy}") from error
-    except UnicodeDecodeError as error:
-        raise CaanError(f"{path}: not a UTF-8 text file. {remedy}") from error
 
 
 def repeated(names: Iterable[str]) -> list[str]:

@@ -5,8 +5,9 @@ from pathlib import Path
 
 from caan_hf.descriptions.spelling import fold
 from caan_hf.errors import CaanError
+from caan_hf.utils.files import read_text
 
-from .categories import CategorySplit, read_text
+from .categories import CategorySplit
 from .items import Item, file_item
 from .layouts import Layout
 from .problems import Problems

@@ -8,8 +8,8 @@ from pydantic import RootModel, ValidationError
 
 from caan_hf.descriptions.spelling import fold, is_text
 from caan_hf.errors import CaanError
+from caan_hf.utils.files import read_text
 
-from .categories import read_text
 from .items import Item
 from .problems import Problems
 from .strokes import parse_strokes, png_bytes, render_strokes

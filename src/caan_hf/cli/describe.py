@@ -10,7 +10,7 @@ from caan_hf.descriptions.options import DescribeOptions
 from .command import command
 
 if TYPE_CHECKING:
-    from caan_hf.descriptions import Report
+    from caan_hf.descriptions.describe import Report
 
 
 @command
@@ -38,8 +38,8 @@ def describe(
         caan prepare sketchy-25 data/Sketchy prepared/sketchy-25 --descriptions descriptions.jsonl
     """
     from caan_hf.benchmarks.categories import read_category_file
-    from caan_hf.descriptions.generate import Report
-    from caan_hf.descriptions.generate import describe as generate
+    from caan_hf.descriptions.describe import Report
+    from caan_hf.descriptions.describe import describe as generate
 
     names = read_category_file(categories)
     report = Report()

@@ -9,7 +9,7 @@ from pathlib import Path
 from pydantic import ConfigDict, Field
 
 from caan_hf.errors import CaanError
-from caan_hf.utils.files import write_whole_text
+from caan_hf.utils.files import read_text, write_whole_text
 from caan_hf.utils.records import Record
 
 from .prompts import PLAIN, plain_description
@@ -17,7 +17,7 @@ from .spelling import fold
 
 SHIPPED = resources.files("caan_hf.descriptions") / "descriptions.jsonl"
 SHIPPED_NAME = "caan-hf"
-REMEDY = "Expected one JSON record with at least category and text per line."
+REMEDY = "A description file, as `caan describe` writes it, has one JSON record with category and text per line."
 
 
 class Description(Record):
@@ -68,7 +68,7 @@ def read_descriptions(file: str | Path) -> list[Description]:
     """
     records: list[Description] = []
     first_line: dict[tuple[str, str], int] = {}
-    for number, line in enumerate(_read_lines(Path(file)), start=1):
+    for number, line in enumerate(read_text(Path(file), REMEDY).split("\n"), start=1):
         if not line.strip():
             continue
         record = Description.parse(line, f"{file}:{number}", REMEDY)
@@ -99,12 +99,3 @@ def join(categories: Iterable[str], records: Sequence[Description]) -> CategoryD
 def write_descriptions(file: Path, records: Iterable[Description]) -> None:
     """Write a description file atomically; if it is a symlink, its target is replaced."""
     write_whole_text(file.resolve(), "".join(record.to_line() for record in records))
-
-
-def _read_lines(file: Path) -> list[str]:
-    try:
-        return file.read_text(encoding="utf-8-sig").split("\n")
-    except FileNotFoundError:
-        raise CaanError(f"{file}: no such file. `caan describe` writes description files.") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise CaanError(f"{file}: cannot be read as a description file ({error}). {REMEDY}") from error

@@ -1,6 +1,8 @@
 """Opens a model by name: a checkpoint, a Hub id, an ONNX export, any vision model, or the default model."""
 
 import os
+from collections.abc import Sequence
+from contextlib import suppress
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
@@ -64,18 +66,23 @@ def load_encoder(
     return BaselineEncoder(str(folder), **options)
 
 
-def model_folder(name: str, revision: str | None = None) -> Path:
+def model_folder(name: str, revision: str | None = None, patterns: Sequence[str] = FILES) -> Path:
     """The local folder of a model; a model on the Hub is downloaded at one commit.
+
+    Args:
+        name: Folder, or OWNER/MODEL on the Hub.
+        revision: Branch, tag or commit on the Hub.
+        patterns: Files that are downloaded.
 
     Raises:
         CaanError: There is no such folder, and no such model on the Hub.
     """
     if looks_local(name):
-        folder = Path(name)
-        if not folder.is_dir():
-            raise CaanError(f"{name}: no such folder. Give the folder of a model, or OWNER/MODEL on the Hub.")
-        return folder
-    return download(name, revision=revision, patterns=FILES)
+        with suppress(OSError, ValueError):  # the name is too long, or has a NUL byte
+            if Path(name).is_dir():
+                return Path(name)
+        raise CaanError(f"{name}: no such folder. Give the folder of a model, or OWNER/MODEL on the Hub.")
+    return download(name, revision=revision, patterns=patterns)
 
 
 def _load_other_format(marker: EntryPoint, folder: Path, name: str) -> Encoder:
@@ -89,9 +96,9 @@ def _load_other_format(marker: EntryPoint, folder: Path, name: str) -> Encoder:
 
 def _load_default(device: str | None, dtype: str) -> Encoder:
     """The published model from a clone or the Hub, or else the one that the quickstart trained in this folder."""
-    clone = Path("hub") / DEFAULT_MODEL
-    if (clone / "config.json").is_file():
-        return load_encoder(clone, device=device, dtype=dtype)
+    for clone in (Path(__file__).parents[3], Path()):
+        if (clone / "hub" / DEFAULT_MODEL / "config.json").is_file():
+            return load_encoder(clone / "hub" / DEFAULT_MODEL, device=device, dtype=dtype)
     try:
         return load_encoder(DEFAULT_HUB_ID, device=device, dtype=dtype)
     except CaanError as error:

@@ -4,9 +4,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from caan_hf.errors import CaanError
-
-from .hub import hub_errors
+from caan_hf.errors import CaanError, first_line
 
 
 def looks_local(name: str) -> bool:
@@ -34,15 +32,18 @@ def download(repo_id: str, *, revision: str | None = None, patterns: Sequence[st
     Raises:
         CaanError: There is no such repository or revision, or the Hub cannot be reached and the cache has nothing.
     """
-    from huggingface_hub import snapshot_download  # noqa: PLC0415 - a folder needs no Hub
+    try:
+        from huggingface_hub import snapshot_download  # noqa: PLC0415 - the ONNX runtime may be installed without it
 
+        from .hub import hub_errors  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise CaanError(f"{repo_id}: no such folder, and a download from the Hub needs {error.name}.") from error
     try:
         with hub_errors(repo_id):
             return Path(snapshot_download(repo_id, revision=revision, allow_patterns=list(patterns)))
     except (OSError, ValueError) as error:
-        reason = str(error).strip().partition("\n")[0]
         raise CaanError(
-            f"{repo_id}: no such folder, and it could not be downloaded from the Hub ({reason})."
+            f"{repo_id}: no such folder, and it could not be downloaded from the Hub ({first_line(error)})."
         ) from error
     except CaanError as error:
         raise CaanError(f"{error} There is no such folder either.") from error

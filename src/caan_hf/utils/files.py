@@ -20,6 +20,24 @@ def sha256_of(file: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def read_text(file: Path, remedy: str) -> str:
+    """Read a UTF-8 text file, with or without a byte order mark.
+
+    Args:
+        file: The file.
+        remedy: What the user should do if it cannot be read.
+
+    Raises:
+        CaanError: The file is missing, cannot be read or is not UTF-8.
+    """
+    try:
+        return file.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise CaanError(f"{file}: cannot be read ({error.strerror or error}). {remedy}") from error
+    except UnicodeDecodeError as error:
+        raise CaanError(f"{file}: not a UTF-8 text file. {remedy}") from error
+
+
 def write_whole(file: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a temporary file beside `file`, then move it into place atomically.
 

@@ -1,0 +1,75 @@
+"""The figure of the best photos: which queries it shows, and where each photo is."""
+
+import numpy as np
+from PIL import Image, ImageColor
+
+from caan_hf.evaluation import ZeroShotEvaluator
+from caan_hf.evaluation.pictures import (
+    CELL,
+    FOOTER,
+    FRAME,
+    MARGIN,
+    RIGHT,
+    WRONG,
+    GridRow,
+    cell_corner,
+    draw_grid,
+    pick_queries,
+    top10_figure,
+)
+
+GREEN, RED = ImageColor.getrgb(RIGHT), ImageColor.getrgb(WRONG)
+
+
+def frame_colours(figure, row, column):
+    """Colours of the outermost pixels of a cell."""
+    left, top = cell_corner(row, column)
+    cell = np.asarray(figure)[top : top + CELL, left : left + CELL]
+    frame = np.concatenate([cell[:FRAME].reshape(-1, 3), cell[-FRAME:].reshape(-1, 3), cell[:, :FRAME].reshape(-1, 3)])
+    return {tuple(map(int, colour)) for colour in np.unique(frame, axis=0)}
+
+
+def test_frames_are_green_or_red_and_images_keep_their_proportions():
+    blue = (0, 0, 255)
+    wide = Image.new("RGB", (200, 50), blue)
+    rows = [GridRow("a", Image.new("L", (9, 9), 0), [(wide, True), (wide, False)])] * 2
+    figure = draw_grid(rows, title="t", subtitle="s")
+    assert frame_colours(figure, 1, 1) == {GREEN}
+    assert frame_colours(figure, 1, 2) == {RED}
+    left, top = cell_corner(1, 1)
+    assert figure.getpixel((left + CELL // 2, top + CELL // 2)) == blue
+    assert figure.getpixel((left + CELL // 2, top + FRAME + 5)) == (255, 255, 255)
+    assert figure.getpixel((cell_corner(0, 0)[0] + CELL // 2, top + CELL // 2)) == (0, 0, 0)
+
+
+def test_figure_shows_the_given_ranking(split):
+    evaluator = ZeroShotEvaluator(split)
+    top = np.random.default_rng(0).permuted(np.tile(np.arange(20), (12, 1)), axis=1)[:, :10]
+    figure = top10_figure(evaluator, top, title="t", subtitle="s", rows=4, seed=3)
+    right, bottom = cell_corner(3, 10)
+    assert figure.size == (right + CELL + MARGIN, bottom + CELL + FOOTER)
+    for row, query in enumerate(pick_queries(evaluator.sketch_categories, 4, seed=3)):
+        for column, photo in enumerate(top[query], start=1):
+            is_right = evaluator.photo_categories[photo] == evaluator.sketch_categories[query]
+            assert frame_colours(figure, row, column) == {GREEN if is_right else RED}
+
+
+def test_queries_are_spread_over_the_categories():
+    categories = np.repeat(np.arange(25), 40)
+    chosen = pick_queries(categories, 8, seed=0)
+    assert len(set(categories[chosen])) == 8
+    assert categories[chosen].tolist() == sorted(categories[chosen])
+    assert max(np.diff(categories[chosen])) <= 7
+    assert chosen == pick_queries(categories, 8, seed=0)
+    assert chosen != pick_queries(categories, 8, seed=1)
+
+
+def test_few_categories_are_repeated_evenly():
+    categories = np.array([0] * 10 + [1] * 10 + [2] * 2)
+    chosen = pick_queries(categories, 8, seed=0)
+    assert len(set(chosen)) == 8
+    assert np.bincount(categories[chosen]).tolist() == [3, 3, 2]
+
+
+def test_fewer_queries_than_rows_are_all_shown():
+    assert sorted(pick_queries(np.array([0, 1, 1]), 8, seed=0)) == [0, 1, 2]
