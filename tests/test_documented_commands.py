@@ -11,7 +11,7 @@ import typer
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(
     [
-        *ROOT.glob("*.md"),
+        *(page for page in ROOT.glob("*.md") if page.name != "CHANGELOG.md"),  # which also names removed commands
         *ROOT.glob("docs/**/*.md"),
         *ROOT.glob("demo/**/*.md"),
         *ROOT.glob("recipes/**/*.yaml"),

@@ -109,6 +109,6 @@ def test_the_demo_opens(workplace):
         try:
             address = demo.stdout.readline().split()[0]
             with urlopen(address, timeout=60) as page:
-                assert b"Draw it, find it" in page.read()
+                assert b"Search photos by drawing" in page.read()
         finally:
             demo.terminate()
