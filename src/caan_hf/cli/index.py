@@ -134,7 +134,7 @@ def print_report(report: "IndexReport", gallery: str, console: "Console", *, pru
     """Print what was done, what could not be used and why, and how good the index is."""
     from rich.markup import escape
 
-    from caan_hf.benchmarks.problems import first_paths
+    from caan_hf.utils.problems import first_paths
 
     counts = {
         "added": report.num_added,

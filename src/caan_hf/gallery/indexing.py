@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
-from caan_hf.benchmarks.problems import Problems
 from caan_hf.errors import CaanError
+from caan_hf.utils.problems import Problems
 
 from .ann import IndexState, maintain_index
 from .comparing import Changes, compare
