@@ -47,6 +47,8 @@ class BaselineEncoder(Encoder):
         CaanError: The model cannot be loaded, or has no vision tower.
     """
 
+    kind = "untrained tower"
+
     def __init__(self, folder: str, *, name: str | None = None, device: str | None = None, dtype: DType = "float32"):
         self.name = name or str(Path(folder).resolve())
         self.dtype = dtype
@@ -65,7 +67,7 @@ class BaselineEncoder(Encoder):
         """See [`Encoder.identity`]."""
         return EncoderIdentity(
             weights=weights_hash(self.model),
-            configuration=configuration_hash(self.model.config.to_dict()),
+            configuration=configuration_hash(self.model.config),
             preprocessing=preprocessing_hash(self.processor),
             precision=self.dtype,
             image_size=self.image_size,

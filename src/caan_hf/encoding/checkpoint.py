@@ -14,7 +14,7 @@ from huggingface_hub.errors import StrictDataclassError
 from PIL import Image
 from safetensors import SafetensorError
 from torch import Tensor
-from transformers import AutoConfig, AutoModel, AutoProcessor
+from transformers import AutoConfig, AutoModel, AutoProcessor, PreTrainedConfig
 from transformers.utils import logging as transformers_logging
 
 from caan_hf.errors import CaanError
@@ -23,7 +23,7 @@ from caan_hf.modeling_caan import CaanModel
 from caan_hf.processing_caan import CaanProcessor
 from caan_hf.towers_caan import tower_width
 
-from .encoder import Encoder
+from .encoder import Encoder, TrainingData
 from .features import Array, Features, Modality
 from .identity import EncoderIdentity, hash_of_json
 from .preprocessing import Preprocessing
@@ -67,6 +67,8 @@ class CheckpointEncoder(Encoder):
         dtype: "bfloat16" or "float16" for automatic mixed precision.
     """
 
+    kind = "checkpoint"
+
     def __init__(self, model: CaanModel, processor: CaanProcessor, name: str = "model", dtype: DType = "float32"):
         self.model = model
         self.processor = processor
@@ -96,7 +98,7 @@ class CheckpointEncoder(Encoder):
         config = self.model.config
         return EncoderIdentity(
             weights=self._weights or weights_hash(self.model),
-            configuration=configuration_hash(config.to_dict()),
+            configuration=configuration_hash(config),
             preprocessing=preprocessing_hash(self.processor),
             precision=self.dtype,
             image_size=_input_size(self.processor) or config.image_size,
@@ -108,6 +110,15 @@ class CheckpointEncoder(Encoder):
     def device(self) -> torch.device:
         """Where the model computes."""
         return next(self.model.parameters()).device
+
+    @property
+    def training_data(self) -> TrainingData | None:
+        """See [`Encoder.training_data`]."""
+        config = self.model.config
+        if config.training_protocol is None:
+            return None
+        categories, validation = config.training_categories or (), config.validation_categories or ()
+        return TrainingData(config.training_protocol, tuple(categories), tuple(validation))
 
     def clean_sketch(self, sketch: Any, name: str | None = None) -> Image.Image:
         """See [`Encoder.clean_sketch`]."""
@@ -237,9 +248,21 @@ def weights_hash(model: torch.nn.Module) -> str:
     return digest.hexdigest()
 
 
-def configuration_hash(config: dict[str, Any]) -> str:
+def configuration_hash(config: PreTrainedConfig) -> str:
     """SHA-256 of a configuration without the fields that do not change an embedding."""
-    return hash_of_json({name: value for name, value in config.items() if name not in WITHOUT_EFFECT})
+    return hash_of_json(_changed_fields(config))
+
+
+def _changed_fields(config: PreTrainedConfig) -> dict[str, Any]:
+    """Fields that differ from their defaults, so that a new field in a later version changes no hash."""
+    defaults = type(config)().to_dict()
+    changed: dict[str, Any] = {"model_type": config.model_type}
+    for name, value in config.to_dict().items():
+        nested = getattr(config, name, None)
+        if name in WITHOUT_EFFECT or (value == defaults.get(name) and not isinstance(nested, PreTrainedConfig)):
+            continue
+        changed[name] = _changed_fields(nested) if isinstance(nested, PreTrainedConfig) else value
+    return changed
 
 
 def preprocessing_hash(processor: CaanProcessor) -> str:
