@@ -172,10 +172,6 @@ def _check_options(options: ExportOptions) -> None:
         raise CaanError(f"--opset {options.opset}: choose an opset from {lowest} to {highest}")
     if options.atol is not None and not options.atol > 0:
         raise CaanError(f"--atol {options.atol}: must be positive")
-    if options.image_size is not None and options.image_size < 1:
-        raise CaanError(f"--image-size {options.image_size}: must be a positive number of pixels")
-    if options.device not in ("cpu", "cuda"):
-        raise CaanError(f"--device {options.device}: choose cpu or cuda")
     if options.dtype == "int8" and options.device != "cpu":
         raise CaanError("--dtype int8 cannot be combined with --device cuda. Choose --dtype fp16 for a GPU.")
     if options.device == "cuda" and not torch.cuda.is_available():

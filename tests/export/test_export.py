@@ -187,7 +187,8 @@ def test_a_full_disk_leaves_nothing_behind(tied_checkpoint, tmp_path):
         ({"opset": 99}, "--opset 99: .*18 to 23"),
         ({"atol": 0.0}, "--atol 0.0: .*positive"),
         ({"dtype": "int8", "device": "cuda"}, "--dtype int8 cannot be combined with --device cuda"),
-        ({"device": "tpu"}, "--device tpu: choose cpu or cuda"),
+        ({"device": "tpu"}, "tpu is not installed"),
+        ({"image_size": -1}, "--image-size -1: the towers of tiny"),
         ({"image_size": 2}, "--image-size 2: the towers of tiny"),
     ],
 )
