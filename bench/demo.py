@@ -1,9 +1,9 @@
-"""From a stroke in the browser to the photos on the screen, split by stage: docs/results.md quotes it.
+"""Measure the time from a stroke in the browser to the photos on the screen, by stage (see docs/results.md).
 
     python bench/demo.py GALLERY [--model EXPORT ...] [--strokes 12]
 
-The demo is served from GALLERY, once with its own model and once with each export given, and a real Chromium draws.
-Times are medians over strokes; the canvas is drawn without a GPU, which a visitor's machine has.
+The demo is served from GALLERY with its own model and with each given export, and Chromium draws. Times are medians
+over strokes. Chromium draws the canvas without a GPU, more slowly than most visitors' browsers.
 """
 
 import argparse
@@ -43,7 +43,7 @@ READ = """
     return {...window.stroke, asked: starts("/queue/join")[0]};
 }
 """
-# Lines of a drawing, as shares of the canvas; each is one stroke of which the search is timed.
+# Strokes of a drawing in shares of the canvas. The search after each stroke is timed.
 LINES = [((0.2 + 0.05 * n, 0.3), (0.5, 0.45 + 0.02 * n), (0.8 - 0.05 * n, 0.7)) for n in range(12)]
 
 
@@ -64,12 +64,12 @@ def main() -> None:
                 page.goto(address)
                 rows = measure(page, LINES[: options.strokes])
                 page.close()
-            print_medians(model or searcher.gallery.info.model, len(searcher), rows)
+            print_medians(model or searcher.gallery.info.model, len(searcher.gallery), rows)
         browser.close()
 
 
 def measure(page: Page, lines) -> list[dict[str, float]]:
-    """Milliseconds by stage, a row a stroke; the first stroke, which warms everything up, is left out."""
+    """Milliseconds by stage for each stroke but the first, which warms up model and browser."""
     page.locator("#pad canvas[data-ready]").wait_for()
     page.evaluate(WATCH)
     box = page.locator("#pad canvas").first.bounding_box()
@@ -82,7 +82,7 @@ def measure(page: Page, lines) -> list[dict[str, float]]:
             page.mouse.move(*place)
         page.mouse.up()
         page.wait_for_function("window.stroke.shown", timeout=60_000)
-        page.wait_for_timeout(700)  # what the browser still does about this stroke
+        page.wait_for_timeout(700)  # until the browser is idle
         rows.append(stages(page.evaluate(READ)))
     return rows[1:]
 

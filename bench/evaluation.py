@@ -16,10 +16,10 @@ import time
 
 import numpy as np
 import torch
+from caan_hf.evaluation.ranking import rank_hits
 
 from caan_hf.evaluation.conventions import CONVENTIONS
 from caan_hf.evaluation.metrics import MetricAccumulator
-from caan_hf.evaluation.ranking import rank_hits
 
 # name -> sketches, photos, categories, contenders
 SIZES = {

@@ -1,12 +1,12 @@
-"""Searching a large gallery: ours on disk against faiss in memory, in one run on the same vectors; and where time goes.
+"""Compare searching a large gallery on disk with faiss in memory, and measure each stage of a search.
 
     python bench/gallery.py [--rows 1000000] [--dims 192,512] [--folder /tmp/bench-gallery]
     python bench/gallery.py stages --gallery GALLERY --sketch SKETCH [--models CHECKPOINT,ONNX_EXPORT]
 
-The vectors are clustered and of decaying variance, as embeddings are; queries are vectors of the same kind that are
-not among them, with half as much noise again about their centre as a photo has. Building and searching happen in
-processes of their own, so that the peak memory of each is its own: "grown" is what it took beyond what the imports
-take. The first 20 of 220 queries are not counted.
+The vectors are clustered and have decaying variance, like embeddings. Queries are other vectors from the same
+clusters, with 1.5 times the noise of photos. Each contender builds and searches in a separate process, so that its peak
+memory can be measured; "grown" is the peak memory in addition to that of the imports. The first 20 of 220 queries are
+not counted.
 """
 
 import argparse
@@ -14,11 +14,12 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
-ROWS_A_CHUNK = 50_000
+ROWS_PER_CHUNK = 50_000
 QUERIES, WARM = 200, 20
 K = 10
 CONTENDERS = ("ours", "faiss-flat", "faiss-hnsw")
@@ -42,7 +43,7 @@ def draw(middle: np.ndarray, count: int, noise: float, generator: np.random.Gene
 
 
 def write_vectors(folder: Path, rows: int, dim: int) -> None:
-    """The vectors, the queries and the true nearest neighbours, once for all contenders."""
+    """Write the vectors, the queries and the true nearest neighbours, unless they exist."""
     if (folder / "true.npy").is_file():
         return
     folder.mkdir(parents=True, exist_ok=True)
@@ -52,8 +53,8 @@ def write_vectors(folder: Path, rows: int, dim: int) -> None:
     ids = np.zeros((len(queries), K), np.int64)
     generator = np.random.default_rng(1)
     with (folder / "vectors.f32").open("wb") as file:
-        for start in range(0, rows, ROWS_A_CHUNK):
-            values = draw(middle, min(ROWS_A_CHUNK, rows - start), NOISE, generator)
+        for start in range(0, rows, ROWS_PER_CHUNK):
+            values = draw(middle, min(ROWS_PER_CHUNK, rows - start), NOISE, generator)
             values.tofile(file)
             scores = np.concatenate([best, queries @ values.T], axis=1)
             names = np.broadcast_to(np.arange(start, start + len(values)), (len(queries), len(values)))
@@ -66,26 +67,26 @@ def write_vectors(folder: Path, rows: int, dim: int) -> None:
 
 def chunks(folder: Path, dim: int):
     with (folder / "vectors.f32").open("rb") as file:
-        while len(values := np.fromfile(file, np.float32, ROWS_A_CHUNK * dim)):
+        while len(values := np.fromfile(file, np.float32, ROWS_PER_CHUNK * dim)):
             yield values.reshape(-1, dim)
 
 
-def build_ours(folder: Path, dim: int) -> None:
+def build_ours(folder: Path, dim: int) -> Iterator[None]:
     import pyarrow as pa
 
-    from caan_hf.gallery.ann import maintain_index
-    from caan_hf.gallery.encoder import EncoderIdentity
-    from caan_hf.gallery.rows import GLOBAL, vectors
-    from caan_hf.gallery.table import GalleryInfo, PhotoTable
+    from caan_hf.encoding.identity import EncoderIdentity
+    from caan_hf.gallery.table import GLOBAL, GalleryInfo, PhotoTable, to_vectors
+    from caan_hf.gallery.vector_index import maintain_index
 
     yield
-    info = GalleryInfo("bench", EncoderIdentity("00", 224, dim, (1, 1)), False)
+    identity = EncoderIdentity("00", "00", "00", "float32", image_size=224, global_dim=dim, local_shape=None)
+    info = GalleryInfo(model="bench", identity=identity, local=False)
     table = PhotoTable.create_or_open(folder / "gallery", info)
     first = 0
     for values in chunks(folder, dim):
         count = len(values)
         columns = {field.name: pa.nulls(count, field.type) for field in table.table.schema}
-        columns |= {"path": [str(first + number) for number in range(count)], GLOBAL: vectors(values)}
+        columns |= {"path": [str(first + number) for number in range(count)], GLOBAL: to_vectors(values)}
         table.upsert(pa.table(columns, schema=table.table.schema))
         first += count
     print("written", file=sys.stderr)
@@ -100,7 +101,7 @@ def open_ours(folder: Path):
     return lambda query: [int(path) for path in table.nearest(query, K, ["path"])["path"].to_pylist()]
 
 
-def build_faiss(folder: Path, dim: int, kind: str) -> None:
+def build_faiss(folder: Path, dim: int, kind: str) -> Iterator[None]:
     import faiss
 
     yield
@@ -121,7 +122,7 @@ def open_faiss(folder: Path, kind: str):
 
 
 def tune_hnsw(index, folder: Path) -> None:
-    """The least efSearch that finds 95 % for the queries that are not counted, as our own `nprobes` is chosen."""
+    """Set the smallest efSearch with a recall of 95 % on the queries that are not counted, as `nprobes` is chosen."""
     queries, true = np.load(folder / "queries.npy")[:WARM], np.load(folder / "true.npy")[:WARM]
     for index.hnsw.efSearch in (64, 128, 256, 512, 1024):
         found = index.search(queries, K)[1]
@@ -131,13 +132,13 @@ def tune_hnsw(index, folder: Path) -> None:
 
 
 def peak() -> float:
-    """Most memory that this process has had, in GiB; what the parent had before it does not count."""
+    """Peak memory of this process in GiB."""
     status = Path("/proc/self/status").read_text(encoding="ascii")
     return int(status.partition("VmHWM:")[2].split()[0]) / 2**20
 
 
 def measure(step: str, contender: str, folder: Path, dim: int) -> None:
-    """In a process of its own: prints what it found as JSON."""
+    """Build or search with one contender, and print the measurements as JSON; runs in a separate process."""
     kind = contender.removeprefix("faiss-")
     if step == "build":
         stages = build_ours(folder, dim) if contender == "ours" else build_faiss(folder, dim, kind)
@@ -147,7 +148,7 @@ def measure(step: str, contender: str, folder: Path, dim: int) -> None:
         print(json.dumps({"seconds": time.perf_counter() - start, "grown": peak() - before}))
         return
     if contender == "ours":
-        import caan_hf.gallery.table  # noqa: F401 - what imports take is not what a search takes
+        import caan_hf.gallery.table  # noqa: F401 - memory of the imports is not counted
     else:
         import faiss  # noqa: F401
     before = peak()
@@ -173,7 +174,7 @@ def run(step: str, contender: str, folder: Path, dim: int) -> dict:
 
 
 def compare(options) -> None:
-    """All contenders at all widths."""
+    """Compare all contenders at all widths."""
     print(f"{options.rows:,} vectors, {QUERIES} queries, recall@{K} against exact; times in ms, memory in GiB")
     print(f"{'':<17}{'build':>17}{'search':>33}")
     print(f"{'d':>4} {'contender':<12}{'s':>9}{'grown':>8}{'p50':>9}{'p95':>8}{'recall':>8}{'grown':>8}{'vectors':>9}")
@@ -183,7 +184,6 @@ def compare(options) -> None:
         for contender in options.contenders.split(","):
             built, found = run("build", contender, folder, dim), run("search", contender, folder, dim)
             size = options.rows * dim * 4 / 2**30
-            size = options.rows * dim * 4 / 2**30
             print(
                 f"{dim:>4} {contender:<12}{built['seconds']:>9.1f}{built['grown']:>8.2f}{found['p50']:>9.2f}"
                 f"{found['p95']:>8.2f}{found['recall']:>8.3f}{found['grown']:>8.2f}{size:>9.2f}",
@@ -192,9 +192,9 @@ def compare(options) -> None:
 
 
 def stages(options) -> None:
-    """Median milliseconds of each stage from a drawing to what is shown, over 20 rounds."""
+    """Print the median time of each stage of a search in milliseconds, over 20 rounds."""
+    from caan_hf.encoding.sketch_file import load_sketch
     from caan_hf.gallery import Gallery
-    from caan_hf.gallery.sketch_input import load_sketch
 
     print(f"{'model':<40}" + "".join(f"{stage:>9}" for stage in STAGES))
     for model in options.models.split(",") if options.models else [None]:
@@ -210,9 +210,9 @@ def stages(options) -> None:
             mark()
             query = gallery.encode_sketch(image)
             mark()
-            results = gallery.search(query, K)
+            results = gallery.search(query, k=K)
             mark()
-            gallery.search(query, K, rerank=True)
+            gallery.search(query, k=K, rerank=True)
             mark()
             explanation = gallery.explain(query, results[0])
             mark()

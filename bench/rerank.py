@@ -18,11 +18,11 @@ import time
 from pathlib import Path
 
 import torch
+from caan_hf.evaluation.cache import StoredLocalEmbeds
+from caan_hf.evaluation.ranking import relation_logits
 from safetensors.torch import save_file
 
 from caan_hf import CaanConfig
-from caan_hf.evaluation.cache import StoredLocalEmbeds
-from caan_hf.evaluation.ranking import relation_logits
 from caan_hf.relation_caan import CaanRelationNetwork
 
 TOKENS, WIDTH = 49, 512

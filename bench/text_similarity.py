@@ -38,8 +38,12 @@ def main() -> None:
     processor.at_size(recipe.data.target_image_size or model.config.image_size)
     images = ZeroShotEvaluator(split)
     seen = {
-        "photos": by_category(embed_images(model, processor, images.photos, "photo"), images.photo_categories),
-        "sketches": by_category(embed_images(model, processor, images.sketches, "sketch"), images.sketch_categories),
+        "photos": by_category(
+            embed_images(model, processor, images.photos, "photo"), torch.from_numpy(images.photo_categories)
+        ),
+        "sketches": by_category(
+            embed_images(model, processor, images.sketches, "sketch"), torch.from_numpy(images.sketch_categories)
+        ),
     }
     said = {
         "descriptions": [mean_of(model, processor, list(sentences[category])) for category in sorted(sentences)],

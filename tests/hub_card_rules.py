@@ -1,4 +1,4 @@
-"""What the Hub's `validate-yaml` refuses in the metadata of a card, after its published specification.
+"""Problems that the Hub's `validate-yaml` reports in the metadata of a card, after its published specification.
 
 https://github.com/huggingface/hub-docs: `modelcard.md`, `datasetcard.md` and the reference of Spaces.
 """
@@ -16,10 +16,10 @@ SPACE_COLOURS = {"red", "yellow", "green", "blue", "indigo", "purple", "pink", "
 
 
 def problems(content: str, kind: str) -> list[str]:
-    """One sentence for each thing that is wrong."""
+    """One sentence per problem."""
     found = FRONT_MATTER.match(content)
     if found is None:
-        return []  # the Hub only warns of a card without metadata
+        return []  # the Hub accepts a card without metadata, with a warning
     try:
         data = yaml.safe_load(found.group(1))
     except yaml.YAMLError as error:

@@ -1,4 +1,4 @@
-"""What the local Hub server keeps: repositories with commits, branches and tags, in memory."""
+"""Repositories of the local Hub server: commits, branches and tags, in memory."""
 
 import hashlib
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ GITATTRIBUTES = "".join(f"*{suffix} filter=lfs diff=lfs merge=lfs -text\n" for s
 
 @dataclass(frozen=True)
 class Blob:
-    """The content of a file, and whether it is in large file storage."""
+    """Content of a file, and whether it is in large file storage."""
 
     data: bytes
     lfs: bool = False
@@ -22,7 +22,7 @@ class Blob:
 
     @cached_property
     def git_oid(self) -> str:
-        """The id that git gives the blob; of a file in large file storage git keeps a pointer."""
+        """Id of the git blob, which is a pointer for files in large file storage."""
         stored = self.data
         if self.lfs:
             pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{self.sha256}\nsize {len(self.data)}\n"
@@ -36,7 +36,7 @@ class Blob:
 
 @dataclass(frozen=True)
 class Commit:
-    """A state of the repository; `files` maps a path to its blob."""
+    """A commit; `files` maps paths to blobs."""
 
     files: dict[str, Blob]
     parent: str | None
@@ -69,7 +69,7 @@ class Repository:
         return self.id.partition("/")[0]
 
     def find(self, revision: str) -> Commit | None:
-        """The commit of a branch, a tag or a sha (or the beginning of one)."""
+        """The commit of a branch, a tag, or a sha or its first characters."""
         sha = self.branches.get(revision) or self.tags.get(revision) or revision
         if sha in self.commits:
             return self.commits[sha]
@@ -77,14 +77,14 @@ class Repository:
         return begun[0] if begun else None
 
     def commit(self, branch: str, title: str, files: dict[str, Blob]) -> Commit:
-        """Puts a new state on a branch, in one step."""
+        """Add a commit to a branch."""
         commit = Commit(files, self.branches.get(branch), title)
         self.commits[commit.sha] = commit
         self.branches[branch] = commit.sha
         return commit
 
     def history(self, branch: str = "main") -> list[Commit]:
-        """The commits of a branch, the newest first."""
+        """Commits of a branch, newest first."""
         found, sha = [], self.branches[branch]
         while sha is not None:
             found.append(self.commits[sha])
@@ -92,13 +92,13 @@ class Repository:
         return found
 
     def files(self, revision: str = "main") -> dict[str, bytes]:
-        """Path -> content of a state, without what the Hub itself puts there."""
+        """Content of each file by path, without the `.gitattributes` that the Hub creates."""
         blobs = self.find(revision).files
         return {path: blob.data for path, blob in blobs.items() if path != ".gitattributes"}
 
 
 def upload_mode(path: str, size: int, sample: bytes) -> str:
-    """Whether the Hub wants a file in large file storage: by its name, its size, or because it is not text."""
+    """Upload mode of a file: large file storage depends on its name, its size and whether it is text."""
     is_large = path.lower().endswith(LFS_SUFFIXES) or size >= LFS_SIZE or b"\0" in sample
     return "lfs" if is_large else "regular"
 

@@ -1,7 +1,7 @@
-"""A local server that speaks the Hub's HTTP protocol to the real `huggingface_hub` client, with faults on demand.
+"""A local server with the HTTP API of the Hub for the real `huggingface_hub` client, with faults on demand.
 
-Large files take the LFS path; the real Hub prefers Xet, whose protocol is not public, so that clients need
-`HF_HUB_DISABLE_XET=1`. `client_environment` sets it, with all else that a fresh process needs.
+Large files are uploaded by LFS. The real Hub prefers Xet, which has no public protocol, so clients need
+`HF_HUB_DISABLE_XET=1`. `client_environment` returns it and the other variables that a fresh process needs.
 """
 
 import json
@@ -27,20 +27,20 @@ USERS = {WRITE: ("me", "write"), READ: ("me", "read"), STRANGER: ("stranger", "w
 
 
 class HubServer:
-    """The server; `with HubServer() as server:` runs it in a thread.
+    """The server. `with HubServer() as server:` runs it in a thread.
 
     Attributes:
-        repositories: (kind, id) -> repository.
-        requests: (method, path) of every request so far.
-        faults: what goes wrong.
-        stopping: set when the server ends, so that nothing waits for ever.
+        repositories: Repositories by kind and id.
+        requests: Method and path of every request so far.
+        faults: Faults of requests.
+        stopping: Set when the server stops, which ends requests that are held.
     """
 
     def __init__(self):
         self.repositories: dict[tuple[str, str], Repository] = {}
         self.requests: list[tuple[str, str]] = []
         self.faults: list[Fault] = []
-        self.large: dict[str, bytes] = {}  # sha256 -> content, whether committed or not
+        self.large: dict[str, bytes] = {}  # content by sha256, committed or not
         self.lock = threading.Lock()
         self.stopping = threading.Event()
 
@@ -62,26 +62,26 @@ class HubServer:
 
     @property
     def url(self) -> str:
-        """Its endpoint."""
+        """URL of the server."""
         return f"http://127.0.0.1:{self.port}"
 
     def repository(self, repo_id: str, kind: str = "model") -> Repository:
-        """The repository of this name."""
+        """The repository with this id."""
         return self.repositories[kind, repo_id]
 
     def forget(self) -> None:
-        """Starts anew: no repository, no fault, no request seen."""
+        """Remove all repositories, faults and recorded requests."""
         self.faults.clear()
         self.repositories.clear()
         self.requests.clear()
 
     def fail(self, method: str, path: str, **how) -> Fault:
-        """From now on, requests to `path` go wrong."""
+        """Add a fault; see [`Fault`] for the arguments."""
         self.faults.append(Fault(method, path, **how))
         return self.faults[-1]
 
     def client_environment(self, home: Path, token: str | None = WRITE) -> dict[str, str]:
-        """The environment of a process that takes this server for the Hub, with its caches in `home`."""
+        """Environment of a process that uses this server as the Hub, with its caches in `home`."""
         environment = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
         environment |= {
             "HF_ENDPOINT": self.url,
@@ -295,7 +295,7 @@ def _app(server: HubServer) -> FastAPI:  # noqa: PLR0915 (a table of endpoints)
         headers |= {"ETag": f'"{blob.etag}"', "Accept-Ranges": "bytes"}
         if blob.lfs:
             headers |= {"X-Linked-Etag": f'"{blob.etag}"', "X-Linked-Size": str(len(blob.data))}
-            # As on the Hub, another host serves large files, to which the client does not show its token.
+            # As on the Hub, large files come from another host, to which the client does not send its token.
             return RedirectResponse(f"http://localhost:{server.port}/large/{repo_id}/{blob.sha256}", 302, headers)
         return _content(request, blob.data, headers)
 
@@ -315,7 +315,7 @@ def _app(server: HubServer) -> FastAPI:  # noqa: PLR0915 (a table of endpoints)
 
 
 def _apply(server: HubServer, head: Commit, files: dict[str, Blob], line: dict) -> str | None:
-    """One line of a commit; gives the title that the header has."""
+    """Apply one line of a commit; return the title if the line is the header."""
     key, value = line["key"], line["value"]
     if key == "header":
         if value.get("parentCommit") not in (None, head.sha):
@@ -337,7 +337,7 @@ def _apply(server: HubServer, head: Commit, files: dict[str, Blob], line: dict) 
 
 
 def _content(request: Request, data: bytes, headers: dict[str, str]) -> Response:
-    """A file, or the range of it that is asked for."""
+    """A file, or the requested range of it."""
     asked = re.fullmatch(r"bytes=(\d+)-(\d*)", request.headers.get("range", ""))
     status, total = 200, len(data)
     if asked:
@@ -350,6 +350,6 @@ def _content(request: Request, data: bytes, headers: dict[str, str]) -> Response
 
 
 def repositories_of(requests: list[tuple[str, str]]) -> set[str]:
-    """The repositories that requests were about, as `owner/name`."""
+    """The repositories of requests, as `owner/name`."""
     of_path = re.compile(r"^(?:/api)?(?:/(?:models|datasets|spaces|large))?/([^/]+/[^/]+)(?:/|$)")
     return {of_path.match(urlsplit(path).path)[1] for _, path in requests}

@@ -1,7 +1,7 @@
-"""Draw something in the browser, see the photos of it, and why: a Gradio Space, and `caan-demo` on one's own photos."""
+"""The demo: search photos by drawing in the browser, as a Gradio Space or with `caan-demo`."""
 
 import os
 
-# Read when gradio is imported: what people draw, and that they do, is nobody else's business.
+# Gradio reads these when it is imported; the demo must not send anything to anyone.
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")

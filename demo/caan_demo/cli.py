@@ -1,6 +1,5 @@
-"""`caan-demo`: search one's own photos by drawing, in the browser."""
+"""`caan-demo`: search photos by drawing in the browser."""
 
-import signal
 import sys
 import threading
 import webbrowser
@@ -10,60 +9,60 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 from rich.markup import escape
+from typer import Argument, Option
 
 from caan_hf.cli.command import run
 from caan_hf.errors import CaanError
 
 if TYPE_CHECKING:
+    from caan_hf.encoding.encoder import Encoder
     from caan_hf.gallery import Gallery
-    from caan_hf.gallery.encoder import Encoder
 
 app = typer.Typer(rich_markup_mode="markdown", pretty_exceptions_enable=False, add_completion=False)
-OPEN_TO_ALL = ("0.0.0.0", "::")
+ALL_ADDRESSES = ("0.0.0.0", "::")
 
 
 @app.command()
 def demo(
     photos: Annotated[
         str | None,
-        typer.Argument(
+        Argument(
             metavar="[PHOTOS]",
-            help="Folder (searched recursively), list file or dataset, indexed before the page opens. Default: photos "
-            "that the package draws itself.",
+            help="Folder (searched recursively), list file or dataset, indexed before the page opens. Default: drawn "
+            "sample photos.",
             show_default=False,
         ),
     ] = None,
     *,
     gallery: Annotated[
         list[str] | None,
-        typer.Option(
-            help="Gallery that `caan index` made; several can be given, and chosen between on the page. With PHOTOS: "
-            "where their gallery is kept (default: the user's cache).",
+        Option(
+            help="Gallery created by `caan index`. Several galleries can be chosen between on the page. With PHOTOS: "
+            "where their gallery is stored (default: the user's cache).",
             show_default=False,
         ),
     ] = None,
     model: Annotated[
         str | None,
-        typer.Option(
-            help="Checkpoint folder, Hub id or ONNX export. Default: the gallery's own model, else the published one.",
+        Option(
+            help="Folder or Hub id of a checkpoint, or an ONNX export. Default: the model of the gallery, or the "
+            "published CAAN.",
             show_default=False,
         ),
     ] = None,
-    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 opens the page to the network.")] = (
-        "127.0.0.1"
-    ),
+    host: Annotated[str, Option(help="Address to listen on; 0.0.0.0 opens the page to the network.")] = "127.0.0.1",
     port: Annotated[
-        int | None, typer.Option(min=1, max=65535, help="Default: a free one from 7860 on.", show_default=False)
+        int | None, Option(min=1, max=65535, help="Default: the first free port from 7860.", show_default=False)
     ] = None,
     device: Annotated[
-        str | None, typer.Option(help="Such as `cpu` or `cuda:0`. Default: a GPU if there is one.", show_default=False)
+        str | None, Option(help="Device such as `cpu` or `cuda:0`. Default: a GPU if available.", show_default=False)
     ] = None,
-    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page in a browser.")] = True,
+    browser: Annotated[bool, Option("--browser/--no-browser", help="Open the page in a browser.")] = True,
 ) -> None:
-    """Draw something in the browser, and see the photos of it.
+    """Search photos by drawing in the browser.
 
-    Run it again whenever photos were added: it takes in what is new, drops what has gone, and goes on where it was
-    interrupted. Nothing leaves this machine.
+    Run it again after adding photos: new photos are added, deleted ones removed, and an interrupted run continues.
+    Nothing leaves this machine.
 
     Examples:
 
@@ -82,39 +81,44 @@ def demo(
     opened, notice = open_galleries(photos, gallery or [], model, device, console)
     searchers = {name: Searcher(found) for name, found in opened.items()}
     with served(lambda: build_page(searchers, notice=notice), host, port) as address:
-        if host in OPEN_TO_ALL:
-            console.print("[yellow]anyone on the network can open this page and see the photos[/]")
-        print(f"{address.rstrip('/')}  (Ctrl+C ends it)", flush=True)
+        if host in ALL_ADDRESSES:
+            console.print("[yellow]Anyone on the network can open this page and see the photos.[/]")
+        print(f"{address.rstrip('/')}  (press Ctrl+C to stop)", flush=True)
         if browser and sys.stdout.isatty():
             webbrowser.open(address)
-        wait()
+        threading.Event().wait()
 
 
 def open_galleries(
     photos: str | None, galleries: list[str], model: str | None, device: str | None, console: Console
 ) -> "tuple[dict[str, Gallery], str]":
-    """Galleries by name; or none, and what to tell visitors, where no model is at hand.
+    """Open or index what the command line or the Space names.
+
+    Returns:
+        The galleries by name. Without a model there are none, and the second value says why.
 
     Raises:
-        CaanError: what was asked for cannot be had.
+        CaanError: Something that was named cannot be used.
     """
     from caan_hf.gallery import Gallery
     from caan_hf.gallery.sources import photo_source
 
-    from .photo_gallery import draw_samples, is_gallery, samples_place
+    from .photo_gallery import draw_samples, is_gallery
 
     if photos and is_gallery(photos):
-        photos, galleries = None, [photos, *galleries]
+        galleries = [photos, *galleries]
+        photos = None
     if photos is None and len(galleries) == 1 and not is_gallery(galleries[0]) and Path(galleries[0]).is_dir():
-        photos, galleries = galleries[0], []  # a folder of photos, surely
+        photos, galleries = galleries[0], []  # a folder of photos
     if photos and len(galleries) > 1:
-        raise CaanError("PHOTOS go into one --gallery; leave PHOTOS out to choose between several")
+        raise CaanError("PHOTOS are indexed into one --gallery. Leave out PHOTOS to choose between several galleries.")
     if photos:
-        photo_source(photos)  # a typing error is told before a model is looked for
+        photos = str(Path(photos).expanduser()) if photos.startswith("~") else photos
+        photo_source(photos)  # a wrong path is reported before the model is loaded
         encoder = load(model, device, console)
         return {_name(photos): index(photos, galleries[0] if galleries else None, encoder, console)}, ""
     if galleries:
-        return _named({place: Gallery.open(place, model=model, device=device) for place in galleries}), ""
+        return name_galleries({place: Gallery.open(place, model=model, device=device) for place in galleries}), ""
     try:
         encoder = load(model, device, console)
     except CaanError as error:
@@ -122,70 +126,54 @@ def open_galleries(
             raise
         console.print(f"[yellow]{escape(str(error))}[/]", soft_wrap=True)
         return {}, str(error)
-    return {"drawn samples": index(str(draw_samples(samples_place())), None, encoder, console)}, ""
+    return {"drawn samples": index(str(draw_samples()), None, encoder, console)}, ""
 
 
 def load(model: str | None, device: str | None, console: Console) -> "Encoder":
-    """The model that was asked for, or the default one; offline, the Hub is given up after some seconds."""
-    from transformers.utils import logging
+    """Load a model, or the default model, with a status line."""
+    from caan_hf.encoding.load import load_encoder
 
-    from caan_hf.gallery.default_model import load_default_model
-    from caan_hf.gallery.encoder import load_encoder
-
-    logging.disable_progress_bar()  # of the weights, which take no time
     with console.status(f"loading {escape(model or 'the model')}"):
-        return load_encoder(model, device=device) if model else load_default_model(device)
+        return load_encoder(model, device=device)
 
 
 def index(photos: str, gallery: str | None, encoder: "Encoder", console: Console) -> "Gallery":
-    """Bring the gallery of these photos up to date, with progress."""
+    """Bring the gallery of a folder of photos up to date, with a progress bar."""
     from caan_hf.cli.index import print_report
-    from caan_hf.gallery.watching import progress_bar_of_photos, progress_lines
+    from caan_hf.gallery import Gallery
+    from caan_hf.utils.progress import progress_bar
 
-    from .photo_gallery import index_into, own_place
+    from .photo_gallery import default_gallery
 
-    if photos.startswith("~"):  # a shell that was told not to, expands nothing
-        photos = str(Path(photos).expanduser())
-    place = gallery or str(own_place(photos, encoder))
-    with progress_bar_of_photos() if sys.stderr.isatty() else progress_lines() as watch:
-        opened, report = index_into(place, photos, encoder, mirror=gallery is None, watch=watch)
-    print_report(report, place, console, pruned=gallery is None)
+    place = gallery or str(default_gallery(photos, encoder))
+    opened = Gallery.create(place, model=encoder)
+    is_own = gallery is None  # nobody else adds photos to it
+    with progress_bar("indexing", None, unit="photos") as advance:
+        report = opened.add(photos, prune=is_own, progress=advance)
+    print_report(report, place, console, pruned=is_own)
     return opened
 
 
-def wait() -> None:
-    """Until interrupted."""
-    threading.Event().wait()
-
-
-def end_tidily() -> None:
-    """Let SIGTERM unwind, so that the folder of visitors' files is cleared away."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-
-
 def require_gradio() -> None:
-    """Raises:
-    CaanError: gradio is not installed.
-    """
+    """Raise a CaanError if gradio is not installed."""
     from importlib.util import find_spec
 
     if find_spec("gradio") is None:
         raise CaanError('the demo needs gradio: pip install "caan-hf[demo]"')
 
 
-def _name(photos: str) -> str:
-    """What visitors read: they need not know which folders lead there."""
-    return Path(photos).name or photos
-
-
-def _named(galleries: "dict[str, Gallery]") -> "dict[str, Gallery]":
-    """The galleries by names that are short and differ."""
-    named = {}
+def name_galleries(galleries: "dict[str, Gallery]") -> "dict[str, Gallery]":
+    """Galleries by short and unique names instead of their places."""
+    named: dict[str, Gallery] = {}
     for place, gallery in galleries.items():
         name = _name(place.rstrip("/"))
         same = sum(other == name or other.startswith(f"{name} (") for other in named)
         named[f"{name} ({same + 1})" if same else name] = gallery
     return named
+
+
+def _name(place: str) -> str:
+    return Path(place).name or place
 
 
 def main() -> None:

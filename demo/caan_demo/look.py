@@ -1,9 +1,9 @@
-"""How the page looks: system fonts alone, a grid that fits a phone."""
+"""Style of the page: system fonts only, and a grid that fits a phone."""
 
 import gradio as gr
 
-# On a phone it may appear below what is on the screen; its picture needs a moment.
-SHOW_WHY = """
+# Scrolls to the explanation, which may be below the visible part of the page, once its picture has loaded.
+SCROLL_TO_EXPLANATION = """
 () => {
     const show = (attempts) => {
         const why = document.querySelector("#why img");
@@ -31,10 +31,10 @@ CSS = """
     overflow-wrap: anywhere; text-overflow: clip;
 }
 #status p { margin: 0.25rem 0; min-height: 1.5em; font-variant-numeric: tabular-nums; }
-#status .complaint { color: #b42318; font-weight: 600; }
-.dark #status .complaint { color: #ff8a80; }
+#status .error { color: #b42318; font-weight: 600; }
+.dark #status .error { color: #ff8a80; }
 @media (max-width: 640px) {
-    /* what was found right below what was drawn */
+    /* results directly below the drawing */
     #search { grid-template: "query" auto "answer" auto "controls" auto / minmax(0, 1fr); }
     .gradio-container { padding: 8px !important; }
 }
@@ -42,7 +42,7 @@ CSS = """
 
 
 def theme() -> gr.Theme:
-    """Gradio's own, without its fonts from the web."""
+    """Gradio's default theme without fonts from the web."""
     return gr.themes.Default(
         font=["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"],
         font_mono=["ui-monospace", "Consolas", "monospace"],

@@ -1,57 +1,64 @@
-"""What a visitor's drawing goes through: read, encode, search, pictures; each stage timed."""
+"""Answers a visitor's drawing: read, encode, search and show, with the time of each stage."""
 
 import io
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image
 
+from caan_hf.encoding.features import EncodedSketch
+from caan_hf.encoding.sketch_file import load_sketch
 from caan_hf.errors import CaanError
-from caan_hf.gallery import Gallery, SearchResult, Sketch
-from caan_hf.gallery.sketch_input import load_sketch
-from caan_hf.images_caan import clean_sketch, flatten
+from caan_hf.gallery import Gallery, SearchResult
+from caan_hf.gallery.table import GalleryError
+from caan_hf.images_caan import clean_sketch, flatten, is_blank
 
 MAX_FILE_BYTES = 8 * 2**20
 MAX_PIXELS = 25_000_000
-"""More than any phone's photo of a page that was halved once; a small file can hold a picture that fills the memory."""
+"""A small file can hold a picture that fills the memory."""
 SKETCH_SIDE = 1024
-"""Larger sketches are reduced to this: several times what an encoder sees of them."""
+"""Larger sketches are reduced to this longer side, which is several times the input size of an encoder."""
 THUMBNAIL_SIDE = 256
 MARGIN = 0.1
 MAX_RESULTS = 60
-FIRST_PHOTOS = 5
+NUM_EXPANDED = 5
+"""Number of first results that query expansion uses."""
 
 
-@dataclass(frozen=True)
-class Found:
-    """Answer to a drawing.
+class BlankDrawingError(CaanError):
+    """Nothing is drawn."""
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """The answer to a drawing.
 
     Attributes:
-        sketch: the encoded drawing, for explanations.
-        results: the photos, best first.
-        pictures: a small picture of each.
-        num_photos: photos that were searched.
-        seconds: time of each stage by its name.
+        sketch: The encoded drawing, for explanations.
+        results: The photos, best first.
+        pictures: A small picture of each result.
+        num_photos: Number of photos in the gallery.
+        seconds: Time of each stage in seconds by name.
     """
 
-    sketch: Sketch
+    sketch: EncodedSketch
     results: list[SearchResult]
     pictures: list[Image.Image]
     num_photos: int
-    seconds: dict[str, float] = field(default_factory=dict)
+    seconds: dict[str, float]
 
 
 class Searcher:
-    """A gallery as the page uses it.
+    """Searches a gallery for the page.
 
     Args:
-        gallery: an open gallery; its model is loaded here, so that the first visitor need not wait.
+        gallery: An open gallery. Its model is loaded here, so that the first visitor does not have to wait.
 
     Raises:
-        CaanError: the model cannot be loaded.
+        CaanError: The model cannot be loaded.
     """
 
     def __init__(self, gallery: Gallery):
@@ -60,78 +67,87 @@ class Searcher:
         warm_up.paste(0, (16, 16, 48, 20))
         gallery.encode_sketch(warm_up)
 
-    @property
-    def place(self) -> str:
-        """Where the gallery lies."""
-        return self.gallery.table.uri
-
-    def __len__(self) -> int:
-        return len(self.gallery)
-
-    def find(
+    def search(
         self, drawing: bytes | None, k: int, *, rerank: bool = False, expand: bool = False, pictures: bool = True
-    ) -> Found:
-        """Search for what a visitor has drawn.
+    ) -> Answer:
+        """Search for a drawing.
 
         Args:
-            drawing: a picture or strokes as JSON, as a file's content; None for nothing.
-            k: how many photos, at most `MAX_RESULTS`.
-            rerank: order the best by the relation network.
-            expand: look again with the first `FIRST_PHOTOS` photos.
-            pictures: give small pictures too.
+            drawing: Content of a picture or of a stroke file (JSON); None for nothing.
+            k: Number of results, limited to `MAX_RESULTS`.
+            rerank: Re-rank the best photos by the relation network.
+            expand: Query expansion with the first `NUM_EXPANDED` results.
+            pictures: Return a small picture of each result.
 
         Raises:
-            CaanError: nothing is drawn, or it cannot be read.
+            CaanError: The drawing is missing, blank or cannot be read, or the gallery is empty. The message holds no
+                path.
         """
         seconds: dict[str, float] = {}
         with _timed(seconds, "read"):
             image = read_drawing(drawing)
         with _timed(seconds, "encode"):
-            sketch = self.gallery.encode_sketch(image)
-        with _timed(seconds, "search"):
-            results = self.gallery.search(
-                sketch, max(1, min(int(k), MAX_RESULTS)), rerank=rerank, expand=FIRST_PHOTOS if expand else None
-            )
+            sketch = self._encode(image)
+        with _timed(seconds, "search"), _without_paths():
+            expanded = NUM_EXPANDED if expand else None
+            results = self.gallery.search(sketch, k=max(1, min(int(k), MAX_RESULTS)), rerank=rerank, expand=expanded)
         with _timed(seconds, "pictures"):
             shown = [self._picture(result) for result in results] if pictures else []
-        return Found(sketch, results, shown, len(self), seconds)
+        return Answer(sketch, results, shown, len(self.gallery), seconds)
 
-    def explain(self, sketch: Sketch | bytes, path: str) -> Image.Image:
-        """Which regions of a drawing matched which of a photo, as a picture.
+    def explain(self, sketch: EncodedSketch | bytes, photo: SearchResult | str) -> Image.Image:
+        """Draw which regions of a drawing match which regions of a photo.
 
         Args:
-            sketch: what `find` gave, or a drawing.
-            path: of a photo; only photos of the gallery are read.
+            sketch: The encoded drawing of an [`Answer`], or the content of a drawing.
+            photo: A result, or its path. Only photos of the gallery are read.
 
         Raises:
-            CaanError: the gallery has no such photo, or the drawing cannot be used.
+            CaanError: The gallery has no such photo, or the drawing cannot be used. The message holds no path.
         """
-        query = sketch if isinstance(sketch, Sketch) else read_drawing(sketch)
-        return self.gallery.explain(query, path).figure()
+        query = sketch if isinstance(sketch, EncodedSketch) else self._encode(read_drawing(sketch))
+        with _without_paths():
+            return self.gallery.explain(query, photo).figure()
+
+    def _encode(self, image: Image.Image) -> EncodedSketch:
+        try:
+            return self.gallery.encode_sketch(image)
+        except CaanError as error:
+            if is_blank(image):
+                raise BlankDrawingError("the sketch is blank") from error
+            raise
 
     def _picture(self, result: SearchResult) -> Image.Image:
         if result.thumbnail is not None:
             return Image.open(io.BytesIO(result.thumbnail)).convert("RGB")
         try:
-            photo = self.gallery.photo(result).copy()
-        except CaanError:  # moved or deleted since it was indexed: the other results are still worth showing
+            photo = self.gallery.photo(result)
+        except CaanError:  # moved or deleted since it was indexed; the other results are still shown
             return Image.new("RGB", (THUMBNAIL_SIDE, THUMBNAIL_SIDE), "#d0d0d0")
         photo.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
         return photo
 
 
 def read_drawing(drawing: bytes | None) -> Image.Image:
-    """A drawing from the browser, of a size that costs nothing.
+    """Open a drawing from the browser and reduce it to at most `SKETCH_SIDE` pixels per side.
 
     Raises:
-        CaanError: there is none, it is no picture and no strokes, or it is too large.
+        CaanError: There is no drawing, it cannot be read, or it is too large.
     """
     if drawing is None:
-        raise CaanError("nothing is drawn yet")
+        raise BlankDrawingError("nothing is drawn yet")
     if len(drawing) > MAX_FILE_BYTES:
-        raise CaanError(f"the sketch is larger than {MAX_FILE_BYTES // 2**20} MB; save it smaller")
-    _require_few_pixels(drawing)
-    image = load_sketch(drawing)
+        raise CaanError(f"the sketch is larger than {MAX_FILE_BYTES // 2**20} MB. Reduce the picture.")
+    try:
+        picture = Image.open(io.BytesIO(drawing))  # reads the header only
+        _require_few_pixels(picture)
+    except Image.DecompressionBombError as error:
+        raise CaanError(
+            f"the sketch has more than {MAX_PIXELS // 10**6} million pixels. Reduce the picture."
+        ) from error
+    except OSError:  # strokes, or a file that `load_sketch` refuses
+        picture = None
+    image = load_sketch(drawing if picture is None else picture)
     if max(image.size) > SKETCH_SIDE:
         image = flatten(image)
         image.thumbnail((SKETCH_SIDE, SKETCH_SIDE), Image.Resampling.LANCZOS, reducing_gap=2.0)
@@ -139,36 +155,37 @@ def read_drawing(drawing: bytes | None) -> Image.Image:
 
 
 def clean_drawing(drawing: bytes) -> Image.Image:
-    """Dark lines on a white square, cropped to the ink with a little margin.
+    """A drawing as dark lines on a white square, cropped to the ink with a small margin.
 
     Raises:
-        CaanError: as `read_drawing`, or it is blank.
+        CaanError: As for `read_drawing`, or the drawing is blank.
     """
     try:
         return clean_sketch(read_drawing(drawing), MARGIN)
     except ValueError as error:
-        raise CaanError("the sketch is blank") from error
+        raise BlankDrawingError("the sketch is blank") from error
 
 
 def shown_name(path: str) -> str:
-    """A photo's name without its folders, which are nobody's business on a public page."""
+    """The name of a photo without its folders, which a public page must not show."""
     return Path(path).name or path
 
 
-def _require_few_pixels(drawing: bytes) -> None:
-    try:
-        with Image.open(io.BytesIO(drawing)) as image:
-            width, height = image.size
-    except Image.DecompressionBombError as error:
-        raise CaanError(
-            f"the sketch has far more than {MAX_PIXELS // 10**6} million pixels: save it smaller"
-        ) from error
-    except Exception:  # not a picture: strokes perhaps; `load_sketch` tells
-        return
+def _require_few_pixels(image: Image.Image) -> None:
+    width, height = image.size
     if width * height > MAX_PIXELS:
         raise CaanError(
-            f"the sketch has {width} x {height} pixels; {MAX_PIXELS // 10**6} million are the most: save it smaller"
+            f"the sketch has {width} x {height} pixels, more than {MAX_PIXELS // 10**6} million. Reduce the picture."
         )
+
+
+@contextmanager
+def _without_paths() -> Iterator[None]:
+    """Raise errors of the gallery without the paths in their messages, which a public page must not show."""
+    try:
+        yield
+    except GalleryError as error:
+        raise CaanError(error.problem) from error
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Serves the page: on this machine alone unless told otherwise, and nothing but the page."""
+"""Serves the page, by default to this machine only, and nothing else."""
 
 import os
 import tempfile
@@ -15,24 +15,27 @@ from .look import CSS, theme
 from .searcher import MAX_FILE_BYTES
 
 MAX_WAITING = 64
-SESSIONS = 256
-"""Visitors whose last search is remembered for explanations."""
+SESSIONS = 128
+"""Number of visitors with results that are held for explanations, at most 3 MB each."""
 
 
 @contextmanager
 def served(build: Callable[[], gr.Blocks], host: str = "127.0.0.1", port: int | None = None) -> Iterator[str]:
-    """Serve a page while the block runs; gives its address.
+    """Serve a page while the block runs.
 
     Args:
-        build: makes the page; called when it is settled where gradio may keep files.
-        host: 127.0.0.1 for this machine alone, 0.0.0.0 for all that can reach it.
-        port: None for a free one from 7860 on.
+        build: Builds the page. It is called after the folder for gradio's files has been set.
+        host: 127.0.0.1 for this machine only, 0.0.0.0 for the network.
+        port: Port; None for the first free port from 7860.
+
+    Yields:
+        The address of the page.
 
     Raises:
-        CaanError: it cannot listen there.
+        CaanError: The address or port is not available.
     """
     with tempfile.TemporaryDirectory(prefix="caan-demo-") as folder:
-        # Gradio serves what lies in these folders, so they are ours alone and go when we do.
+        # Gradio serves all files in these folders, so they are new, and deleted at the end.
         kept = {"GRADIO_TEMP_DIR": folder, "GRADIO_EXAMPLES_CACHE": f"{folder}/examples"}
         with _environment(**kept), _serve(build, host, port) as address:
             yield address
@@ -61,7 +64,9 @@ def _serve(build: Callable[[], gr.Blocks], host: str, port: int | None) -> Itera
         )
     except (OSError, ValueError) as error:
         where = f"{host}:{port}" if port else host
-        raise CaanError(f"{where}: cannot be listened on ({str(error).partition('.')[0]})") from error
+        raise CaanError(
+            f"{where}: not available ({str(error).partition('.')[0]}). Choose another --host or --port."
+        ) from error
     try:
         yield address
     finally:

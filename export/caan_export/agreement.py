@@ -2,16 +2,13 @@
 
 from pathlib import Path
 
-import datasets
-import torch
+import numpy as np
+from numpy.typing import NDArray
 
 from caan_hf.benchmarks import load_benchmark
-from caan_hf.encoding.dataset_pictures import DatasetPictures
 from caan_hf.encoding.encoder import Encoder
-from caan_hf.encoding.features import Features, Modality
 from caan_hf.errors import CaanError
-from caan_hf.evaluation.evaluator import ZeroShotEvaluator
-from caan_hf.evaluation.result import EvaluationResult
+from caan_hf.evaluation import EvaluationOptions, ZeroShotEvaluator
 
 from .manifest import Agreement
 
@@ -25,12 +22,13 @@ def load_split(data: Path, split: str) -> ZeroShotEvaluator:
     benchmark, info = load_benchmark(data)
     if split not in benchmark:
         raise CaanError(f"{data}: no split '{split}'. Choose one of {', '.join(benchmark)}.")
-    return ZeroShotEvaluator(benchmark[split], protocol=info.protocol, split=split, progress=False)
+    options = EvaluationOptions(no_cache=True, progress=False)
+    return ZeroShotEvaluator(benchmark[split], options, protocol=info.protocol, split=split)
 
 
 def measure_agreement(split: ZeroShotEvaluator, checkpoint: Encoder, onnx: Encoder) -> Agreement:
     """Encode the split with both encoders, each with its own preprocessing, and compare the rankings."""
-    by_torch, by_onnx = _evaluate(split, checkpoint), _evaluate(split, onnx)
+    by_torch, by_onnx = split(checkpoint), split(onnx)
     return Agreement(
         protocol=split.protocol or "",
         split=split.split or "",
@@ -61,15 +59,6 @@ def require_agreement(agreement: Agreement, min_overlap: float, max_map_differen
         )
 
 
-def _evaluate(split: ZeroShotEvaluator, encoder: Encoder) -> EvaluationResult:
-    def encoded(rows: datasets.Dataset, modality: Modality) -> torch.Tensor:
-        batches = encoder.stream(DatasetPictures(rows), modality, local=False)
-        return torch.from_numpy(Features.joined([batch.features for batch in batches]).global_embeds)
-
-    sketches, photos = encoded(split.sketches, "sketch"), encoded(split.photos, "photo")
-    return split.evaluate_embeddings(sketches, photos, split.sketch_categories, split.photo_categories)
-
-
-def _overlap(one: torch.Tensor, other: torch.Tensor) -> float:
+def _overlap(one: NDArray[np.integer], other: NDArray[np.integer]) -> float:
     """Mean share of the (Q, K) positions of each row that are in both."""
-    return (one[:, :, None] == other[:, None, :]).any(dim=2).double().mean().item()
+    return float((one[:, :, None] == other[:, None, :]).any(axis=2).mean())

@@ -53,6 +53,8 @@ class CaanOnnx(Encoder):
         >>> logits = encoder.relation_logits(sketch.local_embeds, photos.local_embeds)  # (1, 2)
     """
 
+    kind = "ONNX export"
+
     def __init__(
         self, name: str, export: ExportedFolder, preprocessing: Preprocessing, sessions: Mapping[str, GraphSession]
     ):

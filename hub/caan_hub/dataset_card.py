@@ -23,7 +23,7 @@ def dataset_card(
     tables: Mapping[str, DatasetInfo],
     *,
     with_images: bool,
-    licence: str | None = None,
+    license: str | None = None,
 ) -> DatasetCard:
     """Fill the template of the card.
 
@@ -33,7 +33,7 @@ def dataset_card(
         tables: Features and splits of each configuration. Its files are `CONFIGURATION/SPLIT-*.parquet`; those of
             "default" are in `data/`.
         with_images: Whether the repository contains the images.
-        licence: License id on the Hub; by default it depends on the images and texts.
+        license: License id on the Hub; by default it depends on the images and texts.
     """
     name = benchmark_name(info.protocol)
     name = name if with_images else f"{name}: splits and descriptions"
@@ -43,7 +43,7 @@ def dataset_card(
         tags=TAGS,
         size_categories=[_size_category(tables["default"])],
         configs=[_configuration(name, table) for name, table in tables.items()],
-        **_licence(info, with_images, licence),
+        **_license(info, with_images, license),
     )
     DatasetInfosDict(tables).to_dataset_card_data(data)
     return DatasetCard.from_template(
@@ -70,7 +70,7 @@ def _configuration(name: str, table: DatasetInfo) -> dict[str, Any]:
     return {"config_name": name, "data_files": files}
 
 
-def _licence(info: BenchmarkInfo, with_images: bool, given: str | None) -> dict[str, Any]:
+def _license(info: BenchmarkInfo, with_images: bool, given: str | None) -> dict[str, Any]:
     if given:
         return {"license": given}
     if with_images and restriction(info.protocol):

@@ -63,7 +63,7 @@ def build_dataset_repository(
             texts[name] = _write(descriptions, folder / "descriptions", name)
     tables = {"default": _info(rows.features, images), "descriptions": _info(descriptions.features, texts)}
     shutil.copyfile(benchmark / INFO_FILE, folder / INFO_FILE)
-    card = dataset_card(repo_id, info, tables, with_images=with_images, licence=options.licence)
+    card = dataset_card(repo_id, info, tables, with_images=with_images, license=options.license)
     card.save(folder / CARD)
     return []
 

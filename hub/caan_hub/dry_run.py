@@ -40,7 +40,10 @@ def write_dry_run(build: Callable[[Path], list[str]], out: Path, repo_id: str) -
     """
     _require_unchanged(out)
     with staged_folder(out, MARK_FILE, overwrite=True) as folder:
-        notes = build(folder)
+        try:
+            notes = build(folder)
+        except CaanError as error:  # it may name the temporary folder, which the user does not know
+            raise CaanError(str(error).replace(str(folder), str(out))) from error
         DryRunMark(repo_id=repo_id, files=_hashes(folder)).write(folder / MARK_FILE)
     return notes
 

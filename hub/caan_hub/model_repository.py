@@ -3,15 +3,14 @@
 import re
 import shutil
 from pathlib import Path
-from typing import cast
 
 import torch
 from pydantic import ConfigDict, Field
 from transformers import AutoModel, AutoProcessor
 
 from caan_hf import CaanModel, CaanProcessor
+from caan_hf.encoding.checkpoint import load_checkpoint
 from caan_hf.errors import CaanError
-from caan_hf.evaluation.checkpoint import load_checkpoint
 from caan_hf.publishing.card import OnnxGraphs, model_card
 from caan_hf.publishing.folder import MAX_SHARD_SIZE, save_published
 from caan_hf.publishing.provenance import restriction
@@ -27,6 +26,7 @@ from .published_folder import copy_kept, copy_published, is_published
 ONNX_FOLDER = "onnx"
 ONNX_MANIFEST = "caan_export.json"
 FIGURE_FILE = "top10.png"
+BUILD_OPTIONS = ("results", "recipe", "with_text", "dtype", "license", "figure", "max_shard_size")
 SIZE = re.compile(r"\s*(?=.*[1-9])\d{1,9}(\.\d+)?\s*[KMGT]B\s*", re.IGNORECASE)
 
 
@@ -38,7 +38,7 @@ class ExportedFile(Record):
 
 
 class ExportedCheckpoint(Record):
-    """The checkpoint of an ONNX export."""
+    """The checkpoint of an ONNX export: the hashes of its files by name."""
 
     model_config = ConfigDict(extra="ignore")
     sha256: dict[str, str] = Field(default_factory=dict)
@@ -87,18 +87,10 @@ def build_model_repository(checkpoint: Path, repo_id: str, folder: Path, options
 
 
 def _require_no_build_options(checkpoint: Path, options: PushOptions) -> None:
-    given = {
-        "--results": options.results is not None,
-        "--recipe": options.recipe is not None,
-        "--with-text": options.with_text,
-        "--dtype": options.dtype is not None,
-        "--license": options.licence is not None,
-        "--figure": options.figure is True,
-        "--no-figure": options.figure is False,
-        "--max-shard-size": options.max_shard_size is not None,
-    }
-    names = ", ".join(name for name, is_given in given.items() if is_given)
-    if names:
+    given = [name for name in BUILD_OPTIONS if getattr(options, name) not in (None, False)]
+    given += ["no-figure"] if options.figure is False else []
+    if given:
+        names = ", ".join("--" + name.replace("_", "-") for name in given)
         raise CaanError(
             f"{checkpoint}: a published folder is pushed without changes, so {names} cannot be used. Edit its files, "
             f"or build it again from the checkpoint with {names} --dry-run --out {checkpoint}."
@@ -129,18 +121,16 @@ def _build(checkpoint: Path, repo_id: str, folder: Path, options: PushOptions, g
         results=results,
         figure=FIGURE_FILE if has_figure else None,
         onnx=graphs,
-        licence=options.licence,
+        license=options.license,
     )
     card.save(folder / CARD)
     return notes
 
 
 def _load(checkpoint: Path, *, with_text: bool) -> tuple[CaanModel, CaanProcessor]:
-    if not checkpoint.is_dir():
-        raise CaanError(f"{checkpoint}: no such folder. Give the folder that training saved, or a folder of hub/.")
     model, processor = load_checkpoint(str(checkpoint))
     if not with_text:
-        return cast(CaanModel, model), cast(CaanProcessor, processor).drop_text()
+        return model, processor.drop_text()
     model = AutoModel.from_pretrained(checkpoint, use_safetensors=True, trust_remote_code=False)
     if model.config.text_config is None:
         raise CaanError(f"{checkpoint}: has no text tower. Use a checkpoint-N of the run, or omit --with-text.")

@@ -27,9 +27,9 @@ class RevisionOptions(CommonOptions):
     """Options of pushes to a branch."""
 
     revision: Annotated[str, Option(help="Branch to push to; created if it does not exist.")] = "main"
-    licence: Annotated[
+    license: Annotated[
         str | None,
-        Option("--license", help="License id on the Hub, such as apache-2.0.", show_default="depends on the data"),
+        Option(help="License id on the Hub, such as apache-2.0.", show_default="depends on the data"),
     ] = None
 
 

@@ -45,30 +45,21 @@ class Target:
 
 @dataclass(frozen=True)
 class Change:
-    """Changes that a push made to a repository; paths are relative to its root.
+    """Result of a push.
 
     Attributes:
         url: URL of the repository.
         commit: The new commit, or the previous one if nothing changed.
-        added: New files.
-        changed: Files with new content.
-        deleted: Files of an earlier push that are no longer needed.
-        unchanged: Number of pushed files that the repository already contained.
+        before: Git blob id of each file before the push, by path.
+        after: Git blob id of each file after the push, by path.
         is_new_branch: Whether the branch was created.
     """
 
     url: str
     commit: str
-    added: tuple[str, ...]
-    changed: tuple[str, ...]
-    deleted: tuple[str, ...]
-    unchanged: int
-    is_new_branch: bool = False
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether the repository already contained all files."""
-        return not (self.added or self.changed or self.deleted)
+    before: dict[str, str]
+    after: dict[str, str]
+    is_new_branch: bool
 
 
 def files_of(folder: Path) -> dict[str, Path]:
@@ -143,15 +134,8 @@ def publish(folder: Path, target: Target, *, message: str, replaces: re.Pattern[
                     api.delete_branch(branch=target.revision, **target.place)
             raise
         after = before if commit == head else _blobs(api, target, commit)
-    return Change(
-        url=f"{api.endpoint}/{'' if target.kind == 'model' else target.kind + 's/'}{target.repo_id}",
-        commit=commit,
-        added=tuple(path for path in after if path not in before),
-        changed=tuple(path for path in after if path in before and after[path] != before[path]),
-        deleted=tuple(path for path in before if path not in after),
-        unchanged=sum(path in before and after.get(path) == before[path] for path in files),
-        is_new_branch=is_new_branch,
-    )
+    url = f"{api.endpoint}/{'' if target.kind == 'model' else target.kind + 's/'}{target.repo_id}"
+    return Change(url, commit, before, after, is_new_branch)
 
 
 def _check_card(folder: Path, target: Target) -> None:

@@ -10,8 +10,8 @@ from huggingface_hub import RepoCard
 from pydantic import ConfigDict
 from transformers.dynamic_module_utils import get_relative_import_files
 
+from caan_hf.encoding.checkpoint import check_folder
 from caan_hf.errors import CaanError
-from caan_hf.evaluation.checkpoint import check_named
 from caan_hf.publishing.results import METRICS_FILE, read_results, write_public_metrics
 from caan_hf.publishing.training_record import RECORD_FILE, read_training_record, write_record
 from caan_hf.utils.records import Record
@@ -40,13 +40,6 @@ class AutoMap(Record):
     auto_map: dict[str, str] | None = None
 
 
-class WeightIndex(Record):
-    """The part of `model.safetensors.index.json` that names the files of split weights."""
-
-    model_config = ConfigDict(extra="ignore")
-    weight_map: dict[str, str]
-
-
 def is_published(folder: Path) -> bool:
     """Whether a folder is a model repository: a CAAN with its code and a card.
 
@@ -58,7 +51,9 @@ def is_published(folder: Path) -> bool:
         return False
     if "AutoModel" not in (AutoMap.read(config, REMEDY).auto_map or {}):
         return False
-    check_named(str(folder.absolute()))
+    model_type = check_folder(folder)
+    if model_type != "caan":
+        raise CaanError(f"{folder}: this is a '{model_type}' model, not a CAAN. {REMEDY}")
     _require_complete(folder, _kept(folder)[0])
     _require_card(folder / CARD)
     return True
@@ -134,9 +129,8 @@ def _require_complete(folder: Path, kept: Mapping[str, Path]) -> None:
         required.update(Path(file).name for module in modules for file in get_relative_import_files(module))
     except (OSError, ValueError) as error:  # the client opens each file to find its imports
         raise CaanError(f"{folder}: code cannot be read ({error}). {REMEDY}") from error
-    index = folder / "model.safetensors.index.json"
-    weights = WeightIndex.read(index, REMEDY).weight_map.values() if index.is_file() else ["model.safetensors"]
-    missing = sorted(required.union(weights) - set(kept))
+    required.update(file.name for file in folder.glob("*.safetensors"))
+    missing = sorted(required - set(kept))
     if missing:
         raise CaanError(f"{folder}: {', '.join(missing)} missing, or a symlink out of the folder. {REMEDY}")
 

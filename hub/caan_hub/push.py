@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils._validators import validate_repo_id
 
 from caan_hf.errors import CaanError
 from caan_hf.utils.files import unwritable
+from caan_hf.utils.hub import hub_errors
 
 from .dataset_repository import DATASET_FILES, build_dataset_repository
 from .dry_run import write_dry_run
@@ -100,13 +100,10 @@ def push_space(repo_id: str, options: PushSpaceOptions) -> Outcome:
 
 
 def _check_repo_id(repo_id: str) -> None:
-    try:
+    with hub_errors(repo_id):
         validate_repo_id(repo_id)
-    except HFValidationError as error:
-        problem = str(error).partition("\n")[0]
-        raise CaanError(f"{repo_id!r}: not a repository name ({problem}). Use OWNER/NAME.") from None
     if "/" not in repo_id:
-        raise CaanError(f"{repo_id!r}: the owner is missing. Use OWNER/NAME.")
+        raise CaanError(f"{repo_id}: the owner is missing. Use OWNER/NAME.")
 
 
 def _push(

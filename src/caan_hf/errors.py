@@ -1,5 +1,10 @@
-"""The one exception that the command line shows as a single line instead of a traceback."""
+"""The exception for bad input, which the command line prints as one line instead of a traceback."""
 
 
 class CaanError(Exception):
-    """Bad input. The message names the file or setting, says what is wrong with it, and what to do."""
+    """Bad input. The message names the file or setting, says the problem and the remedy."""
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an exception's message, or the name of its type if the message is empty."""
+    return str(error).strip().partition("\n")[0] or type(error).__name__

@@ -1,4 +1,4 @@
-"""`caan index` and `caan search` as a user types them."""
+"""`caan index` and `caan search` on the command line."""
 
 import io
 import json
@@ -23,14 +23,14 @@ def checkpoint(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def indexed(tmp_path_factory, checkpoint):
-    """(folder of photos, gallery, output of indexing)."""
+    """(folder of photos, gallery, output of `caan index`)."""
     folder = tmp_path_factory.mktemp("indexed")
     (folder / "photos").mkdir()
     for number in range(12):
         draw_photo(number).save(folder / "photos" / f"{number:02}.png")
     (folder / "photos" / "damaged.jpg").write_bytes(b"no picture")
     (folder / "photos" / "notes.txt").touch()
-    done = run("index", checkpoint, folder / "photos", folder / "gallery", "--device", "cpu")
+    done = run("index", folder / "photos", folder / "gallery", "--model", checkpoint, "--device", "cpu")
     assert done.exit_code == 0
     return folder / "photos", folder / "gallery", done.output
 
@@ -43,17 +43,17 @@ def sketch_file(tmp_path):
     return tmp_path / "sketch.png"
 
 
-def test_indexing_says_what_it_did(indexed, checkpoint):
-    photos, gallery, said = indexed
-    assert f"12 photos in {gallery}: 12 added" in said
-    assert "photos/s" in said
-    assert f"1 skipped, not a picture, or damaged: {photos / 'damaged.jpg'}" in said
-    assert "1 files that are no pictures were passed over" in said
-    again = run("index", checkpoint, photos, gallery, "--device", "cpu", "--quiet")
+def test_indexing_prints_a_summary(indexed, checkpoint):
+    photos, gallery, output = indexed
+    assert f"12 photos in {gallery}: 12 added" in output
+    assert "photos/s" in output
+    assert f"1 skipped, unknown format, or damaged: {photos / 'damaged.jpg'}" in output
+    assert "1 other files skipped" in output
+    again = run("index", photos, gallery, "--model", checkpoint, "--device", "cpu", "--quiet")
     assert "12 unchanged" in again.output
 
 
-def test_searching_prints_a_line_a_photo(indexed, sketch_file):
+def test_searching_prints_one_line_per_result(indexed, sketch_file):
     done = run("search", indexed[1], sketch_file, "-k", 3)
     assert done.exit_code == 0
     lines = done.stdout.splitlines()
@@ -64,7 +64,7 @@ def test_searching_prints_a_line_a_photo(indexed, sketch_file):
     assert -1 <= float(score) <= 1
 
 
-def test_json_holds_everything(indexed, sketch_file):
+def test_json_holds_results_matches_and_times(indexed, sketch_file):
     done = run("search", indexed[1], sketch_file, "-k", 4, "--rerank", "--explain", "--json")
     document = json.loads(done.stdout)
     assert [result["rank"] for result in document["results"]] == [1, 2, 3, 4]
@@ -74,7 +74,7 @@ def test_json_holds_everything(indexed, sketch_file):
     assert document["seconds"].keys() == {"encode", "search"}
 
 
-def test_looking_again_with_the_first_photos(indexed, sketch_file):
+def test_expansion_changes_the_scores(indexed, sketch_file):
     once, again = (
         json.loads(run("search", indexed[1], sketch_file, "--json", *options).stdout)["results"]
         for options in ((), ("--expand", 3))
@@ -83,7 +83,7 @@ def test_looking_again_with_the_first_photos(indexed, sketch_file):
     assert [result["score"] for result in again] != [result["score"] for result in once]
 
 
-def test_the_sketch_from_standard_input(indexed, sketch_file):
+def test_the_sketch_may_come_from_standard_input(indexed, sketch_file):
     from_file = json.loads(run("search", indexed[1], sketch_file, "--json").stdout)["results"]
     from_input = json.loads(run("search", indexed[1], "-", "--json", stdin=sketch_file.read_bytes()).stdout)["results"]
     assert from_input == from_file
@@ -91,7 +91,7 @@ def test_the_sketch_from_standard_input(indexed, sketch_file):
     assert json.loads(run("search", indexed[1], "-", "--json", stdin=strokes).stdout)["results"]
 
 
-def test_results_are_drawn(indexed, sketch_file, tmp_path):
+def test_results_are_drawn_into_a_file(indexed, sketch_file, tmp_path):
     plain, explained = tmp_path / "plain.png", tmp_path / "explained.png"
     assert run("search", indexed[1], sketch_file, "--out", plain).exit_code == 0
     assert run("search", indexed[1], sketch_file, "--out", explained, "--explain", "-k", 7).exit_code == 0
@@ -103,7 +103,7 @@ def test_results_are_drawn(indexed, sketch_file, tmp_path):
     assert len(set(small.convert("L").resize((64, 32)).tobytes())) > 20  # photos, not empty frames
 
 
-def test_explain_alone_draws_where_one_looks(indexed, sketch_file, tmp_path, monkeypatch):
+def test_explain_draws_results_png_by_default(indexed, sketch_file, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert run("search", indexed[1], sketch_file, "--explain").exit_code == 0
     assert (tmp_path / "results.png").is_file()
@@ -112,13 +112,13 @@ def test_explain_alone_draws_where_one_looks(indexed, sketch_file, tmp_path, mon
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("nowhere", "sketch.png"), "nowhere: no gallery there"),
+        (("nowhere", "sketch.png"), "nowhere: there is no gallery"),
         (("GALLERY", "nothing.png"), "nothing.png: cannot be read"),
-        (("GALLERY", "SKETCH", "--out", "no/folder/a.png"), "no/folder/a.png: no folder"),
-        (("GALLERY", "SKETCH", "--out", "results.gif"), "results.gif: name a picture to be written, such as"),
-        (("GALLERY", "SKETCH", "--out", "tests"), "tests: name a picture to be written, such as"),
+        (("GALLERY", "SKETCH", "--out", "no/folder/a.png"), "no/folder/a.png: there is no folder"),
+        (("GALLERY", "SKETCH", "--out", "results.gif"), "results.gif: not the name of a .png or .jpg"),
+        (("GALLERY", "SKETCH", "--out", "tests"), "tests: not the name of a .png or .jpg"),
         (("GALLERY", "SKETCH", "--model", "nowhere"), "nowhere: no such folder"),
-        (("GALLERY", "SKETCH", "--device", "nonsense"), "--device nonsense: not usable here"),
+        (("GALLERY", "SKETCH", "--device", "nonsense"), "--device nonsense: not available"),
     ],
 )
 def test_bad_input_is_one_line(indexed, sketch_file, arguments, message):
@@ -128,53 +128,59 @@ def test_bad_input_is_one_line(indexed, sketch_file, arguments, message):
     assert "\n" not in str(error.value)
 
 
-def test_bad_photos_and_models(indexed, checkpoint, tmp_path):
+def test_bad_photos_models_and_galleries_are_refused(indexed, checkpoint, tmp_path):
     with pytest.raises(CaanError, match="nowhere: no such folder"):
-        run("index", "nowhere", indexed[0], tmp_path / "gallery")
+        run("index", indexed[0], tmp_path / "gallery", "--model", "nowhere")
     with pytest.raises(CaanError, match="no such folder, list of photos or dataset"):
-        run("index", checkpoint, "no-photos", tmp_path / "gallery")
+        run("index", "no-photos", tmp_path / "gallery", "--model", checkpoint)
     assert not (tmp_path / "gallery").exists()
-    with pytest.raises(CaanError, match="--split test is of a dataset"):
-        run("index", checkpoint, indexed[0], tmp_path / "gallery", "--split", "test")
-    with pytest.raises(CaanError, match="holds something other than a gallery"):
-        run("index", checkpoint, indexed[0], indexed[0])
+    with pytest.raises(CaanError, match="--split test: applies only to datasets"):
+        run("index", indexed[0], tmp_path / "gallery", "--model", checkpoint, "--split", "test")
+    with pytest.raises(CaanError, match="holds other files and no gallery"):
+        run("index", indexed[0], indexed[0], "--model", checkpoint)
 
 
-def test_a_gallery_that_never_held_a_photo_is_nobodys(indexed, checkpoint, tmp_path):
+def test_an_empty_gallery_may_be_indexed_with_another_model(indexed, checkpoint, tmp_path):
     (tmp_path / "empty").mkdir()
-    with pytest.raises(CaanError, match="no photo found"):
-        run("index", checkpoint, tmp_path / "empty", tmp_path / "gallery")
+    with pytest.raises(CaanError, match="no photos found"):
+        run("index", tmp_path / "empty", tmp_path / "gallery", "--model", checkpoint)
     other = save_checkpoint(tmp_path / "other", seed=1)
-    assert run("index", other, indexed[0], tmp_path / "gallery", "--device", "cpu").exit_code == 0
-    with pytest.raises(CaanError, match="weights are not those of"):
-        run("index", checkpoint, indexed[0], tmp_path / "gallery")
+    assert run("index", indexed[0], tmp_path / "gallery", "--model", other, "--device", "cpu").exit_code == 0
+    with pytest.raises(CaanError, match="has other weights"):
+        run("index", indexed[0], tmp_path / "gallery", "--model", checkpoint)
 
 
-def test_what_was_decided_when_the_gallery_was_made_is_told_to_whoever_asks_otherwise(indexed, checkpoint, tmp_path):
+def test_a_different_wish_for_local_embeddings_is_reported(indexed, checkpoint, tmp_path):
     gallery = tmp_path / "gallery"
-    run("index", checkpoint, indexed[0], gallery, "--no-local", "--device", "cpu")
-    assert "local embeddings" not in run("index", checkpoint, indexed[0], gallery, "--device", "cpu").output
-    again = run("index", checkpoint, indexed[0], gallery, "--local", "--device", "cpu")
-    assert "does not keep local embeddings" in again.output
+    run("index", indexed[0], gallery, "--model", checkpoint, "--no-local", "--device", "cpu")
+    assert "local embeddings" not in run("index", indexed[0], gallery, "--model", checkpoint, "--device", "cpu").output
+    again = run("index", indexed[0], gallery, "--model", checkpoint, "--local", "--device", "cpu")
+    assert "does not store local embeddings" in again.output
 
 
-def test_without_a_model_the_default_one_is_taken(indexed, checkpoint, tmp_path, monkeypatch):
-    from caan_hf.gallery import default_model
+def test_the_default_model_is_used_without_model(indexed, checkpoint, tmp_path, monkeypatch):
+    from caan_hf.encoding import load
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(default_model, "NAME", "ours")
-    monkeypatch.setattr(default_model, "HUB_ID", "./not-on-the-hub")
-    with pytest.raises(CaanError, match="no model at hand"):
+    monkeypatch.setattr(load, "DEFAULT_MODEL", "ours")
+    monkeypatch.setattr(load, "DEFAULT_HUB_ID", "./not-on-the-hub")
+    with pytest.raises(CaanError, match="no model was named"):
         run("index", indexed[0], "gallery")
     (tmp_path / "hub").mkdir()
     (tmp_path / "hub" / "ours").symlink_to(checkpoint)
     assert "12 added" in run("index", indexed[0], "gallery", "--device", "cpu").output
-    with pytest.raises(CaanError, match=r"give \[MODEL\] PHOTOS GALLERY, not 1 words"):
-        run("index", "gallery")
 
 
-def test_an_empty_standard_input(indexed):
-    with pytest.raises(CaanError, match="the sketch: empty"):
+@pytest.mark.parametrize("arguments", [("index", "photos"), ("search",)])
+def test_a_missing_argument_is_named(arguments):
+    done = run(*arguments)
+    assert done.exit_code == 2
+    assert "Usage:" in done.output
+    assert "Missing argument 'GALLERY'" in done.output
+
+
+def test_an_empty_standard_input_is_refused(indexed):
+    with pytest.raises(CaanError, match="the sketch: the file is empty"):
         run("search", indexed[1], "-", stdin=io.BytesIO(b"").read())
 
 

@@ -1,4 +1,4 @@
-"""A gallery of small photos under a tiny untrained CAAN, and the demo served from it."""
+"""A gallery of small photos, indexed with a tiny untrained CAAN, and the demo served from it."""
 
 from pathlib import Path
 
@@ -42,7 +42,7 @@ def searcher(gallery) -> Searcher:
 
 @pytest.fixture(scope="session")
 def address(searcher):
-    """Where the demo is served, for all tests of this folder."""
+    """Address of the demo, which is served for all tests of this folder."""
     with served(lambda: build_page({"photos": searcher})) as url:
         yield url
 

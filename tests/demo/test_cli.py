@@ -1,4 +1,4 @@
-"""`caan-demo` and the Space's `app.py` as processes of their own."""
+"""`caan-demo` and the Space's `app.py` as separate processes."""
 
 import os
 import re
@@ -18,7 +18,7 @@ from gradio_client.exceptions import AppError
 from rich.console import Console
 from typer.testing import CliRunner
 
-from caan_hf.gallery import default_model
+from caan_hf.encoding import load
 
 DEMO = Path(__file__).parents[2] / "demo"
 SECONDS = 150
@@ -26,7 +26,7 @@ SECONDS = 150
 
 @contextmanager
 def running(command: list[str], folder: Path, **variables: str):
-    """Start a demo; gives its address and what it has said on stderr. It is ended as a service manager would."""
+    """Start a demo; yields its address and its stderr. It is stopped by SIGTERM."""
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "XDG_CACHE_HOME": str(folder / "cache")} | variables
     environment |= {"TMPDIR": str(folder / "tmp")}
     (folder / "tmp").mkdir()
@@ -38,13 +38,13 @@ def running(command: list[str], folder: Path, **variables: str):
     watchdog.start()
     try:
         line = process.stdout.readline()
-        said = (folder / "stderr.txt").read_text()
+        stderr = (folder / "stderr.txt").read_text()
         found = re.match(r"http://[\d.]+:\d+", line)
-        assert found, line + said
-        yield found[0], said
+        assert found, line + stderr
+        yield found[0], stderr
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 143
-        assert list((folder / "tmp").glob("caan-demo-*")) == []  # visitors' files go with the server
+        assert list((folder / "tmp").glob("caan-demo-*")) == []  # visitors' files are deleted
     finally:
         watchdog.cancel()
         process.kill()
@@ -59,25 +59,25 @@ def test_a_folder_of_photos_is_indexed_and_searched(photos, checkpoint, drawing,
         (tmp_path / "mine" / file.name).write_bytes(file.read_bytes())
     (tmp_path / "mine" / "broken.jpg").write_bytes(b"\xff\xd8 no photo")
     command = ["-m", "caan_demo.cli", "mine", "--model", str(checkpoint), "--device", "cpu"]
-    with running(command, tmp_path) as (address, said):
-        assert "5 photos in" in said
-        assert "broken.jpg" in said
+    with running(command, tmp_path) as (address, stderr):
+        assert "5 photos in" in stderr
+        assert "broken.jpg" in stderr
         found = Client(address, verbose=False).predict(handle_file(drawing), 10, api_name="/search")
         assert {Path(entry["photo"]).name for entry in found} == {f"{number:02}.png" for number in range(5)}
     assert len(list((tmp_path / "cache" / "caan-hf" / "galleries").iterdir())) == 1
 
 
 @pytest.mark.slow
-def test_the_space_as_it_stands_searches_drawn_samples_by_the_model_that_ships(drawing, tmp_path):
-    with running([str(DEMO / "app.py")], tmp_path, GRADIO_SERVER_PORT="17861") as (address, said):
-        assert "200 photos in" in said
-        assert "Traceback" not in said
+def test_the_space_searches_drawn_samples_with_the_shipped_model(drawing, tmp_path):
+    with running([str(DEMO / "app.py")], tmp_path, GRADIO_SERVER_PORT="17861") as (address, stderr):
+        assert "200 photos in" in stderr
+        assert "Traceback" not in stderr
         found = Client(address, verbose=False).predict(handle_file(drawing), 3, api_name="/search")
         assert len(found) == 3
 
 
 @pytest.mark.slow
-def test_the_space_shows_the_model_that_its_variable_names(checkpoint, gallery, drawing, tmp_path):
+def test_the_space_uses_the_model_and_gallery_of_its_variables(checkpoint, gallery, drawing, tmp_path):
     variables = {"CAAN_MODEL": str(checkpoint), "CAAN_GALLERY": gallery.table.uri, "GRADIO_SERVER_PORT": "17862"}
     with running([str(DEMO / "app.py")], tmp_path, **variables) as (address, _):
         found = Client(address, verbose=False).predict(handle_file(drawing), 3, api_name="/search")
@@ -92,8 +92,8 @@ def test_a_page_without_a_model_says_how_to_get_one(no_model, searcher, drawing)
 
 
 @pytest.fixture
-def complaint(tmp_path, monkeypatch, capsys):
-    """`complaint(*arguments)`: the one line that `caan-demo` ends with."""
+def error_of(tmp_path, monkeypatch, capsys):
+    """`error_of(*arguments)`: the one line on stderr with which `caan-demo` fails."""
     from caan_demo import cli
 
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
@@ -105,44 +105,44 @@ def complaint(tmp_path, monkeypatch, capsys):
         with pytest.raises(SystemExit) as ended:
             cli.main()
         assert ended.value.code == 2
-        said = capsys.readouterr().err.strip()
-        assert "Traceback" not in said
-        return said
+        stderr = capsys.readouterr().err.strip()
+        assert "Traceback" not in stderr
+        return stderr
 
     return run
 
 
-def test_bad_places_are_told_in_one_line(complaint, checkpoint, tmp_path):
-    assert "no such folder" in complaint("nowhere/at/all", "--model", str(checkpoint))
-    assert "no gallery there" in complaint("--gallery", str(tmp_path / "none"))
+def test_bad_places_are_reported_in_one_line(error_of, checkpoint, tmp_path):
+    assert "no such folder" in error_of("nowhere/at/all", "--model", str(checkpoint))
+    assert "there is no gallery" in error_of("--gallery", str(tmp_path / "none"))
     (tmp_path / "empty").mkdir()
-    assert "no photo found" in complaint(str(tmp_path / "empty"), "--model", str(checkpoint))
-    assert "no such folder" in complaint("--model", str(tmp_path / "none"))
-    assert "one --gallery" in complaint(str(tmp_path / "empty"), "--gallery", "a", "--gallery", "b")
+    assert "no photos found" in error_of(str(tmp_path / "empty"), "--model", str(checkpoint))
+    assert "no such folder" in error_of("--model", str(tmp_path / "none"))
+    assert "one --gallery" in error_of(str(tmp_path / "empty"), "--gallery", "a", "--gallery", "b")
 
 
 @pytest.fixture
 def no_model(tmp_path, monkeypatch):
-    """As where the package is installed without its checkout, offline."""
+    """No model in a checkout, and none on the Hub."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(default_model, "NAME", "not-in-the-checkout")
-    monkeypatch.setattr(default_model, "HUB_ID", "./not-on-the-hub")
+    monkeypatch.setattr(load, "DEFAULT_MODEL", "not-in-the-checkout")
+    monkeypatch.setattr(load, "DEFAULT_HUB_ID", "./not-on-the-hub")
 
 
-def test_photos_without_a_model_are_told_how_to_get_one(complaint, photos, no_model):
-    assert "make quickstart" in complaint(str(photos))
+def test_photos_without_a_model_say_how_to_get_one(error_of, photos, no_model):
+    assert "make quickstart" in error_of(str(photos))
 
 
-def test_another_model_than_the_gallerys_is_refused(complaint, gallery, tmp_path):
+def test_another_model_than_that_of_the_gallery_is_refused(error_of, gallery, tmp_path):
     from photos import save_checkpoint
 
     other = save_checkpoint(tmp_path / "other", seed=1)
-    assert "weights are not those of" in complaint("--gallery", gallery.table.uri, "--model", str(other))
+    assert "other weights" in error_of("--gallery", gallery.table.uri, "--model", str(other))
 
 
-def test_a_taken_port_is_told(complaint, gallery, address):
+def test_a_port_in_use_is_reported(error_of, gallery, address):
     port = address.rstrip("/").rpartition(":")[2]
-    assert port in complaint("--gallery", gallery.table.uri, "--port", port)
+    assert port in error_of("--gallery", gallery.table.uri, "--port", port)
 
 
 def test_help_has_examples():
@@ -152,8 +152,8 @@ def test_help_has_examples():
     assert "caan-demo ~/Pictures" in shown
 
 
-def test_galleries_are_named_by_their_folders_and_apart():
-    from caan_demo.cli import _named
+def test_galleries_have_short_unique_names():
+    from caan_demo.cli import name_galleries
 
     places = ["mine/photos", "s3://bucket/photos/", "other", "yours/photos"]
-    assert list(_named(dict.fromkeys(places))) == ["photos", "photos (2)", "other", "photos (3)"]
+    assert list(name_galleries(dict.fromkeys(places))) == ["photos", "photos (2)", "other", "photos (3)"]

@@ -1,4 +1,4 @@
-"""The server from outside: calls by programs, and what it must not give away or swallow."""
+"""Requests to the server: calls by programs, and what must be refused."""
 
 import http.client
 import json
@@ -19,8 +19,8 @@ def client(address):
     return Client(address, verbose=False)
 
 
-def ask(address: str, method: str, path: str, body: bytes | None = None, headers: dict | None = None):
-    """Status and body; the path is sent as it stands, which no ordinary client does."""
+def request(address: str, method: str, path: str, body: bytes | None = None, headers: dict | None = None):
+    """Status and body of a request; the path is sent unchanged, unlike with ordinary clients."""
     parts = urlsplit(address)
     connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=30)
     connection.request(method, path, body, headers or {})
@@ -28,7 +28,7 @@ def ask(address: str, method: str, path: str, body: bytes | None = None, headers
     return answer.status, answer.read()
 
 
-def test_a_program_finds_what_the_gallery_finds(client, gallery, drawing):
+def test_search_returns_what_the_gallery_returns(client, gallery, drawing):
     found = client.predict(handle_file(drawing), 5, False, "photos", api_name="/search")
     expected = gallery.search(drawing, k=5)
     assert [entry["photo"] for entry in found] == [result.path for result in expected]
@@ -36,7 +36,7 @@ def test_a_program_finds_what_the_gallery_finds(client, gallery, drawing):
     assert all(entry["relation_score"] is None for entry in found)
 
 
-def test_it_reranks(client, gallery, drawing):
+def test_search_reranks(client, gallery, drawing):
     found = client.predict(handle_file(drawing), 5, True, "photos", api_name="/search")
     expected = gallery.search(drawing, k=5, rerank=True)
     assert [entry["photo"] for entry in found] == [result.path for result in expected]
@@ -45,19 +45,19 @@ def test_it_reranks(client, gallery, drawing):
     )
 
 
-def test_it_looks_again(client, gallery, drawing):
+def test_search_expands_the_query(client, gallery, drawing):
     found = client.predict(handle_file(drawing), 5, False, "photos", True, api_name="/search")
     assert [entry["photo"] for entry in found] == [result.path for result in gallery.search(drawing, k=5, expand=5)]
 
 
-def test_a_program_sends_strokes(client, gallery, tmp_path):
+def test_search_accepts_strokes(client, gallery, tmp_path):
     strokes = tmp_path / "strokes.json"
     strokes.write_text(json.dumps({"strokes": [[[0, 0], [50, 0], [50, 50]], [[10, 10], [20, 40]]]}), encoding="utf-8")
     found = client.predict(handle_file(strokes), 3, api_name="/search")
     assert [entry["photo"] for entry in found] == [result.path for result in gallery.search(strokes, k=3)]
 
 
-def test_a_program_gets_the_explanation(client, gallery, drawing):
+def test_explain_returns_a_picture(client, gallery, drawing):
     best = gallery.search(drawing, k=1)[0]
     picture = client.predict(handle_file(drawing), best.path, "photos", api_name="/explain")
     expected = gallery.explain(drawing, best).figure()
@@ -65,17 +65,17 @@ def test_a_program_gets_the_explanation(client, gallery, drawing):
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "said"),
+    ("name", "content", "message"),
     [
         ("corrupt.png", b"\x89PNG\r\n\x1a\n" + b"\0" * 500, "not a picture that can be read"),
         ("empty.png", b"", "empty"),
-        ("strokes.json", b'{"drawing": "none"}', "no strokes"),
+        ("strokes.json", b'{"drawing": "none"}', "not strokes"),
         ("notes.txt", b"hello", "not a picture that can be read"),
     ],
 )
-def test_bad_files_are_told(client, tmp_path, name, content, said):
+def test_bad_files_are_reported(client, tmp_path, name, content, message):
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(AppError, match=said):
+    with pytest.raises(AppError, match=message):
         client.predict(handle_file(tmp_path / name), 3, api_name="/search")
 
 
@@ -87,25 +87,25 @@ def test_a_small_file_of_many_pixels_is_refused(client, tmp_path):
 
 
 @pytest.mark.parametrize(("k", "number"), [(0, 1), (-3, 1), (None, 12), (7.0, 7), (999, 30)])
-def test_any_number_of_photos_may_be_asked_for(client, drawing, k, number):
+def test_the_number_of_photos_is_limited(client, drawing, k, number):
     assert len(client.predict(handle_file(drawing), k, api_name="/search")) == number
 
 
-def test_calls_that_make_no_sense_are_told(client, drawing):
-    with pytest.raises(AppError, match="k is 'many'; give a number of photos"):
+def test_bad_arguments_are_reported(client, drawing):
+    with pytest.raises(AppError, match="k must be a number of photos"):
         client.predict(handle_file(drawing), "many", api_name="/search")
     with pytest.raises(AppError, match="give a sketch and the photo"):
         client.predict(handle_file(drawing), None, api_name="/explain")
 
 
-def test_nothing_drawn_and_unknown_names_are_told(client, drawing):
+def test_missing_drawings_and_unknown_galleries_are_reported(client, drawing):
     with pytest.raises(AppError, match="nothing is drawn"):
         client.predict(None, 3, api_name="/search")
     with pytest.raises(AppError, match="no gallery 'other'"):
         client.predict(handle_file(drawing), 3, False, "other", api_name="/search")
 
 
-def test_an_explanation_reads_photos_of_the_gallery_alone(client, gallery, drawing, tmp_path):
+def test_explain_reads_only_photos_of_the_gallery(client, gallery, drawing, tmp_path):
     secret = tmp_path / "secret.png"
     Image.new("RGB", (64, 64), "red").save(secret)
     with pytest.raises(AppError, match="not in the gallery") as refused:
@@ -113,7 +113,7 @@ def test_an_explanation_reads_photos_of_the_gallery_alone(client, gallery, drawi
     assert gallery.table.uri not in str(refused.value)
 
 
-def test_the_page_is_not_called_by_programs_but_by_its_endpoints(client):
+def test_only_the_endpoints_can_be_called_by_programs(client):
     endpoints = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
     assert set(endpoints) == {"/search", "/explain"}
 
@@ -127,7 +127,7 @@ def secrets(photos: Path, tmp_path: Path) -> list[str]:
         str(secret),
         f"{temporary}/{up}{secret}",
         f"{up}{secret}",
-        str(photos / "00.png"),  # a gallery's photos are shown as its thumbnails, never by their path
+        str(photos / "00.png"),  # photos are shown as thumbnails, never by path
         "/etc/passwd",
         f"{temporary}/../../etc/passwd",
         "//etc/passwd",
@@ -142,28 +142,28 @@ ROUTES = ("/gradio_api/file=", "/gradio_api/file/", "/file=", "/static/", "/asse
 
 
 @pytest.mark.parametrize("route", ROUTES)
-def test_no_file_from_elsewhere_is_served(address, photos, tmp_path, route):
+def test_other_files_are_not_served(address, photos, tmp_path, route):
     wanted = secrets(photos, tmp_path)
     for path in [
         *wanted,
         *(quote(path, safe="") for path in wanted),
         *(quote(quote(path), safe="") for path in wanted),
     ]:
-        status, body = ask(address, "GET", route + quote(path, safe="/%:"))
+        status, body = request(address, "GET", route + quote(path, safe="/%:"))
         assert status >= 400, (route, path, body[:100])
         assert b"the secret" not in body
         assert b"root:" not in body
 
 
-def test_a_linked_file_is_not_reached_through_the_upload_folder(address, tmp_path):
-    """A name that climbs out of the folder of uploads stays in it."""
+def test_an_uploaded_file_cannot_leave_the_upload_folder(address, tmp_path):
+    """A file name with `..` stays in the folder of uploads."""
     boundary = "----demo"
     body = (
         f'--{boundary}\r\nContent-Disposition: form-data; name="files"; filename="../../../../{tmp_path}/x.png"\r\n'
         f"Content-Type: image/png\r\n\r\nhello\r\n--{boundary}--\r\n"
     ).encode()
     headers = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
-    status, answer = ask(address, "POST", "/gradio_api/upload", body, headers)
+    status, answer = request(address, "POST", "/gradio_api/upload", body, headers)
     assert status == 200
     (place,) = json.loads(answer)
     assert Path(place).resolve().is_relative_to(Path(os.environ["GRADIO_TEMP_DIR"]).resolve())
@@ -174,24 +174,24 @@ def test_a_linked_file_is_not_reached_through_the_upload_folder(address, tmp_pat
 def test_a_program_cannot_name_a_file_of_the_server(address, path):
     file = {"path": path, "meta": {"_type": "gradio.FileData"}}
     body = json.dumps({"data": [file, 3, False, "photos"]}).encode()
-    status, answer = ask(address, "POST", "/gradio_api/call/search", body, {"Content-Type": "application/json"})
+    status, answer = request(address, "POST", "/gradio_api/call/search", body, {"Content-Type": "application/json"})
     assert status == 200
     event = json.loads(answer)["event_id"]
-    status, answer = ask(address, "GET", f"/gradio_api/call/search/{event}")
+    status, answer = request(address, "GET", f"/gradio_api/call/search/{event}")
     assert b"event: error" in answer
     assert b"root:" not in answer
 
 
 @pytest.mark.parametrize("route", ["file=", "file/", "file%2F", "file%253D", "proxy=", "/file/"])
-def test_it_is_no_proxy(address, route):
+def test_urls_are_not_fetched_through_any_route(address, route):
     for url in ("http://example.com/", "HTTPS://example.com", "/https://example.com/", "http%3A%2F%2Fexample.com"):
-        status, body = ask(address, "GET", "/gradio_api/" + route + url)
+        status, body = request(address, "GET", "/gradio_api/" + route + url)
         assert status == 403, (route, url, body[:100])
         assert b"only files of this demo are served" in body
 
 
-def test_it_fetches_no_url_for_a_program(client):
-    with pytest.raises(AppError, match="upload the sketch itself"):
+def test_urls_are_not_fetched_for_programs(client):
+    with pytest.raises(AppError, match=r"[Uu]pload the sketch itself"):
         client.predict({"path": "http://127.0.0.1:9/x.png", "meta": {"_type": "gradio.FileData"}}, api_name="/search")
 
 
@@ -214,8 +214,8 @@ def test_large_uploads_are_refused(client, tmp_path):
         client.predict(handle_file(large), 3, api_name="/search")
 
 
-def test_the_page_loads_nothing_from_elsewhere(address):
-    status, page = ask(address, "GET", "/")
+def test_the_page_loads_nothing_from_other_servers(address):
+    status, page = request(address, "GET", "/")
     assert status == 200
     for tag in (b"<script", b"<link", b"<img", b"<iframe"):
         for element in page.split(tag)[1:]:

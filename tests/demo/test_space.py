@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 DEMO = ROOT / "demo"
 
 
-def test_the_front_matter_names_what_is_there():
+def test_the_front_matter_is_valid():
     front = metadata_load(DEMO / "README.md")
     assert front["sdk"] == "gradio"
     assert (DEMO / front["app_file"]).is_file()
@@ -22,13 +22,13 @@ def test_the_front_matter_names_what_is_there():
     assert yaml.safe_load(f"v: {front['python_version']}")["v"] >= 3.11
 
 
-def test_gradio_is_one_that_the_package_takes():
+def test_the_gradio_version_is_supported():
     pyproject = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     floor = re.search(r'"gradio>=([\d.]+)"', pyproject)[1]
     assert Version(metadata_load(DEMO / "README.md")["sdk_version"]) >= Version(floor)
 
 
-def test_the_requirements_are_ones():
+def test_the_requirements_are_valid():
     lines = (DEMO / "requirements.txt").read_text(encoding="utf-8").split()
     (requirement,) = map(Requirement, lines)
     assert requirement.name == "caan-hf"
@@ -36,6 +36,6 @@ def test_the_requirements_are_ones():
 
 
 def test_the_model_card_of_the_space_is_the_default_model():
-    from caan_hf.gallery.default_model import HUB_ID
+    from caan_hf.encoding.load import DEFAULT_HUB_ID
 
-    assert metadata_load(DEMO / "README.md")["models"] == [HUB_ID]
+    assert metadata_load(DEMO / "README.md")["models"] == [DEFAULT_HUB_ID]

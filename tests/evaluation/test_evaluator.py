@@ -1,117 +1,122 @@
-"""The evaluator against the metrics of a full score matrix, and re-ranking by an oracle."""
+"""The evaluator on a split: encoding, caching, re-ranking with the model, duplicates, and refusals."""
 
+import datasets
+import numpy as np
 import pytest
-import torch
 
 from caan_hf import CaanError
-from caan_hf.evaluation.evaluator import ZeroShotEvaluator
-from caan_hf.evaluation.metrics import chance_map, retrieval_metrics
+from caan_hf.encoding.checkpoint import CheckpointEncoder
+from caan_hf.evaluation import EvaluationOptions, ZeroShotEvaluator, chance_map, retrieval_metrics
 
 SKETCHES, PHOTOS = 12, 20
+QUIET = {"progress": False, "no_cache": True}
 
 
-def oracle_local(categories):
-    """Local embeddings that hold nothing but the category: (rows, 1, 4)."""
-    return torch.nn.functional.one_hot(categories, 4).float()[:, None, :]
+@pytest.fixture
+def encoder(tiny_caan):
+    return CheckpointEncoder(*tiny_caan, name="tiny")
 
 
-class Oracle(torch.nn.Linear):
-    """A model whose relation is that of the categories."""
-
-    def __init__(self):
-        super().__init__(1, 1)
-
-    def get_paired_relation_logits(self, sketches, photos):
-        return torch.einsum("bmr,bkmr->bk", sketches, photos)
-
-    def get_relation_logits(self, sketches, photos):
-        return torch.einsum("bmr,kmr->bk", sketches, photos)
+def images(split, modality):
+    return [row["image"] for row in split if row["modality"] == modality]
 
 
-def test_equals_the_metrics_of_the_full_matrix(tiny_caan, split):
-    model, processor = tiny_caan
-    evaluator = ZeroShotEvaluator(split, protocol="colours", byte_budget=1, batch_size=7, progress=False)
-    result = evaluator(model, processor)
-    sketches = [row for row in split if row["modality"] == 0]
-    photos = [row for row in split if row["modality"] == 1]
-    queries = model.get_sketch_features(**processor(sketches=[row["image"] for row in sketches])).global_embeds
-    gallery = model.get_photo_features(**processor(photos=[row["image"] for row in photos])).global_embeds
-    labels = [torch.tensor([row["category"] for row in rows]) for rows in (sketches, photos)]
-    expected = retrieval_metrics(queries @ gallery.T, *labels).conventions
-    assert result.conventions["standard"] == pytest.approx(expected["standard"], abs=1e-6)
+def test_result_is_that_of_the_score_matrix(encoder, split):
+    options = EvaluationOptions(batch_size=7, **QUIET)
+    evaluator = ZeroShotEvaluator(split, options, protocol="colours", byte_budget=1)
+    result = evaluator(encoder)
+    scores = encoder.encode_sketches(images(split, 0)) @ encoder.encode_photos(images(split, 1)).T
+    labels = [[row["category"] for row in split if row["modality"] == modality] for modality in (0, 1)]
+    expected = retrieval_metrics(scores, *labels)
+    assert list(result.conventions) == ["standard"]
+    assert result.metrics == pytest.approx(expected.metrics, abs=1e-6)
     assert result.metrics[evaluator.primary_metric] == result.conventions["standard"]["mAP@all"]
     assert (result.num_queries, result.num_gallery, result.num_left_out) == (SKETCHES, PHOTOS, 0)
     assert (result.protocol, result.split) == ("colours", "test")
+    assert (result.model, result.model_kind, result.precision) == ("tiny", "checkpoint", "float32")
     assert result.chance == chance_map(*labels)
-    assert result.top.shape == (SKETCHES, 10)
-    assert torch.equal(result.top[:, 0], (queries @ gallery.T).argmax(1))
-    assert result.reranked is None
+    np.testing.assert_array_equal(result.top[:, 0], scores.argmax(1))
+    assert set(result.by_global.by_category("standard")) == {"blue", "green", "red", "yellow bird"}
     assert set(result.seconds) == {"encode", "rank"}
 
 
-def test_reranks_with_the_model(tiny_caan, split):
-    model, processor = tiny_caan
-    result = ZeroShotEvaluator(split, rerank=6)(model, processor)
-    sketches = [row["image"] for row in split if row["modality"] == 0]
-    photos = [row["image"] for row in split if row["modality"] == 1]
-    queries = model.get_sketch_features(**processor(sketches=sketches))
-    gallery = model.get_photo_features(**processor(photos=photos))
-    logits = model.get_relation_logits(queries.local_embeds, gallery.local_embeds)  # (12, 20)
+@pytest.mark.parametrize("cached", [False, True])
+def test_reranking_uses_the_relation_network_of_the_model(encoder, split, tmp_path, cached):
+    cache = {"cache": tmp_path} if cached else {"no_cache": True}
+    result = ZeroShotEvaluator(split, EvaluationOptions(rerank=6, progress=False, **cache))(encoder)
+    sketches, photos = encoder.encode(images(split, 0), "sketch"), encoder.encode(images(split, 1), "photo")
+    logits = encoder.relation_logits(sketches.local_embeds, photos.local_embeds)  # (12, 20)
     for query in range(SKETCHES):
-        before = result.top[query, :6]
-        after = result.reranked.top[query, :6]
-        assert sorted(after.tolist()) == sorted(before.tolist())
-        assert logits[query, after].diff().max() < 1e-3  # falling, but for half precision
-    assert torch.equal(result.reranked.top[:, 6:], result.top[:, 6:])
+        before, after = result.top[query, :6], result.reranked.top[query, :6]
+        assert sorted(after) == sorted(before)
+        assert np.diff(logits[query, after]).max() < 1e-3  # descending, up to half precision
+    np.testing.assert_array_equal(result.reranked.top[:, 6:], result.top[:, 6:])
     assert set(result.seconds) == {"encode", "rank", "rerank"}
 
 
-@pytest.mark.parametrize(("k", "expected"), [(1, "unchanged"), (5, "head"), (PHOTOS, "perfect"), (999, "perfect")])
-def test_an_oracle_puts_the_right_photos_first(split, k, expected):
-    evaluator = ZeroShotEvaluator(split, rerank=k)
-    generator = torch.Generator().manual_seed(0)
-    result = evaluator.evaluate_embeddings(
-        torch.randn(SKETCHES, 8, generator=generator),
-        torch.randn(PHOTOS, 8, generator=generator),
-        evaluator.sketch_categories,
-        evaluator.photo_categories,
-        sketch_local=oracle_local(evaluator.sketch_categories),
-        photo_local=oracle_local(evaluator.photo_categories),
-        model=Oracle(),
-    )
-    assert result.reranked.k == min(k, PHOTOS)
-    if expected == "unchanged":
-        assert result.reranked.conventions == result.conventions
-        assert torch.equal(result.reranked.top, result.top)
-    elif expected == "head":
-        right = evaluator.photo_categories[result.reranked.top[:, :k]] == evaluator.sketch_categories[:, None]
-        assert (right.int().diff(dim=1) <= 0).all()  # no right photo after a wrong one
-        assert result.reranked.conventions["standard"]["mAP@all"] > result.metrics["mAP@all"]
-    else:
-        assert result.reranked.conventions["standard"]["mAP@all"] == 1
+def test_second_evaluation_encodes_nothing(encoder, split, tmp_path, monkeypatch):
+    evaluator = ZeroShotEvaluator(split, EvaluationOptions(cache=tmp_path, progress=False))
+    first = evaluator(encoder)
+    monkeypatch.setattr(encoder, "encode_prepared", None)
+    assert evaluator(encoder).conventions == first.conventions
 
 
-def test_embeddings_computed_elsewhere_need_no_relation(split):
-    evaluator = ZeroShotEvaluator(split, rerank=3)
-    queries, gallery = torch.tensor([0, 1, 9]), torch.tensor([0, 1])
-    result = evaluator.evaluate_embeddings(torch.eye(3)[:, :2], torch.eye(2), queries, gallery)
-    assert result.reranked is None
-    assert result.metrics["mAP@all"] == 1
-    assert (result.num_queries, result.num_left_out) == (3, 1)
-    assert result.top.shape == (3, 2)
+def test_duplicate_photos_are_found_by_content_and_category(encoder, split):
+    photo = split.select([0])  # the first row is a photo of category 0
+    other = photo.map(lambda row: {"category": 1}, features=split.features)
+    rows = datasets.concatenate_datasets([split, photo, other])
+    result = ZeroShotEvaluator(rows, EvaluationOptions(**QUIET), deduplicate=True)(encoder)
+    expected = ZeroShotEvaluator(datasets.concatenate_datasets([split, other]), EvaluationOptions(**QUIET))(encoder)
+    assert (result.num_duplicates, result.num_gallery) == (1, PHOTOS + 2)
+    assert result.deduplicated.metrics == pytest.approx(expected.metrics)
+
+
+def test_embeddings_of_another_process_are_evaluated(split):
+    evaluator = ZeroShotEvaluator(split, protocol="colours")
+    sketches, photos = np.eye(4)[evaluator.sketch_categories], np.eye(4)[evaluator.photo_categories]
+    result = evaluator.evaluate_embeddings(sketches, photos)
+    assert (result.metrics["mAP@all"], result.protocol) == (1, "colours")
+    with pytest.raises(CaanError, match="No sketch has a photo"):
+        evaluator.evaluate_embeddings(np.ones((1, 2)), np.ones((1, 2)), [0], [1])
 
 
 @pytest.mark.parametrize(("kept", "missing"), [(0, "photos"), (1, "sketches")])
-def test_a_split_needs_both_modalities(split, kept, missing):
+def test_split_needs_both_modalities(split, kept, missing):
     rows = [row for row, modality in enumerate(split["modality"]) if modality == kept]
-    with pytest.raises(CaanError, match=f"split 'test' has no {missing}"):
+    with pytest.raises(CaanError, match=f"test split has no {missing}"):
         ZeroShotEvaluator(split.select(rows))
 
 
-def test_refuses_what_cannot_be_measured(split):
-    with pytest.raises(CaanError, match="at least 1"):
-        ZeroShotEvaluator(split, rerank=0)
-    with pytest.raises(CaanError, match="no sketch of the split has a photo"):
-        ZeroShotEvaluator(split).evaluate_embeddings(
-            torch.ones(1, 2), torch.ones(1, 2), torch.tensor([0]), torch.tensor([1])
-        )
+def test_unreadable_image_is_one_line_with_its_name(encoder, split):
+    rows = split.cast_column("image", datasets.Image(decode=False)).to_list()
+    rows[4]["image"] = {"bytes": b"not an image", "path": None}
+    broken = datasets.Dataset.from_list(rows, features=split.features)
+    with pytest.raises(CaanError, match=f"^{rows[4]['source']}: ") as error:
+        ZeroShotEvaluator(broken, EvaluationOptions(**QUIET))(encoder)
+    assert "\n" not in str(error.value)
+
+
+def test_exhaustive_ranking_is_limited(split):
+    with pytest.raises(CaanError, match=r"240 pairs, more than 200\. .*--max-pairs"):
+        ZeroShotEvaluator(split, EvaluationOptions(exhaustive=True, max_pairs=200))
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"rerank": 0}, "--rerank"),
+        ({"expand": -1}, "--expand"),
+        ({"num_workers": 0}, "--num-workers"),
+        ({"rerank": 3, "exhaustive": True}, "--rerank and --exhaustive"),
+        ({"cache": "x", "no_cache": True}, "--cache and --no-cache"),
+    ],
+)
+def test_options_that_cannot_be_used_are_named(options, named):
+    with pytest.raises(CaanError, match=named):
+        EvaluationOptions(**options)
+
+
+def test_command_names_the_options_that_change_the_metrics():
+    options = EvaluationOptions(rerank=5, generalized=True, seed=3, batch_size=8, no_cache=True, progress=False)
+    expected = "caan evaluate 'my model' --data data --split test --rerank 5 --generalized --seed 3"
+    assert options.command("my model", "data") == expected

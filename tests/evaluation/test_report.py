@@ -1,25 +1,27 @@
-"""What is written down can be read back, and nothing half-written is left."""
+"""The report: what is written can be read back, says what was evaluated, and no incomplete report is left."""
 
 import json
 import re
+from dataclasses import replace
 
 import datasets
+import numpy as np
 import pyarrow.parquet
 import pytest
-import torch
 from PIL import Image
 
-from caan_hf.evaluation.document import Provenance, gallery_hash, metrics_document
-from caan_hf.evaluation.evaluator import ZeroShotEvaluator
+from caan_hf.encoding.checkpoint import CheckpointEncoder
+from caan_hf.errors import CaanError
+from caan_hf.evaluation import EvaluationOptions, ZeroShotEvaluator, report
+from caan_hf.evaluation.record import (
+    EvaluationRecord,
+    evaluation_record,
+    gallery_hash,
+    retrieved_shares,
+    worst_confusions,
+)
 from caan_hf.evaluation.report import html, markdown, write_report
 
-PROVENANCE = Provenance(
-    "runs/model",
-    "data/sample",
-    "caan evaluate runs/model --data data/sample",
-    notes=("a <subset>",),
-    removed={"car (sedan)": "car", "tree": "tree"},
-)
 FILES = [
     "confusion.png",
     "metrics.json",
@@ -29,113 +31,124 @@ FILES = [
     "report.md",
     "top10.png",
 ]
+REMOVED = {"car (sedan)": "car", "tree": "tree"}
 
 
 @pytest.fixture(params=["global", "others"])
 def evaluated(request, tiny_caan, split):
-    rows = datasets.concatenate_datasets([split, split.select([0])])  # the first row is a photo: now it stands twice
-    rerank, expand = (6, 3) if request.param == "others" else (None, None)
+    """A result and its evaluator, on a split in which the first photo occurs twice."""
+    rows = datasets.concatenate_datasets([split, split.select([0])])
+    rankings = {"rerank": 6, "expand": 3} if request.param == "others" else {}
+    options = EvaluationOptions(progress=False, no_cache=True, **rankings)
+    conventions = ("standard", "sake")
     evaluator = ZeroShotEvaluator(
-        rows,
-        protocol="sketchy-25@1",
-        split="test",
-        rerank=rerank,
-        expand=expand,
-        conventions=("standard", "sake"),
-        deduplicate=True,
+        rows, options, protocol="sketchy-25@1", split="test", conventions=conventions, deduplicate=True
     )
-    return evaluator(*tiny_caan), evaluator
+    result = evaluator(CheckpointEncoder(*tiny_caan, name="runs/model"))
+    return replace(result, notes=("a <subset>",), removed_categories=REMOVED), evaluator
 
 
-def write(evaluated, folder, figure=None):
-    return write_report(*evaluated, figure or Image.new("RGB", (4, 4)), PROVENANCE, folder)
+@pytest.fixture
+def record(evaluated):
+    return evaluation_record(*evaluated, "data/sample")
 
 
-def test_metrics_json_round_trip(evaluated, tmp_path):
-    result = evaluated[0]
-    folder = tmp_path / "new" / "folder"
-    document = write(evaluated, folder)
-    text = (folder / "metrics.json").read_text()
-    found = json.loads(text)
-    assert found == json.loads(json.dumps(document))
-    assert text == json.dumps(found, indent=2, sort_keys=True) + "\n"
-    assert found["conventions"] == result.conventions
-    assert (found["protocol"], found["split"]) == ("sketchy-25@1", "test")
-    assert (found["num_queries"], found["num_left_out"], found["num_gallery"]) == (12, 0, 21)
-    assert found["chance"]["mAP@all"] == result.chance
-    assert found["removed_categories"] == PROVENANCE.removed
-    low, high = found["confidence"]["sake"]["mAP@all"]
-    assert low <= found["conventions"]["sake"]["mAP@all"] <= high
-    assert found["averages"]["standard"]["micro"] == pytest.approx(found["conventions"]["standard"])
-    assert found["averages"]["sake"]["macro"] == pytest.approx(found["conventions"]["sake"])
-    assert found["deduplicated"]["num_duplicates"] == 1
-    assert found["deduplicated"]["num_gallery"] == 20
-    assert len(found["precision_at_recall"]) == 101
-    if result.reranked:
-        assert found["reranked"]["k"] == 6
-        assert found["reranked"]["conventions"] == result.reranked.conventions
-        assert found["expanded"]["k"] == 3
-        assert found["expanded"]["conventions"] == result.expanded.conventions
-    else:
-        assert found["reranked"] is None
-        assert found["expanded"] is None
-    assert sorted(path.name for path in folder.iterdir()) == FILES
-    assert Image.open(folder / "top10.png").size == (4, 4)
-
-
-def test_categories_have_their_counts_and_values(evaluated):
+def test_record_can_be_read_back(evaluated, record, tmp_path):
     result, evaluator = evaluated
-    rows = metrics_document(result, evaluator, PROVENANCE)["by_category"]
+    folder = tmp_path / "new" / "folder"
+    write_report(result, evaluator, folder, data="data/sample")
+    assert sorted(path.name for path in folder.iterdir()) == FILES
+    found = EvaluationRecord.of_folder(folder)
+    assert found == record
+    assert found.conventions == result.conventions
+    assert (found.protocol, found.split) == ("sketchy-25@1", "test")
+    assert (found.num_queries, found.num_left_out, found.num_gallery) == (12, 0, 21)
+    assert found.chance["mAP@all"] == result.chance
+    assert found.removed_categories == REMOVED
+    assert (found.checkpoint, found.model.kind, found.model.precision) == ("runs/model", "checkpoint", "float32")
+    low, high = found.confidence["sake"]["mAP@all"]
+    assert low <= found.conventions["sake"]["mAP@all"] <= high
+    assert found.averages["standard"]["micro"] == pytest.approx(found.conventions["standard"])
+    assert found.averages["sake"]["macro"] == pytest.approx(found.conventions["sake"])
+    assert (found.deduplicated.num_duplicates, found.deduplicated.num_gallery) == (1, 20)
+    assert len(found.precision_at_recall) == 101
+    if result.reranked:
+        assert (found.reranked.k, found.expanded.k) == (6, 3)
+        assert found.reranked.conventions == result.reranked.conventions
+        assert found.expanded.conventions == result.expanded.conventions
+    else:
+        assert found.reranked is found.expanded is None
+
+
+def test_records_of_other_versions_are_read(record, tmp_path):
+    document = record.model_dump(mode="json") | {"added_later": 1}
+    del document["model"], document["k"]
+    (tmp_path / "metrics.json").write_text(json.dumps(document))
+    assert EvaluationRecord.of_folder(tmp_path).conventions == record.conventions
+
+
+def test_categories_have_their_counts_and_values(evaluated, record):
+    rows = record.by_category
     assert set(rows) == {"blue", "green", "red", "yellow bird"}
     assert sum(row["photos"] for row in rows.values()) == 21
     assert all(row["sketches"] == 3 for row in rows.values())
-    values = result.by_global.measured.by_category("standard")
-    blue = evaluator.category_names.index("blue")
-    assert rows["blue"]["mAP@all"] == values[blue]["mAP@all"]
+    assert rows["blue"]["mAP@all"] == evaluated[0].by_global.by_category("standard")["blue"]["mAP@all"]
     assert all(row["most_confused_with"] != name for name, row in rows.items())
 
 
-def test_the_values_of_each_sketch_average_to_the_metrics(evaluated, tmp_path):
+def test_confusions_are_counted_and_sorted(split):
+    evaluator = ZeroShotEvaluator(split)
+    evaluator.category_names = list("abcd")
+    evaluator.sketch_categories = np.array([0, 0, 1, 2])
+    evaluator.photo_categories = np.array([0, 0, 1, 1, 2])
+    shares, names = retrieved_shares(np.array([[0, 1], [0, 2], [2, 3], [4, 0]]), evaluator)
+    assert names == ["a", "b", "c"]
+    assert shares.tolist() == [[0.75, 0.25, 0], [0, 1, 0], [0.5, 0, 0.5]]
+    found = [(one.category, one.retrieved, one.share) for one in worst_confusions(shares, names)]
+    assert found == [("c", "a", 0.5), ("a", "b", 0.25)]
+
+
+def test_values_of_each_sketch_average_to_the_metrics(evaluated, tmp_path):
     result, evaluator = evaluated
-    write(evaluated, tmp_path)
+    write_report(result, evaluator, tmp_path, data="data/sample")
     table = pyarrow.parquet.read_table(tmp_path / "queries.parquet").to_pydict()
-    assert table["source"] == evaluator.sketches["source"]
-    for name, ranking in (("", result.by_global), ("rerank/", result.reranked)):
+    assert table["source"] == list(evaluator.sketches["source"])
+    assert table["category"] == [evaluator.category_names[label] for label in evaluator.sketch_categories]
+    for prefix, ranking in (("", result.by_global), ("rerank/", result.reranked), ("expand/", result.expanded)):
         if ranking:
-            mean = torch.tensor(table[f"{name}standard/mAP@all"]).mean()
-            assert mean == pytest.approx(ranking.metrics["mAP@all"], abs=1e-6)
+            assert np.mean(table[f"{prefix}standard/mAP@all"]) == pytest.approx(ranking.metrics["mAP@all"])
 
 
-def test_the_markdown_says_what_was_measured(evaluated):
-    result, evaluator = evaluated
-    document = metrics_document(result, evaluator, PROVENANCE)
-    text = markdown(document, ("confusion",))
-    assert "queries: 12 sketches" in text
-    assert f"chance: mAP@all {result.chance:.4f}" in text
-    assert "21 photos, of which 1 repeat an earlier one" in text
-    assert "left out, because training saw them: car (sedan) (as car), tree\n" in text
-    assert "note: a <subset>" in text
-    assert PROVENANCE.command in text
-    assert "![query sketches and their ten best photos](top10.png)" in text
-    assert "](confusion.png)" in text
-    assert "confusion.png" not in markdown(document)
-    header = "| convention | metric | global | 95 % interval |"
-    header += " rerank@6 | expand@3 |" if result.reranked else ""
-    assert f"{header} without duplicates |" in text
-    assert f"| standard | mAP@all | {result.metrics['mAP@all']:.4f} |" in text
+def test_markdown_says_what_was_evaluated(evaluated, record):
+    result = evaluated[0]
+    text = markdown(record, has_confusion=True)
+    for part in (
+        "`runs/model` (checkpoint, float32)",
+        "12 sketches",
+        "21 photos, of which 1",
+        f"{result.chance:.4f}",
+        "car (sedan) (as car), tree\n",
+        "a <subset>",
+        record.command,
+        "](top10.png)",
+        "](confusion.png)",
+        f"| standard | mAP@all | {result.metrics['mAP@all']:.4f} |",
+    ):
+        assert part in text
+    assert "confusion.png" not in markdown(record)
+    others = " rerank@6 | expand@3 |" if result.reranked else ""
+    assert f"| convention | metric | global | 95 % interval |{others} without duplicates |" in text
 
 
-def test_tables_of_the_markdown_are_tables(evaluated):
-    result, evaluator = evaluated
-    tables = re.findall(r"(?:^\|.*\n)+", markdown(metrics_document(result, evaluator, PROVENANCE)), re.MULTILINE)
+def test_tables_of_the_markdown_have_equal_rows(record):
+    tables = re.findall(r"(?:^\|.*\n)+", markdown(record), re.MULTILINE)
     assert len(tables) == 3
     for table in tables:
         assert len({line.count("|") for line in table.splitlines()}) == 1
 
 
-def test_the_page_is_one_file_and_escapes_what_it_shows(evaluated):
-    result, evaluator = evaluated
-    page = html(metrics_document(result, evaluator, PROVENANCE), {"top10": b"png", "precision_recall": b"png"})
+def test_html_is_one_file_and_escapes_its_content(record):
+    page = html(record, {"top10": b"png", "precision_recall": b"png"})
     assert "a &lt;subset&gt;" in page
     assert "<subset>" not in page
     sources = re.findall(r'(?:src|href)="([^"]*)"', page)
@@ -143,20 +156,36 @@ def test_the_page_is_one_file_and_escapes_what_it_shows(evaluated):
     assert all(source.startswith("data:image/png;base64,") for source in sources)
 
 
-def test_an_older_report_survives_a_failure(evaluated, tmp_path):
-    write(evaluated, tmp_path)
-    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+def test_figure_shows_the_ranking_that_its_captions_name(evaluated, record, monkeypatch, tmp_path):
+    result, evaluator = evaluated
+    drawn = {}
 
-    class Broken:
-        def save(self, path, **_):
-            path.write_bytes(b"half")
-            raise OSError("disk full")
+    def record_figure(evaluator, top, *, title, subtitle, seed):
+        drawn.update(top=top, subtitle=subtitle)
+        return Image.new("RGB", (4, 4))
 
-    with pytest.raises(OSError, match="disk full"):
-        write(evaluated, tmp_path, Broken())
-    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    monkeypatch.setattr(report, "top10_figure", record_figure)
+    write_report(result, evaluator, tmp_path, data="data/sample")
+    caption = "first 6 photos re-ranked by local tokens" if result.reranked else "ranked by global embedding"
+    shown = result.reranked or result.by_global
+    np.testing.assert_array_equal(drawn["top"], shown.top)
+    assert drawn["subtitle"].startswith(caption)
+    assert f"{shown.metrics['mAP@all']:.3f}" in drawn["subtitle"]
+    for name in ("report.md", "report.html"):
+        assert caption in (tmp_path / name).read_text()
 
 
-def test_galleries_are_told_apart(split):
+def test_an_incomplete_report_has_no_metrics(evaluated, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(pyarrow.parquet, "write_table", full)
+    with pytest.raises(CaanError, match=r"queries\.parquet: cannot be written \(No space left"):
+        write_report(*evaluated, tmp_path, data="data/sample")
+    assert not (tmp_path / "metrics.json").exists()
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_hash_depends_on_the_gallery_alone(split):
     hashes = {gallery_hash(ZeroShotEvaluator(split.select(range(rows)))) for rows in (20, 20, 32)}
     assert len(hashes) == 2

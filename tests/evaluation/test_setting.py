@@ -1,4 +1,4 @@
-"""What is ranked for what: seen photos in the gallery, and categories that training saw under another name."""
+"""Settings: seen photos in the gallery, and categories that training saw under another name."""
 
 import collections
 
@@ -8,7 +8,8 @@ from PIL import Image
 
 from caan_hf import CaanError
 from caan_hf.benchmarks import BenchmarkInfo, PrepareOptions, prepare_benchmark
-from caan_hf.evaluation.setting import generalized, plain, training_categories, unseen_by
+from caan_hf.encoding.encoder import TrainingData
+from caan_hf.evaluation.setting import generalized, plain, training_data, unseen_by, without_seen
 
 CATEGORIES = ["car (sedan)", "cat", "hot air balloon", "tree"]
 
@@ -42,7 +43,7 @@ def counts(setting):
     return collections.Counter(zip(setting.rows["modality"], setting.rows["category"], strict=True))
 
 
-def test_plain_is_the_split(benchmark):
+def test_plain_setting_is_the_split(benchmark):
     setting = plain(benchmark, INFO, "test")
     assert (setting.protocol, setting.split, setting.removed, setting.notes) == ("folder@1", "test", {}, ())
     assert setting.rows.num_rows == 24
@@ -62,7 +63,7 @@ def test_generalized_adds_a_fifth_of_the_seen_photos_of_each_category(benchmark)
     assert setting.categories() == ["hot air balloon", "tree"]  # the queries stay unseen
     again = generalized(plain(benchmark, INFO, "test"), benchmark)
     assert setting.rows["source"] == again.rows["source"]
-    with pytest.raises(CaanError, match="for --split test"):
+    with pytest.raises(CaanError, match="--split test"):
         generalized(plain(benchmark, INFO, "train"), benchmark)
 
 
@@ -80,28 +81,40 @@ def test_a_category_seen_under_another_name_is_left_out():
     assert setting.removed == {"car (sedan)": "car"}
 
 
-def test_nothing_left_is_an_error(benchmark):
+def test_no_category_left_is_an_error(benchmark):
     with pytest.raises(CaanError, match="training saw every category of the test split"):
         unseen_by(plain(benchmark, INFO, "test"), "x", ("tree", "hot air balloon"))
 
 
-def test_generalized_is_not_for_cross_dataset(benchmark):
+def test_generalized_cannot_be_combined_with_cross_dataset(benchmark):
     setting = unseen_by(plain(benchmark, INFO, "test"), "x", ("tree",))
-    with pytest.raises(CaanError, match="not for cross-dataset"):
+    with pytest.raises(CaanError, match="cross-dataset"):
         generalized(setting, benchmark)
 
 
-def test_training_categories_of_a_protocol_a_file_and_a_folder(tmp_path):
-    name, seen = training_categories("sketchy-21")
-    assert name == "sketchy-21@1"
-    assert len(seen) == 104
+def test_data_without_a_protocol_is_unnamed(benchmark):
+    assert plain(benchmark, None, "test").protocol == "unnamed"
+    with pytest.raises(CaanError, match=r"--split tset: .*train, validation, test"):
+        plain(benchmark, None, "tset")
+
+
+@pytest.mark.parametrize(("split", "noted"), [("test", True), ("validation", False)])
+def test_validation_categories_of_the_same_benchmark_are_noted_on_the_test_split(benchmark, split, noted):
+    recorded = TrainingData("folder@1", ("zebra",), ("cat", "tree"))
+    setting = without_seen(plain(benchmark, INFO, split), None, recorded)
+    assert any("not zero-shot: training saw tree" in note for note in setting.notes) == noted
+    assert setting.removed == {}
+
+
+def test_training_data_is_a_protocol_a_file_or_a_folder(tmp_path):
+    found = training_data("sketchy-21")
+    assert (found.protocol, len(found.categories)) == ("sketchy-21@1", 104)
     (tmp_path / "mine.txt").write_text("cat\ndog\n")
-    assert training_categories(str(tmp_path / "mine.txt")) == ("mine", ("cat", "dog"))
+    assert training_data(str(tmp_path / "mine.txt")) == ("mine", ("cat", "dog"), ())
     small = {"photos_per_category": 1, "sketches_per_category": 1, "image_size": 16}
     prepare_benchmark("sample", None, tmp_path / "sample", PrepareOptions(progress=False, **small))
-    name, seen = training_categories(str(tmp_path / "sample"))
-    assert name == "sample@1"
-    assert len(seen) == 38  # training and validation
+    found = training_data(str(tmp_path / "sample"))
+    assert (found.protocol, len({*found.categories, *found.validation})) == ("sample@1", 38)
     for wrong in ("sample", "nothing/here"):
         with pytest.raises(CaanError, match="--trained-on"):
-            training_categories(wrong)
+            training_data(wrong)

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from photos import draw_photo, save_checkpoint
 
+from caan_hf.encoding.checkpoint import CheckpointEncoder
 from caan_hf.gallery import Gallery
-from caan_hf.gallery.checkpoint_encoder import CheckpointEncoder
 
 
 @pytest.fixture(scope="session")
@@ -16,33 +16,23 @@ def checkpoint(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def other_checkpoint(tmp_path_factory) -> Path:
-    return save_checkpoint(tmp_path_factory.mktemp("run") / "other", seed=1)
-
-
-@pytest.fixture(scope="session")
-def encoder(checkpoint):
+def encoder(checkpoint) -> CheckpointEncoder:
     return CheckpointEncoder.load(str(checkpoint), device="cpu")
 
 
-class CountingEncoder:
-    """The encoder, which tells how many photos it was given."""
+class CountingEncoder(CheckpointEncoder):
+    """Counts the photos that it encodes."""
 
-    def __init__(self, encoder):
-        self.encoder = encoder
-        self.num_photos = 0
+    num_photos = 0
 
-    def __getattr__(self, name):
-        return getattr(self.encoder, name)
-
-    def encode_photos(self, photos):
-        self.num_photos += len(photos)
-        return self.encoder.encode_photos(photos)
+    def encode_prepared(self, pixel_values, modality):
+        self.num_photos += len(pixel_values) if modality == "photo" else 0
+        return super().encode_prepared(pixel_values, modality)
 
 
 @pytest.fixture
-def counting(encoder):
-    return CountingEncoder(encoder)
+def counting(encoder) -> CountingEncoder:
+    return CountingEncoder(encoder.model, encoder.processor, encoder.name)
 
 
 @pytest.fixture
@@ -58,7 +48,7 @@ def photos(tmp_path) -> Path:
 
 @pytest.fixture(scope="session")
 def indexed_folder(tmp_path_factory, encoder) -> Path:
-    """A gallery of thirty photos and the folder `photos` that it was made from; not to be changed."""
+    """The folder `photos` with thirty photos, and their gallery; shared, so not to be changed."""
     folder = tmp_path_factory.mktemp("indexed")
     (folder / "photos").mkdir()
     for number in range(30):
@@ -74,6 +64,6 @@ def gallery(indexed_folder, encoder) -> Gallery:
 
 @pytest.fixture
 def own_gallery(indexed_folder, tmp_path, encoder) -> Gallery:
-    """A copy of it that may be changed."""
+    """A copy of that gallery that may be changed."""
     shutil.copytree(indexed_folder / "gallery", tmp_path / "gallery")
     return Gallery.open(tmp_path / "gallery", model=encoder)

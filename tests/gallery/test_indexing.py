@@ -1,5 +1,6 @@
-"""A gallery holds what its photos hold: each encoded once, nothing twice, nothing of another checkpoint."""
+"""Adding photos stores each photo once, with the embedding of the model, and encodes nothing twice."""
 
+import io
 import os
 
 import datasets
@@ -10,7 +11,7 @@ from PIL import Image
 
 from caan_hf import CaanError
 from caan_hf.gallery import Gallery
-from caan_hf.gallery.rows import RowSettings, matrix
+from caan_hf.gallery.table import from_vectors
 
 
 def rows(gallery, *columns):
@@ -36,9 +37,9 @@ def test_embeddings_are_those_of_the_model(photos, encoder, tmp_path):
     assert set(found["height"].to_pylist()) == {40}
     assert found["size"].to_pylist() == [file.stat().st_size for file in files]
     assert found["image"].null_count == 12
-    features = encoder.encode_photos([Image.open(file) for file in files])
-    np.testing.assert_allclose(matrix(found["global_embeds"]), features.global_embeds, atol=1e-5)
-    local = matrix(found["local_embeds"])
+    features = encoder.encode([Image.open(file) for file in files], "photo")
+    np.testing.assert_allclose(from_vectors(found["global_embeds"]), features.global_embeds, atol=1e-5)
+    local = from_vectors(found["local_embeds"])
     assert local.dtype == np.float16
     np.testing.assert_allclose(local.reshape(features.local_embeds.shape), features.local_embeds, atol=1e-3)
 
@@ -50,10 +51,10 @@ def test_a_second_run_encodes_nothing(photos, counting, tmp_path):
     assert (report.num_added, report.num_unchanged, report.num_photos, counting.num_photos) == (0, 12, 12, 12)
 
 
-def test_only_what_is_new_or_changed_is_encoded(photos, counting, tmp_path):
+def test_only_new_and_changed_photos_are_encoded(photos, counting, tmp_path):
     gallery = Gallery.create(tmp_path / "gallery", model=counting)
     gallery.add(photos)
-    before = matrix(rows(gallery, "global_embeds")["global_embeds"])
+    before = from_vectors(rows(gallery, "global_embeds")["global_embeds"])
     draw_photo(100).save(photos / "new.png")
     changed = photos / "summer" / "03.png"
     draw_photo(101).save(changed)
@@ -62,13 +63,13 @@ def test_only_what_is_new_or_changed_is_encoded(photos, counting, tmp_path):
     assert (report.num_added, report.num_changed, report.num_unchanged, counting.num_photos) == (1, 1, 11, 14)
     found = rows(gallery, "global_embeds")
     assert len(found) == 13
-    after = dict(zip(found["path"].to_pylist(), matrix(found["global_embeds"]), strict=True))
-    expected = counting.encode_photos([Image.open(changed)]).global_embeds[0]
+    after = dict(zip(found["path"].to_pylist(), from_vectors(found["global_embeds"]), strict=True))
+    expected = counting.encode_photos([Image.open(changed)])[0]
     np.testing.assert_allclose(after[str(changed)], expected, atol=1e-5)
     assert np.abs(after[str(changed)] - before[3]).max() > 1e-3
 
 
-def test_moved_copied_and_touched_photos_are_recognised(photos, counting, tmp_path):
+def test_moved_copied_and_touched_photos_are_not_encoded_again(photos, counting, tmp_path):
     gallery = Gallery.create(tmp_path / "gallery", model=counting)
     gallery.add(photos)
     (photos / "winter").rename(photos / "cold")
@@ -78,12 +79,12 @@ def test_moved_copied_and_touched_photos_are_recognised(photos, counting, tmp_pa
     assert counting.num_photos == 12
     assert (report.num_reused, report.num_added, report.num_changed, report.num_pruned) == (8, 7, 1, 6)
     assert paths(gallery) == sorted(str(file) for file in photos.rglob("*.png"))
-    expected = counting.encode_photos([Image.open(path) for path in paths(gallery)]).global_embeds
-    np.testing.assert_allclose(matrix(rows(gallery, "global_embeds")["global_embeds"]), expected, atol=1e-5)
+    expected = counting.encode_photos([Image.open(path) for path in paths(gallery)])
+    np.testing.assert_allclose(from_vectors(rows(gallery, "global_embeds")["global_embeds"]), expected, atol=1e-5)
     assert gallery.add(photos).num_unchanged == 13
 
 
-def test_vanished_photos_stay_until_they_are_pruned(photos, encoder, tmp_path):
+def test_vanished_photos_are_removed_only_with_prune(photos, encoder, tmp_path):
     gallery = Gallery.create(tmp_path / "gallery", model=encoder)
     gallery.add(photos)
     (photos / "summer" / "00.png").unlink()
@@ -93,7 +94,7 @@ def test_vanished_photos_stay_until_they_are_pruned(photos, encoder, tmp_path):
     assert (report.num_vanished, report.num_pruned, report.num_photos) == (1, 1, 11)
 
 
-def test_pruning_one_folder_leaves_the_others(photos, encoder, tmp_path):
+def test_pruning_one_folder_keeps_photos_of_other_folders(photos, encoder, tmp_path):
     gallery = Gallery.create(tmp_path / "gallery", model=encoder)
     gallery.add(photos)
     (photos / "summer" / "00.png").unlink()
@@ -102,18 +103,18 @@ def test_pruning_one_folder_leaves_the_others(photos, encoder, tmp_path):
     assert len(gallery) == 11
 
 
-def test_an_empty_folder_empties_no_gallery(photos, encoder, tmp_path):
+def test_pruning_with_an_empty_folder_is_refused(photos, encoder, tmp_path):
     gallery = Gallery.create(tmp_path / "gallery", model=encoder)
     gallery.add(photos)
     photos.rename(tmp_path / "elsewhere")
     photos.mkdir()
     (photos / "notes.txt").write_text("the disk is not mounted")
-    with pytest.raises(CaanError, match="no photo found among 1 files; its 12 photos in the gallery are kept"):
+    with pytest.raises(CaanError, match=r"no photos found among 1 files.*keeps its 12 photos"):
         gallery.add(photos, prune=True)
     assert len(gallery) == 12
 
 
-def test_a_photo_that_was_spoiled_is_found_no_more(photos, encoder, tmp_path):
+def test_a_photo_that_became_unreadable_is_removed(photos, encoder, tmp_path):
     gallery = Gallery.create(tmp_path / "gallery", model=encoder)
     gallery.add(photos)
     spoiled = photos / "summer" / "00.png"
@@ -124,7 +125,7 @@ def test_a_photo_that_was_spoiled_is_found_no_more(photos, encoder, tmp_path):
     assert str(spoiled) not in paths(gallery)
 
 
-def test_a_list_of_photos(photos, encoder, tmp_path):
+def test_a_text_file_lists_photos(photos, encoder, tmp_path):
     file = photos / "list.txt"
     file.write_text("summer/00.png\n\n" + str(photos / "winter" / "06.png") + "\nsummer/gone.png\nsummer/00.png\n")
     gallery = Gallery.create(tmp_path / "gallery", model=encoder)
@@ -137,7 +138,7 @@ def test_a_list_of_photos(photos, encoder, tmp_path):
 
 
 @pytest.mark.parametrize("as_object", [True, False])
-def test_photos_of_a_dataset_are_kept_with_it(encoder, tmp_path, as_object):
+def test_photos_of_a_dataset_are_stored_in_the_gallery(encoder, tmp_path, as_object):
     images = [draw_photo(number) for number in range(6)]
     features = datasets.Features(
         image=datasets.Image(), modality=datasets.ClassLabel(names=["sketch", "photo"]), note=datasets.Value("string")
@@ -153,31 +154,31 @@ def test_photos_of_a_dataset_are_kept_with_it(encoder, tmp_path, as_object):
     assert report.num_added == 4
     assert gallery.add(given, split=split).num_unchanged == 4
     found = rows(gallery, "global_embeds")
-    expected = encoder.encode_photos([images[number] for number in (0, 2, 3, 5)]).global_embeds
-    np.testing.assert_allclose(matrix(found["global_embeds"]), expected, atol=1e-5)
+    expected = encoder.encode_photos([images[number] for number in (0, 2, 3, 5)])
+    np.testing.assert_allclose(from_vectors(found["global_embeds"]), expected, atol=1e-5)
     assert list(gallery.photo(paths(gallery)[1]).get_flattened_data()) == list(images[2].get_flattened_data())
 
 
-def test_a_dataset_of_several_splits_asks_which(encoder, tmp_path):
+def test_a_dataset_with_several_splits_needs_a_split(encoder, tmp_path):
     dataset = datasets.Dataset.from_dict({"image": [draw_photo(0)]}, features=datasets.Features(image=datasets.Image()))
     datasets.DatasetDict({"test": dataset, "train": dataset}).save_to_disk(tmp_path / "data")
     gallery = Gallery.create(tmp_path / "gallery", model=encoder)
-    with pytest.raises(CaanError, match="choose one with --split; it has test, train"):
+    with pytest.raises(CaanError, match=r"several splits.*test, train with --split"):
         gallery.add(tmp_path / "data")
-    with pytest.raises(CaanError, match="there is no split 'tset'; it has test, train"):
+    with pytest.raises(CaanError, match=r"no split 'tset'.*test, train with --split"):
         gallery.add(tmp_path / "data", split="tset")
 
 
-def test_without_local_embeddings_and_thumbnails(photos, encoder, tmp_path):
+def test_local_embeddings_and_thumbnails_are_optional(photos, encoder, tmp_path):
     gallery = Gallery.create(tmp_path / "gallery", model=encoder, local=False)
-    gallery.add(photos, settings=RowSettings(thumbnail=0))
+    gallery.add(photos, thumbnail=0)
     assert "local_embeds" not in gallery.table.table.schema.names
     assert rows(gallery, "thumbnail")["thumbnail"].null_count == 12
 
 
-def test_a_gallery_with_copies_stands_alone(photos, encoder, tmp_path):
+def test_a_gallery_with_copies_does_not_need_the_files(photos, encoder, tmp_path):
     gallery = Gallery.create(tmp_path / "gallery", model=encoder)
-    gallery.add(photos, settings=RowSettings(keep_bytes=True))
+    gallery.add(photos, copy=True)
     wanted = (photos / "summer" / "04.png").read_bytes()
     first = str(photos / "summer" / "04.png")
     photos.rename(tmp_path / "gone")
@@ -185,23 +186,14 @@ def test_a_gallery_with_copies_stands_alone(photos, encoder, tmp_path):
     assert gallery.photo(first).size == (60, 40)
 
 
-def test_a_copy_is_kept_of_a_photo_whose_content_is_known(photos, counting, tmp_path):
+def test_a_photo_with_known_content_is_copied_too(photos, counting, tmp_path):
     gallery = Gallery.create(tmp_path / "gallery", model=counting)
     gallery.add(photos)
     (photos / "copy.png").write_bytes((photos / "summer" / "01.png").read_bytes())
-    report = gallery.add(photos, settings=RowSettings(keep_bytes=True))
+    report = gallery.add(photos, copy=True)
     assert (report.num_reused, counting.num_photos) == (1, 12)
     row = gallery.table.rows_where("path", [str(photos / "copy.png")])
     assert row["image"][0].as_py() == (photos / "copy.png").read_bytes()
-
-
-def test_a_gallery_of_a_newer_release_is_left_alone(encoder, tmp_path, monkeypatch):
-    monkeypatch.setattr("caan_hf.gallery.table.FORMAT", 99)
-    Gallery.create(tmp_path / "gallery", model=encoder)
-    monkeypatch.undo()
-    for open_it in (Gallery.open, lambda place: Gallery.create(place, model=encoder)):
-        with pytest.raises(CaanError, match="made by a newer caan-hf; upgrade it"):
-            open_it(tmp_path / "gallery")
 
 
 def test_a_damaged_gallery_is_named(photos, encoder, tmp_path):
@@ -213,73 +205,100 @@ def test_a_damaged_gallery_is_named(photos, encoder, tmp_path):
     assert "\n" not in str(error.value)
 
 
-def test_a_gallery_by_url(photos, encoder, sketch, tmp_path):
+def test_a_gallery_can_be_a_url(photos, encoder, sketch, tmp_path):
     place = f"file://{tmp_path}/gallery"
     assert Gallery.create(place, model=encoder).add(photos).num_added == 12
     assert Gallery.open(place, model=encoder).search(sketch, k=3)
-    with pytest.raises(CaanError, match="no gallery there"):
+    with pytest.raises(CaanError, match="there is no gallery"):
         Gallery.open(f"file://{tmp_path}/nowhere")
 
 
-def test_embeddings_of_another_checkpoint_are_refused(photos, encoder, other_checkpoint, tmp_path):
-    Gallery.create(tmp_path / "gallery", model=encoder).add(photos)
-    with pytest.raises(CaanError, match="whose weights are not those of") as error:
-        Gallery.create(tmp_path / "gallery", model=str(other_checkpoint))
-    assert "\n" not in str(error.value)
-    with pytest.raises(CaanError, match="whose weights are not those of"):
-        Gallery.open(tmp_path / "gallery", model=str(other_checkpoint)).search(draw_photo(0))
-
-
-def test_embeddings_at_another_size_are_refused(photos, checkpoint, encoder, tmp_path):
-    from caan_hf.gallery.checkpoint_encoder import CheckpointEncoder
-
-    Gallery.create(tmp_path / "gallery", model=encoder).add(photos)
-    larger = CheckpointEncoder.load(str(checkpoint))
-    larger = CheckpointEncoder(larger.name, larger.model, larger.processor.at_size(64), larger.identity.weights)
-    with pytest.raises(CaanError, match=r"at 32 px, but .* takes 64 px"):
-        Gallery.create(tmp_path / "gallery", model=larger)
-
-
-def test_what_is_no_gallery_is_left_alone(photos, encoder, tmp_path):
-    with pytest.raises(CaanError, match="holds something other than a gallery"):
+def test_a_place_that_holds_something_else_is_refused(photos, encoder, tmp_path):
+    with pytest.raises(CaanError, match="holds other files and no gallery"):
         Gallery.create(photos, model=encoder)
     with pytest.raises(CaanError, match="a file, not a folder"):
         Gallery.create(photos / "summer" / "00.png", model=encoder)
-    with pytest.raises(CaanError, match="no gallery there"):
+    with pytest.raises(CaanError, match="there is no gallery"):
         Gallery.open(tmp_path / "nowhere")
     assert not (tmp_path / "nowhere").exists()
 
 
 @pytest.mark.parametrize("name", ["nowhere", "./no/where"])
-def test_photos_that_do_not_exist(encoder, tmp_path, name):
+def test_photos_that_do_not_exist_are_refused(encoder, tmp_path, name):
     gallery = Gallery.create(tmp_path / "gallery", model=encoder)
     with pytest.raises(CaanError, match="no such folder, list of photos or dataset"):
         gallery.add(name)
 
 
-def test_a_list_that_is_no_text(photos, encoder, tmp_path):
+def test_a_list_must_be_a_text_file_with_paths(photos, encoder, tmp_path):
     gallery = Gallery.create(tmp_path / "gallery", model=encoder)
     with pytest.raises(CaanError, match="not a text file"):
         gallery.add(photos / "summer" / "00.png")
     (tmp_path / "empty.txt").write_text("\n")
-    with pytest.raises(CaanError, match="lists no photo"):
+    with pytest.raises(CaanError, match="lists no photos"):
         gallery.add(tmp_path / "empty.txt")
 
 
-def test_progress_is_told(photos, encoder, tmp_path):
-    told = []
+def test_progress_is_reported_after_each_batch(photos, encoder, tmp_path):
+    calls = []
     gallery = Gallery.create(tmp_path / "gallery", model=encoder)
-    gallery.add(photos, batch_size=5, watch=lambda done, total: told.append((done, total)))
-    assert told == [(5, 12), (10, 12), (12, 12)]
+    gallery.add(photos, batch_size=5, progress=lambda steps, total: calls.append((steps, total)))
+    assert calls == [(5, 12), (5, 12), (2, 12)]
 
 
-def test_an_interrupt_loses_nothing_that_was_encoded(photos, encoder, tmp_path):
-    def interrupt(done, total):
-        if done >= 10:
+def test_an_interrupted_run_keeps_what_was_encoded(photos, encoder, tmp_path):
+    calls = []
+
+    def interrupt(steps, total):
+        calls.append(steps)
+        if len(calls) == 2:
             raise KeyboardInterrupt
 
     gallery = Gallery.create(tmp_path / "gallery", model=encoder)
     with pytest.raises(KeyboardInterrupt):
-        gallery.add(photos, batch_size=5, watch=interrupt)
+        gallery.add(photos, batch_size=5, progress=interrupt)
     assert len(gallery) == 10
     assert gallery.add(photos).num_added == 2
+
+
+@pytest.fixture
+def large_photos(tmp_path):
+    """Photos larger than the encoder's input, as JPEG and PNG."""
+    folder = tmp_path / "large"
+    folder.mkdir()
+    for number, suffix in enumerate(("jpg", "png", "jpg")):
+        draw_photo(number, (900, 600)).save(folder / f"{number}.{suffix}", quality=90)
+    return folder
+
+
+@pytest.mark.parametrize("side", [64, 256, 1024])
+def test_embeddings_do_not_depend_on_thumbnails(encoder, large_photos, tmp_path, side):
+    without, gallery = (Gallery.create(tmp_path / name, model=encoder) for name in ("without", "with"))
+    without.add(large_photos, thumbnail=0)
+    gallery.add(large_photos, thumbnail=side)
+    for column in ("global_embeds", "local_embeds"):
+        np.testing.assert_array_equal(
+            from_vectors(rows(gallery, column)[column]), from_vectors(rows(without, column)[column])
+        )
+    thumbnails = [Image.open(io.BytesIO(data)) for data in rows(gallery, "thumbnail")["thumbnail"].to_pylist()]
+    assert {image.width for image in thumbnails} == {min(side, 900)}
+    assert all(abs(image.height - image.width * 2 / 3) < 1 for image in thumbnails)
+
+
+@pytest.mark.parametrize("side", [0, 1024])
+def test_local_embeddings_computed_later_equal_stored_ones(encoder, large_photos, sketch, tmp_path, side):
+    gallery = Gallery.create(tmp_path / "gallery", model=encoder)
+    gallery.add(large_photos)
+    bare = Gallery.create(tmp_path / "bare", model=encoder, local=False)
+    bare.add(large_photos, thumbnail=side)
+    for result in bare.search(sketch):
+        stored = from_vectors(gallery.table.rows_where("path", [result.path])["local_embeds"])
+        _, (computed,) = bare._encode_local([result])
+        np.testing.assert_array_equal(computed.reshape(-1).astype(np.float16), stored[0])
+
+
+@pytest.mark.parametrize("wrong", [{"batch_size": 0}, {"workers": 0}, {"thumbnail": -1}, {"batch_size": True}])
+def test_options_out_of_range_are_refused(encoder, photos, tmp_path, wrong):
+    gallery = Gallery.create(tmp_path / "gallery", model=encoder)
+    with pytest.raises(CaanError, match=next(iter(wrong))):
+        gallery.add(photos, **wrong)

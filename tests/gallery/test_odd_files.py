@@ -1,4 +1,4 @@
-"""A folder as real people have them: two hundred files, many odd. Each is indexed or accounted for."""
+"""A folder of two hundred files, many of them unusual or damaged: each is indexed or reported."""
 
 import io
 import os
@@ -13,7 +13,7 @@ from PIL import Image
 
 from caan_hf.gallery import Gallery
 from caan_hf.gallery.photo import decode_photo
-from caan_hf.gallery.rows import matrix
+from caan_hf.gallery.table import from_vectors
 
 
 def encoded(image: Image.Image, form: str = "PNG", **options) -> bytes:
@@ -45,7 +45,7 @@ def sixteen_bits() -> bytes:
 
 
 def readable(folder: Path) -> set[Path]:
-    """Photos of every kind, and where they lie."""
+    """Write photos of every kind; returns their paths."""
     photo = draw_photo(500)
     contents = {
         "plain.jpg": encoded(photo, "JPEG"),
@@ -83,7 +83,7 @@ def readable(folder: Path) -> set[Path]:
 
 
 def damaged(folder: Path) -> dict[Path, str]:
-    """Files that look like photos and are none, and what has to be said of them."""
+    """Write files that look like photos and are not; returns words that must be in the report of each."""
     whole = encoded(draw_photo(600, (200, 200)), "JPEG")
     png = encoded(draw_photo(601, (200, 200)))
     contents = {
@@ -92,9 +92,9 @@ def damaged(folder: Path) -> dict[Path, str]:
         "truncated.jpg": (whole[: len(whole) // 2], "truncated"),
         "truncated.png": (png[: len(png) // 2], ""),
         "header alone.jpg": (whole[:20], ""),
-        "text.jpg": (b"this is no picture", "not a picture"),
-        "page.png": (b"<html></html>", "not a picture"),
-        "noise.gif": (bytes(range(256)) * 20, "not a picture"),
+        "text.jpg": (b"this is no picture", "unknown format"),
+        "page.png": (b"<html></html>", "unknown format"),
+        "noise.gif": (bytes(range(256)) * 20, "unknown format"),
         "huge.png": (huge_png(), "too many pixels"),
         "photo.heic": (b"\0\0\0\x18ftypheic" + b"\0" * 100, ""),
     }
@@ -104,13 +104,13 @@ def damaged(folder: Path) -> dict[Path, str]:
     (folder / "dangling.png").symlink_to(folder / "nothing.png")
     (folder / "itself.png").symlink_to(folder / "itself.png")
     os.mkfifo(folder / "pipe.png")
-    (folder / "folder.png").mkdir()  # a folder, not a photo: nothing to say
+    (folder / "folder.png").mkdir()  # a folder is not reported
     extra = {"dangling.png": "no such file", "itself.png": "symbolic links", "pipe.png": "not a regular file"}
     return {folder / name: why for name, (_, why) in contents.items()} | {folder / n: why for n, why in extra.items()}
 
 
-def passed_over(folder: Path) -> int:
-    """Files that are no photos by their names; how many of them are visible."""
+def other_files(folder: Path) -> int:
+    """Write files with names that are not those of photos; returns how many of them are not hidden."""
     hidden = [".hidden.png", ".thumbnails/a.png", "._plain.jpg"]
     visible = ["notes.txt", "film.mp4", "index.html", "page.pdf", "archive.zip", "noextension", "Thumbs.db", "raw.cr2"]
     for name in hidden + visible:
@@ -123,8 +123,8 @@ def passed_over(folder: Path) -> int:
 def odd(tmp_path_factory):
     folder = tmp_path_factory.mktemp("odd") / "photos"
     folder.mkdir()
-    found = readable(folder), damaged(folder), passed_over(folder)
-    (folder / "a" / "b" / "up").symlink_to(folder)  # a loop
+    found = readable(folder), damaged(folder), other_files(folder)
+    (folder / "a" / "b" / "up").symlink_to(folder)  # a cycle
     (folder / "many" / "again").symlink_to(folder / "many")
     (folder / os.fsdecode(b"latin-\xe9.png")).write_bytes(encoded(draw_photo(700)))
     return folder, *found
@@ -138,7 +138,7 @@ def test_every_odd_file_is_indexed_or_reported(odd, encoder, tmp_path):
     found = gallery.table.columns(["path", "global_embeds"])
     assert len(found) == len(set(found["path"].to_pylist()))
     assert {Path(path) for path in found["path"].to_pylist()} == good
-    assert np.isfinite(matrix(found["global_embeds"])).all()
+    assert np.isfinite(from_vectors(found["global_embeds"])).all()
     reported = {problem.path: problem.reason for problem in report.problems.found}
     name = reported.pop(f"{folder}/latin-\\xe9.png")
     assert "not UTF-8" in name
@@ -152,13 +152,13 @@ def test_every_odd_file_is_indexed_or_reported(odd, encoder, tmp_path):
     assert (again.num_added, again.num_unchanged) == (0, len(good))
 
 
-def test_a_huge_picture_takes_no_memory(odd):
+def test_a_decompression_bomb_is_refused(odd):
     with pytest.raises(ValueError, match="too many pixels"):
         decode_photo((odd[0] / "huge.png").read_bytes(), 256)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_photos_stand_upright(orientation):
+def test_photos_are_turned_upright(orientation):
     stored = draw_photo(1, (300, 200))
     exif = Image.Exif()
     exif[0x0112] = orientation
@@ -169,17 +169,17 @@ def test_photos_stand_upright(orientation):
 
 
 @pytest.mark.parametrize("form", ["JPEG", "PNG"])
-def test_a_large_photo_is_reduced_before_it_is_encoded(encoder, form):
+def test_a_large_photo_is_decoded_at_a_reduced_size(encoder, form):
     small = draw_photo(3, (60, 40)).resize((1500, 1000), Image.Resampling.BICUBIC)
     photo = decode_photo(encoded(small, form), 64)
     assert (photo.width, photo.height) == (1500, 1000)
     assert 128 <= min(photo.image.size) < 300
-    full = encoder.encode_photos([small]).global_embeds[0]
-    reduced = encoder.encode_photos([photo.image]).global_embeds[0]
+    full = encoder.encode_photos([small])[0]
+    reduced = encoder.encode_photos([photo.image])[0]
     assert full @ reduced > 0.999
 
 
-def test_folders_that_cannot_be_read_are_not_taken_for_empty(photos, encoder, tmp_path, monkeypatch):
+def test_photos_in_a_folder_that_cannot_be_read_are_not_pruned(photos, encoder, tmp_path, monkeypatch):
     gallery = Gallery.create(tmp_path / "gallery", model=encoder)
     gallery.add(photos)
     closed = str(photos / "winter")

@@ -1,4 +1,4 @@
-"""Indexing that is killed goes on where it was; several processes may index one gallery. Nothing is lost or doubled."""
+"""A killed run is continued, and several processes may index one gallery, without losing or duplicating photos."""
 
 import signal
 import time
@@ -11,8 +11,7 @@ from PIL import Image
 
 from caan_hf import CaanError
 from caan_hf.gallery import Gallery
-from caan_hf.gallery.rows import matrix
-from caan_hf.gallery.table import PhotoTable
+from caan_hf.gallery.table import PhotoTable, from_vectors
 
 COUNT = 120
 
@@ -27,7 +26,7 @@ def many_photos(tmp_path_factory):
 
 
 def wait_for_rows(gallery, count, seconds=120):
-    """Until a gallery that another process writes has so many rows; gives the number it has then."""
+    """Wait until a gallery that another process writes has `count` rows; returns the number of rows."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         try:
@@ -41,16 +40,16 @@ def wait_for_rows(gallery, count, seconds=120):
 
 
 def require_complete(gallery, photos, encoder):
-    """Every photo once, each with its own embedding."""
+    """Check that the gallery holds every photo once, with its own embedding."""
     found = PhotoTable.open(gallery).columns(["path", "global_embeds"]).sort_by("path")
     files = sorted(photos.iterdir())
     assert found["path"].to_pylist() == [str(file) for file in files]
-    expected = encoder.encode_photos([Image.open(file) for file in files]).global_embeds
-    np.testing.assert_allclose(matrix(found["global_embeds"]), expected, atol=1e-5)
+    expected = encoder.encode_photos([Image.open(file) for file in files])
+    np.testing.assert_allclose(from_vectors(found["global_embeds"]), expected, atol=1e-5)
 
 
 @pytest.mark.slow
-def test_killed_and_killed_again_it_goes_on_where_it_was(checkpoint, encoder, many_photos, tmp_path):
+def test_a_run_that_is_killed_twice_is_continued(checkpoint, encoder, many_photos, tmp_path):
     gallery = tmp_path / "gallery"
     kept = 0
     for count in (1, 30):
@@ -69,8 +68,8 @@ def test_killed_and_killed_again_it_goes_on_where_it_was(checkpoint, encoder, ma
 
 
 @pytest.mark.slow
-def test_three_processes_index_one_gallery(checkpoint, encoder, many_photos, tmp_path):
-    """All over the same photos from an empty gallery, one of them killed: the hardest case for doubles."""
+def test_three_processes_index_the_same_photos(checkpoint, encoder, many_photos, tmp_path):
+    """All index the same photos into an empty gallery, and one is killed, which provokes duplicates."""
     gallery = tmp_path / "gallery"
     processes = [start_indexer(checkpoint, many_photos, gallery) for _ in range(3)]
     wait_for_rows(gallery, 20)
@@ -81,7 +80,7 @@ def test_three_processes_index_one_gallery(checkpoint, encoder, many_photos, tmp
     require_complete(gallery, many_photos, encoder)
 
 
-def test_two_galleries_objects_write_in_turns(photos, encoder, tmp_path):
+def test_two_gallery_objects_write_in_turns(photos, encoder, tmp_path):
     first = Gallery.create(tmp_path / "gallery", model=encoder)
     second = Gallery.create(tmp_path / "gallery", model=encoder)
     first.add(photos / "summer")

@@ -1,4 +1,4 @@
-"""Embedding over a Ray cluster of two nodes, one of which dies half-way, fills the same table."""
+"""Indexing on a Ray cluster of two nodes, one of which fails, gives the same gallery."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ from photos import draw_photo
 from PIL import Image
 
 from caan_hf.gallery import Gallery
-from caan_hf.gallery.rows import matrix
+from caan_hf.gallery.table import from_vectors
 
 pytest.importorskip("ray", reason='Ray is missing: pip install "caan-hf[scale]"')
 
@@ -15,13 +15,13 @@ COUNT = 60
 
 ATTEMPTS = 3
 NODE = {"num_cpus": 1, "object_store_memory": 100 * 2**20}
-# A dead node is noticed within seconds.
+# A failed node is noticed within seconds.
 HEALTH = {"health_check_initial_delay_ms": 0, "health_check_period_ms": 1000, "health_check_timeout_ms": 5000}
 
 
 @pytest.fixture
 def cluster(monkeypatch):
-    """A cluster of two nodes with a core each, and the second node; the process that asks is on the first."""
+    """A cluster of two nodes with one core each, and its second node. The driver runs on the first node."""
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
     import ray
 
@@ -33,7 +33,7 @@ def cluster(monkeypatch):
 
 
 def start_two_nodes():
-    """On a busy machine Ray gives up on a node that takes half a minute to start: try again."""
+    """Start the nodes, again if a node was too slow to start on a busy machine."""
     from ray.cluster_utils import Cluster
 
     for attempt in range(ATTEMPTS):
@@ -49,9 +49,7 @@ def start_two_nodes():
 
 
 @pytest.mark.slow
-def test_a_node_that_dies_loses_and_doubles_nothing(cluster, checkpoint, encoder, tmp_path):
-    from caan_hf.gallery.ray_engine import RayEngine
-
+def test_a_failing_node_loses_and_duplicates_no_photos(cluster, encoder, tmp_path):
     nodes, second = cluster
     photos = tmp_path / "photos"
     photos.mkdir()
@@ -60,15 +58,14 @@ def test_a_node_that_dies_loses_and_doubles_nothing(cluster, checkpoint, encoder
     (photos / "damaged.png").write_bytes(b"no picture")
     killed_at = []
 
-    def kill(done, total):
+    def remove_node(steps, total):
         assert total == COUNT + 1
         if not killed_at:
             nodes.remove_node(second, allow_graceful=False)
-            killed_at.append(done)
+            killed_at.append(steps)
 
-    gallery = Gallery.create(tmp_path / "gallery", model=encoder)
-    engine = RayEngine(str(checkpoint), gallery.info, batch_size=3, device="cpu")
-    report = gallery.add(photos, engine=engine, watch=kill)
+    gallery = Gallery.create(tmp_path / "gallery", model=encoder, device="cpu")
+    report = gallery.add(photos, engine="ray", batch_size=3, progress=remove_node)
     assert 0 < killed_at[0] < COUNT
     assert (report.num_added, report.num_photos) == (COUNT, COUNT)
     assert [problem.path for problem in report.problems.found] == [str(photos / "damaged.png")]
@@ -76,7 +73,7 @@ def test_a_node_that_dies_loses_and_doubles_nothing(cluster, checkpoint, encoder
     files = [str(photos / f"{number:02}.png") for number in range(COUNT)]
     assert found["path"].to_pylist() == files
     assert found["thumbnail"].null_count == 0
-    expected = encoder.encode_photos([Image.open(file) for file in files]).global_embeds
-    np.testing.assert_allclose(matrix(found["global_embeds"]), expected, atol=1e-5)
+    expected = encoder.encode_photos([Image.open(file) for file in files])
+    np.testing.assert_allclose(from_vectors(found["global_embeds"]), expected, atol=1e-5)
     again = Gallery.create(tmp_path / "gallery", model=encoder).add(photos)
     assert (again.num_added, again.num_unchanged) == (0, COUNT)

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,9 +16,9 @@ from transformers import PreTrainedTokenizerFast, ViTImageProcessor
 
 from caan_hf import CaanConfig, CaanModel, CaanProcessor
 from caan_hf.benchmarks import BenchmarkInfo, PrepareOptions, prepare_benchmark
-from caan_hf.evaluation.document import Provenance, metrics_document
-from caan_hf.evaluation.evaluator import ZeroShotEvaluator
-from caan_hf.evaluation.run import EvaluationOptions
+from caan_hf.encoding.checkpoint import CheckpointEncoder
+from caan_hf.evaluation import EvaluationOptions, ZeroShotEvaluator
+from caan_hf.evaluation.record import evaluation_record
 from caan_hf.publishing.training_record import training_record, write_record
 
 __all__ = ["split", "split_rows", "tiny_caan"]
@@ -154,11 +155,11 @@ def benchmark(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def metrics(tiny_caan, split):
     """The content of a `metrics.json` with paths of a user's machine, from the functions that `caan evaluate` calls."""
-    evaluator = ZeroShotEvaluator(split, protocol="sample@1", split="test", rerank=6, progress=False)
-    options = EvaluationOptions(data=Path("/of/somebody/data/mine"), rerank=6, trained_on="/of/somebody/seen.txt")
-    checkpoint = "/of/somebody/runs/mine/model"
-    provenance = Provenance(checkpoint, str(options.data), options.command(checkpoint), notes=("a subset",))
-    return metrics_document(evaluator(*tiny_caan), evaluator, provenance)
+    options = EvaluationOptions(rerank=6, trained_on="/of/somebody/seen.txt", no_cache=True, progress=False)
+    evaluator = ZeroShotEvaluator(split, options, protocol="sample@1", split="test")
+    result = evaluator(CheckpointEncoder(*tiny_caan, name="/of/somebody/runs/mine/model"))
+    record = evaluation_record(replace(result, notes=("a subset",)), evaluator, "/of/somebody/data/mine")
+    return record.model_dump(mode="json")
 
 
 @pytest.fixture

@@ -38,7 +38,9 @@ def push(client, *words, token="hf_write") -> str:
 
 def test_a_push_is_one_commit_and_an_unchanged_push_none(client, server, checkpoint, metrics_file, metrics):
     printed = push(client, checkpoint, "me/tiny", "--results", metrics_file)
+    server.requests.clear()
     again = push(client, checkpoint, "me/tiny", "--results", metrics_file)
+    assert not [path for method, path in server.requests if method == "PUT" or "/commit/" in path]  # nothing is sent
 
     repository = server.repository("me/tiny")
     files = repository.files()

@@ -1,10 +1,16 @@
 """A push that fails changes no revision of the repository."""
 
+import resource
+import socket
 import threading
 import time
 
 import pytest
+from caan_hub.options import PushDatasetOptions, PushOptions
+from caan_hub.push import push_dataset, push_model
 from hub_server import READ, STRANGER
+
+from caan_hf import CaanError
 
 pytestmark = pytest.mark.slow
 
@@ -93,6 +99,51 @@ def test_a_temporary_fault_is_retried(client, server, pushed, checkpoint):
     status, printed = client.hub("push", checkpoint, "me/tiny", "--with-text")
     assert status == 0, printed
     assert (temporary.seen, slow.seen, len(pushed.history())) == (1, 1, 3)
+
+
+def test_a_long_wait_that_the_hub_asks_for_ends_the_push(client, server, pushed, checkpoint):
+    before = dict(pushed.branches)
+    server.fail("POST", "/preupload/", status=429, headers={"Retry-After": "3600"})
+    status, printed = client.hub("push", checkpoint, "me/tiny", "--with-text")
+    assert (status, "wait 3600 seconds" in printed) == (2, True), printed
+    assert pushed.branches == before
+
+
+def test_an_unreachable_hub_is_a_one_line_error(client, checkpoint):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        endpoint = f"http://127.0.0.1:{taken.getsockname()[1]}"
+    process = client.start("-m", "caan_hub.cli.main", "push", checkpoint, "me/tiny", HF_ENDPOINT=endpoint)
+    _, complaints = process.communicate(timeout=300)
+    assert process.returncode == 2
+    assert "me/tiny: the Hub cannot be reached" in complaints
+    assert "Traceback" not in complaints
+
+
+@pytest.fixture
+def full_disk():
+    """Files cannot grow beyond 10 kB, which fails like a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_dry_run_on_a_full_disk_is_a_one_line_error_and_leaves_nothing(full_disk, checkpoint, benchmark, tmp_path):
+    out = tmp_path / "out"
+    with pytest.raises(CaanError, match="/out: cannot be written") as of_model:
+        push_model(checkpoint, "me/tiny", PushOptions(dry_run=True, out=out))
+    with pytest.raises(CaanError, match="out: cannot be written") as of_dataset:
+        push_dataset(benchmark, "me/sketches", PushDatasetOptions(dry_run=True, out=out))
+    assert "\n" not in f"{of_model.value}{of_dataset.value}"
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_push_without_space_for_temporary_files_is_a_one_line_error(full_disk, checkpoint, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", "hf_write")
+    with pytest.raises(CaanError, match="cannot be written") as error:
+        push_model(checkpoint, "me/tiny", PushOptions())
+    assert "\n" not in str(error.value)
 
 
 def test_a_concurrent_push_is_refused(client, server, pushed, checkpoint):

@@ -126,7 +126,7 @@ def test_an_evaluation_that_is_not_zero_shot_has_no_model_index(make_model):
 
 
 @pytest.mark.parametrize(
-    ("trained_on", "protocol", "licence", "is_restricted"),
+    ("trained_on", "protocol", "license", "is_restricted"),
     [
         ("Sketchy-25@1", None, "other", True),
         ("SKETCHY-25@1", "sample@1", "apache-2.0", False),  # the record takes precedence
@@ -135,18 +135,18 @@ def test_an_evaluation_that_is_not_zero_shot_has_no_model_index(make_model):
         (None, None, None, False),
     ],
 )
-def test_the_training_data_decides_the_licence(make_model, trained_on, protocol, licence, is_restricted):
+def test_the_training_data_decides_the_license(make_model, trained_on, protocol, license, is_restricted):
     record = TrainingRecord.model_validate({"recipe": {}, "data": {"protocol": protocol}}) if protocol else None
     model = make_model(text_config=None, training_protocol=trained_on)
     card = model_card("me/mini", model, results=results(protocol="sample@1"), record=record)
-    assert card.data.license == licence
+    assert card.data.license == license
     assert ("Research use" in card.content) == is_restricted
 
 
 def test_the_card_names_a_text_tower_and_training_without_text(make_model):
     assert "whole training checkpoint" in model_card("me/mini", make_model()).content
     record = training_record({**RECIPE, "model": {"vision": {"model_type": "vit"}, "text": None}}, INFO)
-    card = model_card("me/mini", make_model(text_config=None), record=record, licence="mit")
+    card = model_card("me/mini", make_model(text_config=None), record=record, license="mit")
     assert "No text was used for training." in card.content
     assert "| Vision encoder | `vit`, randomly initialised |" in card.content
     assert "*Zero-shot*" not in card.content

@@ -5,17 +5,19 @@ from hub_card_rules import problems
 from huggingface_hub import ModelCard, ModelCardData
 
 from caan_hf import CaanError
-from caan_hf.evaluation.document import Provenance, metrics_document
-from caan_hf.evaluation.evaluator import ZeroShotEvaluator
+from caan_hf.encoding.checkpoint import CheckpointEncoder
+from caan_hf.evaluation import EvaluationOptions, ZeroShotEvaluator
+from caan_hf.evaluation.record import evaluation_record
 from caan_hf.publishing.results import eval_results, public_metrics, read_results, results_table
 
 
 @pytest.fixture
 def document(tiny_caan, split):
     """The document of a real evaluation, with the scores of a trained model."""
-    evaluator = ZeroShotEvaluator(split, protocol="sketchy-25@1", split="test", rerank=6, progress=False)
-    provenance = Provenance("runs/mini/model", "data/sketchy-25", "caan evaluate")
-    document = metrics_document(evaluator(*tiny_caan), evaluator, provenance)
+    options = EvaluationOptions(rerank=6, no_cache=True, progress=False)
+    evaluator = ZeroShotEvaluator(split, options, protocol="sketchy-25@1", split="test")
+    result = evaluator(CheckpointEncoder(*tiny_caan, name="runs/mini/model"))
+    document = evaluation_record(result, evaluator, "data/sketchy-25").model_dump(mode="json")
     assert set(document["reranked"]["conventions"]) == set(document["conventions"]) == {"standard"}
     document["conventions"] = {
         "standard": {"mAP@all": 0.331, "P@100": 0.162},

@@ -1,17 +1,17 @@
-// The pad keeps what was done as a list (strokes, erasures, loaded pictures, clearings) and redraws from it, so that
-// everything can be undone and everything erased. `props.value` is the drawing as a data URL, "" while nothing is drawn.
+// The pad keeps a list of actions (strokes, erasures, loaded pictures, clearings) and redraws from it, so that every
+// action can be undone and every line erased. `props.value` is the drawing as a data URL, "" if nothing is drawn.
 const BRUSH_WIDTH = 5, ERASER_WIDTH = 32, QUIET = 120;
 const canvas = element.querySelector("canvas");
 const context = canvas.getContext("2d", { willReadFrequently: true });
 const button = (name) => element.querySelector(`[data-tool="${name}"], [data-do="${name}"]`);
-let done = [], undone = [], tool = "brush", stroke = null, told = props.value || "", timer = 0;
+let done = [], undone = [], tool = "brush", stroke = null, sent = props.value || "", timer = 0;
 
 function segment(from, to, isErased) {
     context.strokeStyle = context.fillStyle = isErased ? "white" : "black";
     context.lineWidth = isErased ? ERASER_WIDTH : BRUSH_WIDTH;
     context.lineCap = "round";
     context.beginPath();
-    if (from[0] === to[0] && from[1] === to[1]) {  // a line of no length would paint nothing
+    if (from[0] === to[0] && from[1] === to[1]) {  // a line of length 0 is not painted
         context.arc(...from, context.lineWidth / 2, 0, 2 * Math.PI);
         context.fill();
         return;
@@ -37,7 +37,7 @@ const draw = {
 
 function redraw() {
     draw.clear();
-    for (const act of done) draw[act.kind](act);
+    for (const action of done) draw[action.kind](action);
 }
 
 function isBlank() {
@@ -46,25 +46,25 @@ function isBlank() {
 
 function show() {
     for (const name of ["brush", "eraser"]) button(name).setAttribute("aria-pressed", name === tool);
-    // Not `disabled`: a button that disables itself would drop the keyboard's focus.
+    // Not `disabled`, because a button that disables itself loses the keyboard focus.
     button("undo").setAttribute("aria-disabled", !done.length);
     button("redo").setAttribute("aria-disabled", !undone.length);
     button("clear").setAttribute("aria-disabled", !done.length || done.at(-1).kind === "clear");
 }
 
-function tell() {  // once the hand rests: a search for each of several quick strokes helps nobody
+function send() {  // after a pause, so that several quick strokes cause one search
     clearTimeout(timer);
     timer = setTimeout(() => {
-        if (stroke) return tell();
-        told = isBlank() ? "" : canvas.toDataURL("image/png");
-        props.value = told;
+        if (stroke) return send();
+        sent = isBlank() ? "" : canvas.toDataURL("image/png");
+        props.value = sent;
     }, QUIET);
 }
 
-function act(what) {
-    done.push(what);
+function add(action) {
+    done.push(action);
     undone = [];
-    redraw();  // from the list alone: drawn live and again, the edges of a stroke would be darker
+    redraw();  // from the list only; a stroke painted twice would have darker edges
     show();
 }
 
@@ -76,16 +76,16 @@ const commands = {
         if (undone.length) done.push(undone.pop());
     },
     clear() {
-        if (done.length && done.at(-1).kind !== "clear") act({ kind: "clear" });
+        if (done.length && done.at(-1).kind !== "clear") add({ kind: "clear" });
     },
 };
 
 function command(name) {
-    if (stroke) return;  // the hand is still drawing
+    if (stroke) return;  // a stroke is being drawn
     commands[name]();
     redraw();
     show();
-    tell();
+    send();
 }
 
 function place(event) {
@@ -103,8 +103,8 @@ function finish(event) {
     if (!stroke || event.pointerId !== stroke.pointer) return;
     const { points, isErased } = stroke;
     stroke = null;
-    act({ kind: "stroke", points, isErased });
-    tell();
+    add({ kind: "stroke", points, isErased });
+    send();
 }
 
 canvas.addEventListener("pointerdown", (event) => {
@@ -134,13 +134,13 @@ document.addEventListener("keydown", (event) => {
     command(key === "y" || event.shiftKey ? "redo" : "undo");
 });
 watch("value", () => {  // the server put a picture on the pad
-    if (props.value === told) return;
-    clearTimeout(timer);  // what was drawn and not yet told lies below the picture
-    told = props.value || "";
-    if (!told) return act({ kind: "clear" });
-    const image = new Image(), wanted = told;
+    if (props.value === sent) return;
+    clearTimeout(timer);  // strokes that were not sent yet are below the picture
+    sent = props.value || "";
+    if (!sent) return add({ kind: "clear" });
+    const image = new Image(), wanted = sent;
     image.onload = () => {
-        if (told === wanted) act({ kind: "picture", image });
+        if (sent === wanted) add({ kind: "picture", image });
     };
     image.src = wanted;
 });

@@ -104,16 +104,14 @@ def _print(outcome: "Outcome") -> None:
 
 def _print_change(console: Console, outcome: "Outcome", change: "Change") -> None:
     place = f"{change.url} at {outcome.target.revision} ({change.commit[:10]})"
-    if change.is_empty:
+    before, after = change.before, change.after
+    changed = [path for path in sorted({*before, *after}) if before.get(path) != after.get(path)]
+    if not changed:
         done = "created the branch" if change.is_new_branch else "nothing to do"
-        console.print(f"{done}: {place} already contains all {change.unchanged} files")
+        console.print(f"{done}: {place} already contains all {len(outcome.sizes)} files")
         return
-    for style, sign, paths in (
-        ("green", "+", change.added),
-        ("yellow", "~", change.changed),
-        ("red", "-", change.deleted),
-    ):
-        for path in paths:
-            size = decimal(outcome.sizes[path]) if path in outcome.sizes else ""
-            console.print(f"[{style}]{sign}[/] {size:>10}  {escape(path)}")
-    console.print(f"pushed in one commit, {change.unchanged} files unchanged: {place}")
+    for path in changed:
+        sign = "[green]+[/]" if path not in before else "[red]-[/]" if path not in after else "[yellow]~[/]"
+        size = decimal(outcome.sizes[path]) if path in after and path in outcome.sizes else ""
+        console.print(f"{sign} {size:>10}  {escape(path)}")
+    console.print(f"pushed {len(changed)} changes in one commit: {place}")

@@ -1,7 +1,9 @@
 """What all commands share: options declared as dataclasses, errors in one line, tables printed in full."""
 
 import dataclasses
+import errno
 import inspect
+import io
 import signal
 import sys
 import typing
@@ -32,6 +34,9 @@ EXTRAS = {
     "yaml": "train",
 }
 """Optional packages and the extra that installs them."""
+
+INTERRUPTED = 130
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def command(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -95,6 +100,9 @@ def _default(field: dataclasses.Field[Any]) -> Any:
 def run(app: typer.Typer) -> None:
     """Run a command line: exit status 2 and one line on stderr for bad input, 130 when interrupted."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that temporary folders are removed
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without UTF-8 must not lose the result of long work
     try:
         app()
     except CaanError as error:
@@ -106,9 +114,22 @@ def run(app: typer.Typer) -> None:
             raise
         _print_error(f'this command needs {error.name}: pip install "caan-hf[{extra}]"')
         sys.exit(2)
+    except OSError as error:
+        if error.errno not in DISK_FULL:
+            raise
+        _print_error(f"{error.filename or 'output'}: cannot be written ({error.strerror}). Free disk space.")
+        sys.exit(2)
     except KeyboardInterrupt:
-        Console(stderr=True).print("stopped")
-        sys.exit(130)
+        sys.exit(_print_stopped())
+    except SystemExit as error:
+        if error.code == INTERRUPTED:  # typer catches KeyboardInterrupt
+            _print_stopped()
+        raise
+
+
+def _print_stopped() -> int:
+    Console(stderr=True).print("stopped")
+    return INTERRUPTED
 
 
 def _print_error(message: str) -> None:

@@ -5,6 +5,7 @@ import typer
 from .ablate import ablate
 from .average import average
 from .command import run
+from .compare import compare
 from .describe import describe
 from .evaluate import evaluate
 from .index import index
@@ -20,7 +21,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
-for command in (quickstart, describe, prepare, train, evaluate, ablate, average, index, search):
+for command in (quickstart, describe, prepare, train, evaluate, compare, ablate, average, index, search):
     app.command()(command)
 
 

@@ -1,78 +1,59 @@
-"""`caan search`: the photos of a gallery that a drawing is most alike."""
+"""`caan search`: find the photos of a gallery that are most similar to a sketch."""
 
 import json
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
+from typer import Argument, Option
 
 from caan_hf.errors import CaanError
+from caan_hf.gallery.options import SearchOptions
+
+from .command import command
 
 if TYPE_CHECKING:
-    from caan_hf.gallery import Gallery, SearchResult, Sketch
-    from caan_hf.gallery.explanation import Explanation
+    from caan_hf.gallery import Explanation, SearchResult
 
-EXPLAINED = 3
-DRAWN = 100
-PICTURES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
+NUM_EXPLAINED = 3
+MAX_DRAWN = 100
+PICTURE_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
 
 
+@command
 def search(
-    gallery: Annotated[str, typer.Argument(metavar="GALLERY", help="What `caan index` made: a folder or URL.")],
-    sketch: Annotated[
-        str,
-        typer.Argument(
-            metavar="SKETCH",
-            help="A picture, or strokes as JSON; - for standard input.",
-        ),
-    ],
+    gallery: Annotated[str, Argument(metavar="GALLERY", help="Folder or URL that `caan index` created.")],
+    sketch: Annotated[str, Argument(metavar="SKETCH", help="Picture, or strokes as JSON; - reads standard input.")],
     *,
-    k: Annotated[int, typer.Option("-k", min=1, help="How many photos.")] = 10,
-    rerank: Annotated[
-        bool, typer.Option("--rerank", help="Order the best candidates by the relation network.")
-    ] = False,
-    expand: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            metavar="K",
-            help="Look again with the drawing and its first K photos (query expansion): better where they are mostly "
-            "right, as for something of which there are many photos; try 5.",
-            show_default=False,
-        ),
-    ] = None,
-    candidates: Annotated[int, typer.Option(min=1, help="How many photos are re-ranked.")] = 100,
+    options: SearchOptions,
     explain: Annotated[
         bool,
-        typer.Option(
-            "--explain", help=f"Show which regions matched, for the best {EXPLAINED}; --out is then results.png."
+        Option(
+            "--explain",
+            help=f"Show which regions match, for the first {NUM_EXPLAINED} results. --out then is results.png.",
         ),
     ] = False,
     out: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE", help=f"Draw the results, at most {DRAWN}, into this .png or .jpg.", show_default=False
-        ),
+        Option(metavar="FILE", help=f"Draw the first {MAX_DRAWN} results into a .png or .jpg.", show_default=False),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of lines.")] = False,
-    exact: Annotated[bool, typer.Option("--exact", help="Look at every photo, without the index.")] = False,
+    as_json: Annotated[bool, Option("--json", help="Print JSON.")] = False,
     model: Annotated[
         str | None,
-        typer.Option(
-            help="Another place of the model, or an export of it. Default: the one that GALLERY was indexed with.",
+        Option(
+            help="New place or ONNX export of the model. Default: the model that GALLERY was indexed with.",
             show_default=False,
         ),
     ] = None,
     device: Annotated[
-        str | None, typer.Option(help="Such as `cpu` or `cuda:0`. Default: a GPU if there is one.", show_default=False)
+        str | None, Option(help="Device such as `cpu` or `cuda:0`. Default: a GPU if available.", show_default=False)
     ] = None,
 ) -> None:
-    """Find photos by drawing.
+    """Find photos by sketch.
 
-    Prints rank, score (cosine of the embeddings; with --expand, to the drawing and its first photos together), where
-    re-ranked the relation network's probability, and path.
+    Prints rank, score, relation score and path of each result. The score is the cosine of the embeddings, with --expand
+    that of the expanded query. The relation score is the relation network's probability, with --rerank.
 
     Examples:
 
@@ -84,54 +65,58 @@ def search(
 
     - `cat drawing.json | caan search my_gallery - --json`
     """
-    from transformers.utils import logging
-
     from caan_hf.gallery import Gallery
 
-    logging.disable_progress_bar()  # of loading the model, which takes no time
     if out is None and explain and not as_json:
         out = Path("results.png")
     if out is not None:
         out = out.expanduser()
         _require_picture_file(out)
     opened = Gallery.open(gallery, model=model, device=device)
-    opened.encoder  # noqa: B018 - loaded here so that the times below are of the search
-    seconds: dict[str, float] = {}
+    opened.encoder  # noqa: B018 - loaded here, so that the times below are those of the search
     start = time.perf_counter()
     query = opened.encode_sketch(sys.stdin.buffer.read() if sketch == "-" else sketch)
-    seconds["encode"] = time.perf_counter() - start
-    start = time.perf_counter()
-    results = opened.search(query, k, expand=expand, rerank=rerank, candidates=candidates, exact=exact)
-    seconds["search"] = time.perf_counter() - start
-    explanations = [opened.explain(query, result) for result in results[:EXPLAINED]] if explain else []
+    encoded = time.perf_counter()
+    results = opened.search(query, options)
+    seconds = {"encode": encoded - start, "search": time.perf_counter() - encoded}
+    explanations = [opened.explain(query, result) for result in results[:NUM_EXPLAINED]] if explain else []
     if out is not None:
-        _draw(query, results, explanations, out)
+        _draw(query.image, results, explanations, out)
     if as_json:
         print(json.dumps(_document(gallery, sketch, results, explanations, seconds), indent=2))
-    else:
-        _print_lines(opened, results, seconds, out)
+        return
+    _print_results(results)
+    times = ", ".join(f"{stage} {value * 1000:.0f} ms" for stage, value in seconds.items())
+    print(f"{len(opened):,} photos; {times}", file=sys.stderr)
+    if out is not None:
+        print(f"results drawn into {out}", file=sys.stderr)
 
 
 def _require_picture_file(out: Path) -> None:
-    """Tell what is wrong before anything long begins."""
+    """Refuse a file that cannot be written before the search begins."""
     if not out.absolute().parent.is_dir():
-        raise CaanError(f"{out}: no folder {out.absolute().parent}")
-    if out.is_dir() or out.suffix.lower() not in PICTURES:
-        raise CaanError(f"{out}: name a picture to be written, such as results.png")
+        raise CaanError(
+            f"{out}: there is no folder {out.absolute().parent}. Create it, or choose another file with --out."
+        )
+    if out.is_dir() or out.suffix.lower() not in PICTURE_FORMATS:
+        raise CaanError(f"{out}: not the name of a .png or .jpg file. Choose one such as results.png with --out.")
 
 
-def _draw(query: "Sketch", results: "list[SearchResult]", explanations: "list[Explanation]", out: Path) -> None:
+def _draw(sketch: Any, results: "list[SearchResult]", explanations: "list[Explanation]", out: Path) -> None:
     from caan_hf.gallery.results_figure import results_figure
-    from caan_hf.whole_file import write_whole
+    from caan_hf.utils.files import write_whole
 
-    figure = results_figure(query, results[:DRAWN], [explanation.figure() for explanation in explanations])
-    try:
-        write_whole(out, lambda path: figure.save(path, format=PICTURES[out.suffix.lower()]))
-    except OSError as error:
-        raise CaanError(f"{out}: cannot be written ({error.strerror})") from error
+    figure = results_figure(sketch, results[:MAX_DRAWN], [explanation.figure() for explanation in explanations])
+    write_whole(out, lambda path: figure.save(path, format=PICTURE_FORMATS[out.suffix.lower()]))
 
 
-def _document(gallery: str, sketch: str, results, explanations, seconds: dict[str, float]) -> dict:
+def _document(
+    gallery: str,
+    sketch: str,
+    results: "list[SearchResult]",
+    explanations: "list[Explanation]",
+    seconds: dict[str, float],
+) -> dict[str, Any]:
     found = [result.to_dict() for result in results]
     for entry, explanation in zip(found, explanations, strict=False):
         entry["matches"] = [
@@ -142,21 +127,15 @@ def _document(gallery: str, sketch: str, results, explanations, seconds: dict[st
     return {"gallery": gallery, "sketch": sketch, "results": found, "seconds": times}
 
 
-def _print_lines(
-    gallery: "Gallery", results: "list[SearchResult]", seconds: dict[str, float], out: Path | None
-) -> None:
-    """A line a photo, which never wraps, so that other programs can read it too."""
-    reranked = results[0].relation_score is not None
-    print("rank  score" + ("  relation" if reranked else "") + "  photo")
+def _print_results(results: "list[SearchResult]") -> None:
+    """Print one line per result, which never wraps, so that other programs can read it."""
+    is_reranked = results[0].relation_score is not None
+    print("rank  score" + ("  relation" if is_reranked else "") + "  photo")
     for result in results:
-        relation = f"  {result.relation_score:8.3f}" if reranked else ""
-        print(f"{result.rank:4}  {result.score:5.3f}{relation}  {_one_line(result.path)}")
-    times = ", ".join(f"{stage} {value * 1000:.0f} ms" for stage, value in seconds.items())
-    print(f"{len(gallery):,} photos; {times}", file=sys.stderr)
-    if out is not None:
-        print(f"drawn into {out}", file=sys.stderr)
+        relation = f"  {result.relation_score:8.3f}" if is_reranked else ""
+        print(f"{result.rank:4}  {result.score:5.3f}{relation}  {_printable(result.path)}")
 
 
-def _one_line(path: str) -> str:
-    """A name with line breaks or other control characters stays on its line, and does nothing to the terminal."""
+def _printable(path: str) -> str:
+    """A path with line breaks and other control characters escaped."""
     return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in path)

@@ -14,7 +14,7 @@ from typing import TextIO
 
 from filelock import FileLock, Timeout
 
-from caan_hf.errors import CaanError
+from caan_hf.errors import CaanError, first_line
 from caan_hf.utils.files import unwritable
 from caan_hf.utils.progress import progress_bar
 
@@ -137,8 +137,7 @@ def _token_counter(text_tower: str | None) -> Callable[[str], int]:
     try:
         tokenizer = AutoTokenizer.from_pretrained(text_tower, trust_remote_code=False)
     except Exception as error:  # a damaged tokenizer.json raises many types of errors
-        reason = str(error).strip().partition("\n")[0]
-        raise CaanError(f"--text-tower {text_tower}: the tokenizer cannot be loaded ({reason}).") from error
+        raise CaanError(f"--text-tower {text_tower}: the tokenizer cannot be loaded ({first_line(error)}).") from error
     return lambda text: len(tokenizer(text)["input_ids"])
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, set_seed
 
-from caan_hf.errors import CaanError
+from caan_hf.errors import CaanError, first_line
 from caan_hf.utils.prefetch import batched
 
 from .generator import Answer, Question
@@ -35,7 +35,7 @@ class LocalGenerator:
                 model, dtype="auto", use_safetensors=True, trust_remote_code=False
             ).eval()
         except Exception as error:  # damaged weights and tokenizers raise many types of errors
-            raise CaanError(f"{model}: cannot be loaded as a text-generation model ({_first_line(error)}).") from error
+            raise CaanError(f"{model}: cannot be loaded as a text-generation model ({first_line(error)}).") from error
         self.model.to("cuda" if torch.cuda.is_available() else "cpu")
         if self.tokenizer.pad_token is None:
             self.tokenizer.pad_token = self.tokenizer.eos_token or self.tokenizer.unk_token
@@ -55,7 +55,7 @@ class LocalGenerator:
             try:
                 answers = self._answer_batch(batch)
             except Exception as error:  # a context that is too short, an error in the chat template, out of memory
-                raise CaanError(f"{self.name}: cannot generate an answer ({_first_line(error)}).") from error
+                raise CaanError(f"{self.name}: cannot generate an answer ({first_line(error)}).") from error
             yield from answers
 
     @torch.inference_mode()
@@ -79,7 +79,3 @@ class LocalGenerator:
             return f"{INSTRUCTIONS}\n\nQuestion: {question.text}\nAnswer:"
         messages = [{"role": "user", "content": question.message}]
         return str(self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0] or type(error).__name__

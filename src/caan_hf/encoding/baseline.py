@@ -47,6 +47,8 @@ class BaselineEncoder(Encoder):
         CaanError: The model cannot be loaded, or has no vision tower.
     """
 
+    kind = "untrained tower"
+
     def __init__(self, folder: str, *, name: str | None = None, device: str | None = None, dtype: DType = "float32"):
         self.name = name or str(Path(folder).resolve())
         self.dtype = dtype

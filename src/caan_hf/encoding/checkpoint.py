@@ -23,7 +23,7 @@ from caan_hf.modeling_caan import CaanModel
 from caan_hf.processing_caan import CaanProcessor
 from caan_hf.towers_caan import tower_width
 
-from .encoder import Encoder
+from .encoder import Encoder, TrainingData
 from .features import Array, Features, Modality
 from .identity import EncoderIdentity, hash_of_json
 from .preprocessing import Preprocessing
@@ -67,6 +67,8 @@ class CheckpointEncoder(Encoder):
         dtype: "bfloat16" or "float16" for automatic mixed precision.
     """
 
+    kind = "checkpoint"
+
     def __init__(self, model: CaanModel, processor: CaanProcessor, name: str = "model", dtype: DType = "float32"):
         self.model = model
         self.processor = processor
@@ -108,6 +110,15 @@ class CheckpointEncoder(Encoder):
     def device(self) -> torch.device:
         """Where the model computes."""
         return next(self.model.parameters()).device
+
+    @property
+    def training_data(self) -> TrainingData | None:
+        """See [`Encoder.training_data`]."""
+        config = self.model.config
+        if config.training_protocol is None:
+            return None
+        categories, validation = config.training_categories or (), config.validation_categories or ()
+        return TrainingData(config.training_protocol, tuple(categories), tuple(validation))
 
     def clean_sketch(self, sketch: Any, name: str | None = None) -> Image.Image:
         """See [`Encoder.clean_sketch`]."""

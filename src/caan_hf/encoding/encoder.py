@@ -47,6 +47,20 @@ class EncodedBatch:
     skipped: list[tuple[Any, str]] = field(default_factory=list)
 
 
+class TrainingData(NamedTuple):
+    """Benchmark that a model was trained on.
+
+    Attributes:
+        protocol: Protocol id, such as "sketchy-25@1".
+        categories: Categories whose images the model was trained on.
+        validation: Categories on which checkpoints and settings were selected.
+    """
+
+    protocol: str
+    categories: tuple[str, ...]
+    validation: tuple[str, ...]
+
+
 class Encoder(ABC):
     """Encodes sketches and photos to features that can be compared.
 
@@ -55,6 +69,8 @@ class Encoder(ABC):
 
     Attributes:
         name: Folder or Hub id from which the encoder can be loaded again.
+        kind: What reports call the model: "checkpoint", "ONNX export" or "untrained tower".
+        device: Where it computes, such as "cpu" or "cuda:0".
 
     Example:
         >>> encoder = caan_hf.load_encoder("hub/caan-vit-tiny-sketchy")
@@ -62,6 +78,13 @@ class Encoder(ABC):
     """
 
     name: str
+    kind: str = "model"
+    device: Any = "cpu"
+
+    @property
+    def training_data(self) -> TrainingData | None:
+        """Benchmark that the model was trained on; None if it is not recorded."""
+        return None
 
     @property
     @abstractmethod
@@ -177,7 +200,7 @@ class Encoder(ABC):
             if failed and on_error == "raise":
                 raise failed[0][1]
             good = [one for one in batch if isinstance(one, _Prepared)]
-            features = self._encode_batch([one.pixel_values for one in good], modality, local=local)
+            features = self.encode_batch([one.pixel_values for one in good], modality, local=local)
             yield EncodedBatch(
                 [one.picture for one in good], features, [(picture, str(error)) for picture, error in failed]
             )
@@ -197,24 +220,23 @@ class Encoder(ABC):
         image = load_sketch(source, name)
         try:
             clean = self.clean_sketch(image, name)
-            features = self._encode_batch([self.prepare(clean, "sketch", name)], "sketch", local=True)
+            features = self.encode_batch([self.prepare(clean, "sketch", name)], "sketch", local=True)
         except ValueError as error:
             raise CaanError(str(error)) from error
         local = features.local_embeds
         return EncodedSketch(clean, features.global_embeds[0], None if local is None else local[0])
 
-    def _try_prepare(self, picture: Any, modality: Modality) -> "_Prepared | _Failed":
-        source, name = _named(picture)
-        try:
-            image = self.clean_sketch(load_sketch(source, name), name) if modality == "sketch" else source
-            return _Prepared(picture, self.prepare(image, modality, name))
-        except CaanError as error:  # of `load_sketch`
-            return _Failed(picture, ValueError(str(error)))
-        except ValueError as error:
-            return _Failed(picture, error)
+    def encode_batch(self, prepared: Sequence[Array], modality: Modality, *, local: bool) -> Features:
+        """Features of a batch of prepared pictures, checked to be finite.
 
-    def _encode_batch(self, prepared: Sequence[Array], modality: Modality, *, local: bool) -> Features:
-        """Features of a batch, which may be empty, checked to be finite."""
+        Args:
+            prepared: Results of `prepare`, each (3, H, W); may be empty.
+            modality: "sketch" or "photo".
+            local: Return local features too, if the encoder has any.
+
+        Raises:
+            CaanError: An embedding holds NaN or infinity.
+        """
         size = self.identity.image_size
         pixel_values = np.stack(prepared) if prepared else np.empty((0, 3, size, size), np.float32)
         features = self.encode_prepared(pixel_values, modality)
@@ -226,6 +248,16 @@ class Encoder(ABC):
                 "too low."
             )
         return features
+
+    def _try_prepare(self, picture: Any, modality: Modality) -> "_Prepared | _Failed":
+        source, name = _named(picture)
+        try:
+            image = self.clean_sketch(load_sketch(source, name), name) if modality == "sketch" else source
+            return _Prepared(picture, self.prepare(image, modality, name))
+        except CaanError as error:  # of `load_sketch`
+            return _Failed(picture, ValueError(str(error)))
+        except ValueError as error:
+            return _Failed(picture, error)
 
 
 class _Prepared(NamedTuple):

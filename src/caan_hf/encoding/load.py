@@ -96,9 +96,9 @@ def _load_other_format(marker: EntryPoint, folder: Path, name: str) -> Encoder:
 
 def _load_default(device: str | None, dtype: str) -> Encoder:
     """The published model from a clone or the Hub, or else the one that the quickstart trained in this folder."""
-    clone = Path("hub") / DEFAULT_MODEL
-    if (clone / "config.json").is_file():
-        return load_encoder(clone, device=device, dtype=dtype)
+    for clone in (Path(__file__).parents[3], Path()):
+        if (clone / "hub" / DEFAULT_MODEL / "config.json").is_file():
+            return load_encoder(clone / "hub" / DEFAULT_MODEL, device=device, dtype=dtype)
     try:
         return load_encoder(DEFAULT_HUB_ID, device=device, dtype=dtype)
     except CaanError as error:

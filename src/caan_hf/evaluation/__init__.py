@@ -1,30 +1,45 @@
-"""How CAAN is judged: embed each image once, rank, re-rank, and report metrics that name their convention."""
+"""Evaluation: rank every photo for every sketch, and report metrics that name their convention."""
 
 from importlib import import_module
-from typing import TYPE_CHECKING
-
-from .metrics import CONVENTIONS, MetricAccumulator, RetrievalMetrics, chance_map, retrieval_metrics
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .conventions import CONVENTIONS
+    from .embeddings import evaluate_embeddings
     from .evaluator import ZeroShotEvaluator
-    from .judge import judge_embeddings
-    from .result import EvaluationResult
+    from .metrics import MetricAccumulator, RetrievalMetrics, chance_map, retrieval_metrics
+    from .options import EvaluationOptions
+    from .result import EvaluationResult, RankingResult
+
+_MODULES = {
+    "CONVENTIONS": "conventions",
+    "EvaluationOptions": "options",
+    "EvaluationResult": "result",
+    "MetricAccumulator": "metrics",
+    "RankingResult": "result",
+    "RetrievalMetrics": "metrics",
+    "ZeroShotEvaluator": "evaluator",
+    "chance_map": "metrics",
+    "evaluate_embeddings": "embeddings",
+    "retrieval_metrics": "metrics",
+}
 
 __all__ = [
     "CONVENTIONS",
+    "EvaluationOptions",
     "EvaluationResult",
     "MetricAccumulator",
+    "RankingResult",
     "RetrievalMetrics",
     "ZeroShotEvaluator",
     "chance_map",
-    "judge_embeddings",
+    "evaluate_embeddings",
     "retrieval_metrics",
 ]
-_LATER = {"EvaluationResult": "result", "ZeroShotEvaluator": "evaluator", "judge_embeddings": "judge"}
 
 
-def __getattr__(name: str):
-    """Load the evaluator, and with it datasets, only where it is used: the metrics stand on torch alone."""
-    if name in _LATER:
-        return getattr(import_module(f".{_LATER[name]}", __name__), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used, so that the command line starts quickly."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_MODULES[name]}", __name__), name)

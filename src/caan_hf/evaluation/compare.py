@@ -1,238 +1,315 @@
-"""Two evaluations on the same data: is one better, or were the sketches kind to it?"""
+"""Compare two evaluations on the same sketches and photos by paired bootstrap."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow
 import pyarrow.parquet
-import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
 from caan_hf.errors import CaanError
-from caan_hf.whole_file import write_whole_text
+from caan_hf.utils.files import unwritable, write_whole_text
+from caan_hf.utils.records import Record
 
 from .bootstrap import RESAMPLES, interval, resampled_averages
-from .conventions import CONVENTIONS
+from .conventions import CONVENTIONS, Values
 from .metrics import average, category_means
+from .record import METRICS_FILE, QUERIES_FILE, REMEDY, EvaluationRecord
 
-OTHER_RANKINGS = {"rerank": "reranked", "expand": "expanded"}
-"""Ranking, as columns of `queries.parquet` begin -> its place in `metrics.json`, which holds how deep it went."""
-MOST_CATEGORIES = 5
+OTHER_RANKINGS = ("rerank", "expand")
+"""Rankings besides the global one, as the columns of `queries.parquet` begin."""
+MAX_CATEGORIES = 5
+HEADER = ["ranking", "convention", "metric", "A", "B", "B - A", "95 % interval", "p"]
 
 
 @dataclass(frozen=True)
-class Run:
-    """A report on disk: `metrics.json`, and a row a sketch from `queries.parquet`."""
+class Report:
+    """A report on disk: `metrics.json`, and one row per sketch from `queries.parquet`."""
 
     name: str
-    document: dict[str, Any]
+    record: EvaluationRecord
     queries: pyarrow.Table
 
-    def values(self, columns: list[str]) -> Tensor:
+    def values(self, columns: list[str]) -> Values:
         """(A, V) float64."""
-        return torch.stack([torch.tensor(self.queries[name].to_numpy()) for name in columns], dim=1)
+        return np.stack([self.queries[name].to_numpy() for name in columns], axis=1)
+
+    def depth(self, ranking: str) -> int | None:
+        """Number of photos that a ranking reordered or expanded with; None if the report does not have it."""
+        found = self.record.reranked if ranking == "rerank" else self.record.expanded
+        return None if found is None else found.k
 
 
-def is_run(folder: Path) -> bool:
+class Row(Record):
+    """Difference B - A in one metric.
+
+    Attributes:
+        ranking: "global", "rerank" or "expand".
+        convention: Convention of the metric.
+        metric: Name of the metric.
+        first: Value of A.
+        second: Value of B.
+        difference: B - A.
+        interval: 95 % interval of the difference.
+        p: Two-sided p-value.
+    """
+
+    ranking: str
+    convention: str
+    metric: str
+    first: float
+    second: float
+    difference: float
+    interval: tuple[float, float]
+    p: float
+
+
+class CategoryChange(Record):
+    """Difference B - A in one category."""
+
+    category: str
+    difference: float
+
+
+class Comparison(Record):
+    """The contents of `comparison.json`.
+
+    Attributes:
+        first: Name of A.
+        second: Name of B.
+        protocol: Protocol id of both.
+        split: Split of both.
+        num_queries: Number of sketches.
+        reranked: Number of re-ranked photos, if re-ranking is compared.
+        expanded: Number of photos of query expansion, if it is compared.
+        notes: What was not compared, as sentences.
+        resamples: Number of bootstrap resamples.
+        seed: Seed of the bootstrap.
+        rows: One row per ranking, convention and metric.
+        category_metric: Metric of `by_category`, such as "standard/mAP@all".
+        by_category: Differences by category in descending order.
+    """
+
+    first: str
+    second: str
+    protocol: str | None
+    split: str | None
+    num_queries: int
+    reranked: int | None
+    expanded: int | None
+    notes: list[str]
+    resamples: int
+    seed: int
+    rows: list[Row]
+    category_metric: str
+    by_category: list[CategoryChange]
+
+
+def is_report(folder: Path) -> bool:
     """Whether a folder holds a report of `caan evaluate`."""
-    return (folder / "metrics.json").is_file()
+    return (folder / METRICS_FILE).is_file()
 
 
-def load_run(folder: Path, name: str | None = None) -> Run:
+def load_report(folder: Path, name: str | None = None) -> Report:
     """Read a report.
 
     Args:
-        folder: that `caan evaluate` wrote.
-        name: what to call it; the folder by default.
+        folder: Folder that `caan evaluate` wrote.
+        name: Name in the comparison; the folder by default.
 
     Raises:
-        CaanError: the folder is not a report, or was written before reports kept their queries.
+        CaanError: The folder is not a complete report.
     """
+    record = EvaluationRecord.of_folder(folder)
+    file = folder / QUERIES_FILE
     try:
-        document = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-        queries = pyarrow.parquet.read_table(folder / "queries.parquet")
-        _check(document, queries)
+        queries = pyarrow.parquet.read_table(file)
+        _check(queries)
     except (OSError, ValueError, TypeError, pyarrow.ArrowException) as error:
-        raise CaanError(f"{folder}: not a whole report of `caan evaluate` ({error}); evaluate again") from None
-    return Run(name or str(folder), document, queries)
+        reason = " ".join(str(error).split())[:200]
+        raise CaanError(f"{file}: not the queries of a report ({reason}). {REMEDY}") from error
+    return Report(name or str(folder), record, queries)
 
 
-def compare_runs(first: Run, second: Run, *, resamples: int = RESAMPLES, seed: int = 0) -> dict[str, Any]:
-    """Paired bootstrap over the queries of the difference second - first, in every ranking and metric that both have.
+def compare_reports(first: Report, second: Report, *, resamples: int = RESAMPLES, seed: int = 0) -> Comparison:
+    """Paired bootstrap of the difference second - first, for every ranking and metric that both reports have.
 
-    The p-value is two-sided: twice the share of resampled differences on the wrong side of 0, itself counted once.
+    The p-value is two-sided: twice the share of resampled differences with the other sign, including the difference
+    itself.
 
     Raises:
-        CaanError: the two did not rank the same photos for the same sketches, or have no metric in common.
+        CaanError: The reports are not of the same sketches and photos, or have no metric in common.
     """
     _require_same_data(first, second)
-    depths = {ranking: (_depth(first, ranking), _depth(second, ranking)) for ranking in OTHER_RANKINGS}
-    unequal = [ranking for ranking, (one, other) in depths.items() if one != other]
+    unequal = [ranking for ranking in OTHER_RANKINGS if first.depth(ranking) != second.depth(ranking)]
     common = [name for name in first.queries.column_names[2:] if name in second.queries.column_names]
     columns = [name for name in common if _parts(name)[0] not in unequal]
     if not columns:
-        raise CaanError(f"{first.name} and {second.name} cannot be compared: they have no metric in common")
-    notes = [_not_compared(ranking, depths[ranking]) for ranking in unequal]
-    names = sorted(set(first.queries["category"].to_pylist()))
-    labels = torch.tensor([names.index(name) for name in first.queries["category"].to_pylist()])  # (A,)
+        raise CaanError(f"{first.name} and {second.name} cannot be compared: they have no metric in common.")
+    names, numbers = np.unique(first.queries["category"].to_pylist(), return_inverse=True)
     values = first.values(columns), second.values(columns)  # (A, V) each
-    rows = [row for macro in (False, True) for row in _rows(columns, values, labels, macro, resamples, seed)]
-    by_category = category_means(values[1][:, 0] - values[0][:, 0], labels).tolist()
-    changes = [{"category": name, "difference": change} for name, change in zip(names, by_category, strict=True)]
-    return {
-        "first": first.name,
-        "second": second.name,
-        "protocol": first.document["protocol"],
-        "split": first.document["split"],
-        "num_queries": len(first.queries),
-        **{OTHER_RANKINGS[ranking]: None if ranking in unequal else depths[ranking][0] for ranking in OTHER_RANKINGS},
-        "notes": notes,
-        "resamples": resamples,
-        "seed": seed,
-        "rows": sorted(rows, key=lambda row: columns.index(_column(row))),
-        "by_category": {"metric": columns[0], "changes": sorted(changes, key=lambda change: -change["difference"])},
-    }
-
-
-def _depth(run: Run, ranking: str) -> int | None:
-    """How many photos a ranking other than the global one began with; None where it was not asked for."""
-    measured = run.document.get(OTHER_RANKINGS[ranking])
-    return measured and measured["k"]
-
-
-def _not_compared(ranking: str, depths: tuple[int | None, int | None]) -> str:
-    sides = ["none" if depth is None else f"the best {depth:,}" for depth in depths]
-    return f"{ranking} rankings are not compared: A took {sides[0]} of each sketch's photos, B {sides[1]}"
-
-
-def _rows(
-    columns: list[str], values: tuple[Tensor, Tensor], labels: Tensor, macro: bool, resamples: int, seed: int
-) -> Iterator[dict[str, Any]]:
-    """A row for each column whose convention averages this way."""
-    chosen = [place for place, name in enumerate(columns) if CONVENTIONS[_parts(name)[1]].macro == macro]
-    if not chosen:
-        return
-    before, after = (side[:, chosen] for side in values)  # (A, V') each
-    resampled = resampled_averages(after - before, labels, macro, resamples=resamples, seed=seed)  # (resamples, V')
-    bounds = interval(resampled).T.tolist()
-    wrong = torch.minimum((resampled <= 0).sum(0), (resampled >= 0).sum(0)).tolist()
-    for place, column in enumerate(chosen):
-        ranking, convention, metric = _parts(columns[column])
-        averages = [average(side[:, place], labels, macro) for side in (before, after)]
-        yield {
-            "ranking": ranking,
-            "convention": convention,
-            "metric": metric,
-            "first": averages[0],
-            "second": averages[1],
-            "difference": averages[1] - averages[0],
-            "interval": bounds[place],
-            "p": min(1.0, 2 * (wrong[place] + 1) / (resamples + 1)),
-        }
-
-
-def verdicts(comparison: dict[str, Any]) -> list[str]:
-    """A sentence a ranking on its first metric: better, worse, or not told apart; and what was not compared."""
-    first_rows = {row["ranking"]: row for row in reversed(comparison["rows"])}
-    return [*(_verdict(comparison, row) for row in reversed(first_rows.values())), *comparison["notes"]]
-
-
-def _verdict(comparison: dict[str, Any], row: dict[str, Any]) -> str:
-    low, high = row["interval"]
-    what = f"{row['metric']} ({row['convention']}, {row['ranking']} ranking)"
-    if low <= 0 <= high:
-        return f"not told apart in {what}: the interval of the difference, {low:+.4f} to {high:+.4f}, holds 0"
-    better, worse = ("second", "first") if row["difference"] > 0 else ("first", "second")
-    return (
-        f"{comparison[better]} is better than {comparison[worse]} in {what} by {abs(row['difference']):.4f}, "
-        f"interval {min(abs(low), abs(high)):.4f} to {max(abs(low), abs(high)):.4f}"
+    rows = [row for macro in (False, True) for row in _rows(columns, *values, numbers, macro, resamples, seed)]
+    differences = category_means(values[1][:, 0] - values[0][:, 0], numbers)
+    order = np.argsort(-differences, kind="stable")
+    return Comparison(
+        first=first.name,
+        second=second.name,
+        protocol=first.record.protocol,
+        split=first.record.split,
+        num_queries=len(first.queries),
+        reranked=None if "rerank" in unequal else first.depth("rerank"),
+        expanded=None if "expand" in unequal else first.depth("expand"),
+        notes=[_not_compared(ranking, first.depth(ranking), second.depth(ranking)) for ranking in unequal],
+        resamples=resamples,
+        seed=seed,
+        rows=sorted(rows, key=lambda row: columns.index(_column(row))),
+        category_metric=columns[0],
+        by_category=[CategoryChange(category=str(names[n]), difference=float(differences[n])) for n in order],
     )
 
 
-def comparison_header() -> list[str]:
-    """Column names of `comparison_rows`."""
-    return ["ranking", "convention", "metric", "A", "B", "B - A", "95 % interval", "p"]
+def verdicts(comparison: Comparison) -> list[str]:
+    """One sentence per ranking on its first metric, and the notes."""
+    first_rows: dict[str, Row] = {}
+    for row in comparison.rows:
+        first_rows.setdefault(row.ranking, row)
+    return [*(_verdict(comparison, row) for row in first_rows.values()), *comparison.notes]
 
 
-def comparison_rows(comparison: dict[str, Any]) -> list[list[str]]:
-    """A row a ranking, convention and metric, as text."""
+def comparison_rows(comparison: Comparison) -> list[list[str]]:
+    """One row of text per ranking, convention and metric, for the columns of `HEADER`."""
     return [
         [
-            row["ranking"],
-            row["convention"],
-            row["metric"],
-            f"{row['first']:.4f}",
-            f"{row['second']:.4f}",
-            f"{row['difference']:+.4f}",
-            f"{row['interval'][0]:+.4f}..{row['interval'][1]:+.4f}",
-            f"{row['p']:.3f}",
+            row.ranking,
+            row.convention,
+            row.metric,
+            f"{row.first:.4f}",
+            f"{row.second:.4f}",
+            f"{row.difference:+.4f}",
+            f"{row.interval[0]:+.4f} to {row.interval[1]:+.4f}",
+            f"{row.p:.3f}",
         ]
-        for row in comparison["rows"]
+        for row in comparison.rows
     ]
 
 
-def write_comparison(comparison: dict[str, Any], folder: Path) -> None:
-    """Writes `comparison.json` and `comparison.md`."""
-    folder.mkdir(parents=True, exist_ok=True)
+def write_comparison(comparison: Comparison, folder: Path) -> None:
+    """Write `comparison.json` and `comparison.md`.
+
+    Raises:
+        CaanError: The folder cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise unwritable(folder, error) from error
     write_whole_text(folder / "comparison.md", comparison_text(comparison))
-    text = json.dumps(comparison, indent=2, sort_keys=True, allow_nan=False) + "\n"
-    write_whole_text(folder / "comparison.json", text)
+    comparison.write(folder / "comparison.json")
 
 
-def comparison_text(comparison: dict[str, Any]) -> str:
+def comparison_text(comparison: Comparison) -> str:
     """The content of `comparison.md`."""
-    header, changes = comparison_header(), comparison["by_category"]["changes"]
-    table = [header, ["---"] * 3 + ["---:"] * (len(header) - 3), *comparison_rows(comparison)]
-    gains = [change for change in changes if change["difference"] > 0][:MOST_CATEGORIES]
-    losses = [change for change in reversed(changes) if change["difference"] < 0][:MOST_CATEGORIES]
+    changes = comparison.by_category
+    table = [HEADER, ["---"] * 3 + ["---:"] * (len(HEADER) - 3), *comparison_rows(comparison)]
+    gains = [change for change in changes if change.difference > 0][:MAX_CATEGORIES]
+    losses = [change for change in reversed(changes) if change.difference < 0][:MAX_CATEGORIES]
     return "\n".join(
         [
-            f"# {comparison['protocol'] or 'unnamed protocol'}, {comparison['split'] or 'unnamed'} split: A against B",
+            f"# Comparison on {comparison.protocol or 'an unnamed protocol'}, {comparison.split or 'unnamed'} split",
             "",
-            f"- A: `{comparison['first']}`",
-            f"- B: `{comparison['second']}`",
-            f"- {comparison['num_queries']:,} sketches, {comparison['resamples']:,} paired bootstrap resamples, "
-            f"seed {comparison['seed']}",
+            f"- A: `{comparison.first}`",
+            f"- B: `{comparison.second}`",
+            f"- {comparison.num_queries:,} sketches, {comparison.resamples:,} paired bootstrap resamples, "
+            f"seed {comparison.seed}",
             *(f"- {sentence}" for sentence in verdicts(comparison)),
             "",
             *("| " + " | ".join(row) + " |" for row in table),
             "",
-            f"Categories that gain most ({comparison['by_category']['metric']}): {_listed(gains)}.",
-            f"Categories that lose most: {_listed(losses)}.",
+            f"Categories with the largest gains ({comparison.category_metric}): {_listed(gains)}.",
+            f"Categories with the largest losses: {_listed(losses)}.",
             "",
         ]
     )
 
 
-def _listed(changes: list[dict[str, Any]]) -> str:
-    return ", ".join(f"{change['category']} {change['difference']:+.3f}" for change in changes) or "none"
+def _rows(
+    columns: list[str],
+    before: Values,
+    after: Values,
+    numbers: NDArray[np.intp],
+    macro: bool,
+    resamples: int,
+    seed: int,
+) -> Iterator[Row]:
+    """One row per column whose convention averages over queries, or with `macro` over categories."""
+    chosen = [place for place, name in enumerate(columns) if CONVENTIONS[_parts(name)[1]].macro == macro]
+    if not chosen:
+        return
+    before, after = before[:, chosen], after[:, chosen]  # (A, V') each
+    resampled = resampled_averages(after - before, numbers, macro, resamples=resamples, seed=seed)  # (resamples, V')
+    low, high = interval(resampled)
+    other_sign = np.minimum((resampled <= 0).sum(axis=0), (resampled >= 0).sum(axis=0))
+    for place, column in enumerate(chosen):
+        ranking, convention, metric = _parts(columns[column])
+        first, second = (average(values[:, place], numbers, macro) for values in (before, after))
+        yield Row(
+            ranking=ranking,
+            convention=convention,
+            metric=metric,
+            first=first,
+            second=second,
+            difference=second - first,
+            interval=(float(low[place]), float(high[place])),
+            p=min(1.0, 2 * (int(other_sign[place]) + 1) / (resamples + 1)),
+        )
 
 
-def _require_same_data(first: Run, second: Run) -> None:
+def _verdict(comparison: Comparison, row: Row) -> str:
+    low, high = row.interval
+    what = f"{row.metric} ({row.convention}, {row.ranking} ranking)"
+    if low <= 0 <= high:
+        return (
+            f"no significant difference in {what}: the 95 % interval of the difference, {low:+.4f} to {high:+.4f}, "
+            "includes 0"
+        )
+    names = [comparison.second, comparison.first]
+    better, worse = names if row.difference > 0 else reversed(names)
+    return (
+        f"{better} is better than {worse} in {what} by {abs(row.difference):.4f}, "
+        f"95 % interval {min(abs(low), abs(high)):.4f} to {max(abs(low), abs(high)):.4f}"
+    )
+
+
+def _not_compared(ranking: str, first: int | None, second: int | None) -> str:
+    sides = ["not computed" if depth is None else f"{depth:,} photos per sketch" for depth in (first, second)]
+    return f"{ranking} rankings are not compared: A {sides[0]}, B {sides[1]}"
+
+
+def _listed(changes: list[CategoryChange]) -> str:
+    return ", ".join(f"{change.category} {change.difference:+.3f}" for change in changes) or "none"
+
+
+def _require_same_data(first: Report, second: Report) -> None:
+    pair = f"{first.name} and {second.name} cannot be compared"
     for what in ("protocol", "split", "gallery"):
-        values = first.document.get(what), second.document.get(what)
+        values = getattr(first.record, what), getattr(second.record, what)
         if values[0] != values[1]:
             shown = "" if what == "gallery" else f" ({values[0]} and {values[1]})"
-            raise CaanError(f"{first.name} and {second.name} cannot be compared: they differ in their {what}{shown}")
+            raise CaanError(f"{pair}: they differ in the {what}{shown}. Evaluate both on the same data.")
     if not first.queries.select(["source", "category"]).equals(second.queries.select(["source", "category"])):
-        raise CaanError(f"{first.name} and {second.name} cannot be compared: they were asked other sketches")
+        raise CaanError(f"{pair}: they differ in the sketches. Evaluate both on the same data.")
 
 
-def _check(document: Any, queries: pyarrow.Table) -> None:
-    """What a comparison takes for granted of a report."""
-    if not isinstance(document, dict) or not {"protocol", "split", "gallery", "reranked"} <= document.keys():
-        raise ValueError("metrics.json is not of this version")
+def _check(queries: pyarrow.Table) -> None:
     if queries.column_names[:2] != ["source", "category"]:
-        raise ValueError("queries.parquet has other columns")
+        raise ValueError("it has other columns")
     for name in queries.column_names[2:]:
         if _parts(name)[1] not in CONVENTIONS:
-            raise ValueError(f"queries.parquet has a column {name} of an unknown convention")
+            raise ValueError(f"column {name} is of an unknown convention")
         if not np.isfinite(queries[name].to_numpy()).all():
-            raise ValueError(f"queries.parquet has values of {name} that are no numbers")
+            raise ValueError(f"column {name} has values that are not numbers")
 
 
 def _parts(column: str) -> tuple[str, str, str]:
@@ -244,6 +321,6 @@ def _parts(column: str) -> tuple[str, str, str]:
     return ranking, convention, metric
 
 
-def _column(row: dict[str, Any]) -> str:
-    prefix = "" if row["ranking"] == "global" else f"{row['ranking']}/"
-    return f"{prefix}{row['convention']}/{row['metric']}"
+def _column(row: Row) -> str:
+    prefix = "" if row.ranking == "global" else f"{row.ranking}/"
+    return f"{prefix}{row.convention}/{row.metric}"

@@ -1,113 +1,135 @@
 """Metric conventions: the definitions that the literature uses under the same names.
 
-Notation. For one query, r_1..r_N says which photo of its ranked gallery is relevant (of the query's category), R is the
-number of relevant photos in the gallery, hits(i) = r_1 + ... + r_i, prec(i) = hits(i) / i and env(i) = max over j >= i
-of prec(j). All of them need only the ranks of the relevant photos, so a ranking is reduced to those (`RankedHits`).
+Notation for one query: r_1..r_N is 1 where the photo at that rank is relevant (of the query's category), R is the
+number of relevant photos in the gallery, hits(i) = r_1 + ... + r_i, prec(i) = hits(i) / i, and env(i) = max over j >= i
+of prec(j). Every metric depends on the ranks of the relevant photos alone, so a ranking is reduced to [`Hits`].
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
+
+Values = NDArray[np.float64]
 
 RECALL_LEVELS = 101
-"""Recall 0, 0.01, ... 1, at which precision-recall curves are read."""
+"""Number of recall levels of a precision-recall curve: 0, 0.01, ..., 1."""
 
 
 @dataclass(frozen=True)
-class RankedHits:
-    """Where the relevant photos of each query stand in its ranking.
+class Hits:
+    """Ranks of the relevant photos of Q queries.
 
     Attributes:
-        ranks: (Q, H) float64 on the CPU, the 1-based ranks of the hits in ascending order; shorter rows end in `inf`.
-        num_relevant: (Q,) float64 on the CPU, R: it counts relevant photos outside a truncated ranking too.
+        ranks: (Q, H) float64, 1-based ranks in ascending order. Rows with fewer than H hits end in infinity.
+        num_relevant: (Q,) float64, R. It includes relevant photos that a truncated ranking does not contain.
+        num_photos: N, the size of the gallery.
     """
 
-    ranks: Tensor
-    num_relevant: Tensor
+    ranks: Values
+    num_relevant: Values
+    num_photos: int
 
     @classmethod
-    def from_relevance(cls, relevance: Tensor, num_relevant: Tensor) -> "RankedHits":
+    def from_relevance(
+        cls,
+        relevance: NDArray[np.bool_],
+        num_relevant: NDArray[np.integer] | None = None,
+        num_photos: int | None = None,
+    ) -> "Hits":
         """Read the ranks off a relevance matrix.
 
         Args:
-            relevance: (Q, N) bool, in rank order, best first.
-            num_relevant: (Q,) number of relevant photos in the whole gallery.
+            relevance: (Q, N) in rank order, best first.
+            num_relevant: (Q,) number of relevant photos in the whole gallery; those in `relevance` by default.
+            num_photos: Size of the whole gallery; N by default.
         """
-        rows, columns = relevance.nonzero().cpu().unbind(1)  # (all hits,) each, row by row
-        hits = torch.bincount(rows, minlength=len(relevance))  # (Q,)
-        nth = torch.arange(len(rows)) - (hits.cumsum(0) - hits)[rows]  # (all hits,), 0 for the first hit of a row
-        width = int(hits.max()) if len(hits) else 0
-        ranks = torch.full((len(relevance), width), torch.inf, dtype=torch.float64)  # (Q, H)
-        ranks[rows, nth] = columns.double() + 1
-        return cls(ranks, num_relevant.cpu().double())
+        rows, columns = relevance.nonzero()  # row by row
+        counts = np.bincount(rows, minlength=len(relevance))  # (Q,)
+        nth = np.arange(len(rows)) - (counts.cumsum() - counts)[rows]  # 0 for the first hit of a row
+        ranks = np.full((len(relevance), counts.max(initial=0)), np.inf)
+        ranks[rows, nth] = columns + 1
+        return cls(ranks, counts.astype(np.float64), relevance.shape[1])
+
+    def select(self, rows: NDArray[np.bool_]) -> "Hits":
+        """The hits of some queries."""
+        return Hits(self.ranks[rows], self.num_relevant[rows], self.num_photos)
 
     @cached_property
-    def precision(self) -> Tensor:
-        """(Q, H) prec at each hit: the n-th hit at rank i has precision n / i; 0 on the padding."""
-        return torch.arange(1, self.ranks.shape[1] + 1) / self.ranks
+    def precision(self) -> Values:
+        """(Q, H) prec at each hit: n / i for the n-th hit at rank i, and 0 for the padding."""
+        values: Values = np.arange(1, self.ranks.shape[1] + 1) / self.ranks
+        return values
 
     @cached_property
-    def envelope(self) -> Tensor:
-        """(Q, H) env at each hit: the best precision from that rank on, which is always reached at a hit."""
-        return self.precision.flip(1).cummax(1).values.flip(1) if self.ranks.shape[1] else self.ranks
+    def envelope(self) -> Values:
+        """(Q, H) env at each hit; the maximum of prec from a rank on is always reached at a hit."""
+        return np.maximum.accumulate(self.precision[:, ::-1], axis=1)[:, ::-1]
 
-    def precision_at_recall(self) -> Tensor:
-        """(Q, 101) interpolated precision at recall 0, 0.01, ... 1: env at the first hit that reaches the recall.
+    def precision_at_recall(self) -> Values:
+        """(Q, 101) interpolated precision at recall 0, 0.01, ..., 1: env at the first hit that reaches the recall.
 
-        The ranking must be whole; 0 where it is not and the recall lies beyond it.
+        The ranking must be complete; recall levels beyond a truncated ranking get 0.
         """
-        steps = torch.arange(RECALL_LEVELS, dtype=torch.float64) / (RECALL_LEVELS - 1)
-        # A little less, since 0.07 * 100 is a little more than 7 in floating point.
-        nth = (steps * self.num_relevant[:, None] - 1e-9).ceil().clamp(min=1).long()  # (Q, 101), 1-based
-        padding = torch.zeros(len(self.ranks), 1, dtype=torch.float64)
-        envelope = torch.cat([self.envelope, padding], dim=1)  # (Q, H + 1)
-        return envelope.gather(1, (nth - 1).clamp(max=self.ranks.shape[1]))
+        steps = np.arange(RECALL_LEVELS) / (RECALL_LEVELS - 1)
+        # 1e-9 less, because 0.07 * 100 is a little more than 7 in floating point.
+        nth = np.ceil(steps * self.num_relevant[:, None] - 1e-9).clip(min=1).astype(np.int64)  # (Q, 101), 1-based
+        envelope = np.pad(self.envelope, ((0, 0), (0, 1)))  # (Q, H + 1)
+        return np.take_along_axis(envelope, (nth - 1).clip(max=self.ranks.shape[1]), axis=1)
 
-    def count(self, cutoff: int) -> Tensor:
+    def count(self, cutoff: int) -> Values:
         """(Q,) hits(cutoff)."""
-        return (self.ranks[:, :cutoff] <= cutoff).sum(1).double()  # no more hits than ranks
+        return (self.ranks[:, :cutoff] <= cutoff).sum(axis=1).astype(np.float64)
 
-    def within(self, cutoff: int) -> "RankedHits":
-        """The same ranking cut off after `cutoff` photos."""
+    def within(self, cutoff: int) -> "Hits":
+        """The same ranking truncated after `cutoff` photos."""
         first = self.ranks[:, :cutoff]
-        return RankedHits(torch.where(first <= cutoff, first, torch.inf), self.num_relevant)
+        return Hits(np.where(first <= cutoff, first, np.inf), self.num_relevant, self.num_photos)
 
 
-def average_precision(hits: RankedHits, cutoff: int | None = None) -> Tensor:
+def average_precision(hits: Hits, cutoff: int | None = None) -> Values:
     """(Q,) sum of prec over the hits / R; with a cutoff, over the hits within it / min(cutoff, R)."""
-    return _sum_over_hits(hits, "precision", cutoff)
+    if cutoff is None:
+        return _row_sums(hits.precision) / hits.num_relevant
+    return _row_sums(hits.within(cutoff).precision) / hits.num_relevant.clip(max=cutoff)
 
 
-def interpolated_average_precision(hits: RankedHits, cutoff: int | None = None) -> Tensor:
-    """(Q,) the same with env in place of prec, as PASCAL VOC has it; with a cutoff, env of the list that ends there."""
-    return _sum_over_hits(hits, "envelope", cutoff)
+def interpolated_average_precision(hits: Hits, cutoff: int | None = None) -> Values:
+    """(Q,) as [`average_precision`] with env instead of prec, as in PASCAL VOC; env of the truncated ranking."""
+    if cutoff is None:
+        return _row_sums(hits.envelope) / hits.num_relevant
+    return _row_sums(hits.within(cutoff).envelope) / hits.num_relevant.clip(max=cutoff)
 
 
-def average_precision_over_hits(hits: RankedHits, cutoff: int | None = None) -> Tensor:
-    """(Q,) as `average_precision`, but with a cutoff the sum is divided by the hits found within it; 0 if none."""
+def average_precision_over_hits(hits: Hits, cutoff: int | None = None) -> Values:
+    """(Q,) as [`average_precision`], but with a cutoff divided by the hits within it; 0 without hits."""
     if cutoff is None:
         return average_precision(hits)
-    return hits.within(cutoff).precision.sum(1) / hits.count(cutoff).clamp(min=1)
+    return _row_sums(hits.within(cutoff).precision) / hits.count(cutoff).clip(min=1)
 
 
-def precision_at(hits: RankedHits, cutoff: int) -> Tensor:
-    """(Q,) hits(cutoff) / cutoff, also where the gallery holds fewer photos than the cutoff."""
+def precision_at(hits: Hits, cutoff: int) -> Values:
+    """(Q,) hits(cutoff) / cutoff, also if the gallery has fewer photos than the cutoff."""
     return hits.count(cutoff) / cutoff
 
 
-def precision_at_most_relevant(hits: RankedHits, cutoff: int) -> Tensor:
-    """(Q,) hits(k) / k with k = min(cutoff, R): a category of few photos can reach 1."""
-    cutoffs = hits.num_relevant.clamp(max=cutoff)  # (Q,)
-    return (hits.ranks[:, :cutoff] <= cutoffs[:, None]).sum(1).double() / cutoffs
+def precision_at_most_gallery(hits: Hits, cutoff: int) -> Values:
+    """(Q,) hits(k) / k with k = min(cutoff, N), as `eval_precision` in SAKE's evaluation code."""
+    return precision_at(hits, min(cutoff, max(1, hits.num_photos)))
 
 
-def _sum_over_hits(hits: RankedHits, curve: str, cutoff: int | None) -> Tensor:
-    if cutoff is None:
-        return getattr(hits, curve).sum(1) / hits.num_relevant
-    return getattr(hits.within(cutoff), curve).sum(1) / hits.num_relevant.clamp(max=cutoff)
+def precision_at_most_relevant(hits: Hits, cutoff: int) -> Values:
+    """(Q,) hits(k) / k with k = min(cutoff, R), so that a category of few photos can reach 1."""
+    cutoffs = hits.num_relevant.clip(max=cutoff)  # (Q,)
+    return (hits.ranks[:, :cutoff] <= cutoffs[:, None]).sum(axis=1) / cutoffs
+
+
+def _row_sums(values: Values) -> Values:
+    """(Q,) sums from left to right, which do not depend on the padding of the rows."""
+    sums: Values = values.cumsum(axis=1)[:, -1] if values.shape[1] else np.zeros(len(values))
+    return sums
 
 
 @dataclass(frozen=True)
@@ -115,21 +137,21 @@ class Convention:
     """One consistent set of definitions.
 
     Attributes:
-        average_precision: of each query, of the whole ranking (None) or within a cutoff.
-        precision: of each query, at a cutoff.
-        macro: average over categories, each the average of its queries; else over queries.
-        used_by: where it comes from.
+        average_precision: Average precision per query, of the whole ranking (None) or within a cutoff.
+        precision: Precision per query at a cutoff.
+        macro: Average over categories, each the average of its queries, instead of over queries.
+        used_by: Publications and libraries that use it.
     """
 
-    average_precision: Callable[[RankedHits, int | None], Tensor]
-    precision: Callable[[RankedHits, int], Tensor]
+    average_precision: Callable[[Hits, int | None], Values]
+    precision: Callable[[Hits, int], Values]
     macro: bool
     used_by: str
 
 
 CONVENTIONS = {
-    "standard": Convention(average_precision, precision_at, macro=False, used_by="ours, scikit-learn"),
-    "sake": Convention(interpolated_average_precision, precision_at, macro=True, used_by="SAKE, DSN, TCN"),
+    "standard": Convention(average_precision, precision_at, macro=False, used_by="caan-hf, scikit-learn"),
+    "sake": Convention(interpolated_average_precision, precision_at_most_gallery, macro=True, used_by="SAKE, DSN, TCN"),
     "zse": Convention(
         interpolated_average_precision, precision_at_most_relevant, macro=False, used_by="ZSE-SBIR, MARL"
     ),

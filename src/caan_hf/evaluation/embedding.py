@@ -15,8 +15,6 @@ from torch.utils.data import DataLoader
 
 from caan_hf.errors import CaanError
 
-from .ranking import LocalEmbeds
-
 Modality = Literal["sketch", "photo"]
 PLURAL = {"sketch": "sketches", "photo": "photos"}
 
@@ -31,7 +29,7 @@ class Embeddings:
     """
 
     global_embeds: Tensor
-    local_embeds: LocalEmbeds | None = None
+    local_embeds: Tensor | None = None
 
     @classmethod
     def joined(cls, batches: "list[Embeddings]") -> "Embeddings":

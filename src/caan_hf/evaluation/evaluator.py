@@ -1,33 +1,60 @@
-"""Judge a model on a split: every sketch is a query, every photo is in the gallery, each image is encoded once."""
+"""Evaluate encoders on a split: every sketch is a query, and every photo is in the gallery."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
 
-import datasets
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
+from caan_hf.encoding.cache import CachedFeatures, EmbeddingCache, default_cache_folder
+from caan_hf.encoding.dataset_pictures import DatasetPictures
+from caan_hf.encoding.encoder import Encoder
+from caan_hf.encoding.features import PLURAL, Features, Modality
 from caan_hf.errors import CaanError
+from caan_hf.retrieval.ranking import BYTE_BUDGET
+from caan_hf.utils.progress import progress_bar
 
-from .cache import EmbeddingCache
-from .embedding import PLURAL, Embeddings, Modality, embed_images
-from .image_hashes import image_hashes, repeated
-from .judge import judge_embeddings, timed
-from .ranking import BYTE_BUDGET, LocalEmbeds
+from .embeddings import evaluate_embeddings, timed
+from .options import EvaluationOptions
 from .result import EvaluationResult
 
-MAX_PAIRS = 20_000_000
-"""Pairs that exhaustive scoring takes on without being told to: some minutes on a GPU, some hours on two cores."""
+if TYPE_CHECKING:
+    import datasets
+
+UNCACHED = EvaluationOptions(no_cache=True)
 
 
 class ZeroShotEvaluator:
     """Ranks all photos of a split for each of its sketches.
 
+    Args:
+        dataset: Rows with `image`, `modality` (ClassLabel "sketch", "photo"), `category` (ClassLabel) and `source`.
+        options: Options. By default embeddings are not cached, because those of a model in training are used once.
+        protocol: Protocol id for the report.
+        split: Name of the split for the report; the dataset's own by default.
+        conventions: Names in `CONVENTIONS`.
+        deduplicate: Also evaluate the gallery without its duplicate photos.
+        byte_budget: Bytes that ranking may hold at a time besides the embeddings.
+
+    Attributes:
+        sketches: Rows of the Q queries.
+        photos: Rows of the gallery of N photos.
+        category_names: Names of all categories of the dataset.
+        sketch_categories: (Q,) number of each sketch's category.
+        photo_categories: (N,) number of each photo's category.
+
+    Raises:
+        CaanError: The split has no sketches or no photos, or `exhaustive` would score more than `max_pairs` pairs.
+
     Example:
         ```python
-        evaluator = ZeroShotEvaluator(benchmark["validation"], protocol="sketchy-25", rerank=100)
-        result = evaluator(model, processor)
+        evaluator = ZeroShotEvaluator(benchmark["validation"], EvaluationOptions(rerank=100), protocol="sketchy-25@1")
+        result = evaluator(load_encoder("runs/mine/model"))
         result.metrics[evaluator.primary_metric]
         ```
     """
@@ -37,184 +64,179 @@ class ZeroShotEvaluator:
 
     def __init__(
         self,
-        dataset: datasets.Dataset,
+        dataset: "datasets.Dataset",
+        options: EvaluationOptions = UNCACHED,
         *,
         protocol: str | None = None,
         split: str | None = None,
-        batch_size: int = 64,
-        rerank: int | None = None,
-        expand: int | None = None,
         conventions: Sequence[str] = ("standard",),
-        dtype: torch.dtype | None = None,
-        num_workers: int = 0,
-        exhaustive: bool = False,
-        max_pairs: int = MAX_PAIRS,
         deduplicate: bool = False,
-        cache: EmbeddingCache | None = None,
         byte_budget: int = BYTE_BUDGET,
-        progress: bool = True,
     ):
-        """Take the queries and the gallery from a split.
-
-        Args:
-            dataset: rows with `image`, `modality` (ClassLabel "sketch", "photo"), `category` (ClassLabel) and `source`.
-            protocol: name for the report.
-            split: name for the report; the dataset's own by default.
-            batch_size: images an encoder call.
-            rerank: how many of the best photos to re-order by relation; none by default.
-            expand: rank with each sketch expanded by its so many first photos too; see `expand_queries`.
-            conventions: names in `metrics.CONVENTIONS`.
-            dtype: `torch.bfloat16` or `torch.float16` to encode in automatic mixed precision.
-            num_workers: processes that read and prepare images; 0 does it in this one.
-            exhaustive: rank by the relation of every sketch with every photo, instead of the best `rerank` alone.
-            max_pairs: the most pairs that `exhaustive` agrees to score.
-            deduplicate: measure the gallery without its duplicate photos too.
-            cache: where embeddings are kept from one evaluation to the next; nowhere by default.
-            byte_budget: what ranking may hold at a time, in bytes.
-            progress: show progress bars on stderr.
-
-        Raises:
-            CaanError: the split has no sketches or no photos, `rerank` or `expand` is not positive, `rerank` goes with
-                `exhaustive`, or that would score more than `max_pairs`.
-        """
-        for name, count in (("rerank", rerank), ("expand", expand)):
-            if count is not None and count < 1:
-                raise CaanError(f"{name} must be at least 1, got {count}")
-        if exhaustive and rerank is not None:
-            raise CaanError("rerank and exhaustive exclude each other: one re-orders the best photos, the other all")
+        self.options = options
         self.protocol = protocol
         self.split = split or (str(dataset.split) if dataset.split is not None else None)
-        self.rerank = rerank
-        self.expand = expand
-        self.exhaustive = exhaustive
-        self.deduplicate = deduplicate
-        self.cache = cache
         self.conventions = tuple(conventions)
+        self.deduplicate = deduplicate
         self.byte_budget = byte_budget
-        self.encoding = {"batch_size": batch_size, "dtype": dtype, "num_workers": num_workers, "progress": progress}
         self.category_names: list[str] = dataset.features["category"].names
-        self.sketches = self._of(dataset, "sketch")
-        self.photos = self._of(dataset, "photo")
-        self.sketch_categories = _column(self.sketches, "category")  # (Q,)
-        self.photo_categories = _column(self.photos, "category")  # (N,)
+        self.sketches = self._rows(dataset, "sketch")
+        self.photos = self._rows(dataset, "photo")
+        self.sketch_categories = _column(self.sketches, "category")
+        self.photo_categories = _column(self.photos, "category")
         pairs = len(self.sketches) * len(self.photos)
-        if exhaustive and pairs > max_pairs:
+        if options.exhaustive and pairs > options.max_pairs:
             raise CaanError(
-                f"exhaustive scoring takes the relation of {pairs:,} pairs, more than the {max_pairs:,} allowed: "
-                "re-rank the best 100 of each sketch instead, or allow more (--max-pairs)"
+                f"--exhaustive would score {pairs:,} pairs, more than {options.max_pairs:,}. Use --rerank 100, or "
+                "raise --max-pairs."
             )
 
-    def __call__(
-        self, model: torch.nn.Module, processor, *, device: torch.device | str | None = None
-    ) -> EvaluationResult:
-        """Encode all images of the split once and rank them.
+    def __call__(self, encoder: Encoder) -> EvaluationResult:
+        """Encode every image of the split once, rank and evaluate.
 
         Args:
-            model: a `CaanModel`.
-            processor: its `CaanProcessor`.
-            device: where to compute; where the model is by default.
+            encoder: Any encoder. Options that need local tokens need an encoder with local tokens.
 
         Raises:
-            CaanError: an image cannot be used, or no sketch has a photo of its category.
+            CaanError: An image cannot be read, no sketch has a photo of its category, or local tokens are missing.
         """
+        if self.options.needs_local and not encoder.has_local:
+            option = "--exhaustive" if self.options.exhaustive else "--rerank"
+            raise CaanError(
+                f"{encoder.name}: {option} needs local tokens and a relation network, which this "
+                f"{encoder.kind} does not have. Leave the option out."
+            )
         seconds: dict[str, float] = {}
-        with timed(seconds, "encode"):
-            sketches = self._embed(model, processor, "sketch", device)
-            photos = self._embed(model, processor, "photo", device)
-        return self.evaluate_embeddings(
-            sketches.global_embeds,
-            photos.global_embeds,
-            self.sketch_categories,
-            self.photo_categories,
-            sketch_local=sketches.local_embeds,
-            photo_local=photos.local_embeds,
-            model=model,
-            device=next(model.parameters()).device,
-            seconds=seconds,
+        with self._cache() as cache:
+            with timed(seconds, "encode"):
+                sketches = self._encode(encoder, "sketch", cache)
+                photos = self._encode(encoder, "photo", cache)
+            names = np.array(self.category_names)
+            result = evaluate_embeddings(
+                sketches.global_embeds,
+                photos.global_embeds,
+                names[self.sketch_categories],
+                names[self.photo_categories],
+                **self._ranking_options,
+                rerank=self.options.rerank,
+                exhaustive=self.options.exhaustive,
+                encoder=encoder,
+                sketch_local=sketches.local_embeds,
+                photo_local=photos.local_embeds,
+                device=str(encoder.device),
+                seconds=seconds,
+            )
+        return replace(
+            result,
+            protocol=self.protocol,
+            split=self.split,
+            model=encoder.name,
+            model_kind=encoder.kind,
+            precision=encoder.identity.precision,
         )
 
     def evaluate_embeddings(
         self,
-        sketch_embeds: Tensor,
-        photo_embeds: Tensor,
-        sketch_categories: Tensor,
-        photo_categories: Tensor,
+        sketch_embeds: Any,
+        photo_embeds: Any,
+        sketch_categories: Any = None,
+        photo_categories: Any = None,
         *,
-        sketch_local: LocalEmbeds | None = None,
-        photo_local: LocalEmbeds | None = None,
-        model: torch.nn.Module | None = None,
-        device: torch.device | str = "cpu",
-        seconds: dict[str, float] | None = None,
+        device: Any = "cpu",
     ) -> EvaluationResult:
-        """Rank embeddings that were computed elsewhere, for example gathered from several processes.
+        """Evaluate embeddings that were computed elsewhere, for example gathered from several processes.
 
         Args:
-            sketch_embeds: (Q, D) L2-normalised.
-            photo_embeds: (N, D) L2-normalised.
-            sketch_categories: (Q,) integers.
-            photo_categories: (N,) integers.
-            sketch_local: (Q, M, R), for re-ranking.
-            photo_local: (N, M, R), for re-ranking.
-            model: whose relation network re-ranks; without it only the global ranking is judged.
-            device: where to rank.
-            seconds: stage -> wall time so far.
+            sketch_embeds: (Q, D) L2-normalised global embeddings, as arrays or tensors.
+            photo_embeds: (N, D) L2-normalised global embeddings.
+            sketch_categories: (Q,) categories; those of the split by default.
+            photo_categories: (N,) categories; those of the split by default.
+            device: Where embeddings are ranked.
 
         Raises:
-            CaanError: no sketch has a photo of its category, or exhaustive scoring was asked of too many pairs.
+            CaanError: No sketch has a photo of its category.
         """
-        result = judge_embeddings(
+        result = evaluate_embeddings(
             sketch_embeds,
             photo_embeds,
-            sketch_categories,
-            photo_categories,
-            conventions=self.conventions,
-            duplicates=self.duplicates,
-            rerank=self.rerank,
-            expand=self.expand,
-            relation=_relation(model, "get_paired_relation_logits") if self.rerank and model is not None else None,
-            pair_relation=_relation(model, "get_relation_logits") if self.exhaustive and model is not None else None,
-            sketch_local=sketch_local,
-            photo_local=photo_local,
-            device=device,
-            byte_budget=self.byte_budget,
-            seconds=seconds,
-            progress=self.encoding["progress"],
+            self.sketch_categories if sketch_categories is None else sketch_categories,
+            self.photo_categories if photo_categories is None else photo_categories,
+            **self._ranking_options,
+            device=str(device),
         )
         return replace(result, protocol=self.protocol, split=self.split)
 
     @cached_property
-    def photo_hashes(self) -> Tensor:
-        """(N, 32) uint8, the content of each photo; see `image_hashes`."""
-        return image_hashes(self.photos, progress=self.encoding["progress"])
+    def photo_hashes(self) -> list[bytes]:
+        """SHA-256 of the content of each photo."""
+        return DatasetPictures(self.photos).hashes(progress=self.options.progress)
 
-    @cached_property
-    def duplicates(self) -> Tensor | None:
-        """(N,) bool, photos that repeat an earlier one of their category; None where that was not asked for."""
-        return repeated(self.photo_hashes, self.photo_categories) if self.deduplicate else None
+    @property
+    def _ranking_options(self) -> dict[str, Any]:
+        return {
+            "conventions": self.conventions,
+            "duplicates": repeated(self.photo_hashes, self.photo_categories) if self.deduplicate else None,
+            "expand": self.options.expand,
+            "byte_budget": self.byte_budget,
+            "progress": self.options.progress,
+        }
 
-    def _of(self, dataset: datasets.Dataset, modality: Modality) -> datasets.Dataset:
-        wanted = dataset.features["modality"].str2int(modality)
-        rows = (_column(dataset, "modality") == wanted).nonzero().flatten()
+    def _rows(self, dataset: "datasets.Dataset", modality: Modality) -> "datasets.Dataset":
+        rows = np.flatnonzero(_column(dataset, "modality") == dataset.features["modality"].str2int(modality))
         if not len(rows):
-            raise CaanError(f"split '{self.split}' has no {PLURAL[modality]}: it needs both modalities to be evaluated")
-        return dataset.select(rows.tolist())
+            raise CaanError(
+                f"The {self.split or 'given'} split has no {PLURAL[modality]}. Evaluation needs sketches and photos."
+            )
+        return dataset.select(rows)
 
-    def _embed(self, model: torch.nn.Module, processor, modality: Modality, device) -> Embeddings:
-        images = self.sketches if modality == "sketch" else self.photos
-        options = {**self.encoding, "device": device, "local": self.rerank is not None or self.exhaustive}
-        if self.cache is None:
-            return embed_images(model, processor, images, modality, **options)
-        hashes = self.photo_hashes if modality == "photo" else image_hashes(images, progress=options["progress"])
-        return self.cache.embed(model, processor, images, hashes, modality, **options)
+    def _encode(self, encoder: Encoder, modality: Modality, cache: EmbeddingCache | None) -> Features | CachedFeatures:
+        pictures = DatasetPictures(self.sketches if modality == "sketch" else self.photos)
+        options = self.options
+        feeding: dict[str, Any] = {"batch_size": options.batch_size, "workers": options.num_workers}
+        try:
+            with progress_bar(f"encoding {PLURAL[modality]}", len(pictures), shown=options.progress) as advance:
+                if cache is None:
+                    return _encode_uncached(encoder, pictures, modality, advance, feeding)
+                hashes = self.photo_hashes if modality == "photo" else pictures.hashes(progress=options.progress)
+                return cache.encode(
+                    encoder, pictures, hashes, modality, local=options.needs_local, progress=advance, **feeding
+                )
+        except ValueError as error:  # names the picture that cannot be read
+            raise CaanError(str(error)) from error
+
+    @contextmanager
+    def _cache(self) -> Iterator[EmbeddingCache | None]:
+        """The embedding cache. Without one, local embeddings still lie on disk, because they may exceed memory."""
+        if not self.options.no_cache:
+            yield EmbeddingCache(self.options.cache or default_cache_folder())
+        elif not self.options.needs_local:
+            yield None
+        else:
+            with TemporaryDirectory(prefix="caan-embeddings-") as folder:
+                yield EmbeddingCache(Path(folder))
 
 
-def _relation(model: torch.nn.Module, name: str) -> Callable[[Tensor, Tensor], Tensor]:
-    """A relation method of the model that takes float32."""
-    dtype = next(model.parameters()).dtype
-    score = getattr(model, name)
-    return lambda sketches, photos: score(sketches.to(dtype), photos.to(dtype))
+def repeated(hashes: Sequence[bytes], categories: NDArray[np.integer]) -> NDArray[np.bool_]:
+    """(N,) whether an earlier image has the same content hash and category."""
+    seen: set[tuple[bytes, int]] = set()
+    flags = []
+    for key in zip(hashes, categories.tolist(), strict=True):
+        flags.append(key in seen)
+        seen.add(key)
+    return np.array(flags, dtype=bool)
 
 
-def _column(dataset: datasets.Dataset, name: str) -> Tensor:
-    """(rows,) int64, read without decoding any image."""
-    return torch.as_tensor(dataset.select_columns([name]).with_format("numpy")[:][name]).long()
+def _encode_uncached(
+    encoder: Encoder, pictures: DatasetPictures, modality: Modality, advance: Any, feeding: dict[str, Any]
+) -> Features:
+    parts = []
+    for batch in encoder.stream(pictures, modality, local=False, **feeding):
+        parts.append(batch.features)
+        advance(len(batch.sources))
+    return Features.joined(parts)
+
+
+def _column(dataset: "datasets.Dataset", name: str) -> NDArray[np.int64]:
+    """A column of integers, read without decoding any image."""
+    column: NDArray[np.int64] = dataset.select_columns([name]).with_format("numpy")[:][name]
+    return column

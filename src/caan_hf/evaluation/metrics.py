@@ -1,91 +1,118 @@
-"""Retrieval metrics: per query in a convention, and their averages, by category and with confidence intervals.
+"""Retrieval metrics: per query in each convention, their averages, by category, and with confidence intervals.
 
-The definitions are in `conventions.py` and `docs/protocols.md`; every result names its convention.
+The definitions are in `conventions.py` and `docs/protocols.md`. Every result names its convention.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
+
+from caan_hf.retrieval.ranking import stable_order
 
 from .bootstrap import LEVEL, RESAMPLES, interval, resampled_averages
-from .conventions import CONVENTIONS, RECALL_LEVELS, RankedHits
-from .hits import GalleryScores, ranked_hits
+from .conventions import CONVENTIONS, RECALL_LEVELS, Hits, Values
 
 CUTOFFS = (100, 200)
 MAP_CUTOFFS = (200,)
 METRICS = ("mAP@all", *(f"mAP@{k}" for k in MAP_CUTOFFS), *(f"P@{k}" for k in CUTOFFS))
+ROWS = 128
+"""Queries of a score matrix that are ranked at a time."""
+
+Conventions = dict[str, dict[str, float]]
+"""Convention to metric to value in [0, 1]."""
 
 
 @dataclass(frozen=True)
 class RetrievalMetrics:
-    """What a ranking is worth.
+    """Metrics of a ranking.
 
     Attributes:
-        conventions: convention -> metric ("mAP@all", "mAP@200", "P@100", "P@200") -> value in [0, 1].
-        num_queries: all queries, those left out included.
-        num_left_out: queries without a relevant photo in the gallery (R = 0); they enter no average.
-        queries: (A,) positions of the answered queries, ascending.
+        conventions: Averages: convention to metric ("mAP@all", "mAP@200", "P@100", "P@200") to value in [0, 1].
+        num_queries: Number of all queries.
+        num_left_out: Number of queries without a relevant photo in the gallery, which no average includes.
+        queries: (A,) positions of the other queries, ascending.
         labels: (A,) their categories.
-        per_query: convention -> metric -> (A,) float64 value of each answered query.
-        precision_at_recall: (101,) float64, interpolated precision at recall 0, 0.01, ... 1, averaged over the answered
-            queries.
+        per_query: Convention to metric to (A,) float64 values per query.
+        precision_at_recall: (101,) float64, interpolated precision at recall 0, 0.01, ..., 1, averaged over queries.
     """
 
-    conventions: dict[str, dict[str, float]]
+    conventions: Conventions
     num_queries: int
     num_left_out: int
-    queries: Tensor
-    labels: Tensor
-    per_query: dict[str, dict[str, Tensor]]
-    precision_at_recall: Tensor
+    queries: NDArray[np.int64]
+    labels: NDArray
+    per_query: dict[str, dict[str, Values]]
+    precision_at_recall: Values
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """Metric to value in the first convention, which is `standard` by default."""
+        return next(iter(self.conventions.values()))
 
     def averages(self, convention: str, *, macro: bool) -> dict[str, float]:
-        """Metric -> average over queries, or, if `macro`, over categories, whatever the convention itself prefers."""
+        """Metric to average over queries, or with `macro` over categories, regardless of the convention's own way."""
         values = self.per_query[convention].items()
-        return {metric: average(of_queries, self.labels, macro) for metric, of_queries in values}
+        return {metric: average(per_query, self._categories[1], macro) for metric, per_query in values}
 
-    def by_category(self, convention: str) -> dict[int, dict[str, float]]:
-        """Category -> metric -> average over its queries."""
-        labels, positions = self.labels.unique(return_inverse=True)
-        means = {name: category_means(values, positions) for name, values in self.per_query[convention].items()}
+    def by_category(self, convention: str) -> dict[Any, dict[str, float]]:
+        """Category to metric to average over its queries."""
+        labels, numbers = self._categories
+        means = {name: category_means(values, numbers) for name, values in self.per_query[convention].items()}
         return {
-            int(label): {name: float(values[row]) for name, values in means.items()} for row, label in enumerate(labels)
+            label: {name: float(values[row]) for name, values in means.items()}
+            for row, label in enumerate(labels.tolist())
         }
 
     def confidence(
         self, convention: str, *, resamples: int = RESAMPLES, level: float = LEVEL, seed: int = 0
     ) -> dict[str, tuple[float, float]]:
-        """Metric -> bootstrap interval of its average over drawn queries; see `bootstrap.resampled_averages`."""
+        """Metric to bootstrap interval of its average, see `bootstrap.resampled_averages`."""
         metrics = self.per_query[convention]
-        values = torch.stack(list(metrics.values()), dim=1)  # (A, V)
+        values = np.stack(list(metrics.values()), axis=1)  # (A, V)
         macro = CONVENTIONS[convention].macro
-        low, high = interval(resampled_averages(values, self.labels, macro, resamples=resamples, seed=seed), level)
+        numbers = self._categories[1]
+        low, high = interval(resampled_averages(values, numbers, macro, resamples=resamples, seed=seed), level)
         return dict(zip(metrics, zip(low.tolist(), high.tolist(), strict=True), strict=True))
 
+    @cached_property
+    def _categories(self) -> tuple[NDArray, NDArray[np.intp]]:
+        """(C,) the categories in ascending order, and (A,) the number of each query's category among them."""
+        labels, numbers = np.unique(self.labels, return_inverse=True)
+        return labels, numbers
 
-def category_means(values: Tensor, positions: Tensor) -> Tensor:
-    """(C,) averages of (A,) values by their category's number (A,); NaN for a category without a value."""
-    size = int(positions.max()) + 1
-    return torch.bincount(positions, values, size) / torch.bincount(positions, minlength=size)
+
+def category_means(values: Values, numbers: NDArray[np.intp]) -> Values:
+    """(C,) averages of (A,) values per category, given the number (A,) of each value's category."""
+    means: Values = np.bincount(numbers, values) / np.bincount(numbers)
+    return means
 
 
-def average(values: Tensor, labels: Tensor, macro: bool) -> float:
-    """The average of (A,) values over queries, or, if `macro`, over the averages of their (A,) categories."""
-    if not macro:
-        return float(values.mean())
-    return float(category_means(values, labels.unique(return_inverse=True)[1]).mean())
+def average(values: Values, numbers: NDArray[np.intp], macro: bool) -> float:
+    """Average of (A,) values over queries, or with `macro` over the averages of their categories (A,)."""
+    return float((category_means(values, numbers) if macro else values).mean())
 
 
 class MetricAccumulator:
-    """Gathers metrics from chunks of queries, so that no matrix of all queries by all photos is ever held.
+    """Collects metrics over chunks of queries, so that no matrix of all queries by all photos is held in memory.
+
+    Args:
+        conventions: Names in `CONVENTIONS`.
+        cutoffs: K of each "P@K".
+        map_cutoffs: K of each "mAP@K"; "mAP@all" is always included.
+
+    Raises:
+        ValueError: A convention is unknown or a cutoff is not positive.
 
     Example:
         ```python
         metrics = MetricAccumulator()
-        for queries, hits in chunks:  # (q,) positions, RankedHits of q queries of one category
-            metrics.update(hits, labels[queries], queries)
+        for rows, order in rank_gallery(query_embeds, gallery_embeds):
+            relevance = gallery_labels[order] == query_labels[rows, None]
+            metrics.update(Hits.from_relevance(relevance), query_labels[rows])
         metrics.compute().conventions["standard"]["mAP@all"]
         ```
     """
@@ -96,146 +123,170 @@ class MetricAccumulator:
         cutoffs: Sequence[int] = CUTOFFS,
         map_cutoffs: Sequence[int] = MAP_CUTOFFS,
     ):
-        """Choose what to measure.
-
-        Args:
-            conventions: names in `CONVENTIONS`.
-            cutoffs: K of each "P@K".
-            map_cutoffs: K of each "mAP@K"; "mAP@all" is always there.
-
-        Raises:
-            ValueError: a convention is unknown or a cutoff is not positive.
-        """
         unknown = sorted(set(conventions) - set(CONVENTIONS))
         if unknown:
-            raise ValueError(f"unknown metric conventions {unknown}; there are {sorted(CONVENTIONS)}")
+            raise ValueError(f"unknown metric conventions {unknown}; choose from {list(CONVENTIONS)}")
         if min([1, *cutoffs, *map_cutoffs]) < 1:
-            raise ValueError(f"cutoffs must be positive, got {cutoffs} and {map_cutoffs}")
+            raise ValueError(f"cutoffs must be positive integers, got {cutoffs} and {map_cutoffs}")
         self._conventions = tuple(conventions)
         self._cutoffs = tuple(cutoffs)
         self._map_cutoffs = tuple(map_cutoffs)
-        self._chunks: list[tuple[Tensor, Tensor, dict[str, dict[str, Tensor]]]] = []
-        self._num_left_out = 0
-        self._precision_at_recall = torch.zeros(RECALL_LEVELS, dtype=torch.float64)  # summed over queries
+        self._num_queries = 0
+        self._queries: list[NDArray[np.int64]] = []
+        self._labels: list[NDArray] = []
+        self._per_query: list[dict[str, dict[str, Values]]] = []
+        self._precision_at_recall = np.zeros(RECALL_LEVELS)  # summed over queries
 
-    def update(self, hits: RankedHits, labels: Tensor, queries: Tensor | None = None) -> None:
-        """Add some queries.
+    def update(self, hits: Hits, labels: NDArray) -> None:
+        """Add the next queries.
 
         Args:
-            hits: where their relevant photos stand.
-            labels: (q,) their categories.
-            queries: (q,) their positions among all queries; by default they follow those added before.
+            hits: Ranks of the relevant photos of q queries.
+            labels: (q,) categories of the queries.
         """
-        if queries is None:
-            seen = self._num_left_out + sum(len(chunk[0]) for chunk in self._chunks)
-            queries = torch.arange(seen, seen + len(labels))
-        answerable = hits.num_relevant > 0  # (q,)
-        self._num_left_out += int((~answerable).sum())
-        if not answerable.any():
-            return
-        hits = RankedHits(hits.ranks[answerable], hits.num_relevant[answerable])
-        values = {name: self._per_query(name, hits) for name in self._conventions}
-        self._precision_at_recall += hits.precision_at_recall().sum(0)
-        self._chunks.append((queries.cpu()[answerable], labels.cpu()[answerable], values))
+        answered = hits.num_relevant > 0  # (q,)
+        if answered.any():
+            hits = hits.select(answered)
+            self._queries.append(self._num_queries + np.flatnonzero(answered))
+            self._labels.append(labels[answered])
+            self._per_query.append({name: self._values(name, hits) for name in self._conventions})
+            self._precision_at_recall += hits.precision_at_recall().sum(axis=0)
+        self._num_queries += len(labels)
 
     def compute(self) -> RetrievalMetrics:
-        """Average over all queries so far.
+        """Average over all queries that were added.
 
         Raises:
-            ValueError: there is no query with a relevant photo, so there is nothing to average.
+            ValueError: No query has a relevant photo.
         """
-        if not self._chunks:
-            raise ValueError(f"none of the {self._num_left_out} queries has a photo of its category in the gallery")
-        queries, order = torch.cat([chunk[0] for chunk in self._chunks]).sort()
-        labels = torch.cat([chunk[1] for chunk in self._chunks])[order]
-        per_query = {name: dict(self._joined(name, order)) for name in self._conventions}
+        if not self._queries:
+            raise ValueError(f"none of the {self._num_queries} queries has a photo of its category in the gallery")
+        queries, labels = np.concatenate(self._queries), np.concatenate(self._labels)
+        per_query = {
+            name: {
+                metric: np.concatenate([part[name][metric] for part in self._per_query])
+                for metric in self._per_query[0][name]
+            }
+            for name in self._conventions
+        }
+        numbers = np.unique(labels, return_inverse=True)[1]
         averages = {
-            name: {metric: average(values, labels, CONVENTIONS[name].macro) for metric, values in metrics.items()}
+            name: {metric: average(values, numbers, CONVENTIONS[name].macro) for metric, values in metrics.items()}
             for name, metrics in per_query.items()
         }
-        left_out, curve = self._num_left_out, self._precision_at_recall / len(queries)
-        return RetrievalMetrics(averages, len(queries) + left_out, left_out, queries, labels, per_query, curve)
+        curve = self._precision_at_recall / len(queries)
+        left_out = self._num_queries - len(queries)
+        return RetrievalMetrics(averages, self._num_queries, left_out, queries, labels, per_query, curve)
 
-    def _per_query(self, name: str, hits: RankedHits) -> dict[str, Tensor]:
+    def _values(self, name: str, hits: Hits) -> dict[str, Values]:
         convention = CONVENTIONS[name]
         values = {"mAP@all": convention.average_precision(hits, None)}
         values |= {f"mAP@{k}": convention.average_precision(hits, k) for k in self._map_cutoffs}
         return values | {f"P@{k}": convention.precision(hits, k) for k in self._cutoffs}
 
-    def _joined(self, convention: str, order: Tensor) -> Iterator[tuple[str, Tensor]]:
-        chunks = [chunk[2][convention] for chunk in self._chunks]
-        for metric in chunks[0]:
-            yield metric, torch.cat([chunk[metric] for chunk in chunks])[order]
-
 
 def retrieval_metrics(
-    scores: Tensor,
-    query_labels: Tensor,
-    gallery_labels: Tensor,
+    scores: Any,
+    query_labels: Any,
+    gallery_labels: Any,
     *,
     conventions: Sequence[str] = tuple(CONVENTIONS),
     cutoffs: Sequence[int] = CUTOFFS,
     map_cutoffs: Sequence[int] = MAP_CUTOFFS,
 ) -> RetrievalMetrics:
-    """Metrics of a full score matrix; for galleries whose matrix does not fit, see `ranking.rank_hits`.
+    """Metrics of a score matrix.
+
+    Scores and labels may be arrays, tensors or lists. Use [`evaluate_embeddings`] if the matrix does not fit into
+    memory.
 
     Args:
-        scores: (Q, N), the higher the better; ties are broken by gallery position.
-        query_labels: (Q,) integer categories.
-        gallery_labels: (N,) integer categories.
-        conventions: names in `CONVENTIONS`.
+        scores: (Q, N), the higher the better. Ties are broken by gallery position.
+        query_labels: (Q,) categories, as integers or names.
+        gallery_labels: (N,) categories of the photos, of the same kind.
+        conventions: Names in `CONVENTIONS`.
         cutoffs: K of each "P@K".
         map_cutoffs: K of each "mAP@K".
 
     Returns:
-        The averages and the values of each query, with the number of queries that were left out because no photo is
-        relevant.
+        Averages and values per query, with the number of queries that were left out because no photo is relevant.
 
     Raises:
-        ValueError: a convention or cutoff is bad, scores hold NaN, or no query has a relevant photo.
+        ValueError: The lengths do not match, a convention or cutoff is invalid, scores hold NaN, or no query has a
+            relevant photo.
 
     Example:
-        >>> scores = torch.tensor([[0.9, 0.8, 0.1]])
-        >>> metrics = retrieval_metrics(scores, torch.tensor([7]), torch.tensor([7, 3, 7]))
+        >>> metrics = retrieval_metrics([[0.9, 0.8, 0.1]], ["cup"], ["cup", "tree", "cup"])
         >>> round(metrics.conventions["standard"]["mAP@all"], 4)
         0.8333
     """
-    scores, query_labels, gallery_labels = map(torch.as_tensor, (scores, query_labels, gallery_labels))
+    matrix = as_array(scores)
+    queries, gallery, names = category_numbers(query_labels, gallery_labels)
+    if matrix.shape != (len(queries), len(gallery)):
+        raise ValueError(
+            f"scores must be (number of query labels, number of gallery labels) = ({len(queries)}, {len(gallery)}), "
+            f"got {matrix.shape}"
+        )
     accumulator = MetricAccumulator(conventions, cutoffs, map_cutoffs)
-    for label in query_labels.unique():
-        queries = (query_labels == label).nonzero().flatten()  # (q,)
-        relevant = (gallery_labels == label).nonzero().flatten()  # (R,)
-        accumulator.update(ranked_hits(GalleryScores(scores[queries]), relevant), query_labels[queries], queries)
+    for start in range(0, len(queries), ROWS):
+        rows = slice(start, start + ROWS)
+        relevance = gallery[_order(matrix[rows])] == queries[rows, None]
+        accumulator.update(Hits.from_relevance(relevance), names[queries[rows]])
     return accumulator.compute()
 
 
-def count_relevant(query_labels: Tensor, gallery_labels: Tensor) -> Tensor:
-    """(Q,) int64: R, the number of gallery photos of each query's category."""
-    labels, counts = gallery_labels.unique(return_counts=True)  # (C,), (C,)
-    same = query_labels[:, None] == labels  # (Q, C)
-    return (same * counts).sum(1)
+def _order(scores: NDArray) -> NDArray[np.integer]:
+    """(q, N) gallery positions, best first, without rounding scores in double precision."""
+    if scores.dtype.itemsize <= 4 and scores.dtype.kind == "f":
+        return stable_order(scores.astype(np.float32))
+    if np.isnan(scores).any():
+        raise ValueError("scores hold NaN, so that they cannot be ranked")
+    return (-scores.astype(np.float64)).argsort(axis=1, kind="stable")
 
 
-def chance_map(query_labels: Tensor, gallery_labels: Tensor) -> float:
-    """Expected mAP@all (`standard`) of a gallery in random order: the level that knows nothing.
+def chance_map(query_labels: Any, gallery_labels: Any) -> float:
+    """Expected mAP@all (`standard`) of a gallery in random order.
 
-    Exact. In a random order the photo at rank i is relevant with probability R / N, and given that, each of the i - 1
-    before it with (R - 1) / (N - 1). So E[AP] = 1/R sum_i R/N (1 + (i - 1) (R - 1) / (N - 1)) / i, which is
-    (H_N + (N - H_N) (R - 1) / (N - 1)) / N with the harmonic number H_N = 1 + 1/2 + ... + 1/N.
+    The value is exact. In a random order the photo at rank i is relevant with probability R / N, and if it is, each of
+    the i - 1 photos before it is relevant with probability (R - 1) / (N - 1). So E[AP] = 1/R sum_i R/N
+    (1 + (i - 1) (R - 1) / (N - 1)) / i = (H_N + (N - H_N) (R - 1) / (N - 1)) / N with the harmonic number
+    H_N = 1 + 1/2 + ... + 1/N.
 
     Args:
-        query_labels: (Q,) integer categories; those without a photo in the gallery are left out.
-        gallery_labels: (N,) integer categories.
+        query_labels: (Q,) categories; queries without a photo in the gallery are left out.
+        gallery_labels: (N,) categories.
 
     Raises:
-        ValueError: no query has a relevant photo.
+        ValueError: No query has a relevant photo.
     """
-    query_labels, gallery_labels = torch.as_tensor(query_labels), torch.as_tensor(gallery_labels)
-    num_relevant = count_relevant(query_labels, gallery_labels).cpu()
-    num_relevant = num_relevant[num_relevant > 0].double()  # (answerable queries,)
-    if not len(num_relevant):
+    queries, gallery, names = category_numbers(query_labels, gallery_labels)
+    relevant = np.bincount(gallery, minlength=len(names))[queries]  # (Q,) R
+    relevant = relevant[relevant > 0]
+    if not len(relevant):
         raise ValueError("no query has a photo of its category in the gallery")
-    size = len(gallery_labels)
-    harmonic = (1 / torch.arange(1, size + 1, dtype=torch.float64)).sum()
-    given_hit = (num_relevant - 1) / max(size - 1, 1)
-    return ((harmonic + (size - harmonic) * given_hit) / size).mean().item()
+    size = len(gallery)
+    harmonic = (1 / np.arange(1, size + 1)).sum()
+    return float(((harmonic + (size - harmonic) * (relevant - 1) / max(size - 1, 1)) / size).mean())
+
+
+def as_array(values: Any) -> NDArray:
+    """An array, a tensor of any device and precision, or a list, as an array."""
+    if hasattr(values, "detach"):
+        values = values.detach().cpu()
+        values = values.float() if str(values.dtype) == "torch.bfloat16" else values
+    return np.asarray(values)
+
+
+def category_numbers(query_labels: Any, gallery_labels: Any) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray]:
+    """Categories as numbers from 0: (Q,) of the queries, (N,) of the gallery, and the (C,) labels they stand for.
+
+    Raises:
+        ValueError: Labels are not one-dimensional, or one side has names and the other has integers.
+    """
+    queries, gallery = as_array(query_labels), as_array(gallery_labels)
+    if queries.ndim != 1 or gallery.ndim != 1:
+        raise ValueError(f"labels must be (Q,) and (N,), got {queries.shape} and {gallery.shape}")
+    kinds = ["names" if labels.dtype.kind in "UOS" else "integers" for labels in (queries, gallery)]
+    if kinds[0] != kinds[1] and len(queries) and len(gallery):
+        raise ValueError(f"query labels are {kinds[0]} and gallery labels are {kinds[1]}; use one kind for both")
+    names, numbers = np.unique(np.concatenate([queries, gallery]), return_inverse=True)
+    return numbers[: len(queries)], numbers[len(queries) :], names

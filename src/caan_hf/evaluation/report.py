@@ -1,152 +1,145 @@
-"""Write an evaluation down: for programs `metrics.json` and `queries.parquet`, for people reports and pictures."""
+"""Write the report of an evaluation: data for programs, and pages with pictures for people."""
 
 import base64
-import json
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import jinja2
 import pyarrow
 import pyarrow.parquet
-from PIL import Image
 
-from caan_hf.whole_file import write_whole, write_whole_text
+from caan_hf.utils.files import unwritable, write_whole, write_whole_text
 
-from .charts import confusion_chart, precision_recall_chart
-from .document import Provenance, metrics_document, shares_of
 from .evaluator import ZeroShotEvaluator
+from .pictures import confusion_chart, png_of, precision_recall_chart, top10_figure
+from .record import METRICS_FILE, QUERIES_FILE, EvaluationRecord, evaluation_record, retrieved_shares
 from .result import EvaluationResult
 
 BEST_AND_WORST = 5
 
 
-def write_report(
-    result: EvaluationResult,
-    evaluator: ZeroShotEvaluator,
-    figure: Image.Image,
-    provenance: Provenance,
-    folder: Path,
-) -> dict[str, Any]:
-    """Fill a folder with the report of one evaluation; no file of it is ever half-written.
+def write_report(result: EvaluationResult, evaluator: ZeroShotEvaluator, folder: Path, *, data: str) -> None:
+    """Write the report of one evaluation, each file completely or not at all.
 
-    `metrics.json`, `queries.parquet` (a row a sketch: its values, which `--compare` pairs), `report.md`, `report.html`
-    (one file that holds its pictures), `top10.png`, `precision_recall.png`, and, of few categories, `confusion.png`.
+    The files are `metrics.json`, `queries.parquet` (the metrics of each sketch, which `caan compare` pairs),
+    `report.md`, `report.html` (one file that includes its pictures), `top10.png`, `precision_recall.png`, and for up
+    to 60 categories `confusion.png`.
 
     Args:
-        result: what an evaluator returned.
-        evaluator: that evaluator.
-        figure: the retrieval grid.
-        provenance: what goes into the report beside the result.
-        folder: made where it is missing; older reports in it are replaced.
+        result: What the evaluator returned.
+        evaluator: The evaluator.
+        folder: Created if missing. An earlier report in it is replaced.
+        data: Name of the benchmark's folder.
 
-    Returns:
-        The content of `metrics.json`.
+    Raises:
+        CaanError: The folder cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    document = metrics_document(result, evaluator, provenance)
-    charts = _charts(result, evaluator, document)
-    write_whole(folder / "top10.png", lambda path: figure.save(path, format="PNG", optimize=True))
-    for name, png in charts.items():
-        write_whole(folder / f"{name}.png", lambda path, png=png: path.write_bytes(png))
-    write_whole(folder / "queries.parquet", lambda path: pyarrow.parquet.write_table(_queries(result, evaluator), path))
-    write_whole_text(folder / "report.md", markdown(document, tuple(charts)))
-    pictures = {"top10": (folder / "top10.png").read_bytes(), **charts}
-    write_whole_text(folder / "report.html", html(document, pictures))
-    text = json.dumps(document, indent=2, sort_keys=True, allow_nan=False) + "\n"
-    write_whole_text(folder / "metrics.json", text)  # the last: where it stands, the report is whole
-    return document
+    record = evaluation_record(result, evaluator, data)
+    pictures = _pictures(result, evaluator, record)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise unwritable(folder, error) from error
+    for name, png in pictures.items():
+        write_whole(folder / f"{name}.png", partial(Path.write_bytes, data=png))
+    queries = _queries(result, evaluator)
+    write_whole(folder / QUERIES_FILE, lambda path: pyarrow.parquet.write_table(queries, path))
+    write_whole_text(folder / "report.md", markdown(record, has_confusion="confusion" in pictures))
+    write_whole_text(folder / "report.html", html(record, pictures))
+    record.write(folder / METRICS_FILE)  # last, so that it exists only in complete reports
 
 
-def markdown(document: dict[str, Any], charts: tuple[str, ...] = ()) -> str:
-    """The content of `report.md`, which refers to pictures that lie beside it."""
-    return _templates().get_template("report.md.jinja").render(**_view(document), charts=charts)
+def markdown(record: EvaluationRecord, *, has_confusion: bool = False) -> str:
+    """The content of `report.md`, which refers to pictures in the same folder."""
+    return _templates().get_template("report.md.jinja").render(**_view(record), has_confusion=has_confusion)
 
 
-def html(document: dict[str, Any], pictures: dict[str, bytes]) -> str:
-    """The content of `report.html`, one file that holds its pictures.
+def html(record: EvaluationRecord, pictures: dict[str, bytes]) -> str:
+    """The content of `report.html`.
 
     Args:
-        document: the content of `metrics.json`.
-        pictures: PNG files by name: `top10`, `precision_recall`, `confusion`.
+        record: The record of the evaluation.
+        pictures: PNG files by name: `top10`, `precision_recall`, and optionally `confusion`.
     """
     encoded = {name: f"data:image/png;base64,{base64.b64encode(png).decode()}" for name, png in pictures.items()}
-    return _templates().get_template("report.html.jinja").render(**_view(document), pictures=encoded)
+    return _templates().get_template("report.html.jinja").render(**_view(record), pictures=encoded)
 
 
-def table_header(document: dict[str, Any]) -> list[str]:
-    """Column names of `table_rows`."""
-    names = ["convention", "metric", "global", "95 % interval"]
-    names += [reranked_name(document)] if document["reranked"] else []
-    names += [expanded_name(document)] if document["expanded"] else []
-    return names + (["without duplicates"] if document["deduplicated"] else [])
+def table_header(record: EvaluationRecord) -> list[str]:
+    """Column names of [`table_rows`]."""
+    names = list(record.rankings)
+    without = ["without duplicates"] if record.deduplicated else []
+    return ["convention", "metric", names[0], "95 % interval", *names[1:], *without]
 
 
-def table_rows(document: dict[str, Any]) -> list[list[str]]:
-    """A row a convention and metric: of the global ranking, and of the others that were measured."""
-    others = [document[part] for part in ("reranked", "expanded", "deduplicated") if document[part]]
+def table_rows(record: EvaluationRecord) -> list[list[str]]:
+    """One row per convention and metric: of the ranking by global embeddings, and of the others."""
+    others = [ranking.conventions for ranking in list(record.rankings.values())[1:]]
+    others += [record.deduplicated.conventions] if record.deduplicated else []
     rows = []
-    for convention, metrics in document["conventions"].items():
+    for convention, metrics in record.conventions.items():
         for metric, value in metrics.items():
-            low, high = document["confidence"][convention][metric]
-            more = [f"{part['conventions'][convention][metric]:.4f}" for part in others]
+            low, high = record.confidence[convention][metric]
+            more = [f"{conventions[convention][metric]:.4f}" for conventions in others]
             rows.append([convention, metric, f"{value:.4f}", f"{low:.4f} to {high:.4f}", *more])
     return rows
 
 
-def reranked_name(document: dict[str, Any]) -> str:
-    """What the ranking by relation is called in tables."""
-    k = document["reranked"]["k"]
-    return "relation, all pairs" if k >= document["num_gallery"] else f"rerank@{k}"
+def _shown_ranking(record: EvaluationRecord) -> tuple[str, str]:
+    """The ranking of which `top10.png` shows the best photos: "rerank" or "global"; and how its captions name it."""
+    if record.reranked is None:
+        return "global", "ranked by global embedding"
+    if (record.reranked.k or 0) >= record.num_gallery:
+        return "rerank", "ranked by local tokens, all pairs"
+    return "rerank", f"first {record.reranked.k:,} photos re-ranked by local tokens"
 
 
-def expanded_name(document: dict[str, Any]) -> str:
-    """What the ranking with query expansion is called in tables."""
-    return f"expand@{document['expanded']['k']}"
-
-
-def _view(document: dict[str, Any]) -> dict[str, Any]:
-    """What the templates show, beside the document itself."""
-    convention = next(iter(document["conventions"]))
-    ranked = sorted(document["by_category"].items(), key=lambda item: -item[1]["mAP@all"])
-    worst = ranked[max(BEST_AND_WORST, len(ranked) - BEST_AND_WORST) :]
-    return {
-        "document": document,
-        "convention": convention,
-        "header": table_header(document),
-        "rows": table_rows(document),
-        "categories": ranked,
-        "best": ranked[:BEST_AND_WORST],
-        "worst": worst,
-        "shown": f"the best {document['reranked']['k']:,} re-ranked by relation"
-        if document["reranked"]
-        else "by global embedding",
-    }
-
-
-def _charts(result: EvaluationResult, evaluator: ZeroShotEvaluator, document: dict[str, Any]) -> dict[str, bytes]:
-    curves = {"global embedding": document["precision_at_recall"]}
-    if document["reranked"]:
-        curves[reranked_name(document)] = document["reranked"]["precision_at_recall"]
-    if document["expanded"]:
-        curves[expanded_name(document)] = document["expanded"]["precision_at_recall"]
-    charts = {"precision_recall": precision_recall_chart(curves, document["chance"]["precision"])}
-    confusion = confusion_chart(*shares_of(result.by_global, evaluator))
-    return charts if confusion is None else {**charts, "confusion": confusion}
+def _pictures(result: EvaluationResult, evaluator: ZeroShotEvaluator, record: EvaluationRecord) -> dict[str, bytes]:
+    """PNG files by name."""
+    ranking, caption = _shown_ranking(record)
+    shown = result.reranked if ranking == "rerank" and result.reranked is not None else result.by_global
+    convention, metrics = next(iter(shown.conventions.items()))
+    where = ", ".join(filter(None, [record.protocol, record.split]))
+    figure = top10_figure(
+        evaluator,
+        shown.top,
+        title=f"{where}: ten best photos of each sketch",
+        subtitle=f"{caption}  ·  mAP@all {metrics['mAP@all']:.3f} ({convention}), chance {result.chance:.3f}",
+        seed=evaluator.options.seed,
+    )
+    curves = {name: ranking.precision_at_recall for name, ranking in record.rankings.items()}
+    pictures = {"top10": png_of(figure), "precision_recall": precision_recall_chart(curves, record.chance["precision"])}
+    confusion = confusion_chart(*retrieved_shares(result.by_global.top, evaluator))
+    return pictures if confusion is None else {**pictures, "confusion": confusion}
 
 
 def _queries(result: EvaluationResult, evaluator: ZeroShotEvaluator) -> pyarrow.Table:
-    """A row an answered sketch; values in columns such as `standard/mAP@all`, `rerank/...` and `expand/...`."""
-    measured = result.by_global.measured
+    """One row per sketch that has a photo of its category: columns `standard/mAP@all`, `rerank/...`, `expand/...`."""
     sources = evaluator.sketches["source"]
-    columns = {
-        "source": [sources[query] for query in measured.queries.tolist()],
-        "category": [evaluator.category_names[label] for label in measured.labels.tolist()],
+    columns: dict[str, Any] = {
+        "source": [sources[query] for query in result.by_global.queries.tolist()],
+        "category": result.by_global.labels.tolist(),
     }
     for prefix, ranking in (("", result.by_global), ("rerank/", result.reranked), ("expand/", result.expanded)):
-        for convention, metrics in (ranking.measured.per_query if ranking else {}).items():
-            columns |= {f"{prefix}{convention}/{metric}": values.numpy() for metric, values in metrics.items()}
+        for convention, metrics in (ranking.per_query if ranking else {}).items():
+            columns |= {f"{prefix}{convention}/{metric}": values for metric, values in metrics.items()}
     return pyarrow.table(columns)
+
+
+def _view(record: EvaluationRecord) -> dict[str, Any]:
+    """Variables of the templates."""
+    ranked = sorted(record.by_category.items(), key=lambda item: -float(item[1]["mAP@all"] or 0))
+    return {
+        "record": record,
+        "convention": next(iter(record.conventions)),
+        "header": table_header(record),
+        "rows": table_rows(record),
+        "categories": ranked,
+        "best": ranked[:BEST_AND_WORST],
+        "worst": ranked[max(BEST_AND_WORST, len(ranked) - BEST_AND_WORST) :],
+        "shown": _shown_ranking(record)[1],
+    }
 
 
 @cache

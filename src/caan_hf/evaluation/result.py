@@ -1,122 +1,94 @@
-"""What an evaluation found."""
+"""Results of an evaluation."""
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
 
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
-from .metrics import RetrievalMetrics
-
-
-@dataclass(frozen=True)
-class JudgedRanking:
-    """One way of ranking the gallery, and what it is worth.
-
-    Attributes:
-        measured: metrics in every convention asked for, by query too.
-        top: (Q, 10) int64 gallery positions of the best photos, fewer columns where the gallery is smaller.
-    """
-
-    measured: RetrievalMetrics
-    top: Tensor
-
-    @property
-    def conventions(self) -> dict[str, dict[str, float]]:
-        """Convention -> metric -> value in [0, 1]."""
-        return self.measured.conventions
-
-    @property
-    def metrics(self) -> dict[str, float]:
-        """Metric -> value in the first convention asked for, `standard` by default."""
-        return next(iter(self.conventions.values()))
+from .metrics import Conventions, RetrievalMetrics
 
 
 @dataclass(frozen=True)
-class RerankedRanking(JudgedRanking):
-    """A ranking in which the relation network had the last word.
+class RankingResult(RetrievalMetrics):
+    """One ranking of the gallery for all queries: its metrics and its best photos.
 
     Attributes:
-        k: how many of the best photos it re-ordered; all of the gallery when it scored every pair.
+        top: (Q, 10) gallery positions of the best photos, with fewer columns if the gallery is smaller.
+        k: Number of photos per sketch that re-ranking reordered, or with which query expansion expanded the sketch.
+            None for the ranking by global embeddings.
     """
 
-    k: int
+    top: NDArray[np.integer]
+    k: int | None = None
 
-
-@dataclass(frozen=True)
-class ExpandedRanking(JudgedRanking):
-    """A ranking by global embeddings of the sketches together with the photos that they found first.
-
-    Attributes:
-        k: how many of those.
-    """
-
-    k: int
-
-
-@dataclass(frozen=True)
-class Deduplicated:
-    """The global ranking without photos that the gallery holds twice.
-
-    Attributes:
-        num_duplicates: photos left out: an earlier one of the same category has the same content.
-        measured: metrics of the gallery without them.
-    """
-
-    num_duplicates: int
-    measured: RetrievalMetrics
+    @classmethod
+    def of(cls, metrics: RetrievalMetrics, **rest: Any) -> "RankingResult":
+        """Add the best photos to metrics."""
+        return cls(**{known.name: getattr(metrics, known.name) for known in fields(metrics)}, **rest)
 
 
 @dataclass(frozen=True)
 class EvaluationResult:
-    """What one evaluation found.
+    """Result of evaluating one model on one split.
 
     Attributes:
-        by_global: the ranking by global embeddings.
-        num_gallery: photos.
-        chance: expected mAP@all of a random ranking.
-        reranked: the ranking by relation, where it was asked for.
-        expanded: the ranking with query expansion, where it was asked for.
-        deduplicated: the gallery without duplicates, where it has any and the content of its photos is known.
-        seconds: stage ("encode", "rank", "rerank", ...) -> wall time.
-        protocol: the id of the protocol, such as "sketchy-25@1", where known.
-        split: the split's name, where known.
+        by_global: Ranking by global embeddings.
+        num_gallery: Number of photos.
+        chance: Expected mAP@all of a random ranking.
+        reranked: Ranking with the first k photos, or all of them, reordered by the relation network. None if it was
+            not requested.
+        expanded: Ranking with query expansion. None if it was not requested.
+        deduplicated: Ranking by global embeddings of the gallery without duplicate photos. None if there are none.
+        num_duplicates: Number of photos with the content and category of an earlier one.
+        seconds: Wall time per stage: "encode", "rank", "rerank", "expand".
+        protocol: Id of the protocol, such as "sketchy-25@1", if known.
+        split: Name of the split, if known.
+        model: Folder or Hub id of the evaluated model, if known.
+        model_kind: "checkpoint", "ONNX export" or "untrained tower", if known.
+        precision: Precision in which the model encoded, such as "float32" or "int8", if known.
+        notes: Caveats that a reader must know, as sentences.
+        removed_categories: Category that was left out because training saw it, to its name in the training data.
     """
 
-    by_global: JudgedRanking
+    by_global: RankingResult
     num_gallery: int
     chance: float
-    reranked: RerankedRanking | None = None
-    expanded: ExpandedRanking | None = None
-    deduplicated: Deduplicated | None = None
+    reranked: RankingResult | None = None
+    expanded: RankingResult | None = None
+    deduplicated: RetrievalMetrics | None = None
+    num_duplicates: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
     protocol: str | None = None
     split: str | None = None
+    model: str | None = None
+    model_kind: str | None = None
+    precision: str | None = None
+    notes: tuple[str, ...] = ()
+    removed_categories: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def conventions(self) -> dict[str, dict[str, float]]:
-        """Convention -> metric -> value of the global ranking."""
+    def conventions(self) -> Conventions:
+        """Convention to metric to value of the ranking by global embeddings."""
         return self.by_global.conventions
 
     @property
     def metrics(self) -> dict[str, float]:
-        """Metric -> value of the global ranking in the first convention asked for, `standard` by default."""
+        """Metric to value of the ranking by global embeddings in the first convention, `standard` by default."""
         return self.by_global.metrics
 
     @property
-    def top(self) -> Tensor:
-        """(Q, 10) best photos of the global ranking."""
+    def top(self) -> NDArray[np.integer]:
+        """(Q, 10) best photos of the ranking by global embeddings."""
         return self.by_global.top
 
     @property
     def num_queries(self) -> int:
-        """Sketches, those left out included."""
-        return self.by_global.measured.num_queries
+        """Number of sketches, including those that were left out."""
+        return self.by_global.num_queries
 
     @property
     def num_left_out(self) -> int:
-        """Sketches without a photo of their category in the gallery."""
-        return self.by_global.measured.num_left_out
-
-    @property
-    def best(self) -> JudgedRanking:
-        """The ranking to show: by relation where there is one, else the global one."""
-        return self.reranked or self.by_global
+        """Number of sketches without a photo of their category in the gallery, which no metric includes."""
+        return self.by_global.num_left_out

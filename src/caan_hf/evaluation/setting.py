@@ -1,106 +1,143 @@
-"""What is ranked for what: a split as it stands, with seen photos mixed in, or without what training saw elsewhere."""
+"""Settings of an evaluation: a split as it is, with seen photos in the gallery, or without categories of training."""
 
 import random
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import datasets
 import numpy as np
 
 from caan_hf.benchmarks import BenchmarkInfo, load_benchmark
 from caan_hf.benchmarks.categories import concept, read_category_file
 from caan_hf.benchmarks.protocols import PROTOCOLS, protocol_named
+from caan_hf.descriptions.spelling import fold
+from caan_hf.encoding.encoder import TrainingData
 from caan_hf.errors import CaanError
+
+if TYPE_CHECKING:
+    import datasets
 
 SEEN_SHARE = 0.2
 SEEN_SEED = 0
+UNNAMED = "unnamed"
+"""Protocol of a dataset that was not prepared by `caan prepare`."""
 
 
 @dataclass(frozen=True)
 class Setting:
-    """The rows of an evaluation, and how to cite it.
+    """Rows of an evaluation, and how results on them are cited.
 
     Attributes:
-        rows: sketches, which are all queries, and photos, which are all in the gallery.
-        protocol: its id; what is not the published protocol has a suffix, such as `sketchy-25@1/generalized`.
-        split: the split that the sketches are from.
-        removed: category left out -> the name under which training saw it.
-        notes: what a reader of the result must know, in sentences.
+        rows: Sketches, which are the queries, and photos, which are the gallery.
+        protocol: Protocol id. If it deviates from the published protocol, it has a suffix, as in
+            `sketchy-25@1/generalized`.
+        split: Split of the sketches.
+        removed: Category that was left out because training saw it, to its name in the training data.
+        notes: Caveats that a reader of the result must know, as sentences.
     """
 
-    rows: datasets.Dataset
+    rows: "datasets.Dataset"
     protocol: str
     split: str
-    removed: dict[str, str]
+    removed: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     def categories(self) -> list[str]:
         """Names of the categories of the queries."""
         columns = self.rows.select_columns(["modality", "category"]).with_format("numpy")[:]
         is_sketch = columns["modality"] == self.rows.features["modality"].str2int("sketch")
-        return [
-            self.rows.features["category"].int2str(int(label)) for label in np.unique(columns["category"][is_sketch])
-        ]
+        names = self.rows.features["category"].names
+        return [names[number] for number in np.unique(columns["category"][is_sketch])]
 
     def noted(self, note: str) -> "Setting":
-        """The same with one more note."""
+        """The same setting with one more note."""
         return replace(self, notes=(*self.notes, note))
 
 
-def plain(benchmark: datasets.DatasetDict, info: BenchmarkInfo, split: str) -> Setting:
+def plain(benchmark: "datasets.DatasetDict", info: BenchmarkInfo | None, split: str) -> Setting:
     """All sketches of a split against all its photos.
 
+    Args:
+        benchmark: The splits.
+        info: Contents of `benchmark.json`; None for a dataset that was not prepared by `caan prepare`.
+        split: The split.
+
     Raises:
-        CaanError: there is no such split, or the benchmark was prepared under a protocol that this version lacks.
+        CaanError: There is no such split, or this version does not know the benchmark's protocol.
     """
     if split not in benchmark:
-        raise CaanError(f"no split '{split}'; there are {', '.join(benchmark)}")
+        raise CaanError(f"--split {split}: no such split. The benchmark has {', '.join(benchmark)}.")
+    if info is None:
+        return Setting(benchmark[split], UNNAMED, split)
     protocol = protocol_named(info.protocol)
     notes = (
         protocol.deviations(info) if split == "test" else [f"the {split} split, not the protocol's unseen categories"]
     )
-    return Setting(benchmark[split], protocol.id, split, {}, tuple(notes))
+    return Setting(benchmark[split], protocol.id, split, notes=tuple(notes))
 
 
-def generalized(setting: Setting, benchmark: datasets.DatasetDict) -> Setting:
-    """Mix seen photos into the gallery: a fifth of each category's in train and validation, drawn with seed 0.
+def generalized(setting: Setting, benchmark: "datasets.DatasetDict") -> Setting:
+    """Add seen photos to the gallery: a fifth of each category of train and validation, drawn with seed 0.
 
-    The queries stay those of the unseen categories. The share is that of the literature (SEM-PCYC); which photos are
-    drawn is our choice, fixed so that results can be compared.
+    The queries stay those of the unseen categories. The share is that of the literature (SEM-PCYC). The seed is fixed,
+    so that results can be compared.
 
     Raises:
-        CaanError: the setting is not that of the test split or a cross-dataset one, or there are no seen photos.
+        CaanError: The setting is not the test split, is a cross-dataset setting, or there are no seen photos.
     """
     if setting.removed or "/from-" in setting.protocol:
-        raise CaanError(
-            "the generalised setting adds the benchmark's own seen photos: it is not for cross-dataset results"
-        )
+        raise CaanError("--generalized cannot be combined with a cross-dataset evaluation (--trained-on).")
     if setting.split != "test":
-        raise CaanError(
-            f"the generalised setting adds seen photos to unseen ones: it is for --split test, not {setting.split}"
-        )
-    parts = [benchmark[split].select(_share_of_photos(benchmark[split])) for split in ("train", "validation")]
-    photos = datasets.concatenate_datasets([part for part in parts if len(part)]) if any(map(len, parts)) else None
-    if photos is None:
-        raise CaanError("the generalised setting needs seen photos, and neither train nor validation has any")
+        raise CaanError("--generalized adds seen photos to unseen ones. Use it with --split test.")
+    splits = [benchmark[split] for split in ("train", "validation") if split in benchmark]
+    parts = [part for part in (rows.select(_share_of_photos(rows)) for rows in splits) if len(part)]
+    if not parts:
+        raise CaanError("--generalized needs seen photos, but the splits train and validation have none.")
+    from datasets import concatenate_datasets  # noqa: PLC0415 - heavy
+
+    photos = concatenate_datasets(parts)
     note = (
         f"generalised: {len(photos):,} seen photos in the gallery, {SEEN_SHARE:.0%} of each seen category; "
         "the model may have been trained on them"
     )
-    rows = datasets.concatenate_datasets([setting.rows, photos])
+    rows = concatenate_datasets([setting.rows, photos])
     return replace(setting, rows=rows, protocol=f"{setting.protocol}/generalized").noted(note)
 
 
-def unseen_by(setting: Setting, trained_on: str, seen: tuple[str, ...]) -> Setting:
-    """Leave out the categories that a model was trained on elsewhere, whatever their spelling there.
+def without_seen(setting: Setting, trained_on: str | None, recorded: TrainingData | None) -> Setting:
+    """Leave out what training on another benchmark saw, or note what training on the same benchmark saw.
 
     Args:
-        setting: what to leave them out of.
-        trained_on: what to call the training data, such as `sketchy-25@1`.
-        seen: the categories of training.
+        setting: The setting.
+        trained_on: Value of `--trained-on`; it replaces what the model records.
+        recorded: Training data that the model records.
 
     Raises:
-        CaanError: nothing is left.
+        CaanError: `trained_on` is invalid, or no category is left.
+    """
+    training = recorded if trained_on is None else training_data(trained_on)
+    if training is None:
+        return setting
+    seen = (*training.categories, *training.validation)
+    if training.protocol.partition("@")[0] != setting.protocol.partition("@")[0]:
+        return unseen_by(setting, training.protocol, seen)
+    # Validation categories may be evaluated on the split that is made of them.
+    counted = seen if trained_on or setting.split == "test" else training.categories
+    folded = {fold(name) for name in counted}
+    leaked = [name for name in setting.categories() if fold(name) in folded]
+    return setting.noted(f"not zero-shot: training saw {', '.join(leaked)}") if leaked else setting
+
+
+def unseen_by(setting: Setting, trained_on: str, seen: tuple[str, ...]) -> Setting:
+    """Leave out the categories that a model was trained on, in any spelling.
+
+    Args:
+        setting: The setting.
+        trained_on: Name of the training data, such as `sketchy-25@1`.
+        seen: Categories of training.
+
+    Raises:
+        CaanError: No category is left.
     """
     names = setting.rows.features["category"].names
     numbers = setting.rows.select_columns(["category"]).with_format("numpy")[:]["category"]
@@ -108,7 +145,10 @@ def unseen_by(setting: Setting, trained_on: str, seen: tuple[str, ...]) -> Setti
     present = [names[number] for number in np.unique(numbers)]
     removed = {name: known[concept(name)] for name in present if concept(name) in known}
     if len(removed) == len(present):
-        raise CaanError(f"{trained_on}: training saw every category of the {setting.split} split; nothing is zero-shot")
+        raise CaanError(
+            f"{trained_on}: training saw every category of the {setting.split} split, so no category is left to "
+            "evaluate zero-shot."
+        )
     kept = [names[number] not in removed for number in numbers]
     return replace(
         setting,
@@ -118,38 +158,43 @@ def unseen_by(setting: Setting, trained_on: str, seen: tuple[str, ...]) -> Setti
     ).noted(f"cross-dataset: trained on {trained_on}, {len(removed)} categories left out")
 
 
-def training_categories(name: str) -> tuple[str, tuple[str, ...]]:
-    """What `--trained-on` names: a prepared benchmark's folder, a protocol, or a file of categories, one a line.
+def training_data(name: str) -> TrainingData:
+    """Training data named by `--trained-on`.
 
-    Returns:
-        What to call it, and the categories that training or validation with it sees.
+    Args:
+        name: Folder of a prepared benchmark, a protocol, or a file of categories, one per line.
 
     Raises:
-        CaanError: it is none of them.
+        CaanError: It is none of these.
     """
     path = Path(name)
     if path.is_dir():
         info = load_benchmark(path)[1]
-        return info.protocol, (*info.seen, *info.validation)
+        return TrainingData(info.protocol, tuple(info.seen), tuple(info.validation))
     if path.is_file():
-        return path.stem, read_category_file(path)
-    if name.partition("@")[0] not in PROTOCOLS:
+        return TrainingData(path.stem, tuple(read_category_file(path)), ())
+    protocol = protocol_named(name) if name.partition("@")[0] in PROTOCOLS else None
+    if protocol is None:
         known = ", ".join(protocol.name for protocol in PROTOCOLS.values() if protocol.has_lists)
-        raise CaanError(f"--trained-on {name}: no prepared benchmark, no file of categories, and no protocol ({known})")
-    protocol = protocol_named(name)
+        raise CaanError(
+            f"--trained-on {name}: not found. Give the folder of a prepared benchmark, a file of categories, or a "
+            f"protocol ({known})."
+        )
     if not protocol.has_lists:
-        raise CaanError(f"--trained-on {name}: its categories are not fixed; give the prepared benchmark's folder")
-    return protocol.id, protocol.seen
+        raise CaanError(
+            f"--trained-on {name}: this protocol has no fixed categories. Give the folder of the prepared benchmark."
+        )
+    return TrainingData(protocol.id, protocol.seen, ())
 
 
-def _share_of_photos(rows: datasets.Dataset) -> list[int]:
-    """Positions of a share of the photos of each category, ascending; at least one of each."""
+def _share_of_photos(rows: "datasets.Dataset") -> list[int]:
+    """Positions of a share of the photos per category, ascending; at least one per category."""
     columns = rows.select_columns(["modality", "category"]).with_format("numpy")[:]
     is_photo = columns["modality"] == rows.features["modality"].str2int("photo")
+    names = rows.features["category"].names
     drawn: list[int] = []
-    for category in np.unique(columns["category"]):
+    for category in np.unique(columns["category"][is_photo]):
         photos = np.flatnonzero(is_photo & (columns["category"] == category)).tolist()
-        if photos:
-            name = rows.features["category"].int2str(int(category))
-            drawn += random.Random(f"{SEEN_SEED} {name}").sample(photos, max(1, round(SEEN_SHARE * len(photos))))
+        count = max(1, round(SEEN_SHARE * len(photos)))
+        drawn += random.Random(f"{SEEN_SEED} {names[category]}").sample(photos, count)
     return sorted(drawn)

@@ -1,4 +1,4 @@
-"""Why a photo was found: which region of the sketch matched which region of the photo."""
+"""Explains a search result: which region of the sketch matched which region of the photo, as data and as a figure."""
 
 from dataclasses import dataclass
 from math import isqrt
@@ -6,36 +6,40 @@ from math import isqrt
 import numpy as np
 from PIL import Image
 
+from caan_hf.encoding.features import EncodedSketch
+
+from .explanation_figure import Box, draw_explanation
+
 INK = 128
 """Grey level below which a pixel of a clean sketch is ink."""
 
 
 @dataclass(frozen=True)
 class Match:
-    """A region of the sketch and the region of the photo that it corresponds to.
+    """A region of the sketch and the corresponding region of the photo.
 
     Attributes:
-        sketch_box: left, top, right, bottom as shares of the clean sketch's width and height.
-        photo_box: likewise of the photo's.
-        score: cosine of their local embeddings.
+        sketch_box: (left, top, right, bottom) as shares of the clean sketch's width and height.
+        photo_box: (left, top, right, bottom) as shares of the photo's width and height.
+        score: Cosine of the local embeddings of the two regions.
     """
 
-    sketch_box: tuple[float, float, float, float]
-    photo_box: tuple[float, float, float, float]
+    sketch_box: Box
+    photo_box: Box
     score: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Explanation:
-    """Correspondences of a sketch and a photo.
+    """Correspondences of a sketch and a photo, on a grid of g x g regions.
 
     Attributes:
-        sketch: the square that the encoder saw of the sketch.
-        photo: the photo, upright.
-        matches: pairs of regions, the clearest first.
-        sketch_heat: (g, g), in [0, 1]: how well each region of the sketch is matched; 0 where nothing is drawn.
-        photo_heat: (g, g), in [0, 1]: how well each region of the photo matches something that is drawn.
-        similarity: (g * g, g * g) cosines of sketch and photo tokens, each row by row over its grid.
+        sketch: The square sketch that the encoder saw.
+        photo: The photo, upright.
+        matches: Pairs of regions, the most similar first.
+        sketch_heat: (g, g) in [0, 1], how well each region of the sketch is matched; 0 for regions without ink.
+        photo_heat: (g, g) in [0, 1], how well each region of the photo matches a region with ink.
+        similarity: (g * g, g * g) cosines of the sketch's and the photo's local embeddings, each row by row.
     """
 
     sketch: Image.Image
@@ -45,70 +49,71 @@ class Explanation:
     photo_heat: np.ndarray
     similarity: np.ndarray
 
-    def figure(self, **options) -> Image.Image:
-        """Sketch and photo side by side, matched regions coloured and joined; see `explanation_figure`."""
-        from .explanation_figure import explanation_figure  # noqa: PLC0415
+    def figure(self, *, height: int = 384, lines: bool = True) -> Image.Image:
+        """Draw sketch and photo side by side, with matched regions in the same colour and number, 1 for the best.
 
-        return explanation_figure(self, **options)
+        Args:
+            height: Height of both pictures in pixels.
+            lines: Join matched regions by lines.
+        """
+        boxes = [(match.sketch_box, match.photo_box) for match in self.matches]
+        return draw_explanation(
+            (self.sketch, self.sketch_heat), (self.photo, self.photo_heat), boxes, height=height, lines=lines
+        )
 
 
-def explain(
-    sketch: Image.Image,
-    photo: Image.Image,
-    sketch_local: np.ndarray,
-    photo_local: np.ndarray,
-    *,
-    max_matches: int = 8,
-) -> Explanation:
-    """Correspondences from local embeddings.
+def explain(sketch: EncodedSketch, photo: Image.Image, photo_local: np.ndarray, *, max_matches: int = 8) -> Explanation:
+    """Find correspondences by local embeddings.
 
-    A region of the sketch and one of the photo match when each is the other's nearest (mutual nearest neighbours), by
-    cosine beyond what each has in common with all others; regions of the sketch without ink take no part. This is our
-    choice: the paper shows no explanation.
+    Two regions match if each is the other's nearest neighbour by centred cosine (see [`centred`]). Regions of the
+    sketch without ink are left out. This is our choice, because the paper does not describe explanations.
 
     Args:
-        sketch: the clean sketch, as the encoder saw it.
-        photo: the photo, upright.
-        sketch_local: (M, R) L2-normalised, row by row over a square grid.
-        photo_local: likewise.
-        max_matches: how many matches to keep.
+        sketch: The sketch, with local embeddings (M, R).
+        photo: The photo, upright.
+        photo_local: (M, R) local embeddings of the photo, L2-normalised, row by row over a square grid.
+        max_matches: Maximum number of matches.
 
     Raises:
-        ValueError: M is no square number, or the two differ in shape.
+        ValueError: M is not a square number, or the two shapes differ.
     """
+    sketch_local = sketch.local_embeds
+    if (
+        sketch_local is None
+        or isqrt(len(sketch_local)) ** 2 != len(sketch_local)
+        or sketch_local.shape != photo_local.shape
+    ):
+        shape = None if sketch_local is None else sketch_local.shape
+        raise ValueError(f"local embeddings of {shape} and {photo_local.shape} have no common square grid")
     grid = isqrt(len(sketch_local))
-    if grid * grid != len(sketch_local) or sketch_local.shape != photo_local.shape:
-        raise ValueError(
-            f"local embeddings of {sketch_local.shape} and {photo_local.shape} lie on no common square grid"
-        )
-    similarity = np.asarray(sketch_local, np.float32) @ np.asarray(photo_local, np.float32).T  # (M, M)
-    ink = inked_cells(sketch, grid)
+    similarity: np.ndarray = np.asarray(sketch_local, np.float32) @ np.asarray(photo_local, np.float32).T  # (M, M)
+    ink = inked_cells(sketch.image, grid)
     affinity = centred(similarity)
     pairs = mutual_matches(affinity, ink)[:max_matches]
-    matches = [Match(_box(i, grid), _box(j, grid), float(similarity[i, j])) for i, j in pairs]
     return Explanation(
-        sketch=sketch,
+        sketch=sketch.image,
         photo=photo,
-        matches=matches,
-        sketch_heat=_spread(np.where(ink, affinity.max(axis=1), np.nan)).reshape(grid, grid),
-        photo_heat=_spread(affinity[ink].max(axis=0)).reshape(grid, grid),
+        matches=[Match(_box(i, grid), _box(j, grid), float(similarity[i, j])) for i, j in pairs],
+        sketch_heat=_rescale(np.where(ink, affinity.max(axis=1), np.nan)).reshape(grid, grid),
+        photo_heat=_rescale(affinity[ink].max(axis=0)).reshape(grid, grid),
         similarity=similarity,
     )
 
 
 def centred(similarity: np.ndarray) -> np.ndarray:
-    """(M, M) cosines less what each token has in common with all of the other side.
+    """Cosines (M, M) minus the means of rows and columns.
 
-    Local tokens share much that tells nothing, and a token near the mean is everybody's nearest; without its means of
-    rows and columns the matrix says which pairs are alike beyond that (our choice). Blank regions of the sketch count
-    in the means: a region of the photo that is as much like paper as like ink is no match.
+    Local embeddings have a strong common mean, and a token close to it is the nearest neighbour of every other token.
+    What remains after centring is the similarity that is specific to a pair (our choice). Regions of the sketch without
+    ink count in the means, so that a region of the photo that resembles paper as much as ink does not match.
     """
     rows, columns = similarity.mean(axis=1, keepdims=True), similarity.mean(axis=0, keepdims=True)
-    return similarity - rows - columns + similarity.mean()
+    centred_similarity: np.ndarray = similarity - rows - columns + similarity.mean()
+    return centred_similarity
 
 
 def inked_cells(sketch: Image.Image, grid: int) -> np.ndarray:
-    """(grid * grid,) bool: the regions of a clean sketch in which something is drawn; all where nothing is."""
+    """Which regions of a clean sketch hold ink, as bool (grid * grid,); all if none does."""
     grey = np.asarray(sketch.convert("L"))
     rows = np.minimum(np.arange(grey.shape[0]) * grid // grey.shape[0], grid - 1)
     columns = np.minimum(np.arange(grey.shape[1]) * grid // grey.shape[1], grid - 1)
@@ -119,14 +124,11 @@ def inked_cells(sketch: Image.Image, grid: int) -> np.ndarray:
 
 
 def mutual_matches(similarity: np.ndarray, ink: np.ndarray) -> list[tuple[int, int]]:
-    """Pairs (i, j) that are each other's nearest, best first.
+    """Pairs (i, j) of mutual nearest neighbours, the most similar first.
 
     Args:
-        similarity: (M, M) of sketch and photo tokens.
-        ink: (M,) bool, the sketch tokens that take part.
-
-    Returns:
-        At least one pair where any token takes part.
+        similarity: (M, M) similarities of sketch tokens and photo tokens.
+        ink: (M,) bool, the sketch tokens that may match.
     """
     masked = np.where(ink[:, None], similarity, -np.inf)
     nearest_photo, nearest_sketch = masked.argmax(axis=1), masked.argmax(axis=0)
@@ -134,12 +136,12 @@ def mutual_matches(similarity: np.ndarray, ink: np.ndarray) -> list[tuple[int, i
     return sorted(pairs, key=lambda pair: -similarity[pair])
 
 
-def _box(token: int, grid: int) -> tuple[float, float, float, float]:
+def _box(token: int, grid: int) -> Box:
     row, column = divmod(token, grid)
     return column / grid, row / grid, (column + 1) / grid, (row + 1) / grid
 
 
-def _spread(values: np.ndarray) -> np.ndarray:
-    """Values stretched to [0, 1]; NaN to 0."""
+def _rescale(values: np.ndarray) -> np.ndarray:
+    """Values rescaled to [0, 1]; NaN becomes 0."""
     low, high = np.nanmin(values), np.nanmax(values)
     return np.nan_to_num((values - low) / max(high - low, 1e-6), nan=0.0)

@@ -1,144 +1,149 @@
-"""A gallery of photos that is searched by drawing."""
+"""A gallery of photos that is searched by sketch."""
 
-import io
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
-from numbers import Integral
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 from PIL import Image
 
+from caan_hf.encoding.encoder import BATCH_SIZE, Encoder
+from caan_hf.encoding.features import Array, EncodedSketch, Features
+from caan_hf.encoding.load import load_encoder
 from caan_hf.errors import CaanError
-from caan_hf.evaluation.expansion import expand_queries
+from caan_hf.retrieval.expansion import expand_queries
+from caan_hf.utils.prefetch import batched, map_ahead
+from caan_hf.utils.progress import Advance
 
-from .comparing import Changes
-from .encoder import Encoder, load_encoder
+from .engine import Engine, LocalEngine
 from .explanation import Explanation, explain
-from .indexing import Engine, IndexReport, index_photos
-from .local_engine import KnownContent, LocalEngine
+from .indexing import IndexReport, index_photos
+from .options import IndexOptions, SearchOptions
 from .photo import decode_photo
-from .rows import GLOBAL, LOCAL, RowSettings, matrix
-from .sketch_input import load_sketch
-from .sources import photo_source, read_file
-from .table import GalleryInfo, PhotoTable
+from .sources import PhotoSource, photo_source, read_file
+from .table import GLOBAL, KEY, LOCAL, GalleryError, GalleryInfo, PhotoTable, from_vectors
 
-CANDIDATES = 100
-"""Photos that are re-ranked unless told otherwise."""
-SHOWN_SIDE = 1024
-"""Photos are decoded for display at no less than this."""
+DISPLAY_SIDE = 1024
+"""Photos are decoded for display with at least this side in pixels, if they are that large."""
 
 
-@dataclass(frozen=True)
-class Sketch:
-    """A sketch that has been encoded: search and explanations take it in place of the picture.
+@dataclass(frozen=True, kw_only=True)
+class GalleryPhoto:
+    """A photo of a gallery.
 
     Attributes:
-        image: the square that the encoder saw: dark lines on white, cropped to the ink.
-        global_embeds: (D,) float32, L2-normalised.
-        local_embeds: (M, R) float32.
+        path: Path of the photo; for an image of a dataset, the dataset and the row.
+        width: Width in pixels.
+        height: Height in pixels.
+        thumbnail: JPEG; None if the gallery stores no thumbnails.
+        local_embeds: (M, R) float16 local embeddings; None if the gallery does not store them.
     """
 
-    image: Image.Image
-    global_embeds: np.ndarray
-    local_embeds: np.ndarray
+    path: str
+    width: int
+    height: int
+    thumbnail: bytes | None = field(default=None, repr=False)
+    local_embeds: NDArray[np.float16] | None = field(default=None, repr=False, compare=False)
 
 
-@dataclass(frozen=True)
-class SearchResult:
-    """A photo that was found.
+@dataclass(frozen=True, kw_only=True)
+class SearchResult(GalleryPhoto):
+    """A photo that a search found.
 
     Attributes:
-        rank: 1 for the best.
-        path: where the photo lies; of a dataset's image, the dataset and its row.
-        score: cosine of the sketch's and the photo's global embeddings, in [-1, 1].
-        relation_score: probability of "the same category" in the eyes of the relation network, where re-ranked.
-        width: of the photo, in pixels.
-        height: likewise.
-        thumbnail: a small JPEG; None where the gallery keeps none.
+        rank: 1 for the best result.
+        score: Cosine of the global embeddings of sketch and photo, in [-1, 1].
+        relation_score: Relation network's probability that sketch and photo share a category; None without re-ranking.
     """
 
     rank: int
-    path: str
     score: float
-    relation_score: float | None
-    width: int
-    height: int
-    thumbnail: bytes | None = None
+    relation_score: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON: everything but the thumbnail."""
+        """The fields as JSON holds them, without thumbnail and local embeddings."""
         names = ("rank", "path", "score", "relation_score", "width", "height")
         return {name: getattr(self, name) for name in names}
 
 
 class Gallery:
-    """Photos on disk or object storage with their embeddings.
+    """Photos with their embeddings, on disk or object storage. Use `Gallery.create` or `Gallery.open`.
 
     Example:
-        >>> from caan_hf.gallery import Gallery
-        >>> gallery = Gallery.create("my_gallery", model="runs/quickstart/model")
+        >>> from caan_hf import Gallery
+        >>> gallery = Gallery.create("my_gallery")
         >>> gallery.add("my_photos")
         >>> for result in gallery.search("sketch.png", k=10):
         ...     print(result.rank, f"{result.score:.3f}", result.path)
     """
 
-    def __init__(self, table: PhotoTable, model: str | Encoder | None, *, device: str | None, dtype: str):
-        """Use `Gallery.open` or `Gallery.create`."""
+    def __init__(
+        self,
+        table: PhotoTable,
+        model: str | os.PathLike[str] | Encoder | None,
+        *,
+        device: str | None = None,
+        dtype: str = "float32",
+    ):
         self.table = table
-        self._load = lambda name: load_encoder(name, device=device, dtype=dtype)
+        self.device = device
+        self.dtype = dtype
         self._model = model
         self._encoder: Encoder | None = None
 
     @classmethod
     def open(
         cls,
-        gallery: str | os.PathLike,
+        gallery: str | os.PathLike[str],
         *,
-        model: str | Encoder | None = None,
+        model: str | os.PathLike[str] | Encoder | None = None,
         device: str | None = None,
         dtype: str = "float32",
     ) -> "Gallery":
-        """Open a gallery for searching; the model is loaded with the first sketch.
+        """Open a gallery for searching. The model is loaded with the first sketch.
 
         Args:
-            gallery: its folder or URL.
-            model: a checkpoint or an export of it, where it is not to be the one that the gallery was indexed with.
-            device: where the model computes; a GPU if there is one.
-            dtype: precision in which a checkpoint computes.
+            gallery: Folder or URL of the gallery.
+            model: Checkpoint or ONNX export to use in place of the model that the gallery was indexed with.
+            device: Device of the model; a GPU by default if there is one.
+            dtype: Precision in which a checkpoint computes.
 
         Raises:
-            CaanError: there is no gallery.
+            CaanError: There is no gallery.
         """
         return cls(PhotoTable.open(gallery), model, device=device, dtype=dtype)
 
     @classmethod
     def create(
         cls,
-        gallery: str | os.PathLike,
+        gallery: str | os.PathLike[str],
         *,
-        model: str | Encoder,
+        model: str | os.PathLike[str] | Encoder | None = None,
         local: bool = True,
         device: str | None = None,
         dtype: str = "float32",
     ) -> "Gallery":
-        """Open a gallery for adding photos, or make an empty one.
+        """Open a gallery for adding photos, or create an empty one.
 
         Args:
-            gallery: its folder or URL, such as `s3://bucket/gallery`.
-            model: a checkpoint folder, a Hub id, an export of either, or an encoder.
-            local: keep local embeddings in a new gallery; without them, re-ranking and explanations read the photos.
-            device: where the model computes; a GPU if there is one.
-            dtype: precision in which a checkpoint computes.
+            gallery: Folder or URL of the gallery, such as `s3://bucket/gallery`.
+            model: Whatever `load_encoder` opens, or an encoder; the published CAAN by default.
+            local: Store local embeddings in a new gallery, if the encoder has any. Without them, re-ranking and
+                explanations encode the photos again.
+            device: Device of the model; a GPU by default if there is one.
+            dtype: Precision in which a checkpoint computes.
 
         Raises:
-            CaanError: the model cannot be loaded, the gallery is another checkpoint's, or something else is there.
+            CaanError: The model cannot be loaded, the gallery was indexed with another model, or the folder holds
+                something else.
         """
-        encoder = load_encoder(model, device=device, dtype=dtype) if isinstance(model, str) else model
-        info = GalleryInfo(encoder.name, encoder.identity, local)
-        return cls(PhotoTable.create_or_open(gallery, info), encoder, device=device, dtype=dtype)
+        encoder = model if isinstance(model, Encoder) else load_encoder(model, device=device, dtype=dtype)
+        info = GalleryInfo(model=encoder.name, identity=encoder.identity, local=local and encoder.has_local)
+        opened = cls(PhotoTable.create_or_open(gallery, info), encoder, device=device, dtype=dtype)
+        opened._encoder = encoder
+        return opened
 
     def __len__(self) -> int:
         return len(self.table)
@@ -150,216 +155,208 @@ class Gallery:
 
     @property
     def encoder(self) -> Encoder:
-        """The model, loaded at first use.
+        """The encoder, loaded at first use.
 
         Raises:
-            CaanError: it cannot be loaded, or is another than the gallery was indexed with.
+            CaanError: It cannot be loaded, or its embeddings cannot be compared with those of the gallery.
         """
         if self._encoder is None:
             self._encoder = self._load_encoder()
         return self._encoder
 
     def add(
-        self,
-        photos,
-        *,
-        split: str | None = None,
-        prune: bool = False,
-        settings: RowSettings | None = None,
-        batch_size: int = 32,
-        threads: int | None = None,
-        engine: Engine | None = None,
-        watch: Callable[[int, int], None] = lambda done, total: None,
+        self, photos: Any, options: IndexOptions | None = None, *, progress: Advance | None = None, **changes: Any
     ) -> IndexReport:
-        """Bring the gallery up to date with photos: adds new ones, skips unchanged ones.
+        """Bring the gallery up to date with photos: new and changed ones are encoded, unchanged ones are skipped.
 
-        Interrupted at any point, even by a kill, it loses at most the last seconds of embedding, and the next run goes
-        on from there. Several processes may add to one gallery at a time.
+        If it is interrupted or killed, the next call continues; at most the last 20 seconds of encoding are lost.
+        Several processes may add photos to a gallery at the same time.
 
         Args:
-            photos: a folder, a list file, a dataset (folder, Hub id or object), or paths; see `photo_source`.
-            split: of a dataset.
-            prune: remove photos that have vanished from the folder, list or dataset.
-            settings: what is kept of each photo; of local embeddings, the gallery decides.
-            batch_size: photos an encoder call.
-            threads: that read photos.
-            engine: embeds in place of this process, such as `RayEngine`.
-            watch: called with the number of photos dealt with and of all that have to be.
+            photos: Folder, text file with one path per line, dataset or paths, see `photo_source`.
+            options: How photos are added.
+            progress: Called after each batch, see `progress_bar`.
+            **changes: Fields of [`IndexOptions`] that differ from `options`, such as `prune=True`.
 
         Raises:
-            CaanError: there are no photos, or the gallery cannot be written.
+            CaanError: There are no photos, an option is out of range, or the gallery cannot be written.
         """
-        source = photo_source(photos, split=split)
-        kept = settings or RowSettings()
-        kept = RowSettings(self.info.local, kept.thumbnail, kept.keep_bytes or source.keeps_bytes)
+        options = replace(options or IndexOptions(), **changes)
+        source: PhotoSource = photo_source(photos, split=options.split)
+        engine = (
+            self._ray_engine(options) if options.engine == "ray" else LocalEngine(self.encoder, self.table, options)
+        )
+        return index_photos(self.table, source, engine, prune=options.prune, progress=progress)
 
-        def engine_for(changes: Changes) -> Engine:
-            if engine is not None:
-                return engine
-            known = KnownContent(changes.may_hold, lambda hashes: self.table.rows_where("sha256", hashes))
-            return LocalEngine(self.encoder, known, batch_size=batch_size, threads=threads)
-
-        return index_photos(self.table, source, engine_for, kept, prune=prune, watch=watch)
-
-    def encode_sketch(self, sketch) -> Sketch:
-        """Encode a sketch once, for several searches and explanations.
+    def encode_sketch(self, sketch: Any) -> EncodedSketch:
+        """Open, clean and encode a sketch once, for any number of searches and explanations.
 
         Args:
-            sketch: a path, a file's content, an image or an array; see `load_sketch`.
+            sketch: Picture or stroke file as path, bytes, PIL image or array, see `load_sketch`.
 
         Raises:
-            CaanError: it cannot be read, or is blank.
+            CaanError: The sketch cannot be read or is blank.
         """
-        if isinstance(sketch, Sketch):
-            return sketch
-        image = load_sketch(sketch)
-        name = f"{os.fspath(sketch)}: " if isinstance(sketch, (str, os.PathLike)) else ""
-        try:
-            clean = self.encoder.clean_sketch(image)
-            features = self.encoder.encode_sketches([image])
-        except ValueError as error:
-            raise CaanError(f"{name}{_without_name(error)}") from error
-        return Sketch(clean, features.global_embeds[0], features.local_embeds[0])
+        return self.encoder.encode_sketch(sketch)
 
-    def search(
-        self,
-        sketch,
-        k: int = 10,
-        *,
-        expand: int | None = None,
-        rerank: bool = False,
-        candidates: int = CANDIDATES,
-        exact: bool = False,
-    ) -> list[SearchResult]:
-        """The photos that a sketch is most alike.
+    def search(self, sketch: Any, options: SearchOptions | None = None, **changes: Any) -> list[SearchResult]:
+        """Find the photos that are most similar to a sketch.
+
+        With query expansion, scores are cosines with the expanded query; re-ranking compares with the sketch alone. In
+        a gallery without local embeddings, re-ranking encodes the photos and leaves out those that cannot be read.
 
         Args:
-            sketch: what `encode_sketch` takes or gives.
-            k: how many, at least 1; fewer where the gallery has fewer.
-            expand: look again with the sketch and so many photos that it found first (query expansion). Scores are
-                then of both together; re-ranking still goes by the sketch alone.
-            rerank: order the best `candidates` by the relation network; a photo that has to be read for it, and cannot
-                be any more, is left out.
-            candidates: how many photos are re-ranked, at least `k`.
-            exact: look at every photo, without the index.
+            sketch: A sketch, or the result of `encode_sketch`.
+            options: How the gallery is searched.
+            **changes: Fields of [`SearchOptions`] that differ from `options`, such as `k=20`.
 
         Returns:
-            The best first; photos of equal score in no particular order.
+            At most `k` results, best first.
 
         Raises:
-            CaanError: the sketch cannot be used, the gallery is empty, or a number of photos is none above 0.
+            CaanError: The sketch cannot be used, the gallery is empty, or an option is out of range.
         """
-        for name, count in (("k", k), ("candidates", candidates), ("expand", 1 if expand is None else expand)):
-            if not isinstance(count, Integral) or isinstance(count, bool) or count < 1:
-                raise CaanError(f"{name} is {count!r}; ask for a whole number of photos, at least 1")
+        options = replace(options or SearchOptions(), **changes)
         query = self.encode_sketch(sketch)
-        wanted = query.global_embeds if expand is None else self._expanded(query.global_embeds, expand, exact=exact)
-        columns = ["path", "width", "height", "thumbnail"]
-        if not rerank:
-            found = self.table.nearest(wanted, k, columns, exact=exact)
-            return self._results(found, None)
-        if self.info.local:
-            columns.append(LOCAL)
-        found = self.table.nearest(wanted, max(k, candidates), columns, exact=exact)
+        vector = query.global_embeds
+        if options.expand is not None:
+            vector = self._expanded(vector, options.expand, exact=options.exact)
+        number = max(options.k, options.candidates) if options.rerank else options.k
+        found = self.table.nearest(vector, number, self._columns, exact=options.exact)
         if not len(found):
-            return self._results(found, None)
-        found, photos = (found, None) if self.info.local else self._still_there(found)
-        logits = self.encoder.relation_logits(query.local_embeds, self._local_of(found, photos))
-        order = np.argsort(-logits, kind="stable")[:k]
+            raise GalleryError(self.table.uri, "the gallery is empty", "Add photos with `caan index`.")
+        if not options.rerank:
+            return self._results(found)
+        found, photo_local = self._with_local(found)
+        assert query.local_embeds is not None
+        logits = self.encoder.relation_logits(query.local_embeds[None], photo_local)[0]
+        order = np.argsort(-logits, kind="stable")[: options.k]
         return self._results(found.take(order), 1 / (1 + np.exp(-logits[order].astype(np.float64))))
 
-    def explain(self, sketch, result: SearchResult | str, *, max_matches: int = 8) -> Explanation:
-        """Which regions of the sketch matched which regions of a photo.
+    def explain(self, sketch: Any, photo: SearchResult | str, *, max_matches: int = 8) -> Explanation:
+        """Find which regions of a sketch match which regions of a photo.
 
         Args:
-            sketch: what `encode_sketch` takes or gives.
-            result: a result of `search`, or its path.
-            max_matches: how many pairs of regions to keep.
+            sketch: A sketch, or the result of `encode_sketch`.
+            photo: A result of `search`, or its path.
+            max_matches: Maximum number of matches.
 
         Raises:
-            CaanError: the gallery has no such photo, or its file cannot be read any more.
+            CaanError: The gallery has no such photo, its file cannot be read, or the model has no local embeddings.
         """
         query = self.encode_sketch(sketch)
-        row = self._row(result if isinstance(result, str) else result.path)
-        photo = self._photo_of(row)
-        local = self._local_of(row, [photo])[0]
-        return explain(query.image, photo, query.local_embeds, local, max_matches=max_matches)
+        found = self._look_up(photo)
+        local = self._encode_local([found])[1] if found.local_embeds is None else found.local_embeds[None]
+        return explain(query, self._decode(found, DISPLAY_SIDE), local[0].astype(np.float32), max_matches=max_matches)
 
-    def photo(self, result: SearchResult | str) -> Image.Image:
-        """A photo of the gallery, upright, in RGB; only photos that the gallery holds are read.
+    def photo(self, photo: GalleryPhoto | str) -> Image.Image:
+        """A photo of the gallery, upright and in RGB; its thumbnail if the file cannot be read.
+
+        Args:
+            photo: A result of `search`, or its path. Only photos of the gallery are read.
 
         Raises:
-            CaanError: the gallery has no such photo, or its file cannot be read any more.
+            CaanError: The gallery has no such photo, or its file cannot be read.
         """
-        return self._photo_of(self._row(result if isinstance(result, str) else result.path))
+        return self._decode(self._look_up(photo), DISPLAY_SIDE)
+
+    @property
+    def _columns(self) -> list[str]:
+        """Columns that a `GalleryPhoto` is made from."""
+        return [KEY, "width", "height", "thumbnail", *([LOCAL] if self.info.local else [])]
 
     def _load_encoder(self) -> Encoder:
-        model = self._model or self.info.model
+        model = self.info.model if self._model is None else self._model
         try:
-            encoder = self._load(model) if isinstance(model, str) else model
+            encoder = model if isinstance(model, Encoder) else load_encoder(model, device=self.device, dtype=self.dtype)
         except CaanError as error:
-            hint = "" if self._model else f"; {self.table.uri} was indexed with it: say where it is with --model"
-            raise CaanError(f"{error}{hint}") from error
-        self.info.require(encoder.identity, str(model), self.table.uri)
+            if self._model is not None:
+                raise
+            raise CaanError(
+                f"{error} {self.table.uri} was indexed with it: pass its new place with --model."
+            ) from error
+        self.info.require(encoder.identity, encoder.name, self.table.uri)
         return encoder
 
-    def _expanded(self, query: np.ndarray, k: int, *, exact: bool) -> np.ndarray:
-        """A sketch's (D,) global embedding together with those of the k photos that it finds."""
-        found = self.table.nearest(query, k, [GLOBAL], exact=exact)
-        return expand_queries(query, matrix(found[GLOBAL]).astype(np.float32)) if len(found) else query
+    def _ray_engine(self, options: IndexOptions) -> Engine:
+        try:
+            from .ray_engine import RayEngine  # noqa: PLC0415 - optional
+        except ImportError as error:
+            raise CaanError('--engine ray needs Ray: pip install "caan-hf[scale]"') from error
+        return RayEngine(self.encoder.name, self.info, options, self.device, self.dtype)
 
-    def _results(self, found: pa.Table, relation_scores: np.ndarray | None) -> list[SearchResult]:
-        if not len(found):
-            raise CaanError(f"{self.table.uri}: the gallery is empty; add photos with `caan index`")
+    def _expanded(self, query: Array, k: int, *, exact: bool) -> Array:
+        """The global embedding (D,) of a sketch, expanded by the k photos that it finds."""
+        found = self.table.nearest(query, k, [GLOBAL], exact=exact)
+        return expand_queries(query, from_vectors(found[GLOBAL]).astype(np.float32)) if len(found) else query
+
+    def _with_local(self, found: pa.Table) -> tuple[pa.Table, Array]:
+        """Rows with their local embeddings (K, M, R); if they have to be computed, without unreadable photos."""
+        shape = self.info.identity.local_shape
+        if self.info.local and shape is not None:
+            return found, from_vectors(found[LOCAL]).reshape(len(found), *shape).astype(np.float32)
+        rows, local = self._encode_local([GalleryPhoto(**fields) for fields in self._fields(found)])
+        return found.take(rows), local
+
+    def _encode_local(self, photos: list[GalleryPhoto]) -> tuple[list[int], Array]:
+        """Positions of the photos that can be read, and their local embeddings (K, M, R).
+
+        Raises:
+            CaanError: None of the photos can be read, or the encoder has no local embeddings.
+        """
+        encoder = self.encoder
+        if not encoder.has_local:
+            raise CaanError(f"{encoder.name}: has no local embeddings. Use a CAAN model.")
+
+        def prepare(photo: GalleryPhoto) -> Array | GalleryError:
+            try:
+                return encoder.prepare(self._decode(photo, encoder.identity.image_size), "photo", photo.path)
+            except GalleryError as error:
+                return error
+
+        prepared = list(map_ahead(prepare, photos))
+        rows = [row for row, one in enumerate(prepared) if not isinstance(one, GalleryError)]
+        if not rows:
+            raise next(one for one in prepared if isinstance(one, GalleryError))
+        batches = batched((one for one in prepared if not isinstance(one, GalleryError)), BATCH_SIZE)
+        features = Features.joined([encoder.encode_batch(batch, "photo", local=True) for batch in batches])
+        assert features.local_embeds is not None
+        return rows, features.local_embeds
+
+    def _results(self, found: pa.Table, relation_scores: np.ndarray | None = None) -> list[SearchResult]:
+        scores = 1 - found["_distance"].to_numpy()
+        relation = [None] * len(found) if relation_scores is None else relation_scores.tolist()
         return [
-            SearchResult(
-                rank=number + 1,
-                path=row["path"],
-                score=1 - row["_distance"],
-                relation_score=None if relation_scores is None else float(relation_scores[number]),
-                width=row["width"],
-                height=row["height"],
-                thumbnail=row["thumbnail"],
-            )
-            for number, row in enumerate(found.drop_columns([LOCAL] if LOCAL in found.column_names else []).to_pylist())
+            SearchResult(**fields, rank=row + 1, score=float(scores[row]), relation_score=relation[row])
+            for row, fields in enumerate(self._fields(found))
         ]
 
-    def _row(self, path: str) -> pa.Table:
-        found = self.table.rows_where("path", [path])
+    def _fields(self, found: pa.Table) -> list[dict[str, Any]]:
+        """Fields of a `GalleryPhoto` for each row."""
+        photos = found.select([KEY, "width", "height", "thumbnail"]).to_pylist()
+        shape = self.info.identity.local_shape
+        if self.info.local and shape is not None:
+            for photo, local in zip(photos, from_vectors(found[LOCAL]), strict=True):
+                photo["local_embeds"] = local.reshape(shape)
+        return photos
+
+    def _look_up(self, photo: GalleryPhoto | str) -> GalleryPhoto:
+        if isinstance(photo, GalleryPhoto):
+            return photo
+        found = self.table.rows_where(KEY, [photo], self._columns)
         if not len(found):
-            raise CaanError(f"{path}: not in the gallery {self.table.uri}")
-        return found
+            raise GalleryError(photo, "this photo is not in the gallery")
+        return GalleryPhoto(**self._fields(found)[0])
 
-    def _photo_of(self, row: pa.Table) -> Image.Image:
-        path, data = row["path"][0].as_py(), row["image"][0].as_py()
+    def _decode(self, photo: GalleryPhoto, side: int) -> Image.Image:
+        """Decode the file of a photo, or if it cannot be read the copy in the gallery, or the thumbnail."""
         try:
-            return decode_photo(data if data is not None else read_file(path), SHOWN_SIDE).image
+            return decode_photo(read_file(photo.path), side).image
         except (OSError, ValueError) as error:
-            thumbnail = row["thumbnail"][0].as_py()
-            if thumbnail is not None:
-                return Image.open(io.BytesIO(thumbnail)).convert("RGB")
-            reason = error.strerror if isinstance(error, OSError) else error
-            raise CaanError(f"{path}: cannot be read any more ({reason}); run `caan index` again") from error
-
-    def _still_there(self, found: pa.Table) -> tuple[pa.Table, list[Image.Image]]:
-        """The rows whose photo can still be read, and those photos; the last error if there is none."""
-        photos: dict[int, Image.Image] = {}
-        for number, path in enumerate(found["path"].to_pylist()):
-            try:
-                photos[number] = self.photo(path)
-            except CaanError:
-                if number == len(found) - 1 and not photos:
-                    raise
-        return found.take(list(photos)), list(photos.values())
-
-    def _local_of(self, rows: pa.Table, photos: list[Image.Image] | None = None) -> np.ndarray:
-        """(K, M, R) local embeddings: kept ones, or computed from the photos."""
-        if self.info.local:
-            return matrix(rows[LOCAL]).reshape(len(rows), *self.info.identity.local_shape).astype(np.float32)
-        photos = photos or [self.photo(path) for path in rows["path"].to_pylist()]
-        return self.encoder.encode_photos(photos).local_embeds
-
-
-def _without_name(error: ValueError) -> str:
-    """The processor names a picture that it was handed without a name "sketch"."""
-    return str(error).removeprefix("sketch: ")
+            copy = self.table.rows_where(KEY, [photo.path], ["image"])["image"].to_pylist()
+            data = (copy[0] if copy else None) or photo.thumbnail
+            if data is None:
+                reason = getattr(error, "strerror", None) or error
+                problem = f"this photo cannot be read any more ({reason})"
+                raise GalleryError(photo.path, problem, "Run `caan index` again.") from error
+            return decode_photo(data, side).image

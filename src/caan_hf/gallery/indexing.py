@@ -1,47 +1,45 @@
-"""Brings a gallery up to date with its photos: adds what is new, skips what is unchanged, drops what has vanished."""
+"""Brings a gallery up to date with its photos: adds new ones, skips unchanged ones, removes vanished ones."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from types import TracebackType
 
 import pyarrow as pa
 
 from caan_hf.benchmarks.problems import Problems
 from caan_hf.errors import CaanError
+from caan_hf.utils.progress import Advance
 
-from .ann import IndexState, maintain_index
-from .comparing import Changes, compare
-from .local_engine import Chunk
-from .rows import RowSettings
+from .engine import Chunk, Engine
+from .photo_diff import PhotoDiff, diff_photos
 from .sources import PhotoSource
-from .table import PhotoTable
+from .table import KEY, PhotoTable
+from .vector_index import IndexState, maintain_index
 
 COMMIT_SECONDS = 20.0
 COMMIT_BYTES = 256 * 2**20
-"""Photos are written when this much time has passed or memory is held: what a kill can cost."""
-
-Engine = Callable[[PhotoSource, pa.Table, RowSettings], Iterator[Chunk]]
-"""Embeds the photos of a listing: `LocalEngine`, or `RayEngine` over many machines."""
+"""Rows are written after this time or at this size, whichever comes first. A killed process loses at most these."""
 
 
 @dataclass
 class IndexReport:
-    """What one run did.
+    """What one call of `Gallery.add` did.
 
     Attributes:
-        num_added: photos that were not in the gallery.
-        num_changed: photos whose file had changed.
-        num_unchanged: photos that were left alone.
-        num_reused: of the added and changed, those that took over the embedding of a photo with the same content.
-        num_spoiled: photos removed because their file has changed into something that cannot be read.
-        num_vanished: photos of the gallery that are no longer there.
-        num_pruned: of those, how many were removed from the gallery.
-        num_photos: photos in the gallery now.
-        num_other_files: files in the folder that are no pictures.
-        problems: what could not be used, and why.
-        seconds: of embedding and writing.
-        index: the vector index.
+        num_added: Number of photos that were not in the gallery.
+        num_changed: Number of photos with a file that had changed.
+        num_unchanged: Number of photos that were skipped because they are in the gallery already.
+        num_reused: Number of added and changed photos with the embedding of a photo of the same content.
+        num_spoiled: Number of photos removed because their file has changed and can no longer be read.
+        num_vanished: Number of photos in the gallery that no longer exist.
+        num_pruned: Number of vanished photos that were removed from the gallery.
+        num_photos: Number of photos in the gallery now.
+        num_other_files: Number of files in the folder that are not photos.
+        problems: Photos that were skipped because they cannot be used, with the reasons.
+        seconds: Time for encoding and writing in seconds.
+        index: State of the vector index.
     """
 
     num_added: int = 0
@@ -59,85 +57,76 @@ class IndexReport:
 
 
 def index_photos(
-    table: PhotoTable,
-    source: PhotoSource,
-    engine_for: Callable[[Changes], Engine],
-    settings: RowSettings,
-    *,
-    prune: bool = False,
-    watch: Callable[[int, int], None] = lambda done, total: None,
+    table: PhotoTable, source: PhotoSource, engine: Engine, *, prune: bool = False, progress: Advance | None = None
 ) -> IndexReport:
     """Bring a gallery up to date.
 
     Args:
-        table: the gallery.
-        source: its photos.
-        engine_for: gives the engine, once it is known what is there already.
-        settings: what is kept of each photo.
-        prune: remove the photos that the source should list and does not.
-        watch: called with the number of photos dealt with and of all that have to be.
+        table: The gallery.
+        source: Its photos.
+        engine: Encodes new and changed photos.
+        prune: Remove photos that the source covers but no longer lists.
+        progress: Called after each batch with the number of photos in it, and with the number of all as `total`.
 
     Raises:
-        CaanError: the source lists nothing at all, or the gallery cannot be written.
+        CaanError: The source lists no photos, or the gallery cannot be written.
     """
     report = IndexReport()
     table.refresh()
     listing = source.scan(report.problems)
-    changes = compare(table, listing, source)
-    report.num_other_files = getattr(source, "num_other_files", 0)
-    _require_photos(source, listing, changes, report, prune=prune)
-    report.num_unchanged, report.num_vanished = changes.num_unchanged, len(changes.vanished)
+    report.num_other_files = source.num_other_files
+    diff = diff_photos(table, listing, source)
+    _require_photos(source, listing, diff, prune=prune)
+    report.num_unchanged, report.num_vanished = diff.num_unchanged, len(diff.vanished)
     start = time.perf_counter()
-    if len(changes.todo):
-        written = _embed(table, engine_for(changes)(source, changes.todo, settings), len(changes.todo), report, watch)
-        report.num_changed = changes.num_changed - report.num_spoiled
-        report.num_added = written - report.num_changed
+    if len(diff.todo):
+        num_written = _write(table, engine(source, diff), len(diff.todo), report, progress)
+        report.num_changed = diff.num_changed - report.num_spoiled
+        report.num_added = num_written - report.num_changed
     report.seconds = time.perf_counter() - start
     if prune:
-        table.delete(changes.vanished)
-        report.num_pruned = len(changes.vanished)
+        table.delete(diff.vanished)
+        report.num_pruned = len(diff.vanished)
     report.index = maintain_index(table)
     report.num_photos = len(table)
     return report
 
 
-def _embed(
-    table: PhotoTable, chunks: Iterator[Chunk], total: int, report: IndexReport, watch: Callable[[int, int], None]
+def _write(
+    table: PhotoTable, chunks: Iterator[Chunk], total: int, report: IndexReport, progress: Advance | None
 ) -> int:
-    """Write chunks as they come; gives the number of photos written."""
-    written = done = 0
+    """Write chunks as they arrive; returns the number of photos written."""
+    num_written = 0
     unreadable: list[str] = []
     with _Writer(table) as writer:
         for chunk in chunks:
             if chunk.rows is not None:
                 writer.add(chunk.rows)
-                written += len(chunk.rows)
+                num_written += len(chunk.rows)
             for path, reason in chunk.problems:
                 report.problems.add(path, reason)
                 unreadable.append(path)
             report.num_reused += chunk.num_reused
-            done += chunk.num_photos
-            watch(done, total)
-    # A file that now holds something else, which is no picture: a search must not find what it was.
-    spoiled = table.rows_where("path", unreadable)["path"].to_pylist()
+            if progress is not None:
+                progress(chunk.num_photos, total=total)
+    # A search must not return what such a file held before.
+    spoiled = table.rows_where(KEY, unreadable, [KEY])[KEY].to_pylist()
     table.delete(spoiled)
     report.num_spoiled = len(spoiled)
-    return written
+    return num_written
 
 
-def _require_photos(
-    source: PhotoSource, listing: pa.Table, changes: Changes, report: IndexReport, *, prune: bool
-) -> None:
-    """An empty source is a mistyped or unmounted folder far more often than an order to empty the gallery."""
+def _require_photos(source: PhotoSource, listing: pa.Table, diff: PhotoDiff, *, prune: bool) -> None:
+    """Refuse an empty source, which is more often a mistyped or unmounted folder than a request to remove all."""
     if len(listing):
         return
-    others = f" among {report.num_other_files:,} files" if report.num_other_files else ""
-    lost = f"; its {len(changes.vanished):,} photos in the gallery are kept" if prune and changes.vanished else ""
-    raise CaanError(f"{source.name}: no photo found{others}{lost}")
+    others = f" among {source.num_other_files:,} files" if source.num_other_files else ""
+    kept = f" The gallery keeps its {len(diff.vanished):,} photos." if prune and diff.vanished else ""
+    raise CaanError(f"{source.name}: no photos found{others}. Check the path.{kept}")
 
 
 class _Writer:
-    """Gathers rows and writes them every so often, and at the end, also at an early one."""
+    """Collects rows and writes them from time to time and at the end, also after an exception."""
 
     def __init__(self, table: PhotoTable):
         self.table = table
@@ -159,15 +148,17 @@ class _Writer:
             self.table.upsert(_unique(pa.concat_tables(self.rows)))
         self.rows, self.bytes, self.last = [], 0, time.monotonic()
 
-    def __exit__(self, kind, error, trace) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if kind is None:
             self.flush()
             return
-        with suppress(CaanError):  # what was embedded is not lost, and the first error is the one to tell
+        with suppress(CaanError):  # the first error is the one to report
             self.flush()
 
 
 def _unique(rows: pa.Table) -> pa.Table:
-    """The last row of each path: a retried task may give one twice, and a merge must not insert both."""
-    last = dict(zip(rows["path"].to_pylist(), range(len(rows)), strict=True))
+    """The last row of each path: a retried Ray task may return a photo twice, and a merge would insert both."""
+    last = dict(zip(rows[KEY].to_pylist(), range(len(rows)), strict=True))
     return rows if len(last) == len(rows) else rows.take(list(last.values()))

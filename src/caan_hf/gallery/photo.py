@@ -1,4 +1,4 @@
-"""From the bytes of a photo to what is encoded and what is shown."""
+"""Decodes the bytes of a photo for the encoder, for thumbnails and for display."""
 
 import io
 import warnings
@@ -7,32 +7,30 @@ from functools import cache
 
 from PIL import Image
 
-from caan_hf.images_caan import flatten, open_image
+from caan_hf.images_caan import flatten, open_image, reason_unreadable
 
 THUMBNAIL_QUALITY = 85
-# A large picture is halved, and a JPEG decoded at a fraction of its size, as long as that leaves this many times what
-# is needed: faster by far, in less memory, and what the encoder then sees differs by little.
 MARGIN = 2
-# Pillow's limit is an error at twice the pixels that it warns of; the warning itself says nothing to anybody here.
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+"""A large photo is decoded at a reduced size of at least this many times the size that is needed, which saves time and
+memory and changes little of what the encoder sees."""
 HEIF_SUFFIXES = frozenset({".heic", ".heif"})
-# Pillow reads these too, but nobody keeps photos in them.
+# Formats that Pillow reads but that do not hold photos.
 NOT_PHOTOS = frozenset(
     {".pdf", ".ps", ".eps", ".mpg", ".mpeg", ".h5", ".hdf", ".grib", ".bufr", ".fits", ".fit", ".wmf", ".emf"}
 )
-
-
 EMPTY = "the file is empty"
+# Photos above Pillow's limit are reported as unreadable, so that its warning at half the limit is not needed.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
 @dataclass(frozen=True)
-class Photo:
+class DecodedPhoto:
     """A decoded photo.
 
     Attributes:
-        image: upright, in RGB, for the encoder; of a large JPEG perhaps a reduced version.
-        width: of the upright original, in pixels.
-        height: likewise.
+        image: The photo, upright and in RGB, perhaps at a reduced size.
+        width: Width of the upright original in pixels.
+        height: Height of the upright original in pixels.
     """
 
     image: Image.Image
@@ -40,15 +38,16 @@ class Photo:
     height: int
 
 
-def decode_photo(data: bytes, side: int) -> Photo:
-    """Decode a photo, upright, flattened onto white, in RGB; of an animation the first frame.
+def decode_photo(data: bytes, side: int) -> DecodedPhoto:
+    """Decode a photo: upright, transparent pixels on white, in RGB. Of an animation, the first frame is used.
 
     Args:
-        data: a file's content.
-        side: the longest side that anybody will want of it, in pixels.
+        data: Content of the file.
+        side: Size in pixels at which the photo is needed. Both sides of the image are at least `MARGIN` times as long,
+            unless those of the original are shorter.
 
     Raises:
-        ValueError: it is empty, no picture, damaged, or larger than Pillow's limit against decompression bombs.
+        ValueError: The data is empty, damaged, not a picture, or too large to be decoded safely.
     """
     if not data:
         raise ValueError(EMPTY)
@@ -56,66 +55,56 @@ def decode_photo(data: bytes, side: int) -> Photo:
     try:
         image = Image.open(io.BytesIO(data))
         stored = image.size
-        image.draft("RGB", (MARGIN * side, MARGIN * side))  # does nothing but to a JPEG
+        image.draft("RGB", (MARGIN * side, MARGIN * side))  # has an effect on JPEG only
+        image.load()
         upright = open_image(image)
-        rgb = _reduced(flatten(upright), MARGIN * side)
-    except Exception as error:  # Pillow's readers raise whatever damaged bytes lead them to
-        raise ValueError(_reason(error)) from error
+        rgb = flatten(upright)
+    except Exception as error:  # damaged files make Pillow's decoders raise exceptions of any class
+        raise ValueError(reason_unreadable(error)) from error
+    factor = min(rgb.size) // (MARGIN * side)
     turned = (upright.width > upright.height) != (stored[0] > stored[1])
     width, height = stored[::-1] if turned else stored
-    return Photo(rgb, width, height)
+    return DecodedPhoto(rgb.reduce(factor) if factor > 1 else rgb, width, height)
 
 
-def _reduced(image: Image.Image, side: int) -> Image.Image:
-    """The image with its pixels averaged, each side still at least `side` long."""
-    factor = min(image.size) // side
-    return image.reduce(factor) if factor > 1 else image
+def thumbnail_jpeg(data: bytes, photo: DecodedPhoto, side: int) -> bytes:
+    """A JPEG with a longer side of at most `side` pixels.
 
-
-def thumbnail_jpeg(image: Image.Image, side: int) -> bytes:
-    """A JPEG of at most `side` pixels a side."""
-    small = image.copy()
-    small.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=2.0)
+    Args:
+        data: Content of the file, decoded again if `photo` was reduced below `side`.
+        photo: The photo as decoded for the encoder.
+        side: Longer side in pixels.
+    """
+    is_large_enough = max(photo.image.size) >= min(side, max(photo.width, photo.height))
+    image = photo.image.copy() if is_large_enough else decode_photo(data, side).image
+    image.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=2.0)
     buffer = io.BytesIO()
-    small.save(buffer, "JPEG", quality=THUMBNAIL_QUALITY)
+    image.save(buffer, "JPEG", quality=THUMBNAIL_QUALITY)
     return buffer.getvalue()
 
 
 @cache
 def photo_suffixes() -> frozenset[str]:
-    """Suffixes, in lower case, of the files that are taken for photos."""
+    """File name suffixes of photos, in lower case."""
     Image.init()
     readable = {suffix for suffix, kind in Image.registered_extensions().items() if kind in Image.OPEN}
     return frozenset(readable - NOT_PHOTOS) | HEIF_SUFFIXES
 
 
+def heif_hint(path: str, reason: str) -> str:
+    """How to install what reading a HEIC photo needs; empty for other files and reasons."""
+    is_heif = path.lower().endswith(tuple(HEIF_SUFFIXES))
+    return (
+        " (HEIC photos need: pip install pillow-heif)" if is_heif and reason != EMPTY and not _register_heif() else ""
+    )
+
+
 @cache
 def _register_heif() -> bool:
-    """Whether photos of telephones (HEIC) can be read: the package pillow-heif does it where it is installed."""
+    """Make Pillow read HEIC photos if the optional package pillow-heif is installed; return whether it is."""
     try:
         from pillow_heif import register_heif_opener  # noqa: PLC0415 - optional
     except ImportError:
         return False
     register_heif_opener()
     return True
-
-
-def heif_hint(path: str, reason: str) -> str:
-    """What to do about a photo that cannot be read for want of a package; empty for other files and reasons."""
-    is_heif = path.lower().endswith(tuple(HEIF_SUFFIXES))
-    is_want = is_heif and reason != EMPTY and not _register_heif()
-    return " (HEIC photos need: pip install pillow-heif)" if is_want else ""
-
-
-def _reason(error: Exception) -> str:
-    """Pillow's words, without the object that it names in them."""
-    if isinstance(error, Image.DecompressionBombError):
-        return "too many pixels to be safe to decode"
-    text = str(error).partition("\n")[0]
-    if "cannot identify image file" in text:
-        return "not a picture, or damaged"
-    if "truncated" in text.lower():
-        return "truncated"
-    if "not a picture that can be read" in text:
-        text = text.rpartition("not a picture that can be read (")[2].removesuffix(")")
-    return text or type(error).__name__

@@ -1,26 +1,26 @@
-"""Draws what a search found: the sketch, its photos in order with their scores, and why, where asked for."""
+"""Draws the results of a search: the sketch, the photos in order with their scores, and explanations."""
 
 import io
 from collections.abc import Sequence
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from .gallery import SearchResult, Sketch
+from .explanation_figure import FAINT, FRAME, INK, PAPER
+from .gallery import SearchResult
 
-PAPER, INK, FAINT, FRAME = "#ffffff", "#202020", "#707070", "#c0c0c0"
 CELL, GAP, MARGIN, CAPTION = 176, 14, 20, 40
 COLUMNS = 5
 
 
 def results_figure(
-    sketch: Sketch, results: Sequence[SearchResult], explanations: Sequence[Image.Image] = ()
+    sketch: Image.Image, results: Sequence[SearchResult], explanations: Sequence[Image.Image] = ()
 ) -> Image.Image:
-    """The sketch beside a grid of photos, best first, and below it the explanations of the first.
+    """The sketch beside a grid of photos, best first, and below it the explanations of the first results.
 
     Args:
-        sketch: the query.
-        results: what was found; thumbnails are drawn, or an empty frame where the gallery keeps none.
-        explanations: figures of the first results, in their order.
+        sketch: The clean sketch.
+        results: The results. Their thumbnails are drawn, or an empty frame if the gallery stores none.
+        explanations: Figures of the first results, in their order.
     """
     columns = min(COLUMNS, len(results))
     rows = -(-len(results) // columns)
@@ -30,7 +30,7 @@ def results_figure(
     below = [image.height + CAPTION for image in explanations]
     canvas = Image.new("RGB", (width, height + sum(below) + MARGIN), PAPER)
     draw = ImageDraw.Draw(canvas)
-    canvas.paste(ImageOps.contain(sketch.image, (CELL, CELL)), (MARGIN, MARGIN))
+    canvas.paste(ImageOps.contain(sketch, (CELL, CELL)), (MARGIN, MARGIN))
     draw.rectangle((MARGIN, MARGIN, MARGIN + CELL - 1, MARGIN + CELL - 1), outline=FRAME)
     draw.text((MARGIN, MARGIN + CELL + 6), "your sketch", FAINT, ImageFont.load_default(14))
     for number, result in enumerate(results):
@@ -38,7 +38,7 @@ def results_figure(
         _draw_result(canvas, draw, result, (left + column * (CELL + GAP), MARGIN + row * (CELL + CAPTION + GAP)))
     top = height
     for result, image in zip(results, explanations, strict=False):
-        draw.text((MARGIN, top), f"{result.rank}  {_short(result.path, 80)}", INK, ImageFont.load_default(15))
+        draw.text((MARGIN, top), f"{result.rank}  {_shorten(result.path, 80)}", INK, ImageFont.load_default(15))
         canvas.paste(image, (0, top + CAPTION // 2))
         top += image.height + CAPTION
     return canvas
@@ -53,10 +53,11 @@ def _draw_result(canvas: Image.Image, draw: ImageDraw.ImageDraw, result: SearchR
         draw.rectangle((left, top, left + CELL - 1, top + CELL - 1), outline=FRAME)
     scores = f"{result.score:.3f}" + ("" if result.relation_score is None else f"  ·  {result.relation_score:.3f}")
     draw.text((left, top + CELL + 4), f"{result.rank}   {scores}", INK, ImageFont.load_default(14))
-    draw.text((left, top + CELL + 21), _short(result.path.rpartition("/")[2], 24), FAINT, ImageFont.load_default(12))
+    name = _shorten(result.path.rpartition("/")[2], 24)
+    draw.text((left, top + CELL + 21), name, FAINT, ImageFont.load_default(12))
 
 
-def _short(text: str, length: int) -> str:
-    """The end of a name that is too long, and nothing that the font lacks."""
+def _shorten(text: str, length: int) -> str:
+    """The end of a long text, with characters that the font lacks replaced."""
     text = text.encode("latin-1", "replace").decode("latin-1")
     return text if len(text) <= length else "..." + text[3 - length :]

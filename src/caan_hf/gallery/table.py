@@ -1,13 +1,13 @@
-"""The gallery on disk: one LanceDB table, opened, created and written."""
+"""The LanceDB table of a gallery: its schema, and how it is opened, read and written."""
 
 import json
 import os
 import random
 import re
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,71 +15,84 @@ import lancedb
 import numpy as np
 import pyarrow as pa
 
+from caan_hf.encoding.identity import EncoderIdentity
 from caan_hf.errors import CaanError
-
-from .encoder import EncoderIdentity
-from .rows import GLOBAL, KEY, row_schema
+from caan_hf.utils.records import Record
 
 TABLE = "photos"
 METADATA = "caan_gallery"
-"""Key of the table's metadata that says what it is: JSON."""
+"""Key of the schema's metadata that holds the [`GalleryInfo`] as JSON."""
 SEARCH_METADATA = "caan_search"
-"""Key of the vector column's metadata with the settings that a search uses: JSON."""
-FORMAT = 1
+"""Key of the vector column's metadata that holds the settings of the vector index as JSON."""
+FORMAT = 2
+KEY = "path"
+GLOBAL, LOCAL = "global_embeds", "local_embeds"
 FRESHNESS = timedelta(seconds=5)
-"""Searches see what other processes wrote, this much later at most."""
+"""Searches see what other processes wrote after at most this time."""
 COMMIT_ATTEMPTS = 12
-MOST_ROWS = 2**31 - 1
-"""The most that a search may ask for."""
-KEYS_A_FILTER = 500
-"""Keys named in one condition of a query."""
+MAX_RESULTS = 2**31 - 1
+VALUES_PER_CONDITION = 500
 LANCE_ERRORS = (OSError, RuntimeError, ValueError)
+REINDEX = "Index the photos again into a new folder."
 
 
-class NoGalleryError(CaanError):
-    """There is no gallery at a place where one could be made."""
+class GalleryError(CaanError):
+    """A problem with a gallery or with one of its photos.
+
+    Args:
+        place: Path or URL of the gallery or photo.
+        problem: What is wrong, without the path, so that it can be shown to visitors of a public page.
+        remedy: What to do about it.
+    """
+
+    def __init__(self, place: str, problem: str, remedy: str = ""):
+        super().__init__(f"{place}: {problem}. {remedy}".rstrip())
+        self.problem = problem
 
 
-@dataclass(frozen=True)
-class GalleryInfo:
-    """What a gallery holds, as recorded when it was made.
+class NoGalleryError(GalleryError):
+    """There is no gallery at a place where one could be created."""
+
+    def __init__(self, place: str):
+        super().__init__(place, "there is no gallery", "Create one with `caan index`.")
+
+
+class GalleryInfo(Record):
+    """What a gallery holds, as recorded when it was created.
 
     Attributes:
-        model: folder or Hub id of the model that it was indexed with.
-        identity: decides which encoders fit.
-        local: whether local embeddings are kept.
+        model: Folder or Hub id of the model that encoded the photos.
+        identity: Identity of that encoder, which decides which other encoders fit.
+        local: Whether local embeddings are stored.
+        format: Version of the table's schema and of this record.
     """
 
     model: str
     identity: EncoderIdentity
     local: bool
+    format: int = FORMAT
 
     def require(self, identity: EncoderIdentity, model: str, gallery: str) -> None:
-        """Refuse embeddings that cannot be compared with the gallery's.
+        """Refuse an encoder with embeddings that cannot be compared with those of the gallery.
 
         Raises:
-            CaanError: they are of another checkpoint, or of another input size.
+            CaanError: The encoder differs; the message says in what.
         """
-        if identity == self.identity:
-            return
-        if identity.weights != self.identity.weights:
+        difference = self.identity.difference(identity)
+        if difference is not None:
             raise CaanError(
-                f"{gallery}: indexed with {self.model}, whose weights are not those of {model}; their embeddings "
-                "cannot be compared: use that model, or index into a new gallery"
+                f"{gallery}: indexed with {self.model}, but {model} has {difference}. Use the model of the gallery, or "
+                "index into a new folder."
             )
-        raise CaanError(
-            f"{gallery}: indexed with {self.model} at {self.identity.image_size} px, but {model} takes "
-            f"{identity.image_size} px: use that one, or index into a new gallery"
-        )
 
 
 class PhotoTable:
-    """The table of a gallery. Many processes may read and write it at a time.
+    """The table of a gallery. Several processes may read and write it at the same time.
 
     Args:
-        uri: folder or URL of the gallery.
-        table: the open LanceDB table.
-        info: what it holds.
+        uri: Folder or URL of the gallery.
+        table: The open LanceDB table.
+        info: What the gallery holds.
     """
 
     def __init__(self, uri: str, table: Any, info: GalleryInfo):
@@ -88,24 +101,25 @@ class PhotoTable:
         self.info = info
 
     @classmethod
-    def open(cls, uri: str | os.PathLike) -> "PhotoTable":
+    def open(cls, uri: str | os.PathLike[str]) -> "PhotoTable":
         """Open a gallery.
 
         Raises:
-            CaanError: there is none at `uri`.
+            CaanError: There is no gallery at `uri`, or it cannot be opened.
         """
-        uri = _place(uri)
-        _require_place(uri)
+        uri = _expand(uri)
+        if not _is_url(uri) and not _holds_table(Path(uri)):
+            raise NoGalleryError(uri)
         return cls._open(uri)
 
     @classmethod
-    def create_or_open(cls, uri: str | os.PathLike, info: GalleryInfo) -> "PhotoTable":
-        """Open the gallery at `uri`, or make an empty one; one that never held a photo is made anew for another model.
+    def create_or_open(cls, uri: str | os.PathLike[str], info: GalleryInfo) -> "PhotoTable":
+        """Open the gallery at `uri`, or create one. An empty gallery of another model is replaced.
 
         Raises:
-            CaanError: it was indexed with another checkpoint, or something else is there.
+            CaanError: The gallery holds photos of another encoder, or `uri` holds something else.
         """
-        uri = _place(uri)
+        uri = _expand(uri)
         if not _is_url(uri) and not _holds_table(Path(uri)):
             _require_free(Path(uri))
         try:
@@ -119,73 +133,69 @@ class PhotoTable:
 
     @classmethod
     def _create(cls, uri: str, info: GalleryInfo, mode: str = "create") -> "PhotoTable":
-        described = {"format": FORMAT, "model": info.model, "local": info.local, **json.loads(info.identity.to_json())}
-        schema = row_schema(info.identity, local=info.local).with_metadata({METADATA: json.dumps(described)})
+        schema = row_schema(info.identity, local=info.local).with_metadata({METADATA: info.model_dump_json()})
         try:
             lancedb.connect(uri).create_table(TABLE, schema=schema, mode=mode)
         except LANCE_ERRORS as error:
             try:
-                return cls._open(uri)  # another process was faster
+                return cls._open(uri)  # another process created it at the same time
             except CaanError:
-                raise CaanError(f"{uri}: no gallery can be made there ({_reason(error)})") from error
+                raise CaanError(f"{uri}: a gallery cannot be created there ({_reason(error)}).") from error
         return cls._open(uri)
 
     @classmethod
     def _open(cls, uri: str) -> "PhotoTable":
         try:
             table = lancedb.connect(uri, read_consistency_interval=FRESHNESS).open_table(TABLE)
-            described = json.loads((table.schema.metadata or {})[METADATA.encode()])
-            if described["format"] > FORMAT:
-                raise CaanError(f"{uri}: made by a newer caan-hf; upgrade it")
-            identity = EncoderIdentity.from_dict(described)
-            return cls(uri, table, GalleryInfo(described["model"], identity, described["local"]))
+            return cls(uri, table, _read_info(uri, table.schema))
         except LANCE_ERRORS as error:
             if "not found" in str(error):
-                raise NoGalleryError(f"{uri}: no gallery there; make one with `caan index`") from error
-            raise CaanError(f"{uri}: cannot be opened ({_reason(error)})") from error
-        except (KeyError, TypeError) as error:
-            raise CaanError(f"{uri}: its table '{TABLE}' is not a gallery of caan-hf") from error
+                raise NoGalleryError(uri) from error
+            raise CaanError(f"{uri}: cannot be opened ({_reason(error)}).") from error
 
     def __len__(self) -> int:
-        return self.table.count_rows()
+        return int(self.table.count_rows())
 
     def refresh(self) -> None:
-        """See what other processes have written since."""
+        """Read the newest version, with what other processes have written."""
         self.table.checkout_latest()
 
     def columns(self, names: Sequence[str], *, row_ids: bool = False) -> pa.Table:
-        """Some columns of all rows; with `_rowid` where asked for."""
+        """Some columns of all rows; with `row_ids`, the column `_rowid` too."""
         query = self.table.search().select(list(names))
         return (query.with_row_id(True) if row_ids else query).to_arrow()
 
-    def batches(self, names: Sequence[str], size: int):
-        """The same a batch of rows at a time, with `_rowid`."""
-        return self.table.search().select(list(names)).with_row_id(True).to_batches(size)
+    def batches(self, names: Sequence[str], size: int) -> Iterator[pa.RecordBatch]:
+        """Some columns and `_rowid` of all rows, `size` rows at a time."""
+        yield from self.table.search().select(list(names)).with_row_id(True).to_batches(size)
 
-    def rows_where(self, column: str, values: Sequence[str]) -> pa.Table:
-        """All columns of the rows whose `column` is one of `values`."""
-        found = [
-            self.table.search().where(condition).limit(len(self)).to_arrow()
-            for condition in _conditions(column, values)
-        ]
-        return pa.concat_tables(found) if found else self.table.schema.empty_table()
+    def rows_where(self, column: str, values: Sequence[str], columns: Sequence[str] | None = None) -> pa.Table:
+        """Some or all columns of the rows with one of `values` in `column`."""
+        parts = []
+        for condition in _conditions(column, values):
+            query = self.table.search().where(condition).limit(len(self))
+            parts.append((query if columns is None else query.select(list(columns))).to_arrow())
+        return pa.concat_tables(parts) if parts else self.table.schema.empty_table()
 
     def upsert(self, rows: pa.Table) -> None:
-        """Add photos and replace those of the same path, in one transaction."""
+        """Add photos and replace those with the same path, in one transaction."""
         merge = self.table.merge_insert(KEY).when_matched_update_all().when_not_matched_insert_all()
         rows = rows.select(self.table.schema.names).cast(self.table.schema)
-        self._retry(lambda: merge.execute(rows))
+        self._commit(lambda: merge.execute(rows))
 
     def delete(self, paths: Sequence[str]) -> None:
-        """Remove photos from the gallery; their files stay."""
+        """Remove photos from the gallery, not their files."""
         for condition in _conditions(KEY, paths):
-            self._retry(lambda condition=condition: self.table.delete(condition))
+            self._commit(partial(self.table.delete, condition))
 
     def nearest(self, vector: np.ndarray, k: int, columns: Sequence[str], *, exact: bool = False) -> pa.Table:
-        """The `k` rows of greatest dot product with `vector` (D,), best first, `_distance` being 1 minus it."""
-        wanted = [*columns, "_distance"]
-        k = min(k, MOST_ROWS)
-        query = self.table.search(vector, vector_column_name=GLOBAL).distance_type("dot").limit(k).select(wanted)
+        """The `k` rows with the highest dot product with `vector` (D,), best first.
+
+        Returns:
+            The columns and `_distance`, which is 1 minus the dot product.
+        """
+        query = self.table.search(vector, vector_column_name=GLOBAL).distance_type("dot").limit(min(k, MAX_RESULTS))
+        query = query.select([*columns, "_distance"])
         if exact:
             return query.bypass_vector_index().to_arrow()
         settings = self.search_settings()
@@ -194,63 +204,106 @@ class PhotoTable:
         return query.to_arrow()
 
     def search_settings(self) -> dict[str, Any]:
-        """`nprobes`, `refine_factor` and `recall`, as tuned for the index; empty without one."""
+        """Settings of the vector index, such as `nprobes`, `refine_factor` and `recall`; empty without an index."""
         found = (self.table.schema.field(GLOBAL).metadata or {}).get(SEARCH_METADATA.encode())
-        return json.loads(found) if found else {}
+        settings: dict[str, Any] = json.loads(found) if found else {}
+        return settings
 
-    def keep_search_settings(self, settings: dict[str, Any]) -> None:
-        """Store them with the table."""
+    def store_search_settings(self, settings: dict[str, Any]) -> None:
+        """Store the settings of the vector index with the table."""
         update = {"path": GLOBAL, "metadata": {SEARCH_METADATA: json.dumps(settings)}}
-        self._retry(lambda: self.table.update_field_metadata(update))
+        self._commit(lambda: self.table.update_field_metadata(update))
 
     def build_index(self, config: Any, name: str) -> None:
-        """Index the global embeddings; an older index is replaced when the new one is whole."""
-        self._retry(lambda: self.table.create_index(GLOBAL, config=config, replace=True, name=name))
+        """Index the global embeddings; an older index is used until the new one is complete."""
+        self._commit(lambda: self.table.create_index(GLOBAL, config=config, replace=True, name=name))
 
     def optimize(self) -> None:
-        """Many small files to few large ones, new rows into the index; other processes may go on."""
-        self._retry(self.table.optimize)
+        """Merge small files and add new rows to the vector index, while other processes may read and write."""
+        self._commit(self.table.optimize)
 
-    def _retry(self, commit: Callable[[], Any]) -> Any:
-        """Lance settles most conflicts of writers by itself; the rest are tried again a little later."""
+    def _commit(self, write: Callable[[], Any]) -> None:
+        """Write, and try again after a conflict with another writer that Lance could not resolve."""
         for attempt in range(COMMIT_ATTEMPTS):
             try:
-                return commit()
+                write()
+                return
             except LANCE_ERRORS as error:
                 if "onflict" not in str(error) or attempt == COMMIT_ATTEMPTS - 1:
-                    raise CaanError(f"{self.uri}: cannot be written ({_reason(error)})") from error
+                    raise CaanError(f"{self.uri}: cannot be written ({_reason(error)}).") from error
                 time.sleep(random.uniform(0, 0.1 * 2 ** min(attempt, 6)))
                 self.refresh()
-        return None
 
 
-def _conditions(column: str, values: Sequence[str]):
-    """SQL conditions that together name all values."""
-    for start in range(0, len(values), KEYS_A_FILTER):
-        quoted = ", ".join("'" + value.replace("'", "''") + "'" for value in values[start : start + KEYS_A_FILTER])
+def row_schema(identity: EncoderIdentity, *, local: bool) -> pa.Schema:
+    """Columns of a gallery's table."""
+    fields = [
+        # The primary key makes concurrent writers conflict instead of inserting a photo twice.
+        pa.field(KEY, pa.string(), nullable=False, metadata={"lance-schema:unenforced-primary-key": "true"}),
+        pa.field("size", pa.int64()),
+        pa.field("mtime_ns", pa.int64()),
+        pa.field("sha256", pa.string()),
+        pa.field("width", pa.int32()),
+        pa.field("height", pa.int32()),
+        pa.field(GLOBAL, pa.list_(pa.float32(), identity.global_dim)),
+        pa.field("thumbnail", pa.binary()),
+        pa.field("image", pa.large_binary()),
+    ]
+    if local and identity.local_shape is not None:
+        tokens, width = identity.local_shape
+        fields.append(pa.field(LOCAL, pa.list_(pa.float16(), tokens * width)))
+    return pa.schema(fields)
+
+
+def to_vectors(values: np.ndarray) -> pa.FixedSizeListArray:
+    """A column of N vectors from an array (N, D)."""
+    return pa.FixedSizeListArray.from_arrays(pa.array(np.ascontiguousarray(values).reshape(-1)), values.shape[1])
+
+
+def from_vectors(column: pa.ChunkedArray | pa.Array) -> np.ndarray:
+    """An array (N, D) from a column of N vectors."""
+    width = column.type.list_size
+    if isinstance(column, pa.ChunkedArray):
+        column = column.combine_chunks()
+    return np.asarray(column.flatten()).reshape(-1, width)
+
+
+def _read_info(uri: str, schema: pa.Schema) -> GalleryInfo:
+    stored: bytes = (schema.metadata or {}).get(METADATA.encode(), b"")
+    try:
+        version = json.loads(stored)["format"]
+        if version > FORMAT:
+            raise CaanError(f"{uri}: created by a newer version of caan-hf. Upgrade caan-hf.")
+    except (TypeError, ValueError, KeyError) as error:
+        raise CaanError(f"{uri}: its table '{TABLE}' is not a gallery of caan-hf. Choose another folder.") from error
+    if version < FORMAT:
+        raise CaanError(f"{uri}: created by an older version of caan-hf. {REINDEX}")
+    return GalleryInfo.parse(stored, uri, REINDEX)
+
+
+def _conditions(column: str, values: Sequence[str]) -> Iterator[str]:
+    """SQL conditions that together match all values."""
+    for start in range(0, len(values), VALUES_PER_CONDITION):
+        part = values[start : start + VALUES_PER_CONDITION]
+        quoted = ", ".join("'" + value.replace("'", "''") + "'" for value in part)
         yield f"{column} IN ({quoted})"
 
 
-def _place(uri: str | os.PathLike) -> str:
-    """A URL as it is; `~` in a path stands for the user's folder, also where no shell has seen to that."""
+def _expand(uri: str | os.PathLike[str]) -> str:
+    """A path with `~` expanded; a URL unchanged."""
     uri = os.fspath(uri)
     return uri if _is_url(uri) else str(Path(uri).expanduser())
 
 
-def _require_place(uri: str) -> None:
-    if not _is_url(uri) and not _holds_table(Path(uri)):
-        raise CaanError(f"{uri}: no gallery there; make one with `caan index`")
-
-
 def _require_free(folder: Path) -> None:
     if folder.exists() and not folder.is_dir():
-        raise CaanError(f"{folder}: a file, not a folder; choose another place for the gallery")
+        raise CaanError(f"{folder}: a file, not a folder. Choose another place for the gallery.")
     try:
         if folder.is_dir() and any(folder.iterdir()):
-            raise CaanError(f"{folder}: holds something other than a gallery; choose a new folder")
+            raise CaanError(f"{folder}: holds other files and no gallery. Choose a new folder.")
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise CaanError(f"{folder}: cannot be written ({error.strerror})") from error
+        raise CaanError(f"{folder}: cannot be written ({error.strerror}). Choose another folder.") from error
 
 
 def _holds_table(folder: Path) -> bool:
@@ -262,5 +315,5 @@ def _is_url(uri: str) -> bool:
 
 
 def _reason(error: Exception) -> str:
-    """Lance's words, without the line of its source."""
+    """Lance's message without the position in its source code."""
     return re.sub(r",? \S+\.rs:\d+:\d+", "", str(error).strip().partition("\n")[0])[:300]

@@ -12,7 +12,7 @@ from huggingface_hub import ModelCard, ModelCardData
 from caan_hf.modeling_caan import CaanModel
 from caan_hf.towers_caan import tower_width
 
-from .provenance import default_licence, describe_origin, restriction
+from .provenance import default_license, describe_origin, restriction
 from .results import TASK, Results, eval_results, results_table
 from .training_record import TOWERS, DataFacts, PublicRecipe, RecipeModel, TrainingRecord
 
@@ -38,7 +38,7 @@ def model_card(
     results: Results | None = None,
     figure: str | None = None,
     onnx: OnnxGraphs | None = None,
-    licence: str | None = None,
+    license: str | None = None,
 ) -> ModelCard:
     """Fill the template of the card.
 
@@ -49,7 +49,7 @@ def model_card(
         results: Its evaluation on unseen categories.
         figure: Path of the retrieval grid in the repository.
         onnx: The ONNX graphs in the repository.
-        licence: License id on the Hub; by default it depends on the training data.
+        license: License id on the Hub; by default it depends on the training data.
     """
     record = record or TrainingRecord(recipe=PublicRecipe())
     data = record.data or DataFacts()
@@ -65,7 +65,7 @@ def model_card(
         base_model=list(dict.fromkeys(base for base in bases if HUB_ID.fullmatch(base))) or None,
         model_name=name if entries else None,
         eval_results=entries or None,
-        **({"license": licence} if licence else default_licence(protocol)),
+        **({"license": license} if license else default_license(protocol)),
     )
     reranked, expanded = results and results.reranked, results and results.expanded
     return ModelCard.from_template(

@@ -1,4 +1,4 @@
-"""Benchmarks and descriptions as cards name them: display names, restrictions, licences and origin."""
+"""Benchmarks and descriptions as cards name them: display names, restrictions, licenses and origin."""
 
 from typing import Any
 
@@ -36,8 +36,8 @@ def restriction(protocol: str) -> str | None:
     return RESTRICTED_PHOTOS.get(_key(protocol).partition("-")[0])
 
 
-def default_licence(protocol: str) -> dict[str, Any]:
-    """Licence metadata of a model trained on a benchmark; empty for a user's own benchmark."""
+def default_license(protocol: str) -> dict[str, Any]:
+    """License metadata of a model trained on a benchmark; empty for a user's own benchmark."""
     if restriction(protocol):
         return {"license": "other", "license_name": "research-only"}
     return {"license": "apache-2.0"} if _key(protocol) == SAMPLE else {}

@@ -30,6 +30,7 @@ PUBLIC_KEYS = (
     "split",
     "notes",
     "removed_categories",
+    "model",
     "num_queries",
     "num_left_out",
     "num_gallery",

@@ -13,8 +13,8 @@ from typing import Any
 from pydantic import Field
 
 from caan_hf.benchmarks import load_benchmark
+from caan_hf.encoding.checkpoint import CheckpointEncoder
 from caan_hf.errors import CaanError
-from caan_hf.evaluation.checkpoint import load_checkpoint
 from caan_hf.evaluation.evaluator import ZeroShotEvaluator
 from caan_hf.evaluation.result import EvaluationResult
 from caan_hf.training import Recipe, load_recipe, train_recipe
@@ -152,11 +152,10 @@ def evaluate_run(model_folder: Path, run: StudyRun) -> dict[str, EvaluationResul
     Returns:
         Split -> result.
     """
-    model, processor = load_checkpoint(str(model_folder))
-    model.to(run.recipe.training_arguments().device)
+    encoder = CheckpointEncoder.load(str(model_folder), device=str(run.recipe.training_arguments().device))
     benchmark, info = load_benchmark(_data_path(run.recipe.data.path))
     return {
-        split: ZeroShotEvaluator(benchmark[split], protocol=info.protocol, split=split)(model, processor)
+        split: ZeroShotEvaluator(benchmark[split], protocol=info.protocol, split=split)(encoder)
         for split in run.splits
         if len(benchmark[split])
     }
@@ -164,7 +163,7 @@ def evaluate_run(model_folder: Path, run: StudyRun) -> dict[str, EvaluationResul
 
 def average_precisions(result: EvaluationResult) -> list[float]:
     """Average precision of each sketch in convention `standard`, rounded to five digits."""
-    return [round(value, 5) for value in result.by_global.measured.per_query["standard"]["mAP@all"].tolist()]
+    return [round(value, 5) for value in result.by_global.per_query["standard"]["mAP@all"].tolist()]
 
 
 def _train_and_evaluate(run: StudyRun) -> StudyResult:

@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from caan_hf.errors import CaanError
+from caan_hf.errors import CaanError, first_line
 
 
 def looks_local(name: str) -> bool:
@@ -42,9 +42,8 @@ def download(repo_id: str, *, revision: str | None = None, patterns: Sequence[st
         with hub_errors(repo_id):
             return Path(snapshot_download(repo_id, revision=revision, allow_patterns=list(patterns)))
     except (OSError, ValueError) as error:
-        reason = str(error).strip().partition("\n")[0]
         raise CaanError(
-            f"{repo_id}: no such folder, and it could not be downloaded from the Hub ({reason})."
+            f"{repo_id}: no such folder, and it could not be downloaded from the Hub ({first_line(error)})."
         ) from error
     except CaanError as error:
         raise CaanError(f"{error} There is no such folder either.") from error

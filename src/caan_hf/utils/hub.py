@@ -16,7 +16,7 @@ from huggingface_hub.errors import (
 )
 from huggingface_hub.utils._http import default_client_factory, parse_ratelimit_headers
 
-from caan_hf.errors import CaanError
+from caan_hf.errors import CaanError, first_line
 
 CONNECT_SECONDS = 10
 ANSWER_SECONDS = 120
@@ -89,7 +89,7 @@ def hub_errors(repo_id: str) -> Iterator[None]:
     except RuntimeError as error:  # the client wraps errors of uploads in these
         if not isinstance(error.__cause__, CLIENT_ERRORS):
             raise
-        raise CaanError(f"{repo_id}: {_first_line(error)} ({_reason(error.__cause__)})") from error
+        raise CaanError(f"{repo_id}: {first_line(error)} ({_reason(error.__cause__)})") from error
 
 
 def _reason(error: BaseException) -> str:
@@ -100,10 +100,10 @@ def _reason(error: BaseException) -> str:
     if isinstance(error, LocalTokenNotFoundError):
         return f"not logged in. {LOG_IN}"
     if isinstance(error, HFValidationError):
-        return f"not a repository name ({_first_line(error)}). Use OWNER/NAME."
+        return f"not a repository name ({first_line(error)}). Use OWNER/NAME."
     if isinstance(error, HfHubHTTPError) and error.response is not None:
         return _http_reason(error, error.response.status_code)
-    return f"the Hub cannot be reached ({_first_line(error) or type(error).__name__}). Try again."
+    return f"the Hub cannot be reached ({first_line(error)}). Try again."
 
 
 def _http_reason(error: HfHubHTTPError, status: int) -> str:
@@ -119,8 +119,4 @@ def _http_reason(error: HfHubHTTPError, status: int) -> str:
             return "no such repository, or a private one of another user. Check the name."
         if isinstance(error, RevisionNotFoundError):
             return "the repository has no such revision. Check its name."
-    return BY_STATUS.get(status, _first_line(error))
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().partition("\n")[0]
+    return BY_STATUS.get(status, first_line(error))

@@ -1,10 +1,10 @@
-"""The retrieval grid: which queries it shows, and what stands where."""
+"""The figure of the best photos: which queries it shows, and where each photo is."""
 
 import numpy as np
 from PIL import Image, ImageColor
 
-from caan_hf.evaluation.evaluator import ZeroShotEvaluator
-from caan_hf.evaluation.figure import (
+from caan_hf.evaluation import ZeroShotEvaluator
+from caan_hf.evaluation.pictures import (
     CELL,
     FOOTER,
     FRAME,
@@ -29,7 +29,7 @@ def frame_colours(figure, row, column):
     return {tuple(map(int, colour)) for colour in np.unique(frame, axis=0)}
 
 
-def test_frames_are_green_or_red_and_images_keep_their_shape():
+def test_frames_are_green_or_red_and_images_keep_their_proportions():
     blue = (0, 0, 255)
     wide = Image.new("RGB", (200, 50), blue)
     rows = [GridRow("a", Image.new("L", (9, 9), 0), [(wide, True), (wide, False)])] * 2
@@ -42,14 +42,14 @@ def test_frames_are_green_or_red_and_images_keep_their_shape():
     assert figure.getpixel((cell_corner(0, 0)[0] + CELL // 2, top + CELL // 2)) == (0, 0, 0)
 
 
-def test_the_figure_of_an_evaluation(tiny_caan, split):
-    evaluator = ZeroShotEvaluator(split, protocol="colours", rerank=4)
-    result = evaluator(*tiny_caan)
-    figure = top10_figure(evaluator, result, rows=4, seed=3)
+def test_figure_shows_the_given_ranking(split):
+    evaluator = ZeroShotEvaluator(split)
+    top = np.random.default_rng(0).permuted(np.tile(np.arange(20), (12, 1)), axis=1)[:, :10]
+    figure = top10_figure(evaluator, top, title="t", subtitle="s", rows=4, seed=3)
     right, bottom = cell_corner(3, 10)
     assert figure.size == (right + CELL + MARGIN, bottom + CELL + FOOTER)
-    for row, query in enumerate(pick_queries(evaluator.sketch_categories.numpy(), 4, seed=3)):
-        for column, photo in enumerate(result.reranked.top[query].tolist(), start=1):
+    for row, query in enumerate(pick_queries(evaluator.sketch_categories, 4, seed=3)):
+        for column, photo in enumerate(top[query], start=1):
             is_right = evaluator.photo_categories[photo] == evaluator.sketch_categories[query]
             assert frame_colours(figure, row, column) == {GREEN if is_right else RED}
 
@@ -64,12 +64,12 @@ def test_queries_are_spread_over_the_categories():
     assert chosen != pick_queries(categories, 8, seed=1)
 
 
-def test_few_categories_come_in_turns():
+def test_few_categories_are_repeated_evenly():
     categories = np.array([0] * 10 + [1] * 10 + [2] * 2)
     chosen = pick_queries(categories, 8, seed=0)
     assert len(set(chosen)) == 8
     assert np.bincount(categories[chosen]).tolist() == [3, 3, 2]
 
 
-def test_fewer_queries_than_rows():
+def test_fewer_queries_than_rows_are_all_shown():
     assert sorted(pick_queries(np.array([0, 1, 1]), 8, seed=0)) == [0, 1, 2]

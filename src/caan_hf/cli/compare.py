@@ -1,0 +1,89 @@
+"""`caan compare`: compare two models or two reports by paired bootstrap."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from caan_hf.errors import CaanError
+from caan_hf.evaluation.options import EvaluationOptions
+
+from .command import command, print_table
+from .evaluate import default_folder, evaluate_into
+
+HELP = "Folder of a report of `caan evaluate`, or a model to evaluate first, as `caan evaluate` takes it."
+
+
+@command
+def compare(
+    first: Annotated[str, typer.Argument(metavar="A", help=HELP)],
+    second: Annotated[str, typer.Argument(metavar="B", help=HELP)],
+    options: EvaluationOptions,
+    data: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Folder of a benchmark, as `caan prepare` writes it. Required for models."),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Folder for the comparison, and for the reports of models in DIR/A and DIR/B.",
+            show_default="none; reports in MODEL/evaluation-SPLIT",
+        ),
+    ] = None,
+) -> None:
+    """Compare two models by paired bootstrap over the sketches: is B better than A?
+
+    Prints the difference of every metric with its 95 % interval and p-value. With `--out` it writes `comparison.json`
+    and `comparison.md`. Reports must be of the same sketches and photos; options other than `--seed` and `--out` apply
+    only to models.
+
+    Examples:
+
+    - `caan compare results/plain results/text`
+
+    - `caan compare runs/plain/model runs/text/model --data data/sketchy-25 --out results/plain-text`
+    """
+    from rich.console import Console
+
+    from caan_hf.evaluation.compare import (
+        HEADER,
+        compare_reports,
+        comparison_rows,
+        is_report,
+        load_report,
+        verdicts,
+        write_comparison,
+    )
+    from caan_hf.utils.download import looks_local
+    from caan_hf.utils.files import require_writable
+
+    if out is not None:
+        require_writable(out)
+    names = (first, second)
+    for name in names:  # before the first evaluation, which may take long
+        if is_report(Path(name)):
+            if data is not None:
+                typer.echo(f"{name}: already a report, so it is not evaluated again", err=True)
+            continue
+        if data is None:
+            raise CaanError(f"{name}: not a report of `caan evaluate`. Pass --data DIR to evaluate it as a model.")
+        if looks_local(name) and not Path(name).is_dir():
+            raise CaanError(f"{name}: no such folder. Give a report, the folder of a model, or OWNER/MODEL on the Hub.")
+    reports = []
+    for letter, name in zip("AB", names, strict=True):
+        folder = Path(name)
+        if not is_report(folder) and data is not None:
+            elsewhere = default_folder(name, options.split, f"evaluation-{letter}")
+            folder = elsewhere if out is None else out / letter
+            evaluate_into(name, data, options, folder)
+        reports.append(load_report(folder, name))
+    comparison = compare_reports(*reports, seed=options.seed)
+    console = Console(highlight=False, soft_wrap=True, markup=False)
+    console.print(f"A: {first}\nB: {second}")
+    print_table(console, HEADER, comparison_rows(comparison), text_columns=3)
+    for sentence in verdicts(comparison):
+        console.print(sentence)
+    if out is not None:
+        write_comparison(comparison, out)
+        console.print(f"report: {out / 'comparison.md'}")

@@ -1,0 +1,225 @@
+"""From embeddings to metrics: one ranking, every convention, in bounded memory."""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from caan_hf.encoding.cache import LocalEmbeds
+from caan_hf.encoding.encoder import Encoder
+from caan_hf.errors import CaanError
+from caan_hf.retrieval.expansion import expand_queries
+from caan_hf.retrieval.ranking import BYTE_BUDGET, Positions, rank_gallery
+from caan_hf.retrieval.reranking import rank_all_pairs
+from caan_hf.retrieval.reranking import rerank as reorder
+from caan_hf.utils.progress import progress_bar
+
+from .conventions import CONVENTIONS, Hits
+from .metrics import MetricAccumulator, as_array, category_numbers, chance_map
+from .result import EvaluationResult, RankingResult
+
+TOP = 10
+"""Number of best photos per query that a result keeps, for the figure."""
+BYTES_PER_GATHERED_VALUE = 8
+"""A global embedding value of a first photo (4), and a temporary copy for the mean (4)."""
+
+Chunk = TypeVar("Chunk")
+
+
+class _Labels(NamedTuple):
+    """Categories as numbers: (Q,) of the sketches, (N,) of the photos, and the (C,) labels they stand for."""
+
+    sketches: NDArray[np.intp]
+    photos: NDArray[np.intp]
+    names: NDArray
+
+
+class _Local(NamedTuple):
+    """Local embeddings (Q, M, R) and (N, M, R), and the encoder with the relation network that scores them."""
+
+    encoder: Encoder
+    sketches: LocalEmbeds
+    photos: LocalEmbeds
+
+
+def evaluate_embeddings(
+    sketch_embeds: Any,
+    photo_embeds: Any,
+    sketch_categories: Any,
+    photo_categories: Any,
+    *,
+    conventions: Sequence[str] = tuple(CONVENTIONS),
+    duplicates: Any = None,
+    expand: int | None = None,
+    rerank: int | None = None,
+    exhaustive: bool = False,
+    encoder: Encoder | None = None,
+    sketch_local: LocalEmbeds | None = None,
+    photo_local: LocalEmbeds | None = None,
+    device: str = "cpu",
+    byte_budget: int = BYTE_BUDGET,
+    seconds: dict[str, float] | None = None,
+    progress: bool = False,
+) -> EvaluationResult:
+    """Rank all photos for each sketch, exactly, and evaluate the ranking.
+
+    Embeddings may be arrays or tensors, in memory or mapped from disk (`numpy.load(..., mmap_mode="r")`).
+
+    Args:
+        sketch_embeds: (Q, D) L2-normalised global embeddings.
+        photo_embeds: (N, D) L2-normalised global embeddings.
+        sketch_categories: (Q,) integers or names.
+        photo_categories: (N,) integers or names.
+        conventions: Names in `CONVENTIONS`.
+        duplicates: (N,) bool, photos that repeat an earlier one; the gallery without them is evaluated as well.
+        expand: Rank also with each sketch expanded by its first photos, this many; see `expand_queries`.
+        rerank: Also reorder the first photos of each sketch, this many, by the relation network of `encoder`.
+        exhaustive: Also rank by the relation of every sketch with every photo.
+        encoder: Encoder with a relation network, for `rerank` and `exhaustive`.
+        sketch_local: (Q, M, R) local embeddings, for `rerank` and `exhaustive`.
+        photo_local: (N, M, R) local embeddings, for `rerank` and `exhaustive`.
+        device: Where global embeddings are ranked, such as "cpu" or "cuda".
+        byte_budget: Bytes that ranking may hold at a time besides the embeddings.
+        seconds: Wall time per earlier stage, which the result then includes.
+        progress: Show progress bars on a terminal.
+
+    Raises:
+        CaanError: No sketch has a photo of its category.
+        ValueError: Sizes do not match, embeddings hold NaN, or re-ranking lacks an encoder or local embeddings.
+
+    Example:
+        ```python
+        result = evaluate_embeddings(np.load("sketches.npy"), np.load("photos.npy"), sketch_names, photo_names)
+        result.conventions["standard"]["mAP@all"]
+        ```
+    """
+    queries, gallery = as_array(sketch_embeds), as_array(photo_embeds)
+    labels = _Labels(*category_numbers(sketch_categories, photo_categories))
+    kept = _kept(duplicates, len(gallery))
+    _check_sizes(queries, gallery, labels)
+    local = _local(encoder, sketch_local, photo_local) if rerank or exhaustive else None
+    seconds = {} if seconds is None else seconds
+    expand, rerank = min(expand or 0, len(gallery)), min(rerank or 0, len(gallery))
+    by_global, by_relation, without_duplicates, by_expansion = (_Collector(labels, conventions) for _ in range(4))
+    first = np.empty((len(queries), expand), np.uint32)
+    ranked = rank_gallery(queries, gallery, byte_budget=byte_budget, device=device)
+    with progress_bar("ranking", len(queries), shown=progress) as advance:
+        for rows, order in _timed_each(ranked, seconds, "rank"):
+            with timed(seconds, "rank"):
+                by_global.add(rows, order)
+                first[rows] = order[:, :expand]
+                if kept is not None:
+                    without_duplicates.add(rows, order[kept[order]].reshape(len(order), -1))
+            if rerank and local is not None:
+                with timed(seconds, "rerank"):
+                    by_relation.add(rows, _reranked(order, rerank, local, rows, byte_budget))
+            advance(len(order))
+    if exhaustive and local is not None:
+        ranked = rank_all_pairs(local.encoder, local.sketches, local.photos, byte_budget=byte_budget)
+        with progress_bar("ranking all pairs", len(queries), shown=progress) as advance:
+            for rows, order in _timed_each(ranked, seconds, "rerank"):
+                by_relation.add(rows, order)
+                advance(len(order))
+    if expand:
+        with timed(seconds, "expand"):
+            vectors = _expanded(queries, gallery, first, byte_budget)
+            for rows, order in rank_gallery(vectors, gallery, byte_budget=byte_budget, device=device):
+                by_expansion.add(rows, order)
+    return EvaluationResult(
+        by_global=by_global.result(),
+        num_gallery=len(gallery),
+        chance=chance_map(labels.sketches, labels.photos),
+        reranked=by_relation.result(len(gallery) if exhaustive else rerank) if local is not None else None,
+        expanded=by_expansion.result(expand) if expand else None,
+        deduplicated=None if kept is None else without_duplicates.result(),
+        num_duplicates=0 if kept is None else int((~kept).sum()),
+        seconds=seconds,
+    )
+
+
+class _Collector:
+    """Metrics and best photos of one ranking, collected over chunks of queries in their order."""
+
+    def __init__(self, labels: _Labels, conventions: Sequence[str]):
+        self.labels = labels
+        self.metrics = MetricAccumulator(conventions)
+        self.top = np.empty((len(labels.sketches), min(TOP, len(labels.photos))), np.int64)
+
+    def add(self, rows: slice, order: Positions) -> None:
+        """Add the (q, N) complete ranking of the queries in a slice."""
+        sketches = self.labels.sketches[rows]
+        relevance = self.labels.photos[order] == sketches[:, None]
+        self.metrics.update(Hits.from_relevance(relevance), self.labels.names[sketches])
+        best = order[:, :TOP]
+        self.top[rows, : best.shape[1]] = best
+
+    def result(self, k: int | None = None) -> RankingResult:
+        """The result, after all queries were added."""
+        return RankingResult.of(self.metrics.compute(), top=self.top, k=k)
+
+
+def _reranked(order: Positions, k: int, local: _Local, rows: slice, byte_budget: int) -> Positions:
+    """(q, N) order of the queries in a slice after re-ranking their first k photos."""
+    best, _ = reorder(local.encoder, order[:, :k], local.sketches[rows], local.photos, byte_budget=byte_budget)
+    return np.concatenate([best, order[:, k:]], axis=1)
+
+
+def _expanded(queries: NDArray, gallery: NDArray, first: Positions, byte_budget: int) -> NDArray[np.float32]:
+    """(Q, D) queries expanded by the photos at their `first` (Q, K) positions."""
+    expanded = np.empty(queries.shape, np.float32)
+    step = max(1, byte_budget // (BYTES_PER_GATHERED_VALUE * first.shape[1] * gallery.shape[1]))
+    for start in range(0, len(queries), step):
+        rows = slice(start, start + step)
+        photos = gallery[first[rows]].astype(np.float32)  # (q, K, D)
+        expanded[rows] = expand_queries(queries[rows].astype(np.float32), photos)
+    return expanded
+
+
+def _local(encoder: Encoder | None, sketches: Any, photos: Any) -> _Local:
+    if encoder is None or sketches is None or photos is None:
+        raise ValueError("re-ranking by local tokens needs encoder, sketch_local and photo_local")
+    sketches, photos = (as_array(local) if hasattr(local, "detach") else local for local in (sketches, photos))
+    return _Local(encoder, sketches, photos)
+
+
+def _kept(duplicates: Any, num_photos: int) -> NDArray[np.bool_] | None:
+    """(N,) photos that are no duplicates; None if all are."""
+    if duplicates is None:
+        return None
+    kept: NDArray[np.bool_] = ~as_array(duplicates).astype(bool)
+    if kept.shape != (num_photos,):
+        raise ValueError(f"duplicates must be ({num_photos},), one flag per photo, got {kept.shape}")
+    return None if kept.all() else kept
+
+
+def _check_sizes(queries: NDArray, gallery: NDArray, labels: _Labels) -> None:
+    if queries.ndim != 2 or gallery.ndim != 2 or queries.shape[1] != gallery.shape[1]:
+        raise ValueError(f"embeddings must be (Q, D) and (N, D), got {queries.shape} and {gallery.shape}")
+    if (len(queries), len(gallery)) != (len(labels.sketches), len(labels.photos)):
+        raise ValueError(
+            f"every image needs a category: got {len(queries)} sketches with {len(labels.sketches)} categories and "
+            f"{len(gallery)} photos with {len(labels.photos)} categories"
+        )
+    if not np.isin(labels.sketches, labels.photos).any():
+        raise CaanError("No sketch has a photo of its category, so there is nothing to evaluate.")
+
+
+@contextmanager
+def timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
+    """Add the wall time of the block to a stage."""
+    start = time.perf_counter()
+    yield
+    seconds[stage] = seconds.get(stage, 0.0) + time.perf_counter() - start
+
+
+def _timed_each(chunks: Iterator[Chunk], seconds: dict[str, float], stage: str) -> Iterator[Chunk]:
+    """The chunks, with the wall time of computing them added to a stage."""
+    while True:
+        with timed(seconds, stage):
+            chunk = next(chunks, None)
+        if chunk is None:
+            return
+        yield chunk

@@ -1,0 +1,92 @@
+"""Options of an evaluation, shared by `caan evaluate`, `caan compare`, [`evaluate`] and [`ZeroShotEvaluator`]."""
+
+import shlex
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Annotated, Literal
+
+from typer import Option
+
+from caan_hf.errors import CaanError
+
+DTypeName = Literal["float32", "bfloat16", "float16"]
+WITHOUT_EFFECT = ("batch_size", "num_workers", "device", "cache", "no_cache", "progress")
+"""Options that do not change a metric by more than rounding."""
+
+
+@dataclass(frozen=True)
+class EvaluationOptions:
+    """What to evaluate, and how.
+
+    Raises:
+        CaanError: Options are out of range or mutually exclusive.
+    """
+
+    split: Annotated[
+        str, Option(help="Split to evaluate: its sketches are the queries and its photos are the gallery.")
+    ] = "test"
+    rerank: Annotated[
+        int | None, Option(min=1, metavar="K", help="Also re-rank the first K photos of each sketch by local tokens.")
+    ] = None
+    expand: Annotated[
+        int | None,
+        Option(min=1, metavar="K", help="Also rank with each sketch expanded by its first K photos (query expansion)."),
+    ] = None
+    exhaustive: Annotated[
+        bool, Option("--exhaustive", help="Also rank by local tokens of every sketch with every photo.")
+    ] = False
+    max_pairs: Annotated[int, Option(min=1, help="Maximum number of pairs for --exhaustive.")] = 20_000_000
+    generalized: Annotated[
+        bool, Option("--generalized", help="Add a fifth of the seen photos to the gallery (generalised ZS-SBIR).")
+    ] = False
+    trained_on: Annotated[
+        str | None,
+        Option(
+            metavar="DATA",
+            help="Training data, for a cross-dataset evaluation: a prepared folder, a protocol or a file of "
+            "categories. Categories that training saw are left out.",
+            show_default="as recorded in the model",
+        ),
+    ] = None
+    cache: Annotated[
+        Path | None,
+        Option(metavar="DIR", help="Folder of cached embeddings.", show_default="caan-embeddings in the Hub's cache"),
+    ] = None
+    no_cache: Annotated[bool, Option("--no-cache", help="Neither read nor write cached embeddings.")] = False
+    batch_size: Annotated[int, Option(min=1, help="Batch size.")] = 64
+    num_workers: Annotated[
+        int | None, Option(min=1, help="Number of threads that read images.", show_default="one per core, at most 8")
+    ] = None
+    device: Annotated[str | None, Option(help="Such as `cpu` or `cuda:0`.", show_default="a GPU if there is one")] = (
+        None
+    )
+    dtype: Annotated[DTypeName, Option(help="Precision of the encoders. An ONNX export has its own.")] = "float32"
+    seed: Annotated[
+        int, Option(min=0, max=2**32 - 1, help="Seed of the bootstrap and of the sketches in the figure.")
+    ] = 0
+    progress: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("rerank", "expand", "batch_size", "num_workers", "max_pairs"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise CaanError(f"--{name.replace('_', '-')}: must be a positive integer, got {value}.")
+        if self.exhaustive and self.rerank is not None:
+            raise CaanError("--rerank and --exhaustive are mutually exclusive.")
+        if self.no_cache and self.cache is not None:
+            raise CaanError("--cache and --no-cache are mutually exclusive.")
+
+    @property
+    def needs_local(self) -> bool:
+        """Whether local tokens are ranked."""
+        return self.rerank is not None or self.exhaustive
+
+    def command(self, model: str, data: str) -> str:
+        """The command that gives the same metrics."""
+        words = ["caan", "evaluate", model, "--data", data, "--split", self.split]
+        for known in fields(self):
+            value = getattr(self, known.name)
+            if known.name in ("split", *WITHOUT_EFFECT) or value == known.default:
+                continue
+            words += [f"--{known.name.replace('_', '-')}", *([] if value is True else [str(value)])]
+        return shlex.join(words)

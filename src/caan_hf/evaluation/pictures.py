@@ -1,0 +1,189 @@
+"""Pictures of a report: the ten best photos of some sketches, the precision-recall curve, and category confusion."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from io import BytesIO
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from PIL import Image, ImageColor, ImageDraw, ImageFont, ImageOps
+
+from caan_hf.images_caan import clean_photo
+
+from .evaluator import ZeroShotEvaluator
+
+RIGHT, WRONG = "#1a9641", "#d7191c"
+INK, FAINT, PAPER = "#202020", "#707070", "#ffffff"
+IMAGE, FRAME, GAP = 104, 4, 6
+MARGIN, LABEL, HEADER, FOOTER = 20, 112, 66, 44
+CELL = IMAGE + 2 * FRAME
+QUERY_GAP = 4 * GAP
+MAX_CATEGORIES = 60
+"""Maximum number of categories at which a confusion chart is legible."""
+
+
+@dataclass(frozen=True)
+class GridRow:
+    """A sketch, its category, and its best photos, each with whether it is of that category."""
+
+    category: str
+    sketch: Image.Image
+    photos: Sequence[tuple[Image.Image, bool]]
+
+
+def top10_figure(
+    evaluator: ZeroShotEvaluator,
+    top: NDArray[np.integer],
+    *,
+    title: str,
+    subtitle: str,
+    rows: int = 8,
+    seed: int = 0,
+) -> Image.Image:
+    """Draw the best photos of some sketches, which are chosen evenly over the categories.
+
+    Args:
+        evaluator: Holds the sketches and photos.
+        top: (Q, K) gallery positions of the best photos of each sketch.
+        title: Heading on the left.
+        subtitle: Heading on the right.
+        rows: Number of sketches; fewer if the split has fewer.
+        seed: Seed of the choice of sketches.
+    """
+    queries = pick_queries(evaluator.sketch_categories, rows, seed)
+    return draw_grid([_grid_row(evaluator, query, top[query]) for query in queries], title=title, subtitle=subtitle)
+
+
+def png_of(image: Image.Image) -> bytes:
+    """The image as a PNG file."""
+    stream = BytesIO()
+    image.save(stream, format="PNG", optimize=True)
+    return stream.getvalue()
+
+
+def pick_queries(categories: NDArray[np.integer], count: int, seed: int) -> list[int]:
+    """Choose queries evenly over the sorted categories; a category is repeated only if all were chosen once.
+
+    Args:
+        categories: (Q,) integer category of each query.
+        count: Number of queries; all of them if there are fewer.
+        seed: Seed of the choice of category among neighbours, and of the query within a category.
+
+    Returns:
+        Positions of the chosen queries, ordered by category.
+    """
+    generator = np.random.default_rng(seed)
+    shuffled = generator.permutation(len(categories))
+    by_category = [shuffled[categories[shuffled] == category] for category in np.unique(categories)]
+    pool = [members[0] for members in by_category]
+    if len(pool) < count:
+        rounds = [members[turn] for turn in range(count) for members in by_category if turn < len(members)]
+        pool = sorted(rounds[:count], key=lambda query: categories[query])
+    groups = np.array_split(pool, min(count, len(pool)))
+    return [int(generator.choice(group)) for group in groups]
+
+
+def draw_grid(rows: Sequence[GridRow], *, title: str, subtitle: str) -> Image.Image:
+    """Lay out rows of photos on white, with a heading and a legend."""
+    columns = max(len(row.photos) for row in rows)
+    right_edge, bottom = cell_corner(len(rows) - 1, columns)
+    canvas = Image.new("RGB", (right_edge + CELL + MARGIN, bottom + CELL + FOOTER), PAPER)
+    draw = ImageDraw.Draw(canvas)
+    draw.text((MARGIN, 16), title, INK, ImageFont.load_default(18))
+    draw.text((canvas.width - MARGIN, 20), subtitle, FAINT, ImageFont.load_default(14), anchor="ra")
+    for column in range(columns + 1):
+        centre = cell_corner(0, column)[0] + CELL // 2
+        draw.text((centre, HEADER - 6), str(column or "sketch"), FAINT, ImageFont.load_default(13), anchor="ms")
+    for index, row in enumerate(rows):
+        _draw_row(canvas, draw, index, row)
+    _draw_legend(draw, canvas.height - FOOTER // 2)
+    return canvas
+
+
+def cell_corner(row: int, column: int) -> tuple[int, int]:
+    """Left and top edge of a cell in pixels; column 0 is the sketch, column n the photo at rank n."""
+    left = MARGIN + LABEL + column * (CELL + GAP) + (QUERY_GAP if column else 0)
+    return left, HEADER + row * (CELL + GAP)
+
+
+def precision_recall_chart(curves: Mapping[str, Sequence[float]], chance: float) -> bytes:
+    """PNG of interpolated precision by recall.
+
+    Args:
+        curves: Name of a ranking to its precision at recall 0, 0.01, ..., 1.
+        chance: Precision of a random ranking.
+    """
+    figure = Figure(figsize=(6.4, 4.2), dpi=130, layout="constrained")
+    axes = figure.subplots()
+    for name, precision in curves.items():
+        axes.plot(np.linspace(0, 1, len(precision)), precision, label=name, linewidth=2)
+    axes.axhline(chance, color="#888888", linestyle="--", linewidth=1, label="random ranking")
+    axes.set(xlabel="recall", ylabel="interpolated precision", xlim=(0, 1), ylim=(0, 1.02))
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False)
+    return _png(figure)
+
+
+def confusion_chart(shares: NDArray[np.float64], names: Sequence[str]) -> bytes | None:
+    """PNG of shares (C, C) of retrieved categories (columns) per category of the sketch; None for too many."""
+    if len(names) > MAX_CATEGORIES:
+        return None
+    side = 2.2 + 0.24 * len(names)
+    figure = Figure(figsize=(side + 0.6, side), dpi=110, layout="constrained")
+    axes = figure.subplots()
+    image = axes.imshow(shares, cmap="viridis", vmin=0, vmax=float(shares.max()))
+    labels = [name.replace("_", " ") for name in names]
+    axes.set_xticks(range(len(names)), labels, rotation=90, fontsize=8)
+    axes.set_yticks(range(len(names)), labels, fontsize=8)
+    axes.set(xlabel="category of the ten best photos", ylabel="category of the sketch")
+    figure.colorbar(image, ax=axes, shrink=0.7, label="share of the ten best photos")
+    return _png(figure)
+
+
+def _png(figure: Figure) -> bytes:
+    stream = BytesIO()
+    figure.savefig(stream, format="png", metadata={"Software": None})
+    return stream.getvalue()
+
+
+def _grid_row(evaluator: ZeroShotEvaluator, query: int, top: NDArray[np.integer]) -> GridRow:
+    category = evaluator.sketch_categories[query]
+    photos = [
+        (evaluator.photos[photo]["image"], bool(evaluator.photo_categories[photo] == category))
+        for photo in top.tolist()
+    ]
+    return GridRow(evaluator.category_names[category], evaluator.sketches[query]["image"], photos)
+
+
+def _draw_row(canvas: Image.Image, draw: ImageDraw.ImageDraw, index: int, row: GridRow) -> None:
+    left, top = cell_corner(index, 0)
+    _draw_label(draw, row.category, top + CELL // 2)
+    canvas.paste(_square(row.sketch), (left + FRAME, top + FRAME))
+    draw.rectangle((left, top, left + CELL - 1, top + CELL - 1), outline="#c0c0c0")
+    for rank, (photo, is_right) in enumerate(row.photos, start=1):
+        left, top = cell_corner(index, rank)
+        draw.rectangle((left, top, left + CELL - 1, top + CELL - 1), fill=RIGHT if is_right else WRONG)
+        canvas.paste(_square(photo), (left + FRAME, top + FRAME))
+
+
+def _draw_label(draw: ImageDraw.ImageDraw, category: str, middle: int) -> None:
+    """Write a category name with one word per line, in the largest size at which the longest word fits."""
+    text = "\n".join(category.replace("_", " ").split())
+    fonts = [ImageFont.load_default(size) for size in (15, 13, 11, 9)]
+    fitting = [font for font in fonts if draw.multiline_textbbox((0, 0), text, font)[2] <= LABEL - GAP]
+    draw.multiline_text((MARGIN, middle), text, INK, (fitting or fonts[-1:])[0], anchor="lm", spacing=3)
+
+
+def _draw_legend(draw: ImageDraw.ImageDraw, middle: int) -> None:
+    left = cell_corner(0, 1)[0]
+    font = ImageFont.load_default(14)
+    for colour, text in ((RIGHT, "photo of the sketch's category"), (WRONG, "photo of another category")):
+        draw.rectangle((left, middle - 7, left + 14, middle + 7), outline=ImageColor.getrgb(colour), width=FRAME)
+        draw.text((left + 22, middle), text, INK, font, anchor="lm")
+        left += 22 + int(font.getlength(text)) + 4 * GAP
+
+
+def _square(image: Image.Image) -> Image.Image:
+    """The whole image on a white square, as large as fits."""
+    return ImageOps.pad(clean_photo(image), (IMAGE, IMAGE), Image.Resampling.LANCZOS, color=PAPER)

@@ -1,0 +1,79 @@
+"""Options of indexing and searching, shared by the command line and Python."""
+
+from dataclasses import dataclass
+from numbers import Integral
+from typing import Annotated, Any, Literal
+
+from typer import Option
+
+from caan_hf.errors import CaanError
+
+
+@dataclass(frozen=True)
+class IndexOptions:
+    """How photos are added to a gallery.
+
+    Raises:
+        CaanError: A number is out of range.
+    """
+
+    prune: Annotated[bool, Option("--prune", help="Remove photos that are no longer in PHOTOS.")] = False
+    copy: Annotated[
+        bool, Option("--copy", help="Store the photo files in GALLERY, so that it can be moved without them.")
+    ] = False
+    thumbnail: Annotated[
+        int, Option(min=0, metavar="PIXELS", help="Longer side of the thumbnails; 0 stores no thumbnails.")
+    ] = 256
+    split: Annotated[str | None, Option(help="Split of a dataset.", show_default=False)] = None
+    engine: Annotated[Literal["local", "ray"], Option(help="Encode photos on this machine, or on a Ray cluster.")] = (
+        "local"
+    )
+    workers: Annotated[
+        int | None,
+        Option(
+            min=1,
+            help="Number of threads that read photos, or number of Ray workers. Default: one per core.",
+            show_default=False,
+        ),
+    ] = None
+    batch_size: Annotated[int, Option(min=1, help="Batch size of the encoder.")] = 32
+
+    def __post_init__(self) -> None:
+        _require_at_least(0, thumbnail=self.thumbnail)
+        _require_at_least(1, batch_size=self.batch_size, workers=self.workers)
+
+
+@dataclass(frozen=True)
+class SearchOptions:
+    """How a gallery is searched.
+
+    Raises:
+        CaanError: A number is out of range.
+    """
+
+    k: Annotated[int, Option("-k", min=1, help="Number of results.")] = 10
+    rerank: Annotated[bool, Option("--rerank", help="Re-rank the best candidates by the relation network.")] = False
+    expand: Annotated[
+        int | None,
+        Option(
+            min=1,
+            metavar="K",
+            help="Query expansion: search again with the sketch and its first K photos. Better where most of them are "
+            "right, as for categories with many photos; try 5.",
+            show_default=False,
+        ),
+    ] = None
+    candidates: Annotated[int, Option(min=1, help="Number of photos to re-rank.")] = 100
+    exact: Annotated[bool, Option("--exact", help="Compare with every photo, without the vector index.")] = False
+
+    def __post_init__(self) -> None:
+        _require_at_least(1, k=self.k, candidates=self.candidates, expand=self.expand)
+
+
+def _require_at_least(least: int, **numbers: Any) -> None:
+    for name, number in numbers.items():
+        if number is None and name in ("workers", "expand"):
+            continue
+        if not isinstance(number, Integral) or isinstance(number, bool) or number < least:
+            kind = "a positive integer" if least else "0 or a positive integer"
+            raise CaanError(f"`{name}` must be {kind}, got {number!r}.")

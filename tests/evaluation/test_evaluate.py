@@ -1,0 +1,68 @@
+"""`caan_hf.evaluate`: any encoder by object or name, on a prepared benchmark or on splits in memory."""
+
+import datasets
+import numpy as np
+import pytest
+import torch
+from transformers import ViTConfig, ViTImageProcessor, ViTModel
+
+import caan_hf
+from caan_hf.encoding.checkpoint import CheckpointEncoder
+from caan_hf.errors import CaanError
+from caan_hf.evaluation import EvaluationOptions
+from caan_hf.evaluation.record import EvaluationRecord
+
+QUIET = EvaluationOptions(progress=False, no_cache=True)
+
+
+@pytest.fixture
+def benchmark(split):
+    return datasets.DatasetDict(test=split)
+
+
+@pytest.fixture
+def vit(tmp_path):
+    torch.manual_seed(0)
+    config = ViTConfig(
+        hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32, image_size=32, patch_size=8
+    )
+    ViTModel(config).save_pretrained(tmp_path / "vit")
+    ViTImageProcessor(size={"height": 32, "width": 32}).save_pretrained(tmp_path / "vit")
+    return tmp_path / "vit"
+
+
+def test_encoder_and_its_folder_give_the_same_result(tiny_caan, benchmark, tmp_path):
+    for part in tiny_caan:
+        part.save_pretrained(tmp_path / "model")
+    by_object = caan_hf.evaluate(CheckpointEncoder(*tiny_caan), benchmark, QUIET)
+    by_name = caan_hf.evaluate(tmp_path / "model", benchmark, QUIET)
+    assert by_name.metrics == pytest.approx(by_object.metrics)
+    assert list(by_name.conventions) == ["standard", "sake", "zse", "hits"]
+    assert (by_name.model, by_name.model_kind) == (str(tmp_path / "model"), "checkpoint")
+    assert (by_name.protocol, by_name.split) == ("unnamed", "test")
+
+
+def test_untrained_tower_is_evaluated_and_named(vit, benchmark, tmp_path):
+    result = caan_hf.evaluate(vit, benchmark, QUIET, out=tmp_path / "report")
+    assert result.model_kind == "untrained tower"
+    assert result.metrics["mAP@all"] > 0
+    record = EvaluationRecord.of_folder(tmp_path / "report")
+    assert (record.model.kind, record.model.precision) == ("untrained tower", "float32")
+    assert "untrained tower" in (tmp_path / "report" / "report.md").read_text()
+
+
+@pytest.mark.parametrize(("options", "named"), [({"rerank": 5}, "--rerank"), ({"exhaustive": True}, "--exhaustive")])
+def test_reranking_without_local_tokens_is_one_line(vit, benchmark, options, named):
+    with pytest.raises(CaanError, match=f"{named} needs local tokens.*untrained tower") as error:
+        caan_hf.evaluate(vit, benchmark, EvaluationOptions(progress=False, no_cache=True, **options))
+    assert "\n" not in str(error.value)
+
+
+def test_categories_that_training_saw_are_left_out_or_noted(tiny_caan, benchmark, tmp_path):
+    (tmp_path / "seen.txt").write_text("Red\n")
+    options = EvaluationOptions(progress=False, no_cache=True, trained_on=str(tmp_path / "seen.txt"))
+    result = caan_hf.evaluate(CheckpointEncoder(*tiny_caan), benchmark, options)
+    assert result.removed_categories == {"red": "Red"}
+    assert result.protocol == "unnamed/from-seen"
+    assert (result.num_queries, result.num_gallery) == (9, 15)
+    assert not np.isin("red", result.by_global.labels)

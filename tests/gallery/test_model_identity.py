@@ -1,0 +1,164 @@
+"""A gallery accepts only encoders with embeddings that can be compared with its own."""
+
+import json
+import shutil
+import sys
+
+import lancedb
+import numpy as np
+import pytest
+from photos import draw_photo, save_checkpoint
+
+from caan_hf import CaanError
+from caan_hf.encoding.checkpoint import CheckpointEncoder
+from caan_hf.gallery import Gallery
+
+PLUGIN = '''
+"""Opens folders that hold the path of a checkpoint."""
+from pathlib import Path
+from caan_hf.encoding.checkpoint import CheckpointEncoder
+
+def open_folder(folder, name):
+    return CheckpointEncoder.load(Path(folder, "other_runtime.json").read_text(), name=name, device="cpu")
+'''
+
+
+def copy_with(checkpoint, folder, file, **settings):
+    """A copy of a checkpoint with other settings in one of its JSON files."""
+    shutil.copytree(checkpoint, folder)
+    document = json.loads((folder / file).read_text())
+    place = document.get("image_processor", document)
+    for name, value in settings.items():
+        (place if name in place else document)[name] = value
+    (folder / file).write_text(json.dumps(document))
+    return folder
+
+
+def assert_refused(photos, encoder, model, tmp_path, message):
+    Gallery.create(tmp_path / "gallery", model=encoder).add(photos)
+    for use in (
+        lambda: Gallery.create(tmp_path / "gallery", model=str(model), device="cpu"),
+        lambda: Gallery.open(tmp_path / "gallery", model=str(model), device="cpu").search(draw_photo(0)),
+    ):
+        with pytest.raises(CaanError, match=message) as error:
+            use()
+        assert "\n" not in str(error.value)
+        assert str(model) in str(error.value)
+
+
+def test_other_weights_are_refused(photos, encoder, tmp_path):
+    assert_refused(photos, encoder, save_checkpoint(tmp_path / "other", seed=1), tmp_path, "other weights")
+
+
+def test_another_input_size_is_refused(photos, checkpoint, encoder, tmp_path):
+    size = {"height": 64, "width": 64}
+    other = copy_with(checkpoint, tmp_path / "other", "processor_config.json", size=size)
+    assert_refused(photos, encoder, other, tmp_path, r"another input size \(32 and 64 pixels\)")
+
+
+@pytest.mark.parametrize(
+    "settings", [{"image_mean": [0.1, 0.2, 0.3]}, {"image_std": [0.1, 0.2, 0.3]}, {"sketch_margin": 0.3}], ids=str
+)
+def test_other_processor_settings_are_refused(photos, checkpoint, encoder, tmp_path, settings):
+    other = copy_with(checkpoint, tmp_path / "other", "processor_config.json", **settings)
+    assert_refused(photos, encoder, other, tmp_path, "other processor settings")
+
+
+def test_another_configuration_is_refused(photos, checkpoint, encoder, tmp_path):
+    config = json.loads((checkpoint / "config.json").read_text())["photo_config"]
+    other = copy_with(checkpoint, tmp_path / "other", "config.json", photo_config={**config, "hidden_act": "relu"})
+    assert_refused(photos, encoder, other, tmp_path, "another model configuration")
+
+
+def test_the_same_model_in_another_folder_is_accepted(checkpoint, encoder, photos, tmp_path):
+    shutil.copytree(checkpoint, tmp_path / "copy")
+    Gallery.create(tmp_path / "gallery", model=encoder).add(photos)
+    assert Gallery.open(tmp_path / "gallery", model=str(tmp_path / "copy")).search(draw_photo(3).convert("L"))
+
+
+def test_another_precision_is_accepted(checkpoint, encoder, photos, sketch, tmp_path):
+    Gallery.create(tmp_path / "gallery", model=encoder).add(photos)
+    half = CheckpointEncoder.load(str(checkpoint), device="cpu", dtype="bfloat16")
+    assert Gallery.open(tmp_path / "gallery", model=half).search(sketch)
+
+
+@pytest.mark.parametrize(("version", "remedy"), [(1, "new folder"), (99, "[Uu]pgrade")])
+def test_a_gallery_of_another_format_is_refused(encoder, tmp_path, version, remedy):
+    Gallery.create(tmp_path / "gallery", model=encoder)
+    table = lancedb.connect(tmp_path / "gallery").open_table("photos")
+    metadata = json.loads(table.schema.metadata[b"caan_gallery"]) | {"format": version}
+    schema = table.schema.with_metadata({"caan_gallery": json.dumps(metadata)})
+    lancedb.connect(tmp_path / "gallery").create_table("photos", schema=schema, mode="overwrite")
+    for open_gallery in (Gallery.open, lambda place: Gallery.create(place, model=encoder)):
+        with pytest.raises(CaanError, match=remedy) as error:
+            open_gallery(tmp_path / "gallery")
+        assert "\n" not in str(error.value)
+
+
+def test_another_lance_table_is_not_a_gallery(tmp_path):
+    lancedb.connect(tmp_path / "gallery").create_table("photos", [{"path": "a"}])
+    with pytest.raises(CaanError, match="not a gallery of caan-hf"):
+        Gallery.open(tmp_path / "gallery")
+
+
+@pytest.fixture
+def plugin(tmp_path, monkeypatch):
+    """An installed package that opens folders with a file `other_runtime.json`."""
+    site = tmp_path / "site"
+    info = site / "other_runtime-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: other-runtime\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[caan_hf.encoders]\nother_runtime.json = other_runtime:open_folder\n")
+    (site / "other_runtime.py").write_text(PLUGIN)
+    monkeypatch.syspath_prepend(str(site))
+    yield
+    sys.modules.pop("other_runtime", None)
+
+
+def test_an_encoder_of_another_package_and_the_checkpoint_share_a_gallery(plugin, checkpoint, photos, sketch, tmp_path):
+    export = tmp_path / "export"
+    export.mkdir()
+    (export / "other_runtime.json").write_text(str(checkpoint))
+    gallery = Gallery.create(tmp_path / "gallery", model=str(export))
+    gallery.add(photos)
+    assert gallery.info.model == str(export)
+    by_checkpoint = Gallery.open(tmp_path / "gallery", model=str(checkpoint), device="cpu").search(sketch, rerank=True)
+    assert Gallery.open(tmp_path / "gallery").search(sketch, rerank=True) == by_checkpoint
+
+
+@pytest.mark.slow
+def test_an_onnx_export_indexes_and_searches_like_its_checkpoint(checkpoint, photos, sketch, tmp_path):
+    export = pytest.importorskip("caan_export.export", reason="the ONNX exporter is not installed")
+    export.export_checkpoint(str(checkpoint), tmp_path / "onnx", export.ExportOptions())
+    gallery = Gallery.create(tmp_path / "gallery", model=str(tmp_path / "onnx"))
+    gallery.add(photos)
+    by_checkpoint = Gallery.open(tmp_path / "gallery", model=str(checkpoint), device="cpu")
+    for rerank in (False, True):
+        results = [some.search(sketch, k=12, rerank=rerank) for some in (gallery, by_checkpoint)]
+        assert {result.path for result in results[0]} == {result.path for result in results[1]}
+        scores = [sorted(result.score for result in some) for some in results]
+        np.testing.assert_allclose(*scores, atol=1e-4)
+
+
+@pytest.fixture(scope="module")
+def untrained(tmp_path_factory):
+    """A vision model that is not a CAAN."""
+    from transformers import ViTConfig, ViTImageProcessor, ViTModel
+
+    folder = tmp_path_factory.mktemp("vit")
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+    ViTModel(ViTConfig(image_size=32, patch_size=8, **sizes)).save_pretrained(folder)
+    ViTImageProcessor(size={"height": 32, "width": 32}).save_pretrained(folder)
+    return str(folder)
+
+
+def test_a_gallery_of_an_untrained_model_is_searched_but_not_reranked(untrained, photos, sketch, tmp_path):
+    gallery = Gallery.create(tmp_path / "gallery", model=untrained, device="cpu")
+    gallery.add(photos)
+    assert not gallery.info.local
+    results = gallery.search(sketch, k=3)
+    assert len(results) == 3
+    with pytest.raises(CaanError, match="no local embeddings"):
+        gallery.search(sketch, rerank=True)
+    with pytest.raises(CaanError, match="no local embeddings"):
+        gallery.explain(sketch, results[0])
