@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from caan_hf.encoding.encoder import Encoder
+from caan_hf.encoding.encoder import Encoder, TrainingData
 from caan_hf.encoding.features import Array, Features, Modality
 from caan_hf.encoding.identity import EncoderIdentity
 from caan_hf.encoding.load import model_folder
@@ -62,6 +62,8 @@ class CaanOnnx(Encoder):
         self.export = export
         self.preprocessing = preprocessing
         self.sessions = sessions
+        device, number = sessions[PHOTO_ENCODER].device
+        self.device = device if device == "cpu" else f"{device}:{number}"
         self._identity = replace(export.manifest.identity, precision=PRECISION[export.manifest.dtype])
 
     @classmethod
@@ -114,6 +116,12 @@ class CaanOnnx(Encoder):
     def identity(self) -> EncoderIdentity:
         """Identity of the checkpoint that was exported, with the precision of the graphs."""
         return self._identity
+
+    @property
+    def training_data(self) -> TrainingData | None:
+        """Benchmark that the checkpoint was trained on; None if it is not recorded."""
+        entry = self.export.manifest.training
+        return None if entry is None else TrainingData(entry.protocol, entry.categories, entry.validation)
 
     @property
     def providers(self) -> dict[str, str]:
