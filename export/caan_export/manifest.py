@@ -61,6 +61,14 @@ class CheckpointEntry(StrictRecord):
     sha256: dict[FileName, Sha256]
 
 
+class TrainingEntry(StrictRecord):
+    """See [`TrainingData`]."""
+
+    protocol: str
+    categories: tuple[str, ...]
+    validation: tuple[str, ...]
+
+
 class GraphEntry(StrictRecord):
     """Precision of a graph, and the shapes of its inputs and outputs by name."""
 
@@ -140,6 +148,7 @@ class Manifest(StrictRecord):
         versions: Versions of Python and of the packages that made the export.
         checkpoint: The checkpoint.
         identity: Identity of the checkpoint's encoder in float32, so that both can use the same galleries.
+        training: Benchmark that the checkpoint was trained on; None if it is not recorded.
         opset: ONNX opset of the graphs.
         dtype: Precision of the encoders. The relation network is always in float32.
         graphs: Shapes by name of the graph.
@@ -152,6 +161,7 @@ class Manifest(StrictRecord):
     versions: dict[str, str]
     checkpoint: CheckpointEntry
     identity: EncoderIdentity
+    training: TrainingEntry | None = None
     opset: Annotated[int, Field(gt=0, lt=100)]
     dtype: GraphDType
     graphs: dict[str, GraphEntry]

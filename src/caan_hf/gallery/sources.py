@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from caan_hf.benchmarks.problems import Problems
 from caan_hf.errors import CaanError
 from caan_hf.utils.download import looks_local
+from caan_hf.utils.problems import Problems
 
 from .photo import photo_suffixes
 
