@@ -5,7 +5,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+from transformers import ViTConfig, ViTImageProcessor, ViTModel
 
+from caan_hf.benchmarks import prepare_benchmark
+from caan_hf.benchmarks.options import PrepareOptions
 from caan_hf.benchmarks.sample import draw_object
 
 ROOT = Path(__file__).parents[1]
@@ -31,8 +35,40 @@ def workplace(tmp_path_factory) -> Path:
     return folder
 
 
+def test_every_example_has_a_test():
+    assert {file.name for file in (ROOT / "examples").glob("*.py")} == {
+        "compare_models.py",
+        "encode_and_score.py",
+        "search_photos.py",
+    }
+
+
 def test_encode_and_score_prints_photos_by_descending_score(workplace):
     lines = run("encode_and_score.py", "sketch.png", "photos/mug0.png", "photos/fish0.png", folder=workplace)
     scores = [float(line.split()[0]) for line in lines]
     assert {line.split()[1] for line in lines} == {"photos/mug0.png", "photos/fish0.png"}
     assert scores == sorted(scores, reverse=True)
+
+
+def test_search_photos_lists_results_and_indexes_only_new_photos_again(workplace):
+    first = run("search_photos.py", "photos", "sketch.png", folder=workplace)
+    assert first[0].startswith("6 photos in my_gallery, 6 new")
+    assert [line.split()[0] for line in first[1:]] == ["1", "2", "3", "4", "5"]
+    assert (workplace / "explanation.png").is_file()
+    assert run("search_photos.py", "photos", "sketch.png", folder=workplace)[0].endswith(", 0 new")
+
+
+@pytest.mark.slow
+def test_compare_models_prints_scores_above_chance_for_both_models(workplace):
+    tower = workplace / "tower"
+    vit = ViTConfig(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16, image_size=32)
+    torch.manual_seed(0)
+    ViTModel(vit).save_pretrained(tower)
+    ViTImageProcessor(size={"height": 32, "width": 32}).save_pretrained(tower)
+    options = PrepareOptions(photos_per_category=2, sketches_per_category=2, image_size=32)
+    prepare_benchmark("sample", None, workplace / "data", options)
+    lines = run("compare_models.py", "hub/caan-vit-tiny-sketchy", tower, "data", folder=workplace)
+    assert [line.split()[-1] for line in lines] == ["model", "(checkpoint)", "tower)"]
+    for line in lines[1:]:
+        score, chance, _ = map(float, line.split()[:3])
+        assert 0 < chance < score <= 1

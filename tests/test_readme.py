@@ -1,4 +1,4 @@
-"""Every command and the example of the README, run as a newcomer would, in a folder of its own."""
+"""Every command and example of the README runs, in the order in which a reader runs them."""
 
 import json
 import os
@@ -14,8 +14,13 @@ from caan_hf.benchmarks.sample import draw_object
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-CAAN = [sys.executable, "-m", "caan_hf.cli.main"]
-# The README's training commands at full length would take minutes more and show nothing else.
+PROGRAMS = {
+    "caan": "caan_hf.cli.main",
+    "caan-demo": "caan_demo.cli",
+    "caan-export": "caan_export.cli.main",
+    "caan-hub": "caan_hub.cli.main",
+}
+# A shorter training shows the same.
 SHORTER = ["training.num_train_epochs=1"]
 
 
@@ -23,9 +28,14 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
 
 
-def commands() -> list[str]:
-    lines = [line.split("#")[0].strip() for block in blocks("sh") for line in block.splitlines()]
-    return [line for line in lines if line]
+def commands(program: str) -> list[list[str]]:
+    """Commands of a program, split into words, in the order of the README."""
+    lines = [line.split("#")[0].split() for block in blocks("sh") for line in block.splitlines()]
+    return [words for words in lines if words and words[0] == program]
+
+
+def program(words: list[str]) -> list[str]:
+    return [sys.executable, "-m", PROGRAMS[words[0]], *words[1:]]
 
 
 def run(command: list[str], folder: Path) -> str:
@@ -39,7 +49,7 @@ def run(command: list[str], folder: Path) -> str:
 
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory) -> Path:
-    """A folder with the pictures that the README speaks of."""
+    """A folder with the images that the README mentions."""
     folder = tmp_path_factory.mktemp("readme")
     for index, category in enumerate(("house", "fish", "mug", "car", "cat", "tent")):
         for modality, name in (("sketch", "sketches"), ("photo", "photos")):
@@ -55,56 +65,50 @@ def workplace(tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def quickstart(workplace) -> Path:
-    """What `make quickstart` does once everything is set up; the Makefile's line is checked below."""
-    run([*CAAN, "quickstart", "--overwrite"], workplace)
-    return workplace / "runs" / "quickstart"
+def test_every_command_is_run_by_one_of_these_tests():
+    first_words = {words.split()[0] for block in blocks("sh") for words in block.splitlines() if words.strip()}
+    assert first_words == {"pip", "make", *PROGRAMS}
+    assert {words[1] for words in commands("caan")} == {"index", "search", "prepare", "train", "evaluate"}
 
 
 def test_the_makefile_runs_the_quickstart_and_the_tests():
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     assert "$(BIN)/caan quickstart --overwrite" in makefile
     assert "$(BIN)/python -m pytest" in makefile
-    assert [command for command in commands() if command.startswith("make")] == ["make quickstart", "make test"]
+    assert commands("make") == [["make", "quickstart"]]
 
 
 @pytest.mark.slow
-def test_the_quickstart_retrieves_unseen_categories(quickstart):
-    metrics = json.loads((quickstart / "evaluation" / "metrics.json").read_text(encoding="utf-8"))
+def test_the_quickstart_retrieves_unseen_categories(workplace):
+    run([*program(["caan"]), "quickstart", "--overwrite"], workplace)
+    evaluation = workplace / "runs" / "quickstart" / "evaluation"
+    metrics = json.loads((evaluation / "metrics.json").read_text(encoding="utf-8"))
     assert metrics["conventions"]["standard"]["mAP@all"] >= 3 * metrics["chance"]["mAP@all"]
-    assert (quickstart / "evaluation" / "top10.png").is_file()
+    assert (evaluation / "top10.png").is_file()
 
 
 @pytest.mark.slow
-def test_the_example_runs(quickstart, workplace):
-    (example,) = blocks("python")
-    printed = run([sys.executable, "-c", example], workplace)
-    assert printed.count(",") >= 1
-    assert "tensor" in printed
-
-
-@pytest.mark.slow
-def test_the_commands_run(quickstart, workplace):
-    typed = [command.split() for command in commands() if command.startswith("caan ")]
-    assert {command[1] for command in typed} == {"prepare", "train", "evaluate", "index", "search"}
-    for command in typed:
-        run([*CAAN, *command[1:], *(SHORTER if command[1] == "train" else [])], workplace)
-    assert (workplace / "runs" / "mine" / "model" / "evaluation-test" / "top10.png").is_file()
-    (searching,) = blocks("py")
-    run([sys.executable, "-c", searching], workplace)
+def test_commands_and_python_examples_run(workplace):
+    for words in commands("caan"):
+        run([*program(words), *(SHORTER if words[1] == "train" else [])], workplace)
+    assert list((workplace / "runs" / "mine" / "model").glob("**/metrics.json"))
+    printed = run([sys.executable, "-c", "\n".join(blocks("python"))], workplace)
+    assert re.search(r"\[\[\s*-?0\.\d+,?\s+-?0\.\d+\s*\]\]", printed)
     assert (workplace / "why.png").is_file()
+    for words in [*commands("caan-export"), *commands("caan-hub")]:
+        run(program(words), workplace)
+    assert (workplace / "runs" / "mine" / "onnx" / "sketch_encoder.onnx").is_file()
+    assert (workplace / "caan-mine" / "model.safetensors").is_file()
 
 
 @pytest.mark.slow
-def test_the_demo_opens(quickstart, workplace):
-    (line,) = [command for command in commands() if command.startswith("caan-demo ")]
+def test_the_demo_opens(workplace):
+    (words,) = commands("caan-demo")
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "XDG_CACHE_HOME": str(workplace / "cache")}
-    command = [sys.executable, "-m", "caan_demo.cli", *line.split()[1:]]
-    with subprocess.Popen(command, cwd=workplace, env=environment, stdout=subprocess.PIPE, text=True) as demo:
+    with subprocess.Popen(program(words), cwd=workplace, env=environment, stdout=subprocess.PIPE, text=True) as demo:
         try:
             address = demo.stdout.readline().split()[0]
             with urlopen(address, timeout=60) as page:
-                assert b"Draw it, find it" in page.read()
+                assert b"Search photos by drawing" in page.read()
         finally:
             demo.terminate()

@@ -55,6 +55,14 @@ class CheckpointEntry(Record):
     sha256: dict[FileName, Sha256]
 
 
+class TrainingEntry(Record):
+    """See [`TrainingData`]."""
+
+    protocol: str
+    categories: tuple[str, ...]
+    validation: tuple[str, ...]
+
+
 class GraphEntry(Record):
     """Precision of a graph, and the shapes of its inputs and outputs by name."""
 
@@ -134,6 +142,7 @@ class Manifest(Record):
         versions: Versions of Python and of the packages that made the export.
         checkpoint: The checkpoint.
         identity: Identity of the checkpoint's encoder in float32, so that both can use the same galleries.
+        training: Benchmark that the checkpoint was trained on; None if it is not recorded.
         opset: ONNX opset of the graphs.
         dtype: Precision of the encoders. The relation network is always in float32.
         graphs: Shapes by name of the graph.
@@ -146,6 +155,7 @@ class Manifest(Record):
     versions: dict[str, str]
     checkpoint: CheckpointEntry
     identity: EncoderIdentity
+    training: TrainingEntry | None = None
     opset: Annotated[int, Field(gt=0, lt=100)]
     dtype: GraphDType
     graphs: dict[str, GraphEntry]

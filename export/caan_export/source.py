@@ -70,8 +70,8 @@ class Source:
             return encoder
         encoder.model.config.image_size = image_size
         encoder.processor.at_size(image_size)
-        pixel_values = torch.zeros(1, 3, image_size, image_size).numpy()
         try:
+            pixel_values = torch.zeros(1, 3, image_size, image_size).numpy()
             encoder.encode_prepared(pixel_values, "sketch")
             encoder.encode_prepared(pixel_values, "photo")
         except (RuntimeError, ValueError, AssertionError) as error:

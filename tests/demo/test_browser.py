@@ -145,7 +145,7 @@ def test_the_empty_page_says_what_to_do(visitor):
 
 def test_results_follow_the_strokes(visitor):
     first = visitor.draw_and_wait(*SQUARE)
-    visitor.wait_for_status(r"12 of 30 photos in \d+ ms \(.*\)$")
+    visitor.wait_for_status(r"12 of 30 photos in \d+ ms \(.*\)")
     assert len(first) == 12
     scores = [float(re.match(r"\d+\. (-?[\d.]+)", caption)[1]) for caption in first]
     assert scores == sorted(scores, reverse=True)

@@ -4,7 +4,10 @@ import json
 from dataclasses import replace
 
 import pytest
+from transformers import ViTConfig
 
+from caan_hf import CaanConfig
+from caan_hf.encoding.checkpoint import configuration_hash
 from caan_hf.encoding.identity import EncoderIdentity, hash_of_json
 
 IDENTITY = EncoderIdentity("w", "c", "p", "float32", 128, 192, (16, 64))
@@ -50,3 +53,20 @@ def test_missing_field_is_a_key_error():
 def test_hash_ignores_the_order_of_keys():
     assert hash_of_json({"a": 1, "b": [2]}) == hash_of_json({"b": [2], "a": 1})
     assert hash_of_json({"a": 1}) != hash_of_json({"a": 2})
+
+
+def test_a_new_field_with_its_default_value_does_not_change_the_configuration():
+    class NewerViTConfig(ViTConfig):
+        new_field: int = 3
+
+    old = configuration_hash(ViTConfig(hidden_size=16))
+    assert configuration_hash(NewerViTConfig(hidden_size=16)) == old
+    assert configuration_hash(NewerViTConfig(hidden_size=16, new_field=4)) != old
+    assert configuration_hash(ViTConfig(hidden_size=16, hidden_act="relu")) != old
+
+
+def test_a_nested_configuration_changes_the_configuration():
+    one, other = (
+        CaanConfig(photo_config={"model_type": "vit", "hidden_act": activation}) for activation in ("gelu", "relu")
+    )
+    assert configuration_hash(one) != configuration_hash(other)

@@ -4,8 +4,9 @@ import datasets
 import pytest
 import torch
 
+from caan_hf.errors import CaanError
 from caan_hf.training.backbones import word_tokenizer
-from caan_hf.training.precompute import encode_sentences, measure_centers
+from caan_hf.training.precompute import encode_rows, encode_sentences, measure_centers
 from caan_hf.training.triplets import TripletDataset
 
 SENTENCES = ["a cat", "a cat with long grey whiskers", "two dogs"]
@@ -37,3 +38,22 @@ def test_measured_means_are_those_of_the_training_images(make_model, processor, 
     mean = plain.get_sketch_features(**pixels).global_embeds.mean(dim=0)
     torch.testing.assert_close(model.sketch_center.mean, mean, rtol=1e-4, atol=1e-5)
     assert not torch.allclose(model.sketch_center.mean, model.photo_center.mean)
+
+
+def test_encoding_advances_the_generator_by_one_draw(make_model, processor, train_split):
+    """Otherwise a recipe that validates during training would not reproduce its recorded weights."""
+    rows = TripletDataset(train_split, processor).photos
+    torch.manual_seed(1)
+    encode_rows(make_model(text_config=None), processor, rows, "photo", batch_size=2)
+    after = torch.rand(3)
+    torch.manual_seed(1)
+    make_model(text_config=None)
+    torch.empty((), dtype=torch.int64).random_()
+    torch.testing.assert_close(torch.rand(3), after, rtol=0, atol=0)
+
+
+def test_an_image_that_cannot_be_encoded_is_named(make_model, processor, train_split):
+    rows = TripletDataset(train_split, processor).photos
+    damaged = rows.select([0]).map(lambda row: {"image": {"bytes": b"no image", "path": None}})
+    with pytest.raises(CaanError, match=rows[0]["source"]):
+        encode_rows(make_model(text_config=None), processor, damaged, "photo")

@@ -5,7 +5,7 @@ import yaml
 
 from caan_hf import CaanError
 from caan_hf.training import CaanTrainingArguments, load_recipe, shipped_recipes
-from caan_hf.training.recipe import changed_settings
+from caan_hf.training.checkpoints import changed_settings
 
 RECIPE = """
 model:
@@ -127,6 +127,7 @@ def test_a_value_that_the_trainer_refuses_is_a_one_line_error(file, word):
         ("model.lambda_rn=[1]", r"model.lambda_rn: must be a valid number.*, got \[1\]"),
         ("model.projection_dim=2.5", "must be a valid integer"),
         ("model.vision=3", "model.vision: must be a valid string or a valid dictionary, got 3"),
+        ("model.config=3", "model: must be a valid dictionary, got 3"),
         ("training.bf16=maybe", "must be a valid boolean"),
         ("training.per_device_train_batch_size=0", "greater than or equal to 1"),
         ("training.dataloader_num_workers=-1", "greater than or equal to 0"),

@@ -1,4 +1,5 @@
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -297,17 +298,19 @@ def test_resuming_with_another_recipe_is_refused_and_keeps_the_records(recipe_fi
 
 
 @pytest.mark.slow
-def test_resuming_with_allowed_changes_records_them(recipe_file, tmp_path):
+def test_resuming_with_allowed_changes_records_them_without_paths(recipe_file, sample_data, tmp_path):
     train_recipe(load_recipe(recipe_file(training__num_train_epochs=1)))
+    shutil.copytree(sample_data, tmp_path / "moved")
     words = ["training.resume_from_checkpoint=true", "training.resume_with_changes=true", "model.lambda_con=1"]
     with pytest.raises(CaanError, match=r"training\.learning_rate cannot be changed in a resumed run"):
         train_recipe(load_recipe(recipe_file(), [*words, "training.learning_rate=0.5"]))
-    train_recipe(load_recipe(recipe_file(), words))
-    recorded = (tmp_path / "run" / "recipe.yaml").read_text(encoding="utf-8")
-    assert recorded.startswith("# Resumed at step 4 with changes: model.lambda_con is 1, was 0.0\n")
-    assert load_recipe(tmp_path / "run" / "recipe.yaml").model.config["lambda_con"] == 1
+    train_recipe(load_recipe(recipe_file(), words, {"data.path": str(tmp_path / "moved")}))
+    note = "at step 4 with changes: data.path is 'moved', was 'sample', model.lambda_con is 1, was 0.0"
+    recorded = tmp_path / "run" / "recipe.yaml"
+    assert recorded.read_text(encoding="utf-8").startswith(f"# Resumed {note}\n")
+    assert load_recipe(recorded).model.config["lambda_con"] == 1
     record = json.loads((tmp_path / "run" / "model" / "training.json").read_text(encoding="utf-8"))
-    assert record["resumed"] == ["at step 4 with changes: model.lambda_con is 1, was 0.0"]
+    assert record["resumed"] == [note]
 
 
 @pytest.mark.slow

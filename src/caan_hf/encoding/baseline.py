@@ -67,7 +67,7 @@ class BaselineEncoder(Encoder):
         """See [`Encoder.identity`]."""
         return EncoderIdentity(
             weights=weights_hash(self.model),
-            configuration=configuration_hash(self.model.config.to_dict()),
+            configuration=configuration_hash(self.model.config),
             preprocessing=preprocessing_hash(self.processor),
             precision=self.dtype,
             image_size=self.image_size,

@@ -14,7 +14,7 @@ from huggingface_hub.errors import StrictDataclassError
 from PIL import Image
 from safetensors import SafetensorError
 from torch import Tensor
-from transformers import AutoConfig, AutoModel, AutoProcessor
+from transformers import AutoConfig, AutoModel, AutoProcessor, PreTrainedConfig
 from transformers.utils import logging as transformers_logging
 
 from caan_hf.errors import CaanError
@@ -98,7 +98,7 @@ class CheckpointEncoder(Encoder):
         config = self.model.config
         return EncoderIdentity(
             weights=self._weights or weights_hash(self.model),
-            configuration=configuration_hash(config.to_dict()),
+            configuration=configuration_hash(config),
             preprocessing=preprocessing_hash(self.processor),
             precision=self.dtype,
             image_size=_input_size(self.processor) or config.image_size,
@@ -248,9 +248,21 @@ def weights_hash(model: torch.nn.Module) -> str:
     return digest.hexdigest()
 
 
-def configuration_hash(config: dict[str, Any]) -> str:
+def configuration_hash(config: PreTrainedConfig) -> str:
     """SHA-256 of a configuration without the fields that do not change an embedding."""
-    return hash_of_json({name: value for name, value in config.items() if name not in WITHOUT_EFFECT})
+    return hash_of_json(_changed_fields(config))
+
+
+def _changed_fields(config: PreTrainedConfig) -> dict[str, Any]:
+    """Fields that differ from their defaults, so that a new field in a later version changes no hash."""
+    defaults = type(config)().to_dict()
+    changed: dict[str, Any] = {"model_type": config.model_type}
+    for name, value in config.to_dict().items():
+        nested = getattr(config, name, None)
+        if name in WITHOUT_EFFECT or (value == defaults.get(name) and not isinstance(nested, PreTrainedConfig)):
+            continue
+        changed[name] = _changed_fields(nested) if isinstance(nested, PreTrainedConfig) else value
+    return changed
 
 
 def preprocessing_hash(processor: CaanProcessor) -> str:

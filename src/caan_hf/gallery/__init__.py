@@ -8,8 +8,9 @@ from caan_hf.errors import CaanError
 
 if TYPE_CHECKING:
     from .explanation import Explanation, Match
-    from .gallery import Gallery, GalleryPhoto, SearchResult
+    from .gallery import Gallery
     from .options import IndexOptions, SearchOptions
+    from .results import GalleryPhoto, SearchResult
 
 __all__ = ["Explanation", "Gallery", "GalleryPhoto", "IndexOptions", "Match", "SearchOptions", "SearchResult"]
 _MODULES = {"Explanation": "explanation", "Match": "explanation", "IndexOptions": "options", "SearchOptions": "options"}

@@ -1,12 +1,11 @@
 """A gallery of photos that is searched by sketch."""
 
 import os
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 from PIL import Image
 
 from caan_hf.encoding.encoder import BATCH_SIZE, Encoder
@@ -22,50 +21,12 @@ from .explanation import Explanation, explain
 from .indexing import IndexReport, index_photos
 from .options import IndexOptions, SearchOptions
 from .photo import decode_photo
+from .results import GalleryPhoto, SearchResult
 from .sources import PhotoSource, photo_source, read_file
 from .table import GLOBAL, KEY, LOCAL, GalleryError, GalleryInfo, PhotoTable, from_vectors
 
 DISPLAY_SIDE = 1024
 """Photos are decoded for display with at least this side in pixels, if they are that large."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class GalleryPhoto:
-    """A photo of a gallery.
-
-    Attributes:
-        path: Path of the photo; for an image of a dataset, the dataset and the row.
-        width: Width in pixels.
-        height: Height in pixels.
-        thumbnail: JPEG; None if the gallery stores no thumbnails.
-        local_embeds: (M, R) float16 local embeddings; None if the gallery does not store them.
-    """
-
-    path: str
-    width: int
-    height: int
-    thumbnail: bytes | None = field(default=None, repr=False)
-    local_embeds: NDArray[np.float16] | None = field(default=None, repr=False, compare=False)
-
-
-@dataclass(frozen=True, kw_only=True)
-class SearchResult(GalleryPhoto):
-    """A photo that a search found.
-
-    Attributes:
-        rank: 1 for the best result.
-        score: Cosine of the global embeddings of sketch and photo, in [-1, 1].
-        relation_score: Relation network's probability that sketch and photo share a category; None without re-ranking.
-    """
-
-    rank: int
-    score: float
-    relation_score: float | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """The fields as JSON holds them, without thumbnail and local embeddings."""
-        names = ("rank", "path", "score", "relation_score", "width", "height")
-        return {name: getattr(self, name) for name in names}
 
 
 class Gallery:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from caan_hf.benchmarks.problems import Problems
 from caan_hf.errors import CaanError
 from caan_hf.utils.download import looks_local
+from caan_hf.utils.problems import Problems
 
 from .photo import photo_suffixes
 
@@ -81,28 +81,32 @@ def photo_source(photos: Any, *, split: str | None = None) -> PhotoSource:
     return DatasetPhotos.load(str(path if path.exists() else photos), split)
 
 
-class FolderPhotos:
+class _PhotoFiles:
+    """Photos that are files, with their paths as keys."""
+
+    keeps_bytes = False
+    num_other_files = 0
+
+    def read(self, path: str) -> bytes:
+        """See [`PhotoSource`]."""
+        return read_file(path)
+
+
+class FolderPhotos(_PhotoFiles):
     """The photos in a folder and its subfolders, without those with a name that begins with a dot.
 
     Symlinks are followed, but no folder is entered twice, so that cycles terminate.
     """
 
-    keeps_bytes = False
-
     def __init__(self, root: Path):
         self.name = str(root)
         self.root = Path(os.path.abspath(root))
         self.unreadable: list[str] = []
-        self.num_other_files = 0
 
     def scan(self, problems: Problems) -> pa.Table:
         """See [`PhotoSource`]."""
         self.unreadable, self.num_other_files = [], 0
         return _listing(_stat_files(files, problems) for files in self._files(problems))
-
-    def read(self, path: str) -> bytes:
-        """See [`PhotoSource`]."""
-        return read_file(path)
 
     def covers(self, paths: pa.ChunkedArray) -> pa.ChunkedArray:
         """All paths in the folder, without subfolders that could not be read."""
@@ -129,11 +133,8 @@ class FolderPhotos:
             yield [os.path.join(folder, name) for name in photos]
 
 
-class ListedPhotos:
+class ListedPhotos(_PhotoFiles):
     """Photos given by their paths, or by a text file with one path per line, relative to the file."""
-
-    keeps_bytes = False
-    num_other_files = 0
 
     def __init__(self, paths: list[Path], name: str):
         self.name = name
@@ -158,10 +159,6 @@ class ListedPhotos:
     def scan(self, problems: Problems) -> pa.Table:
         """See [`PhotoSource`]."""
         return _listing([_stat_files(self.paths, problems)])
-
-    def read(self, path: str) -> bytes:
-        """See [`PhotoSource`]."""
-        return read_file(path)
 
     def covers(self, paths: pa.ChunkedArray) -> pa.ChunkedArray:
         """The listed paths."""

@@ -6,7 +6,7 @@ from pathlib import Path
 from statistics import mean, stdev
 from textwrap import fill
 
-import torch
+import numpy as np
 
 from caan_hf.evaluation.bootstrap import interval, resampled_averages
 from caan_hf.utils.files import write_json, write_whole, write_whole_text
@@ -83,9 +83,9 @@ def _interval(results: Sequence[StudyResult], label: str, first: str, split: str
     ]
     if not pairs:
         return None
-    differences = torch.tensor([[a, b] for a, b in pairs], dtype=torch.float64)  # (seeds, 2, A)
-    mean_of_sketch = (differences[:, 0] - differences[:, 1]).mean(dim=0)  # (A,)
-    averages = resampled_averages(mean_of_sketch[:, None], torch.zeros(len(mean_of_sketch)), macro=False)
+    scores = np.array([[a, b] for a, b in pairs], dtype=np.float64)  # (seeds, 2, A)
+    mean_of_sketch = (scores[:, 0] - scores[:, 1]).mean(axis=0)  # (A,)
+    averages = resampled_averages(mean_of_sketch[:, None], np.zeros(len(mean_of_sketch)), macro=False)
     low, high = interval(averages)[:, 0].tolist()
     return low, high
 

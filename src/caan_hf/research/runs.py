@@ -102,9 +102,9 @@ def plan_runs(study: Study, overrides: Sequence[str] = ()) -> list[StudyRun]:
         raise CaanError(f"{study.output_dir}: two labels of the grid give the same folder name. Rename one.")
     for run in runs:
         run.recipe.training_arguments()
-    for path, prompts in {(run.recipe.data.path, tuple(run.recipe.data.prompts or ())) for run in runs}:
-        category_sentences(load_benchmark(_data_path(path))[0]["train"], prompts or None)
-    _require_images({_data_path(run.recipe.data.path) for run in runs}, study.splits)
+    for folder, prompts in {(run.recipe.data.benchmark_folder(), tuple(run.recipe.data.prompts or ())) for run in runs}:
+        category_sentences(load_benchmark(folder)[0]["train"], prompts or None)
+    _require_images({run.recipe.data.benchmark_folder() for run in runs}, study.splits)
     return runs
 
 
@@ -153,7 +153,7 @@ def evaluate_run(model_folder: Path, run: StudyRun) -> dict[str, EvaluationResul
         Split -> result.
     """
     encoder = CheckpointEncoder.load(str(model_folder), device=str(run.recipe.training_arguments().device))
-    benchmark, info = load_benchmark(_data_path(run.recipe.data.path))
+    benchmark, info = load_benchmark(run.recipe.data.benchmark_folder())
     return {
         split: ZeroShotEvaluator(benchmark[split], protocol=info.protocol, split=split)(encoder)
         for split in run.splits
@@ -211,15 +211,9 @@ def _identity(recipe: Recipe) -> dict[str, Any]:
     """What was trained: the recipe without execution settings, and a fingerprint of its data; JSON types only."""
     tree = recipe.to_dict()
     tree["training"] = {key: value for key, value in tree["training"].items() if key not in EXECUTION_KEYS}
-    states = sorted(_data_path(recipe.data.path).glob("*/state.json"))  # each has a hash of the content of its split
+    states = sorted(recipe.data.benchmark_folder().glob("*/state.json"))  # each has a hash of the content of its split
     tree["data"]["fingerprint"] = hashlib.sha256(b"".join(state.read_bytes() for state in states)).hexdigest()
     return json.loads(json.dumps(tree, default=str))
-
-
-def _data_path(path: str | None) -> Path:
-    if path is None:
-        raise CaanError("data.path: missing. Prepare a benchmark with `caan prepare` and give data.path=DIR.")
-    return Path(path)
 
 
 def _runs_of_seed(study: Study, seed: int, overrides: Sequence[str]) -> Iterator[StudyRun]:

@@ -1,10 +1,35 @@
-"""`CaanTrainingArguments`: the Trainer's arguments with those that CAAN adds."""
+"""`CaanTrainingArguments`: the Trainer's arguments with those that CAAN adds, and how a recipe's values are checked."""
 
+import typing
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, Any
 
+from pydantic import BeforeValidator, ConfigDict, Field, ValidatorFunctionWrapHandler, WrapValidator
 from transformers import TrainingArguments
+from typing_extensions import TypedDict
 
 from caan_hf.encoding.checkpoint import DType
+
+STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, arbitrary_types_allowed=True)
+MAX_SEED = 2**32 - 1  # numpy's limit
+RANGES: dict[str, Any] = {
+    "seed": Field(ge=0, le=MAX_SEED),
+    "num_train_epochs": Field(ge=0),
+    "max_minutes": Field(ge=0),
+    "learning_rate": Field(ge=0),
+    "tower_learning_rate": Field(ge=0),
+    "weight_decay": Field(ge=0),
+    "warmup_steps": Field(ge=0),
+    "max_grad_norm": Field(ge=0),
+    "per_device_train_batch_size": Field(ge=1),
+    "per_device_eval_batch_size": Field(ge=1),
+    "gradient_accumulation_steps": Field(ge=1),
+    "dataloader_num_workers": Field(ge=0),
+    "logging_steps": Field(ge=0),
+    "eval_steps": Field(ge=0),
+    "save_steps": Field(ge=0),
+    "save_total_limit": Field(ge=1),
+}
 
 
 @dataclass
@@ -15,9 +40,7 @@ class CaanTrainingArguments(TrainingArguments):
         tower_learning_rate: Learning rate of the pretrained towers; `learning_rate` then applies to all other
             parameters. None uses `learning_rate` for all.
         max_minutes: Stop after this many minutes of training and save a checkpoint to resume from.
-        resume_from_checkpoint: str | bool | None = field(  # type: ignore[assignment]  # the Trainer's is only text
-        default=None, metadata={"help": "True, or a checkpoint folder."}
-    )
+        resume_from_checkpoint: True resumes from the last complete checkpoint in `output_dir`, or starts if there is
             none. A path resumes from that checkpoint.
         resume_with_changes: Allow resuming with a recipe that differs from the recorded one.
     """
@@ -38,3 +61,25 @@ class CaanTrainingArguments(TrainingArguments):
         if self.bf16:
             return "bfloat16"
         return "float16" if self.fp16 else "float32"
+
+
+def _as_given(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
+    validate(value)
+    return value  # so that a record says 20 epochs instead of 20.0
+
+
+def _training_types() -> dict[str, Any]:
+    types = typing.get_type_hints(CaanTrainingArguments)
+    for name, limits in RANGES.items():
+        types[name] = Annotated[types[name], limits, WrapValidator(_as_given)]
+    for name in types:
+        if name.endswith("_strategy"):  # YAML reads the Trainer's value `no` as false
+            types[name] = Annotated[types[name], BeforeValidator(lambda value: "no" if value is False else value)]
+    return types
+
+
+if TYPE_CHECKING:
+    TrainingValues = dict[str, Any]
+else:
+    TrainingValues = TypedDict("TrainingValues", _training_types(), total=False)
+    TrainingValues.__pydantic_config__ = STRICT

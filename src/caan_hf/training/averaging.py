@@ -12,9 +12,9 @@ from caan_hf.errors import CaanError
 from caan_hf.publishing.training_record import TrainingRecord, read_training_record
 from caan_hf.utils.files import require_writable
 
-from .checkpoints import save_for_retrieval
+from .checkpoints import changed_settings, save_for_retrieval
 from .precompute import measure_centers
-from .recipe import EXECUTION_KEYS, changed_settings
+from .recipe import EXECUTION_KEYS
 from .triplets import TripletDataset
 
 # Layers that start at random in each run, so that their weights cannot be averaged.

@@ -1,7 +1,9 @@
 """What a run leaves in its folder: the recipe, checkpoints to resume from, and the model for retrieval."""
 
 import copy
+import dataclasses
 import json
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,21 +11,22 @@ import yaml
 from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
+from caan_hf.configuration_caan import CaanConfig
 from caan_hf.errors import CaanError
 from caan_hf.modeling_caan import CaanModel
 from caan_hf.processing_caan import CaanProcessor
 from caan_hf.publishing.folder import for_retrieval, share_weights
-from caan_hf.publishing.training_record import RECIPE_FILE, TOKENS, TrainingRecord, write_record
+from caan_hf.publishing.training_record import RECIPE_FILE, TOKENS, TrainingRecord, public_recipe, write_record
 from caan_hf.utils.files import staged_folder, write_whole_text
 
 from .arguments import CaanTrainingArguments
-from .recipe import EXECUTION_KEYS, Recipe, changed_settings, load_recipe
+from .recipe import EXECUTION_KEYS, DataSection, Recipe, load_recipe
 
 MODEL_FOLDER = "model"
 MODEL_MARKER = "config.json"
 # Keys that may change between the slices of a run, because they do not change its weights.
-FREE_KEYS = ("use_cpu", "ddp_backend", "per_device_eval_batch_size", "run_name", "push_to_hub")
-FREE_PREFIXES = ("logging_", "save_", "eval_", "dataloader_", "hub_")
+FREE_KEYS = ("use_cpu", "ddp_backend", "per_device_eval_batch_size", "run_name", "project", "push_to_hub")
+FREE_PREFIXES = ("logging_", "save_", "eval_", "dataloader_", "hub_", "trackio_")
 # Keys without effect on a resumed run, because the checkpoint restores them with the state of the optimizer.
 RESTORED_PREFIXES = ("learning_rate", "tower_learning_rate", "weight_decay", "optim", "adam_")
 LENGTHS = ("training.num_train_epochs", "training.max_steps")
@@ -75,21 +78,13 @@ def check_recorded_recipe(recipe: Recipe, checkpoint: Path, *, allow_changes: bo
     file = checkpoint.parent / RECIPE_FILE
     if not file.is_file():
         return []
-    recorded, given = load_recipe(file).to_dict(), recipe.to_dict()
-    for tree in (recorded, given):
-        if tree["data"]["path"] is not None:
-            tree["data"]["path"] = str(Path(tree["data"]["path"]).resolve())
-    changes = {
-        key: (before, after)
-        for key, (before, after) in changed_settings(recorded, given, (*EXECUTION_KEYS, *FREE_KEYS)).items()
-        if not key.removeprefix("training.").startswith(FREE_PREFIXES) and not _is_longer(key, before, after)
-    }
     lines = file.read_text(encoding="utf-8").splitlines()
     notes = [line.removeprefix(NOTE) for line in lines if line.startswith(NOTE)]
+    changes = _changes_of_weights(load_recipe(file), recipe)
     if not changes:
         return notes
-    described = ", ".join(f"{key} is {after!r}, was {before!r}" for key, (before, after) in changes.items())
     if not allow_changes:
+        described = ", ".join(f"{key} is {after!r}, was {before!r}" for key, (before, after) in changes.items())
         raise CaanError(
             f"{file}: the run was started with another recipe ({described}). Resume it with its own recipe, choose "
             "another training.output_dir, or pass training.resume_with_changes=true."
@@ -100,8 +95,30 @@ def check_recorded_recipe(recipe: Recipe, checkpoint: Path, *, allow_changes: bo
             f"{file}: {restored[0]} cannot be changed in a resumed run, because the checkpoint restores it. Start a "
             "new run in another training.output_dir."
         )
-    step = (_state(checkpoint) or {}).get("global_step")
-    return [*notes, f"at step {step} with changes: {' '.join(described.split())}"]
+    public = ", ".join(
+        f"{key} is {_published(key, after)!r}, was {_published(key, before)!r}"
+        for key, (before, after) in changes.items()
+    )
+    return [*notes, f"at step {(_state(checkpoint) or {}).get('global_step')} with changes: {public}"]
+
+
+def changed_settings(
+    before: Mapping[str, Any], after: Mapping[str, Any], ignored: Iterable[str] = EXECUTION_KEYS
+) -> dict[str, tuple[Any, Any]]:
+    """Differences between two recipes, as `section.key` -> (value before, value after); defaults are filled in.
+
+    Args:
+        before: A recipe as a dictionary, see [`Recipe.to_dict`].
+        after: Another one.
+        ignored: Keys of section `training` that are not compared.
+    """
+    one, other = _settings(before), _settings(after)
+    skipped = {f"training.{name}" for name in ignored}
+    return {
+        key: (one.get(key), other.get(key))
+        for key in sorted((one.keys() | other.keys()) - skipped)
+        if one.get(key) != other.get(key)
+    }
 
 
 def write_recipe(recipe: Recipe, folder: Path, notes: list[str]) -> None:
@@ -131,6 +148,25 @@ def save_for_retrieval(
             write_record(record, staging)
 
 
+def _changes_of_weights(recorded: Recipe, given: Recipe) -> dict[str, tuple[Any, Any]]:
+    """Differences that change the weights, apart from a longer training."""
+    trees = (recorded.to_dict(), given.to_dict())
+    for tree in trees:
+        if tree["data"]["path"] is not None:
+            tree["data"]["path"] = str(Path(tree["data"]["path"]).resolve())
+    return {
+        key: (before, after)
+        for key, (before, after) in changed_settings(*trees, (*EXECUTION_KEYS, *FREE_KEYS)).items()
+        if not key.removeprefix("training.").startswith(FREE_PREFIXES) and not _is_longer(key, before, after)
+    }
+
+
+def _published(key: str, value: Any) -> Any:
+    """A value as `training.json` may hold it: without secrets, and of a path only the last name."""
+    section, _, name = key.partition(".")
+    return public_recipe({section: {name: value}})[section].get(name)
+
+
 def _is_longer(key: str, before: Any, after: Any) -> bool:
     return key in LENGTHS and 0 < before < after
 
@@ -148,3 +184,21 @@ def _state(checkpoint: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return state if isinstance(state, dict) else None
+
+
+def _settings(tree: Mapping[str, Any]) -> dict[str, Any]:
+    defaults = {
+        "model": _defaults(CaanConfig),
+        "data": DataSection().model_dump(),
+        "training": _defaults(CaanTrainingArguments),
+    }
+    return {
+        f"{section}.{name}": list(value) if isinstance(value, tuple) else value
+        for section, values in defaults.items()
+        for name, value in {**values, **(tree.get(section) or {})}.items()
+    }
+
+
+def _defaults(cls: type) -> dict[str, Any]:
+    fields = dataclasses.fields(cls)
+    return {entry.name: entry.default for entry in fields if entry.default is not dataclasses.MISSING}

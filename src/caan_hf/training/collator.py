@@ -37,8 +37,8 @@ class TripletCollator:
         photo_targets: torch.Tensor | None = None,
     ):
         self.processor = processor
-        self.sketch_processor = _at_size(processor, sketch_size)
-        self.photo_processor = _at_size(processor, photo_size)
+        self.sketch_processor = at_size(processor, sketch_size)
+        self.photo_processor = at_size(processor, photo_size)
         self.use_text = use_text
         self.text_hidden_states = text_hidden_states
         self.photo_targets = photo_targets
@@ -68,7 +68,8 @@ class TripletCollator:
         }
 
 
-def _at_size(processor: CaanProcessor, size: int | None) -> CaanProcessor:
+def at_size(processor: CaanProcessor, size: int | None) -> CaanProcessor:
+    """A copy of the processor with another image size in pixels; the processor itself if it is None."""
     return processor if size is None else copy.deepcopy(processor).at_size(size)
 
 

@@ -1,6 +1,5 @@
-"""Features that are computed once: text tokens and photo targets before training, feature means after it."""
+"""Features that are computed outside of training steps."""
 
-import copy
 from typing import Any
 
 import datasets
@@ -47,6 +46,9 @@ def encode_rows(
     Raises:
         CaanError: An image cannot be read, or an embedding is not finite.
     """
+    # Advances the generator like the DataLoader that recorded runs encoded with. Without this, a recipe that validates
+    # during training would draw other text dropout and no longer reproduce its recorded weights.
+    torch.empty((), dtype=torch.int64).random_()
     encoder = CheckpointEncoder(model, processor, dtype=dtype)
     batches = encoder.stream(DatasetPictures(rows), modality, local=False, batch_size=batch_size)
     parts = []
@@ -107,35 +109,3 @@ def measure_centers(
         center.mean.zero_()
         rows = images.select(range(0, len(images), -(-len(images) // MAX_CENTER_IMAGES)))
         center.mean.copy_(encode_rows(model, processor, rows, modality, batch_size=batch_size, dtype=dtype).mean(dim=0))
-
-
-def encode_photo_targets(
-    model: CaanModel,
-    processor: CaanProcessor,
-    triplets: TripletDataset,
-    *,
-    image_size: int | None = None,
-    batch_size: int = 64,
-    dtype: DType = "float32",
-    progress: bool = True,
-) -> torch.Tensor:
-    """Encode all training photos with the untrained model, as targets of `lambda_dis`.
-
-    Args:
-        model: The model before training, with pretrained towers.
-        processor: Its processor.
-        triplets: The training triplets.
-        image_size: Resolution of the photos in pixels; None uses the model's. A tower that trains at a low resolution
-            can learn from the features of a high one.
-        batch_size: Batch size.
-        dtype: "bfloat16" or "float16" for automatic mixed precision.
-        progress: Show a progress bar.
-
-    Returns:
-        (photos of the split, D) global features.
-    """
-    if image_size is not None:
-        processor = copy.deepcopy(processor).at_size(image_size)
-    return encode_rows(
-        model, processor, triplets.photos, "photo", batch_size=batch_size, dtype=dtype, progress=progress
-    )

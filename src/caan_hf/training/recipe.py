@@ -4,18 +4,14 @@ import dataclasses
 import difflib
 import inspect
 import typing
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import (
     BaseModel,
-    BeforeValidator,
-    ConfigDict,
     Field,
     ValidationError,
-    ValidatorFunctionWrapHandler,
-    WrapValidator,
     model_validator,
 )
 from pydantic_core import ErrorDetails
@@ -27,7 +23,7 @@ from caan_hf.errors import CaanError
 from caan_hf.evaluation.metrics import METRICS
 from caan_hf.publishing.training_record import TOKENS
 
-from .arguments import CaanTrainingArguments
+from .arguments import STRICT, CaanTrainingArguments, TrainingValues
 from .recipe_files import one_line, parse_yaml, read_yaml, shipped_recipes
 
 # Keys of section `training` that say where and how a run is executed, not what it trains.
@@ -40,42 +36,7 @@ EXECUTION_KEYS = (
     "report_to",
     *TOKENS,
 )
-STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, arbitrary_types_allowed=True)
-MAX_SEED = 2**32 - 1  # numpy's limit
-RANGES: dict[str, Any] = {
-    "seed": Field(ge=0, le=MAX_SEED),
-    "num_train_epochs": Field(ge=0),
-    "max_minutes": Field(ge=0),
-    "learning_rate": Field(ge=0),
-    "tower_learning_rate": Field(ge=0),
-    "weight_decay": Field(ge=0),
-    "warmup_steps": Field(ge=0),
-    "max_grad_norm": Field(ge=0),
-    "per_device_train_batch_size": Field(ge=1),
-    "per_device_eval_batch_size": Field(ge=1),
-    "gradient_accumulation_steps": Field(ge=1),
-    "dataloader_num_workers": Field(ge=0),
-    "logging_steps": Field(ge=0),
-    "eval_steps": Field(ge=0),
-    "save_steps": Field(ge=0),
-    "save_total_limit": Field(ge=1),
-}
 SHOWN_CHARACTERS = 60  # of a wrong value in an error message
-
-
-def _as_given(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
-    validate(value)
-    return value  # so that a record says 20 epochs instead of 20.0
-
-
-def _training_types() -> dict[str, Any]:
-    types = typing.get_type_hints(CaanTrainingArguments)
-    for name, limits in RANGES.items():
-        types[name] = Annotated[types[name], limits, WrapValidator(_as_given)]
-    for name in types:
-        if name.endswith("_strategy"):  # YAML reads the Trainer's value `no` as false
-            types[name] = Annotated[types[name], BeforeValidator(lambda value: "no" if value is False else value)]
-    return types
 
 
 def _config_types() -> dict[str, Any]:
@@ -91,11 +52,9 @@ def _config_types() -> dict[str, Any]:
 
 if TYPE_CHECKING:
     ConfigValues = dict[str, Any]
-    TrainingValues = dict[str, Any]
 else:
     ConfigValues = TypedDict("ConfigValues", _config_types(), total=False)
-    TrainingValues = TypedDict("TrainingValues", _training_types(), total=False)
-    ConfigValues.__pydantic_config__ = TrainingValues.__pydantic_config__ = STRICT
+    ConfigValues.__pydantic_config__ = STRICT
 
 
 class ModelSection(BaseModel):
@@ -122,12 +81,11 @@ class ModelSection(BaseModel):
     @classmethod
     def _collect_config(cls, values: Any) -> Any:
         """Move all keys that are not towers into `config`, because a recipe has them side by side."""
-        if not isinstance(values, dict):
+        if not isinstance(values, dict) or not isinstance(values.get("config", {}), dict):
             return values
+        towers = {name: value for name, value in values.items() if name in cls.model_fields}
         config = {name: value for name, value in values.items() if name not in cls.model_fields}
-        return {name: value for name, value in values.items() if name not in config} | {
-            "config": {**(values.get("config") or {}), **config}
-        }
+        return towers | {"config": values.get("config", {}) | config}
 
 
 class DataSection(BaseModel):
@@ -160,6 +118,16 @@ class DataSection(BaseModel):
     sketch_size: int | None = Field(default=None, ge=1)
     photo_size: int | None = Field(default=None, ge=1)
     target_image_size: int | None = Field(default=None, ge=1)
+
+    def benchmark_folder(self) -> Path:
+        """The folder of the benchmark.
+
+        Raises:
+            CaanError: The recipe has no `data.path`.
+        """
+        if self.path is None:
+            raise CaanError("data.path: missing. Prepare a benchmark with `caan prepare` and give data.path=DIR.")
+        return Path(self.path)
 
 
 class Recipe(BaseModel):
@@ -234,43 +202,6 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = (), changes: Mappin
         raise CaanError(f"{path}: {_first_problem(error)}") from error
 
 
-def changed_settings(
-    before: Mapping[str, Any], after: Mapping[str, Any], ignored: Iterable[str] = EXECUTION_KEYS
-) -> dict[str, tuple[Any, Any]]:
-    """Differences between two recipes, as `section.key` -> (value before, value after); defaults are filled in.
-
-    Args:
-        before: A recipe as a dictionary, see [`Recipe.to_dict`].
-        after: Another one.
-        ignored: Keys of section `training` that are not compared.
-    """
-    one, other = _settings(before), _settings(after)
-    skipped = {f"training.{name}" for name in ignored}
-    return {
-        key: (one.get(key), other.get(key))
-        for key in sorted((one.keys() | other.keys()) - skipped)
-        if one.get(key) != other.get(key)
-    }
-
-
-def _settings(tree: Mapping[str, Any]) -> dict[str, Any]:
-    defaults = {
-        "model": _defaults(CaanConfig),
-        "data": DataSection().model_dump(),
-        "training": _defaults(CaanTrainingArguments),
-    }
-    return {
-        f"{section}.{name}": list(value) if isinstance(value, tuple) else value
-        for section, values in defaults.items()
-        for name, value in {**values, **(tree.get(section) or {})}.items()
-    }
-
-
-def _defaults(cls: type) -> dict[str, Any]:
-    fields = dataclasses.fields(cls)
-    return {entry.name: entry.default for entry in fields if entry.default is not dataclasses.MISSING}
-
-
 def _parse_override(word: str) -> tuple[str, Any]:
     key, equals, text = word.partition("=")
     if not equals:
@@ -320,7 +251,7 @@ def _suggestion(key: str) -> str:
     sections = {
         "model": {*ModelSection.model_fields, *_config_types()} - {"config"},
         "data": set(DataSection.model_fields),
-        "training": set(_training_types()),
+        "training": {entry.name for entry in dataclasses.fields(CaanTrainingArguments)},
     }
     if section not in sections:
         return f" A recipe has the sections {', '.join(sections)}."

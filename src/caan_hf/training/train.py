@@ -9,7 +9,7 @@ from pathlib import Path
 import datasets
 from transformers import set_seed
 
-from caan_hf.benchmarks import BenchmarkInfo, load_benchmark
+from caan_hf.benchmarks import load_benchmark
 from caan_hf.errors import CaanError
 from caan_hf.evaluation.evaluator import ZeroShotEvaluator
 from caan_hf.modeling_caan import CaanModel
@@ -30,8 +30,8 @@ from .checkpoints import (
     save_for_retrieval,
     write_recipe,
 )
-from .collator import TripletCollator
-from .precompute import encode_photo_targets, encode_sentences
+from .collator import TripletCollator, at_size
+from .precompute import encode_rows, encode_sentences
 from .recipe import Recipe
 from .recipe_files import one_line
 from .trainer import CaanTrainer
@@ -83,7 +83,7 @@ def train_recipe(recipe: Recipe) -> TrainedModel:
     notes: list[str] = []
     if checkpoint is not None:
         notes = check_recorded_recipe(recipe, checkpoint, allow_changes=arguments.resume_with_changes)
-    splits, info = _benchmark(recipe)
+    splits, info = load_benchmark(recipe.data.benchmark_folder())
     set_seed(arguments.seed)
     record = training_record(recipe.to_dict(), info)
     record = record.model_copy(update={"resumed": list(notes)}) if notes else record
@@ -176,11 +176,11 @@ def _collator(
     if uses_text and model.config.freeze_text:
         states = encode_sentences(model, processor, triplets.sentences())
     if model.config.lambda_dis:
-        targets = encode_photo_targets(
+        targets = encode_rows(
             model,
-            processor,
-            triplets,
-            image_size=recipe.data.target_image_size,
+            at_size(processor, recipe.data.target_image_size),
+            triplets.photos,
+            "photo",
             batch_size=arguments.per_device_eval_batch_size,
             dtype=arguments.encoding_dtype,
             progress=not arguments.disable_tqdm,
@@ -217,9 +217,3 @@ def _evaluator(
             "the benchmark with --validation-categories 2 or more."
         )
     return evaluator
-
-
-def _benchmark(recipe: Recipe) -> tuple[datasets.DatasetDict, BenchmarkInfo]:
-    if recipe.data.path is None:
-        raise CaanError("data.path: missing. Prepare a benchmark with `caan prepare` and give data.path=DIR.")
-    return load_benchmark(recipe.data.path)

@@ -296,7 +296,7 @@ class CaanTrainer(Trainer):
         """
         super()._save(output_dir, state_dict)
         if self.args.should_save:
-            output_dir = output_dir or self.args.output_dir
+            output_dir = str(output_dir or self.args.output_dir)
             self.processor.save_pretrained(output_dir)
             self.accelerator.unwrap_model(self.model).save_pretrained(
                 output_dir, state_dict=state_dict, save_original_format=False

@@ -1,15 +1,57 @@
-"""Draws the results of a search: the sketch, the photos in order with their scores, and explanations."""
+"""Results of a search, and a figure of them."""
 
 import io
 from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from .explanation_figure import FAINT, FRAME, INK, PAPER
-from .gallery import SearchResult
 
 CELL, GAP, MARGIN, CAPTION = 176, 14, 20, 40
 COLUMNS = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class GalleryPhoto:
+    """A photo of a gallery.
+
+    Attributes:
+        path: Path of the photo; for an image of a dataset, the dataset and the row.
+        width: Width in pixels.
+        height: Height in pixels.
+        thumbnail: JPEG; None if the gallery stores no thumbnails.
+        local_embeds: (M, R) float16 local embeddings; None if the gallery does not store them.
+    """
+
+    path: str
+    width: int
+    height: int
+    thumbnail: bytes | None = field(default=None, repr=False)
+    local_embeds: NDArray[np.float16] | None = field(default=None, repr=False, compare=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchResult(GalleryPhoto):
+    """A photo that a search found.
+
+    Attributes:
+        rank: 1 for the best result.
+        score: Cosine of the global embeddings of sketch and photo, in [-1, 1].
+        relation_score: Relation network's probability that sketch and photo share a category; None without re-ranking.
+    """
+
+    rank: int
+    score: float
+    relation_score: float | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as JSON holds them, without thumbnail and local embeddings."""
+        names = ("rank", "path", "score", "relation_score", "width", "height")
+        return {name: getattr(self, name) for name in names}
 
 
 def results_figure(
