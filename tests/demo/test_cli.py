@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from caan_demo.cli import open_galleries
+from caan_demo.galleries import open_galleries
 from caan_demo.page import build_page
 from caan_demo.server import served
 from gradio_client import Client, handle_file
@@ -153,7 +153,7 @@ def test_help_has_examples():
 
 
 def test_galleries_have_short_unique_names():
-    from caan_demo.cli import name_galleries
+    from caan_demo.galleries import name_galleries
 
     places = ["mine/photos", "s3://bucket/photos/", "other", "yours/photos"]
     assert list(name_galleries(dict.fromkeys(places))) == ["photos", "photos (2)", "other", "photos (3)"]
