@@ -3,7 +3,7 @@
     python bench/quantisation.py onnx-fp32 --data data/sketchy-25
 
 The encoders of an fp32 export are quantised by `caan-export` and by `quantize_dynamic` of onnxruntime. Each encodes the
-sketches and photos of the test split, and their rankings are compared with those of the fp32 encoders (docs/results.md).
+sketches and photos of the test split, and the rankings are compared with those in fp32. See docs/results.md.
 """
 
 import logging
