@@ -15,11 +15,9 @@ import sys
 import time
 
 import numpy as np
-import torch
-from caan_hf.evaluation.ranking import rank_hits
 
-from caan_hf.evaluation.conventions import CONVENTIONS
-from caan_hf.evaluation.metrics import MetricAccumulator
+from caan_hf.evaluation import evaluate_embeddings
+from caan_hf.utils.prefetch import default_workers
 
 # name -> sketches, photos, categories, contenders
 SIZES = {
@@ -29,30 +27,24 @@ SIZES = {
 }
 
 
-def embeddings(size: str, dim: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Random, with some of the category in them, so that the ranking is neither chance nor perfect."""
+def embeddings(size: str, dim: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Random embeddings that depend a little on the category, so that the ranking is neither random nor perfect."""
     sketches, photos, categories, _ = SIZES[size]
-    generator = torch.Generator().manual_seed(0)
-    centres = torch.randn(categories, dim, generator=generator)
-    shares = torch.rand(categories, generator=generator) + 0.5  # categories differ in size
-    labels = [torch.multinomial(shares, n, replacement=True, generator=generator) for n in (sketches, photos)]
-    embeds = [centres[some] * 0.15 + torch.randn(len(some), dim, generator=generator) for some in labels]
-    return (*(torch.nn.functional.normalize(some, dim=1) for some in embeds), *labels)
+    generator = np.random.default_rng(0)
+    centres = generator.standard_normal((categories, dim), np.float32)
+    shares = generator.random(categories) + 0.5  # categories differ in size
+    labels = [generator.choice(categories, n, p=shares / shares.sum()) for n in (sketches, photos)]
+    embeds = [centres[some] * 0.15 + generator.standard_normal((len(some), dim), np.float32) for some in labels]
+    return (*(some / np.linalg.norm(some, axis=1, keepdims=True) for some in embeds), *labels)
 
 
 def ours(queries, gallery, query_labels, gallery_labels) -> dict[str, float]:
-    """The evaluator's way, in all conventions."""
-    metrics = MetricAccumulator(tuple(CONVENTIONS))
-    for chunk in rank_hits(queries, gallery, query_labels, gallery_labels):
-        metrics.update(chunk.hits, query_labels[chunk.queries], chunk.queries)
-    return metrics.compute().conventions["standard"]
+    """The evaluator's ranking, in all conventions."""
+    return evaluate_embeddings(queries, gallery, query_labels, gallery_labels).conventions["standard"]
 
 
 def numpy(queries, gallery, query_labels, gallery_labels) -> dict[str, float]:
-    """A loop over queries, each with a full argsort."""
-    queries, gallery, query_labels, gallery_labels = (
-        tensor.numpy() for tensor in (queries, gallery, query_labels, gallery_labels)
-    )
+    """A loop over queries, each with a complete argsort."""
     ranks = np.arange(1, len(gallery) + 1)
     found = []
     for query, label in zip(queries, query_labels, strict=True):
@@ -72,15 +64,16 @@ def numpy(queries, gallery, query_labels, gallery_labels) -> dict[str, float]:
 
 
 def torchmetrics(queries, gallery, query_labels, gallery_labels) -> dict[str, float]:
-    """RetrievalMAP of all pairs, which is what repositories based on it do.
+    """RetrievalMAP of all pairs, as in repositories based on torchmetrics.
 
-    It takes a relevant photo with a score of 0 or less for an irrelevant one, so cosines are moved above 0 first.
+    It counts a relevant photo with a score of 0 or less as irrelevant, so cosines are shifted above 0 first.
     """
+    import torch  # noqa: PLC0415
     from torchmetrics.retrieval import RetrievalMAP  # noqa: PLC0415 - may not be installed
 
-    scores = queries @ gallery.T + 2
+    scores = torch.from_numpy(queries @ gallery.T + 2)
     indexes = torch.arange(len(queries))[:, None].expand_as(scores)
-    target = query_labels[:, None] == gallery_labels
+    target = torch.from_numpy(query_labels[:, None] == gallery_labels)
     return {"mAP@all": float(RetrievalMAP()(scores.flatten(), target.flatten(), indexes=indexes.flatten()))}
 
 
@@ -114,7 +107,7 @@ def main() -> None:
     if options.measure:
         measure(options.measure, sizes[0], options.dim)
         return
-    print(f"torch {torch.__version__}, numpy {np.__version__}, {torch.get_num_threads()} threads, d = {options.dim}")
+    print(f"numpy {np.__version__}, {default_workers()} threads, d = {options.dim}")
     print(f"{'size':<11}{'contender':<14}{'seconds':>9}{'ratio':>8}{'peak GiB':>10}{'grown GiB':>11}{'mAP@all':>9}")
     for size in sizes:
         first = None

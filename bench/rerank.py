@@ -17,22 +17,23 @@ import tempfile
 import time
 from pathlib import Path
 
+import numpy as np
 import torch
-from caan_hf.evaluation.cache import StoredLocalEmbeds
-from caan_hf.evaluation.ranking import relation_logits
 from safetensors.torch import save_file
 
 from caan_hf import CaanConfig
+from caan_hf.encoding.cache import StoredLocalEmbeds
 from caan_hf.relation_caan import CaanRelationNetwork
+from caan_hf.retrieval.reranking import rerank
 
 TOKENS, WIDTH = 49, 512
-IMAGES_A_FILE = 2048
+IMAGES_PER_FILE = 2048
 
 
 def write(folder: Path, photos: int) -> None:
     generator = torch.Generator().manual_seed(0)
-    for start in range(0, photos, IMAGES_A_FILE):
-        size = min(IMAGES_A_FILE, photos - start)
+    for start in range(0, photos, IMAGES_PER_FILE):
+        size = min(IMAGES_PER_FILE, photos - start)
         local = torch.randn(size, TOKENS, WIDTH, generator=generator).div_(WIDTH**0.5).half()
         save_file({"local_embeds": local}, folder / f"{start:07}.safetensors")
 
@@ -45,11 +46,22 @@ def problem(sketches: int, photos: int, k: int) -> tuple[torch.Tensor, torch.Ten
     return local, candidates, CaanRelationNetwork(CaanConfig()).eval()
 
 
+class Scorer:
+    """The part of an encoder that re-ranking uses."""
+
+    def __init__(self, relation: CaanRelationNetwork):
+        self.relation = relation
+
+    @torch.inference_mode()
+    def paired_relation_logits(self, sketch_local: np.ndarray, photo_local: np.ndarray) -> np.ndarray:
+        return self.relation.score_candidates(torch.from_numpy(sketch_local), torch.from_numpy(photo_local)).numpy()
+
+
 def ours(folder: Path, photos: int, local, candidates, relation) -> torch.Tensor:
-    files = sorted(folder.iterdir())
-    place = torch.arange(photos)
-    stored = StoredLocalEmbeds(files, place // IMAGES_A_FILE, place % IMAGES_A_FILE)
-    return relation_logits(candidates, local, stored, relation.score_candidates)
+    place = np.arange(photos)
+    stored = StoredLocalEmbeds(sorted(folder.iterdir()), place // IMAGES_PER_FILE, place % IMAGES_PER_FILE)
+    _, logits = rerank(Scorer(relation), candidates.numpy().astype(np.uint32), local.numpy(), stored)
+    return torch.from_numpy(logits)
 
 
 def in_memory(folder: Path, photos: int, local, candidates, relation) -> torch.Tensor:

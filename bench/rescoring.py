@@ -12,16 +12,16 @@ import argparse
 import json
 from pathlib import Path
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from caan_hf.benchmarks import load_benchmark
+from caan_hf.encoding.checkpoint import CheckpointEncoder
+from caan_hf.encoding.dataset_pictures import DatasetPictures
 from caan_hf.errors import CaanError
 from caan_hf.evaluation import retrieval_metrics
-from caan_hf.evaluation.checkpoint import load_checkpoint
-from caan_hf.evaluation.embedding import embed_images
 from caan_hf.evaluation.evaluator import ZeroShotEvaluator
-from caan_hf.evaluation.expansion import expand_queries
+from caan_hf.retrieval.expansion import expand_queries
+from caan_hf.retrieval.ranking import stable_order
 from caan_hf.whole_file import write_whole_text
 
 SEEN_STRIDE = 4  # a quarter of the training images stands for all
@@ -33,26 +33,26 @@ def main() -> None:
     parser.add_argument("data")
     parser.add_argument("--record", type=Path, help="file to write the figures to, as JSON")
     options = parser.parse_args()
-    model, processor = load_checkpoint(options.checkpoint)
+    encoder = CheckpointEncoder.load(options.checkpoint)
     benchmark, _ = load_benchmark(options.data)
-    judge = ZeroShotEvaluator(benchmark["validation"], split="validation")
+    evaluator = ZeroShotEvaluator(benchmark["validation"], split="validation")
     training = ZeroShotEvaluator(benchmark["train"], split="train")
 
-    def embed(images, modality: str, *, local: bool = False):
-        return embed_images(model, processor, images, modality, local=local)
+    def encode(images, modality: str, *, local: bool = False):
+        return encoder.encode(list(DatasetPictures(images)), modality, local=local)
 
-    sketches, photos = embed(judge.sketches, "sketch", local=True), embed(judge.photos, "photo", local=True)
+    sketches = encode(evaluator.sketches, "sketch", local=True)
+    photos = encode(evaluator.photos, "photo", local=True)
     seen = [
-        embed(images.select(range(0, len(images), SEEN_STRIDE)), modality).global_embeds
+        encode(images.select(range(0, len(images), SEEN_STRIDE)), modality).global_embeds
         for images, modality in ((training.sketches, "sketch"), (training.photos, "photo"))
     ]
     cosine = sketches.global_embeds @ photos.global_embeds.T
-    with torch.inference_mode():
-        relation = model.get_relation_logits(sketches.local_embeds.float(), photos.local_embeds.float())
-    labels = judge.sketch_categories, judge.photo_categories
+    relation = encoder.relation_logits(sketches.local_embeds, photos.local_embeds)
+    labels = evaluator.sketch_categories, evaluator.photo_categories
     record = []
 
-    def note(change: str, scores: Tensor, gallery_categories: Tensor = labels[1], **strength: float) -> None:
+    def note(change: str, scores: np.ndarray, gallery_categories: np.ndarray = labels[1], **strength: float) -> None:
         measured = retrieval_metrics(scores, labels[0], gallery_categories).conventions["standard"]["mAP@all"]
         record.append({"change": change, **strength, "mAP@all": measured})
         print(f"{change} {strength or ''}: {measured:.3f}", flush=True)
@@ -62,22 +62,27 @@ def main() -> None:
     for weight in (0.01, 0.02, 0.05, 0.1, 0.2, 0.4):
         note("relation added", cosine + weight * relation, weight=weight)
     for k in (1, 3, 5, 10, 20):
-        first = photos.global_embeds[cosine.topk(k, dim=1).indices]  # (Q, k, D)
+        first = photos.global_embeds[top(cosine, k)]  # (Q, k, D)
         for weight in (0.5, 1.0, 2.0, 4.0):
             expanded = expand_queries(sketches.global_embeds, first, photo_weight=weight)
             note("expansion", expanded @ photos.global_embeds.T, k=k, weight=weight)
-    gallery = torch.cat([photos.global_embeds, seen[1]])
-    seen_too = torch.cat([labels[1], torch.full((len(seen[1]),), -1)])
+    gallery = np.concatenate([photos.global_embeds, seen[1]])
+    seen_too = np.concatenate([labels[1], np.full(len(seen[1]), -1)])
     wide = sketches.global_embeds @ gallery.T
     note("cosine, seen photos too", wide, seen_too)
     for k in (1, 5, 10, 50):
-        nearness = (gallery @ seen[0].T).topk(k, dim=1).values.mean(dim=1)  # (N,)
+        nearness = np.sort(gallery @ seen[0].T, axis=1)[:, -k:].mean(axis=1)  # (N,)
         for share in (0.25, 0.5, 1.0):
             lowered = wide - share * nearness
             note("nearness off", lowered[:, : len(photos.global_embeds)], k=k, weight=share)
             note("nearness off, seen photos too", lowered, seen_too, k=k, weight=share)
     if options.record is not None:
         write_whole_text(options.record, json.dumps(record, indent=2) + "\n")
+
+
+def top(scores: np.ndarray, k: int) -> np.ndarray:
+    """(Q, k) positions of the highest scores."""
+    return stable_order(scores)[:, :k]
 
 
 if __name__ == "__main__":

@@ -15,9 +15,9 @@ import torch
 from torch.nn import functional as F
 
 from caan_hf.benchmarks import load_benchmark
+from caan_hf.encoding.checkpoint import CheckpointEncoder, load_checkpoint
+from caan_hf.encoding.dataset_pictures import DatasetPictures
 from caan_hf.errors import CaanError
-from caan_hf.evaluation.checkpoint import load_checkpoint
-from caan_hf.evaluation.embedding import embed_images
 from caan_hf.evaluation.evaluator import ZeroShotEvaluator
 from caan_hf.whole_file import write_whole_text
 
@@ -40,8 +40,8 @@ def main() -> None:
             center.mean.zero_()
 
     def embed(images, modality: str, size: int) -> torch.Tensor:
-        at_size = copy.deepcopy(processor).at_size(size)
-        return embed_images(model, at_size, images, modality, progress=False).global_embeds
+        encoder = CheckpointEncoder(model, copy.deepcopy(processor).at_size(size))
+        return torch.from_numpy(encoder.encode(list(DatasetPictures(images)), modality, local=False).global_embeds)
 
     features = {}
     for size in options.sizes:

@@ -15,7 +15,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from caan_hf.benchmarks import load_benchmark
-from caan_hf.evaluation.embedding import embed_images
+from caan_hf.encoding.checkpoint import CheckpointEncoder
+from caan_hf.encoding.dataset_pictures import DatasetPictures
 from caan_hf.evaluation.evaluator import ZeroShotEvaluator
 from caan_hf.training.backbones import build_model
 from caan_hf.training.precompute import encode_sentences
@@ -36,14 +37,12 @@ def main() -> None:
     sentences, names = category_sentences(split), split.features["category"].names
     model, processor = build_model(recipe.model, recipe.data, [])
     processor.at_size(recipe.data.target_image_size or model.config.image_size)
+    encoder = CheckpointEncoder(model, processor)
     images = ZeroShotEvaluator(split)
+    photos, sketches = list(DatasetPictures(images.photos)), list(DatasetPictures(images.sketches))
     seen = {
-        "photos": by_category(
-            embed_images(model, processor, images.photos, "photo"), torch.from_numpy(images.photo_categories)
-        ),
-        "sketches": by_category(
-            embed_images(model, processor, images.sketches, "sketch"), torch.from_numpy(images.sketch_categories)
-        ),
+        "photos": by_category(encoder.encode_photos(photos), images.photo_categories),
+        "sketches": by_category(encoder.encode_sketches(sketches), images.sketch_categories),
     }
     said = {
         "descriptions": [mean_of(model, processor, list(sentences[category])) for category in sorted(sentences)],
@@ -56,9 +55,9 @@ def main() -> None:
     print(f"photos and sketches: {correlation(seen['photos'], seen['sketches']):.2f}")
 
 
-def by_category(embeddings, categories: Tensor) -> Tensor:
-    """(C, D) mean features, categories ascending."""
-    return torch.stack([embeddings.global_embeds[categories == category].mean(0) for category in categories.unique()])
+def by_category(embeds: np.ndarray, categories: np.ndarray) -> Tensor:
+    """(C, D) mean embeddings, categories ascending."""
+    return torch.from_numpy(np.stack([embeds[categories == category].mean(0) for category in np.unique(categories)]))
 
 
 def mean_of(model, processor, sentences: list[str]) -> Tensor:

@@ -43,7 +43,7 @@ def restricted(benchmark, tmp_path):
 def test_a_pushed_benchmark_is_loaded_as_it_was_prepared(client, server, benchmark, tmp_path):
     status, printed = client.hub("push-dataset", benchmark, "me/sketches")
     assert status == 0, printed
-    assert "nothing to do" in client.hub("push-dataset", benchmark, "me/sketches")[1]
+    assert "no changes" in client.hub("push-dataset", benchmark, "me/sketches")[1]
     loaded, texts = load(client, tmp_path)
 
     original, info = load_benchmark(benchmark)
@@ -118,13 +118,8 @@ def test_a_folder_that_is_not_a_benchmark_is_named(client, server, tmp_path):
 @pytest.mark.parametrize(
     "change",
     [
-        {"counts": 3},
         {"counts": {"test": 3}},
-        {"counts": {"test": {}}},
-        {"descriptions": 3},
         {"descriptions": {"origin": 3}},
-        {"descriptions": {"plain": 3}},
-        {"skipped": 3},
         {"protocol": 3},
     ],
 )

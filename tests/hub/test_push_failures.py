@@ -131,9 +131,9 @@ def full_disk():
 
 def test_a_dry_run_on_a_full_disk_is_a_one_line_error_and_leaves_nothing(full_disk, checkpoint, benchmark, tmp_path):
     out = tmp_path / "out"
-    with pytest.raises(CaanError, match="/out: cannot be written") as of_model:
+    with pytest.raises(CaanError, match=r"out.*: cannot be written") as of_model:
         push_model(checkpoint, "me/tiny", PushOptions(dry_run=True, out=out))
-    with pytest.raises(CaanError, match="out: cannot be written") as of_dataset:
+    with pytest.raises(CaanError, match=r"out.*: cannot be written") as of_dataset:
         push_dataset(benchmark, "me/sketches", PushDatasetOptions(dry_run=True, out=out))
     assert "\n" not in f"{of_model.value}{of_dataset.value}"
     assert not list(tmp_path.iterdir())

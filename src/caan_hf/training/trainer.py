@@ -8,7 +8,7 @@ from typing import Any
 
 import datasets
 import torch
-from huggingface_hub import CommitInfo, HfApi
+from huggingface_hub import CommitInfo, CommitOperationAdd, HfApi
 from torch import nn
 from transformers import Trainer
 from transformers.trainer import TRAINING_ARGS_NAME
@@ -227,9 +227,10 @@ class CaanTrainer(Trainer):
         save_published(model, copy.copy(self.processor).drop_text(), folder.name)
         write_record(record, Path(folder.name))
         model_card(self.hub_model_id, model, record=record).save(Path(folder.name) / "README.md")
-        upload = self._hub.upload_folder(
+        files = [path for path in Path(folder.name).iterdir() if path.is_file()]
+        upload = self._hub.create_commit(  # one commit, while `upload_folder` may split a large folder into several
             repo_id=self.hub_model_id,
-            folder_path=folder.name,
+            operations=[CommitOperationAdd(path.name, path) for path in files],
             commit_message=message,
             token=token or self.args.hub_token,
             revision=revision or self.args.hub_revision,

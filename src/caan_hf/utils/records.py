@@ -1,5 +1,6 @@
 """JSON files and documents with a declared type: read with validation, written atomically."""
 
+import json
 from pathlib import Path
 from typing import Any, Self
 
@@ -16,10 +17,10 @@ class Record(BaseModel):
     """Base class of everything that is stored as JSON.
 
     Fields are declared with types, as in any pydantic model. Unknown fields are refused unless a subclass sets
-    `extra="ignore"`, and values are not converted between types, except integers to floats and lists to tuples.
+    `extra="ignore"`. Values are not converted between types, except integers to floats and JSON arrays to tuples.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     @classmethod
     def read(cls, file: Path, remedy: str) -> Self:
@@ -41,29 +42,35 @@ class Record(BaseModel):
 
     @classmethod
     def parse(cls, document: str | bytes | dict[str, Any], name: str, remedy: str) -> Self:
-        """Validate a JSON text, or a document that was parsed already; arguments and errors as for [`read`].
+        """Validate a JSON text, or a dictionary as if it had been read from JSON.
 
         Args:
             document: JSON text, or the dictionary that it holds.
             name: What the error message calls the document.
-            remedy: What the user should do if it cannot be used.
+            remedy: See [`read`].
+
+        Raises:
+            CaanError: As [`read`].
         """
         try:
-            if isinstance(document, dict):
-                return cls.model_validate(document, strict=False)
-            return cls.model_validate_json(document)
+            text = json.dumps(document, default=str) if isinstance(document, dict) else document
+            return cls.model_validate_json(text)
         except ValidationError as error:
             raise CaanError(f"{name}: {first_problem(error)}. {remedy}") from error
-        except (ValueError, RecursionError) as error:
+        except (ValueError, TypeError, RecursionError) as error:
             raise CaanError(f"{name}: not valid JSON ({error}). {remedy}") from error
 
-    def write(self, file: Path) -> None:
+    def write(self, file: Path, *, exclude_unset: bool = False) -> None:
         """Write the record as indented JSON, atomically.
+
+        Args:
+            file: The file.
+            exclude_unset: Leave out fields that were not given.
 
         Raises:
             CaanError: The file cannot be written.
         """
-        write_whole_text(file, self.model_dump_json(indent=2) + "\n")
+        write_whole_text(file, self.model_dump_json(indent=2, exclude_unset=exclude_unset) + "\n")
 
 
 def first_problem(error: ValidationError) -> str:
@@ -72,7 +79,7 @@ def first_problem(error: ValidationError) -> str:
     where = ".".join(str(part) for part in problem["loc"])
     message = problem["msg"].removeprefix("Value error, ")
     message = message[:1].lower() + message[1:]
-    if problem["type"] in ("missing", "json_invalid", "extra_forbidden"):
-        return f"{where}: {message}" if where else message
-    shown = repr(problem["input"])
-    return f"{where}: {message}, got {shown[:60] + '...' if len(shown) > 60 else shown}".removeprefix(": ")
+    if problem["type"] not in ("missing", "json_invalid", "extra_forbidden"):
+        shown = repr(problem["input"])
+        message += f", got {shown[:60] + '...' if len(shown) > 60 else shown}"
+    return f"{where}: {message}" if where else message
