@@ -19,7 +19,7 @@ from caan_hf.research.runs import StudyRun, average_precisions, evaluate_run, pl
 from caan_hf.research.study import load_study
 from caan_hf.training import average_checkpoints
 from caan_hf.training.checkpoints import MODEL_FOLDER
-from caan_hf.whole_file import write_whole_text
+from caan_hf.utils.files import write_whole_text
 
 
 def main() -> None:

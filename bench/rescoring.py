@@ -22,7 +22,7 @@ from caan_hf.evaluation import retrieval_metrics
 from caan_hf.evaluation.evaluator import ZeroShotEvaluator
 from caan_hf.retrieval.expansion import expand_queries
 from caan_hf.retrieval.ranking import stable_order
-from caan_hf.whole_file import write_whole_text
+from caan_hf.utils.files import write_whole_text
 
 SEEN_STRIDE = 4  # a quarter of the training images stands for all
 

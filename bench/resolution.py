@@ -19,7 +19,7 @@ from caan_hf.encoding.checkpoint import CheckpointEncoder, load_checkpoint
 from caan_hf.encoding.dataset_pictures import DatasetPictures
 from caan_hf.errors import CaanError
 from caan_hf.evaluation.evaluator import ZeroShotEvaluator
-from caan_hf.whole_file import write_whole_text
+from caan_hf.utils.files import write_whole_text
 
 TRAINING_STRIDE = 3  # a third of the training images gives the means
 
