@@ -12,11 +12,11 @@ import json
 import time
 
 import numpy as np
-import torch
 from common import in_own_process, options_parser, peak_memory, run
 
 from caan_hf.errors import CaanError
 from caan_hf.evaluation import evaluate_embeddings
+from caan_hf.utils.prefetch import default_workers
 
 # name -> sketches, photos, categories, contenders
 SIZES = {
@@ -26,15 +26,15 @@ SIZES = {
 }
 
 
-def embeddings(size: str, dim: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+def embeddings(size: str, dim: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Random embeddings with some category information, so that the ranking is neither random nor perfect."""
     sketches, photos, categories, _ = SIZES[size]
-    generator = torch.Generator().manual_seed(0)
-    centres = torch.randn(categories, dim, generator=generator)
-    shares = torch.rand(categories, generator=generator) + 0.5  # categories differ in size
-    labels = [torch.multinomial(shares, n, replacement=True, generator=generator) for n in (sketches, photos)]
-    embeds = [centres[some] * 0.15 + torch.randn(len(some), dim, generator=generator) for some in labels]
-    return (*(torch.nn.functional.normalize(some, dim=1) for some in embeds), *labels)
+    generator = np.random.default_rng(0)
+    centres = generator.standard_normal((categories, dim), np.float32)
+    shares = generator.random(categories) + 0.5  # categories differ in size
+    labels = [generator.choice(categories, n, p=shares / shares.sum()) for n in (sketches, photos)]
+    embeds = [centres[some] * 0.15 + generator.standard_normal((len(some), dim), np.float32) for some in labels]
+    return (*(some / np.linalg.norm(some, axis=1, keepdims=True) for some in embeds), *labels)
 
 
 def ours(queries, gallery, query_labels, gallery_labels) -> dict[str, float]:
@@ -43,9 +43,6 @@ def ours(queries, gallery, query_labels, gallery_labels) -> dict[str, float]:
 
 def numpy(queries, gallery, query_labels, gallery_labels) -> dict[str, float]:
     """A loop over queries, each with a full argsort."""
-    queries, gallery, query_labels, gallery_labels = (
-        tensor.numpy() for tensor in (queries, gallery, query_labels, gallery_labels)
-    )
     ranks = np.arange(1, len(gallery) + 1)
     rows = []
     for query, label in zip(queries, query_labels, strict=True):
@@ -69,11 +66,12 @@ def torchmetrics(queries, gallery, query_labels, gallery_labels) -> dict[str, fl
 
     It treats a relevant photo with a score of 0 or less as irrelevant, so 2 is added to the cosines.
     """
+    import torch  # noqa: PLC0415
     from torchmetrics.retrieval import RetrievalMAP  # noqa: PLC0415 - may not be installed
 
-    scores = queries @ gallery.T + 2
+    scores = torch.from_numpy(queries @ gallery.T + 2)
     indexes = torch.arange(len(queries))[:, None].expand_as(scores)
-    target = query_labels[:, None] == gallery_labels
+    target = torch.from_numpy(query_labels[:, None] == gallery_labels)
     return {"mAP@all": float(RetrievalMAP()(scores.flatten(), target.flatten(), indexes=indexes.flatten()))}
 
 
@@ -96,7 +94,7 @@ def main() -> None:
     if options.measure:
         measure(options.measure, sizes[0], options.dim)
         return
-    print(f"torch {torch.__version__}, numpy {np.__version__}, {torch.get_num_threads()} threads, d = {options.dim}")
+    print(f"numpy {np.__version__}, {default_workers()} threads, d = {options.dim}")
     print(f"{'size':<11}{'contender':<14}{'seconds':>9}{'ratio':>8}{'peak GiB':>10}{'grown GiB':>11}{'mAP@all':>9}")
     for size in sizes:
         first = None

@@ -13,8 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime
-import torch
-from caan_export.agreement import load_split
+from caan_export.agreement import load_split, top10_overlap
 from caan_export.manifest import ENCODERS
 from caan_export.quantise import quantise
 from caan_export.runtime import CaanOnnx
@@ -47,7 +46,7 @@ def main() -> None:
             size = files[1].stat().st_size / 1e6
         result = split.evaluate_embeddings(*embeds, split.sketch_categories, split.photo_categories)
         expected = result.top if expected is None else expected
-        overlap = (expected[:, :, None] == result.top[:, None, :]).any(dim=2).double().mean().item()
+        overlap = top10_overlap(expected, result.top)
         print(f"| {name} | {size:.1f} | {overlap:.3f} | {result.metrics['mAP@all']:.4f} |", flush=True)
 
 
@@ -57,14 +56,14 @@ def by_batch(file: Path) -> None:
     quantize_dynamic(file, file, per_channel=True, weight_type=QuantType.QInt8, op_types_to_quantize=products)
 
 
-def encode(file: Path, pixel_values: np.ndarray) -> torch.Tensor:
+def encode(file: Path, pixel_values: np.ndarray) -> np.ndarray:
     """(N, D) global features."""
     options = onnxruntime.SessionOptions()
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
     batches = (pixel_values[start : start + BATCH] for start in range(0, len(pixel_values), BATCH))
     parts = [session.run(["global_embeds"], {"pixel_values": batch})[0] for batch in batches]
-    return torch.from_numpy(np.concatenate(parts))
+    return np.concatenate(parts)
 
 
 if __name__ == "__main__":

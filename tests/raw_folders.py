@@ -10,7 +10,7 @@ from PIL import Image
 
 from caan_hf.benchmarks import BenchmarkInfo, PrepareOptions, prepare_benchmark
 from caan_hf.benchmarks.categories import published_split
-from caan_hf.benchmarks.problems import Problems
+from caan_hf.utils.problems import Problems
 
 SEEN = ("cat", "dog", "alarm_clock")  # on the seen side of sketchy-25
 UNSEEN = ("cup", "swan")  # on its unseen side

@@ -147,7 +147,7 @@ def index(photos: str, gallery: str | None, encoder: "Encoder", console: Console
 
     place = gallery or str(default_gallery(photos, encoder))
     opened = Gallery.create(place, model=encoder)
-    is_own = gallery is None  # nobody else adds photos to it
+    is_own = gallery is None  # only this command adds photos to it
     with progress_bar("indexing", None, unit="photos") as advance:
         report = opened.add(photos, prune=is_own, progress=advance)
     print_report(report, place, console, pruned=is_own)

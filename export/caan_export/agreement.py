@@ -34,7 +34,7 @@ def measure_agreement(split: ZeroShotEvaluator, checkpoint: Encoder, onnx: Encod
         split=split.split or "",
         sketches=len(split.sketches),
         photos=len(split.photos),
-        top10_overlap=_overlap(by_torch.top, by_onnx.top),
+        top10_overlap=top10_overlap(by_torch.top, by_onnx.top),
         map_torch=by_torch.metrics["mAP@all"],
         map_onnx=by_onnx.metrics["mAP@all"],
     )
@@ -59,6 +59,6 @@ def require_agreement(agreement: Agreement, min_overlap: float, max_map_differen
         )
 
 
-def _overlap(one: NDArray[np.integer], other: NDArray[np.integer]) -> float:
-    """Mean share of the (Q, K) positions of each row that are in both."""
+def top10_overlap(one: NDArray[np.integer], other: NDArray[np.integer]) -> float:
+    """Mean share of the photos of each query that two rankings (Q, K) have in common."""
     return float((one[:, :, None] == other[:, None, :]).any(axis=2).mean())

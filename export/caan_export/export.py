@@ -13,13 +13,13 @@ from PIL import Image
 from caan_hf.benchmarks.sample import draw_object
 from caan_hf.encoding.checkpoint import CheckpointEncoder
 from caan_hf.encoding.preprocessing import Preprocessing
-from caan_hf.errors import CaanError
+from caan_hf.errors import CaanError, first_line
 from caan_hf.utils.files import check_out_dir, staged_folder, write_whole_text
 
 from .agreement import load_split, measure_agreement, require_agreement
 from .check import check_graphs
 from .graphs import OPSETS, write_graphs
-from .manifest import CONFIG, MANIFEST, PREPROCESSING, Manifest, Parity, file_entries
+from .manifest import CONFIG, MANIFEST, PREPROCESSING, Manifest, Parity, TrainingEntry, file_entries
 from .options import ExportOptions
 from .parity import ATOL, Reference, measure_parity, require_parity
 from .providers import choose_providers
@@ -106,8 +106,7 @@ def preprocessing_of(encoder: CheckpointEncoder, name: str) -> Preprocessing:
         _check_size(preprocessing, encoder.model.config.image_size, name)
         largest, share = grey_level_difference(encoder, preprocessing)
     except (AttributeError, KeyError, OverflowError, RuntimeError, TypeError, ValueError, ZeroDivisionError) as error:
-        reason = str(error).strip().partition("\n")[0]
-        raise CaanError(f"{name}: its {kind} cannot be exported ({reason})") from error
+        raise CaanError(f"{name}: its {kind} cannot be exported ({first_line(error)})") from error
     if largest > MAX_RARE_GREY_LEVELS + TOLERANCE or share > RARE:
         raise CaanError(
             f"{name}: its {kind} cannot be exported. It prepares pictures in a way that is not supported without torch "
@@ -142,10 +141,12 @@ def _write(
     preprocessing.write(folder / PREPROCESSING)
     write_whole_text(folder / CONFIG, encoder.model.config.to_json_string(use_diff=True))
     graphs = write_graphs(copy.deepcopy(encoder.model), folder, opset=options.opset, dtype=options.dtype)
+    training = encoder.training_data
     manifest = Manifest(
         versions={"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
         checkpoint=source.entry(),
         identity=encoder.identity,
+        training=None if training is None else TrainingEntry(**training._asdict()),
         opset=options.opset,
         dtype=options.dtype,
         graphs=graphs,
@@ -172,10 +173,6 @@ def _check_options(options: ExportOptions) -> None:
         raise CaanError(f"--opset {options.opset}: choose an opset from {lowest} to {highest}")
     if options.atol is not None and not options.atol > 0:
         raise CaanError(f"--atol {options.atol}: must be positive")
-    if options.image_size is not None and options.image_size < 1:
-        raise CaanError(f"--image-size {options.image_size}: must be a positive number of pixels")
-    if options.device not in ("cpu", "cuda"):
-        raise CaanError(f"--device {options.device}: choose cpu or cuda")
     if options.dtype == "int8" and options.device != "cpu":
         raise CaanError("--dtype int8 cannot be combined with --device cuda. Choose --dtype fp16 for a GPU.")
     if options.device == "cuda" and not torch.cuda.is_available():

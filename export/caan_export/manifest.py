@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from caan_hf.encoding.identity import EncoderIdentity
 from caan_hf.encoding.preprocessing import MAX_SIDE
@@ -34,20 +34,14 @@ FileName = Annotated[str, Field(pattern=r"^[^/\\\x00]{1,255}$")]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
-class StrictRecord(Record):
-    """A record without conversions between types."""
-
-    model_config = ConfigDict(strict=True)
-
-
-class FileEntry(StrictRecord):
+class FileEntry(Record):
     """Size and hash of a file."""
 
     bytes: Annotated[int, Field(ge=0)]
     sha256: Sha256
 
 
-class CheckpointEntry(StrictRecord):
+class CheckpointEntry(Record):
     """The checkpoint that was exported.
 
     Attributes:
@@ -61,7 +55,15 @@ class CheckpointEntry(StrictRecord):
     sha256: dict[FileName, Sha256]
 
 
-class GraphEntry(StrictRecord):
+class TrainingEntry(Record):
+    """See [`TrainingData`]."""
+
+    protocol: str
+    categories: tuple[str, ...]
+    validation: tuple[str, ...]
+
+
+class GraphEntry(Record):
     """Precision of a graph, and the shapes of its inputs and outputs by name."""
 
     dtype: GraphDType
@@ -69,7 +71,7 @@ class GraphEntry(StrictRecord):
     outputs: dict[str, Shape]
 
 
-class Difference(StrictRecord):
+class Difference(Record):
     """Largest difference between a graph and torch for one output, one kind of input and one batch size.
 
     Attributes:
@@ -96,7 +98,7 @@ class Difference(StrictRecord):
         return self.largest <= self.allowed
 
 
-class Parity(StrictRecord):
+class Parity(Record):
     """Comparison of the graphs with torch at the time of the export.
 
     Attributes:
@@ -110,7 +112,7 @@ class Parity(StrictRecord):
     differences: tuple[Difference, ...]
 
 
-class Agreement(StrictRecord):
+class Agreement(Record):
     """Two rankings of the same photos for the same sketches, by global embeddings.
 
     Attributes:
@@ -132,7 +134,7 @@ class Agreement(StrictRecord):
     map_onnx: float
 
 
-class Manifest(StrictRecord):
+class Manifest(Record):
     """Content of `caan_export.json`.
 
     Attributes:
@@ -140,6 +142,7 @@ class Manifest(StrictRecord):
         versions: Versions of Python and of the packages that made the export.
         checkpoint: The checkpoint.
         identity: Identity of the checkpoint's encoder in float32, so that both can use the same galleries.
+        training: Benchmark that the checkpoint was trained on; None if it is not recorded.
         opset: ONNX opset of the graphs.
         dtype: Precision of the encoders. The relation network is always in float32.
         graphs: Shapes by name of the graph.
@@ -152,6 +155,7 @@ class Manifest(StrictRecord):
     versions: dict[str, str]
     checkpoint: CheckpointEntry
     identity: EncoderIdentity
+    training: TrainingEntry | None = None
     opset: Annotated[int, Field(gt=0, lt=100)]
     dtype: GraphDType
     graphs: dict[str, GraphEntry]

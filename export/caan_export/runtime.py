@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from caan_hf.encoding.encoder import Encoder
+from caan_hf.encoding.encoder import Encoder, TrainingData
 from caan_hf.encoding.features import Array, Features, Modality
 from caan_hf.encoding.identity import EncoderIdentity
 from caan_hf.encoding.load import model_folder
@@ -25,7 +25,7 @@ from .manifest import (
     ExportedFolder,
 )
 from .providers import CPU, TENSORRT, TENSORRT_MAX_BATCH, Provider, choose_providers
-from .session import GraphSession
+from .session import GraphSession, SessionOptions
 
 MAX_CHUNK_BYTES = 256 * 2**20
 """Memory that the pairs of one call of the relation network may take."""
@@ -62,6 +62,8 @@ class CaanOnnx(Encoder):
         self.export = export
         self.preprocessing = preprocessing
         self.sessions = sessions
+        device, number = sessions[PHOTO_ENCODER].device
+        self.device = device if device == "cpu" else f"{device}:{number}"
         self._identity = replace(export.manifest.identity, precision=PRECISION[export.manifest.dtype])
 
     @classmethod
@@ -101,28 +103,25 @@ class CaanOnnx(Encoder):
             chosen = [CPU]  # GPU providers lack the int8 operators
         name = str(export.path.resolve() if looks_local(str(name_or_path)) else name_or_path)
 
-        def session(graph: str) -> GraphSession:
-            return GraphSession(
-                export,
-                graph,
-                chosen,
-                strict=providers is not None,
-                threads=threads,
-                spinning=spinning,
-                device_id=device_id,
-            )
-
-        sketch = session(SKETCH_ENCODER)
+        options = SessionOptions(providers is not None, threads, spinning, device_id)
+        sketch = GraphSession(export, SKETCH_ENCODER, chosen, options)
         # Tied towers are exported as two identical graphs, which share one session to halve the memory.
         same = export.sha256(f"{SKETCH_ENCODER}.onnx") == export.sha256(f"{PHOTO_ENCODER}.onnx")
-        photo = sketch if same else session(PHOTO_ENCODER)
-        sessions = {SKETCH_ENCODER: sketch, PHOTO_ENCODER: photo, RELATION: session(RELATION)}
+        photo = sketch if same else GraphSession(export, PHOTO_ENCODER, chosen, options)
+        relation = GraphSession(export, RELATION, chosen, options)
+        sessions = {SKETCH_ENCODER: sketch, PHOTO_ENCODER: photo, RELATION: relation}
         return cls(name, export, preprocessing, sessions)
 
     @property
     def identity(self) -> EncoderIdentity:
         """Identity of the checkpoint that was exported, with the precision of the graphs."""
         return self._identity
+
+    @property
+    def training_data(self) -> TrainingData | None:
+        """Benchmark that the checkpoint was trained on; None if it is not recorded."""
+        entry = self.export.manifest.training
+        return None if entry is None else TrainingData(entry.protocol, entry.categories, entry.validation)
 
     @property
     def providers(self) -> dict[str, str]:

@@ -2,17 +2,33 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnxruntime
 
-from caan_hf.errors import CaanError
+from caan_hf.errors import CaanError, first_line
 
 from .manifest import RELATION, ExportedFolder
 from .providers import CPU, CUDA, TENSORRT, Provider, name_of, with_options
 
 logger = logging.getLogger(__name__)
+
+
+class SessionOptions(NamedTuple):
+    """How a graph runs.
+
+    Attributes:
+        strict: Raise an error instead of logging a warning if the first provider does not start.
+        threads: Number of threads within an operator; 0 lets onnxruntime choose.
+        spinning: Let idle threads spin.
+        device_id: Number of the GPU.
+    """
+
+    strict: bool = False
+    threads: int = 0
+    spinning: bool = False
+    device_id: int = 0
 
 
 class GraphSession:
@@ -22,13 +38,10 @@ class GraphSession:
         export: The exported folder.
         graph: Name of the graph.
         providers: Providers as `choose_providers` returns them.
-        strict: Raise an error instead of logging a warning if the first provider does not start.
-        threads: Number of threads within an operator; 0 lets onnxruntime choose.
-        spinning: Let idle threads spin.
-        device_id: Number of the GPU.
+        options: See [`SessionOptions`].
 
     Raises:
-        CaanError: The graph cannot be loaded, or `strict` is set and its provider does not start.
+        CaanError: The graph cannot be loaded, or its first provider does not start although `strict` is set.
     """
 
     def __init__(
@@ -36,11 +49,7 @@ class GraphSession:
         export: ExportedFolder,
         graph: str,
         providers: Sequence[Provider],
-        *,
-        strict: bool = False,
-        threads: int = 0,
-        spinning: bool = False,
-        device_id: int = 0,
+        options: SessionOptions,
     ):
         self.file = export.graph(graph)
         entry = export.manifest.graphs[graph]
@@ -50,35 +59,35 @@ class GraphSession:
             with_options(
                 provider,
                 dtype=entry.dtype,
-                device_id=device_id,
+                device_id=options.device_id,
                 input_shapes=entry.inputs,
                 graph_hash=export.sha256(self.file.name),
             )
             for provider in suitable
         ]
-        self.session = self._open(configured, threads, spinning)
+        self.session = self._open(configured, options)
         self.provider: str = self.session.get_providers()[0]
         requested = configured[0][0]
         if self.provider != requested:
             message = f"{self.file}: {requested} does not start on this machine; {self.provider} runs instead"
-            if strict:
+            if options.strict:
                 raise CaanError(f"{message}. Check that its libraries (CUDA, cuDNN, TensorRT) are installed.")
             logger.warning(message)
         on_gpu = self.provider in (CUDA, TENSORRT)
         self.device = ("cuda", int(dict(configured)[self.provider]["device_id"])) if on_gpu else ("cpu", 0)
 
     def _open(
-        self, providers: list[tuple[str, dict[str, Any]]], threads: int, spinning: bool
+        self, providers: list[tuple[str, dict[str, Any]]], options: SessionOptions
     ) -> onnxruntime.InferenceSession:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.log_severity_level = 3  # errors only
+        settings = onnxruntime.SessionOptions()
+        settings.intra_op_num_threads = options.threads
+        settings.log_severity_level = 3  # errors only
         for pool in ("intra_op", "inter_op"):
-            options.add_session_config_entry(f"session.{pool}.allow_spinning", str(int(spinning)))
+            settings.add_session_config_entry(f"session.{pool}.allow_spinning", str(int(options.spinning)))
         if providers[0][0] != CPU and hasattr(onnxruntime, "preload_dlls"):
             onnxruntime.preload_dlls()  # CUDA and cuDNN from NVIDIA's wheels, which are not on the library path
         try:
-            return onnxruntime.InferenceSession(str(self.file), options, providers=providers)
+            return onnxruntime.InferenceSession(str(self.file), settings, providers=providers)
         except Exception as error:  # onnxruntime's exceptions have no common base class
             raise CaanError(
                 f"{self.file}: cannot be loaded ({first_line(error)}). Run `caan-export check`, or export again."
@@ -110,8 +119,3 @@ class GraphSession:
             self.session.run_with_iobinding(binding)
         except Exception as error:  # onnxruntime's exceptions have no common base class
             raise CaanError(f"{self.file}: {self.provider} failed ({first_line(error)})") from error
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of an error message, or the name of its class if there is none."""
-    return str(error).strip().partition("\n")[0] or type(error).__name__

@@ -10,12 +10,11 @@ import torch
 
 from caan_hf.encoding.checkpoint import CheckpointEncoder
 from caan_hf.encoding.load import model_folder
-from caan_hf.errors import CaanError
+from caan_hf.errors import CaanError, first_line
 from caan_hf.utils.download import looks_local
 from caan_hf.utils.files import sha256_of
 
 from .manifest import CheckpointEntry
-from .session import first_line
 
 FILES = ("*.json", "*.safetensors")
 HASHED = ("*.safetensors", "config.json", "processor_config.json", "preprocessor_config.json")
@@ -70,8 +69,8 @@ class Source:
             return encoder
         encoder.model.config.image_size = image_size
         encoder.processor.at_size(image_size)
-        pixel_values = torch.zeros(1, 3, image_size, image_size).numpy()
         try:
+            pixel_values = torch.zeros(1, 3, image_size, image_size).numpy()
             encoder.encode_prepared(pixel_values, "sketch")
             encoder.encode_prepared(pixel_values, "photo")
         except (RuntimeError, ValueError, AssertionError) as error:

@@ -5,53 +5,28 @@ import shutil
 from pathlib import Path
 
 import torch
-from pydantic import ConfigDict, Field
+from caan_export.manifest import MANIFEST, ExportedFolder
 from transformers import AutoModel, AutoProcessor
 
 from caan_hf import CaanModel, CaanProcessor
 from caan_hf.encoding.checkpoint import load_checkpoint
 from caan_hf.errors import CaanError
+from caan_hf.evaluation.record import METRICS_FILE, REMEDY, EvaluationRecord
 from caan_hf.publishing.card import OnnxGraphs, model_card
-from caan_hf.publishing.folder import MAX_SHARD_SIZE, save_published
+from caan_hf.publishing.folder import save_published
 from caan_hf.publishing.provenance import restriction
-from caan_hf.publishing.results import METRICS_FILE, Results, read_results, write_public_metrics
+from caan_hf.publishing.results import public_results
 from caan_hf.publishing.training_record import read_training_record, record_of_recipe, write_record
 from caan_hf.utils.files import sha256_of
-from caan_hf.utils.records import Record
 
 from .options import PushOptions
 from .publish import CARD
-from .published_folder import copy_kept, copy_published, is_published
+from .published_folder import copy_published, is_published
 
 ONNX_FOLDER = "onnx"
-ONNX_MANIFEST = "caan_export.json"
 FIGURE_FILE = "top10.png"
 BUILD_OPTIONS = ("results", "recipe", "with_text", "dtype", "license", "figure", "max_shard_size")
 SIZE = re.compile(r"\s*(?=.*[1-9])\d{1,9}(\.\d+)?\s*[KMGT]B\s*", re.IGNORECASE)
-
-
-class ExportedFile(Record):
-    """A file of an ONNX export."""
-
-    model_config = ConfigDict(extra="ignore")
-    sha256: str
-
-
-class ExportedCheckpoint(Record):
-    """The checkpoint of an ONNX export: the hashes of its files by name."""
-
-    model_config = ConfigDict(extra="ignore")
-    sha256: dict[str, str] = Field(default_factory=dict)
-
-
-class ExportManifest(Record):
-    """The part of an export's `caan_export.json` that a push reads."""
-
-    model_config = ConfigDict(extra="ignore")
-    dtype: str = "fp32"
-    opset: int | None = None
-    files: dict[str, ExportedFile] = Field(default_factory=dict)
-    checkpoint: ExportedCheckpoint = ExportedCheckpoint()
 
 
 def build_model_repository(checkpoint: Path, repo_id: str, folder: Path, options: PushOptions) -> list[str]:
@@ -72,55 +47,57 @@ def build_model_repository(checkpoint: Path, repo_id: str, folder: Path, options
     Raises:
         CaanError: The checkpoint, the results or the ONNX folder cannot be used, or nothing can be written.
     """
-    if options.max_shard_size is not None and not SIZE.fullmatch(options.max_shard_size):
-        raise CaanError(f"--max-shard-size {options.max_shard_size}: not a size. Use KB, MB, GB or TB, such as 500MB.")
-    graphs = _read_onnx(options.onnx, checkpoint) if options.onnx else None
+    export = _open_export(options.onnx, checkpoint) if options.onnx else None
     if is_published(checkpoint):
         _require_no_build_options(checkpoint, options)
         notes = copy_published(checkpoint, repo_id, folder)
     else:
-        notes = _build(checkpoint, repo_id, folder, options, graphs)
-    if options.onnx:
+        notes = _build(checkpoint, repo_id, folder, options, export)
+    if export:
         shutil.rmtree(folder / ONNX_FOLDER, ignore_errors=True)
-        notes += copy_kept(options.onnx, folder / ONNX_FOLDER, f"{ONNX_FOLDER}/")
+        (folder / ONNX_FOLDER).mkdir()
+        for name in (MANIFEST, *export.manifest.files):
+            shutil.copyfile(export.path / name, folder / ONNX_FOLDER / name)
     return notes
 
 
 def _require_no_build_options(checkpoint: Path, options: PushOptions) -> None:
-    given = [name for name in BUILD_OPTIONS if getattr(options, name) not in (None, False)]
-    given += ["no-figure"] if options.figure is False else []
+    defaults = PushOptions()
+    given = [name for name in BUILD_OPTIONS if getattr(options, name) != getattr(defaults, name)]
     if given:
         names = ", ".join("--" + name.replace("_", "-") for name in given)
         raise CaanError(
             f"{checkpoint}: a published folder is pushed without changes, so {names} cannot be used. Edit its files, "
-            f"or build it again from the checkpoint with {names} --dry-run --out {checkpoint}."
+            "or build it again from the checkpoint with --dry-run."
         )
 
 
-def _build(checkpoint: Path, repo_id: str, folder: Path, options: PushOptions, graphs: OnnxGraphs | None) -> list[str]:
-    results = read_results(options.results) if options.results else None
+def _build(
+    checkpoint: Path, repo_id: str, folder: Path, options: PushOptions, export: ExportedFolder | None
+) -> list[str]:
+    if not SIZE.fullmatch(options.max_shard_size):
+        raise CaanError(f"--max-shard-size {options.max_shard_size}: not a size. Use KB, MB, GB or TB, such as 500MB.")
+    results = EvaluationRecord.read(options.results, REMEDY) if options.results else None
     record = record_of_recipe(options.recipe) if options.recipe else read_training_record(checkpoint)
     model, processor = _load(checkpoint, with_text=options.with_text)
     if options.dtype:
         model.to(getattr(torch, options.dtype))
-    save_published(model, processor, folder, max_shard_size=options.max_shard_size or MAX_SHARD_SIZE)
+    save_published(model, processor, folder, max_shard_size=options.max_shard_size)
     notes = []
     if record:
         write_record(record.model_copy(update={"repo_id": repo_id}), folder)
     else:
         notes.append(f"{checkpoint} has no record of its training. Pass --recipe FILE to describe it in the card.")
-    has_figure = False
     if options.results and results:
-        write_public_metrics(options.results, repo_id, folder)
-        has_figure, note = _add_figure(options.results.with_name(FIGURE_FILE), options.figure, results, folder)
-        notes += [note] if note else []
+        public_results(results, repo_id).write(folder / METRICS_FILE)
+        notes += _add_figure(options.results.with_name(FIGURE_FILE), options.figure, results.protocol or "", folder)
     card = model_card(
         repo_id,
         model,
         record=record,
         results=results,
-        figure=FIGURE_FILE if has_figure else None,
-        onnx=graphs,
+        figure=FIGURE_FILE if (folder / FIGURE_FILE).is_file() else None,
+        onnx=_graphs(export) if export else None,
         license=options.license,
     )
     card.save(folder / CARD)
@@ -137,40 +114,32 @@ def _load(checkpoint: Path, *, with_text: bool) -> tuple[CaanModel, CaanProcesso
     return model.eval(), AutoProcessor.from_pretrained(checkpoint, trust_remote_code=False)
 
 
-def _add_figure(figure: Path, wanted: bool | None, results: Results, folder: Path) -> tuple[bool, str | None]:
-    """Copy the retrieval grid; return whether it was copied, and a note for the user."""
-    if wanted is False:
-        return False, None
-    if not figure.is_file():
-        if wanted:
-            raise CaanError(f"{figure}: no such file. `caan evaluate` writes it beside {METRICS_FILE}.")
-        return False, None
-    if wanted is None and restriction(results.protocol):
-        return False, (
-            f"{figure.name} is left out because it shows photos of {results.benchmark}, which may not be shared "
-            "freely. Pass --figure to include it."
-        )
+def _add_figure(figure: Path, wanted: bool | None, protocol: str, folder: Path) -> list[str]:
+    """Copy the retrieval grid, unless it may not be shared; return a note for the user if it was left out."""
+    if wanted and not figure.is_file():
+        raise CaanError(f"{figure}: no such file. `caan evaluate` writes it beside {METRICS_FILE}.")
+    if wanted is False or not figure.is_file():
+        return []
+    if wanted is None and restriction(protocol):
+        return [
+            f"{figure.name} is left out because it shows photos of {protocol}, which may not be shared freely. Pass "
+            "--figure to include it."
+        ]
     shutil.copyfile(figure, folder / FIGURE_FILE)
-    return True, None
+    return []
 
 
-def _read_onnx(folder: Path, checkpoint: Path) -> OnnxGraphs:
-    """Read an export after checking that its files are complete and come from the weights of the checkpoint."""
-    if not (folder / ONNX_MANIFEST).is_file():
-        raise CaanError(f"{folder}: no {ONNX_MANIFEST}. Give the folder that `caan-export onnx` wrote.")
-    manifest = ExportManifest.read(folder / ONNX_MANIFEST, "Export the model again.")
-    graphs = tuple(path.name for path in sorted(folder.glob("*.onnx")))
-    if not graphs:
-        raise CaanError(f"{folder}: contains no .onnx file. Export the model again.")
-    for name, entry in manifest.files.items():
-        file = folder / Path(name).name
-        if not _has_sha256(file, entry.sha256):
-            raise CaanError(f"{file}: missing or changed after the export. Export the model again.")
-    for name, sha256 in manifest.checkpoint.sha256.items():
-        if name.endswith(".safetensors") and not _has_sha256(checkpoint / Path(name).name, sha256):
+def _open_export(folder: Path, checkpoint: Path) -> ExportedFolder:
+    """Open an export after checking that its files are unchanged and come from the weights of the checkpoint."""
+    export = ExportedFolder.open(folder)
+    export.require_unchanged()
+    for name, sha256 in export.manifest.checkpoint.sha256.items():
+        file = checkpoint / name
+        if name.endswith(".safetensors") and not (file.is_file() and sha256_of(file) == sha256):
             raise CaanError(f"{folder}: was exported from other weights than those in {checkpoint}. Export these.")
-    return OnnxGraphs(graphs, manifest.dtype, manifest.opset)
+    return export
 
 
-def _has_sha256(file: Path, sha256: str) -> bool:
-    return file.is_file() and sha256_of(file) == sha256
+def _graphs(export: ExportedFolder) -> OnnxGraphs:
+    manifest = export.manifest
+    return OnnxGraphs(tuple(f"{graph}.onnx" for graph in manifest.graphs), manifest.dtype, manifest.opset)

@@ -20,6 +20,7 @@ class CommonOptions:
         Path | None,
         Option(metavar="DIR", help="Folder that --dry-run writes.", show_default="the name of the repository"),
     ] = None
+    overwrite: Annotated[bool, Option("--overwrite", help="Replace the folder of an earlier --dry-run.")] = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,10 +66,7 @@ class PushOptions(RevisionOptions):
         DTypeName | None,
         Option(help="Data type of the weights.", show_default="that of the checkpoint"),
     ] = None
-    max_shard_size: Annotated[
-        str | None,
-        Option(help="Split larger weights over several files.", show_default="5GB"),
-    ] = None
+    max_shard_size: Annotated[str, Option(help="Split larger weights over several files.")] = "5GB"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +89,4 @@ class PushSpaceOptions(CommonOptions):
     """Options of `caan-hub push-space`."""
 
     model: Annotated[str, Option(metavar="ID", help="Model on the Hub that the Space shows.", show_default=False)]
-    demo: Annotated[
-        Path | None,
-        Option(metavar="DIR", help="Folder of the Space.", show_default="demo/, here or in the clone"),
-    ] = None
+    demo: Annotated[Path, Option(metavar="DIR", help="Folder of the Space.")] = Path("demo")

@@ -1,19 +1,17 @@
 """Push a folder to a repository on the Hub in one commit."""
 
-import json
 import re
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, RepoCard, get_token
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
 from huggingface_hub.hf_api import RepoFile
 
 from caan_hf.errors import CaanError
-from caan_hf.utils.hub import LOG_IN, hub_errors
+from caan_hf.utils.hub import hub_errors
 
 CARD = "README.md"
 MAIN = "main"
@@ -48,44 +46,22 @@ class Change:
     """Result of a push.
 
     Attributes:
-        url: URL of the repository.
-        commit: The new commit, or the previous one if nothing changed.
-        before: Git blob id of each file before the push, by path.
-        after: Git blob id of each file after the push, by path.
-        is_new_branch: Whether the branch was created.
+        place: URL, branch and commit, for messages. Without changes, the commit is the previous one.
+        files: "+" for an added file, "-" for a deleted and "~" for a changed one, by path.
     """
 
-    url: str
-    commit: str
-    before: dict[str, str]
-    after: dict[str, str]
-    is_new_branch: bool
+    place: str
+    files: dict[str, str]
 
 
 def files_of(folder: Path) -> dict[str, Path]:
     """The files of a folder by their path in the repository, without hidden files and Python caches."""
+    files = {path.relative_to(folder): path for path in sorted(folder.rglob("*")) if path.is_file()}
     return {
-        path.relative_to(folder).as_posix(): path
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and not any(_is_skipped(part) for part in path.relative_to(folder).parts)
+        path.as_posix(): file
+        for path, file in files.items()
+        if not any(part.startswith(".") or part == "__pycache__" for part in path.parts)
     }
-
-
-def _is_skipped(name: str) -> bool:
-    return name.startswith(".") or name == "__pycache__" or name.endswith(".pyc")
-
-
-def require_login() -> None:
-    """Check that there is a token, before the repository is built.
-
-    Raises:
-        CaanError: There is no token, or it contains characters that no token has.
-    """
-    token = get_token()
-    if token is None:
-        raise CaanError(f"not logged in. {LOG_IN}")
-    if not (token.isascii() and token.isprintable()):
-        raise CaanError(f"the token contains invalid characters. {LOG_IN}")
 
 
 def publish(folder: Path, target: Target, *, message: str, replaces: re.Pattern[str]) -> Change:
@@ -107,7 +83,6 @@ def publish(folder: Path, target: Target, *, message: str, replaces: re.Pattern[
     """
     files = files_of(folder)
     with hub_errors(target.repo_id):
-        _check_card(folder, target)
         api = HfApi()
         _ensure_repository(api, target)
         branches = _branches(api, target)
@@ -117,8 +92,6 @@ def publish(folder: Path, target: Target, *, message: str, replaces: re.Pattern[
         additions = [CommitOperationAdd(path, str(file)) for path, file in files.items()]
         deletions = [CommitOperationDelete(path) for path in before if path not in files and replaces.fullmatch(path)]
         if is_new_branch:
-            # Large files go first, so that no branch is left behind if their upload fails.
-            api.preupload_lfs_files(additions=additions, revision=MAIN, free_memory=False, **target.place)
             api.create_branch(branch=target.revision, revision=head, **target.place)
         try:
             commit = api.create_commit(
@@ -127,34 +100,20 @@ def publish(folder: Path, target: Target, *, message: str, replaces: re.Pattern[
                 revision=target.revision,
                 parent_commit=head,
                 **target.place,
-            ).oid
-        except BaseException:
+            )
+        except BaseException as error:
             if is_new_branch:
                 with suppress(HfHubHTTPError):
                     api.delete_branch(branch=target.revision, **target.place)
+            if isinstance(error, ValueError):  # the Hub refuses the metadata of the card
+                raise CaanError(f"{target.repo_id}: {' '.join(str(error).split())}") from error
             raise
-        after = before if commit == head else _blobs(api, target, commit)
-    url = f"{api.endpoint}/{'' if target.kind == 'model' else target.kind + 's/'}{target.repo_id}"
-    return Change(url, commit, before, after, is_new_branch)
-
-
-def _check_card(folder: Path, target: Target) -> None:
-    """Let the Hub validate the card's metadata before anything is created or sent."""
-    card = folder / CARD
-    if not card.is_file():
-        return
-    try:
-        RepoCard(card.read_text(encoding="utf-8"), ignore_metadata_errors=True).validate(repo_type=target.kind)
-    except (ValueError, TypeError, AttributeError, yaml.YAMLError) as error:
-        raise CaanError(f"{card.name}: {_card_problem(error)}") from error
-
-
-def _card_problem(error: Exception) -> str:
-    """The Hub's messages about a card, which the client raises as JSON."""
-    try:
-        return "; ".join(entry["message"] for entry in json.loads(str(error))["errors"])
-    except (ValueError, KeyError, TypeError):
-        return " ".join(str(error).split())
+        after = _blobs(api, target, commit.oid)
+    signs = {path: "+" if path not in before else "-" if path not in after else "~" for path in sorted(before | after)}
+    return Change(
+        f"{commit.repo_url} at {target.revision} ({commit.oid[:10]})",
+        {path: sign for path, sign in signs.items() if before.get(path) != after.get(path)},
+    )
 
 
 def _ensure_repository(api: HfApi, target: Target) -> None:

@@ -7,19 +7,21 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+from huggingface_hub import get_token
 from huggingface_hub.utils._validators import validate_repo_id
 
 from caan_hf.errors import CaanError
-from caan_hf.utils.files import unwritable
-from caan_hf.utils.hub import hub_errors
+from caan_hf.utils.files import staged_folder, unwritable
+from caan_hf.utils.hub import LOG_IN, hub_errors
 
 from .dataset_repository import DATASET_FILES, build_dataset_repository
-from .dry_run import write_dry_run
 from .model_repository import build_model_repository
 from .options import CommonOptions, PushDatasetOptions, PushOptions, PushSpaceOptions
-from .publish import Change, Target, files_of, publish, require_login
-from .published_folder import MODEL_FILES
-from .space import SPACE_FILES, copy_demo, find_demo, read_sdk, require_model, set_model
+from .publish import Change, Target, files_of, publish
+from .published_folder import MARK_FILE, MODEL_FILES
+from .space import SPACE_FILES, copy_demo, read_sdk, require_model, set_model
+
+Notes = list[str]
 
 
 @dataclass(frozen=True)
@@ -27,15 +29,13 @@ class Outcome:
     """Result of a push or dry run.
 
     Attributes:
-        target: Destination.
         notes: Remarks for the user, one sentence each.
         sizes: Size in bytes of each file that was built, by path.
         change: Changes to the repository; None for a dry run.
         out: Folder that a dry run wrote; None for a push.
     """
 
-    target: Target
-    notes: tuple[str, ...]
+    notes: Notes
     sizes: dict[str, int]
     change: Change | None = None
     out: Path | None = None
@@ -52,11 +52,8 @@ def push_model(checkpoint: Path, repo_id: str, options: PushOptions) -> Outcome:
     Raises:
         CaanError: The input or the options cannot be used, nothing can be written, or the Hub refuses the push.
     """
-    _check_repo_id(repo_id)
     target = Target(repo_id, "model", options.revision, options.private)
-    return _push(
-        lambda folder: build_model_repository(checkpoint, repo_id, folder, options), target, options, MODEL_FILES
-    )
+    return _push(lambda out: build_model_repository(checkpoint, repo_id, out, options), target, options, MODEL_FILES)
 
 
 def push_dataset(benchmark: Path, repo_id: str, options: PushDatasetOptions) -> Outcome:
@@ -70,11 +67,8 @@ def push_dataset(benchmark: Path, repo_id: str, options: PushDatasetOptions) -> 
     Raises:
         CaanError: As [`push_model`].
     """
-    _check_repo_id(repo_id)
     target = Target(repo_id, "dataset", options.revision, options.private)
-    return _push(
-        lambda folder: build_dataset_repository(benchmark, repo_id, folder, options), target, options, DATASET_FILES
-    )
+    return _push(lambda out: build_dataset_repository(benchmark, repo_id, out, options), target, options, DATASET_FILES)
 
 
 def push_space(repo_id: str, options: PushSpaceOptions) -> Outcome:
@@ -87,16 +81,37 @@ def push_space(repo_id: str, options: PushSpaceOptions) -> Outcome:
     Raises:
         CaanError: As [`push_model`]; also if the model does not exist on the Hub.
     """
-    _check_repo_id(repo_id)
+    target = Target(repo_id, "space", private=options.private, sdk=read_sdk(options.demo))
     _check_repo_id(options.model)
-    demo = find_demo(options.demo)
-    target = Target(repo_id, "space", private=options.private, sdk=read_sdk(demo))
     if not options.dry_run:
         require_model(options.model)
-    outcome = _push(lambda folder: copy_demo(demo, folder), target, options, SPACE_FILES)
+    outcome = _push(lambda out: copy_demo(options.demo, out), target, options, SPACE_FILES)
     if not options.dry_run:
         set_model(repo_id, options.model)
     return outcome
+
+
+def _push(build: Callable[[Path], Notes], target: Target, options: CommonOptions, replaces: re.Pattern[str]) -> Outcome:
+    """Push what `build` writes into an empty folder, or keep it on disk; `build` returns notes for the user."""
+    _check_repo_id(target.repo_id)
+    if options.dry_run:
+        out = options.out or Path(target.repo_id.rpartition("/")[2])
+        with staged_folder(out, MARK_FILE, overwrite=options.overwrite) as folder:
+            notes = build(folder)
+            (folder / MARK_FILE).write_text(target.repo_id, encoding="utf-8")
+        return Outcome(notes, _sizes(out), out=out)
+    if options.out is not None or options.overwrite:
+        raise CaanError("--out and --overwrite: require --dry-run. Pass it, or omit them.")
+    if get_token() is None:  # building may take minutes
+        raise CaanError(f"not logged in. {LOG_IN}")
+    message = options.message or f"Push with caan-hf {version('caan-hf')}"
+    try:
+        with tempfile.TemporaryDirectory(prefix="caan-hub-") as temporary:
+            notes = build(Path(temporary))
+            change = publish(Path(temporary), target, message=message, replaces=replaces)
+            return Outcome(notes, _sizes(Path(temporary)), change)
+    except OSError as error:
+        raise unwritable(Path(tempfile.gettempdir()), error) from error
 
 
 def _check_repo_id(repo_id: str) -> None:
@@ -104,27 +119,6 @@ def _check_repo_id(repo_id: str) -> None:
         validate_repo_id(repo_id)
     if "/" not in repo_id:
         raise CaanError(f"{repo_id}: the owner is missing. Use OWNER/NAME.")
-
-
-def _push(
-    build: Callable[[Path], list[str]], target: Target, options: CommonOptions, replaces: re.Pattern[str]
-) -> Outcome:
-    """Push what `build` writes into an empty folder, or keep it on disk; `build` returns notes for the user."""
-    if options.dry_run:
-        out = options.out or Path(target.repo_id.rpartition("/")[2])
-        notes = write_dry_run(build, out, target.repo_id)
-        return Outcome(target, tuple(notes), _sizes(out), out=out)
-    if options.out is not None:
-        raise CaanError("--out: requires --dry-run. Give both or neither.")
-    require_login()
-    message = options.message or f"Push with caan-hf {version('caan-hf')}"
-    try:
-        with tempfile.TemporaryDirectory(prefix="caan-hub-") as temporary:
-            notes = build(Path(temporary))
-            change = publish(Path(temporary), target, message=message, replaces=replaces)
-            return Outcome(target, tuple(notes), _sizes(Path(temporary)), change)
-    except OSError as error:
-        raise unwritable(Path(tempfile.gettempdir()), error) from error
 
 
 def _sizes(folder: Path) -> dict[str, int]:

@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 import yaml
-from huggingface_hub import HfApi, SpaceCard
+from huggingface_hub import HfApi, metadata_load
 from huggingface_hub.constants import SPACES_SDK_TYPES
 
 from caan_hf.errors import CaanError
@@ -16,46 +16,26 @@ from .publish import CARD, files_of
 
 MODEL_VARIABLE = "CAAN_MODEL"
 SPACE_FILES = re.compile(r"app\.py|caan_demo/.*\.py")  # the demo's own code
-# Never pushed, even if git does not ignore them.
-SECRET_FILES = re.compile(r"secrets\.(toml|ya?ml|json)|.*\.env")
-ENVIRONMENT_FOLDERS = frozenset(("venv", "env", "node_modules"))
-CLONE = Path(__file__).parents[2]
-
-
-def find_demo(given: Path | None) -> Path:
-    """The folder of the Space: the given one, or `demo/` in the working directory or the clone.
-
-    Raises:
-        CaanError: There is no such folder with a README.md.
-    """
-    places = [given] if given is not None else [Path("demo"), CLONE / "demo"]
-    for place in places:
-        if (place / CARD).is_file():
-            return place
-    raise CaanError(
-        f"{' and '.join(map(str, places))}: no {CARD}, so this is not a Space. Give its folder with --demo."
-    )
+SECRET_FILES = re.compile(r"secrets\.(toml|ya?ml|json)|.*\.env")  # never pushed, even if git does not ignore them
+VIRTUAL_ENVIRONMENT = "pyvenv.cfg"
 
 
 def read_sdk(demo: Path) -> str:
     """The SDK that the front matter of the Space's README.md names.
 
     Raises:
-        CaanError: It names none, or the file that the Space runs is missing.
+        CaanError: There is no such file, or it does not name an SDK.
     """
     card = demo / CARD
+    if not card.is_file():
+        raise CaanError(f"{demo}: no {CARD}, so this is not a Space. Give its folder with --demo.")
     try:
-        data = SpaceCard.load(card).data
-    except (ValueError, OSError, TypeError, AttributeError, yaml.YAMLError) as error:
-        raise CaanError(
-            f"{card}: the front matter is not valid YAML ({' '.join(str(error).split())}). Fix it."
-        ) from error
-    sdk = data.get("sdk")
+        sdk = (metadata_load(card) or {}).get("sdk")
+    except (ValueError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise CaanError(f"{card}: the front matter is not valid YAML ({reason}). Fix it.") from error
     if sdk not in SPACES_SDK_TYPES:
         raise CaanError(f"{card}: the front matter has no valid sdk. Use one of {', '.join(SPACES_SDK_TYPES)}.")
-    app_file = data.get("app_file") or "app.py"
-    if sdk == "gradio" and not (demo / app_file).is_file():
-        raise CaanError(f"{demo}: no {app_file}, which the Space runs. Add it, or set app_file in {CARD}.")
     return str(sdk)
 
 
@@ -65,23 +45,17 @@ def copy_demo(demo: Path, folder: Path) -> list[str]:
     Returns:
         A note that lists the files that git ignores, if any.
     """
-    files = {path: file for path, file in files_of(demo).items() if not _is_local(demo, file)}
+    environments = {file.parent for file in demo.rglob(VIRTUAL_ENVIRONMENT)}
+    files = {
+        path: file
+        for path, file in files_of(demo).items()
+        if not SECRET_FILES.fullmatch(file.name) and environments.isdisjoint(file.parents)
+    }
     ignored = _ignored_by_git(demo, list(files))
-    for path, file in files.items():
-        if path not in ignored:
-            (folder / path).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(file, folder / path)
+    for path in files.keys() - ignored:
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(files[path], folder / path)
     return [f"Left out, because git ignores them: {', '.join(sorted(ignored))}"] if ignored else []
-
-
-def _is_local(demo: Path, file: Path) -> bool:
-    """Whether a file belongs to this machine only: a secret, part of an environment, or a symlink out of the demo."""
-    folders = [demo / parent for parent in file.relative_to(demo).parents if parent.name]
-    return (
-        not file.resolve().is_relative_to(demo.resolve())
-        or SECRET_FILES.fullmatch(file.name) is not None
-        or any(folder.name in ENVIRONMENT_FOLDERS or (folder / "pyvenv.cfg").is_file() for folder in folders)
-    )
 
 
 def _ignored_by_git(demo: Path, paths: list[str]) -> set[str]:

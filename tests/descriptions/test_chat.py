@@ -6,9 +6,8 @@ import pytest
 from chat_server import cut, fail, garbage, hang
 
 from caan_hf.descriptions.chat import ChatGenerator
-from caan_hf.descriptions.generator import Question
 from caan_hf.descriptions.options import DescribeOptions
-from caan_hf.descriptions.prompts import PROMPTS
+from caan_hf.descriptions.prompts import PROMPTS, Question
 from caan_hf.errors import CaanError
 
 SHAPE = PROMPTS[0]

@@ -132,7 +132,7 @@ def test_comparison_can_be_read_back(make_report, tmp_path):
 def test_rankings_of_different_depth_are_not_compared(make_report, tmp_path):
     runs = []
     for name, k in (("one", 50), ("two", 100), ("three", 50)):
-        run = make_report(name, VALUES, reranked={"k": k, "conventions": {}})
+        run = make_report(name, VALUES, reranked={"k": k, "conventions": {"standard": {}}})
         table = run.queries.append_column(
             "rerank/standard/mAP@all", pyarrow.array(VALUES * (0.5 if name == "one" else 1))
         )

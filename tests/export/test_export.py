@@ -79,13 +79,23 @@ def test_the_manifest_describes_the_export(exported, checkpoint, encoder):
     assert content["checkpoint"]["name"] == "tiny"
     assert content["checkpoint"]["sha256"]["model.safetensors"] == sha256_of(checkpoint / "model.safetensors")
     assert content["versions"]["onnxruntime"] == onnxruntime.__version__
-    assert (content["opset"], content["dtype"]) == (20, "fp32")
+    assert (content["opset"], content["dtype"], content["training"]) == (20, "fp32", None)
     assert content["identity"] == json.loads(json.dumps(encoder.identity.to_dict()))
     outputs = content["graphs"]["photo_encoder"]["outputs"]
     assert outputs == {"global_embeds": ["batch", 32], "local_embeds": ["batch", 16, 8]}
     assert content["graphs"]["relation"]["outputs"] == {"relation_logits": ["sketches", "photos"]}
     opsets = {graph: onnx.load(folder / f"{graph}.onnx").opset_import[0].version for graph in GRAPHS}
     assert opsets == dict.fromkeys(GRAPHS, 20)
+
+
+def test_the_training_data_of_the_checkpoint_is_recorded(save_checkpoint, tmp_path):
+    trained = {"training_protocol": "sketchy-25@1", "training_categories": ["ant"], "validation_categories": ["bee"]}
+    towers = {"sketch_config": dict(SMALL), "photo_config": dict(SMALL)}
+    checkpoint = save_checkpoint(tmp_path / "model", **towers, **TIED, **trained)
+    export_checkpoint(str(checkpoint), tmp_path / "out")
+    expected = CheckpointEncoder.load(str(checkpoint), device="cpu").training_data
+    assert expected.categories == ("ant",)
+    assert CaanOnnx.from_pretrained(tmp_path / "out").training_data == expected
 
 
 def test_parity_and_agreement_are_recorded(exported):
@@ -187,7 +197,8 @@ def test_a_full_disk_leaves_nothing_behind(tied_checkpoint, tmp_path):
         ({"opset": 99}, "--opset 99: .*18 to 23"),
         ({"atol": 0.0}, "--atol 0.0: .*positive"),
         ({"dtype": "int8", "device": "cuda"}, "--dtype int8 cannot be combined with --device cuda"),
-        ({"device": "tpu"}, "--device tpu: choose cpu or cuda"),
+        ({"device": "tpu"}, "tpu is not installed"),
+        ({"image_size": -1}, "--image-size -1: the towers of tiny"),
         ({"image_size": 2}, "--image-size 2: the towers of tiny"),
     ],
 )

@@ -65,7 +65,6 @@ def change(file, **values):
         (lambda folder: change(folder / "config.json", auto_map={"AutoModel": "evil.Model"}), "auto_map names evil"),
         (lambda folder: change(folder / "config.json", auto_map={"AutoModel": "a/b--modeling_caan.X"}), "names a/b"),
         (lambda folder: change(folder / "config.json", auto_map={"AutoModel": 3}), "auto_map.AutoModel"),
-        (lambda folder: (folder / "README.md").write_text("---\nlicense: [\n---\n"), "front matter"),
     ],
 )
 def test_a_folder_that_is_incomplete_or_not_a_caan_is_refused(published, spoil, message):
@@ -78,13 +77,13 @@ def test_a_folder_that_is_incomplete_or_not_a_caan_is_refused(published, spoil, 
 @pytest.mark.parametrize(
     ("options", "name"),
     [
-        (PushOptions(figure=True), "--figure"),
-        (PushOptions(figure=False), "--no-figure"),
+        (PushOptions(with_text=True, figure=True), "--with-text, --figure"),
+        (PushOptions(figure=False), "--figure"),
         (PushOptions(max_shard_size="1GB"), "--max-shard-size"),
     ],
 )
 def test_options_without_effect_are_refused(published, out, options, name):
-    with pytest.raises(CaanError, match=f"with {name} --dry-run"):
+    with pytest.raises(CaanError, match=f"so {name} cannot be used"):
         build_model_repository(published, "me/other", out, options)
 
 

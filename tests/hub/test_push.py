@@ -4,9 +4,22 @@ import json
 import re
 
 import pytest
+from caan_export.manifest import (
+    ENCODERS,
+    GRAPHS,
+    MANIFEST,
+    RELATION,
+    CheckpointEntry,
+    GraphEntry,
+    Manifest,
+    file_entries,
+)
 from hub_repositories import Blob
 from huggingface_hub import ModelCard
 from safetensors.numpy import load as load_safetensors
+
+from caan_hf.encoding.identity import EncoderIdentity
+from caan_hf.utils.files import sha256_of
 
 pytestmark = pytest.mark.slow
 
@@ -47,7 +60,7 @@ def test_a_push_is_one_commit_and_an_unchanged_push_none(client, server, checkpo
     assert set(files) == MODEL | {"metrics.json", "top10.png"}
     assert [commit.title for commit in repository.history()][1:] == ["initial commit"]
     assert repository.find("main").sha[:10] in printed
-    assert "nothing to do" in again
+    assert "no changes" in again
     assert not any(name.startswith(("text_", "sketch_align", "photo_align")) for name in _weights(files))
     published = json.loads(files["metrics.json"])
     assert (published["checkpoint"], published["data"]) == ("me/tiny", "mine")
@@ -95,19 +108,28 @@ def test_a_later_push_deletes_files_of_the_earlier_one_and_keeps_files_of_others
 
 
 def _onnx_folder(checkpoint, tmp_path, name="onnx"):
-    """A folder of `caan-export onnx`, as far as a push reads it."""
-    import hashlib
-
+    """A folder of `caan-export onnx` with graphs that cannot run."""
     folder = tmp_path / name
     folder.mkdir()
-    files = {}
-    for graph in ("sketch_encoder.onnx", "photo_encoder.onnx", "relation.onnx"):
-        (folder / graph).write_bytes(graph.encode())
-        files[graph] = {"sha256": hashlib.sha256(graph.encode()).hexdigest()}
-    weights = hashlib.sha256((checkpoint / "model.safetensors").read_bytes()).hexdigest()
-    origin = {"name": "model", "sha256": {"model.safetensors": weights, "config.json": "of no matter"}}
-    manifest = {"dtype": "fp32", "opset": 23, "files": files, "checkpoint": origin}
-    (folder / "caan_export.json").write_text(json.dumps(manifest), encoding="utf-8")
+    for file in (*(f"{graph}.onnx" for graph in GRAPHS), "preprocessing.json"):
+        (folder / file).write_bytes(file.encode())
+    identity = EncoderIdentity("w", "c", "p", "float32", image_size=32, global_dim=8, local_shape=(4, 8))
+    pixels = {"pixel_values": ("batch", 3, 32, 32)}
+    embeds = {"global_embeds": ("batch", 8), "local_embeds": ("batch", 4, 8)}
+    pair = {"sketch_local_embeds": ("sketches", 4, 8), "photo_local_embeds": ("photos", 4, 8)}
+    graphs = {graph: GraphEntry(dtype="fp32", inputs=pixels, outputs=embeds) for graph in ENCODERS}
+    graphs[RELATION] = GraphEntry(dtype="fp32", inputs=pair, outputs={"relation_logits": ("sketches", "photos")})
+    weights = {"model.safetensors": sha256_of(checkpoint / "model.safetensors")}
+    manifest = Manifest(
+        versions={},
+        checkpoint=CheckpointEntry(name="model", revision=None, sha256=weights),
+        identity=identity,
+        opset=23,
+        dtype="fp32",
+        graphs=graphs,
+        files=file_entries(folder),
+    )
+    manifest.write(folder / MANIFEST)
     return folder
 
 
@@ -115,7 +137,7 @@ def test_a_dry_run_writes_the_files_of_a_push(client, server, checkpoint, tmp_pa
     out = tmp_path / "hub" / "caan-tiny"
     dry = ["me/tiny", "--dry-run", "--out", out]
     listed = push(client, checkpoint, *dry, token=None)
-    assert push(client, checkpoint, *dry, token=None) == listed
+    assert push(client, checkpoint, *dry, "--overwrite", token=None) == listed
     push(client, checkpoint, "me/tiny")
     push(client, out, "me/other", "--revision", "candidate")
 
@@ -132,23 +154,16 @@ def test_a_dry_run_writes_the_files_of_a_push(client, server, checkpoint, tmp_pa
     assert [path.name for path in out.parent.iterdir()] == ["caan-tiny"]
 
 
-def test_a_dry_run_does_not_overwrite_manual_changes(client, server, checkpoint, tmp_path):
+def test_a_dry_run_overwrites_only_on_request_and_only_an_earlier_one(client, server, checkpoint, tmp_path):
     words = ["push", checkpoint, "me/tiny", "--dry-run", "--out", tmp_path / "tiny"]
     assert client.hub(*words)[0] == 0
     (tmp_path / "tiny" / "README.md").write_text("# By hand\n")
     status, printed = client.hub(*words)
-    assert (status, "README.md was changed" in printed) == (2, True), printed
+    assert (status, "Pass --overwrite" in printed) == (2, True), printed
     assert (tmp_path / "tiny" / "README.md").read_text() == "# By hand\n"
-
-
-def test_a_dry_run_does_not_delete_hidden_files(client, server, checkpoint, tmp_path):
-    words = ["push", checkpoint, "me/tiny", "--dry-run", "--out", tmp_path / "tiny"]
-    assert client.hub(*words)[0] == 0
-    (tmp_path / "tiny" / ".git").mkdir()
-    (tmp_path / "tiny" / ".git" / "HEAD").write_text("ref: refs/heads/main\n")
-    status, printed = client.hub(*words)
-    assert (status, "holds .git" in printed) == (2, True), printed
-    assert (tmp_path / "tiny" / ".git" / "HEAD").is_file()
+    (tmp_path / "tiny" / ".caan-hub").unlink()
+    assert client.hub(*words, "--overwrite")[0] == 2
+    assert (tmp_path / "tiny" / "README.md").read_text() == "# By hand\n"
 
 
 def test_weights_are_converted_to_the_given_dtype(client, server, checkpoint):
@@ -167,23 +182,22 @@ def test_unusable_input_is_a_one_line_error(client, server, checkpoint, metrics_
     altered = _onnx_folder(checkpoint, tmp_path)
     (altered / "relation.onnx").write_bytes(b"another")
     foreign = _onnx_folder(checkpoint, tmp_path, "foreign")
-    manifest = (foreign / "caan_export.json").read_text()
-    (foreign / "caan_export.json").write_text(re.sub(r'(model.safetensors": ")\w', r"\1-", manifest))
+    manifest = (foreign / MANIFEST).read_text()
+    (foreign / MANIFEST).write_text(re.sub(r'(model.safetensors": ")\w{8}', r"\g<1>00000000", manifest))
     cases = {
         ("push", tmp_path / "nowhere", "me/tiny"): "no such folder",
         ("push", tmp_path / "empty", "me/tiny"): "no config.json",
         ("push", checkpoint, "tiny"): "Use OWNER/NAME",
         ("push", checkpoint, "me/ti ny"): "not a repository name",
         ("push", checkpoint, "me/tiny", "--results", tmp_path / "gone.json"): "gone.json",
-        ("push", checkpoint, "me/tiny", "--results", tmp_path / "broken.json"): "broken.json: protocol",
+        ("push", checkpoint, "me/tiny", "--results", tmp_path / "broken.json"): "broken.json: conventions",
         ("push", checkpoint, "me/tiny", "--onnx", tmp_path / "empty"): "no caan_export.json",
-        ("push", checkpoint, "me/tiny", "--onnx", altered): "relation.onnx: missing or changed",
+        ("push", checkpoint, "me/tiny", "--onnx", altered): "relation.onnx changed since the export",
         ("push", checkpoint, "me/tiny", "--onnx", foreign): "was exported from other weights",
         ("push", checkpoint, "me/tiny", "--recipe", tmp_path / "gone.yaml"): "gone.yaml: cannot be read",
         ("push", checkpoint, "me/tiny", "--max-shard-size", "huh"): "--max-shard-size huh: not a size",
         ("push", checkpoint, "me/tiny", "--out", tmp_path / "out"): "--dry-run",
         ("push", checkpoint, "me/tiny", "--dry-run", "--out", tmp_path / "full"): "full: holds other files",
-        ("push", checkpoint, "me/tiny", "--license", "of-my-own"): '"license" must be one of',
     }
     for words, wanted in cases.items():
         status, printed = client.hub(*words)
@@ -195,8 +209,8 @@ def test_unusable_input_is_a_one_line_error(client, server, checkpoint, metrics_
     assert [path.name for path in (tmp_path / "full").iterdir()] == ["theirs"]
 
 
-def test_build_options_are_refused_for_a_published_folder(client, server, checkpoint, metrics_file, tmp_path):
-    push(client, checkpoint, "me/tiny", "--dry-run", "--out", tmp_path / "tiny")
-    status, printed = client.hub("push", tmp_path / "tiny", "me/tiny", "--results", metrics_file)
-    assert status == 2
-    assert "--results cannot be used" in printed
+def test_a_card_that_the_hub_refuses_is_a_one_line_error(client, server, checkpoint):
+    status, printed = client.hub("push", checkpoint, "me/tiny", "--license", "of-my-own")
+    assert (status, '"license" must be one of' in printed) == (2, True), printed
+    assert "Traceback" not in printed
+    assert set(server.repository("me/tiny").files()) == set()

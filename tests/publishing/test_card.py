@@ -1,9 +1,9 @@
 import pytest
 from hub_card_rules import problems
+from prepared_info import benchmark_info
 
-from caan_hf.benchmarks import BenchmarkInfo
+from caan_hf.evaluation.record import EvaluationRecord
 from caan_hf.publishing.card import OnnxGraphs, model_card
-from caan_hf.publishing.results import Results
 from caan_hf.publishing.training_record import TrainingRecord, training_record
 
 RECIPE = {
@@ -11,20 +11,6 @@ RECIPE = {
     "data": {"path": "data/sketchy-25", "prompts": ["shape", "parts"]},
     "training": {"num_train_epochs": 10},
 }
-INFO = BenchmarkInfo.model_validate(
-    {
-        "protocol": "sketchy-25@1",
-        "seen": ["a", "b"],
-        "validation": ["c"],
-        "unseen": ["d"],
-        "counts": {
-            "train": {"sketch": 4000, "photo": 2000},
-            "validation": {"sketch": 1, "photo": 1},
-            "test": {"sketch": 1, "photo": 1},
-        },
-        "descriptions": {"origin": "caan-hf", "plain": []},
-    }
-)
 
 
 RESULTS = {
@@ -32,6 +18,12 @@ RESULTS = {
     "split": "test",
     "conventions": {"standard": {"mAP@all": 0.331}, "hits": {"mAP@all": 0.331}},
     "confidence": {"standard": {"mAP@all": (0.3114, 0.352)}},
+    "checkpoint": "me/mini",
+    "data": "sketchy-25",
+    "command": "caan evaluate me/mini --data sketchy-25",
+    "gallery": "0",
+    "seconds": 1.0,
+    "num_left_out": 0,
     "reranked": {"k": 100, "conventions": {"standard": {"mAP@all": 0.268}}},
     "num_queries": 625,
     "num_gallery": 625,
@@ -39,12 +31,14 @@ RESULTS = {
 }
 
 
-def results(**changes) -> Results:
-    return Results.model_validate(RESULTS | changes)
+def results(**changes) -> EvaluationRecord:
+    return EvaluationRecord.model_validate(RESULTS | changes)
 
 
 def test_the_card_describes_model_training_evaluation_and_onnx_graphs(make_model):
-    record = training_record(RECIPE, INFO).model_copy(update={"validation": {"mAP@all": 0.4, "chance": 0.1}})
+    record = training_record(RECIPE, benchmark_info()).model_copy(
+        update={"validation": {"mAP@all": 0.4, "chance": 0.1}}
+    )
     card = model_card(
         "me/mini",
         make_model(text_config=None),
@@ -100,10 +94,10 @@ def test_the_card_says_what_was_not_recorded(make_model):
 def test_caveats_come_before_the_figures(make_model):
     found = results(
         protocol="sketchy-25@1/from-tuberlin-30@1",
-        notes=("a subset or\nvariant",),
+        notes=["a subset or\nvariant"],
         removed_categories={"aeroplane": "airplane"},
         num_left_out=7,
-        deduplicated={"num_duplicates": 3, "conventions": {"standard": {"mAP@all": 0.321}}},
+        deduplicated={"num_duplicates": 3, "num_gallery": 622, "conventions": {"standard": {"mAP@all": 0.321}}},
     )
     text = model_card("me/mini", make_model(text_config=None), results=found).content
     assert "(from-tuberlin-30@1)" in text
@@ -118,7 +112,7 @@ def test_caveats_come_before_the_figures(make_model):
 
 
 def test_an_evaluation_that_is_not_zero_shot_has_no_model_index(make_model):
-    found = results(notes=("not zero-shot: training saw a",))
+    found = results(notes=["not zero-shot: training saw a"])
     card = model_card("me/mini", make_model(text_config=None), results=found)
     assert card.data.eval_results is None
     assert "- not zero-shot: training saw a\n" in card.content
@@ -129,7 +123,7 @@ def test_an_evaluation_that_is_not_zero_shot_has_no_model_index(make_model):
     ("trained_on", "protocol", "license", "is_restricted"),
     [
         ("Sketchy-25@1", None, "other", True),
-        ("SKETCHY-25@1", "sample@1", "apache-2.0", False),  # the record takes precedence
+        ("sketchy-25@1", "sample@1", "apache-2.0", False),  # the record takes precedence
         ("sample@1", None, "apache-2.0", False),
         ("sample-of-mine", None, None, False),
         (None, None, None, False),
@@ -145,7 +139,7 @@ def test_the_training_data_decides_the_license(make_model, trained_on, protocol,
 
 def test_the_card_names_a_text_tower_and_training_without_text(make_model):
     assert "whole training checkpoint" in model_card("me/mini", make_model()).content
-    record = training_record({**RECIPE, "model": {"vision": {"model_type": "vit"}, "text": None}}, INFO)
+    record = training_record({**RECIPE, "model": {"vision": {"model_type": "vit"}, "text": None}}, benchmark_info())
     card = model_card("me/mini", make_model(text_config=None), record=record, license="mit")
     assert "No text was used for training." in card.content
     assert "| Vision encoder | `vit`, randomly initialised |" in card.content

@@ -1,16 +1,13 @@
-import dataclasses
 import json
 import subprocess
 from pathlib import Path
 
 import pytest
 import yaml
+from prepared_info import benchmark_info
 
 from caan_hf import CaanError
-from caan_hf.benchmarks import BenchmarkInfo
 from caan_hf.publishing.training_record import (
-    PRIVATE,
-    PUBLIC_KEYS,
     TrainingRecord,
     public_recipe,
     read_training_record,
@@ -19,69 +16,43 @@ from caan_hf.publishing.training_record import (
     training_record,
     write_record,
 )
-from caan_hf.training.arguments import CaanTrainingArguments
-from caan_hf.training.recipe import DataSection
 
 RECIPE = {
-    "model": {"vision": "../shared/models/vit-tiny", "text": "package:some/model", "sketch": "owner/vit"},
+    "model": {
+        "vision": "../shared/models/vit-tiny",
+        "text": "package:some/model",
+        "sketch": "owner/vit",
+        "photo": {"cache": "/of/somebody/c", "api_key": "hf_secret"},
+    },
     "data": {"path": "/of/somebody/data/sketchy-25", "prompts": ["shape"]},
-    "training": {"output_dir": "/of/somebody/runs/x", "num_train_epochs": 6, "hub_token": "hf_secret"},
+    "training": {
+        "output_dir": "/of/somebody/runs/x",
+        "num_train_epochs": 6,
+        "hub_token": "hf_secret",
+        "fsdp_config": {"a": ["~/somebody/b.json"]},
+    },
+    "secrets": {"wandb": "hf_secret"},
 }
-INFO = BenchmarkInfo.model_validate(
-    {
-        "protocol": "sketchy-25@1",
-        "seen": ["a", "b"],
-        "validation": ["c"],
-        "unseen": ["d"],
-        "counts": {
-            "train": {"sketch": 4, "photo": 2},
-            "validation": {"sketch": 1, "photo": 1},
-            "test": {"sketch": 1, "photo": 1},
-        },
-        "descriptions": {"origin": "caan-hf", "plain": []},
-        "skipped": [{"path": "x", "reason": "y"}],
-    }
-)
+
+
+def fields(record: TrainingRecord) -> dict:
+    return record.model_dump(exclude_unset=True)
 
 
 def test_a_public_recipe_contains_no_paths_and_tokens():
-    public = public_recipe(RECIPE)
-    assert public["model"] == {"vision": "vit-tiny", "text": "package:some/model", "sketch": "owner/vit"}
-    assert public["data"] == {"path": "sketchy-25", "prompts": ["shape"]}
-    assert public["training"] == {"num_train_epochs": 6}
+    assert public_recipe(RECIPE) == {
+        "model": {"vision": "vit-tiny", "text": "package:some/model", "sketch": "owner/vit", "photo": {"cache": "c"}},
+        "data": {"path": "sketchy-25", "prompts": ["shape"]},
+        "training": {"num_train_epochs": 6, "fsdp_config": {"a": ["b.json"]}},
+    }
     assert RECIPE["training"]["hub_token"] == "hf_secret"  # the original is not changed
-
-
-def test_unknown_keys_of_a_recipe_are_not_published():
-    recipe = {
-        "model": {
-            "vision": {"model_type": "vit", "cache": "/of/somebody/c", "api_key": "hf_secret"},
-            "mine": 1,
-        },
-        "data": {"path": "C:\\Users\\somebody\\sketchy-25", "note": "x"},
-        "training": {
-            "seed": 1,
-            "deepspeed": "/of/somebody/z.json",
-            "fsdp_config": {"a": ["~/somebody/b.json"]},
-        },
-        "secrets": {"wandb": "hf_secret"},
-    }
-    assert public_recipe(recipe) == {
-        "model": {"vision": {"model_type": "vit", "cache": "c"}},
-        "data": {"path": "sketchy-25"},
-        "training": {"seed": 1, "deepspeed": "z.json", "fsdp_config": {"a": ["b.json"]}},
-    }
-
-
-def test_the_public_keys_are_those_of_a_recipe():
-    assert PUBLIC_KEYS["data"] == set(DataSection.model_fields)
-    assert PUBLIC_KEYS["training"] | PRIVATE >= {entry.name for entry in dataclasses.fields(CaanTrainingArguments)}
+    assert public_recipe({"data": {"path": "C:\\Users\\somebody\\mine"}}) == {"data": {"path": "mine"}}
 
 
 def test_an_existing_record_is_cleaned_when_it_is_read(tmp_path):
     record = {"recipe": RECIPE, "data": {"protocol": "sample@1", "home": "/of/somebody"}, "host": "somebody"}
     (tmp_path / "training.json").write_text(json.dumps(record))
-    found = read_training_record(tmp_path).to_dict()
+    found = fields(read_training_record(tmp_path))
     assert found == {"recipe": public_recipe(RECIPE), "data": {"protocol": "sample@1"}}
     assert "somebody" not in str(found)
 
@@ -89,42 +60,35 @@ def test_an_existing_record_is_cleaned_when_it_is_read(tmp_path):
 @pytest.mark.parametrize(
     "change",
     [
-        {"recipe": {"model": []}},
+        {"recipe": 1},
+        {"recipe": {"model": [1]}},
         {"recipe": {"model": {"vision": 3}}},
         {"recipe": {"data": {"prompts": 3}}},
         {"recipe": {"training": {"num_train_epochs": "many"}}},
-        {"recipe": {"training": {"num_train_epochs": 10**400}}},
-        {"data": []},
         {"data": {"protocol": 3}},
-        {"data": {"protocol": "a", "counts": []}},
         {"data": {"protocol": "a", "counts": {"train": 3}}},
         {"data": {"protocol": "a", "counts": {"train": {"sketch": 3}}}},
         {"data": {"protocol": "a", "categories": {"seen": "3"}}},
-        {"data": {"protocol": "a", "descriptions": "x"}},
         {"validation": {"mAP@all": "high"}},
-        {"validation": {"mAP@all": None}},
-        {"versions": []},
         {"commit": 3},
     ],
 )
 def test_a_record_with_a_field_of_the_wrong_type_is_a_one_line_error(tmp_path, change):
-    (tmp_path / "training.json").write_text(json.dumps(training_record(RECIPE, INFO).to_dict() | change))
+    (tmp_path / "training.json").write_text(json.dumps(fields(training_record(RECIPE, benchmark_info())) | change))
     (field,) = change
     with pytest.raises(CaanError, match=rf"training\.json: {field}") as error:
         read_training_record(tmp_path)
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("content", ["a: 1", "- a", "model: [", "model: 3", "\xff", "data: {prompts: 3}"])
+@pytest.mark.parametrize("content", ["a: 1", "- a", "model: [", "model: [1]", "\xff", "data: {prompts: 3}"])
 def test_a_file_that_is_not_a_recipe_is_named(tmp_path, content):
     (tmp_path / "recipe.yaml").write_bytes(content.encode("latin-1"))
     with pytest.raises(CaanError, match=r"recipe\.yaml"):
         record_of_recipe(tmp_path / "recipe.yaml")
 
 
-@pytest.mark.parametrize(
-    "content", ["[]", "{", '{"seen": 3}', '{"protocol": 3}', '{"counts": {"train": []}, "seen": 1}']
-)
+@pytest.mark.parametrize("content", ["[]", "{", '{"seen": 3}'])
 def test_a_damaged_benchmark_of_a_recipe_is_named(tmp_path, content):
     (tmp_path / "benchmark.json").write_text(content)
     (tmp_path / "recipe.yaml").write_text(yaml.safe_dump({"data": {"path": str(tmp_path)}}))
@@ -133,11 +97,11 @@ def test_a_damaged_benchmark_of_a_recipe_is_named(tmp_path, content):
 
 
 def test_a_record_is_read_as_it_was_written(tmp_path):
-    record = training_record(RECIPE, INFO)
+    record = training_record(RECIPE, benchmark_info())
     write_record(record, tmp_path)
     assert read_training_record(tmp_path) == record
     assert record.data.categories == {"seen": 2, "validation": 1, "unseen": 1}
-    assert set(record.to_dict()["data"]) == {"protocol", "counts", "descriptions", "categories"}
+    assert set(fields(record)["data"]) == {"protocol", "counts", "descriptions", "categories"}
     assert set(record.versions) == {"caan-hf", "torch", "transformers"}
     text = (tmp_path / "training.json").read_text()
     assert "somebody" not in text
@@ -147,25 +111,15 @@ def test_a_record_is_read_as_it_was_written(tmp_path):
 def test_a_checkpoint_without_record_uses_the_recipe_beside_it(tmp_path):
     data = tmp_path / "data"
     data.mkdir()
-    (data / "benchmark.json").write_text(INFO.model_dump_json())
+    (data / "benchmark.json").write_text(benchmark_info().model_dump_json())
     recipe = {**RECIPE, "data": {"path": str(data)}}
     (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe))
     (tmp_path / "model").mkdir()
     record = read_training_record(tmp_path / "model")
     assert record.data.protocol == "sketchy-25@1"
-    assert record.commit is None  # today's commit is not that of the run
-
-
-def test_a_checkpoint_without_record_and_recipe_has_none(tmp_path):
-    (tmp_path / "model").mkdir()
+    (tmp_path / "recipe.yaml").unlink()
     assert read_training_record(tmp_path / "model") is None
-
-
-@pytest.mark.parametrize("content", ["{", "[]", "{}", '{"recipe": 1}'])
-def test_a_damaged_record_is_named(tmp_path, content):
-    (tmp_path / "training.json").write_text(content)
-    with pytest.raises(CaanError, match=r"training\.json"):
-        read_training_record(tmp_path)
+    assert record.commit is None  # today's commit is not that of the run
 
 
 def test_the_recorded_commit_is_that_of_the_source():
@@ -174,8 +128,3 @@ def test_the_recorded_commit_is_that_of_the_source():
     if head.returncode:
         pytest.skip("not a git checkout")
     assert source_commit().removesuffix("-dirty") == head.stdout.strip()
-
-
-def test_a_copy_of_a_record_keeps_its_recipe_clean():
-    record = TrainingRecord.model_validate({"recipe": RECIPE}).model_copy(update={"repo_id": "me/tiny"})
-    assert record.to_dict() == {"recipe": public_recipe(RECIPE), "repo_id": "me/tiny"}

@@ -31,6 +31,8 @@ def test_written_record_is_read_back(tmp_path):
     [
         ({"size": {"width": 3}}, r"share: .*required"),
         ({"size": {"width": "wide"}, "share": 1}, r"size\.width: .*'wide'"),
+        ({"size": {"width": "3"}, "share": 1}, r"size\.width: .*'3'"),
+        ({"size": {"width": 3}, "share": True}, r"share: "),
         ({"size": {"width": 3, "height": 4}, "share": 1}, r"size\.height"),
         ({"size": [], "share": 1}, r"size: "),
         ([], r"a\.json: "),
@@ -44,6 +46,12 @@ def test_error_names_file_field_and_remedy(tmp_path, content, message):
     assert str(file) in str(raised.value)
     assert REMEDY in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+def test_dictionary_is_validated_as_if_it_were_json():
+    assert Document.parse({"size": {"width": 3, "names": ["a"]}, "share": 1}, "x", REMEDY).size.names == ("a",)
+    with pytest.raises(CaanError, match=r"x: size\.width.*Export again"):
+        Document.parse({"size": {"width": "3"}, "share": 1}, "x", REMEDY)
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[" * 200_000, b"\xff\xfe", b'{"share": 1e999, "size": {"width": 1}'])

@@ -7,8 +7,7 @@ import typer
 
 import caan_hf
 from caan_hf.errors import CaanError
-from caan_hf.utils.files import sha256_of, write_whole_text
-from caan_hub.dry_run import MARK_FILE, DryRunMark
+from caan_hf.utils.files import write_whole_text
 
 PATTERN = "*_caan.py"
 
@@ -48,26 +47,18 @@ def sync_code(
         typer.echo(f"Out of date: {names}. Run caan-hub sync-code.", err=True)
         raise typer.Exit(1)
     for folder, changes in stale.items():
-        _copy(folder, changes)
+        for name, text in changes.items():
+            if text is None:
+                (folder / name).unlink()
+            else:
+                write_whole_text(folder / name, text)
         typer.echo(f"{folder}: updated {', '.join(changes)}")
 
 
 def _changes(folder: Path) -> dict[str, str | None]:
     """Files that differ from the library: their new text by name, None for a file that is to be removed."""
     source = Path(caan_hf.__file__).parent
-    wanted = {file.name: file.read_text(encoding="utf-8") for file in source.glob(PATTERN)}
-    present = {file.name: file.read_text(encoding="utf-8") for file in folder.glob(PATTERN)}
+    wanted, present = (
+        {file.name: file.read_text(encoding="utf-8") for file in place.glob(PATTERN)} for place in (source, folder)
+    )
     return {name: wanted.get(name) for name in sorted(wanted | present) if wanted.get(name) != present.get(name)}
-
-
-def _copy(folder: Path, changes: dict[str, str | None]) -> None:
-    for name, text in changes.items():
-        if text is None:
-            (folder / name).unlink()
-        else:
-            write_whole_text(folder / name, text)
-    if (folder / MARK_FILE).is_file():  # a later --dry-run must not take the new code for manual changes
-        mark = DryRunMark.read(folder / MARK_FILE, "Remove it.")
-        kept = {name: sha256 for name, sha256 in mark.files.items() if not Path(name).match(PATTERN)}
-        code = {file.name: sha256_of(file) for file in folder.glob(PATTERN)}
-        DryRunMark(repo_id=mark.repo_id, files=dict(sorted((kept | code).items()))).write(folder / MARK_FILE)

@@ -1,6 +1,5 @@
 """Category names: the published seen and unseen lists, and one category under different names."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -56,11 +55,8 @@ class CategorySplit:
 
 def published_split(benchmark: str) -> CategorySplit:
     """The published category split of a benchmark such as "sketchy-25"."""
-    seen, unseen = (
-        tuple((SPLITS / f"{benchmark}.{side}.txt").read_text(encoding="utf-8").splitlines())
-        for side in ("seen", "unseen")
-    )
-    return CategorySplit(seen, unseen)
+    sides = ((SPLITS / f"{benchmark}.{side}.txt").read_text(encoding="utf-8") for side in ("seen", "unseen"))
+    return CategorySplit(*(tuple(side.splitlines()) for side in sides))
 
 
 def read_category_file(path: Path) -> tuple[str, ...]:
@@ -73,17 +69,8 @@ def read_category_file(path: Path) -> tuple[str, ...]:
     names = tuple(line for line in lines if line and not line.startswith("#"))
     if not names:
         raise CaanError(f"{path}: no category names. Write one category name per line.")
-    if duplicates := repeated(names):
-        raise CaanError(f"{path}: {duplicates[0]!r} appears twice. Remove one of the lines.")
+    folded = [fold(name) for name in names]
+    for number, name in enumerate(names):
+        if folded[number] in folded[:number]:
+            raise CaanError(f"{path}: {name!r} appears twice. Remove one of the lines.")
     return names
-
-
-def repeated(names: Iterable[str]) -> list[str]:
-    """The names that are a spelling of an earlier one."""
-    earlier: set[str] = set()
-    found = []
-    for name in names:
-        if fold(name) in earlier:
-            found.append(name)
-        earlier.add(fold(name))
-    return found

@@ -1,16 +1,17 @@
 """The published file lists: text files of one `relative/path label` per line that define the images of a split."""
 
 from collections.abc import Iterator
-from pathlib import Path
+from functools import cache
+from pathlib import Path, PurePosixPath
 
 from caan_hf.descriptions.spelling import fold
 from caan_hf.errors import CaanError
 from caan_hf.utils.files import read_text
+from caan_hf.utils.problems import Problems
 
 from .categories import CategorySplit
 from .items import Item, file_item
 from .layouts import Layout
-from .problems import Problems
 
 SIDES = ("train", "zero")  # the names that the lists use for seen and unseen
 CATEGORY_IDS = {"train": "cname_cid.txt", "zero": "cname_cid_zero.txt"}
@@ -59,7 +60,8 @@ def listed_items(
         labels = _read_labels(lists / CATEGORY_IDS[side])
         for modality, stem in layout.list_names:
             for place, relative, label in _read_list(lists / f"{stem}_{side}.txt", raw_dir, problems):
-                category = spelling.get(fold(_category_of(relative, label, labels)))
+                folder = PurePosixPath(relative).parent.name
+                category = spelling.get(fold(labels.get(label, "") if labels else folder))
                 path = _find(files, relative, place, problems)
                 if category is None:
                     problems.add(place, UNKNOWN_LABEL)
@@ -78,12 +80,6 @@ def _read_labels(path: Path) -> dict[str, str]:
     return {parts[1]: parts[0] for parts in fields if len(parts) == 2}
 
 
-def _category_of(relative: str, label: str, labels: dict[str, str]) -> str:
-    """The category name: that of the label, or the name of the folder if there is no file of labels."""
-    folder = relative.rsplit("/", 2)[-2] if "/" in relative else ""
-    return labels.get(label, "") if labels else folder
-
-
 def _read_list(path: Path, raw_dir: Path, problems: Problems) -> Iterator[tuple[str, str, str]]:
     """Yields (`file:line`, path, label). The label is the last field, because paths may contain blanks."""
     name = path.relative_to(raw_dir).as_posix()
@@ -96,15 +92,13 @@ def _read_list(path: Path, raw_dir: Path, problems: Problems) -> Iterator[tuple[
 
 
 def _find(files: "FileFinder", relative: str, place: str, problems: Problems) -> Path | None:
+    reason = ABSENT
     try:
         path = files.find(relative)
     except ValueError:
-        problems.add(f"{place} ({relative})", OUTSIDE)
-        return None
-    except OSError:  # for example a name that is too long
-        path = None
+        path, reason = None, OUTSIDE
     if path is None:
-        problems.add(f"{place} ({relative})", ABSENT)
+        problems.add(f"{place} ({relative})", reason)
     return path
 
 
@@ -114,7 +108,7 @@ class FileFinder:
     def __init__(self, raw_dir: Path):
         self.raw_dir = raw_dir
         self.real_root = raw_dir.resolve()
-        self._folders: dict[tuple[str, ...], Path | None] = {}
+        self._folder = cache(self._find_folder)
 
     def find(self, relative: str) -> Path | None:
         """The file at a listed path, or None.
@@ -126,25 +120,25 @@ class FileFinder:
         folders = [part for part in folders if part != "."]
         if not name or ".." in (*folders, name) or "" in folders or ":" in "".join(folders[:1]):
             raise ValueError(relative)
-        folder = self._folder(tuple(folders))
-        if folder is None or not (folder / name).is_file():
+        try:
+            folder = self._folder(tuple(folders))
+            if folder is None or not (folder / name).is_file():
+                return None
+        except OSError:  # for example a name that is too long
             return None
         if not (folder / name).resolve().is_relative_to(self.real_root):
             raise ValueError(relative)
         return folder / name
 
-    def _folder(self, parts: tuple[str, ...]) -> Path | None:
-        if parts not in self._folders:
-            other = parts[1:] if parts[:1] == (OPTIONAL_TOP,) else (OPTIONAL_TOP, *parts)
-            self._folders[parts] = self._walk(parts) or self._walk(other)
-        return self._folders[parts]
+    def _find_folder(self, parts: tuple[str, ...]) -> Path | None:
+        other = parts[1:] if parts[:1] == (OPTIONAL_TOP,) else (OPTIONAL_TOP, *parts)
+        return self._walk(parts) or self._walk(other)
 
     def _walk(self, parts: tuple[str, ...]) -> Path | None:
         folder: Path | None = self.raw_dir
         for part in parts:
-            if folder is None:
-                return None
-            folder = folder / part if (folder / part).is_dir() else _respelled(folder, part)
+            if folder is not None:
+                folder = folder / part if (folder / part).is_dir() else _respelled(folder, part)
         return folder
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 MODALITIES = ("sketch", "photo")
@@ -30,40 +31,37 @@ class Item:
     png: bytes | None = None
 
     @property
-    def is_image_file(self) -> bool:
-        """Whether the image is a file of its own, which a prepared benchmark can reference."""
-        return self.file is not None and self.offset is None
+    def image_path(self) -> Path | None:
+        """The image file, which a prepared benchmark can reference; None for all other images."""
+        return Path(self.file) if self.file is not None and self.offset is None else None
 
 
 @dataclass(frozen=True)
 class Collection:
-    """The images of a raw folder, and the categories that they show.
+    """The images of a benchmark.
 
     Attributes:
-        seen: Seen categories with at least one image, sorted.
-        unseen: Unseen categories with at least one image, sorted.
         items: The images.
+        unseen_names: Names of the unseen categories; all other categories are seen.
     """
 
-    seen: tuple[str, ...]
-    unseen: tuple[str, ...]
     items: list[Item]
+    unseen_names: frozenset[str]
 
-    @classmethod
-    def of_items(cls, items: list[Item], unseen: Iterable[str]) -> "Collection":
-        """The collection of `items`; categories that are not in `unseen` are seen."""
-        present = sorted({item.category for item in items})
-        unseen = frozenset(unseen)
-        return cls(
-            seen=tuple(name for name in present if name not in unseen),
-            unseen=tuple(name for name in present if name in unseen),
-            items=items,
-        )
+    @cached_property
+    def categories(self) -> tuple[str, ...]:
+        """The categories with at least one image, sorted, which is the order of their labels."""
+        return tuple(sorted({item.category for item in self.items}))
 
     @property
-    def categories(self) -> tuple[str, ...]:
-        """All categories, sorted, which is the order of their labels."""
-        return tuple(sorted(self.seen + self.unseen))
+    def seen(self) -> tuple[str, ...]:
+        """The seen categories with at least one image, sorted."""
+        return tuple(name for name in self.categories if name not in self.unseen_names)
+
+    @property
+    def unseen(self) -> tuple[str, ...]:
+        """The unseen categories with at least one image, sorted."""
+        return tuple(name for name in self.categories if name in self.unseen_names)
 
 
 def file_item(modality: str, category: str, path: Path, raw_dir: Path) -> Item:

@@ -17,13 +17,14 @@ from caan_hf.descriptions.records import (
 from caan_hf.descriptions.spelling import is_text
 from caan_hf.errors import CaanError
 from caan_hf.utils.files import check_out_dir, printable, staged_folder
+from caan_hf.utils.problems import Problems
 from caan_hf.utils.progress import progress_bar
 
 from .collect import collect, collect_sample, complete_categories
-from .items import Collection, Item, in_row_order
+from .items import MODALITIES, Collection, Item, in_row_order
+from .layouts import LAYOUTS
 from .options import PrepareOptions
-from .prepared import INFO_FILE, BenchmarkInfo, Counts, DescriptionsInfo, SplitCounts
-from .problems import Problems
+from .prepared import INFO_FILE, BenchmarkInfo, DescriptionsInfo, SplitCounts
 from .protocols import PROTOCOLS
 from .verify import verify
 
@@ -33,10 +34,11 @@ VALIDATION_SHARE = 7  # by default, one of this many seen categories is held out
 MAX_VALIDATION = 15
 MIN_VALIDATION = 2  # every ranking of a single category is perfect; training needs as many
 # Options that apply only to some benchmarks.
-ONLY_FOR = {"unseen": ("folder",)} | dict.fromkeys(
-    ("photos_per_category", "sketches_per_category", "image_size", "categories"), (SAMPLE,)
-)
-NOT_FOR_SAMPLE = ("strokes", "strokes_per_category")
+APPLIES_TO = {
+    "unseen": ("folder",),
+    **dict.fromkeys(("photos_per_category", "sketches_per_category", "image_size", "categories"), (SAMPLE,)),
+    **dict.fromkeys(("strokes", "strokes_per_category"), tuple(LAYOUTS)),
+}
 
 
 def prepare_benchmark(
@@ -66,16 +68,16 @@ def prepare_benchmark(
     collection = collect_sample(options) if raw_dir is None else collect(name, raw_dir, options, problems)
     # Everything that can be checked without opening an image is checked before the images are decoded.
     _require_items(collection, problems)
-    descriptions = _descriptions(name, collection.categories, options.descriptions, problems)
+    descriptions, origin = _descriptions(name, collection.categories, options.descriptions, problems)
     choose_validation(collection.seen, options.validation_categories, options.seed)
     problems.raise_if_strict(options.strict)
 
     collection = _usable(collection, problems, options.progress)
     problems.raise_if_strict(options.strict)
     train, validation = choose_validation(collection.seen, options.validation_categories, options.seed)
-    categories = {"train": train, "validation": validation, "test": collection.unseen}
-    splits = _split_items(collection.items, categories)
-    is_plain = {category: texts[0].prompt_id == PLAIN.id for category, texts in descriptions.items()}
+    names = {"train": set(train), "validation": set(validation), "test": set(collection.unseen)}
+    splits = {split: [item for item in collection.items if item.category in names[split]] for split in names}
+    plain_categories = [name for name in collection.categories if descriptions[name][0].prompt_id == PLAIN.id]
     info = BenchmarkInfo(
         protocol=PROTOCOLS[name].id,
         seed=options.seed,
@@ -83,10 +85,7 @@ def prepare_benchmark(
         validation=list(validation),
         unseen=list(collection.unseen),
         counts=_counts(splits),
-        descriptions=DescriptionsInfo(
-            origin=_origin(name, options.descriptions),
-            plain=[category for category in collection.categories if is_plain[category]],
-        ),
+        descriptions=DescriptionsInfo(origin=origin, plain=plain_categories),
         images="embedded" if options.embed or raw_dir is None else "referenced",
         skipped=problems.found,
         created_with=f"caan-hf {version('caan-hf')}",
@@ -98,9 +97,8 @@ def prepare_benchmark(
 def _check_arguments(name: str, raw_dir: Path | None, out_dir: Path, options: PrepareOptions) -> None:
     if name not in PROTOCOLS:
         raise CaanError(f"{name!r}: no such benchmark. Choose from {', '.join(PROTOCOLS)}.")
-    for option in (*ONLY_FOR, *NOT_FOR_SAMPLE):
-        applies = name in ONLY_FOR[option] if option in ONLY_FOR else name != SAMPLE
-        if not applies and getattr(options, option) is not None:
+    for option, benchmarks in APPLIES_TO.items():
+        if name not in benchmarks and getattr(options, option) is not None:
             raise CaanError(f"--{option.replace('_', '-')}: does not apply to the benchmark {name}. Leave it out.")
     if name == SAMPLE:
         if raw_dir is not None:
@@ -116,28 +114,21 @@ def _check_arguments(name: str, raw_dir: Path | None, out_dir: Path, options: Pr
 
 def _descriptions(
     name: str, categories: tuple[str, ...], file: Path | None, problems: Problems
-) -> CategoryDescriptions:
-    """The descriptions of each category, the plain template if there are none."""
+) -> tuple[CategoryDescriptions, str]:
+    """The descriptions of each category, the plain template if there are none, and their origin."""
     if file is not None:
-        records = read_descriptions(file)
+        records, origin = read_descriptions(file), printable(file.name)
     elif name == SAMPLE:
         from .sample import sample_descriptions  # noqa: PLC0415 - only used here
 
-        records = sample_descriptions()
+        records, origin = sample_descriptions(), SAMPLE
     else:
-        records = shipped_descriptions()
+        records, origin = shipped_descriptions(), SHIPPED_NAME
     found = join(categories, records)
-    if file is not None:
-        for category in categories:
-            if not found[category]:
-                problems.add(category, NO_DESCRIPTION)
-    return {category: found[category] or (plain(category),) for category in categories}
-
-
-def _origin(name: str, file: Path | None) -> str:
-    if file is None:
-        return SAMPLE if name == SAMPLE else SHIPPED_NAME
-    return printable(file.name)
+    for category in categories:
+        if file is not None and not found[category]:
+            problems.add(category, NO_DESCRIPTION)
+    return {category: found[category] or (plain(category),) for category in categories}, origin
 
 
 def _usable(collection: Collection, problems: Problems, progress: bool) -> Collection:
@@ -151,7 +142,7 @@ def _usable(collection: Collection, problems: Problems, progress: bool) -> Colle
                 usable.append(item)
             else:
                 problems.add(item.source, reason)
-    complete = Collection.of_items(complete_categories(usable, problems), collection.unseen)
+    complete = Collection(complete_categories(usable, problems), collection.unseen_names)
     _require_items(complete, problems)
     return complete
 
@@ -185,19 +176,9 @@ def choose_validation(seen: tuple[str, ...], wanted: int | None, seed: int) -> t
     return tuple(name for name in seen if name not in validation), tuple(sorted(validation))
 
 
-def _split_items(items: list[Item], categories: dict[str, tuple[str, ...]]) -> dict[str, list[Item]]:
-    split_of = {category: split for split, names in categories.items() for category in names}
-    splits: dict[str, list[Item]] = {split: [] for split in categories}
-    for item in items:
-        splits[split_of[item.category]].append(item)
-    return splits
-
-
 def _counts(splits: dict[str, list[Item]]) -> SplitCounts:
-    counted = {split: Counter(item.modality for item in items) for split, items in splits.items()}
-    return SplitCounts(
-        **{split: Counts(sketch=counts["sketch"], photo=counts["photo"]) for split, counts in counted.items()}
-    )
+    counters = {split: Counter(item.modality for item in items) for split, items in splits.items()}
+    return SplitCounts.model_validate({split: {name: c[name] for name in MODALITIES} for split, c in counters.items()})
 
 
 def _write(

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import ConfigDict, Field
 
 from caan_hf.errors import CaanError
+from caan_hf.utils.problems import Problem
 from caan_hf.utils.records import Record
-
-from .problems import Problem
 
 if TYPE_CHECKING:
     from datasets import DatasetDict
@@ -18,12 +17,7 @@ REMEDY = "The benchmark is damaged; prepare it again with `caan prepare --overwr
 
 
 class Counts(Record):
-    """Numbers of images.
-
-    Attributes:
-        sketch: Number of sketches.
-        photo: Number of photos.
-    """
+    """Numbers of sketches and photos."""
 
     sketch: int
     photo: int

@@ -1,4 +1,4 @@
-"""Named and versioned protocols: which categories are unseen, what the gallery contains, and who published it.
+"""Named and versioned protocols. `docs/protocols.md` gives their sources, galleries and metrics.
 
 A protocol's id, such as `sketchy-25@1`, is stored in the prepared benchmark and in every result. Its version increases
 when the same name starts to mean other images, so results with the same id are comparable.
@@ -15,32 +15,20 @@ from .categories import published_split
 if TYPE_CHECKING:
     from .prepared import BenchmarkInfo
 
-SAKE_LISTS = "category lists of SAKE (Liu et al., ICCV 2019) and ZSE-SBIR (Lin et al., CVPR 2023)"
-# Every protocol is reported in all of them, because papers on the same benchmark use different ones.
-CONVENTIONS = ("standard", "sake", "zse", "hits")
-
 
 @dataclass(frozen=True)
 class Protocol:
-    """How a benchmark is evaluated.
+    """Which images a benchmark consists of.
 
     Attributes:
         name: Name without the version.
-        version: Increases when the same name starts to mean other images.
-        sources: Where categories and gallery come from.
-        gallery: Which photos are ranked for which sketches.
-        headline: Metrics that papers on this benchmark report.
         published: Numbers of sketches and photos in the published test lists; None if there are no such lists.
-        conventions: Metric conventions in which results are reported.
+        version: Increases when the same name starts to mean other images.
     """
 
     name: str
-    version: int
-    sources: tuple[str, ...]
-    gallery: str = "every photo of an unseen category for every sketch of one"
-    headline: tuple[str, ...] = ("mAP@all", "P@100")
     published: tuple[int, int] | None = None
-    conventions: tuple[str, ...] = CONVENTIONS
+    version: int = 1
 
     @property
     def id(self) -> str:
@@ -54,13 +42,13 @@ class Protocol:
 
     @property
     def seen(self) -> tuple[str, ...]:
-        """Categories for training and validation; empty if they are not fixed."""
-        return published_split(self.name).seen if self.has_lists else ()
+        """Categories for training and validation, if they are fixed."""
+        return published_split(self.name).seen
 
     @property
     def unseen(self) -> tuple[str, ...]:
-        """Categories of the test split; empty if they are not fixed."""
-        return published_split(self.name).unseen if self.has_lists else ()
+        """Categories of the test split, if they are fixed."""
+        return published_split(self.name).unseen
 
     def deviations(self, info: "BenchmarkInfo") -> list[str]:
         """How a prepared benchmark differs from the published one, as phrases for a report.
@@ -71,12 +59,11 @@ class Protocol:
         if self.published is None:
             return []
         found = []
-        missing = {fold(name) for name in self.unseen} - {fold(name) for name in info.unseen}
+        missing = set(map(fold, self.unseen)) - set(map(fold, info.unseen))
         if missing:
             found.append(f"{len(missing)} of the {len(self.unseen)} unseen categories are missing")
-        test = info.counts.test
+        test, (sketches, photos) = info.counts.test, self.published
         if (test.sketch, test.photo) != self.published:
-            sketches, photos = self.published
             found.append(
                 f"a subset or variant: {test.sketch:,} sketches and {test.photo:,} photos, where the published lists "
                 f"have {sketches:,} and {photos:,}; not comparable with published numbers"
@@ -84,27 +71,13 @@ class Protocol:
         return found
 
 
-_SKETCHY = "every photo of an unseen category, base and extended, for every sketch of one; base photos appear twice"
 _ALL = (
-    Protocol("sketchy-25", 1, (SAKE_LISTS,), _SKETCHY, published=(15_229, 17_101)),
-    Protocol(
-        "sketchy-21",
-        1,
-        (SAKE_LISTS, "unseen categories of Yelamarthi et al., ECCV 2018: none is a category of ImageNet"),
-        _SKETCHY,
-        headline=("mAP@200", "P@200"),
-        published=(12_694, 12_553),
-    ),
-    Protocol("tuberlin-30", 1, (f"{SAKE_LISTS}; two other lists of 30 are in use",), published=(2_400, 27_989)),
-    Protocol(
-        "quickdraw-30",
-        1,
-        ("QuickDraw-Extended (Dey et al., CVPR 2019)", SAKE_LISTS),
-        headline=("mAP@all", "P@200"),
-        published=(92_291, 54_151),
-    ),
-    Protocol("folder", 1, ("your own images",)),
-    Protocol("sample", 1, ("drawn by this package",)),
+    Protocol("sketchy-25", published=(15_229, 17_101)),
+    Protocol("sketchy-21", published=(12_694, 12_553)),
+    Protocol("tuberlin-30", published=(2_400, 27_989)),
+    Protocol("quickdraw-30", published=(92_291, 54_151)),
+    Protocol("folder"),
+    Protocol("sample"),
 )
 PROTOCOLS = {protocol.name: protocol for protocol in _ALL}
 
@@ -115,10 +88,9 @@ def protocol_named(name: str) -> Protocol:
     Raises:
         CaanError: There is no protocol of that name, or not in that version.
     """
-    bare, _, version = name.partition("@")
-    protocol = PROTOCOLS.get(bare)
+    protocol = PROTOCOLS.get(name.partition("@")[0])
     if protocol is None:
         raise CaanError(f"{name!r}: no such protocol. Choose from {', '.join(known.id for known in _ALL)}.")
-    if version and version != str(protocol.version):
+    if name not in (protocol.name, protocol.id):
         raise CaanError(f"{name}: this version of caan-hf supports only {protocol.id}. Prepare the benchmark again.")
     return protocol

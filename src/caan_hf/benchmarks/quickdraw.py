@@ -9,9 +9,9 @@ from pydantic import RootModel, ValidationError
 from caan_hf.descriptions.spelling import fold, is_text
 from caan_hf.errors import CaanError
 from caan_hf.utils.files import read_text
+from caan_hf.utils.problems import Problems
 
 from .items import Item
-from .problems import Problems
 from .strokes import parse_strokes, png_bytes, render_strokes
 
 NAME_MAP = "sketchy_to_quickdraw.json"
@@ -33,7 +33,10 @@ def stroke_items(
     Raises:
         CaanError: The folder is missing or has no ndjson file, or the map of names is damaged.
     """
-    files = _stroke_files(folder)
+    files = {fold(path.stem): path for path in sorted(folder.glob("*.ndjson"))}
+    if not files:
+        problem = "no .ndjson files" if folder.is_dir() else "not a folder"
+        raise CaanError(f"{folder}: {problem}. --strokes expects a folder of Quick, Draw! .ndjson files.")
     words = _name_map(folder)
     for category in categories:
         path = files.get(fold(words.get(fold(category), category)))
@@ -49,14 +52,6 @@ def stroke_png(item: Item) -> bytes:
         lines.seek(item.offset)
         record = json.loads(lines.readline())
     return png_bytes(render_strokes(parse_strokes(record)))
-
-
-def _stroke_files(folder: Path) -> dict[str, Path]:
-    files = {fold(path.stem): path for path in sorted(folder.glob("*.ndjson"))} if folder.is_dir() else {}
-    if not files:
-        problem = "no .ndjson files" if folder.is_dir() else "not a folder"
-        raise CaanError(f"{folder}: {problem}. --strokes expects a folder of Quick, Draw! .ndjson files.")
-    return files
 
 
 def _name_map(folder: Path) -> dict[str, str]:
@@ -83,23 +78,21 @@ def _drawings(path: Path, category: str, problems: Problems, per_category: int |
                 return
             try:
                 key = _key(line) or f"line-{number}"
-            except (ValueError, RecursionError) as error:
-                problems.add(f"{path.name}:{number}", f"{BAD_LINE} ({_kind(error)})")
+            except ValueError as error:
+                problems.add(f"{path.name}:{number}", f"{BAD_LINE} ({error})")
                 continue
             found += 1
             yield Item("sketch", category, f"{path.name}#{key}", file=str(path), offset=start)
 
 
 def _key(line: bytes) -> object:
-    """The key of a valid drawing."""
-    record = json.loads(line)
+    """The key of a valid drawing. Errors do not give positions, so that equal ones are reported as one group."""
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError):
+        raise ValueError("not JSON") from None
     parse_strokes(record)
     key = record.get("key_id")
     if not is_text(str(key)):
         raise ValueError("a key that is not text")
     return key
-
-
-def _kind(error: Exception) -> str:
-    """The kind of error without its position, so that equal errors are reported as one group."""
-    return "not JSON" if isinstance(error, json.JSONDecodeError | UnicodeDecodeError | RecursionError) else str(error)

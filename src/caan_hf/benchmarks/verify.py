@@ -2,7 +2,6 @@
 
 import warnings
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
 
@@ -37,20 +36,17 @@ def verify(items: Iterable[Item]) -> Iterator[tuple[Item, str | None]]:
 
 
 def _reason_against(item: Item) -> str | None:
-    if item.file is None or not item.is_image_file:
-        return None
+    path = item.image_path
     try:
-        return _problem_of_image(Path(item.file), item.modality)
+        if path is None:
+            return None
+        if path.stat().st_size == 0:
+            return EMPTY
+        with Image.open(path) as image:
+            limit = Image.MAX_IMAGE_PIXELS
+            if limit is not None and image.width * image.height > limit:
+                return TOO_LARGE
+            image.load()
+            return BLANK if item.modality == "sketch" and is_blank(image) else None
     except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, ValueError, struct.error and others
         return next(reason for kind, reason in ERRORS if isinstance(error, kind))
-
-
-def _problem_of_image(path: Path, modality: str) -> str | None:
-    if path.stat().st_size == 0:
-        return EMPTY
-    with Image.open(path) as image:
-        limit = Image.MAX_IMAGE_PIXELS
-        if limit is not None and image.width * image.height > limit:
-            return TOO_LARGE
-        image.load()
-        return BLANK if modality == "sketch" and is_blank(image) else None

@@ -15,16 +15,12 @@ from caan_hf.utils.files import sha256_of
 from .items import MODALITIES, Item
 from .quickdraw import stroke_png
 
-ROWS_AT_ONCE = 64  # rows that are held before they are written: 64 photos of half a megabyte are 32 MB
+ROWS_AT_ONCE = 64  # rows held in memory: 64 photos of half a megabyte are 32 MB
 DATA_FILE = "data-00000-of-00001.arrow"
 
 
 def benchmark_features(categories: Iterable[str]) -> Features:
-    """The columns of a prepared benchmark.
-
-    Args:
-        categories: All category names in the order of their labels.
-    """
+    """The columns of a prepared benchmark; `categories` are all names in the order of their labels."""
     return Features(
         {
             "image": Image(),
@@ -95,11 +91,9 @@ def _row(item: Item, descriptions: tuple[Description, ...], embed: bool) -> dict
 
 def _image(item: Item, embed: bool) -> dict[str, bytes | str | None]:
     """The image as `datasets` stores it: the original bytes of the file, or its absolute path."""
-    if item.png is not None:
-        return {"bytes": item.png, "path": None}
-    if item.file is None or not item.is_image_file:
-        return {"bytes": stroke_png(item), "path": None}
-    path = Path(item.file)
+    path = item.image_path
+    if path is None:
+        return {"bytes": item.png or stroke_png(item), "path": None}
     if not embed:
         return {"bytes": None, "path": str(path.absolute())}
     try:

@@ -85,7 +85,7 @@ def print_report(report: "IndexReport", gallery: str, console: "Console", *, pru
     """Print what was done, what was skipped and why, and the recall of the vector index."""
     from rich.markup import escape
 
-    from caan_hf.benchmarks.problems import first_paths
+    from caan_hf.utils.problems import first_paths
 
     counts = {
         "added": report.num_added,

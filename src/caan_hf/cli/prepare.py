@@ -66,8 +66,8 @@ def print_summary(info: "BenchmarkInfo", out_dir: Path) -> None:
     from rich.console import Console
     from rich.markup import escape
 
-    from caan_hf.benchmarks.problems import Problems, first_paths
     from caan_hf.descriptions.records import SHIPPED_NAME
+    from caan_hf.utils.problems import Problems, first_paths
 
     console = Console(soft_wrap=True)
     console.print(f"{info.protocol}, images {info.images}")

@@ -38,7 +38,9 @@ def train(
     from rich.console import Console
 
     from caan_hf.training import load_recipe, train_recipe
+    from caan_hf.utils.hub import limit_waiting
 
+    limit_waiting()
     loaded = load_recipe(recipe, overrides or ())
     trained = train_recipe(loaded)
     if not PartialState().is_main_process:

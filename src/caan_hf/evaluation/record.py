@@ -3,7 +3,7 @@
 import hashlib
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,7 +50,7 @@ class RankingRecord(_Part):
         k: Number of photos that were re-ranked, or with which the sketch was expanded.
     """
 
-    conventions: Conventions
+    conventions: Annotated[Conventions, Field(min_length=1)]
     confidence: dict[str, dict[str, tuple[float, float]]] = Field(default_factory=dict)
     averages: dict[str, dict[str, dict[str, float]]] = Field(default_factory=dict)
     by_category: dict[str, dict[str, int | float | str | None]] = Field(default_factory=dict)

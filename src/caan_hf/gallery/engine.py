@@ -48,17 +48,10 @@ class Engine(Protocol):
 
 @dataclass(frozen=True)
 class PreparedPhoto:
-    """A photo that was read and prepared for the encoder, or the reason why it could not be.
+    """A photo that was read and prepared for the encoder; its fields are columns of the gallery's table.
 
     Attributes:
-        path: Path, the key in the gallery.
-        size: Size of the file in bytes as listed; 0 if the photo is not a file.
-        mtime_ns: Time of modification as listed.
-        sha256: SHA-256 of the content, in hexadecimal.
-        data: The content, if it is stored or not decoded yet.
-        width: Width of the upright photo in pixels.
-        height: Height of the upright photo in pixels.
-        thumbnail: JPEG; None if no thumbnails are stored.
+        data: Content of the file, if it is stored or not decoded yet.
         pixel_values: (3, H, W) input of the encoder; None if the photo was not decoded.
         problem: Why the photo cannot be used.
     """

@@ -8,8 +8,8 @@ from types import TracebackType
 
 import pyarrow as pa
 
-from caan_hf.benchmarks.problems import Problems
 from caan_hf.errors import CaanError
+from caan_hf.utils.problems import Problems
 from caan_hf.utils.progress import Advance
 
 from .engine import Chunk, Engine

@@ -43,6 +43,8 @@ class IndexState:
         nprobes: Number of partitions that a search reads.
         recall: Share of the true best 10 that a search finds, averaged over `num_queries`; 1 without an index.
         num_queries: Number of queries from which the recall was measured.
+        rows: Number of photos when the index was built.
+        refine_factor: Number of candidates that are compared exactly, as a multiple of the number of results.
         build_seconds: Time for building or extending the index in seconds; 0 if nothing was done.
     """
 
@@ -51,6 +53,8 @@ class IndexState:
     nprobes: int = 0
     recall: float = 1.0
     num_queries: int = 0
+    rows: int = 0
+    refine_factor: int = 1
     build_seconds: float = 0.0
 
 
@@ -78,7 +82,7 @@ def maintain_index(table: PhotoTable, *, min_rows: int = MIN_ROWS) -> IndexState
         start = time.perf_counter()
         table.optimize()
         return _tune(table, {name: stored[name] for name in ("kind", "num_partitions", "rows")}, start)
-    return _state(stored, 0.0)
+    return IndexState(**stored)
 
 
 def num_partitions(rows: int) -> int:
@@ -109,7 +113,7 @@ def _tune(table: PhotoTable, index: dict[str, Any], start: float) -> IndexState:
             "num_queries": 0,
         }
         table.store_search_settings(settings)
-        return _state(settings, seconds)
+        return IndexState(**settings, build_seconds=seconds)
     queries = sample_queries(table)
     nearest = exact_nearest(table, queries)
     nprobes = min(FIRST_NPROBES, index["num_partitions"])
@@ -121,12 +125,7 @@ def _tune(table: PhotoTable, index: dict[str, Any], start: float) -> IndexState:
         nprobes = min(2 * nprobes, index["num_partitions"])
     settings |= {"recall": round(recall, 4), "num_queries": len(queries)}
     table.store_search_settings(settings)
-    return _state(settings, seconds)
-
-
-def _state(settings: dict[str, Any], seconds: float) -> IndexState:
-    names = ("kind", "num_partitions", "nprobes", "recall", "num_queries")
-    return IndexState(**{name: settings[name] for name in names}, build_seconds=seconds)
+    return IndexState(**settings, build_seconds=seconds)
 
 
 def sample_queries(table: PhotoTable, count: int = SAMPLE, seed: int = 0) -> np.ndarray:

@@ -1,7 +1,6 @@
 """The model card: metadata for the Hub, and a page that is filled from a template."""
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,15 +8,17 @@ from typing import Any
 import yaml
 from huggingface_hub import ModelCard, ModelCardData
 
+from caan_hf.evaluation.record import EvaluationRecord
 from caan_hf.modeling_caan import CaanModel
 from caan_hf.towers_caan import tower_width
 
 from .provenance import default_license, describe_origin, restriction
-from .results import TASK, Results, eval_results, results_table
-from .training_record import TOWERS, DataFacts, PublicRecipe, RecipeModel, TrainingRecord
+from .results import TASK, eval_results, results_view
+from .training_record import TOWERS, DataFacts, PublicRecipe, TrainingRecord
 
 TEMPLATE = Path(__file__).with_name("model_card.md")
 TAGS = ("caan", "sketch-based-image-retrieval", "zero-shot", "image-retrieval", "sketch", "custom_code")
+VALIDATION = ("mAP@all", "P@100", "chance")
 HUB_ID = re.compile(r"[\w-]+/[\w.-]+")
 
 
@@ -35,7 +36,7 @@ def model_card(
     model: CaanModel,
     *,
     record: TrainingRecord | None = None,
-    results: Results | None = None,
+    results: EvaluationRecord | None = None,
     figure: str | None = None,
     onnx: OnnxGraphs | None = None,
     license: str | None = None,
@@ -56,8 +57,10 @@ def model_card(
     name = repo_id.rpartition("/")[2]
     # Restrictions follow from the training data, never from the data of the evaluation.
     protocol = data.protocol or model.config.training_protocol or ""
-    bases = [base for base in _image_towers(record.recipe.model) if isinstance(base, str)]
-    entries = eval_results(results) if results and results.is_zero_shot else []
+    towers = record.recipe.model
+    bases = [base for base in (towers.vision, towers.sketch, towers.photo) if isinstance(base, str)]
+    entries = eval_results(results) if results else []
+    validation = record.validation or {}
     metadata = ModelCardData(
         library_name="transformers",
         pipeline_tag=TASK,
@@ -67,13 +70,12 @@ def model_card(
         eval_results=entries or None,
         **({"license": license} if license else default_license(protocol)),
     )
-    reranked, expanded = results and results.reranked, results and results.expanded
     return ModelCard.from_template(
         metadata,
         template_path=str(TEMPLATE),
         repo_id=repo_id,
         name=name,
-        trained_with_text=bool(record.recipe.model.text),
+        trained_with_text=bool(towers.text),
         with_text=model.config.text_config is not None,
         needs_timm=any(tower.model_type == "timm_wrapper" for tower in _tower_configs(model.config).values()),
         figure=figure,
@@ -85,16 +87,10 @@ def model_card(
         descriptions=_descriptions(record, data),
         recipe=yaml.safe_dump(record.recipe.model_dump(exclude_unset=True), sort_keys=False).strip(),
         results=results,
-        table=results and results_table(results.conventions),
-        reranked_table=results_table(reranked.conventions) if reranked and reranked.conventions else None,
-        expanded_table=results_table(expanded.conventions) if expanded and expanded.conventions else None,
-        validation=_validation(record),
+        view=results_view(results) if results else None,
+        validation=", ".join(f"{name} {validation[name]:.4f}" for name in VALIDATION if name in validation),
         restricted=restriction(protocol),
     )
-
-
-def _image_towers(model: RecipeModel) -> list[str | dict[str, Any] | None]:
-    return [model.vision, model.sketch, model.photo]
 
 
 def _tower_configs(config: Any) -> dict[str, Any]:  # a CaanConfig
@@ -126,16 +122,18 @@ def _describe_tower(config: Any) -> str:
 
 def _training_rows(record: TrainingRecord, data: DataFacts) -> list[tuple[str, str]]:
     rows = [("Benchmark", f"`{data.protocol}`")] if data.protocol else []
-    categories, counts = data.categories or {}, (data.counts or {}).get("train")
-    if "seen" in categories:
-        held_out = f", {categories['validation']} more for validation" if categories.get("validation") else ""
-        rows.append(("Seen categories", f"{categories['seen']} for training{held_out}"))
-    if counts:
+    if data.categories:
+        held_out = data.categories.get("validation")
+        more = f", {held_out} more for validation" if held_out else ""
+        rows.append(("Seen categories", f"{data.categories.get('seen')} for training{more}"))
+    if data.counts:
+        counts = data.counts.train
         rows.append(("Training images", f"{counts.sketch:,} sketches and {counts.photo:,} photos"))
     for tower in TOWERS:
-        backbone = getattr(record.recipe.model, tower)
-        if backbone:
-            rows.append((f"{tower.capitalize()} encoder", _describe_backbone(backbone)))
+        if backbone := getattr(record.recipe.model, tower):
+            is_name = isinstance(backbone, str)
+            how = f"`{backbone}`, pretrained" if is_name else f"`{backbone.get('model_type')}`, randomly initialised"
+            rows.append((f"{tower.capitalize()} encoder", how))
     if record.recipe.training.num_train_epochs is not None:
         rows.append(("Epochs", f"{record.recipe.training.num_train_epochs:g}"))
     if record.averaged_seeds:
@@ -151,12 +149,6 @@ def _training_rows(record: TrainingRecord, data: DataFacts) -> list[tuple[str, s
     return rows
 
 
-def _describe_backbone(backbone: str | Mapping[str, Any]) -> str:
-    if isinstance(backbone, str):
-        return f"`{backbone}`, pretrained"
-    return f"`{backbone.get('model_type')}`, randomly initialised"
-
-
 def _descriptions(record: TrainingRecord, data: DataFacts) -> str:
     """Which texts were used for training, and their origin."""
     if not record.recipe.model.text:
@@ -168,8 +160,3 @@ def _descriptions(record: TrainingRecord, data: DataFacts) -> str:
         f"**Descriptions.** Training used {which}. Their origin: {origin}. Only texts of training categories are used, "
         "and retrieval needs no text."
     )
-
-
-def _validation(record: TrainingRecord) -> str:
-    metrics = record.validation or {}
-    return ", ".join(f"{name} {metrics[name]:.4f}" for name in ("mAP@all", "P@100", "chance") if name in metrics)

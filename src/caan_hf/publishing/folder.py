@@ -1,8 +1,6 @@
 """Save a model so that it loads with the package, and without it as remote code."""
 
 import copy
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,14 +31,17 @@ def save_published(
     """
     config, model.config = model.config, copy.deepcopy(model.config)  # saving adds `auto_map` to it
     try:
-        with _with_code():
-            model.save_pretrained(folder, max_shard_size=max_shard_size)
-            copy.deepcopy(processor).save_pretrained(folder)
+        for cls, name in AUTO_CLASSES.items():  # with `_auto_class`, `save_pretrained` copies the code
+            cls._auto_class = name
+        model.save_pretrained(folder, max_shard_size=max_shard_size)
+        copy.deepcopy(processor).save_pretrained(folder)
         share_weights(folder)
     except (OSError, SafetensorError) as error:
         raise unwritable(Path(folder), error) from error
     finally:
         model.config = config
+        for cls in AUTO_CLASSES:
+            cls._auto_class = None
 
 
 def share_weights(folder: str | Path) -> None:
@@ -56,16 +57,3 @@ def for_retrieval(model: CaanModel) -> CaanModel:
     twin._modules = dict(model._modules)
     twin.config = copy.deepcopy(model.config)
     return twin.drop_text()
-
-
-@contextmanager
-def _with_code() -> Iterator[None]:
-    """Make `save_pretrained` copy the code, as `register_for_auto_class` does, but only inside the block."""
-    before = {cls: cls._auto_class for cls in AUTO_CLASSES}
-    for cls, name in AUTO_CLASSES.items():
-        cls._auto_class = name
-    try:
-        yield
-    finally:
-        for cls, name in before.items():
-            cls._auto_class = name

@@ -33,18 +33,14 @@ def benchmark_of(protocol: str) -> str:
 
 def restriction(protocol: str) -> str | None:
     """Where the photos of a benchmark come from if they may not be shared freely, else None."""
-    return RESTRICTED_PHOTOS.get(_key(protocol).partition("-")[0])
+    return RESTRICTED_PHOTOS.get(benchmark_of(protocol).casefold().partition("-")[0])
 
 
 def default_license(protocol: str) -> dict[str, Any]:
     """License metadata of a model trained on a benchmark; empty for a user's own benchmark."""
     if restriction(protocol):
         return {"license": "other", "license_name": "research-only"}
-    return {"license": "apache-2.0"} if _key(protocol) == SAMPLE else {}
-
-
-def _key(protocol: str) -> str:
-    return benchmark_of(protocol.strip().casefold())
+    return {"license": "apache-2.0"} if benchmark_of(protocol) == SAMPLE else {}
 
 
 def describe_origin(origin: str | None) -> str:

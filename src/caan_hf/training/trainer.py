@@ -8,7 +8,7 @@ from typing import Any
 
 import datasets
 import torch
-from huggingface_hub import CommitInfo, HfApi
+from huggingface_hub import CommitInfo, CommitOperationAdd, HfApi
 from torch import nn
 from transformers import Trainer
 from transformers.trainer import TRAINING_ARGS_NAME
@@ -225,29 +225,37 @@ class CaanTrainer(Trainer):
         if self.args.hub_strategy != HubStrategy.EVERY_SAVE:
             is_last_only = self.args.hub_strategy == HubStrategy.CHECKPOINT
             place = "last-checkpoint" if is_last_only else Path(checkpoint_folder).name
-            jobs.append(self._upload(checkpoint_folder, f"{message}, checkpoint", path_in_repo=place))
+            jobs.append(
+                self._hub.upload_folder(
+                    repo_id=self.hub_model_id,
+                    folder_path=checkpoint_folder,
+                    path_in_repo=place,
+                    commit_message=f"{message}, checkpoint",
+                    ignore_patterns=[TRAINING_ARGS_NAME, f"*/{TRAINING_ARGS_NAME}"],
+                    token=self.args.hub_token,
+                    revision=self.args.hub_revision,
+                    run_as_future=True,
+                )
+            )
         self.push_in_progress = PushInProgress(jobs)
 
-    def _push_model(self, message: str, **options: Any) -> Future[CommitInfo]:
+    def _push_model(self, message: str, token: str | None = None, revision: str | None = None) -> Future[CommitInfo]:
         """Start to push the current model for retrieval."""
         folder = TemporaryDirectory(prefix="caan-push-")
         save_published(for_retrieval(self.caan), copy.copy(self.processor).drop_text(), folder.name)
         write_record(self.current_record(), Path(folder.name))
         self._write_card(self.hub_model_id, Path(folder.name))
-        upload = self._upload(folder.name, message, **options)
+        files = [path for path in Path(folder.name).iterdir() if path.is_file()]
+        upload = self._hub.create_commit(  # one commit, while `upload_folder` may split a large folder into several
+            repo_id=self.hub_model_id,
+            operations=[CommitOperationAdd(path.name, path) for path in files],
+            commit_message=message,
+            token=token or self.args.hub_token,
+            revision=revision or self.args.hub_revision,
+            run_as_future=True,
+        )
         upload.add_done_callback(lambda _: folder.cleanup())
         return upload
-
-    def _upload(self, folder: str, message: str, **options: Any) -> Future[CommitInfo]:
-        defaults = {"token": self.args.hub_token, "revision": self.args.hub_revision}
-        return self._hub.upload_folder(
-            repo_id=self.hub_model_id,
-            folder_path=folder,
-            commit_message=message,
-            ignore_patterns=[TRAINING_ARGS_NAME, f"*/{TRAINING_ARGS_NAME}"],
-            run_as_future=True,
-            **(defaults | options),
-        )
 
     def _get_train_sampler(self, train_dataset: Any = None) -> EpochSampler:
         dataset = self.train_dataset if train_dataset is None else train_dataset

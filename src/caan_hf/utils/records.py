@@ -1,5 +1,6 @@
 """JSON files and documents with a declared type: read with validation, written atomically."""
 
+import json
 from pathlib import Path
 from typing import Any, Self
 
@@ -9,17 +10,15 @@ from caan_hf.errors import CaanError
 
 from .files import write_whole_text
 
-MAX_BYTES = 64 * 2**20
-
 
 class Record(BaseModel):
     """Base class of everything that is stored as JSON.
 
     Fields are declared with types, as in any pydantic model. Unknown fields are refused unless a subclass sets
-    `extra="ignore"`, and values are not converted between types, except integers to floats and lists to tuples.
+    `extra="ignore"`. Values are not converted between types, except integers to floats and JSON arrays to tuples.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     @classmethod
     def read(cls, file: Path, remedy: str) -> Self:
@@ -33,37 +32,37 @@ class Record(BaseModel):
             CaanError: The file is missing, is not JSON or has other fields; the message names file and field.
         """
         try:
-            if file.stat().st_size > MAX_BYTES:
-                raise CaanError(f"{file}: larger than {MAX_BYTES // 2**20} MB, so it is damaged. {remedy}")
             return cls.parse(file.read_bytes(), str(file), remedy)
         except OSError as error:
             raise CaanError(f"{file}: cannot be read ({error.strerror or error}). {remedy}") from error
 
     @classmethod
     def parse(cls, document: str | bytes | dict[str, Any], name: str, remedy: str) -> Self:
-        """Validate a JSON text, or a document that was parsed already; arguments and errors as for [`read`].
+        """Validate a JSON text, or a dictionary as if it had been read from JSON.
 
         Args:
             document: JSON text, or the dictionary that it holds.
             name: What the error message calls the document.
-            remedy: What the user should do if it cannot be used.
+            remedy: See [`read`].
+
+        Raises:
+            CaanError: As [`read`].
         """
         try:
-            if isinstance(document, dict):
-                return cls.model_validate(document, strict=False)
-            return cls.model_validate_json(document)
+            text = json.dumps(document, default=str) if isinstance(document, dict) else document
+            return cls.model_validate_json(text)
         except ValidationError as error:
             raise CaanError(f"{name}: {first_problem(error)}. {remedy}") from error
-        except (ValueError, RecursionError) as error:
+        except (ValueError, TypeError, RecursionError) as error:
             raise CaanError(f"{name}: not valid JSON ({error}). {remedy}") from error
 
-    def write(self, file: Path) -> None:
-        """Write the record as indented JSON, atomically.
+    def write(self, file: Path, *, exclude_unset: bool = False) -> None:
+        """Write the record as indented JSON, atomically; with `exclude_unset`, only the fields that were given.
 
         Raises:
             CaanError: The file cannot be written.
         """
-        write_whole_text(file, self.model_dump_json(indent=2) + "\n")
+        write_whole_text(file, self.model_dump_json(indent=2, exclude_unset=exclude_unset) + "\n")
 
 
 def first_problem(error: ValidationError) -> str:
@@ -72,7 +71,7 @@ def first_problem(error: ValidationError) -> str:
     where = ".".join(str(part) for part in problem["loc"])
     message = problem["msg"].removeprefix("Value error, ")
     message = message[:1].lower() + message[1:]
-    if problem["type"] in ("missing", "json_invalid", "extra_forbidden"):
-        return f"{where}: {message}" if where else message
-    shown = repr(problem["input"])
-    return f"{where}: {message}, got {shown[:60] + '...' if len(shown) > 60 else shown}".removeprefix(": ")
+    if problem["type"] not in ("missing", "json_invalid", "extra_forbidden"):
+        shown = repr(problem["input"])
+        message += f", got {shown[:60] + '...' if len(shown) > 60 else shown}"
+    return f"{where}: {message}" if where else message

@@ -11,9 +11,9 @@ from PIL import Image
 from caan_hf.benchmarks.categories import published_split
 from caan_hf.errors import CaanError
 
-from . import buildings_and_vehicles, furniture_and_tableware, living_things, tools_and_toys  # noqa: F401 - fill OBJECTS
+from . import buildings_and_vehicles, furniture_and_tableware, living_things, tools_and_toys
 from .photo import draw_photo
-from .shapes import OBJECTS, Drawing, Part
+from .shapes import Drawing, Part
 from .sketch import draw_sketch
 
 Modality = Literal["sketch", "photo"]
@@ -22,6 +22,7 @@ Modality = Literal["sketch", "photo"]
 # in another arrangement, so that a model can generalise to them.
 SAMPLE_UNSEEN = published_split("sample").unseen
 SAMPLE_CATEGORIES = published_split("sample").seen + SAMPLE_UNSEEN
+OBJECTS = (buildings_and_vehicles, furniture_and_tableware, living_things, tools_and_toys)
 RENDERERS = {"sketch": draw_sketch, "photo": draw_photo}
 MINIMA = {"seed": 0, "index": 0, "image_size": 16}
 
@@ -68,8 +69,7 @@ def draw_sample(
     """
     chosen = SAMPLE_CATEGORIES if categories is None else tuple(categories)
     for category in chosen:
-        _check_category(category)
-    _check_numbers(seed=seed, image_size=image_size)
+        _check(category, seed=seed, image_size=image_size)
     counts: tuple[tuple[Modality, int], ...] = (("photo", photos_per_category), ("sketch", sketches_per_category))
     return (
         SampleImage(
@@ -97,28 +97,25 @@ def draw_object(category: str, modality: Modality, *, seed: int, index: int, ima
     Raises:
         CaanError: The category or the modality does not exist, or a number is out of range.
     """
-    _check_category(category)
+    _check(category, seed=seed, index=index, image_size=image_size)
     if modality not in RENDERERS:
         raise CaanError(f"{modality!r}: no such modality. Choose from {', '.join(RENDERERS)}.")
-    _check_numbers(seed=seed, index=index, image_size=image_size)
     rng = np.random.default_rng([seed, zlib.crc32(category.encode()), zlib.crc32(modality.encode()), index])
     return RENDERERS[modality](parts_of(category, rng), image_size, rng)
 
 
 def parts_of(category: str, rng: np.random.Generator) -> list[Part]:
     """The parts of an object from back to front, with random proportions."""
+    name = category.replace("-", "_")
     drawing = Drawing(rng)
-    OBJECTS[category.replace("-", "_")](drawing)
+    next(getattr(module, name) for module in OBJECTS if hasattr(module, name))(drawing)
     return drawing.parts
 
 
-def _check_category(category: str) -> None:
+def _check(category: str, **numbers: int) -> None:
     if category not in SAMPLE_CATEGORIES:
         known = ", ".join(SAMPLE_CATEGORIES)
         raise CaanError(f"{category!r}: no such category in the sample benchmark. Choose from {known}.")
-
-
-def _check_numbers(**values: int) -> None:
-    for name, value in values.items():
+    for name, value in numbers.items():
         if value < MINIMA[name]:
             raise CaanError(f"{name}: must be at least {MINIMA[name]}, got {value}.")

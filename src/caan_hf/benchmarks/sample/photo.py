@@ -1,43 +1,48 @@
 """Renders an object as a photo: lit, coloured, textured surfaces that cast shadows on a cluttered background."""
 
+import colorsys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from .pose import Pose, place
-from .scene import Colour, draw_background, draw_palette
-from .shapes import Part
+from .shapes import Part, Role, draw_line, place
 
-_POSE = Pose(cover=(0.62, 0.88), tilt=12, stretch=0.16, bend=0.03)
 _OVERSAMPLING = 2
+_TILE = 96  # side of the drawn background in pixels; it is blurred, so it can be enlarged
+_CONTRAST = 70.0  # minimum RGB distance at which two surfaces are distinguishable after blur and noise
+_BRIGHTNESS: dict[Role, tuple[float, float]] = {
+    "main": (0.3, 0.95),
+    "dark": (0.08, 0.3),
+    "light": (0.85, 1.0),
+    "second": (0.3, 0.95),
+    "third": (0.3, 0.95),
+}
+_MUTED = (0.2, 0.98), 0.65  # brightness and maximum saturation of background colours
+Colour = np.ndarray  # red, green and blue from 0 to 255, shape (3,)
 
 
 @dataclass(frozen=True)
 class _Light:
-    """Direction and strength of the light in a photo.
+    """The light in a photo; all but the direction are fractions."""
 
-    Attributes:
-        direction: Unit vector towards the light, shape (2,).
-        contrast: Difference in brightness across a part, as a fraction.
-        gloss: Strength of the highlight on each part, as a fraction.
-        shadow: Opacity of cast shadows, 0 to 1.
-    """
-
-    direction: np.ndarray
-    contrast: float
-    gloss: float
-    shadow: float
+    direction: np.ndarray  # unit vector towards the light, shape (2,)
+    contrast: float  # difference in brightness across a part
+    gloss: float  # strength of the highlight on each part
+    shadow: float  # opacity of cast shadows
 
 
 def draw_photo(parts: Sequence[Part], image_size: int, rng: np.random.Generator) -> Image.Image:
     """Draw an RGB photo of `image_size` x `image_size` pixels."""
     size = image_size * _OVERSAMPLING
-    canvas, mean = draw_background(size, rng)
-    palette = draw_palette(mean, rng)
-    light = _draw_light(rng)
-    placed = place(parts, _POSE, rng)
+    background = _draw_background(rng)
+    palette = _draw_palette(np.asarray(background).reshape(-1, 3).mean(axis=0), rng)
+    canvas = background.resize((size, size), Image.Resampling.BICUBIC)
+    angle = rng.uniform(-np.pi, 0)  # from somewhere above
+    direction = np.array([np.cos(angle), np.sin(angle)])
+    light = _Light(direction, rng.uniform(0.15, 0.4), rng.uniform(0, 0.35), rng.uniform(0.25, 0.6))
+    placed = place(parts, rng, cover=(0.62, 0.88), tilt=12, stretch=0.16, bend=0.03)
     texture = _draw_texture(size, rng)
     _cast_shadow(canvas, placed, light)
     for part in placed:
@@ -45,10 +50,65 @@ def draw_photo(parts: Sequence[Part], image_size: int, rng: np.random.Generator)
     return _expose(canvas.reduce(_OVERSAMPLING), rng)
 
 
-def _draw_light(rng: np.random.Generator) -> _Light:
-    angle = rng.uniform(-np.pi, 0)  # from somewhere above
-    direction = np.array([np.cos(angle), np.sin(angle)])
-    return _Light(direction, rng.uniform(0.15, 0.4), rng.uniform(0, 0.35), rng.uniform(0.25, 0.6))
+def _draw_background(rng: np.random.Generator) -> Image.Image:
+    """A cluttered, blurred background of `_TILE` x `_TILE` pixels."""
+    base = _random_colour(rng, *_MUTED)
+    scene = Image.fromarray(_draw_wall(base, rng))
+    _add_clutter(scene, base, rng)
+    return scene.filter(ImageFilter.GaussianBlur(rng.uniform(0.6, 2.5)))
+
+
+def _draw_palette(background: Colour, rng: np.random.Generator) -> dict[Role, Colour]:
+    """A random colour per role, which contrasts with the background and with the colours of the roles before it.
+
+    Colours differ between photos of one category, so they give no hint of the category.
+    """
+    palette: dict[Role, Colour] = {}
+    for role, brightness in _BRIGHTNESS.items():
+        candidates = np.stack([_random_colour(rng, brightness) for _ in range(12)])
+        others = np.stack([background, *palette.values()])
+        nearest = np.linalg.norm(candidates[:, None] - others, axis=2).min(axis=1)
+        clear = np.flatnonzero(nearest >= _CONTRAST)
+        palette[role] = candidates[clear[0] if len(clear) else nearest.argmax()]
+    return palette
+
+
+def _random_colour(rng: np.random.Generator, brightness: tuple[float, float], max_saturation: float = 0.85) -> Colour:
+    """A colour of any hue, with a brightness in the given range (0 to 1)."""
+    rgb = colorsys.hsv_to_rgb(rng.random(), max_saturation * rng.beta(1.6, 1.8), rng.uniform(*brightness))
+    return np.array(rgb) * 255
+
+
+def _draw_wall(base: Colour, rng: np.random.Generator) -> np.ndarray:
+    """A gradient of two colours, sometimes with a horizon, and soft stains, shape (_TILE, _TILE, 3), uint8."""
+    other = base + rng.normal(0, 28, 3)
+    ramp = np.linspace(0, 1, _TILE)
+    if rng.random() < 0.5:
+        ramp = np.clip((ramp - rng.uniform(0.55, 0.85)) * 40, 0, 1) * 0.8 + ramp * 0.2
+    wall = base + ramp[:, None, None] * (other - base) + np.zeros((_TILE, _TILE, 3))
+    coarse = rng.normal(128, 40, (6, 6)).clip(0, 255).astype(np.uint8)
+    stains = Image.fromarray(coarse).resize((_TILE, _TILE), Image.Resampling.BICUBIC)
+    stain = (np.asarray(stains, dtype=float) - 128) * rng.uniform(0.2, 0.7)
+    return (wall + stain[:, :, None]).clip(0, 255).astype(np.uint8)
+
+
+def _add_clutter(scene: Image.Image, base: Colour, rng: np.random.Generator) -> None:
+    """Add translucent ellipses, rectangles, triangles and lines in colours similar to `base`."""
+    draw = ImageDraw.Draw(scene, "RGBA")
+    for _ in range(int(rng.integers(4, 11))):
+        tone = (0.6 * base + 0.4 * _random_colour(rng, *_MUTED)).clip(0, 255).astype(int)
+        fill = (*tone.tolist(), int(rng.integers(90, 200)))
+        x, y = rng.uniform(0, _TILE, 2)
+        w, h = rng.uniform(0.05, 0.22, 2) * _TILE
+        match rng.integers(4):
+            case 0:
+                draw.ellipse((x - w, y - h, x + w, y + h), fill=fill)
+            case 1:
+                draw.rectangle((x - w, y - h, x + w, y + h), fill=fill)
+            case 2:
+                draw.polygon([(x - w, y + h), (x + w, y + h * 0.6), (x + w * 0.2, y - h)], fill=fill)
+            case _:
+                draw.line((x - 3 * w, y - 3 * h, x + 3 * w, y + 2 * h), fill=fill, width=int(rng.integers(1, 5)))
 
 
 def _draw_texture(size: int, rng: np.random.Generator) -> np.ndarray:
@@ -72,14 +132,10 @@ def _mask(part: Part, size: int, origin: np.ndarray, shape: tuple[int, int]) -> 
     mask = Image.new("L", shape)
     draw = ImageDraw.Draw(mask)
     points = part.points * size - origin
-    flat = points.ravel().tolist()
     if part.closed:
-        draw.polygon(flat, fill=255)
-        return mask
-    width = max(2, round(part.width * size))
-    draw.line(flat, fill=255, width=width, joint="curve")
-    for x, y in (points[0], points[-1]):
-        draw.ellipse((x - width / 2, y - width / 2, x + width / 2, y + width / 2), fill=255)
+        draw.polygon(points.ravel().tolist(), fill=255)
+    else:
+        draw_line(draw, points, max(2, round(part.width * size)), fill=255)
     return mask
 
 

@@ -4,14 +4,16 @@ In image coordinates, x grows to the right and y downwards. An object lies rough
 fitted into the image later, so only proportions matter.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
+from PIL import ImageDraw
 
 Role = Literal["main", "second", "third", "dark", "light"]
 Point = tuple[float, float]
+Outlines = np.ndarray | list[np.ndarray]  # one outline of shape (N, 2), or several
 
 
 @dataclass(frozen=True)
@@ -51,39 +53,19 @@ class Drawing:
         """`value` times a factor drawn uniformly from [1 - spread, 1 + spread]."""
         return value * self.rng.uniform(1 - spread, 1 + spread)
 
-    def surface(
-        self, name: str, points: np.ndarray, role: Role = "main", *, both: bool = False, detail: bool = False
-    ) -> None:
-        """Add a closed part; with `both`, also its mirror image."""
-        self.parts += [Part(name, side, role=role, detail=detail) for side in _sides(points, both)]
+    def surface(self, name: str, outlines: Outlines, role: Role = "main", *, detail: bool = False) -> None:
+        """Add a closed part per outline."""
+        self.parts += [Part(name, points, role=role, detail=detail) for points in _as_list(outlines)]
 
     def wire(
-        self,
-        name: str,
-        points: np.ndarray,
-        width: float = 0.05,
-        role: Role = "dark",
-        *,
-        both: bool = False,
-        detail: bool = False,
+        self, name: str, outlines: Outlines, width: float = 0.05, role: Role = "dark", *, detail: bool = False
     ) -> None:
-        """Add a line of the given width; with `both`, also its mirror image."""
-        self.parts += [
-            Part(name, side, closed=False, role=role, width=width, detail=detail) for side in _sides(points, both)
-        ]
+        """Add a line of the given width per outline."""
+        self.parts += [Part(name, points, False, role, width, detail) for points in _as_list(outlines)]
 
 
-OBJECTS: dict[str, Callable[[Drawing], None]] = {}
-
-
-def draws(function: Callable[[Drawing], None]) -> Callable[[Drawing], None]:
-    """Register a function that adds the parts of an object; its name is the category."""
-    OBJECTS[function.__name__] = function
-    return function
-
-
-def _sides(points: np.ndarray, both: bool) -> list[np.ndarray]:
-    return [points, mirrored(points)] if both else [points]
+def _as_list(outlines: Outlines) -> list[np.ndarray]:
+    return [outlines] if isinstance(outlines, np.ndarray) else outlines
 
 
 def path(*points: Point) -> np.ndarray:
@@ -153,6 +135,11 @@ def mirrored(points: np.ndarray) -> np.ndarray:
     return points * (-1, 1)
 
 
+def both(points: np.ndarray) -> list[np.ndarray]:
+    """The outline and its mirror image."""
+    return [points, mirrored(points)]
+
+
 def symmetric(*half: Point, bend: bool = False) -> np.ndarray:
     """A closed outline from its right half, from top to bottom; `bend` makes it a smooth curve."""
     right = path(*half)
@@ -165,3 +152,60 @@ def turned(points: np.ndarray, degrees: float, pivot: Point = (0.0, 0.0)) -> np.
     angle = np.radians(degrees)
     matrix = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
     return (points - pivot) @ matrix + pivot
+
+
+def place(
+    parts: Sequence[Part],
+    rng: np.random.Generator,
+    *,
+    cover: tuple[float, float],
+    tilt: float,
+    stretch: float,
+    bend: float,
+) -> list[Part]:
+    """Place an object in the image, which extends from (0, 0) at the top left to (1, 1).
+
+    Args:
+        parts: The parts in object units; the widths of open parts are scaled too.
+        rng: Generator of the placement.
+        cover: Minimum and maximum length of the object's longer side, as a fraction of the image side.
+        tilt: Maximum rotation in either direction, in degrees.
+        stretch: Maximum logarithm of the change of the aspect ratio.
+        bend: Amplitude of the smooth distortion of the whole object, in object units.
+    """
+    flip = rng.choice([-1.0, 1.0])
+    ratio = np.exp(rng.uniform(-stretch, stretch))
+    scale = np.array([flip * np.sqrt(ratio), 1 / np.sqrt(ratio)])
+    degrees = rng.uniform(-tilt, tilt)
+    phase, direction = rng.uniform(0, 2 * np.pi, 2), rng.normal(size=2)
+    outlines = []
+    for part in parts:
+        points = _densified(part.points, part.closed)
+        wave = bend * np.sin(points[:, ::-1] * 1.8 + phase) * np.sign(direction)
+        outlines.append(turned((points + wave) * scale, degrees))
+    everything = np.concatenate(outlines)
+    low, high = everything.min(axis=0), everything.max(axis=0)
+    size = rng.uniform(*cover) / (high - low).max()
+    corner = (1 - (high - low) * size) * rng.uniform(0.2, 0.8, 2)
+    return [
+        replace(part, points=(outline - low) * size + corner, width=part.width * size)
+        for part, outline in zip(parts, outlines, strict=True)
+    ]
+
+
+def _densified(points: np.ndarray, closed: bool) -> np.ndarray:
+    """The outline with additional points on long edges, so that bent lines look smooth; shape (N, 2) to (M, 2)."""
+    ends = np.roll(points, -1, axis=0) if closed else points[1:]
+    starts = points if closed else points[:-1]
+    counts = np.maximum(1, np.ceil(np.linalg.norm(ends - starts, axis=1) / 0.06)).astype(int)
+    edge = np.repeat(np.arange(len(counts)), counts)
+    along = (np.arange(len(edge)) - np.repeat(np.cumsum(counts) - counts, counts)) / counts[edge]
+    dense = starts[edge] + along[:, None] * (ends - starts)[edge]
+    return dense if closed else np.concatenate([dense, points[-1:]])
+
+
+def draw_line(draw: ImageDraw.ImageDraw, points: np.ndarray, width: int, fill: int) -> None:
+    """Draw a line with round ends through `points`, shape (N, 2), in pixels."""
+    draw.line(points.ravel().tolist(), fill=fill, width=width, joint="curve")
+    for x, y in (points[0], points[-1]):
+        draw.ellipse((x - width / 2, y - width / 2, x + width / 2, y + width / 2), fill=fill)

@@ -6,41 +6,38 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw
 
-from .pose import Pose, place
-from .shapes import Part, turned
+from .shapes import Part, draw_line, place, turned
 
-_POSE = Pose(cover=(0.72, 0.92), tilt=7, stretch=0.2, bend=0.045)
 _OVERSAMPLING = 3
 
 
 @dataclass(frozen=True)
 class _Hand:
-    """The drawing style of one sketch.
+    """The drawing style of one sketch; lengths are fractions of the image side."""
 
-    Attributes:
-        pen: Line width as a fraction of the image side.
-        wobble: Amplitude of the waves along a stroke, as a fraction of the image side.
-        misfit: Displacement of whole parts, as a fraction of the image side.
-        haste: Probability of omitting a detail, and of omitting a small main part of an object with many parts.
-        repeat: Probability of drawing a stroke twice.
-        darkness: Darkest grey of the pen, 0 (black) to 255.
-    """
-
-    pen: float
-    wobble: float
-    misfit: float
-    haste: float
-    repeat: float
-    darkness: int
+    pen: float  # line width
+    wobble: float  # amplitude of the waves along a stroke
+    misfit: float  # displacement of whole parts
+    haste: float  # probability of omitting a detail, and of omitting a small main part of an object with many parts
+    repeat: float  # probability of drawing a stroke twice
+    darkness: int  # darkest grey of the pen, 0 (black) to 255
 
 
 def draw_sketch(parts: Sequence[Part], image_size: int, rng: np.random.Generator) -> Image.Image:
     """Draw an RGB sketch of `image_size` x `image_size` pixels."""
-    hand = _draw_hand(rng)
+    hand = _Hand(
+        pen=rng.uniform(0.011, 0.02),
+        wobble=rng.uniform(0.002, 0.009),
+        misfit=rng.uniform(0.002, 0.012),
+        haste=rng.uniform(0.05, 0.5),
+        repeat=rng.uniform(0.0, 0.25),
+        darkness=int(rng.integers(0, 60)),
+    )
     size = image_size * _OVERSAMPLING
     paper = Image.new("L", (size, size), 255)
     draw = ImageDraw.Draw(paper)
-    for part in _remembered(place(parts, _POSE, rng), hand, rng):
+    placed = place(parts, rng, cover=(0.72, 0.92), tilt=7, stretch=0.2, bend=0.045)
+    for part in _remembered(placed, hand, rng):
         outline = _slipped(part, hand, rng)
         if part.closed:
             # A part hides what is behind it, as in a photo.
@@ -49,17 +46,6 @@ def draw_sketch(parts: Sequence[Part], image_size: int, rng: np.random.Generator
             stroke = _trembling(_loop(outline, rng) if part.closed else outline, hand, rng)
             _ink(draw, stroke * size, hand, size, rng)
     return paper.reduce(_OVERSAMPLING).convert("RGB")
-
-
-def _draw_hand(rng: np.random.Generator) -> _Hand:
-    return _Hand(
-        pen=rng.uniform(0.011, 0.02),
-        wobble=rng.uniform(0.002, 0.009),
-        misfit=rng.uniform(0.002, 0.012),
-        haste=rng.uniform(0.05, 0.5),
-        repeat=rng.uniform(0.0, 0.25),
-        darkness=int(rng.integers(0, 60)),
-    )
 
 
 def _remembered(parts: Sequence[Part], hand: _Hand, rng: np.random.Generator) -> list[Part]:
@@ -108,8 +94,4 @@ def _ink(draw: ImageDraw.ImageDraw, stroke: np.ndarray, hand: _Hand, size: int, 
     bounds = np.linspace(0, len(stroke) - 1, pieces + 1).astype(int)
     pressure = 1 + 0.2 * np.sin(np.arange(pieces) * rng.uniform(0.5, 1.5) + rng.uniform(0, 6))
     for first, last, press in zip(bounds, bounds[1:], pressure, strict=False):
-        width = max(_OVERSAMPLING - 1, round(base * press))
-        piece = stroke[first : last + 1]
-        draw.line(piece.ravel().tolist(), fill=grey, width=width, joint="curve")
-        for x, y in (piece[0], piece[-1]):
-            draw.ellipse((x - width / 2, y - width / 2, x + width / 2, y + width / 2), fill=grey)
+        draw_line(draw, stroke[first : last + 1], max(_OVERSAMPLING - 1, round(base * press)), grey)

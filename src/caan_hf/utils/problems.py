@@ -5,19 +5,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from caan_hf.errors import CaanError
-from caan_hf.utils.files import printable
+
+from .files import printable
 
 SHOWN_PATHS = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Something that was skipped.
-
-    Attributes:
-        path: Its path, `file:line`, or the name of a category.
-        reason: Why it was skipped.
-    """
+    """Something that was skipped: its path, `file:line` or category, and why."""
 
     path: str
     reason: str
@@ -33,12 +29,7 @@ class Problems:
         return len(self.found)
 
     def add(self, path: str | Path, reason: str) -> None:
-        """Record that `path` is skipped.
-
-        Args:
-            path: What is skipped; bytes of a file name that are not UTF-8 are shown as escapes.
-            reason: A phrase that is the same for all problems of one kind.
-        """
+        """Record that `path` is skipped, with a reason that is the same for all problems of one kind."""
         self.found.append(Problem(printable(path), reason))
 
     def by_reason(self) -> dict[str, list[str]]:

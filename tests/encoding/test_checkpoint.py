@@ -1,0 +1,161 @@
+"""Checkpoint folders: loading, refusals in one line, and the encoder on top of a model."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+
+from caan_hf.encoding.checkpoint import CheckpointEncoder, load_checkpoint
+from caan_hf.errors import CaanError
+
+
+@pytest.fixture
+def folder(tiny_caan, tmp_path):
+    for part in tiny_caan:
+        part.save_pretrained(tmp_path / "model")
+    return tmp_path / "model"
+
+
+def pictures(split, modality):
+    return [row["image"] for row in split if row["modality"] == modality]
+
+
+def test_saved_model_is_loaded(folder, tiny_caan):
+    model, processor = load_checkpoint(str(folder))
+    assert not model.training
+    saved = tiny_caan[0].state_dict()
+    assert all(torch.equal(value, saved[name]) for name, value in model.state_dict().items())
+    assert type(processor) is type(tiny_caan[1])
+
+
+def test_pickled_weights_are_refused(folder, tiny_caan):
+    (folder / "model.safetensors").unlink()
+    torch.save(tiny_caan[0].state_dict(), folder / "pytorch_model.bin")
+    with pytest.raises(CaanError, match=r"no model\.safetensors"):
+        load_checkpoint(str(folder))
+
+
+@pytest.mark.parametrize(
+    "index",
+    ["[1]", '{"weight_map": {}}', '{"weight_map": {"a": "pytorch_model.bin"}}', '{"weight_map": {"a": "../b"}}'],
+)
+def test_index_may_name_only_safetensors_in_the_folder(folder, index):
+    (folder / "model.safetensors").unlink()
+    (folder / "model.safetensors.index.json").write_text(index)
+    with pytest.raises(CaanError, match=r"index\.json: "):
+        load_checkpoint(str(folder))
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"model_type": "vit"}, "this is a 'vit' model, not a CAAN checkpoint"),
+        ({}, "cannot be loaded|not a CAAN checkpoint"),
+        ([1], "not the configuration of a model"),
+    ],
+)
+def test_other_models_are_refused(folder, config, message):
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(CaanError, match=message):
+        load_checkpoint(str(folder))
+
+
+def test_folder_of_a_run_names_its_model_folder(folder):
+    with pytest.raises(CaanError, match=rf"no config\.json.*{folder}"):
+        load_checkpoint(str(folder.parent))
+
+
+def test_damaged_weights_are_refused_in_one_line(folder):
+    (folder / "model.safetensors").write_bytes(b"junk")
+    with pytest.raises(CaanError, match="cannot be loaded as a CAAN checkpoint") as error:
+        load_checkpoint(str(folder))
+    assert "\n" not in str(error.value)
+
+
+def test_missing_weights_are_named(folder):
+    weights = load_file(folder / "model.safetensors")
+    weights.pop("relation.layers.0.weight")
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(CaanError, match=r"1 weights are missing, such as relation\.layers\.0\.weight"):
+        load_checkpoint(str(folder))
+
+
+def test_weights_of_another_shape_are_refused_in_one_line(folder):
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"relation_dim": 9}))
+    with pytest.raises(CaanError, match="cannot be loaded as a CAAN checkpoint") as error:
+        load_checkpoint(str(folder))
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("modality", ["sketch", "photo"])
+def test_features_are_those_of_the_model(tiny_caan, split, modality):
+    model, processor = tiny_caan
+    images = pictures(split, 0 if modality == "sketch" else 1)
+    found = CheckpointEncoder(model, processor).encode(images, modality, batch_size=5)
+    if modality == "sketch":
+        expected = model.get_sketch_features(**processor(sketches=images))
+    else:
+        expected = model.get_photo_features(**processor(photos=images))
+    np.testing.assert_allclose(found.global_embeds, expected.global_embeds.detach(), atol=1e-5)
+    np.testing.assert_allclose(found.local_embeds, expected.local_embeds.detach(), atol=1e-5)
+    assert found.global_embeds.dtype == np.float32
+
+
+def test_relation_logits_are_those_of_the_model(tiny_caan, split):
+    model, processor = tiny_caan
+    encoder = CheckpointEncoder(model, processor)
+    sketches = encoder.encode(pictures(split, 0)[:2], "sketch").local_embeds
+    photos = encoder.encode(pictures(split, 1)[:3], "photo").local_embeds
+    expected = model.get_relation_logits(torch.tensor(sketches), torch.tensor(photos)).detach()
+    np.testing.assert_allclose(encoder.relation_logits(sketches, photos), expected, atol=1e-5)
+    paired = encoder.paired_relation_logits(sketches, np.stack([photos, photos]))
+    np.testing.assert_allclose(paired, expected, atol=1e-5)
+
+
+def test_mixed_precision_changes_little_and_is_part_of_the_identity(tiny_caan, split):
+    images = pictures(split, 1)
+    plain, mixed = CheckpointEncoder(*tiny_caan), CheckpointEncoder(*tiny_caan, dtype="bfloat16")
+    np.testing.assert_allclose(mixed.encode_photos(images), plain.encode_photos(images), atol=0.05)
+    assert (plain.identity.precision, mixed.identity.precision) == ("float32", "bfloat16")
+
+
+def test_half_precision_checkpoint_is_used_in_single_precision(folder, tiny_caan, split):
+    tiny_caan[0].state_dict()
+    weights = {name: values.half() for name, values in load_file(folder / "model.safetensors").items()}
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"dtype": "float16"}))
+    encoder = CheckpointEncoder.load(str(folder), device="cpu")
+    assert next(encoder.model.parameters()).dtype == torch.float32
+    plain = CheckpointEncoder(*tiny_caan)
+    images = pictures(split, 1)
+    np.testing.assert_allclose(encoder.encode_photos(images), plain.encode_photos(images), atol=0.01)
+
+
+def test_mode_of_the_model_is_kept(tiny_caan, split):
+    model, processor = tiny_caan
+    model.train()
+    try:
+        CheckpointEncoder(model, processor).encode_photos(pictures(split, 1)[:2])
+        assert model.training
+    finally:
+        model.eval()
+
+
+def test_training_data_is_read_from_the_configuration(folder, tiny_caan):
+    assert CheckpointEncoder(*tiny_caan).training_data is None
+    recorded = {"training_protocol": "p@1", "training_categories": ["a"], "validation_categories": ["b"]}
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | recorded))
+    assert CheckpointEncoder.load(str(folder)).training_data == ("p@1", ("a",), ("b",))
+
+
+def test_diverged_model_is_refused(make_model, processor):
+    model = make_model(text_config=None)
+    torch.nn.init.constant_(next(model.photo_model.parameters()), torch.nan)
+    with pytest.raises(CaanError, match="photo embeddings hold NaN"):
+        CheckpointEncoder(model, processor).encode_photos(Image.new("RGB", (32, 32), "red"))

@@ -1,0 +1,57 @@
+"""Opening an encoder by folder, Hub id or default."""
+
+import pytest
+
+from caan_hf.encoding import load
+from caan_hf.encoding.checkpoint import CheckpointEncoder
+from caan_hf.encoding.load import load_encoder
+from caan_hf.errors import CaanError
+
+
+@pytest.fixture
+def folder(tiny_caan, tmp_path):
+    for part in tiny_caan:
+        part.save_pretrained(tmp_path / "model")
+    return tmp_path / "model"
+
+
+def test_checkpoint_is_opened_by_its_folder(folder, tiny_caan):
+    encoder = load_encoder(folder, device="cpu", dtype="bfloat16")
+    assert isinstance(encoder, CheckpointEncoder)
+    assert (encoder.name, encoder.kind, encoder.dtype) == (str(folder), "checkpoint", "bfloat16")
+    assert encoder.identity.weights == CheckpointEncoder(*tiny_caan).identity.weights
+
+
+@pytest.mark.parametrize("name", ["nosuch", "./nosuch", "runs/a/model", "/nosuch/model"])
+def test_mistyped_folder_is_not_searched_on_the_hub(name):
+    with pytest.raises(CaanError, match="no such folder"):
+        load_encoder(name)
+
+
+def test_missing_model_on_the_hub_is_one_line(monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(CaanError, match="nowhere/model: ") as error:
+        load_encoder("nowhere/model")
+    assert "\n" not in str(error.value)
+
+
+def test_empty_folder_is_named(tmp_path):
+    with pytest.raises(CaanError, match=r"no config\.json"):
+        load_encoder(tmp_path)
+
+
+def test_unavailable_device_is_named(folder):
+    with pytest.raises(CaanError, match="--device nonsense: not available"):
+        load_encoder(folder, device="nonsense")
+
+
+def test_default_is_the_model_that_the_quickstart_trained(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(load, "DEFAULT_MODEL", "not-in-this-clone")
+    monkeypatch.setattr(load, "DEFAULT_HUB_ID", "nowhere/not-on-the-hub")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(CaanError, match="make quickstart"):
+        load_encoder(device="cpu")
+    (tmp_path / "runs/quickstart").mkdir(parents=True)
+    folder.rename(tmp_path / "runs/quickstart/model")
+    assert load_encoder(device="cpu").name == str(tmp_path / "runs/quickstart/model")
