@@ -101,7 +101,7 @@ class Page:
 
     def study(self, name: str, figure: str) -> str:
         runs = self.record(name)
-        results = [StudyResult(**run) for run in runs]
+        results = [StudyResult.parse(run, f"bench/records/{name}.json", "Copy the results again.") for run in runs]
         body = table(study_rows(results), results)
         if not figure:
             return body

@@ -206,10 +206,7 @@ class CaanTrainer(Trainer):
         if not self.is_world_process_zero():
             return None
         self._finish_current_push()
-        message = commit_message or "End of training"
-        upload = self._push_model(
-            message, token=token or self.args.hub_token, revision=revision or self.args.hub_revision
-        )
+        upload = self._push_model(commit_message or "End of training", token, revision)
         return upload.result() if blocking else upload
 
     def _push_from_checkpoint(self, checkpoint_folder: str) -> None:
