@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch.utils.data import Dataset, Sampler
 
-from caan_hf.descriptions.prompts import PLAIN, matches, plain_description
+from caan_hf.descriptions.prompts import PLAIN, matches
 from caan_hf.errors import CaanError
 from caan_hf.processing_caan import CaanProcessor
 
@@ -190,5 +190,5 @@ def _chosen(row: dict[str, Any], names: list[str], prompts: Sequence[str] | None
         return tuple(text for text, _ in described)
     chosen = [text for text, prompt in described if any(matches(prompt, wanted) for wanted in prompts)]
     if any(matches(PLAIN.id, wanted) for wanted in prompts):
-        chosen.append(plain_description(names[row["category"]]))
+        chosen.append(PLAIN.ask(names[row["category"]]))
     return tuple(dict.fromkeys(chosen))
