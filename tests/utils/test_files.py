@@ -91,8 +91,8 @@ def test_staged_folder_appears_when_the_block_ends(tmp_path):
     assert [path.name for path in out.parent.iterdir()] == ["out"]
 
 
-def test_failed_block_leaves_no_folder(tmp_path):
-    with pytest.raises(KeyboardInterrupt), staged_folder(tmp_path / "out", MARKER, overwrite=False) as folder:
+def test_failed_block_leaves_neither_folder_nor_new_parents(tmp_path):
+    with pytest.raises(KeyboardInterrupt), staged_folder(tmp_path / "deep" / "out", MARKER, overwrite=False) as folder:
         fill(folder)
         raise KeyboardInterrupt
     assert not list(tmp_path.iterdir())

@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -120,11 +120,12 @@ def staged_folder(out_dir: Path, marker: str, *, overwrite: bool) -> Iterator[Pa
         CaanError: As [`check_out_dir`], which is called before and after the block; or nothing can be written there.
     """
     check_out_dir(out_dir, marker, overwrite=overwrite)
-    staging: Path | None = None
+    out_dir = Path(os.path.realpath(out_dir))
+    staging = out_dir.with_name(f".{out_dir.name}.{os.getpid()}.partial")
+    new_parents: list[Path] = []
     try:
-        out_dir = out_dir.resolve()
+        new_parents = [parent for parent in out_dir.parents if not parent.exists()]
         _remove_left_overs(out_dir)
-        staging = out_dir.with_name(f".{out_dir.name}.{os.getpid()}.partial")
         staging.mkdir(parents=True)
         yield staging
         check_out_dir(out_dir, marker, overwrite=overwrite)
@@ -132,8 +133,10 @@ def staged_folder(out_dir: Path, marker: str, *, overwrite: bool) -> Iterator[Pa
     except OSError as error:
         raise unwritable(out_dir, error) from error
     finally:
-        if staging is not None:
-            shutil.rmtree(staging, ignore_errors=True)
+        shutil.rmtree(staging, ignore_errors=True)
+        for parent in new_parents:
+            with suppress(OSError):  # not empty, because it holds the new folder
+                parent.rmdir()
 
 
 def printable(path: str | Path) -> str:
