@@ -167,7 +167,7 @@ def bench(
         )
         for timing in timings
     ]
-    print_table(console, header, rows, text_columns=3)
+    print_table(header, rows, text_columns=3)
     _say(console, "relation: one sketch with a batch of photos. speedup: eager torch's minimum time / min ms.")
     if out is not None:
         write_json(out, timing_report(timings))
@@ -195,7 +195,7 @@ def _print_differences(console: Console, differences: Iterable[Difference]) -> N
         (*key, f"{one.largest:.1e}", f"{one.allowed:.1e}", "" if one.cosine is None else f"{one.cosine:.6f}")
         for key, one in worst.items()
     ]
-    print_table(console, ("graph", "output", "inputs", "difference", "allowed", "cosine"), rows, text_columns=3)
+    print_table(("graph", "output", "inputs", "difference", "allowed", "cosine"), rows, text_columns=3)
 
 
 def _say(console: Console, text: str) -> None:
