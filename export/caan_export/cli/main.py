@@ -55,7 +55,7 @@ def onnx(checkpoint: Checkpoint, out_dir: OutDir, options: ExportOptions) -> Non
     with Console(stderr=True).status("starting") as status:
         manifest = export_checkpoint(checkpoint, out_dir, options, report=lambda stage: status.update(f"{stage} ..."))
     if manifest.parity is not None:
-        _print_differences(console, manifest.parity.differences)
+        _print_differences(manifest.parity.differences)
     if (agreement := manifest.agreement) is not None:
         _say(
             console,
@@ -98,7 +98,7 @@ def check(
 
     result = check_export(out_dir, checkpoint, options)
     console = Console(highlight=False)
-    _print_differences(console, result.differences)
+    _print_differences(result.differences)
     _say(console, f"compared with {result.reference}")
     _say(console, "providers: " + ", ".join(f"{graph} on {name}" for graph, name in result.providers.items()))
     _say(console, f"{out_dir}: all checks passed")
@@ -184,7 +184,7 @@ def main() -> None:
         sys.exit(2)
 
 
-def _print_differences(console: Console, differences: Iterable[Difference]) -> None:
+def _print_differences(differences: Iterable[Difference]) -> None:
     """A table of the largest difference of each output on each kind of input, over all batch sizes."""
     worst: dict[tuple[str, str, str], Difference] = {}
     for difference in differences:
