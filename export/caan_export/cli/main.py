@@ -55,7 +55,7 @@ def onnx(checkpoint: Checkpoint, out_dir: OutDir, options: ExportOptions) -> Non
     with Console(stderr=True).status("starting") as status:
         manifest = export_checkpoint(checkpoint, out_dir, options, report=lambda stage: status.update(f"{stage} ..."))
     if manifest.parity is not None:
-        _print_differences(console, manifest.parity.differences)
+        _print_differences(manifest.parity.differences)
     if (agreement := manifest.agreement) is not None:
         _say(
             console,
@@ -98,7 +98,7 @@ def check(
 
     result = check_export(out_dir, checkpoint, options)
     console = Console(highlight=False)
-    _print_differences(console, result.differences)
+    _print_differences(result.differences)
     _say(console, f"compared with {result.reference}")
     _say(console, "providers: " + ", ".join(f"{graph} on {name}" for graph, name in result.providers.items()))
     _say(console, f"{out_dir}: all checks passed")
@@ -167,7 +167,7 @@ def bench(
         )
         for timing in timings
     ]
-    print_table(console, header, rows, text_columns=3)
+    print_table(header, rows, text_columns=3)
     _say(console, "relation: one sketch with a batch of photos. speedup: eager torch's minimum time / min ms.")
     if out is not None:
         write_json(out, timing_report(timings))
@@ -184,7 +184,7 @@ def main() -> None:
         sys.exit(2)
 
 
-def _print_differences(console: Console, differences: Iterable[Difference]) -> None:
+def _print_differences(differences: Iterable[Difference]) -> None:
     """A table of the largest difference of each output on each kind of input, over all batch sizes."""
     worst: dict[tuple[str, str, str], Difference] = {}
     for difference in differences:
@@ -195,7 +195,7 @@ def _print_differences(console: Console, differences: Iterable[Difference]) -> N
         (*key, f"{one.largest:.1e}", f"{one.allowed:.1e}", "" if one.cosine is None else f"{one.cosine:.6f}")
         for key, one in worst.items()
     ]
-    print_table(console, ("graph", "output", "inputs", "difference", "allowed", "cosine"), rows, text_columns=3)
+    print_table(("graph", "output", "inputs", "difference", "allowed", "cosine"), rows, text_columns=3)
 
 
 def _say(console: Console, text: str) -> None:
