@@ -158,7 +158,7 @@ def bench(
         )
         for timing in timings
     ]
-    print_table(Console(highlight=False), header, rows, text_columns=3)
+    print_table(header, rows, text_columns=3)
     typer.echo("relation: one sketch with a batch of photos. speedup: eager torch's minimum time / min ms.")
     if out is not None:
         out.absolute().parent.mkdir(parents=True, exist_ok=True)
@@ -182,8 +182,7 @@ def _print_differences(differences: Iterable[Difference]) -> None:
         (*key, f"{one.largest:.1e}", f"{one.allowed:.1e}", "" if one.cosine is None else f"{one.cosine:.6f}")
         for key, one in worst.items()
     ]
-    header = ("graph", "output", "inputs", "difference", "allowed", "cosine")
-    print_table(Console(highlight=False), header, rows, text_columns=3)
+    print_table(("graph", "output", "inputs", "difference", "allowed", "cosine"), rows, text_columns=3)
 
 
 if __name__ == "__main__":
