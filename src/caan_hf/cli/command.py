@@ -31,6 +31,8 @@ EXTRAS = {
     "onnxscript": "export",
     "pyarrow": "train",
     "ray": "scale",
+    "torch": "export",  # an installation for ONNX exports lacks torch and transformers
+    "transformers": "export",
     "yaml": "train",
 }
 """Optional packages and the extra that installs them."""
