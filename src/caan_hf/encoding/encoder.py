@@ -138,7 +138,7 @@ class Encoder(ABC):
         Args:
             sketches: One picture, or a list or tuple of them.
             batch_size: Batch size.
-            workers: Number of threads that read pictures; one per core by default.
+            workers: Number of threads that read pictures; one per core, at most 8, by default.
 
         Raises:
             ValueError: A sketch cannot be read or is blank, or the list is empty.
@@ -159,7 +159,8 @@ class Encoder(ABC):
         workers: int | None = None,
     ) -> Features:
         """Global and, with `local`, local features of one or a list of pictures; errors as for `encode_sketches`."""
-        pictures = list(pictures) if isinstance(pictures, (list, tuple)) and not _is_picture(pictures) else [pictures]
+        is_list = isinstance(pictures, (list, tuple)) and not isinstance(pictures, Picture)  # which is a tuple too
+        pictures = list(pictures) if is_list else [pictures]
         if not pictures:
             raise ValueError(f"there are no {PLURAL[modality]} to encode")
         batches = self.stream(pictures, modality, local=local, batch_size=batch_size, workers=workers)
@@ -182,7 +183,7 @@ class Encoder(ABC):
             modality: "sketch" or "photo".
             local: Return local features too, if the encoder has any.
             batch_size: Batch size; two batches are held at a time.
-            workers: Number of threads that read pictures; one per core by default.
+            workers: Number of threads that read pictures; one per core, at most 8, by default.
             on_error: "raise" a ValueError for a picture that cannot be read, or "skip" it and list it in the batch.
 
         Yields:
@@ -268,10 +269,6 @@ class _Prepared(NamedTuple):
 class _Failed(NamedTuple):
     picture: Any
     error: ValueError
-
-
-def _is_picture(value: Any) -> bool:
-    return isinstance(value, Picture)
 
 
 def _named(picture: Any) -> tuple[Any, str | None]:
