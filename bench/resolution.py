@@ -18,6 +18,7 @@ from caan_hf.benchmarks import load_benchmark
 from caan_hf.encoding.checkpoint import CheckpointEncoder, load_checkpoint
 from caan_hf.encoding.dataset_pictures import DatasetPictures
 from caan_hf.errors import CaanError
+from caan_hf.evaluation.embeddings import evaluate_embeddings
 from caan_hf.evaluation.evaluator import ZeroShotEvaluator
 from caan_hf.whole_file import write_whole_text
 
@@ -68,7 +69,7 @@ def main() -> None:
 
 def score(judge: ZeroShotEvaluator, queries, gallery, query_categories=None) -> float:
     categories = judge.sketch_categories if query_categories is None else query_categories
-    return judge.evaluate_embeddings(queries, gallery, categories, judge.photo_categories).metrics["mAP@all"]
+    return evaluate_embeddings(queries, gallery, categories, judge.photo_categories).metrics["mAP@all"]
 
 
 if __name__ == "__main__":
