@@ -1,62 +1,56 @@
-"""Averages the weights of each row's runs in a finished study, and judges the averages: docs/results.md quotes it.
+"""Average the weights of the runs in each row of a finished study, and evaluate the averages (see docs/results.md).
 
     caan ablate recipes/ablations/lineage.yaml
     python bench/averages.py recipes/ablations/lineage.yaml
 
-The averaged models go beside the runs (ROW/average, made anew each time), what they come to into `averages.json` in
-the study's folder; a copy of that as bench/records/STUDY-averages.json is what docs/results.md is built from. They are
-judged as the study judges its runs.
+Each average is written to ROW/average beside the runs and evaluated like a run. The results are written to
+`averages.json` in the study's folder; copy it to bench/records/STUDY-averages.json to publish it in docs/results.md.
 """
 
-import argparse
-import json
 import shlex
 import shutil
 from typing import Any
+
+from common import options_parser, run
 
 from caan_hf.errors import CaanError
 from caan_hf.research.runs import StudyRun, average_precisions, evaluate_run, plan_runs, read_result
 from caan_hf.research.study import load_study
 from caan_hf.training import average_checkpoints
 from caan_hf.training.checkpoints import MODEL_FOLDER
-from caan_hf.whole_file import write_whole_text
+from caan_hf.utils.files import write_json
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "study", help="a study of `caan ablate`: a file, or the name of one that comes with the package"
-    )
+    parser = options_parser(__doc__)
+    parser.add_argument("study", help="YAML file or name of a study, as `caan ablate` takes it")
     name = parser.parse_args().study
     study = load_study(name)
     rows: dict[tuple[str, ...], list[StudyRun]] = {}
-    for run in plan_runs(study):
-        if read_result(run) is None:
-            raise CaanError(f"{run.folder} is not finished: caan ablate {shlex.quote(name)}")
-        rows.setdefault(run.labels, []).append(run)
+    for planned in plan_runs(study):
+        if read_result(planned) is None:
+            raise CaanError(f"{planned.folder}: the run is not finished. Run caan ablate {shlex.quote(name)}.")
+        rows.setdefault(planned.labels, []).append(planned)
     averages = []
     for runs in rows.values():
-        averages.append(judged_average(runs))
+        averages.append(evaluated_average(runs))
         print(*averages[-1]["labels"], {split: s["mAP@all"] for split, s in averages[-1]["scores"].items()}, flush=True)
-    write_whole_text(study.output_dir / "averages.json", json.dumps(averages, indent=2) + "\n")
+    write_json(study.output_dir / "averages.json", averages)
 
 
-def judged_average(runs: list[StudyRun]) -> dict[str, Any]:
+def evaluated_average(runs: list[StudyRun]) -> dict[str, Any]:
     first = runs[0]
     folder = first.folder.parent / "average"
     shutil.rmtree(folder, ignore_errors=True)
-    average_checkpoints([run.folder / MODEL_FOLDER for run in runs], folder, first.recipe.data.path)
-    judged = evaluate_run(folder, first)
+    average_checkpoints([one.folder / MODEL_FOLDER for one in runs], folder, first.recipe.data.path)
+    results = evaluate_run(folder, first)
     return {
         "labels": first.labels,
-        "seeds": [run.seed for run in runs],
-        "scores": {split: found.metrics for split, found in judged.items()},
-        "average_precisions": {split: average_precisions(found) for split, found in judged.items()},
+        "seeds": [one.seed for one in runs],
+        "scores": {split: result.metrics for split, result in results.items()},
+        "average_precisions": {split: average_precisions(result) for split, result in results.items()},
     }
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except CaanError as error:
-        raise SystemExit(f"error: {error}") from None
+    run(main)

@@ -6,7 +6,6 @@ The demo is served from GALLERY with its own model and with each given export, a
 over strokes. Chromium draws the canvas without a GPU, more slowly than most visitors' browsers.
 """
 
-import argparse
 import re
 import shutil
 import statistics
@@ -14,6 +13,7 @@ import statistics
 from caan_demo.page import build_page
 from caan_demo.searcher import Searcher
 from caan_demo.server import served
+from common import options_parser, run
 from playwright.sync_api import Page, sync_playwright
 
 from caan_hf.gallery import Gallery
@@ -25,22 +25,22 @@ WATCH = """
         performance.clearResourceTimings();
         window.stroke = {up: performance.now(), before: document.querySelector("#status p").innerText};
     }, true);
-    const look = () => {
+    const check = () => {
         const stroke = window.stroke;
         const images = [...document.querySelectorAll("#results img")];
-        const said = document.querySelector("#status p").innerText;
-        if (stroke.up && !stroke.shown && said != stroke.before && images.length && images.every(i => i.complete))
-            Object.assign(stroke, {shown: performance.now(), said});
-        requestAnimationFrame(look);
+        const text = document.querySelector("#status p").innerText;
+        if (stroke.up && !stroke.shown && text != stroke.before && images.length && images.every(i => i.complete))
+            Object.assign(stroke, {shown: performance.now(), text});
+        requestAnimationFrame(check);
     };
-    look();
+    check();
 }
 """
 READ = """
 () => {
     const starts = (part) => performance.getEntriesByType("resource").filter(e => e.name.includes(part))
         .map(e => e.startTime).sort((a, b) => a - b);
-    return {...window.stroke, asked: starts("/queue/join")[0]};
+    return {...window.stroke, sent: starts("/queue/join")[0]};
 }
 """
 # Strokes of a drawing in shares of the canvas. The search after each stroke is timed.
@@ -48,7 +48,7 @@ LINES = [((0.2 + 0.05 * n, 0.3), (0.5, 0.45 + 0.02 * n), (0.8 - 0.05 * n, 0.7)) 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = options_parser(__doc__)
     parser.add_argument("gallery")
     parser.add_argument("--model", nargs="*", default=[])
     parser.add_argument("--strokes", type=int, default=len(LINES))
@@ -88,13 +88,13 @@ def measure(page: Page, lines) -> list[dict[str, float]]:
 
 
 def stages(times: dict) -> dict[str, float]:
-    server = {name: float(value) for name, value in re.findall(r"(\w+) (\d+)", times["said"].partition("(")[2])}
-    asked = times["shown"] - times["asked"]
+    server = {name: float(value) for name, value in re.findall(r"(\w+) (\d+)", times["text"].partition("(")[2])}
+    waited = times["shown"] - times["sent"]
     return {
-        "pad (120 of it waiting)": times["asked"] - times["up"],
+        "pad (120 ms delay)": times["sent"] - times["up"],
         **server,
-        "transfer, queue, display": asked - sum(server.values()),
-        "all": times["shown"] - times["up"],
+        "transfer, queue, display": waited - sum(server.values()),
+        "total": times["shown"] - times["up"],
     }
 
 
@@ -105,4 +105,4 @@ def print_medians(name: str, photos: int, rows: list[dict[str, float]]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

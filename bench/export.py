@@ -1,20 +1,19 @@
-"""The exported photo encoder against eager torch and `torch.compile`, in fp32 and int8.
+"""Time the exported photo encoder, eager torch and `torch.compile`, in fp32 and int8 (see docs/results.md).
 
     python bench/export.py [--repeats 20] [--models tiny base] [--provider cuda]
 
-Untrained models (speed does not depend on the weights) are exported as `caan-export onnx` does, and every engine then
-runs in turn in one process. The ratio of the fastest calls counts; on a machine that is not idle, the ratio of the
-processor time (of all threads, the least of the calls) is the steadier one. On a GPU (`--provider cuda`) fp16 takes
-the place of int8.
+Untrained models are exported as `caan-export onnx` does, because speed does not depend on the weights. All engines run
+alternately in one process. Compare the ratios of the fastest calls; on a machine that is not idle, the ratios of the
+minimum processor time over all threads vary less. On a GPU (`--provider cuda`) fp16 replaces int8.
 """
 
-import argparse
 import tempfile
 from pathlib import Path
 
 from caan_export.export import export_checkpoint
 from caan_export.options import ExportOptions, TimingOptions
 from caan_export.timing import Timing, machine, time_graphs
+from common import options_parser, run
 from transformers import ViTConfig, ViTImageProcessor
 
 from caan_hf import CaanConfig, CaanModel, CaanProcessor
@@ -27,28 +26,30 @@ BATCHES = (1, 8)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = options_parser(__doc__)
     parser.add_argument("--repeats", type=int, default=20)
     parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
     parser.add_argument("--provider", choices=("cpu", "cuda"), default="cpu")
     options = parser.parse_args()
     dtypes = ("fp32", "int8" if options.provider == "cpu" else "fp16")
-    print("| towers | batch | engine | least ms | median ms | CPU ms | times eager (least) | times eager (CPU) |")
+    print("| towers | batch | engine | min ms | median ms | CPU ms | eager / engine (min) | eager / engine (CPU) |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- |", flush=True)
     for model in options.models:
         with tempfile.TemporaryDirectory() as folder:
             folders = [export(model, dtype, options.provider, Path(folder)) for dtype in dtypes]
-            how = TimingOptions(batch_sizes=list(BATCHES), repeats=options.repeats, providers=[options.provider])
-            timings = time_graphs(folders, how, graphs=("photo_encoder",))
+            timing_options = TimingOptions(
+                batch_sizes=list(BATCHES), repeats=options.repeats, providers=[options.provider]
+            )
+            timings = time_graphs(folders, timing_options, graphs=("photo_encoder",))
         eager = {timing.batch_size: timing.cpu_ms for timing in timings if timing.engine.startswith("torch eager")}
         for timing in timings:
             print(row(MODELS[model][0], timing, eager[timing.batch_size] / timing.cpu_ms), flush=True)
-    this = machine()
-    print(f"\n{this['processor']}; onnxruntime {this['onnxruntime']}")
+    environment = machine()
+    print(f"\n{environment['processor']}; onnxruntime {environment['onnxruntime']}")
 
 
 def export(model: str, dtype: str, provider: str, folder: Path) -> Path:
-    """Exports an untrained CAAN with tied towers of these sizes; returns the folder."""
+    """Export an untrained CAAN with tied towers of these sizes, and return the folder."""
     _, image_size, sizes = MODELS[model]
     checkpoint, out = folder / "model", folder / dtype
     if not checkpoint.exists():
@@ -62,11 +63,11 @@ def export(model: str, dtype: str, provider: str, folder: Path) -> Path:
     return out
 
 
-def row(towers: str, timing: Timing, by_processor: float) -> str:
+def row(towers: str, timing: Timing, cpu_ratio: float) -> str:
     milliseconds = (f"{value:.1f}" for value in (timing.min_ms, timing.median_ms, timing.cpu_ms))
-    ratios = f"{timing.speedup:.2f}", f"{by_processor:.2f}"
+    ratios = f"{timing.speedup:.2f}", f"{cpu_ratio:.2f}"
     return "| " + " | ".join((towers, str(timing.batch_size), timing.engine, *milliseconds, *ratios)) + " |"
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

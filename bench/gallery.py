@@ -11,13 +11,13 @@ not counted.
 
 import argparse
 import json
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from common import in_own_process, options_parser, peak_memory, run
 
 ROWS_PER_CHUNK = 50_000
 QUERIES, WARM = 200, 20
@@ -131,27 +131,21 @@ def tune_hnsw(index, folder: Path) -> None:
             break
 
 
-def peak() -> float:
-    """Peak memory of this process in GiB."""
-    status = Path("/proc/self/status").read_text(encoding="ascii")
-    return int(status.partition("VmHWM:")[2].split()[0]) / 2**20
-
-
 def measure(step: str, contender: str, folder: Path, dim: int) -> None:
     """Build or search with one contender, and print the measurements as JSON; runs in a separate process."""
     kind = contender.removeprefix("faiss-")
     if step == "build":
         stages = build_ours(folder, dim) if contender == "ours" else build_faiss(folder, dim, kind)
         next(stages)
-        before, start = peak(), time.perf_counter()
+        before, start = peak_memory(), time.perf_counter()
         next(stages)
-        print(json.dumps({"seconds": time.perf_counter() - start, "grown": peak() - before}))
+        print(json.dumps({"seconds": time.perf_counter() - start, "grown": peak_memory() - before}))
         return
     if contender == "ours":
         import caan_hf.gallery.table  # noqa: F401 - memory of the imports is not counted
     else:
         import faiss  # noqa: F401
-    before = peak()
+    before = peak_memory()
     search = open_ours(folder) if contender == "ours" else open_faiss(folder, kind)
     queries, true = np.load(folder / "queries.npy"), np.load(folder / "true.npy")
     times, hits = [], 0
@@ -162,15 +156,7 @@ def measure(step: str, contender: str, folder: Path, dim: int) -> None:
             times.append(time.perf_counter() - start)
             hits += len(set(found) & set(true[number].tolist()))
     p50, p95 = np.quantile(times, [0.5, 0.95]) * 1000
-    print(json.dumps({"p50": p50, "p95": p95, "recall": hits / K / QUERIES, "grown": peak() - before}))
-
-
-def run(step: str, contender: str, folder: Path, dim: int) -> dict:
-    command = [sys.executable, __file__, step, "--contender", contender, "--folder", str(folder), "--dims", str(dim)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(f"{step} {contender}: {done.stderr[-2000:]}")
-    return json.loads(done.stdout.splitlines()[-1])
+    print(json.dumps({"p50": p50, "p95": p95, "recall": hits / K / QUERIES, "grown": peak_memory() - before}))
 
 
 def compare(options) -> None:
@@ -182,7 +168,8 @@ def compare(options) -> None:
         folder = options.folder / f"{options.rows}-{dim}"
         write_vectors(folder, options.rows, dim)
         for contender in options.contenders.split(","):
-            built, found = run("build", contender, folder, dim), run("search", contender, folder, dim)
+            words = "--contender", contender, "--folder", folder, "--dims", dim
+            built, found = (in_own_process(__file__, step, *words) for step in ("build", "search"))
             size = options.rows * dim * 4 / 2**30
             print(
                 f"{dim:>4} {contender:<12}{built['seconds']:>9.1f}{built['grown']:>8.2f}{found['p50']:>9.2f}"
@@ -194,7 +181,7 @@ def compare(options) -> None:
 def stages(options) -> None:
     """Print the median time of each stage of a search in milliseconds, over 20 rounds."""
     from caan_hf.encoding.sketch_file import load_sketch
-    from caan_hf.gallery import Gallery
+    from caan_hf.gallery import Gallery, SearchOptions
 
     print(f"{'model':<40}" + "".join(f"{stage:>9}" for stage in STAGES))
     for model in options.models.split(",") if options.models else [None]:
@@ -210,9 +197,9 @@ def stages(options) -> None:
             mark()
             query = gallery.encode_sketch(image)
             mark()
-            results = gallery.search(query, k=K)
+            results = gallery.search(query, SearchOptions(k=K))
             mark()
-            gallery.search(query, k=K, rerank=True)
+            gallery.search(query, SearchOptions(k=K, rerank=True))
             mark()
             explanation = gallery.explain(query, results[0])
             mark()
@@ -225,7 +212,7 @@ def stages(options) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = options_parser(__doc__)
     parser.add_argument("step", nargs="?", default="compare", choices=("compare", "build", "search", "stages"))
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--dims", default="192,512")
@@ -245,4 +232,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -1,12 +1,11 @@
-"""The round trip of a checkpoint: push it to a local Hub, load it in each way, compare the features, list the requests.
+"""Push a checkpoint to a local Hub, load it in each way, compare the features and list the requests.
 
     python bench/hub.py CHECKPOINT DATA [--results metrics.json] [--recipe recipe.yaml] [--images 64]
 
-CHECKPOINT is a folder that training saved, DATA a prepared benchmark. The Hub is that of the tests, the client the real
-one, every process a fresh one, and the Python that goes without the package does not have it.
+CHECKPOINT is a folder that training saved, DATA a prepared benchmark. The Hub is the server of the tests; the client is
+the real one. Each step runs in a new process; the processes that load remote code cannot import the package.
 """
 
-import argparse
 import json
 import os
 import subprocess
@@ -15,12 +14,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+from common import options_parser, run
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from hub_server import HubServer
 
 REPO = "me/round-trip"
-EMBED = """
+ENCODE = """
 import json, os, sys, time
 import datasets, numpy as np, torch
 
@@ -31,7 +31,7 @@ if package == "with":
 else:
     try:
         import caan_hf.errors
-        sys.exit("the package is there")
+        sys.exit("the package can be imported")
     except ModuleNotFoundError:
         options["trust_remote_code"] = True
 from transformers import AutoModel, AutoProcessor
@@ -40,7 +40,7 @@ start = time.perf_counter()
 model, processor = AutoModel.from_pretrained(source, **options), AutoProcessor.from_pretrained(source, **options)
 seconds = time.perf_counter() - start
 split = datasets.load_from_disk(data)["test"]
-found = []
+outputs = []
 with torch.no_grad():
     for modality in ("sketch", "photo"):
         rows = np.flatnonzero(np.array(split["modality"]) == split.features["modality"].str2int(modality))
@@ -48,15 +48,15 @@ with torch.no_grad():
         chosen = [split[int(row)]["image"] for row in rows[::step][: int(images)]]
         inputs = processor(sketches=chosen) if modality == "sketch" else processor(photos=chosen)
         features = getattr(model, f"get_{modality}_features")(**inputs)
-        found += [features.global_embeds, features.local_embeds]
-    found.append(model.get_relation_logits(found[1], found[3]))
-np.savez(out, *(tensor.float().numpy() for tensor in found))
+        outputs += [features.global_embeds, features.local_embeds]
+    outputs.append(model.get_relation_logits(outputs[1], outputs[3]))
+np.savez(out, *(tensor.float().numpy() for tensor in outputs))
 print(json.dumps(seconds))
 """
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def main() -> None:
+    parser = options_parser(__doc__)
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("data", type=Path)
     parser.add_argument("--results", type=Path)
@@ -82,7 +82,7 @@ def round_trip(server: HubServer, folder: Path, options) -> None:
         print(done.stdout)
     server.repository(REPO).tags["v1"] = commit = server.repository(REPO).branches["main"]
 
-    def embed(name: str, source: str, home: str, *, package: str, revision: str = "", offline: bool = False) -> dict:
+    def encode(name: str, source: str, home: str, *, package: str, revision: str = "", offline: bool = False) -> dict:
         server.requests.clear()
         libraries = [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
         environment = server.client_environment(folder / home, token=None)
@@ -92,7 +92,7 @@ def round_trip(server: HubServer, folder: Path, options) -> None:
         out = folder / f"{len(list(folder.glob('*.npz')))}.npz"
         words = [source, revision, str(options.data), str(options.images), str(out), package]
         done = subprocess.run(
-            [sys.executable, *flags, "-c", EMBED, *words], env=environment, capture_output=True, text=True, check=False
+            [sys.executable, *flags, "-c", ENCODE, *words], env=environment, capture_output=True, text=True, check=False
         )
         if done.returncode:
             sys.exit(f"{name}: {done.stderr}")
@@ -103,16 +103,16 @@ def round_trip(server: HubServer, folder: Path, options) -> None:
             "requests": list(server.requests),
         }
 
-    local = embed("the folder itself", str(options.checkpoint), "none", package="with", offline=True)
+    local = encode("local folder", str(options.checkpoint), "none", package="with", offline=True)
     ways = [
-        embed("with the package", REPO, "a", package="with"),
-        embed("with the package, again", REPO, "a", package="with"),
-        embed("without it, remote code", REPO, "b", package="without"),
-        embed("offline, from the cache", REPO, "b", package="without", offline=True),
-        embed("at a tag", REPO, "c", package="with", revision="v1"),
-        embed("at a commit", REPO, "d", package="without", revision=commit),
+        encode("with the package", REPO, "a", package="with"),
+        encode("with the package, again", REPO, "a", package="with"),
+        encode("without it, remote code", REPO, "b", package="without"),
+        encode("offline, from the cache", REPO, "b", package="without", offline=True),
+        encode("at a tag", REPO, "c", package="with", revision="v1"),
+        encode("at a commit", REPO, "d", package="without", revision=commit),
     ]
-    print("| loaded | greatest difference | requests | from_pretrained |\n| --- | ---: | ---: | ---: |")
+    print("| loaded | maximum difference | requests | from_pretrained |\n| --- | ---: | ---: | ---: |")
     for way in ways:
         difference = max(float(np.abs(way["arrays"][key] - local["arrays"][key]).max()) for key in local["arrays"])
         print(f"| {way['name']} | {difference:.1e} | {len(way['requests'])} | {way['seconds']:.2f} s |")
@@ -123,4 +123,4 @@ def round_trip(server: HubServer, folder: Path, options) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

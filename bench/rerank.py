@@ -1,25 +1,23 @@
-"""Re-ranking by relation: local embeddings read from disk in bounded memory, against all of them in memory.
+"""Compare re-ranking with local embeddings on disk, in bounded memory, with all of them in memory.
 
     python bench/rerank.py [--sketches 500] [--photos 17101] [--k 200]
 
-Each contender runs in a process of its own, so that its peak memory is its own: `ours` reads the local embeddings of
-candidates from the cache's files as it needs them; `in memory` is the obvious program, which holds all in float32 and
-scores a query at a time. Local embeddings have the paper recipe's size (49 tokens of 512), and so has the relation
-network. The gallery of `sketchy-25` has 17,101 photos; all its 15,229 sketches take 15,229 / SKETCHES times as long.
+Each contender runs in a separate process, so that its peak memory can be measured. `ours` reads the local embeddings of
+the candidates from the files of the cache. `in_memory` is the simple program, which holds all of them in float32 and
+scores one query at a time. Local embeddings (49 tokens of 512) and relation network have the size of the paper recipe.
+The gallery of `sketchy-25` has 17,101 photos; all its 15,229 sketches take 15,229 / SKETCHES times as long.
 """
 
 import argparse
 import json
-import resource
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
+from common import in_own_process, options_parser, peak_memory, run
+from safetensors.numpy import load_file, save_file
 
 from caan_hf import CaanConfig
 from caan_hf.encoding.cache import StoredLocalEmbeds
@@ -30,63 +28,55 @@ TOKENS, WIDTH = 49, 512
 IMAGES_PER_FILE = 2048
 
 
+def random_local(count: int, generator: np.random.Generator) -> np.ndarray:
+    return generator.standard_normal((count, TOKENS, WIDTH), dtype=np.float32) / np.float32(WIDTH**0.5)
+
+
 def write(folder: Path, photos: int) -> None:
-    generator = torch.Generator().manual_seed(0)
+    generator = np.random.default_rng(0)
     for start in range(0, photos, IMAGES_PER_FILE):
-        size = min(IMAGES_PER_FILE, photos - start)
-        local = torch.randn(size, TOKENS, WIDTH, generator=generator).div_(WIDTH**0.5).half()
+        local = random_local(min(IMAGES_PER_FILE, photos - start), generator).astype(np.float16)
         save_file({"local_embeds": local}, folder / f"{start:07}.safetensors")
 
 
-def problem(sketches: int, photos: int, k: int) -> tuple[torch.Tensor, torch.Tensor, CaanRelationNetwork]:
-    generator = torch.Generator().manual_seed(1)
-    local = torch.randn(sketches, TOKENS, WIDTH, generator=generator).div_(WIDTH**0.5)
-    candidates = torch.randint(photos, (sketches, k), generator=generator)
-    torch.manual_seed(0)
-    return local, candidates, CaanRelationNetwork(CaanConfig()).eval()
-
-
-class Scorer:
+class RelationEncoder:
     """The part of an encoder that re-ranking uses."""
 
-    def __init__(self, relation: CaanRelationNetwork):
-        self.relation = relation
+    def __init__(self) -> None:
+        torch.manual_seed(0)
+        self.relation = CaanRelationNetwork(CaanConfig()).eval()
 
     @torch.inference_mode()
     def paired_relation_logits(self, sketch_local: np.ndarray, photo_local: np.ndarray) -> np.ndarray:
         return self.relation.score_candidates(torch.from_numpy(sketch_local), torch.from_numpy(photo_local)).numpy()
 
 
-def ours(folder: Path, photos: int, local, candidates, relation) -> torch.Tensor:
-    place = np.arange(photos)
-    stored = StoredLocalEmbeds(sorted(folder.iterdir()), place // IMAGES_PER_FILE, place % IMAGES_PER_FILE)
-    _, logits = rerank(Scorer(relation), candidates.numpy().astype(np.uint32), local.numpy(), stored)
-    return torch.from_numpy(logits)
+def ours(folder: Path, photos: int, local: np.ndarray, candidates: np.ndarray) -> np.ndarray:
+    rows = np.arange(photos)
+    stored = StoredLocalEmbeds(sorted(folder.iterdir()), rows // IMAGES_PER_FILE, rows % IMAGES_PER_FILE)
+    return rerank(RelationEncoder(), candidates, local, stored)[1]
 
 
-def in_memory(folder: Path, photos: int, local, candidates, relation) -> torch.Tensor:
-    from safetensors.torch import load_file  # noqa: PLC0415
-
-    gallery = torch.cat([load_file(path)["local_embeds"].float() for path in sorted(folder.iterdir())])
-    with torch.no_grad():
-        pairs = zip(local, candidates, strict=True)
-        return torch.cat([relation.score_candidates(sketch[None], gallery[best][None]) for sketch, best in pairs])
-
-
-CONTENDERS = {"ours": ours, "in memory": in_memory}
+def in_memory(folder: Path, photos: int, local: np.ndarray, candidates: np.ndarray) -> np.ndarray:
+    encoder = RelationEncoder()
+    gallery = np.concatenate([load_file(path)["local_embeds"].astype(np.float32) for path in sorted(folder.iterdir())])
+    pairs = zip(local, candidates, strict=True)
+    return np.concatenate([encoder.paired_relation_logits(one[None], gallery[best][None]) for one, best in pairs])
 
 
 def measure(contender: str, folder: Path, sketches: int, photos: int, k: int) -> None:
-    data = problem(sketches, photos, k)
+    """Print seconds, peak memory and mean logit of one contender as JSON; runs in a separate process."""
+    generator = np.random.default_rng(1)
+    local = random_local(sketches, generator)
+    candidates = generator.integers(photos, size=(sketches, k), dtype=np.uint32)
     start = time.perf_counter()
-    logits = CONTENDERS[contender](folder, photos, *data)
+    logits = globals()[contender](folder, photos, local, candidates)
     seconds = time.perf_counter() - start
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    print(json.dumps({"seconds": seconds, "peak": peak, "mean": logits.double().mean().item()}))
+    print(json.dumps({"seconds": seconds, "peak": peak_memory(), "mean": float(logits.mean(dtype=np.float64))}))
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = options_parser(__doc__)
     parser.add_argument("--sketches", type=int, default=500)
     parser.add_argument("--photos", type=int, default=17_101)
     parser.add_argument("--k", type=int, default=200)
@@ -98,19 +88,17 @@ def main() -> None:
         return
     print(f"{options.sketches:,} sketches, best {options.k} of {options.photos:,} photos each")
     print(f"{'contender':<12}{'seconds':>9}{'pairs/s':>10}{'peak GiB':>10}")
+    flags = [word for pair in zip(("--sketches", "--photos", "--k"), sizes, strict=True) for word in pair]
     with tempfile.TemporaryDirectory() as folder:
         write(Path(folder), options.photos)
         means = []
-        for contender in CONTENDERS:
-            arguments = ["--sketches", "--photos", "--k"]
-            flags = [text for pair in zip(arguments, map(str, sizes), strict=True) for text in pair]
-            command = [sys.executable, __file__, "--measure", contender, folder, *flags]
-            found = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
-            rate = options.sketches * options.k / found["seconds"]
-            print(f"{contender:<12}{found['seconds']:>9.1f}{rate:>10.0f}{found['peak']:>10.2f}", flush=True)
-            means.append(found["mean"])
+        for contender in ("ours", "in_memory"):
+            result = in_own_process(__file__, "--measure", contender, folder, *flags)
+            rate = options.sketches * options.k / result["seconds"]
+            print(f"{contender:<12}{result['seconds']:>9.1f}{rate:>10.0f}{result['peak']:>10.2f}", flush=True)
+            means.append(result["mean"])
     assert abs(means[0] - means[1]) < 1e-3, "contenders disagree"
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

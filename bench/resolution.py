@@ -1,79 +1,62 @@
-"""Validation mAP@all by the resolution of use, with and without centred features: docs/results.md quotes it.
+"""Measure validation mAP@all by the resolution of sketches and photos, with and without centred features.
 
     python bench/resolution.py CHECKPOINT DATA [--sizes 128 160 192 224] [--record bench/records/resolution.json]
 
-Every image is encoded once at each size. "Centred" subtracts each modality's mean over training images at that size,
-as `center_features` does. Photo against photo (the query counted) shows how well photos alone hold together.
+Every image is encoded once per size. "Centred" subtracts from the features of each modality their mean over training
+images at that size, as `center_features` does. "Photo-photo" ranks photos for photos, with the query in the gallery.
+docs/results.md shows the results.
 """
 
-import argparse
-import copy
-import json
-from pathlib import Path
-
-import torch
+from common import checkpoint_parser, run
 from torch.nn import functional as F
 
 from caan_hf.benchmarks import load_benchmark
-from caan_hf.encoding.checkpoint import CheckpointEncoder, load_checkpoint
-from caan_hf.encoding.dataset_pictures import DatasetPictures
-from caan_hf.errors import CaanError
-from caan_hf.evaluation.embeddings import evaluate_embeddings
-from caan_hf.evaluation.evaluator import ZeroShotEvaluator
-from caan_hf.whole_file import write_whole_text
+from caan_hf.encoding.checkpoint import load_checkpoint
+from caan_hf.evaluation import ZeroShotEvaluator, evaluate_embeddings
+from caan_hf.training.precompute import encode_rows
+from caan_hf.training.triplets import at_size
+from caan_hf.utils.files import write_json
 
-TRAINING_STRIDE = 3  # a third of the training images gives the means
+TRAINING_STRIDE = 3  # the means are those of a third of the training images
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("checkpoint")
-    parser.add_argument("data")
+    parser = checkpoint_parser(__doc__)
     parser.add_argument("--sizes", type=int, nargs="+", default=[128, 160, 192, 224])
-    parser.add_argument("--record", type=Path, help="file to write the figures to, as JSON")
     options = parser.parse_args()
     model, processor = load_checkpoint(options.checkpoint)
     benchmark, _ = load_benchmark(options.data)
-    judge = ZeroShotEvaluator(benchmark["validation"], split="validation")
+    validation = ZeroShotEvaluator(benchmark["validation"], split="validation")
     training = ZeroShotEvaluator(benchmark["train"], split="train")
-    for center in (model.sketch_center, model.photo_center):
-        if hasattr(center, "mean"):
-            center.mean.zero_()
-
-    def embed(images, modality: str, size: int) -> torch.Tensor:
-        encoder = CheckpointEncoder(model, copy.deepcopy(processor).at_size(size))
-        return torch.from_numpy(encoder.encode(list(DatasetPictures(images)), modality, local=False).global_embeds)
-
+    if model.config.center_features:
+        model.sketch_center.mean.zero_()
+        model.photo_center.mean.zero_()
+    sides = (("sketch", training.sketches, validation.sketches), ("photo", training.photos, validation.photos))
     features = {}
     for size in options.sizes:
-        for modality, seen, images in (
-            ("sketch", training.sketches, judge.sketches),
-            ("photo", training.photos, judge.photos),
-        ):
-            mean = embed(seen.select(range(0, len(seen), TRAINING_STRIDE)), modality, size).mean(dim=0)
-            plain = embed(images, modality, size)
+        for modality, seen, images in sides:
+            resized = at_size(processor, size)
+            some = seen.select(range(0, len(seen), TRAINING_STRIDE))
+            mean = encode_rows(model, resized, some, modality).mean(dim=0)
+            plain = encode_rows(model, resized, images, modality)
             features[modality, size] = plain, F.normalize(plain - mean, dim=-1)
+
+    def score(queries, gallery, query_categories=validation.sketch_categories) -> float:
+        return evaluate_embeddings(queries, gallery, query_categories, validation.photo_categories).metrics["mAP@all"]
+
     rows = []
     print("sketch px  photo px  plain  centred  photo-photo")
     for sketch_size in options.sizes:
         for photo_size in options.sizes:
             sketch, photo = features["sketch", sketch_size], features["photo", photo_size]
-            plain, centred = (score(judge, *pair) for pair in zip(sketch, photo, strict=True))
-            among = score(judge, photo[0], photo[0], judge.photo_categories)
+            plain, centred = (score(*pair) for pair in zip(sketch, photo, strict=True))
+            among = score(photo[0], photo[0], validation.photo_categories)
             print(f"{sketch_size:9}  {photo_size:8}  {plain:.3f}  {centred:7.3f}  {among:11.3f}", flush=True)
             rows.append({"sketch_size": sketch_size, "photo_size": photo_size})
             rows[-1] |= {"plain": plain, "centred": centred, "photo_to_photo": among}
     if options.record is not None:
-        write_whole_text(options.record, json.dumps(rows, indent=2) + "\n")
-
-
-def score(judge: ZeroShotEvaluator, queries, gallery, query_categories=None) -> float:
-    categories = judge.sketch_categories if query_categories is None else query_categories
-    return evaluate_embeddings(queries, gallery, categories, judge.photo_categories).metrics["mAP@all"]
+        write_json(options.record, rows)
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except CaanError as error:
-        raise SystemExit(f"error: {error}") from None
+    run(main)

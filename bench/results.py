@@ -1,22 +1,21 @@
-"""Rebuilds the tables and plots of docs/results.md that have records, so that none of their figures is typed by hand.
+"""Write the tables and plots of docs/results.md from the records in bench/records.
 
     python bench/results.py           writes docs/results.md and the plots
-    python bench/results.py --check   changes nothing; exit status 1 where the page is not what the records say
+    python bench/results.py --check   changes nothing; exit status 1 if the page differs from the records
 
-A table stands between `<!-- KIND ... -->` and `<!-- /KIND -->`; bench/tables.py makes it. The kinds:
+Tables stand between `<!-- KIND ... -->` and `<!-- /KIND -->` and are made by bench/tables.py. The kinds:
 
-    study NAME [plot|sweep]      bench/records/NAME.json, the results.json that `caan ablate` leaves; with docs/NAME.png
-                                 (`sweep` for a study of two axes, whose names are in recipes/ablations/NAME.yaml)
-    averages NAME against LABEL  bench/records/NAME-averages.json, the averages.json that bench/averages.py leaves
-    resolution, rescoring        what bench/resolution.py and bench/rescoring.py wrote with --record
+    study NAME [plot|sweep]      bench/records/NAME.json, the results.json of `caan ablate`, with docs/NAME.png
+                                 (`sweep` for a study of two axes, which recipes/ablations/NAME.yaml names)
+    averages NAME against LABEL  bench/records/NAME-averages.json, the averages.json of bench/averages.py
+    resolution, rescoring        output of bench/resolution.py and bench/rescoring.py with --record
     shipped                      metrics.json of hub/caan-vit-tiny-sketchy, and bench/records/shipped-generalized.json,
-                                 that of `caan evaluate hub/caan-vit-tiny-sketchy ... --generalized --expand 5`
-    categories                   the best and the worst of the same metrics.json
+                                 metrics.json of `caan evaluate hub/caan-vit-tiny-sketchy ... --generalized --expand 5`
+    categories                   the best and the worst categories in the same metrics.json
 
-Each record has exactly one place in the page.
+Each record must be used exactly once.
 """
 
-import argparse
 import hashlib
 import json
 import re
@@ -25,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import tables
+from common import options_parser, run
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
@@ -38,7 +38,8 @@ PAGE = ROOT / "docs" / "results.md"
 RECORDS = ROOT / "bench" / "records"
 SHIPPED = ROOT / "hub" / "caan-vit-tiny-sketchy" / "metrics.json"
 SECTION = re.compile(r"(<!-- (study|averages|resolution|rescoring|shipped|categories)( .+)? -->\n)")
-DIGEST = "records"  # the key under which a plot says what it was drawn from
+DIGEST = "records"  # PNG text chunk with the hash of the record that a plot shows
+REMEDY = "Run python bench/results.py."
 
 ALT_TEXTS = {
     "plot": "A line for each row of the table: a dot for every seed, a bar for their mean",
@@ -47,8 +48,8 @@ ALT_TEXTS = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true", help="change nothing, and fail where something would change")
+    parser = options_parser(__doc__)
+    parser.add_argument("--check", action="store_true", help="change nothing, and fail if the page differs")
     page = Page(check=parser.parse_args().check)
     written = read(PAGE)
     rebuilt = page.rebuild(written)
@@ -56,23 +57,23 @@ def main() -> None:
     if not page.check:
         PAGE.write_text(rebuilt, encoding="utf-8")
     elif rebuilt != written:
-        raise CaanError("docs/results.md is not what bench/records says: python bench/results.py")
+        raise CaanError(f"docs/results.md is not what bench/records says. {REMEDY}")
 
 
 class Page:
-    """The page and what it has used so far."""
+    """The page, and how often each record is used."""
 
     def __init__(self, *, check: bool):
         self.check = check
         self.used = Counter()
 
     def rebuild(self, text: str) -> str:
-        """The page with the tables that the records give."""
+        """The page with the tables of the records."""
         before, *sections = SECTION.split(text)
         parts = [before]
         for opening, kind, words, rest in zip(*(iter(sections),) * 4, strict=True):
-            _, closing, after = rest.partition(f"<!-- /{kind} -->")
-            if not closing or SECTION.search(_):
+            body, closing, after = rest.partition(f"<!-- /{kind} -->")
+            if not closing:
                 raise CaanError(f"docs/results.md: {opening.strip()} is not closed by <!-- /{kind} -->")
             try:
                 body = self.body(kind, (words or "").strip())
@@ -80,14 +81,10 @@ class Page:
                 message = f"docs/results.md: {opening.strip()} cannot be made from its record ({error!r})"
                 raise CaanError(message) from error
             parts += [opening, "\n", body, "\n", closing, after]
-        rebuilt = "".join(parts)
-        for kind in ("study", "averages", "resolution", "rescoring", "shipped", "categories"):
-            if rebuilt.count(f"<!-- /{kind} -->") != len(re.findall(rf"<!-- {kind}( .+)? -->", rebuilt)):
-                raise CaanError(f"docs/results.md: a <!-- /{kind} --> closes nothing")
-        return rebuilt
+        return "".join(parts)
 
     def body(self, kind: str, words: str) -> str:
-        """The table of one section, and the picture that it asks for."""
+        """The table of one section, and its picture."""
         if kind == "study":
             name, _, figure = words.partition(" ")
             if figure not in ("", *ALT_TEXTS):
@@ -104,7 +101,7 @@ class Page:
 
     def study(self, name: str, figure: str) -> str:
         runs = self.record(name)
-        results = [StudyResult(**run) for run in runs]
+        results = [StudyResult.parse(run, f"bench/records/{name}.json", "Copy the results again.") for run in runs]
         body = table(study_rows(results), results)
         if not figure:
             return body
@@ -129,7 +126,7 @@ class Page:
 
 
 def draw(figure: str, name: str, results: list[StudyResult], picture: Path, digest: str) -> None:
-    """Draws the picture and notes in it what it was drawn from."""
+    """Draw the picture and store the hash of its record in it."""
     if figure == "plot":
         plot(study_rows(results), picture)
     else:
@@ -143,14 +140,14 @@ def draw(figure: str, name: str, results: list[StudyResult], picture: Path, dige
 
 def require_drawn_from(digest: str, picture: Path) -> None:
     if not picture.is_file():
-        raise CaanError(f"docs/{picture.name} is missing: python bench/results.py")
+        raise CaanError(f"docs/{picture.name} is missing. {REMEDY}")
     try:
         with Image.open(picture) as drawn:
             drawn_from = drawn.info.get(DIGEST)
     except OSError as error:
-        raise CaanError(f"docs/{picture.name} is no picture ({error}): python bench/results.py") from error
+        raise CaanError(f"docs/{picture.name} is no picture ({error}). {REMEDY}") from error
     if drawn_from != digest:
-        raise CaanError(f"docs/{picture.name} was drawn from another record: python bench/results.py")
+        raise CaanError(f"docs/{picture.name} was drawn from another record. {REMEDY}")
 
 
 def read(file: Path) -> str:
@@ -168,7 +165,4 @@ def read_json(file: Path) -> Any:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except CaanError as error:
-        raise SystemExit(f"error: {error}") from None
+    run(main)

@@ -1,16 +1,16 @@
-"""What CAAN adds to its towers: a training step against the bare towers' forward and backward on the same images.
+"""Compare the time of a CAAN training step with forward and backward of the towers alone (see docs/results.md).
 
     python bench/step.py [--repeats 5] [--batch-size 16]
 
-Both run in one process, in turn, on the same tensors; the ratio of the medians is what counts. The text tower is frozen
-and its tokens are computed once before training, as `caan train` does, so it takes no part in a step.
+Both run alternately in one process on the same tensors; compare the medians. The text tower is frozen. Its tokens are
+computed once before training, as `caan train` does, so it is not part of a step.
 """
 
-import argparse
 import statistics
 import time
 
 import torch
+from common import options_parser, run
 from transformers import BertConfig, ViTConfig
 
 from caan_hf import CaanConfig, CaanModel
@@ -41,19 +41,19 @@ def build(tower: dict, image_size: int, heads: int, negatives: str) -> CaanModel
 
 
 def caan_step(model: CaanModel, batch: dict[str, torch.Tensor]) -> None:
-    """Everything: towers, alignment, relation network, losses."""
+    """A full step: towers, alignment, relation network and losses."""
     model(**batch).loss.backward()
 
 
 def towers_step(model: CaanModel, batch: dict[str, torch.Tensor]) -> None:
-    """The same towers on the same images, with the simplest of losses."""
+    """A step of the same towers on the same images, with a trivial loss."""
     sketch = model.sketch_model(batch["sketch_pixel_values"]).last_hidden_state
     photo = model.photo_model(batch["photo_pixel_values"]).last_hidden_state
     (sketch.mean() + photo.mean()).backward()
 
 
 def seconds(step, model: CaanModel, batch: dict[str, torch.Tensor]) -> float:
-    """Wall time of one step, on a GPU until it has finished."""
+    """Wall time of one step, including the work of the GPU."""
     model.zero_grad(set_to_none=True)
     if model.device.type == "cuda":
         torch.cuda.synchronize()
@@ -66,20 +66,20 @@ def seconds(step, model: CaanModel, batch: dict[str, torch.Tensor]) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = options_parser(__doc__)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--batch-size", type=int, default=16)
     options = parser.parse_args()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     print(f"torch {torch.__version__}, {device}, {torch.get_num_threads()} threads, batch {options.batch_size}, bf16")
-    print(f"{'towers':<22}{'negatives':<11}{'bare ms':>9}{'CAAN ms':>9}{'ratio':>7}{'text tokens':>13}")
+    print(f"{'towers':<22}{'negatives':<11}{'towers ms':>11}{'CAAN ms':>9}{'ratio':>7}{'text tokens':>13}")
     for name, (tower, image_size, heads) in TOWERS.items():
         for negatives in ("sampled", "in_batch"):
             measure(name, build(tower, image_size, heads, negatives).to(device), image_size, negatives, options)
 
 
-def measure(name: str, model: CaanModel, image_size: int, negatives: str, options: argparse.Namespace) -> None:
-    """Prints one row."""
+def measure(name: str, model: CaanModel, image_size: int, negatives: str, options) -> None:
+    """Print one row."""
     size, photos = options.batch_size, options.batch_size * (2 if negatives == "sampled" else 1)
     batch = {
         "sketch_pixel_values": torch.randn(size, 3, image_size, image_size),
@@ -94,9 +94,10 @@ def measure(name: str, model: CaanModel, image_size: int, negatives: str, option
     pairs = [(seconds(towers_step, model, batch), seconds(caan_step, model, batch)) for _ in range(options.repeats)]
     bare, caan = (statistics.median(column) for column in zip(*pairs, strict=True))
     print(
-        f"{name:<22}{negatives:<11}{bare * 1e3:>9.0f}{caan * 1e3:>9.0f}{caan / bare:>7.2f}{TEXT_LENGTH:>13}", flush=True
+        f"{name:<22}{negatives:<11}{bare * 1e3:>11.0f}{caan * 1e3:>9.0f}{caan / bare:>7.2f}{TEXT_LENGTH:>13}",
+        flush=True,
     )
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -1,15 +1,15 @@
-"""The tables of docs/results.md that are not those of a study: each from the content of its record."""
+"""The tables of docs/results.md except those of studies, each from the content of its record."""
 
 from typing import Any
 
 from caan_hf.research.report import METRIC, SPLIT_NAMES, interval_text, markdown_table, study_rows
 from caan_hf.research.runs import StudyResult
 
-LISTED = 5  # of the best categories, and of the worst
+LISTED = 5  # number of best categories, and of worst
 
 
 def averages(record: list[dict[str, Any]], baseline: str) -> str:
-    """A row for each average of a study's seeds, the one that the others are compared with first."""
+    """A row per average over the seeds of a study; `baseline`, with which the others are compared, is the first."""
     as_runs = [
         StudyResult(
             labels=tuple(row["labels"]),
@@ -25,8 +25,8 @@ def averages(record: list[dict[str, Any]], baseline: str) -> str:
     rows = study_rows(sorted(as_runs, key=lambda run: ", ".join(run.labels) != baseline))
     if rows[0].label != baseline:
         raise KeyError(baseline)
-    judged = f"{SPLIT_NAMES[rows[0].split].partition(' ')[0]} {METRIC}"
-    lines = [["average of all seeds", judged, f"difference to {baseline}", "95 % interval"]]
+    split = f"{SPLIT_NAMES[rows[0].split].partition(' ')[0]} {METRIC}"
+    lines = [["average of all seeds", split, f"difference to {baseline}", "95 % interval"]]
     for row in rows:
         (score,), (difference,) = row.compared.values(), row.differences.values()
         compared = ["", ""] if row.interval is None else [f"{difference:+.3f}", interval_text(row.interval)]
@@ -35,7 +35,7 @@ def averages(record: list[dict[str, Any]], baseline: str) -> str:
 
 
 def resolution(record: list[dict[str, Any]]) -> str:
-    """A line for each resolution of sketches, a column for each of photos: mAP@all, and with centred features."""
+    """A row per sketch resolution, a column per photo resolution: mAP@all without and with centred features."""
     cells = {(row["sketch_size"], row["photo_size"]): row for row in record}
     sizes = sorted({row["photo_size"] for row in record})
     lines = [["sketches at", *(f"photos at {size}" for size in sizes)]]
@@ -48,7 +48,7 @@ def resolution(record: list[dict[str, Any]]) -> str:
 
 
 def rescoring(record: list[dict[str, Any]]) -> str:
-    """A line for each weight of query expansion, a column for each number of photos."""
+    """A row per weight of query expansion, a column per number of photos."""
     scores = {(row["k"], row["weight"]): row["mAP@all"] for row in record if row["change"] == "expansion"}
     ks, weights = (sorted({key[place] for key in scores}) for place in (0, 1))
     lines = [["weight of the photos", *(f"K = {k}" for k in ks)]]
@@ -57,7 +57,7 @@ def rescoring(record: list[dict[str, Any]]) -> str:
 
 
 def shipped(unseen: dict[str, Any], generalized: dict[str, Any]) -> str:
-    """A line for each gallery and ranking."""
+    """A row per gallery and ranking."""
     lines = [["gallery", "ranking", METRIC, "95 % interval", "P@100", f"chance {METRIC}"]]
     names = {None: "cosine", "reranked": "its first 100 re-ranked by the relation network", "expanded": "`--expand 5`"}
     for gallery, metrics in (("unseen categories", unseen), ("and a fifth of the seen photos", generalized)):
@@ -74,7 +74,7 @@ def shipped(unseen: dict[str, Any], generalized: dict[str, Any]) -> str:
 
 
 def categories(metrics: dict[str, Any]) -> str:
-    """The best and the worst categories side by side, each with the one that it is taken for most."""
+    """The best and the worst categories side by side, each with the one that it is confused with most."""
     by_category = metrics["by_category"]
     ranked = sorted(by_category, key=lambda name: by_category[name][METRIC], reverse=True)
 

@@ -1,30 +1,30 @@
 #!/usr/bin/env bash
-# Trains where a machine is lent for minutes at a time: in slices that each resume from the last checkpoint.
+# Train in slices of a few minutes that each resume from the last checkpoint, for machines with a time limit.
 #
-#   bench/train_slices.sh RECIPE [KEY=VALUE]...     one slice of at most $SLICE_MINUTES (8); give it again until it is done
-#   SLICES=20 bench/train_slices.sh RECIPE ...      so many, one after the other
-#   WHEELS=wheels bench/train_slices.sh RECIPE ...  on a machine with a torch of its own and without a network: what caan-hf
-#                                                   needs beside it comes from that folder (docs/training.md says how)
+#   bench/train_slices.sh RECIPE [KEY=VALUE]...     one slice of at most $SLICE_MINUTES (8) minutes; repeat until finished
+#   SLICES=20 bench/train_slices.sh RECIPE ...      20 slices in a row
+#   WHEELS=wheels bench/train_slices.sh RECIPE ...  on a machine with torch but without network: install the other
+#                                                   requirements from that folder (see docs/training.md)
 #
-# Each call first reports the speed of a training step against the machine's own matrix products; SPEED=0 leaves it out.
-# Exit status: 0 once the model is there, 75 while steps are left.
+# Each call first reports the speed of a training step (bench/train_speed.py); SPEED=0 skips this.
+# Exit status: 0 if training is finished, 75 if steps are left.
 set -euo pipefail
 if [ $# -eq 0 ]; then
-    echo "give a recipe: bench/train_slices.sh RECIPE [KEY=VALUE]..." >&2
+    echo "no recipe given. Usage: bench/train_slices.sh RECIPE [KEY=VALUE]..." >&2
     exit 2
 fi
 recipe=$1
 shift
 slices=${SLICES:-1}
 if ! [[ $slices =~ ^[1-9][0-9]*$ ]]; then
-    echo "SLICES=$slices: give a whole number from 1 on" >&2
+    echo "SLICES=$slices: must be a positive integer" >&2
     exit 2
 fi
 python=${PYTHON:-python}
 here=$(cd "$(dirname "$0")" && pwd)
 if [ -n "${WHEELS:-}" ]; then
     if ! compgen -G "$WHEELS/*.whl" > /dev/null; then
-        echo "$WHEELS: no wheels there; docs/training.md says how to make them" >&2
+        echo "$WHEELS: no wheels in this folder. Build them as in docs/training.md." >&2
         exit 2
     fi
     site=$(mktemp -d)

@@ -1,29 +1,28 @@
-"""How fast a recipe trains, against what the machine's own matrix products allow; bench/train_slices.sh reports it.
+"""Compare the speed of a training step with that of a matrix product on the same machine.
 
     python bench/train_speed.py recipes/sketchy-mini.yaml [KEY=VALUE ...]
 
-Counts the floating-point operations of one training step (forward and backward, torch's own counter), times steps on
-ready batches, and times a large product in the precision of the recipe on the same device: bf16 on most GPUs. The share
-is the step's operations a second over the product's.
+Torch counts the floating-point operations of one training step (forward and backward). Steps on prepared batches and a
+large matrix product in the precision of the recipe are timed. The printed share is the ratio of their operations per
+second. bench/train_slices.sh runs this script.
 """
 
-import argparse
 import statistics
 import tempfile
 import time
 
 import torch
+from common import options_parser, run
 from torch.utils.flop_counter import FlopCounterMode
 
 from caan_hf.benchmarks import load_benchmark
-from caan_hf.errors import CaanError
 from caan_hf.training import build_trainer, load_recipe
 
 STEPS = 10
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = options_parser(__doc__)
     parser.add_argument("recipe")
     parser.add_argument("overrides", nargs="*")
     options = parser.parse_args()
@@ -31,7 +30,7 @@ def main() -> None:
         quick = [f"training.output_dir={folder}", "training.eval_strategy=no", "training.load_best_model_at_end=false"]
         recipe = load_recipe(options.recipe, [*options.overrides, *quick])
         arguments = recipe.training_arguments()
-        trainer = build_trainer(recipe, arguments, load_benchmark(recipe.data.path)[0])
+        trainer = build_trainer(recipe, arguments, load_benchmark(recipe.data.benchmark_folder())[0])
         report(trainer, arguments)
 
 
@@ -61,14 +60,14 @@ def report(trainer, arguments) -> None:
 
 
 def product_flops(device: torch.device, dtype: torch.dtype) -> float:
-    """Operations a second of a square product."""
+    """Operations per second of a product of square matrices."""
     size = 8192 if device.type == "cuda" else 2048
     a, b = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
     return 2 * size**3 / timed(lambda: a @ b, device)
 
 
 def timed(work, device: torch.device) -> float:
-    """Median seconds of a call, the first two left out."""
+    """Median seconds per call, without the first two calls."""
     seconds = []
     for _ in range(STEPS + 2):
         start = time.perf_counter()
@@ -80,7 +79,4 @@ def timed(work, device: torch.device) -> float:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except CaanError as error:
-        raise SystemExit(f"error: {error}") from None
+    run(main)

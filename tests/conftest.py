@@ -1,5 +1,7 @@
 """Fixtures that all tests share: a tiny CAAN, pictures to feed it, and reproducible random numbers."""
 
+import resource
+
 import numpy as np
 import pytest
 import torch
@@ -81,3 +83,12 @@ def photo() -> Image.Image:
     """A smooth colour gradient, wider than high."""
     rows, columns = np.mgrid[0:40, 0:60]
     return Image.fromarray(np.stack([rows * 6, columns * 4, 255 - rows * 6], axis=-1).astype(np.uint8))
+
+
+@pytest.fixture
+def full_disk():
+    """Files cannot grow beyond 10 kB, which fails like a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)

@@ -16,6 +16,7 @@ def run_python(code: str) -> str:
     "first",
     [
         "import caan_hf",
+        "import caan_hf; from transformers import ViTImageProcessor",
         "from transformers import AutoModel; import caan_hf",
         "from caan_hf import CaanModel",
         "from caan_hf.configuration_caan import CaanConfig",

@@ -4,14 +4,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from caan_hf.errors import CaanError
+from caan_hf.errors import CaanError, first_line
 
 from .manifest import CONFIG, EXPORT_AGAIN, GRAPHS, MANIFEST, REFERENCE, Difference, ExportedFolder
 from .options import CheckOptions
 from .parity import ATOL, Reference, measure_parity, require_parity
 from .providers import choose_providers
 from .runtime import CaanOnnx, export_folder
-from .session import first_line
 
 
 @dataclass(frozen=True)

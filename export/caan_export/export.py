@@ -13,7 +13,7 @@ from PIL import Image
 from caan_hf.benchmarks.sample import draw_object
 from caan_hf.encoding.checkpoint import CheckpointEncoder
 from caan_hf.encoding.preprocessing import Preprocessing
-from caan_hf.errors import CaanError
+from caan_hf.errors import CaanError, first_line
 from caan_hf.utils.files import check_out_dir, staged_folder, write_whole_text
 
 from .agreement import load_split, measure_agreement, require_agreement
@@ -106,8 +106,7 @@ def preprocessing_of(encoder: CheckpointEncoder, name: str) -> Preprocessing:
         _check_size(preprocessing, encoder.model.config.image_size, name)
         largest, share = grey_level_difference(encoder, preprocessing)
     except (AttributeError, KeyError, OverflowError, RuntimeError, TypeError, ValueError, ZeroDivisionError) as error:
-        reason = str(error).strip().partition("\n")[0]
-        raise CaanError(f"{name}: its {kind} cannot be exported ({reason})") from error
+        raise CaanError(f"{name}: its {kind} cannot be exported ({first_line(error)})") from error
     if largest > MAX_RARE_GREY_LEVELS + TOLERANCE or share > RARE:
         raise CaanError(
             f"{name}: its {kind} cannot be exported. It prepares pictures in a way that is not supported without torch "

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import onnxruntime
 
-from caan_hf.errors import CaanError
+from caan_hf.errors import CaanError, first_line
 
 from .manifest import RELATION, ExportedFolder
 from .providers import CPU, CUDA, TENSORRT, Provider, name_of, with_options
@@ -119,8 +119,3 @@ class GraphSession:
             self.session.run_with_iobinding(binding)
         except Exception as error:  # onnxruntime's exceptions have no common base class
             raise CaanError(f"{self.file}: {self.provider} failed ({first_line(error)})") from error
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of an error message, or the name of its class if there is none."""
-    return str(error).strip().partition("\n")[0] or type(error).__name__

@@ -10,12 +10,11 @@ import torch
 
 from caan_hf.encoding.checkpoint import CheckpointEncoder
 from caan_hf.encoding.load import model_folder
-from caan_hf.errors import CaanError
+from caan_hf.errors import CaanError, first_line
 from caan_hf.utils.download import looks_local
 from caan_hf.utils.files import sha256_of
 
 from .manifest import CheckpointEntry
-from .session import first_line
 
 FILES = ("*.json", "*.safetensors")
 HASHED = ("*.safetensors", "config.json", "processor_config.json", "preprocessor_config.json")

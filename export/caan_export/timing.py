@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnxruntime
 
-from caan_hf.errors import CaanError
+from caan_hf.errors import CaanError, first_line
 
 from .manifest import CONFIG, EXPORT_AGAIN, GRAPHS, PHOTO_ENCODER, RELATION, SKETCH_ENCODER
 from .options import TimingOptions
 from .providers import CPU, choose_providers
 from .runtime import CaanOnnx, export_folder
-from .session import first_line
 
 if TYPE_CHECKING:
     from caan_hf.modeling_caan import CaanModel

@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 import torch
-from caan_export.manifest import ExportedFolder
+from caan_export.manifest import MANIFEST, ExportedFolder
 from transformers import AutoModel, AutoProcessor
 
 from caan_hf import CaanModel, CaanProcessor
@@ -21,7 +21,7 @@ from caan_hf.utils.files import sha256_of
 
 from .options import PushOptions
 from .publish import CARD
-from .published_folder import copy_published, copy_pushed, is_published
+from .published_folder import copy_published, is_published
 
 ONNX_FOLDER = "onnx"
 FIGURE_FILE = "top10.png"
@@ -47,15 +47,17 @@ def build_model_repository(checkpoint: Path, repo_id: str, folder: Path, options
     Raises:
         CaanError: The checkpoint, the results or the ONNX folder cannot be used, or nothing can be written.
     """
-    graphs = _read_onnx(options.onnx, checkpoint) if options.onnx else None
+    export = _open_export(options.onnx, checkpoint) if options.onnx else None
     if is_published(checkpoint):
         _require_no_build_options(checkpoint, options)
         notes = copy_published(checkpoint, repo_id, folder)
     else:
-        notes = _build(checkpoint, repo_id, folder, options, graphs)
-    if options.onnx:
+        notes = _build(checkpoint, repo_id, folder, options, export)
+    if export:
         shutil.rmtree(folder / ONNX_FOLDER, ignore_errors=True)
-        notes += copy_pushed(options.onnx, folder / ONNX_FOLDER, f"{ONNX_FOLDER}/")
+        (folder / ONNX_FOLDER).mkdir()
+        for name in (MANIFEST, *export.manifest.files):
+            shutil.copyfile(export.path / name, folder / ONNX_FOLDER / name)
     return notes
 
 
@@ -70,7 +72,9 @@ def _require_no_build_options(checkpoint: Path, options: PushOptions) -> None:
         )
 
 
-def _build(checkpoint: Path, repo_id: str, folder: Path, options: PushOptions, graphs: OnnxGraphs | None) -> list[str]:
+def _build(
+    checkpoint: Path, repo_id: str, folder: Path, options: PushOptions, export: ExportedFolder | None
+) -> list[str]:
     if not SIZE.fullmatch(options.max_shard_size):
         raise CaanError(f"--max-shard-size {options.max_shard_size}: not a size. Use KB, MB, GB or TB, such as 500MB.")
     results = EvaluationRecord.read(options.results, REMEDY) if options.results else None
@@ -93,7 +97,7 @@ def _build(checkpoint: Path, repo_id: str, folder: Path, options: PushOptions, g
         record=record,
         results=results,
         figure=FIGURE_FILE if (folder / FIGURE_FILE).is_file() else None,
-        onnx=graphs,
+        onnx=_graphs(export) if export else None,
         license=options.license,
     )
     card.save(folder / CARD)
@@ -125,13 +129,17 @@ def _add_figure(figure: Path, wanted: bool | None, protocol: str, folder: Path) 
     return []
 
 
-def _read_onnx(folder: Path, checkpoint: Path) -> OnnxGraphs:
-    """Read an export after checking that its files are unchanged and come from the weights of the checkpoint."""
+def _open_export(folder: Path, checkpoint: Path) -> ExportedFolder:
+    """Open an export after checking that its files are unchanged and come from the weights of the checkpoint."""
     export = ExportedFolder.open(folder)
     export.require_unchanged()
     for name, sha256 in export.manifest.checkpoint.sha256.items():
         file = checkpoint / name
         if name.endswith(".safetensors") and not (file.is_file() and sha256_of(file) == sha256):
             raise CaanError(f"{folder}: was exported from other weights than those in {checkpoint}. Export these.")
-    graphs = tuple(f"{graph}.onnx" for graph in export.manifest.graphs)
-    return OnnxGraphs(graphs, export.manifest.dtype, export.manifest.opset)
+    return export
+
+
+def _graphs(export: ExportedFolder) -> OnnxGraphs:
+    manifest = export.manifest
+    return OnnxGraphs(tuple(f"{graph}.onnx" for graph in manifest.graphs), manifest.dtype, manifest.opset)

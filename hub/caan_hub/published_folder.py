@@ -15,15 +15,16 @@ from caan_hf.utils.records import Record
 
 from .publish import CARD, files_of
 
-# Files that `caan-hub push` writes into a repository.
-MODEL_FILES = re.compile(
+MODEL = (
     r"[a-z0-9]+_caan\.py|model(-\d+-of-\d+)?\.safetensors|model\.safetensors\.index\.json|config\.json"
     r"|(pre)?processor_config\.json|tokenizer\.json|tokenizer_config\.json|special_tokens_map\.json|vocab\.(txt|json)"
-    r"|merges\.txt|training\.json|metrics\.json|top10\.png|onnx/.*"
+    r"|merges\.txt|training\.json|metrics\.json|top10\.png"
 )
 # Files in onnx/ that contain no code: nothing pickled, no settings of other programs.
-ONNX_FILES = re.compile(r"onnx/([\w.-]+/)*[\w.-]+\.(onnx|onnx\.data|json|npz|md|txt)")
-MANUAL_FILES = re.compile(r"(.+/)?([^/]+\.(png|jpe?g|webp|gif|svg|md|txt)|LICEN[CS]E|NOTICE)|generation_config\.json")
+ONNX = r"onnx/([\w.-]+/)*[\w.-]+\.(onnx|onnx\.data|json|npz|md|txt)"
+MANUAL = r"(?!onnx/)(.+/)?([^/]+\.(png|jpe?g|webp|gif|svg|md|txt)|LICEN[CS]E|NOTICE)|generation_config\.json"
+MODEL_FILES = re.compile(rf"{MODEL}|onnx/.*")  # written by `caan-hub push`
+PUSHED_FILES = re.compile(f"{MODEL}|{ONNX}|{MANUAL}")  # pushed from a published folder
 REPORTS = "evaluation-"  # prefix of the folders that `caan evaluate` writes
 CODE = re.compile(r"[a-z0-9]+_caan\.[A-Za-z]+")  # allowed in `auto_map`: a class in a file of the folder
 MARK_FILE = ".caan-hub"  # written by `--dry-run`; holds the repository id
@@ -73,12 +74,18 @@ def _code_files(folder: Path) -> set[str]:
 
 
 def copy_published(source: Path, repo_id: str, folder: Path) -> list[str]:
-    """Copy a published folder and replace its repository id in card, metrics and record.
+    """Copy the files of a published folder that belong into a model repository, and name its new repository in them.
 
     Returns:
         Notes for the user, one sentence each.
     """
-    notes = [f"{source} is a published folder and is pushed without changes.", *copy_pushed(source, folder)]
+    notes = [f"{source} is a published folder and is pushed without changes."]
+    pushed, left_out = _pushed_files(source)
+    for path, file in pushed.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, folder / path)
+    if left_out:
+        notes.append(f"Left out, because they are not part of a model repository: {', '.join(left_out)}")
     recorded = None
     if (folder / METRICS_FILE).is_file():
         results = EvaluationRecord.of_folder(folder)
@@ -97,36 +104,13 @@ def copy_published(source: Path, repo_id: str, folder: Path) -> list[str]:
     return notes
 
 
-def copy_pushed(source: Path, folder: Path, prefix: str = "") -> list[str]:
-    """Copy the files that belong into a model repository.
-
-    Args:
-        source: Folder to copy from.
-        folder: Folder to copy to.
-        prefix: Path of `folder` in the repository, with a trailing slash.
-
-    Returns:
-        A note that lists the files that were left out, if any.
-    """
-    pushed, left_out = _pushed_files(source, prefix)
-    for path, file in pushed.items():
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(file, folder / path)
-    return [f"Left out, because they are not part of a model repository: {', '.join(left_out)}"] if left_out else []
-
-
-def _pushed_files(source: Path, prefix: str = "") -> tuple[dict[str, Path], list[str]]:
+def _pushed_files(source: Path) -> tuple[dict[str, Path], list[str]]:
     """The files that belong into a model repository, by path, and the paths of the other files."""
     files = {path: file for path, file in files_of(source).items() if not path.startswith(REPORTS)}
     root = source.resolve()
     pushed = {
         path: file
         for path, file in files.items()
-        if _is_known(prefix + path) and file.resolve().is_relative_to(root)  # no symlinks out of the folder
+        if PUSHED_FILES.fullmatch(path) and file.resolve().is_relative_to(root)  # no symlinks out of the folder
     }
     return pushed, [path for path in files if path not in pushed]
-
-
-def _is_known(path: str) -> bool:
-    patterns = (ONNX_FILES,) if path.startswith("onnx/") else (MODEL_FILES, MANUAL_FILES)
-    return any(pattern.fullmatch(path) for pattern in patterns)

@@ -35,15 +35,17 @@ def register_when_needed() -> None:
 
 
 class _Finder(MetaPathFinder):
-    """Finds the Auto classes and CAAN's own modules as Python does, but with a loader that registers CAAN."""
+    """Finds the modules of transformers and CAAN as Python does, but with a loader that registers CAAN."""
 
     def __init__(self) -> None:
-        self.depth = 0  # of the imports under way: CAAN's modules import the Auto classes themselves
+        # Nesting of the imports under way. Modules of transformers import the Auto classes before they are complete
+        # themselves, and CAAN's modules import the Auto classes.
+        self.depth = 0
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if name != AUTO_MODULE and not (name.startswith("caan_hf.") and name.endswith("_caan")):
+        if not name.startswith("transformers.") and not (name.startswith("caan_hf.") and name.endswith("_caan")):
             return None
         spec = PathFinder.find_spec(name, path, target)
         if spec is not None and spec.loader is not None:

@@ -11,120 +11,84 @@ from raw_folders import image_bytes, prepare_folder, reasons
 from caan_hf.errors import CaanError
 
 
+def images(folder, *categories):
+    return lambda own: own.images(folder, categories, suffix=".png" if folder == "sketches" else ".jpg")
+
+
 def empty_category(own):
     (own.root / "photos/cat").mkdir()
     own.images("sketches", ("cat",), suffix=".png")
-    return "category folder without images", "photos/cat"
 
 
-def no_sketches(own):
-    own.images("photos", ("cat",))
-    return "category with photos but no sketches", "photos/cat"
+def truncated(path):
+    return lambda own: path_of(own, path).write_bytes(own.image(path).read_bytes()[:-200])
 
 
-def no_photos(own):
-    own.images("sketches", ("cat",), suffix=".png")
-    return "category with sketches but no photos", "sketches/cat"
+def path_of(own, name):
+    """A path below the raw folder, of any bytes."""
+    return Path(os.fsdecode(os.fsencode(own.root) + b"/" + (name if isinstance(name, bytes) else name.encode())))
 
 
-def truncated_jpeg(own):
-    path = own.image("photos/boat/truncated.jpg")
-    path.write_bytes(path.read_bytes()[:-200])
-    return "truncated or damaged image", "photos/boat/truncated.jpg"
+def file_in_a_folder_that_is_not_utf8(own):
+    path_of(own, b"photos/caf\xe9").mkdir()
+    path_of(own, b"photos/caf\xe9/0.jpg").write_bytes(image_bytes("caf"))
 
 
-def truncated_png(own):
-    path = own.image("sketches/boat/truncated.png")
-    path.write_bytes(path.read_bytes()[:-200])
-    return "truncated or damaged image", "sketches/boat/truncated.png"
-
-
-def blank_sketch(own):
-    Image.new("L", (20, 20), 250).save(own.root / "sketches/boat/blank.png")
-    return "blank sketch", "sketches/boat/blank.png"
-
-
-def text_named_jpg(own):
-    own.text("photos/boat/notes.jpg", "not an image")
-    return "not an image", "photos/boat/notes.jpg"
-
-
-def empty_file(own):
-    (own.root / "photos/boat/nothing.jpg").touch()
-    return "empty file", "photos/boat/nothing.jpg"
-
-
-def other_type(own):
-    (own.root / "photos/boat/movie.mp4").touch()
-    return "unsupported file type", "photos/boat/movie.mp4"
-
-
-def dangling_link(own):
-    (own.root / "photos/boat/gone.jpg").symlink_to("nowhere.jpg")
-    return "file that does not exist", "photos/boat/gone.jpg"
-
-
-def file_name_not_utf8(own):
-    path = os.fsencode(own.root / "photos/boat") + b"/caf\xe9.jpg"
-    Path(os.fsdecode(path)).write_bytes(image_bytes("caf"))
-    return "file name that is not UTF-8", "photos/boat/caf\\xe9.jpg"
-
-
-def folder_name_not_utf8(own):
-    folder = Path(os.fsdecode(os.fsencode(own.root / "photos") + b"/caf\xe9"))
-    folder.mkdir()
-    (folder / "0.jpg").write_bytes(image_bytes("caf"))
-    return "file name that is not UTF-8", "photos/caf\\xe9"
-
-
-def two_names(own):
+def two_spellings(own):
     own.images("photos", ("alarm clock", "alarm_clock"))
     own.images("sketches", ("alarm clock",), suffix=".png")
-    return "second folder of one category (alarm clock is used)", "photos/alarm_clock"
 
 
-def unseen_not_there(own):
-    own.text("unseen.txt", "yak", "unicorn")
-    return "unseen category without a folder", "unseen.txt: unicorn"
-
-
+DAMAGED = "truncated or damaged image"
+TWO_SPELLINGS = "second folder of one category (alarm clock is used)"
 KINDS = [
-    empty_category,
-    no_sketches,
-    no_photos,
-    truncated_jpeg,
-    truncated_png,
-    text_named_jpg,
-    empty_file,
-    other_type,
-    dangling_link,
-    file_name_not_utf8,
-    folder_name_not_utf8,
-    two_names,
-    unseen_not_there,
+    (empty_category, "category folder without images", "photos/cat"),
+    (images("photos", "cat"), "category with photos but no sketches", "photos/cat"),
+    (images("sketches", "cat"), "category with sketches but no photos", "sketches/cat"),
+    (truncated("photos/boat/cut.jpg"), DAMAGED, "photos/boat/cut.jpg"),
+    (truncated("sketches/boat/cut.png"), DAMAGED, "sketches/boat/cut.png"),
+    (
+        lambda own: Image.new("L", (20, 20), 250).save(own.root / "sketches/boat/blank.png"),
+        "blank sketch",
+        "sketches/boat/blank.png",
+    ),
+    (lambda own: own.text("photos/boat/notes.jpg", "text"), "not an image", "photos/boat/notes.jpg"),
+    (lambda own: path_of(own, "photos/boat/nil.jpg").touch(), "empty file", "photos/boat/nil.jpg"),
+    (lambda own: path_of(own, "photos/boat/film.mp4").touch(), "unsupported file type", "photos/boat/film.mp4"),
+    (
+        lambda own: path_of(own, "photos/boat/gone.jpg").symlink_to("nowhere.jpg"),
+        "file that does not exist",
+        "photos/boat/gone.jpg",
+    ),
+    (
+        lambda own: path_of(own, b"photos/boat/caf\xe9.jpg").write_bytes(image_bytes("caf")),
+        "file name that is not UTF-8",
+        "photos/boat/caf\\xe9.jpg",
+    ),
+    (file_in_a_folder_that_is_not_utf8, "file name that is not UTF-8", "photos/caf\\xe9"),
+    (two_spellings, TWO_SPELLINGS, "photos/alarm_clock"),
+    (
+        lambda own: own.text("unseen.txt", "yak", "unicorn"),
+        "unseen category without a folder",
+        "unseen.txt: unicorn",
+    ),
 ]
 
 
-@pytest.mark.parametrize("spoil", KINDS, ids=lambda kind: kind.__name__)
-def test_bad_input_is_reported_by_path_and_skipped(own, prepare, spoil):
-    reason, path = spoil(own)
+@pytest.mark.parametrize(("spoil", "reason", "path"), KINDS, ids=[path for _, _, path in KINDS])
+def test_bad_input_is_skipped_and_reported_or_an_error_with_strict(own, prepare, tmp_path, spoil, reason, path):
+    spoil(own)
+    with pytest.raises(CaanError) as caught:
+        prepare("folder", strict=True)
+    assert f"{reason}: {path}" in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["raw"]
     prepared = prepare("folder")
     assert path in reasons(prepared)[reason]
     assert {"path": path, "reason": reason} in json.loads((prepared.path / "benchmark.json").read_text())["skipped"]
-    extra = {"sketch": 2, "photo": 2} if spoil is two_names else {"sketch": 0, "photo": 0}
-    for modality, more in extra.items():
+    more = 2 if reason == TWO_SPELLINGS else 0
+    for modality in ("sketch", "photo"):
         assert sum(counts[modality] for counts in prepared.counts.values()) == 6 + more
-
-
-@pytest.mark.parametrize("spoil", KINDS, ids=lambda kind: kind.__name__)
-def test_strict_raises_an_error_that_names_path_and_reason(own, prepare, tmp_path, spoil):
-    reason, path = spoil(own)
-    with pytest.raises(CaanError) as caught:
-        prepare("folder", strict=True)
-    assert reason in str(caught.value)
-    assert path in str(caught.value)
-    assert "\n" not in str(caught.value)
-    assert [entry.name for entry in tmp_path.iterdir()] == ["raw"]
 
 
 def test_published_benchmark_reports_missing_and_unknown_folders(sketchy, prepare):

@@ -50,7 +50,7 @@ def test_a_folder_name_that_looks_like_yaml_stays_text(tmp_path, monkeypatch, na
         trained.append(recipe)
         raise CaanError("stop")
 
-    monkeypatch.setattr("caan_hf.training.train.train_recipe", stop)
+    monkeypatch.setattr("caan_hf.training.train_recipe", stop)
     with pytest.raises(CaanError, match="stop"):
         quickstart(Path(name))
     assert trained[0].data.path == f"{name}/data"

@@ -90,20 +90,16 @@ def test_an_incomplete_last_record_is_removed(server, run, tmp_path):
         ]
 
 
-def test_a_text_file_is_not_changed(run, tmp_path):
-    out = tmp_path / "notes.txt"
-    out.write_text("my notes\nwithout a line end")
-    with pytest.raises(CaanError, match=r"notes\.txt:1: .*JSON"):
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [("my notes\nwithout a line end", "JSON"), ('{"category": "bee", "label": 3}\n', "text: field required")],
+)
+def test_a_file_of_another_kind_is_not_changed(run, tmp_path, content, message):
+    out = tmp_path / "other.txt"
+    out.write_text(content)
+    with pytest.raises(CaanError, match=rf"other\.txt:1: .*{message}"):
         run(CATEGORIES, out)
-    assert out.read_text() == "my notes\nwithout a line end"
-
-
-def test_a_jsonl_file_of_another_kind_is_kept(run, tmp_path):
-    out = tmp_path / "labels.jsonl"
-    out.write_text('{"category": "bee", "label": 3}')
-    with pytest.raises(CaanError, match=r"labels\.jsonl:1: text: field required"):
-        run(CATEGORIES, out)
-    assert out.read_text().strip() == '{"category": "bee", "label": 3}'
+    assert out.read_text() == content
 
 
 def test_two_runs_cannot_write_the_same_file(server, run, chat, tmp_path):

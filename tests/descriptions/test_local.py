@@ -4,10 +4,9 @@ import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
-from caan_hf.descriptions.generator import Question
 from caan_hf.descriptions.local import LocalGenerator
 from caan_hf.descriptions.options import DescribeOptions
-from caan_hf.descriptions.prompts import PROMPTS
+from caan_hf.descriptions.prompts import PROMPTS, Question
 from caan_hf.errors import CaanError
 
 QUESTIONS = [Question(name, prompt, 0) for name in ("bee", "alarm clock") for prompt in PROMPTS[:2]]

@@ -3,7 +3,7 @@
 import pytest
 
 from caan_hf.descriptions.options import DescribeOptions
-from caan_hf.descriptions.prompts import PROMPTS, matches, plain_description
+from caan_hf.descriptions.prompts import PLAIN, PROMPTS, matches
 from caan_hf.errors import CaanError
 
 
@@ -24,7 +24,7 @@ from caan_hf.errors import CaanError
     ],
 )
 def test_the_plain_template(category, text):
-    assert plain_description(category) == text
+    assert PLAIN.ask(category) == text
 
 
 def test_every_prompt_asks_about_the_category():

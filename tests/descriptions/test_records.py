@@ -23,15 +23,9 @@ def file(tmp_path):
 
 
 def test_written_records_are_read_again(tmp_path):
+    more = {"prompt_id": "shape@1", "prompt": "What?", "generator": "me", "created": "2026-01-01T00:00:00+00:00"}
     records = [
-        Description(
-            category="cat",
-            text="Whiskers.",
-            prompt_id="shape@1",
-            prompt="What?",
-            generator="me",
-            created="2026-01-01T00:00:00+00:00",
-        ),
+        Description(category="cat", text="Whiskers.", **more),
         Description(category="caf\u00e9", text="A \u2028 terrace.", prompt_id="parts@1"),
     ]
     write_descriptions(tmp_path / "d.jsonl", records)

@@ -10,12 +10,13 @@ import pytest
 import torch
 from colours import split, split_rows, tiny_caan
 from hub_server import WRITE, HubServer
+from prepared_info import benchmark_info
 from tiny import IMAGE_SIZE, TEXT, VISION
 from tokenizers import Tokenizer, models
 from transformers import PreTrainedTokenizerFast, ViTImageProcessor
 
 from caan_hf import CaanConfig, CaanModel, CaanProcessor
-from caan_hf.benchmarks import BenchmarkInfo, PrepareOptions, prepare_benchmark
+from caan_hf.benchmarks import PrepareOptions, prepare_benchmark
 from caan_hf.encoding.checkpoint import CheckpointEncoder
 from caan_hf.evaluation import EvaluationOptions, ZeroShotEvaluator
 from caan_hf.evaluation.record import evaluation_record
@@ -49,16 +50,6 @@ RECIPE = {
     "data": {"path": "/of/somebody/data/mine", "prompts": None},
     "training": {"output_dir": "/of/somebody/runs/mine", "num_train_epochs": 3, "hub_token": "hf_secret"},
 }
-INFO = BenchmarkInfo.model_validate(
-    {
-        "protocol": "sample@1",
-        "seen": ["cup", "key"],
-        "validation": ["car"],
-        "unseen": ["cat", "tent"],
-        "counts": {split: {"sketch": 4, "photo": 6} for split in ("train", "validation", "test")},
-        "descriptions": {"origin": "sample"},
-    }
-)
 
 
 class Client:
@@ -138,7 +129,7 @@ def checkpoint(tmp_path_factory) -> Path:
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, pad_token="[PAD]", unk_token="[UNK]")
     images = ViTImageProcessor(size={"height": IMAGE_SIZE, "width": IMAGE_SIZE})
     CaanProcessor(images, tokenizer).save_pretrained(folder)
-    write_record(training_record(RECIPE, INFO), folder)
+    write_record(training_record(RECIPE, benchmark_info("sample@1", "sample")), folder)
     return folder
 
 

@@ -214,10 +214,3 @@ def test_a_card_that_the_hub_refuses_is_a_one_line_error(client, server, checkpo
     assert (status, '"license" must be one of' in printed) == (2, True), printed
     assert "Traceback" not in printed
     assert set(server.repository("me/tiny").files()) == set()
-
-
-def test_build_options_are_refused_for_a_published_folder(client, server, checkpoint, metrics_file, tmp_path):
-    push(client, checkpoint, "me/tiny", "--dry-run", "--out", tmp_path / "tiny")
-    status, printed = client.hub("push", tmp_path / "tiny", "me/tiny", "--results", metrics_file)
-    assert status == 2
-    assert "--results cannot be used" in printed

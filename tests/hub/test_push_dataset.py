@@ -4,12 +4,9 @@ import json
 import shutil
 
 import pytest
-from caan_hub.dataset_repository import build_dataset_repository
-from caan_hub.options import PushDatasetOptions
 from datasets import load_from_disk
 from huggingface_hub import DatasetCard
 
-from caan_hf import CaanError
 from caan_hf.benchmarks import PrepareOptions, load_benchmark, prepare_benchmark
 from caan_hf.benchmarks.sample import draw_object
 
@@ -113,22 +110,3 @@ def test_images_that_are_only_referred_to_go_along(client, server, tmp_path):
 def test_a_folder_that_is_not_a_benchmark_is_named(client, server, tmp_path):
     status, printed = client.hub("push-dataset", tmp_path, "me/mine")
     assert (status, "not a prepared benchmark" in printed) == (2, True)
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"counts": {"test": 3}},
-        {"descriptions": {"origin": 3}},
-        {"protocol": 3},
-    ],
-)
-def test_a_damaged_benchmark_is_a_one_line_error(benchmark, tmp_path, change):
-    folder = shutil.copytree(benchmark, tmp_path / "benchmark")
-    info = json.loads((folder / "benchmark.json").read_text())
-    (folder / "benchmark.json").write_text(json.dumps(info | change))
-    (tmp_path / "out").mkdir()
-    with pytest.raises(CaanError, match=r"benchmark\.json|Prepare") as error:
-        build_dataset_repository(folder, "me/mine", tmp_path / "out", PushDatasetOptions(), progress=False)
-    assert "\n" not in str(error.value)
-    assert not list((tmp_path / "out").iterdir())

@@ -1,7 +1,7 @@
 import pytest
 from hub_card_rules import problems
+from prepared_info import benchmark_info
 
-from caan_hf.benchmarks import BenchmarkInfo
 from caan_hf.evaluation.record import EvaluationRecord
 from caan_hf.publishing.card import OnnxGraphs, model_card
 from caan_hf.publishing.training_record import TrainingRecord, training_record
@@ -11,20 +11,6 @@ RECIPE = {
     "data": {"path": "data/sketchy-25", "prompts": ["shape", "parts"]},
     "training": {"num_train_epochs": 10},
 }
-INFO = BenchmarkInfo.model_validate(
-    {
-        "protocol": "sketchy-25@1",
-        "seen": ["a", "b"],
-        "validation": ["c"],
-        "unseen": ["d"],
-        "counts": {
-            "train": {"sketch": 4000, "photo": 2000},
-            "validation": {"sketch": 1, "photo": 1},
-            "test": {"sketch": 1, "photo": 1},
-        },
-        "descriptions": {"origin": "caan-hf", "plain": []},
-    }
-)
 
 
 RESULTS = {
@@ -50,7 +36,9 @@ def results(**changes) -> EvaluationRecord:
 
 
 def test_the_card_describes_model_training_evaluation_and_onnx_graphs(make_model):
-    record = training_record(RECIPE, INFO).model_copy(update={"validation": {"mAP@all": 0.4, "chance": 0.1}})
+    record = training_record(RECIPE, benchmark_info()).model_copy(
+        update={"validation": {"mAP@all": 0.4, "chance": 0.1}}
+    )
     card = model_card(
         "me/mini",
         make_model(text_config=None),
@@ -151,7 +139,7 @@ def test_the_training_data_decides_the_license(make_model, trained_on, protocol,
 
 def test_the_card_names_a_text_tower_and_training_without_text(make_model):
     assert "whole training checkpoint" in model_card("me/mini", make_model()).content
-    record = training_record({**RECIPE, "model": {"vision": {"model_type": "vit"}, "text": None}}, INFO)
+    record = training_record({**RECIPE, "model": {"vision": {"model_type": "vit"}, "text": None}}, benchmark_info())
     card = model_card("me/mini", make_model(text_config=None), record=record, license="mit")
     assert "No text was used for training." in card.content
     assert "| Vision encoder | `vit`, randomly initialised |" in card.content

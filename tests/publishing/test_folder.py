@@ -1,6 +1,5 @@
 import json
 import os
-import resource
 
 import pytest
 import torch
@@ -72,12 +71,7 @@ def test_a_later_plain_save_contains_no_code(make_model, processor, tmp_path):
     assert [cls._auto_class for cls in (CaanConfig, CaanModel, CaanProcessor)] == [None, None, None]
 
 
-def test_weights_that_cannot_be_written_are_a_one_line_error(make_model, processor, tmp_path):
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, before[1]))  # writing fails as on a full disk
-    try:
-        with pytest.raises(CaanError, match="published: cannot be written") as error:
-            save_published(make_model(text_config=None), processor, tmp_path / "published")
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+def test_weights_that_cannot_be_written_are_a_one_line_error(full_disk, make_model, processor, tmp_path):
+    with pytest.raises(CaanError, match="published: cannot be written") as error:
+        save_published(make_model(text_config=None), processor, tmp_path / "published")
     assert "\n" not in str(error.value)

@@ -205,6 +205,7 @@ def test_towers_have_their_own_learning_rate(recipe_file):
         ({"model__vision": "package:no_such_package/model"}, "no_such_package is missing"),
         ({"model__alignment_num_heads": 5}, "alignment_num_heads"),
         ({"model__text": "bert-base-uncased"}, "mapping"),
+        ({"model__text": None, "model__lambda_txt": 1.0}, "model.lambda_txt: requires a text tower"),
         ({"model__relation_loss": "hinge"}, "relation_loss"),
         ({"data__path": "no/such/benchmark"}, "caan prepare"),
         ({"data__path": None}, "data.path"),

@@ -16,8 +16,8 @@ from huggingface_hub.errors import HfHubHTTPError, InferenceTimeoutError
 
 from caan_hf.errors import CaanError
 
-from .generator import Answer, Question
 from .options import DescribeOptions
+from .prompts import Answer, Question
 
 KEY_VARIABLE = "CAAN_API_KEY"
 TRANSIENT = frozenset({408, 409, 425, 429})  # statuses below 500 with which a retry may succeed
@@ -64,7 +64,11 @@ class ChatGenerator:
         self._stop = threading.Event()
 
     def answers(self, questions: Sequence[Question]) -> Iterator[Answer]:
-        """See `Generator.answers`."""
+        """The answer to each question, in any order, as soon as it arrives.
+
+        Raises:
+            CaanError: All further questions would fail too, for example because the key is not valid.
+        """
         self._stop.clear()
         waiting = iter(questions)
         failed: set[str] = set()  # categories that failed since the last answer
@@ -119,8 +123,8 @@ class ChatGenerator:
             question,
             text,
             requests=requests,
-            prompt_tokens=_count(usage, "prompt_tokens"),
-            completion_tokens=_count(usage, "completion_tokens"),
+            prompt_tokens=int(getattr(usage, "prompt_tokens", None) or 0),
+            completion_tokens=int(getattr(usage, "completion_tokens", None) or 0),
         )
 
     def _reason(self, refusal: HfHubHTTPError) -> str:
@@ -195,11 +199,6 @@ def _without_password(address: str) -> str:
 def _is_transient(refusal: HfHubHTTPError) -> bool:
     status = refusal.response.status_code
     return status in TRANSIENT or status >= 500
-
-
-def _count(usage: object, name: str) -> int:
-    value = getattr(usage, name, None)
-    return value if isinstance(value, int) else 0
 
 
 def _retry_after(refusal: HfHubHTTPError) -> float | None:

@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
@@ -18,12 +19,17 @@ from caan_hf.errors import CaanError, first_line
 from caan_hf.utils.files import unwritable
 from caan_hf.utils.progress import progress_bar
 
+from .chat import ChatGenerator
 from .cleaning import UnusableAnswer, clean_answer
-from .generator import Answer, Generator, Question
 from .options import DescribeOptions
-from .prompts import PROMPTS
+from .prompts import PROMPTS, Answer, Question
 from .records import Description, read_descriptions, write_descriptions
 from .spelling import fold
+
+if TYPE_CHECKING:
+    from .local import LocalGenerator
+
+    Generator = ChatGenerator | LocalGenerator
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +65,7 @@ def describe(
     out: Path,
     options: DescribeOptions,
     *,
-    generator: Generator | None = None,
+    generator: "Generator | None" = None,
     report: Report | None = None,
     progress: bool = True,
 ) -> Report:
@@ -93,12 +99,59 @@ def describe(
                 out.open("a", encoding="utf-8") as stream,
                 progress_bar("describing", len(questions), shown=progress) as advance,
             ):
-                known = {record.key for record in existing}
-                writer = _Writer(stream, report, known, generator.name, count_tokens, options.max_tokens)
-                _ask(generator, questions, writer, advance)
+                clean = partial(clean_answer, count_tokens=count_tokens, max_tokens=options.max_tokens)
+                for record in _new_records(generator, questions, {record.key for record in existing}, clean, report):
+                    stream.write(record.to_line())
+                    stream.flush()
+                    os.fsync(stream.fileno())
+                    report.written += 1
+                    advance()
         finally:
             _sort(out, categories)
     return report
+
+
+def _new_records(
+    generator: "Generator",
+    questions: list[Question],
+    known: set[tuple[str, str]],
+    clean: Callable[[str], str],
+    report: Report,
+) -> Iterator[Description]:
+    """The usable answers, which are added to `known`. Everything but the number written is added to the report."""
+    for attempt in range(ATTEMPTS):
+        report.missing.clear()
+        questions = [dataclasses.replace(question, attempt=attempt) for question in questions]
+        for answer in generator.answers(questions):
+            report.requests += answer.requests
+            report.prompt_tokens += answer.prompt_tokens
+            report.completion_tokens += answer.completion_tokens
+            try:
+                record = _record(answer, generator.name, clean)
+                if record.key in known:
+                    raise UnusableAnswer("the same text as before")
+            except UnusableAnswer as reason:
+                report.unusable[str(reason)] += 1
+                report.missing[answer.question] = str(reason)
+            else:
+                known.add(record.key)
+                yield record
+        questions = [question for question in questions if question in report.missing]
+        if not questions:
+            return
+
+
+def _record(answer: Answer, generator: str, clean: Callable[[str], str]) -> Description:
+    if answer.error is not None:
+        raise UnusableAnswer(answer.error)
+    return Description(
+        category=answer.question.category,
+        text=clean(answer.text),
+        prompt_id=answer.question.prompt.id,
+        prompt=answer.question.text,
+        generator=generator,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
 
 
 def _missing_questions(
@@ -119,14 +172,12 @@ def estimated_tokens(text: str) -> int:
     return -(-4 * len(text.split()) // 3) + 2
 
 
-def _open_generator(options: DescribeOptions) -> Generator:
-    if options.local:
-        from .local import LocalGenerator  # noqa: PLC0415 - imports torch
+def _open_generator(options: DescribeOptions) -> "Generator":
+    if not options.local:
+        return ChatGenerator(options)
+    from .local import LocalGenerator  # noqa: PLC0415 - imports torch
 
-        return LocalGenerator(options)
-    from .chat import ChatGenerator  # noqa: PLC0415
-
-    return ChatGenerator(options)
+    return LocalGenerator(options)
 
 
 def _token_counter(text_tower: str | None) -> Callable[[str], int]:
@@ -141,88 +192,25 @@ def _token_counter(text_tower: str | None) -> Callable[[str], int]:
     return lambda text: len(tokenizer(text)["input_ids"])
 
 
-def _ask(generator: Generator, questions: Sequence[Question], writer: "_Writer", advance: Callable[[], None]) -> None:
-    for attempt in range(ATTEMPTS):
-        asked = [dataclasses.replace(question, attempt=attempt) for question in questions]
-        writer.report.missing.clear()
-        for answer in generator.answers(asked):
-            if writer.add(answer):
-                advance()
-        questions = [question for question in asked if question in writer.report.missing]
-        if not questions:
-            return
-
-
-@dataclass
-class _Writer:
-    """Appends usable answers to the file and updates the report."""
-
-    stream: TextIO
-    report: Report
-    known: set[tuple[str, str]]
-    generator: str
-    count_tokens: Callable[[str], int]
-    max_tokens: int
-
-    def add(self, answer: Answer) -> bool:
-        """Write an answer to disk; False if it is not usable, which is recorded in the report."""
-        self.report.requests += answer.requests
-        self.report.prompt_tokens += answer.prompt_tokens
-        self.report.completion_tokens += answer.completion_tokens
-        try:
-            record = self._record(answer)
-        except UnusableAnswer as reason:
-            self.report.unusable[str(reason)] += 1
-            self.report.missing[answer.question] = str(reason)
-            return False
-        self.stream.write(record.to_line())
-        self.stream.flush()
-        os.fsync(self.stream.fileno())
-        self.known.add(record.key)
-        self.report.written += 1
-        return True
-
-    def _record(self, answer: Answer) -> Description:
-        if answer.error is not None:
-            raise UnusableAnswer(answer.error)
-        question = answer.question
-        record = Description(
-            category=question.category,
-            text=clean_answer(answer.text, self.count_tokens, self.max_tokens),
-            prompt_id=question.prompt.id,
-            prompt=question.text,
-            generator=self.generator,
-            created=datetime.now(UTC).isoformat(timespec="seconds"),
-        )
-        if record.key in self.known:
-            raise UnusableAnswer("the same text as before")
-        return record
-
-
 def _read_and_repair(out: Path) -> list[Description]:
     """The records in the file. If its last line is incomplete, because a run was killed, it is completed or removed."""
     if not out.is_file():
         return []
     complete, newline, last = out.read_bytes().rpartition(b"\n")
-    if _is_json(last):
+    try:
+        json.loads(last)
+    except (ValueError, RecursionError):
+        # Any other last line belongs to a file of another kind, which `read_descriptions` refuses.
+        if last and (last.startswith(RECORD_START) or RECORD_START.startswith(last)):
+            os.truncate(out, len(complete + newline))
+    else:
         with out.open("ab") as stream:
             stream.write(b"\n")
-    elif last and (last.startswith(RECORD_START) or RECORD_START.startswith(last)):
-        os.truncate(out, len(complete + newline))
-    # Any other last line belongs to a file of another kind, which `read_descriptions` refuses.
     return _read(out)
 
 
-def _is_json(line: bytes) -> bool:
-    try:
-        json.loads(line)
-    except (ValueError, RecursionError):
-        return False
-    return True
-
-
 def _read(out: Path) -> list[Description]:
-    return read_descriptions(out) if out.is_file() and out.read_bytes().strip() else []
+    return read_descriptions(out) if out.read_bytes().strip() else []
 
 
 @contextmanager
@@ -253,8 +241,7 @@ def _sort(out: Path, categories: Sequence[str]) -> None:
 
     try:
         records = _read(out)
-        ordered = sorted(records, key=place)
-        if ordered != records:
+        if records != (ordered := sorted(records, key=place)):
             write_descriptions(out, ordered)
     except (OSError, CaanError) as error:  # the file is complete, only its order is not
         logger.warning("%s: could not be sorted: %s", out, error)

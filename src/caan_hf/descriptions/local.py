@@ -9,9 +9,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, set_seed
 from caan_hf.errors import CaanError, first_line
 from caan_hf.utils.prefetch import batched
 
-from .generator import Answer, Question
 from .options import DescribeOptions
-from .prompts import INSTRUCTIONS
+from .prompts import INSTRUCTIONS, Answer, Question
 
 
 class LocalGenerator:
@@ -50,7 +49,11 @@ class LocalGenerator:
             self.generation["temperature"] = options.temperature
 
     def answers(self, questions: Sequence[Question]) -> Iterator[Answer]:
-        """See `Generator.answers`."""
+        """The answer to each question, as soon as its batch is complete.
+
+        Raises:
+            CaanError: The model cannot generate answers.
+        """
         for batch in batched(questions, self.batch_size):
             try:
                 answers = self._answer_batch(batch)

@@ -5,6 +5,7 @@ questions are our choice, in the style of CuPL (arXiv 2209.03320). A question th
 each record names the question that it answers.
 """
 
+import zlib
 from dataclasses import dataclass
 
 from .spelling import with_article
@@ -55,6 +56,54 @@ def matches(prompt_id: str, wanted: str) -> bool:
     return wanted in (prompt_id, prompt_id.partition("@")[0])
 
 
-def plain_description(category: str) -> str:
-    """The plain template `a photo of a {category}`, with the right article and blanks instead of underscores."""
-    return PLAIN.ask(category)
+@dataclass(frozen=True)
+class Question:
+    """One question about one category.
+
+    Attributes:
+        category: Category name in the spelling of the user's list.
+        prompt: The prompt.
+        sample: Number of the answer, if several answers per question are wanted.
+        attempt: 0, or 1 if the first answer was not usable.
+    """
+
+    category: str
+    prompt: Prompt
+    sample: int
+    attempt: int = 0
+
+    @property
+    def text(self) -> str:
+        """The question in full."""
+        return self.prompt.ask(self.category)
+
+    @property
+    def message(self) -> str:
+        """The instructions and the question, as one user message. Some chat templates refuse system messages."""
+        return f"{INSTRUCTIONS}\n\n{self.text}"
+
+    def seed(self, base: int) -> int:
+        """The sampling seed of this question, which depends only on the question and on `base`."""
+        key = f"{base}/{self.category}/{self.prompt.id}/{self.sample}/{self.attempt}"
+        return zlib.crc32(key.encode()) & 0x7FFFFFFF
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The answer to a question.
+
+    Attributes:
+        question: The question.
+        text: The answer; empty if there is none.
+        error: Why there is no answer; None if there is one.
+        requests: Number of requests, including retries.
+        prompt_tokens: Number of tokens sent, as counted by the model.
+        completion_tokens: Number of tokens received.
+    """
+
+    question: Question
+    text: str = ""
+    error: str | None = None
+    requests: int = 1
+    prompt_tokens: int = 0
+    completion_tokens: int = 0

@@ -12,7 +12,7 @@ from caan_hf.errors import CaanError
 from caan_hf.utils.files import read_text, write_whole_text
 from caan_hf.utils.records import Record
 
-from .prompts import PLAIN, plain_description
+from .prompts import PLAIN
 from .spelling import fold
 
 SHIPPED = resources.files("caan_hf.descriptions") / "descriptions.jsonl"
@@ -57,7 +57,7 @@ CategoryDescriptions = dict[str, tuple[Description, ...]]
 
 def plain(category: str) -> Description:
     """The plain template as a description."""
-    return Description(category=category, text=plain_description(category), prompt_id=PLAIN.id, prompt=PLAIN.question)
+    return Description(category=category, text=PLAIN.ask(category), prompt_id=PLAIN.id, prompt=PLAIN.question)
 
 
 def read_descriptions(file: str | Path) -> list[Description]:

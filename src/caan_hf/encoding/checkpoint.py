@@ -15,7 +15,7 @@ from torch import Tensor
 from transformers import AutoConfig, AutoModel, AutoProcessor, PreTrainedConfig
 from transformers.utils import logging as transformers_logging
 
-from caan_hf.errors import CaanError
+from caan_hf.errors import CaanError, first_line
 from caan_hf.images_caan import PICTURE_VERSION, reason_unreadable
 from caan_hf.modeling_caan import CaanModel
 from caan_hf.processing_caan import CaanProcessor
@@ -272,8 +272,7 @@ def usable_device(name: str | None) -> torch.device:
         device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
         torch.zeros(1, device=device).item()
     except (RuntimeError, AssertionError) as error:
-        reason = str(error).partition("\n")[0]
-        raise CaanError(f"--device {name}: not available ({reason}).") from error
+        raise CaanError(f"--device {name}: not available ({first_line(error)}).") from error
     return device
 
 

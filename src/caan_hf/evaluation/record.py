@@ -148,10 +148,7 @@ def evaluation_record(result: EvaluationResult, evaluator: ZeroShotEvaluator, da
         evaluator: The evaluator.
         data: Name of the benchmark's folder.
     """
-    others = {
-        name: RankingRecord(**_ranking_fields(ranking, evaluator)) if ranking is not None else None
-        for name, ranking in (("reranked", result.reranked), ("expanded", result.expanded))
-    }
+    reranked, expanded = result.reranked, result.expanded
     deduplicated = None
     if result.deduplicated is not None:
         deduplicated = DeduplicatedRecord(
@@ -174,7 +171,8 @@ def evaluation_record(result: EvaluationResult, evaluator: ZeroShotEvaluator, da
         gallery=gallery_hash(evaluator),
         chance={"mAP@all": result.chance, "precision": _relevant_share(evaluator)},
         **_ranking_fields(result, evaluator),
-        **others,
+        reranked=None if reranked is None else RankingRecord(**_ranking_fields(reranked, evaluator)),
+        expanded=None if expanded is None else RankingRecord(**_ranking_fields(expanded, evaluator)),
         deduplicated=deduplicated,
         seconds=round(sum(result.seconds.values()), 3),
         seconds_by_stage={stage: round(seconds, 3) for stage, seconds in result.seconds.items()},

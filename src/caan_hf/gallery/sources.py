@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from caan_hf.errors import CaanError
+from caan_hf.errors import CaanError, first_line
 from caan_hf.utils.download import looks_local
+from caan_hf.utils.files import printable
 from caan_hf.utils.problems import Problems
 
 from .photo import photo_suffixes
@@ -122,7 +123,7 @@ class FolderPhotos(_PhotoFiles):
 
         def on_error(error: OSError) -> None:
             self.unreadable.append(error.filename)
-            problems.add(_printable(error.filename), f"folder that cannot be read ({error.strerror})")
+            problems.add(error.filename, f"folder that cannot be read ({error.strerror})")
 
         suffixes = photo_suffixes()
         for folder, folders, files in os.walk(self.root, followlinks=True, onerror=on_error):
@@ -192,8 +193,7 @@ class DatasetPhotos:
         try:
             found = datasets.load_from_disk(name) if is_folder else datasets.load_dataset(name)
         except Exception as error:
-            reason = str(error).strip().partition("\n")[0]
-            raise CaanError(f"{name}: cannot be opened as a dataset ({reason}).") from error
+            raise CaanError(f"{name}: cannot be opened as a dataset ({first_line(error)}).") from error
         if isinstance(found, datasets.DatasetDict):
             found = _select_split(found, name, split)
         return cls(found, f"{Path(name).resolve() if is_folder else name}#{found.split or ''}")
@@ -230,11 +230,6 @@ def read_file(path: str) -> bytes:
         return stream.read()
 
 
-def _printable(path: str) -> str:
-    """A path of any bytes as text that can be printed and stored."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
-
-
 def _enter(folder: str | Path, name: str, entered: set[tuple[int, int]]) -> bool:
     """Whether a folder exists and was not entered before, perhaps under another name."""
     try:
@@ -252,7 +247,7 @@ def _stat_files(paths: Iterable[str], problems: Problems) -> Iterator[tuple[str,
     """(path, size, modification time) of the paths that are regular files."""
     for path in paths:
         if not _is_utf8(path):
-            problems.add(_printable(path), "file name that is not UTF-8")
+            problems.add(path, "file name that is not UTF-8")
             continue
         try:
             status = os.stat(path)
@@ -284,7 +279,7 @@ def _is_utf8(path: str) -> bool:
 
 
 def _prefix(folder: Path) -> str:
-    return os.path.join(_printable(str(folder)), "")
+    return os.path.join(printable(folder), "")
 
 
 def _is_dataset(folder: Path) -> bool:

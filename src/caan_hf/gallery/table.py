@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from caan_hf.encoding.identity import EncoderIdentity
-from caan_hf.errors import CaanError
+from caan_hf.errors import CaanError, first_line
 from caan_hf.utils.records import Record
 
 TABLE = "photos"
@@ -316,4 +316,4 @@ def _is_url(uri: str) -> bool:
 
 def _reason(error: Exception) -> str:
     """Lance's message without the position in its source code."""
-    return re.sub(r",? \S+\.rs:\d+:\d+", "", str(error).strip().partition("\n")[0])[:300]
+    return re.sub(r",? \S+\.rs:\d+:\d+", "", first_line(error))[:300]

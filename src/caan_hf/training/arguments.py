@@ -12,24 +12,11 @@ from caan_hf.encoding.checkpoint import DType
 
 STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, arbitrary_types_allowed=True)
 MAX_SEED = 2**32 - 1  # numpy's limit
-RANGES: dict[str, Any] = {
-    "seed": Field(ge=0, le=MAX_SEED),
-    "num_train_epochs": Field(ge=0),
-    "max_minutes": Field(ge=0),
-    "learning_rate": Field(ge=0),
-    "tower_learning_rate": Field(ge=0),
-    "weight_decay": Field(ge=0),
-    "warmup_steps": Field(ge=0),
-    "max_grad_norm": Field(ge=0),
-    "per_device_train_batch_size": Field(ge=1),
-    "per_device_eval_batch_size": Field(ge=1),
-    "gradient_accumulation_steps": Field(ge=1),
-    "dataloader_num_workers": Field(ge=0),
-    "logging_steps": Field(ge=0),
-    "eval_steps": Field(ge=0),
-    "save_steps": Field(ge=0),
-    "save_total_limit": Field(ge=1),
-}
+NON_NEGATIVE = "num_train_epochs max_minutes learning_rate tower_learning_rate weight_decay warmup_steps max_grad_norm "
+NON_NEGATIVE += "dataloader_num_workers logging_steps eval_steps save_steps"
+POSITIVE = "per_device_train_batch_size per_device_eval_batch_size gradient_accumulation_steps save_total_limit"
+RANGES: dict[str, Any] = {"seed": Field(ge=0, le=MAX_SEED)}
+RANGES |= dict.fromkeys(NON_NEGATIVE.split(), Field(ge=0)) | dict.fromkeys(POSITIVE.split(), Field(ge=1))
 
 
 @dataclass

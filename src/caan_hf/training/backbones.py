@@ -30,11 +30,13 @@ def build_model(model: ModelSection, data: DataSection, sentences: list[str]) ->
     Args:
         model: Towers and configuration.
         data: Settings of the processor.
-        sentences: Training sentences; they give the vocabulary of a new text tower.
+        sentences: Training sentences, whose words are the vocabulary of a new text tower.
 
     Raises:
-        CaanError: A tower cannot be found, or the configuration is inconsistent.
+        CaanError: A tower cannot be found or is missing, or the configuration is inconsistent.
     """
+    if model.text is None and model.config.get("lambda_txt"):
+        raise CaanError("model.lambda_txt: requires a text tower. Give model.text, or set model.lambda_txt=0.")
     options = {"sketch_margin": data.sketch_margin, "max_text_length": data.max_text_length}
     if isinstance(model.vision, dict):
         return _build_untrained(model, model.vision, sentences, options)

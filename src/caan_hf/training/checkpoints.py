@@ -1,4 +1,4 @@
-"""What a run leaves in its folder: the recipe, checkpoints to resume from, and the model for retrieval."""
+"""Files in the folder of a run: the recipe, checkpoints to resume from, and the model for retrieval."""
 
 import copy
 import dataclasses
@@ -32,6 +32,8 @@ RESTORED_PREFIXES = ("learning_rate", "tower_learning_rate", "weight_decay", "op
 LENGTHS = ("training.num_train_epochs", "training.max_steps")
 NOTE = "# Resumed "
 
+Changes = dict[str, tuple[Any, Any]]  # `section.key` -> (value before, value after)
+
 
 def checkpoint_to_resume(arguments: CaanTrainingArguments) -> Path | None:
     """The checkpoint to resume from; None for a new run.
@@ -39,19 +41,19 @@ def checkpoint_to_resume(arguments: CaanTrainingArguments) -> Path | None:
     Raises:
         CaanError: The given checkpoint does not exist, or a new run would overwrite an earlier one.
     """
-    folder = Path(str(arguments.output_dir))
-    checkpoints = _checkpoints(folder)
     wanted = arguments.resume_from_checkpoint
-    if isinstance(wanted, str) and wanted.lower() not in ("true", "false"):
+    if isinstance(wanted, str):
         if not Path(wanted).is_dir():
             raise CaanError(f"training.resume_from_checkpoint: {wanted} is not a folder.")
         return Path(wanted)
-    if str(wanted).lower() == "true":
-        complete = [checkpoint for checkpoint in checkpoints if _state(checkpoint) is not None]
-        return complete[-1] if complete else None
-    if checkpoints:
+    folder = Path(str(arguments.output_dir))
+    by_step = {path.name.rpartition("-")[2]: path for path in folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*")}
+    newest_first = [by_step[step] for step in sorted(filter(str.isdigit, by_step), key=int, reverse=True)]
+    if wanted:
+        return next((checkpoint for checkpoint in newest_first if _step(checkpoint) is not None), None)
+    if newest_first:
         raise CaanError(
-            f"{folder}: holds an earlier run ({checkpoints[-1].name}). Resume it with "
+            f"{folder}: holds an earlier run ({newest_first[0].name}). Resume it with "
             "training.resume_from_checkpoint=true, or choose another training.output_dir."
         )
     return None
@@ -84,10 +86,9 @@ def check_recorded_recipe(recipe: Recipe, checkpoint: Path, *, allow_changes: bo
     if not changes:
         return notes
     if not allow_changes:
-        described = ", ".join(f"{key} is {after!r}, was {before!r}" for key, (before, after) in changes.items())
         raise CaanError(
-            f"{file}: the run was started with another recipe ({described}). Resume it with its own recipe, choose "
-            "another training.output_dir, or pass training.resume_with_changes=true."
+            f"{file}: the run was started with another recipe ({_described(changes)}). Resume it with its own recipe, "
+            "choose another training.output_dir, or pass training.resume_with_changes=true."
         )
     restored = [key for key in changes if key.removeprefix("training.").startswith(RESTORED_PREFIXES)]
     if restored:
@@ -95,17 +96,14 @@ def check_recorded_recipe(recipe: Recipe, checkpoint: Path, *, allow_changes: bo
             f"{file}: {restored[0]} cannot be changed in a resumed run, because the checkpoint restores it. Start a "
             "new run in another training.output_dir."
         )
-    public = ", ".join(
-        f"{key} is {_published(key, after)!r}, was {_published(key, before)!r}"
-        for key, (before, after) in changes.items()
-    )
-    return [*notes, f"at step {(_state(checkpoint) or {}).get('global_step')} with changes: {public}"]
+    public = {key: (_published(key, before), _published(key, after)) for key, (before, after) in changes.items()}
+    return [*notes, f"at step {_step(checkpoint)} with changes: {_described(public)}"]
 
 
 def changed_settings(
     before: Mapping[str, Any], after: Mapping[str, Any], ignored: Iterable[str] = EXECUTION_KEYS
-) -> dict[str, tuple[Any, Any]]:
-    """Differences between two recipes, as `section.key` -> (value before, value after); defaults are filled in.
+) -> Changes:
+    """Differences between two recipes; defaults are filled in.
 
     Args:
         before: A recipe as a dictionary, see [`Recipe.to_dict`].
@@ -113,12 +111,8 @@ def changed_settings(
         ignored: Keys of section `training` that are not compared.
     """
     one, other = _settings(before), _settings(after)
-    skipped = {f"training.{name}" for name in ignored}
-    return {
-        key: (one.get(key), other.get(key))
-        for key in sorted((one.keys() | other.keys()) - skipped)
-        if one.get(key) != other.get(key)
-    }
+    compared = sorted((one.keys() | other.keys()) - {f"training.{name}" for name in ignored})
+    return {key: (one.get(key), other.get(key)) for key in compared if one.get(key) != other.get(key)}
 
 
 def write_recipe(recipe: Recipe, folder: Path, notes: list[str]) -> None:
@@ -132,14 +126,7 @@ def write_recipe(recipe: Recipe, folder: Path, notes: list[str]) -> None:
 def save_for_retrieval(
     model: CaanModel, processor: CaanProcessor, folder: Path, record: TrainingRecord | None = None
 ) -> None:
-    """Write the model without the parts that only training needs, replacing an earlier one atomically.
-
-    Args:
-        model: The trained model; it is not changed.
-        processor: Its processor.
-        folder: The folder to write.
-        record: How the model was trained, for `training.json`.
-    """
+    """Write a model without its training modules, and its processor and record; an earlier model is replaced."""
     with staged_folder(folder, MODEL_MARKER, overwrite=True) as staging:
         for_retrieval(model).save_pretrained(staging)
         share_weights(staging)
@@ -148,7 +135,7 @@ def save_for_retrieval(
             write_record(record, staging)
 
 
-def _changes_of_weights(recorded: Recipe, given: Recipe) -> dict[str, tuple[Any, Any]]:
+def _changes_of_weights(recorded: Recipe, given: Recipe) -> Changes:
     """Differences that change the weights, apart from a longer training."""
     trees = (recorded.to_dict(), given.to_dict())
     for tree in trees:
@@ -157,8 +144,12 @@ def _changes_of_weights(recorded: Recipe, given: Recipe) -> dict[str, tuple[Any,
     return {
         key: (before, after)
         for key, (before, after) in changed_settings(*trees, (*EXECUTION_KEYS, *FREE_KEYS)).items()
-        if not key.removeprefix("training.").startswith(FREE_PREFIXES) and not _is_longer(key, before, after)
+        if not key.removeprefix("training.").startswith(FREE_PREFIXES) and not (key in LENGTHS and 0 < before < after)
     }
+
+
+def _described(changes: Changes) -> str:
+    return ", ".join(f"{key} is {after!r}, was {before!r}" for key, (before, after) in changes.items())
 
 
 def _published(key: str, value: Any) -> Any:
@@ -167,31 +158,18 @@ def _published(key: str, value: Any) -> Any:
     return public_recipe({section: {name: value}})[section].get(name)
 
 
-def _is_longer(key: str, before: Any, after: Any) -> bool:
-    return key in LENGTHS and 0 < before < after
-
-
-def _checkpoints(folder: Path) -> list[Path]:
-    """The Trainer's checkpoints, oldest first."""
-    numbered = [path for path in folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*") if path.name.rpartition("-")[2].isdigit()]
-    return sorted(numbered, key=lambda path: int(path.name.rpartition("-")[2]))
-
-
-def _state(checkpoint: Path) -> dict[str, Any] | None:
-    """The Trainer's state, the last file of a checkpoint to be written; None if the checkpoint is incomplete."""
+def _step(checkpoint: Path) -> int | None:
+    """The step of a checkpoint; None if it is incomplete, because the Trainer writes its state last."""
     try:
-        state = json.loads((checkpoint / TRAINER_STATE_NAME).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return int(json.loads((checkpoint / TRAINER_STATE_NAME).read_text(encoding="utf-8"))["global_step"])
+    except (OSError, ValueError, LookupError, TypeError):
         return None
-    return state if isinstance(state, dict) else None
 
 
 def _settings(tree: Mapping[str, Any]) -> dict[str, Any]:
-    defaults = {
-        "model": _defaults(CaanConfig),
-        "data": DataSection().model_dump(),
-        "training": _defaults(CaanTrainingArguments),
-    }
+    """`section.key` -> value of a recipe, with defaults."""
+    defaults = {"model": _defaults(CaanConfig), "data": DataSection().model_dump()}
+    defaults["training"] = _defaults(CaanTrainingArguments)
     return {
         f"{section}.{name}": list(value) if isinstance(value, tuple) else value
         for section, values in defaults.items()

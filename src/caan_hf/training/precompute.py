@@ -8,7 +8,7 @@ import torch
 
 from caan_hf.encoding.checkpoint import CheckpointEncoder, DType
 from caan_hf.encoding.dataset_pictures import DatasetPictures
-from caan_hf.encoding.features import Modality
+from caan_hf.encoding.features import PLURAL, Modality
 from caan_hf.errors import CaanError
 from caan_hf.modeling_caan import CaanModel
 from caan_hf.processing_caan import CaanProcessor
@@ -53,7 +53,7 @@ def encode_rows(
     batches = encoder.stream(DatasetPictures(rows), modality, local=False, batch_size=batch_size)
     parts = []
     try:
-        with progress_bar(f"encoding {modality} images", len(rows), shown=progress) as advance:
+        with progress_bar(f"encoding {PLURAL[modality]}", len(rows), shown=progress) as advance:
             for batch in batches:
                 parts.append(batch.features.global_embeds)
                 advance(len(batch.sources))
@@ -84,22 +84,14 @@ def encode_sentences(
     return states
 
 
-def measure_centers(
-    model: CaanModel,
-    processor: CaanProcessor,
-    triplets: TripletDataset,
-    *,
-    batch_size: int = 64,
-    dtype: DType = "float32",
-) -> None:
+def measure_centers(model: CaanModel, processor: CaanProcessor, triplets: TripletDataset, **encoding: Any) -> None:
     """Measure the means that `center_features` subtracts, on clean training images at the model's resolution.
 
     Args:
         model: The trained model; its means are changed in place.
         processor: Its processor.
         triplets: The training triplets. At most `MAX_CENTER_IMAGES` images per modality are encoded.
-        batch_size: Batch size.
-        dtype: "bfloat16" or "float16" for automatic mixed precision.
+        **encoding: `batch_size` and `dtype` of [`encode_rows`].
     """
     sides: list[tuple[Any, datasets.Dataset, Modality]] = [
         (model.sketch_center, triplets.sketches, "sketch"),
@@ -108,4 +100,4 @@ def measure_centers(
     for center, images, modality in sides:
         center.mean.zero_()
         rows = images.select(range(0, len(images), -(-len(images) // MAX_CENTER_IMAGES)))
-        center.mean.copy_(encode_rows(model, processor, rows, modality, batch_size=batch_size, dtype=dtype).mean(dim=0))
+        center.mean.copy_(encode_rows(model, processor, rows, modality, **encoding).mean(dim=0))

@@ -8,12 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import (
-    BaseModel,
-    Field,
-    ValidationError,
-    model_validator,
-)
+from pydantic import BaseModel, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 from transformers import PreTrainedConfig
 from typing_extensions import TypedDict
@@ -226,7 +221,7 @@ def _change(tree: dict[str, Any], key: str, value: Any) -> None:
 
 def _first_problem(error: ValidationError) -> str:
     """The first wrong key with everything that is wrong with it, in one line."""
-    problems = [_located(problem) for problem in error.errors(include_url=False, include_context=False)]
+    problems = [(_key(problem), problem) for problem in error.errors(include_url=False, include_context=False)]
     key, first = problems[0]
     if first["type"] in ("extra_forbidden", "invalid_key"):
         return f"{key}: unknown key.{_suggestion(key)}"
@@ -240,10 +235,9 @@ def _first_problem(error: ValidationError) -> str:
     return f"{key}: must be {' or '.join(dict.fromkeys(messages))}, got {shown}."
 
 
-def _located(problem: ErrorDetails) -> tuple[str, ErrorDetails]:
-    """`section.key` and the problem; what pydantic adds behind the key, such as the branch of a union, is dropped."""
-    names = [str(part) for part in problem["loc"] if part != "config"]
-    return ".".join(names[:2]), problem
+def _key(problem: ErrorDetails) -> str:
+    """`section.key`, without what pydantic adds behind it, such as the branch of a union."""
+    return ".".join([str(part) for part in problem["loc"] if part != "config"][:2])
 
 
 def _suggestion(key: str) -> str:

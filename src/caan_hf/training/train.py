@@ -30,12 +30,11 @@ from .checkpoints import (
     save_for_retrieval,
     write_recipe,
 )
-from .collator import TripletCollator, at_size
 from .precompute import encode_rows, encode_sentences
 from .recipe import Recipe
 from .recipe_files import one_line
 from .trainer import CaanTrainer
-from .triplets import TripletDataset, category_sentences
+from .triplets import TripletCollator, TripletDataset, at_size, category_sentences
 
 
 @dataclass(frozen=True)
@@ -80,35 +79,30 @@ def train_recipe(recipe: Recipe) -> TrainedModel:
         raise CaanError(f"training.output_dir: {unwritable(output_dir, error)}") from error
     check_out_dir(folder, MODEL_MARKER, overwrite=True)
     checkpoint = checkpoint_to_resume(arguments)
-    notes: list[str] = []
-    if checkpoint is not None:
-        notes = check_recorded_recipe(recipe, checkpoint, allow_changes=arguments.resume_with_changes)
+    allow_changes = arguments.resume_with_changes
+    notes = check_recorded_recipe(recipe, checkpoint, allow_changes=allow_changes) if checkpoint else []
     splits, info = load_benchmark(recipe.data.benchmark_folder())
     set_seed(arguments.seed)
     record = training_record(recipe.to_dict(), info)
     record = record.model_copy(update={"resumed": list(notes)}) if notes else record
     trainer = build_trainer(recipe, arguments, splits, record=record)
-    model = trainer.accelerator.unwrap_model(trainer.model)
-    model.config.update(
-        {
-            "training_protocol": info.protocol,
-            "training_categories": info.seen,
-            "validation_categories": info.validation,
-        }
-    )
+    config = trainer.caan.config
+    config.training_protocol, config.training_categories = info.protocol, info.seen
+    config.validation_categories = info.validation
     if arguments.should_save:
         trainer.add_callback(StartCallback(lambda: write_recipe(recipe, output_dir, notes)))
     result = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     metrics = dict(result.metrics)
-    if trainer.is_unfinished:
-        return TrainedModel(folder, metrics | {"steps_left": trainer.state.max_steps - trainer.state.global_step})
+    steps_left = trainer.state.max_steps - trainer.state.global_step
+    if steps_left > 0:
+        return TrainedModel(folder, metrics | {"steps_left": steps_left})
     if trainer.evaluator is not None:
         metrics.update(trainer.evaluate())
     else:
         trainer.finish_model()
     if arguments.should_save:
         trainer.save_state()
-        save_for_retrieval(model, trainer.processor, folder, trainer.current_record())
+        save_for_retrieval(trainer.caan, trainer.processor, folder, trainer.current_record())
     trainer.accelerator.wait_for_everyone()
     if arguments.push_to_hub:
         with hub_errors(trainer.hub_model_id or arguments.hub_model_id or "push_to_hub"):

@@ -18,6 +18,7 @@ from transformers.utils.hub import PushInProgress
 from caan_hf.encoding.features import Modality
 from caan_hf.errors import CaanError
 from caan_hf.evaluation.evaluator import ZeroShotEvaluator
+from caan_hf.modeling_caan import CaanModel
 from caan_hf.processing_caan import CaanProcessor
 from caan_hf.publishing.card import model_card
 from caan_hf.publishing.folder import for_retrieval, save_published
@@ -74,6 +75,16 @@ class CaanTrainer(Trainer):
         if self.args.max_minutes is not None:
             self.add_callback(TimeCallback(self.args.max_minutes))
 
+    @property
+    def caan(self) -> CaanModel:
+        """The model without the wrapper of distributed training."""
+        model: CaanModel = self.accelerator.unwrap_model(self.model)
+        return model
+
+    @property
+    def _encoding(self) -> dict[str, Any]:
+        return {"batch_size": self.args.per_device_eval_batch_size, "dtype": self.args.encoding_dtype}
+
     def compute_loss(
         self,
         model: nn.Module,
@@ -128,29 +139,33 @@ class CaanTrainer(Trainer):
 
     def finish_model(self) -> None:
         """Measure the means of `center_features` on the training images, which retrieval and validation need."""
-        model = self.accelerator.unwrap_model(self.model)
-        if model.config.center_features:
-            measure_centers(
-                model,
-                self.processor,
-                self.train_dataset,
-                batch_size=self.args.per_device_eval_batch_size,
-                dtype=self.args.encoding_dtype,
-            )
+        if self.caan.config.center_features:
+            measure_centers(self.caan, self.processor, self.train_dataset, **self._encoding)
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         """Create the optimizer with a separate learning rate for the towers and no decay of biases and norms."""
         if self.optimizer is not None or self.args.tower_learning_rate is None:
             return super().create_optimizer(model)
         model = self.model if model is None else model
+        decayed = set(self.get_decay_parameter_names(model))
+        groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+        for name, parameter in model.named_parameters():
+            if parameter.requires_grad:
+                is_tower = name.removeprefix("module.").startswith(TOWERS)
+                groups.setdefault((is_tower, name in decayed), []).append(parameter)
         optimizer_class, kwargs = self.get_optimizer_cls_and_kwargs(self.args, model)
-        self.optimizer = optimizer_class(self._parameter_groups(model), **kwargs)
+        self.optimizer = optimizer_class(
+            [
+                {
+                    "params": parameters,
+                    "lr": self.args.tower_learning_rate if is_tower else self.args.learning_rate,
+                    "weight_decay": self.args.weight_decay if is_decayed else 0.0,
+                }
+                for (is_tower, is_decayed), parameters in groups.items()
+            ],
+            **kwargs,
+        )
         return self.optimizer
-
-    @property
-    def is_unfinished(self) -> bool:
-        """True if training stopped before its last step because of `max_minutes`."""
-        return self.state.global_step < self.state.max_steps
 
     def current_record(self) -> TrainingRecord:
         """How the model was trained, with the metrics of the last validation."""
@@ -160,9 +175,10 @@ class CaanTrainer(Trainer):
         """Write the model card into `output_dir`."""
         if self.is_world_process_zero():
             output_dir = Path(str(self.args.output_dir))
-            model = for_retrieval(self.accelerator.unwrap_model(self.model))
-            card = model_card(self.hub_model_id or model_name or output_dir.name, model, record=self.current_record())
-            card.save(output_dir / "README.md")
+            self._write_card(self.hub_model_id or model_name or output_dir.name, output_dir)
+
+    def _write_card(self, name: str, folder: Path) -> None:
+        model_card(name, for_retrieval(self.caan), record=self.current_record()).save(folder / "README.md")
 
     def push_to_hub(
         self,
@@ -188,7 +204,7 @@ class CaanTrainer(Trainer):
         if not self.is_world_process_zero():
             return None
         self._finish_current_push()
-        upload = self._upload(commit_message or "End of training", token=token, revision=revision)
+        upload = self._push_model(commit_message or "End of training", token, revision)
         return upload.result() if blocking else upload
 
     def _push_from_checkpoint(self, checkpoint_folder: str) -> None:
@@ -200,14 +216,15 @@ class CaanTrainer(Trainer):
             return
         self.callback_handler.on_push_begin(self.args, self.state, self.control)
         message = f"Training in progress, step {self.state.global_step}"
-        jobs: Any = [*(self.push_in_progress.jobs if is_busy else []), self._upload(message)]
-        if self.args.hub_strategy in (HubStrategy.CHECKPOINT, HubStrategy.ALL_CHECKPOINTS):
+        jobs: Any = [*(self.push_in_progress.jobs if is_busy else []), self._push_model(message)]
+        if self.args.hub_strategy != HubStrategy.EVERY_SAVE:
             is_last_only = self.args.hub_strategy == HubStrategy.CHECKPOINT
+            place = "last-checkpoint" if is_last_only else Path(checkpoint_folder).name
             jobs.append(
                 self._hub.upload_folder(
                     repo_id=self.hub_model_id,
                     folder_path=checkpoint_folder,
-                    path_in_repo="last-checkpoint" if is_last_only else Path(checkpoint_folder).name,
+                    path_in_repo=place,
                     commit_message=f"{message}, checkpoint",
                     ignore_patterns=[TRAINING_ARGS_NAME, f"*/{TRAINING_ARGS_NAME}"],
                     token=self.args.hub_token,
@@ -217,14 +234,12 @@ class CaanTrainer(Trainer):
             )
         self.push_in_progress = PushInProgress(jobs)
 
-    def _upload(self, message: str, *, token: str | None = None, revision: str | None = None) -> Future[CommitInfo]:
-        """Start to push the current model."""
+    def _push_model(self, message: str, token: str | None = None, revision: str | None = None) -> Future[CommitInfo]:
+        """Start to push the current model for retrieval."""
         folder = TemporaryDirectory(prefix="caan-push-")
-        model = for_retrieval(self.accelerator.unwrap_model(self.model))
-        record = self.current_record()
-        save_published(model, copy.copy(self.processor).drop_text(), folder.name)
-        write_record(record, Path(folder.name))
-        model_card(self.hub_model_id, model, record=record).save(Path(folder.name) / "README.md")
+        save_published(for_retrieval(self.caan), copy.copy(self.processor).drop_text(), folder.name)
+        write_record(self.current_record(), Path(folder.name))
+        self._write_card(self.hub_model_id, Path(folder.name))
         files = [path for path in Path(folder.name).iterdir() if path.is_file()]
         upload = self._hub.create_commit(  # one commit, while `upload_folder` may split a large folder into several
             repo_id=self.hub_model_id,
@@ -236,22 +251,6 @@ class CaanTrainer(Trainer):
         )
         upload.add_done_callback(lambda _: folder.cleanup())
         return upload
-
-    def _parameter_groups(self, model: nn.Module) -> list[dict[str, Any]]:
-        decayed = set(self.get_decay_parameter_names(model))
-        groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
-        for name, parameter in model.named_parameters():
-            if parameter.requires_grad:
-                is_tower = name.removeprefix("module.").startswith(TOWERS)
-                groups.setdefault((is_tower, name in decayed), []).append(parameter)
-        return [
-            {
-                "params": parameters,
-                "lr": self.args.tower_learning_rate if is_tower else self.args.learning_rate,
-                "weight_decay": self.args.weight_decay if is_decayed else 0.0,
-            }
-            for (is_tower, is_decayed), parameters in groups.items()
-        ]
 
     def _get_train_sampler(self, train_dataset: Any = None) -> EpochSampler:
         dataset = self.train_dataset if train_dataset is None else train_dataset
@@ -265,14 +264,7 @@ class CaanTrainer(Trainer):
         share = -(-len(images) // processes)
         # Gathering needs equal shares. The last ones are filled with the last row, which is cut off afterwards.
         rows = [min(row, len(images) - 1) for row in range(process * share, (process + 1) * share)]
-        embeddings = encode_rows(
-            self.accelerator.unwrap_model(self.model),
-            self.processor,
-            images.select(rows),
-            modality,
-            batch_size=self.args.per_device_eval_batch_size,
-            dtype=self.args.encoding_dtype,
-        )
+        embeddings = encode_rows(self.caan, self.processor, images.select(rows), modality, **self._encoding)
         gathered = self.accelerator.gather(embeddings.to(self.args.device))
         return gathered[: len(images)].cpu()
 
@@ -296,6 +288,4 @@ class CaanTrainer(Trainer):
         if self.args.should_save:
             output_dir = str(output_dir or self.args.output_dir)
             self.processor.save_pretrained(output_dir)
-            self.accelerator.unwrap_model(self.model).save_pretrained(
-                output_dir, state_dict=state_dict, save_original_format=False
-            )
+            self.caan.save_pretrained(output_dir, state_dict=state_dict, save_original_format=False)

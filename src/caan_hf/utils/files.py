@@ -44,21 +44,15 @@ def write_whole(file: Path, write: Callable[[Path], object]) -> None:
     Raises:
         CaanError: The file cannot be written, for example because the disk is full.
     """
-    temporary: Path | None = None
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
-        os.close(handle)
-        temporary = Path(name)
-        write(temporary)
-        with temporary.open("rb") as stream:
-            os.fsync(stream.fileno())
-        temporary.chmod(0o644)
-        temporary.replace(file)
+        with tempfile.TemporaryDirectory(prefix=f".{file.name}.", dir=file.parent) as folder:
+            temporary = Path(folder, file.name)
+            write(temporary)
+            with temporary.open("rb") as stream:
+                os.fsync(stream.fileno())
+            temporary.replace(file)
     except OSError as error:
         raise unwritable(file, error) from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
 
 
 def write_whole_text(file: Path, text: str) -> None:
@@ -129,8 +123,6 @@ def check_out_dir(out_dir: Path, marker: str, *, overwrite: bool) -> None:
 def staged_folder(out_dir: Path, marker: str, *, overwrite: bool) -> Iterator[Path]:
     """A new folder beside `out_dir` that replaces it when the block ends, and is removed if the block fails.
 
-    What a killed process left behind is removed when the same folder is staged again.
-
     Args:
         out_dir: The folder to be written.
         marker: See [`check_out_dir`]; the block has to write it.
@@ -140,26 +132,23 @@ def staged_folder(out_dir: Path, marker: str, *, overwrite: bool) -> Iterator[Pa
         CaanError: As [`check_out_dir`], which is called before and after the block; or nothing can be written there.
     """
     check_out_dir(out_dir, marker, overwrite=overwrite)
-    try:
-        out_dir = out_dir.resolve()
-        new_parents = [parent for parent in out_dir.parents if not parent.exists()]
-    except (OSError, RuntimeError) as error:  # a cycle of symlinks
-        raise unwritable(out_dir, error) from error
+    out_dir = Path(os.path.realpath(out_dir))
     staging = out_dir.with_name(f".{out_dir.name}.{os.getpid()}.partial")
+    new_parents: list[Path] = []
     try:
+        new_parents = [parent for parent in out_dir.parents if not parent.exists()]
         _remove_left_overs(out_dir)
         staging.mkdir(parents=True)
         yield staging
         check_out_dir(out_dir, marker, overwrite=overwrite)
         _swap(staging, out_dir)
-    except BaseException as error:
+    except OSError as error:
+        raise unwritable(out_dir, error) from error
+    finally:
         shutil.rmtree(staging, ignore_errors=True)
         for parent in new_parents:
-            with suppress(OSError):
+            with suppress(OSError):  # not empty, because it holds the new folder
                 parent.rmdir()
-        if isinstance(error, OSError):
-            raise unwritable(out_dir, error) from error
-        raise
 
 
 def printable(path: str | Path) -> str:
@@ -176,33 +165,32 @@ def _remove_left_overs(out_dir: Path) -> None:
     """Remove folders that killed processes staged for the same place."""
     for left_over in out_dir.parent.glob(f".{glob.escape(out_dir.name)}.*.*"):
         process, _, state = left_over.name.removeprefix(f".{out_dir.name}.").partition(".")
-        if not process.isdigit() or (int(process) != os.getpid() and _is_running(int(process))):
-            continue
+        is_dead = process.isdigit() and not _is_running(int(process))
         # A replaced folder is the only copy if the process was killed between the two renames.
-        if state == "partial" or (state == "replaced" and out_dir.exists()):
+        if is_dead and (state == "partial" or (state == "replaced" and out_dir.exists())):
             shutil.rmtree(left_over, ignore_errors=True)
 
 
 def _is_running(process: int) -> bool:
+    """Whether another process with this id exists."""
     try:
         os.kill(process, 0)
     except (ProcessLookupError, OverflowError):
         return False
     except PermissionError:  # another user's process
         return True
-    return True
+    return process != os.getpid()
 
 
 def _swap(staging: Path, out_dir: Path) -> None:
     """Move `staging` to `out_dir`; restore the old folder if that fails."""
-    if not out_dir.exists():
-        staging.rename(out_dir)
-        return
     replaced = staging.with_suffix(".replaced")
-    out_dir.rename(replaced)
+    if out_dir.exists():
+        out_dir.rename(replaced)
     try:
         staging.rename(out_dir)
     except BaseException:
-        replaced.rename(out_dir)
+        if replaced.exists():
+            replaced.rename(out_dir)
         raise
     shutil.rmtree(replaced, ignore_errors=True)

@@ -45,7 +45,7 @@ def progress_bar(label: str, total: int | None, *, shown: bool = True, unit: str
     """
     console = Console(stderr=True)
     if not shown:
-        yield _ignore
+        yield lambda steps=1, /, *, total=None: None
         return
     if not console.is_terminal:
         yield _log_lines(label, total, unit)
@@ -71,10 +71,6 @@ class _Speed(ProgressColumn):
     def render(self, task: Task) -> Text:
         speed = task.finished_speed or task.speed
         return Text(f"{speed:.1f} {self.unit}/s" if speed else f"{self.unit}/s", style="progress.data.speed")
-
-
-def _ignore(steps: int = 1, /, *, total: int | None = None) -> None:
-    pass
 
 
 def _log_lines(label: str, total: int | None, unit: str) -> Callable[..., None]:

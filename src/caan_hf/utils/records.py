@@ -10,8 +10,6 @@ from caan_hf.errors import CaanError
 
 from .files import write_whole_text
 
-MAX_BYTES = 64 * 2**20
-
 
 class Record(BaseModel):
     """Base class of everything that is stored as JSON.
@@ -34,8 +32,6 @@ class Record(BaseModel):
             CaanError: The file is missing, is not JSON or has other fields; the message names file and field.
         """
         try:
-            if file.stat().st_size > MAX_BYTES:
-                raise CaanError(f"{file}: larger than {MAX_BYTES // 2**20} MB, so it is damaged. {remedy}")
             return cls.parse(file.read_bytes(), str(file), remedy)
         except OSError as error:
             raise CaanError(f"{file}: cannot be read ({error.strerror or error}). {remedy}") from error
@@ -61,11 +57,7 @@ class Record(BaseModel):
             raise CaanError(f"{name}: not valid JSON ({error}). {remedy}") from error
 
     def write(self, file: Path, *, exclude_unset: bool = False) -> None:
-        """Write the record as indented JSON, atomically.
-
-        Args:
-            file: The file.
-            exclude_unset: Leave out fields that were not given.
+        """Write the record as indented JSON, atomically; with `exclude_unset`, only the fields that were given.
 
         Raises:
             CaanError: The file cannot be written.
