@@ -259,6 +259,7 @@ def _check_sizes(queries: NDArray, gallery: NDArray, labels: _Labels) -> None:
 @contextmanager
 def timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
     """Add the wall time of the block to a stage."""
+    seconds.setdefault(stage, 0.0)
     start = time.perf_counter()
     yield
-    seconds[stage] = seconds.get(stage, 0.0) + time.perf_counter() - start
+    seconds[stage] += time.perf_counter() - start
