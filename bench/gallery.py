@@ -75,7 +75,8 @@ def build_ours(folder: Path, dim: int) -> Iterator[None]:
     import pyarrow as pa
 
     from caan_hf.encoding.identity import EncoderIdentity
-    from caan_hf.gallery.table import GLOBAL, GalleryInfo, PhotoTable, to_vectors
+    from caan_hf.gallery.schema import GLOBAL, GalleryInfo, to_vectors
+    from caan_hf.gallery.table import PhotoTable
     from caan_hf.gallery.vector_index import maintain_index
 
     yield

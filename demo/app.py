@@ -9,22 +9,19 @@ Variables of the Space, all optional:
 import os
 import signal
 import sys
-import threading
 
-from caan_demo.cli import open_galleries
-from caan_demo.page import build_page
-from caan_demo.searcher import Searcher
-from caan_demo.server import served
-from rich.console import Console
+from caan_demo.cli import demo
 
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that visitors' files are deleted
-    places = [os.environ["CAAN_GALLERY"]] if os.environ.get("CAAN_GALLERY") else []
-    photos, model = os.environ.get("CAAN_PHOTOS") or None, os.environ.get("CAAN_MODEL") or None
-    galleries, notice = open_galleries(photos, places, model, None, Console(stderr=True))
-    searchers = {name: Searcher(gallery) for name, gallery in galleries.items()}
+    given = os.environ.get
+    gallery = given("CAAN_GALLERY")
     # A Space sets address and port by gradio's own variables.
-    host, port = os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1"), int(os.environ.get("GRADIO_SERVER_PORT", "7860"))
-    with served(lambda: build_page(searchers, notice=notice), host, port) as address:
-        print(address, flush=True)
-        threading.Event().wait()
+    demo(
+        given("CAAN_PHOTOS") or None,
+        gallery=[gallery] if gallery else None,
+        model=given("CAAN_MODEL") or None,
+        host=given("GRADIO_SERVER_NAME", "127.0.0.1"),
+        port=int(given("GRADIO_SERVER_PORT", "7860")),
+        browser=False,
+    )

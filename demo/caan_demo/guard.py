@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import unquote
 
@@ -54,18 +55,16 @@ def refuse_urls(page: gr.Blocks) -> None:
     """Prevent all components from fetching a file that a visitor names by URL."""
     for block in page.blocks.values():
         if isinstance(block, gr.components.Component):
-            _refuse_urls_of(block)
+            block.async_move_resource_to_block_cache = _without_urls(block.async_move_resource_to_block_cache)
 
 
-def _refuse_urls_of(block: Any) -> None:
-    fetch = block.async_move_resource_to_block_cache
-
+def _without_urls(fetch: Callable[[Any], Awaitable[Any]]) -> Callable[[Any], Awaitable[Any]]:
     async def checked(place: Any) -> Any:
         if str(place).lower().startswith(("http:", "https:")):
             raise gr.Error("files are not fetched from URLs. Upload the sketch itself.")
         return await fetch(place)
 
-    block.async_move_resource_to_block_cache = checked
+    return checked
 
 
 def _requests_url(path: str) -> bool:

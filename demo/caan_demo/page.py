@@ -13,15 +13,14 @@ from PIL import Image
 from caan_hf.errors import CaanError
 from caan_hf.gallery import SearchResult
 
-from .guard import refuse_urls
-from .look import SCROLL_TO_EXPLANATION
 from .searcher import MAX_RESULTS, NUM_EXPANDED, Answer, BlankDrawingError, Searcher, clean_drawing, shown_name
 from .sketch_pad import from_pad, sketch_pad, to_pad
 
+TITLE = "Search photos by drawing"
 DEFAULT_K = 12
 DELETE_FILES_EVERY, DELETE_FILES_AFTER = 600, 3600
 """Seconds between deletions of visitors' files, and their age."""
-EXAMPLE_FOLDER = Path(str(files("caan_demo"))) / "examples"
+FOLDER = Path(str(files("caan_demo")))
 SKETCH_FILES = ["image", ".json", ".ndjson"]
 START = "Draw one thing, large and with few strokes. The results are updated after each stroke."
 
@@ -33,10 +32,8 @@ def build_page(searchers: dict[str, Searcher], *, notice: str = "") -> gr.Blocks
         searchers: Galleries by the name that visitors see; the first one is selected.
         notice: Shown instead of results if there is no gallery.
     """
-    delete_cache = DELETE_FILES_EVERY, DELETE_FILES_AFTER
-    with gr.Blocks(title="Search photos by drawing", analytics_enabled=False, delete_cache=delete_cache) as page:
+    with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(DELETE_FILES_EVERY, DELETE_FILES_AFTER)) as page:
         Page(searchers, notice).build()
-    refuse_urls(page)
     return page
 
 
@@ -51,11 +48,11 @@ class Page:
     def __init__(self, searchers: dict[str, Searcher], notice: str = ""):
         self.searchers = searchers
         self.notice = notice
-        self.examples = sorted(EXAMPLE_FOLDER.glob("*.png"))
+        self.examples = sorted((FOLDER / "examples").glob("*.png"))
 
     def build(self) -> None:
         """Create and connect the components; called inside `gr.Blocks`."""
-        gr.Markdown("# Search photos by drawing")
+        gr.Markdown(f"# {TITLE}")
         with gr.Tabs():
             with gr.Tab("Search"), gr.Row(elem_id="search"):
                 with gr.Column(elem_id="query"):
@@ -68,7 +65,7 @@ class Page:
                 with gr.Column(elem_id="controls"):
                     self._build_controls()
             with gr.Tab("How it works"):
-                gr.Markdown((files("caan_demo") / "how_it_works.md").read_text(encoding="utf-8"))
+                gr.Markdown((FOLDER / "how_it_works.md").read_text(encoding="utf-8"))
         self._connect()
         self._build_endpoints()
 
@@ -98,9 +95,11 @@ class Page:
         )
 
     def _build_answer(self) -> None:
-        self.status = gr.HTML(status_line(START) if self.searchers else error_line(self.notice), elem_id="status")
+        self.status = gr.HTML(
+            status_line(START) if self.searchers else error_line(self.notice), elem_id="status", padding=False
+        )
         self.results = gr.Gallery(
-            label="Results, best first. Select a photo to see why it was found.",
+            label="Best first. Select one to see why.",
             columns=4,
             height="auto",
             object_fit="cover",
@@ -125,19 +124,17 @@ class Page:
         outputs = [self.results, self.status, self.why, self.answer]
         # During a search only the newest drawing waits, and is searched next.
         live: dict[str, Any] = {"trigger_mode": "always_last", "show_progress": "hidden", "api_visibility": "private"}
-        events = (self.pad.change, self.k.change, self.rerank.input, self.gallery.input, self.expand.input)
-        for event in events:
+        for event in (self.pad.change, self.k.change, self.rerank.input, self.gallery.input, self.expand.input):
             event(self._search, [self.pad, *controls], outputs, **live)
         # Putting a sketch on the pad changes the pad, which starts the search.
-        put: dict[str, Any] = {
-            "outputs": [self.pad, self.status], "show_progress": "hidden", "api_visibility": "private"
-        }  # fmt: skip
+        put: dict[str, Any] = {"outputs": [self.pad, self.status]}
+        put |= {"show_progress": "hidden", "api_visibility": "private"}
         self.upload.upload(lambda path: self._put(Path(path)), self.upload, **put)
         self.example.click(lambda index: self._put(self.examples[index]), self.example, **put)
         explained = self.results.select(
             self._explain, self.answer, [self.why, self.status], show_progress_on=self.why, api_visibility="private"
         )
-        explained.then(None, js=SCROLL_TO_EXPLANATION, api_visibility="private")
+        explained.then(None, js=(FOLDER / "scroll.js").read_text(encoding="utf-8"), api_visibility="private")
 
     def _build_endpoints(self) -> None:
         """Add the invisible components that `gradio_client` calls."""

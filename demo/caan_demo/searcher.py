@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
@@ -139,15 +140,15 @@ def read_drawing(drawing: bytes | None) -> Image.Image:
     if len(drawing) > MAX_FILE_BYTES:
         raise CaanError(f"the sketch is larger than {MAX_FILE_BYTES // 2**20} MB. Reduce the picture.")
     try:
-        picture = Image.open(io.BytesIO(drawing))  # reads the header only
-        _require_few_pixels(picture)
-    except Image.DecompressionBombError as error:
-        raise CaanError(
-            f"the sketch has more than {MAX_PIXELS // 10**6} million pixels. Reduce the picture."
-        ) from error
+        source: Any = Image.open(io.BytesIO(drawing))  # reads the header only
+        size = f"{source.width} x {source.height}" if source.width * source.height > MAX_PIXELS else None
+    except Image.DecompressionBombError:
+        size = "too many"
     except OSError:  # strokes, or a file that `load_sketch` refuses
-        picture = None
-    image = load_sketch(drawing if picture is None else picture)
+        source, size = drawing, None
+    if size is not None:
+        raise CaanError(f"the sketch has {size} pixels, more than {MAX_PIXELS // 10**6} million. Reduce the picture.")
+    image = load_sketch(source)
     if max(image.size) > SKETCH_SIDE:
         image = flatten(image)
         image.thumbnail((SKETCH_SIDE, SKETCH_SIDE), Image.Resampling.LANCZOS, reducing_gap=2.0)
@@ -169,14 +170,6 @@ def clean_drawing(drawing: bytes) -> Image.Image:
 def shown_name(path: str) -> str:
     """The name of a photo without its folders, which a public page must not show."""
     return Path(path).name or path
-
-
-def _require_few_pixels(image: Image.Image) -> None:
-    width, height = image.size
-    if width * height > MAX_PIXELS:
-        raise CaanError(
-            f"the sketch has {width} x {height} pixels, more than {MAX_PIXELS // 10**6} million. Reduce the picture."
-        )
 
 
 @contextmanager

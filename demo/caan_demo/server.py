@@ -4,14 +4,14 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.resources import files
 
 import gradio as gr
 from starlette.middleware import Middleware
 
 from caan_hf.errors import CaanError
 
-from .guard import Guard
-from .look import CSS, theme
+from .guard import Guard, refuse_urls
 from .searcher import MAX_FILE_BYTES
 
 MAX_WAITING = 64
@@ -34,16 +34,23 @@ def served(build: Callable[[], gr.Blocks], host: str = "127.0.0.1", port: int | 
     Raises:
         CaanError: The address or port is not available.
     """
-    with tempfile.TemporaryDirectory(prefix="caan-demo-") as folder:
-        # Gradio serves all files in these folders, so they are new, and deleted at the end.
-        kept = {"GRADIO_TEMP_DIR": folder, "GRADIO_EXAMPLES_CACHE": f"{folder}/examples"}
-        with _environment(**kept), _serve(build, host, port) as address:
-            yield address
+    # Gradio serves all files in these folders, so they are new, and deleted at the end.
+    with tempfile.TemporaryDirectory(prefix="caan-demo-") as folder, _gradio_folders(folder):
+        page = build().queue(max_size=MAX_WAITING, default_concurrency_limit=2)
+        try:
+            yield _launch(page, host, port)
+        finally:
+            page.close(verbose=False)
 
 
-@contextmanager
-def _serve(build: Callable[[], gr.Blocks], host: str, port: int | None) -> Iterator[str]:
-    page = build().queue(max_size=MAX_WAITING, default_concurrency_limit=2)
+def _launch(page: gr.Blocks, host: str, port: int | None) -> str:
+    """Start serving in a thread; returns the address."""
+    refuse_urls(page)
+    # System fonts only: the page loads nothing from other servers.
+    theme = gr.themes.Default(
+        font=["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"],
+        font_mono=["ui-monospace", "Consolas", "monospace"],
+    )
     try:
         _, address, _ = page.launch(
             server_name=host,
@@ -59,22 +66,20 @@ def _serve(build: Callable[[], gr.Blocks], host: str, port: int | None) -> Itera
             max_file_size=MAX_FILE_BYTES,
             state_session_capacity=SESSIONS,
             app_kwargs={"middleware": [Middleware(Guard)]},
-            theme=theme(),
-            css=CSS,
+            theme=theme.set(block_info_text_color="*neutral_500"),
+            css=(files("caan_demo") / "page.css").read_text(encoding="utf-8"),
         )
     except (OSError, ValueError) as error:
         where = f"{host}:{port}" if port else host
         raise CaanError(
             f"{where}: not available ({str(error).partition('.')[0]}). Choose another --host or --port."
         ) from error
-    try:
-        yield address
-    finally:
-        page.close(verbose=False)
+    return str(address)
 
 
 @contextmanager
-def _environment(**variables: str) -> Iterator[None]:
+def _gradio_folders(folder: str) -> Iterator[None]:
+    variables = {"GRADIO_TEMP_DIR": folder, "GRADIO_EXAMPLES_CACHE": f"{folder}/examples"}
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)
     try:

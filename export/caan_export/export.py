@@ -17,13 +17,12 @@ from caan_hf.errors import CaanError, first_line
 from caan_hf.utils.files import check_out_dir, staged_folder, write_whole_text
 
 from .agreement import load_split, measure_agreement, require_agreement
-from .check import check_graphs
+from .check import ATOL, check_graphs, measure_parity, reference_answers, require_parity
 from .graphs import OPSETS, write_graphs
-from .manifest import CONFIG, MANIFEST, PREPROCESSING, Manifest, Parity, TrainingEntry, file_entries
+from .manifest import CONFIG, MANIFEST, PREPROCESSING, REFERENCE, Manifest, Parity, file_entries
 from .options import ExportOptions
-from .parity import ATOL, Reference, measure_parity, require_parity
-from .providers import choose_providers
 from .runtime import CaanOnnx
+from .session import choose_providers, name_of
 from .source import Source, full_float32
 
 PACKAGES = ("caan-hf", "torch", "transformers", "timm", "onnx", "onnxruntime", "onnxscript")
@@ -68,23 +67,37 @@ def export_checkpoint(
     preprocessing = preprocessing_of(encoder, source.name)
     with staged_folder(out_dir, MANIFEST, overwrite=options.overwrite) as folder:
         report("exporting the graphs")
-        manifest = _write(encoder, preprocessing, source, folder, options)
-        report("comparing with torch")
+        preprocessing.write(folder / PREPROCESSING)
+        write_whole_text(folder / CONFIG, encoder.model.config.to_json_string(use_diff=True))
+        graphs = write_graphs(copy.deepcopy(encoder.model), folder, opset=options.opset, dtype=options.dtype)
         check_graphs(folder)
-        onnx = CaanOnnx.from_pretrained(folder, providers)
+        report("comparing with torch")
         with full_float32():
-            reference = Reference.of_encoder(encoder, preprocessing)
-        reference.save(folder)
+            reference = reference_answers(encoder, preprocessing)
+        np.savez_compressed(folder / REFERENCE, **reference)  # type: ignore[arg-type]
         atol = options.atol if options.atol is not None else ATOL[options.dtype]
+        manifest = Manifest(
+            versions={"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
+            checkpoint=source.entry(),
+            identity=encoder.identity,
+            training=encoder.training_data,
+            opset=options.opset,
+            dtype=options.dtype,
+            graphs=graphs,
+            files=file_entries(folder),
+            parity=Parity(atol=atol, provider=name_of(providers[0]), differences=()),
+        )
+        manifest.write(folder / MANIFEST)  # which the runtime reads
+        onnx = CaanOnnx.from_pretrained(folder, providers)
         differences = measure_parity(onnx, reference, atol)
         require_parity(differences)
-        parity = Parity(atol=atol, provider=onnx.providers["photo_encoder"], differences=tuple(differences))
         agreement = None
         if split is not None:
             report("comparing retrieval results")
             agreement = measure_agreement(split, encoder, onnx)
             require_agreement(agreement, options.min_overlap, options.max_map_difference)
-        manifest = manifest.model_copy(update={"parity": parity, "agreement": agreement, "files": file_entries(folder)})
+        parity = manifest.parity.model_copy(update={"differences": tuple(differences)})
+        manifest = manifest.model_copy(update={"parity": parity, "agreement": agreement})
         manifest.write(folder / MANIFEST)
     return manifest
 
@@ -132,28 +145,6 @@ def grey_level_difference(encoder: CheckpointEncoder, preprocessing: Preprocessi
         differences.append((np.abs(found - expected) * levels).ravel())
     together = np.concatenate(differences)
     return float(together.max()), float((together > MAX_GREY_LEVELS + TOLERANCE).mean())
-
-
-def _write(
-    encoder: CheckpointEncoder, preprocessing: Preprocessing, source: Source, folder: Path, options: ExportOptions
-) -> Manifest:
-    """Write the graphs and everything that the runtime needs to open the folder."""
-    preprocessing.write(folder / PREPROCESSING)
-    write_whole_text(folder / CONFIG, encoder.model.config.to_json_string(use_diff=True))
-    graphs = write_graphs(copy.deepcopy(encoder.model), folder, opset=options.opset, dtype=options.dtype)
-    training = encoder.training_data
-    manifest = Manifest(
-        versions={"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
-        checkpoint=source.entry(),
-        identity=encoder.identity,
-        training=None if training is None else TrainingEntry(**training._asdict()),
-        opset=options.opset,
-        dtype=options.dtype,
-        graphs=graphs,
-        files=file_entries(folder),
-    )
-    manifest.write(folder / MANIFEST)
-    return manifest
 
 
 def _check_size(preprocessing: Preprocessing, image_size: int, name: str) -> None:

@@ -1,14 +1,14 @@
 """`caan_export.json`: what an exported folder holds, how it was made, and the SHA-256 of every file."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, PlainSerializer, model_validator
 
+from caan_hf.encoding.encoder import TrainingData
 from caan_hf.encoding.identity import EncoderIdentity
-from caan_hf.encoding.preprocessing import MAX_SIDE
 from caan_hf.errors import CaanError
 from caan_hf.utils.files import sha256_of
 from caan_hf.utils.records import Record
@@ -20,15 +20,13 @@ CONFIG = "config.json"
 SKETCH_ENCODER, PHOTO_ENCODER, RELATION = "sketch_encoder", "photo_encoder", "relation"
 ENCODERS = (SKETCH_ENCODER, PHOTO_ENCODER)
 GRAPHS = (*ENCODERS, RELATION)
-FORMAT: Literal[2] = 2
 SINGLE_FILE_LIMIT = 1_900_000_000
 """A protobuf holds less than 2 GiB. The weights of larger graphs are stored in a second file."""
 EXPORT_AGAIN = "Export the checkpoint again with `caan-export onnx`, or upgrade caan-hf if the export is newer."
 
 GraphDType = Literal["fp32", "fp16", "int8"]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-Size = Annotated[int, Field(gt=0, le=2**16)]
-Shape = Annotated[tuple[Size | str, ...], Field(min_length=2, max_length=4)]
+Shape = tuple[int | str, ...]
 """Sizes of a tensor; a dimension of any size is a name."""
 FileName = Annotated[str, Field(pattern=r"^[^/\\\x00]{1,255}$")]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -53,14 +51,6 @@ class CheckpointEntry(Record):
     name: str
     revision: str | None
     sha256: dict[FileName, Sha256]
-
-
-class TrainingEntry(Record):
-    """See [`TrainingData`]."""
-
-    protocol: str
-    categories: tuple[str, ...]
-    validation: tuple[str, ...]
 
 
 class GraphEntry(Record):
@@ -104,7 +94,7 @@ class Parity(Record):
     Attributes:
         atol: Largest absolute difference that was accepted for the encoders.
         provider: Execution provider that ran the encoders.
-        differences: All differences that were measured.
+        differences: All differences that were measured; empty only until the graphs have run.
     """
 
     atol: Positive
@@ -147,48 +137,36 @@ class Manifest(Record):
         dtype: Precision of the encoders. The relation network is always in float32.
         graphs: Shapes by name of the graph.
         files: Hashes by file name.
-        parity: Comparison with torch; None only until it has been made.
+        parity: Comparison with torch.
         agreement: Comparison of retrieval results; None if it was not requested.
     """
 
-    format: Literal[2] = FORMAT
+    format: Literal[2] = 2
     versions: dict[str, str]
     checkpoint: CheckpointEntry
     identity: EncoderIdentity
-    training: TrainingEntry | None = None
+    training: Annotated[TrainingData, PlainSerializer(TrainingData._asdict)] | None = None
     opset: Annotated[int, Field(gt=0, lt=100)]
     dtype: GraphDType
     graphs: dict[str, GraphEntry]
     files: dict[FileName, FileEntry]
-    parity: Parity | None = None
+    parity: Parity
     agreement: Agreement | None = None
 
     @model_validator(mode="after")
-    def _check_shapes(self) -> Self:
-        image, local = self.identity.image_size, self.identity.local_shape
-        if not 0 < image <= MAX_SIDE:
-            raise ValueError(f"image_size must be at most {MAX_SIDE} pixels")
-        if local is None:
-            raise ValueError("identity has no local_shape")
-        inputs: dict[str, tuple[int | str, ...]] = {"pixel_values": ("batch", 3, image, image)}
-        outputs: dict[str, tuple[int | str, ...]] = {
-            "global_embeds": ("batch", self.identity.global_dim),
-            "local_embeds": ("batch", *local),
-        }
-        pair = {"sketch_local_embeds": ("sketches", *local), "photo_local_embeds": ("photos", *local)}
-        expected = dict.fromkeys(ENCODERS, (inputs, outputs))
-        relation = (pair, {"relation_logits": ("sketches", "photos")})
-        for graph, shapes in (expected | {RELATION: relation}).items():
-            entry = self.graphs.get(graph)
-            if entry is None or (entry.inputs, entry.outputs) != shapes:
-                raise ValueError(f"the inputs and outputs of {graph} do not fit the model")
-        return self
-
-    @model_validator(mode="after")
-    def _check_files(self) -> Self:
-        needed = [*(f"{graph}.onnx" for graph in GRAPHS), PREPROCESSING]
+    def _check_files_and_shapes(self) -> Self:
+        needed = (*(f"{graph}.onnx" for graph in GRAPHS), PREPROCESSING, CONFIG, REFERENCE)
         if missing := [name for name in needed if name not in self.files]:
             raise ValueError(f"files does not list {', '.join(missing)}")
+        image, local = self.identity.image_size, self.identity.local_shape or ()
+        outputs = {"global_embeds": ("batch", self.identity.global_dim), "local_embeds": ("batch", *local)}
+        encoder = {"pixel_values": ("batch", 3, image, image)}, outputs
+        pair = {"sketch_local_embeds": ("sketches", *local), "photo_local_embeds": ("photos", *local)}
+        relation = pair, {"relation_logits": ("sketches", "photos")}
+        for graph in GRAPHS:
+            entry = self.graphs.get(graph)
+            if entry is None or (entry.inputs, entry.outputs) != (relation if graph == RELATION else encoder):
+                raise ValueError(f"the inputs and outputs of {graph} do not fit the model")
         return self
 
 
@@ -212,15 +190,14 @@ class ExportedFolder:
             CaanError: It is not an exported folder, or files are missing.
         """
         path = Path(path)
-        file = path / MANIFEST
-        if not _exists(path, Path.is_dir):
+        if not path.is_dir():
             raise CaanError(f"{path}: no such folder. Give a folder that `caan-export onnx` wrote.")
-        if not _exists(file):
+        if not (path / MANIFEST).is_file():
             raise CaanError(
                 f"{path}: no {MANIFEST}, so this is not an exported CAAN. Give a folder that `caan-export onnx` wrote."
             )
-        manifest = Manifest.read(file, EXPORT_AGAIN)
-        missing = [name for name in manifest.files if not _exists(path / name)]
+        manifest = Manifest.read(path / MANIFEST, EXPORT_AGAIN)
+        missing = [name for name in manifest.files if not (path / name).is_file()]
         if missing:
             raise CaanError(f"{path}: {', '.join(missing)} missing. Copy the whole folder, or export again.")
         return cls(path, manifest)
@@ -233,36 +210,28 @@ class ExportedFolder:
         """Recorded hash of a file."""
         return self.manifest.files[name].sha256
 
-    def require_unchanged(self, names: Iterable[str] | None = None) -> None:
-        """Compare files with their recorded hashes.
+    def changed(self, names: Iterable[str] | None = None) -> list[str]:
+        """Names of the files whose content differs from the recorded hash.
 
         Args:
-            names: Names of the files; all by default.
+            names: Names of the files to compare; all by default.
 
         Raises:
-            CaanError: A file has changed since the export, or cannot be read.
+            CaanError: A file cannot be read.
         """
+        names = self.manifest.files if names is None else names
         try:
-            changed = [
-                name for name in names or self.manifest.files if sha256_of(self.path / name) != self.sha256(name)
-            ]
+            return [name for name in names if sha256_of(self.path / name) != self.sha256(name)]
         except OSError as error:
             raise CaanError(f"{error.filename}: cannot be read ({error.strerror or error})") from error
-        if changed:
-            raise CaanError(
-                f"{self.path}: {', '.join(changed)} changed since the export, or damaged by the download. Export "
-                "again, or delete the file so that it is downloaded again."
-            )
+
+    def require_unchanged(self, names: Iterable[str] | None = None) -> None:
+        """As `changed`, but a changed file is a CaanError."""
+        if changed := self.changed(names):
+            raise CaanError(f"{self.path}: {', '.join(changed)} changed since the export, or damaged. Export again.")
 
 
 def file_entries(folder: Path) -> dict[str, FileEntry]:
     """Size and hash of every file in a folder except the manifest."""
     files = sorted(file for file in folder.iterdir() if file.name != MANIFEST)
     return {file.name: FileEntry(bytes=file.stat().st_size, sha256=sha256_of(file)) for file in files}
-
-
-def _exists(path: Path, test: Callable[[Path], bool] = Path.is_file) -> bool:
-    try:
-        return test(path)
-    except OSError:  # a name that is too long
-        return False

@@ -1,6 +1,6 @@
 """CAAN on onnxruntime, numpy and PIL, without torch and transformers."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,18 +14,10 @@ from caan_hf.encoding.identity import EncoderIdentity
 from caan_hf.encoding.load import model_folder
 from caan_hf.encoding.preprocessing import Preprocessing
 from caan_hf.images_caan import clean_sketch
-from caan_hf.utils.download import looks_local
+from caan_hf.utils.download import download, looks_local
 
-from .manifest import (
-    EXPORT_AGAIN,
-    PHOTO_ENCODER,
-    PREPROCESSING,
-    RELATION,
-    SKETCH_ENCODER,
-    ExportedFolder,
-)
-from .providers import CPU, TENSORRT, TENSORRT_MAX_BATCH, Provider, choose_providers
-from .session import GraphSession, SessionOptions
+from .manifest import EXPORT_AGAIN, PHOTO_ENCODER, PREPROCESSING, RELATION, SKETCH_ENCODER, ExportedFolder
+from .session import CPU, TENSORRT, TENSORRT_MAX_BATCH, GraphSession, Provider, choose_providers
 
 MAX_CHUNK_BYTES = 256 * 2**20
 """Memory that the pairs of one call of the relation network may take."""
@@ -96,20 +88,23 @@ class CaanOnnx(Encoder):
                 not installed or does not start.
         """
         chosen = choose_providers(providers)  # before anything is downloaded
-        export = ExportedFolder.open(export_folder(name_or_path, revision, subfolder))
-        export.require_unchanged([PREPROCESSING])
+        export = open_unchanged(name_or_path, [PREPROCESSING], revision, subfolder)
         preprocessing = Preprocessing.read(export.path / PREPROCESSING, EXPORT_AGAIN)
         if providers is None and export.manifest.dtype == "int8":
             chosen = [CPU]  # GPU providers lack the int8 operators
-        name = str(export.path.resolve() if looks_local(str(name_or_path)) else name_or_path)
 
-        options = SessionOptions(providers is not None, threads, spinning, device_id)
-        sketch = GraphSession(export, SKETCH_ENCODER, chosen, options)
+        def session(graph: str) -> GraphSession:
+            strict = providers is not None
+            return GraphSession(
+                export, graph, chosen, strict=strict, threads=threads, spinning=spinning, device_id=device_id
+            )
+
+        sketch = session(SKETCH_ENCODER)
         # Tied towers are exported as two identical graphs, which share one session to halve the memory.
         same = export.sha256(f"{SKETCH_ENCODER}.onnx") == export.sha256(f"{PHOTO_ENCODER}.onnx")
-        photo = sketch if same else GraphSession(export, PHOTO_ENCODER, chosen, options)
-        relation = GraphSession(export, RELATION, chosen, options)
-        sessions = {SKETCH_ENCODER: sketch, PHOTO_ENCODER: photo, RELATION: relation}
+        photo = sketch if same else session(PHOTO_ENCODER)
+        sessions = {SKETCH_ENCODER: sketch, PHOTO_ENCODER: photo, RELATION: session(RELATION)}
+        name = str(export.path.resolve() if looks_local(str(name_or_path)) else name_or_path)
         return cls(name, export, preprocessing, sessions)
 
     @property
@@ -120,8 +115,7 @@ class CaanOnnx(Encoder):
     @property
     def training_data(self) -> TrainingData | None:
         """Benchmark that the checkpoint was trained on; None if it is not recorded."""
-        entry = self.export.manifest.training
-        return None if entry is None else TrainingData(entry.protocol, entry.categories, entry.validation)
+        return self.export.manifest.training
 
     @property
     def providers(self) -> dict[str, str]:
@@ -144,12 +138,8 @@ class CaanOnnx(Encoder):
         """
         graph = ENCODER_OF[modality]
         pixel_values = self._checked(graph, "pixel_values", pixel_values)
-        count, identity = len(pixel_values), self.identity
-        assert identity.local_shape is not None
-        outputs = {
-            "global_embeds": np.empty((count, identity.global_dim), np.float32),
-            "local_embeds": np.empty((count, *identity.local_shape), np.float32),
-        }
+        count, shapes = len(pixel_values), self.export.manifest.graphs[graph].outputs
+        outputs = {name: np.empty((count, *map(int, shape[1:])), np.float32) for name, shape in shapes.items()}
         session = self.sessions[graph]
         at_once = TENSORRT_MAX_BATCH if session.provider == TENSORRT else max(1, count)
         for part in _slices(count, at_once):
@@ -189,7 +179,7 @@ class CaanOnnx(Encoder):
             )
         logits = np.empty(photo_local.shape[:2], np.float32)
         for row, (sketch, photos) in enumerate(zip(sketch_local, photo_local, strict=True)):
-            logits[row] = self.relation_logits(sketch[None], photos)[0]
+            logits[row] = self.relation_logits(sketch[None], photos)
         return logits
 
     def _checked(self, graph: str, name: str, array: np.ndarray) -> Array:
@@ -212,20 +202,34 @@ class CaanOnnx(Encoder):
 
 
 def open_export(folder: Path, name: str) -> CaanOnnx:
-    """Open an exported folder under another name; [`caan_hf.load_encoder`] calls this for a folder with a manifest."""
-    encoder = CaanOnnx.from_pretrained(folder)
-    encoder.name = name
-    return encoder
+    """Open an export for [`caan_hf.load_encoder`], which has found it in `folder` under a name (folder or Hub id)."""
+    return CaanOnnx.from_pretrained(name, revision=folder.name)
 
 
-def export_folder(name_or_path: str | Path, revision: str | None = None, subfolder: str = "") -> Path:
-    """The local folder of an export; an export on the Hub is downloaded at one commit.
+def open_unchanged(
+    name_or_path: str | Path, names: Iterable[str] | None = None, revision: str | None = None, subfolder: str = ""
+) -> ExportedFolder:
+    """Open an export and compare files with their recorded hashes.
+
+    An export on the Hub is downloaded at one commit. Files that were damaged in the cache are downloaded once more.
+
+    Args:
+        name_or_path: Folder, or id of a repository on the Hub.
+        names: Names of the files to compare; all by default.
+        revision: Branch, tag or commit on the Hub.
+        subfolder: Place of the files in the folder or repository.
 
     Raises:
-        CaanError: There is no such folder or repository, or the Hub cannot be reached.
+        CaanError: There is no such export, the Hub cannot be reached, or a file has changed since the export.
     """
-    inside = f"{subfolder.strip('/')}/" if subfolder else ""
-    return model_folder(str(name_or_path), revision, [inside + pattern for pattern in FILES]) / subfolder
+    name, inside = str(name_or_path), f"{subfolder.strip('/')}/" if subfolder else ""
+    folder = model_folder(name, revision, [inside + pattern for pattern in FILES])
+    export = ExportedFolder.open(folder / subfolder)
+    changed = export.changed(names)
+    if changed and not looks_local(name):
+        download(name, revision=folder.name, patterns=[inside + file for file in changed], force=True)
+    export.require_unchanged(changed)
+    return export
 
 
 def _slices(count: int, size: int) -> Iterator[slice]:

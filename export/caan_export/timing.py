@@ -1,30 +1,31 @@
 """Measures latency and throughput of the graphs on this machine, compared with eager torch and `torch.compile`."""
 
+import copy
 import platform
 import statistics
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnxruntime
 
+from caan_hf.encoding.encoder import Encoder
+from caan_hf.encoding.identity import EncoderIdentity
 from caan_hf.errors import CaanError, first_line
 
-from .manifest import CONFIG, EXPORT_AGAIN, GRAPHS, PHOTO_ENCODER, RELATION, SKETCH_ENCODER
+from .manifest import CONFIG, GRAPHS, PHOTO_ENCODER, RELATION, SKETCH_ENCODER
 from .options import TimingOptions
-from .providers import CPU, choose_providers
-from .runtime import CaanOnnx, export_folder
+from .runtime import CaanOnnx
+from .session import CPU
 
 if TYPE_CHECKING:
     from caan_hf.modeling_caan import CaanModel
 
 BATCH_SIZES = (1, 8)
-Call = Callable[[], object]
 
 
 @dataclass(frozen=True)
@@ -71,11 +72,8 @@ def time_graphs(
         CaanError: The folders hold different models, an engine fails, or torch is requested but not installed.
     """
     options = options or TimingOptions()
-    choose_providers(options.providers)
     opened = [
-        CaanOnnx.from_pretrained(
-            export_folder(folder), options.providers, threads=options.threads, spinning=options.spinning
-        )
+        CaanOnnx.from_pretrained(folder, options.providers, threads=options.threads, spinning=options.spinning)
         for folder in folders
     ]
     if len({onnx.identity.configuration for onnx in opened}) > 1:
@@ -83,13 +81,10 @@ def time_graphs(
     model = _torch_model(opened[0]) if options.eager or options.compiled else None
     timings = []
     for graph in graphs:
+        exports = _onnx_engines(folders, opened, graph)
         for batch_size in options.batch_sizes or BATCH_SIZES:
-            engines: dict[str, Call] = {}
-            if model is not None:
-                engines |= _guarded("torch", partial(_torch_calls, model, graph, batch_size, options))
-            for engine, onnx in _engines(folders, opened, graph).items():
-                engines[engine] = _guarded(engine, partial(_onnx_call, onnx, graph, batch_size))
-            timings += _time(graph, batch_size, engines, options.repeats)
+            torch_engines = _torch_engines(model, options) if model is not None else {}
+            timings += _time(graph, batch_size, torch_engines | exports, opened[0].identity, options.repeats)
     return timings
 
 
@@ -108,7 +103,7 @@ def timing_report(timings: Sequence[Timing]) -> dict[str, Any]:
     return {"machine": machine(), "timings": [asdict(timing) for timing in timings]}
 
 
-def _engines(folders: Sequence[str | Path], opened: Sequence[CaanOnnx], graph: str) -> dict[str, CaanOnnx]:
+def _onnx_engines(folders: Sequence[str | Path], opened: Sequence[CaanOnnx], graph: str) -> dict[str, Encoder]:
     """Engines by name, without repeated graphs; the folder is part of the name where the precision is ambiguous."""
     found: dict[tuple[str, str], tuple[str | Path, CaanOnnx]] = {}
     for folder, onnx in zip(folders, opened, strict=True):
@@ -119,14 +114,44 @@ def _engines(folders: Sequence[str | Path], opened: Sequence[CaanOnnx], graph: s
     return {f"{name}, {folder}" if count[name] > 1 else name: onnx for (name, _), (folder, onnx) in found.items()}
 
 
-def _time(graph: str, batch_size: int, engines: dict[str, Call], repeats: int) -> list[Timing]:
+def _torch_model(onnx: CaanOnnx) -> "CaanModel":
+    try:
+        import torch  # noqa: PLC0415 - optional
+
+        from caan_hf import CaanConfig, CaanModel  # noqa: PLC0415
+    except ImportError as error:
+        raise CaanError(f"timing torch needs {error.name}. Pass --no-eager --no-compile to skip it.") from error
+    onnx.export.require_unchanged([CONFIG])
+    model: CaanModel = CaanModel(CaanConfig.from_json_file(onnx.export.path / CONFIG)).float().eval()
+    on_gpu = onnx.providers[PHOTO_ENCODER] != CPU and torch.cuda.is_available()
+    return torch.nn.Module.to(model, "cuda" if on_gpu else "cpu")
+
+
+def _torch_engines(model: "CaanModel", options: TimingOptions) -> dict[str, Encoder]:
+    """Encoders by engine, on the device of the model; their results are copied to the host, as those of onnxruntime."""
+    import torch  # noqa: PLC0415
+
+    from caan_hf.encoding.checkpoint import CheckpointEncoder  # noqa: PLC0415
+
+    models = {"torch eager": model} if options.eager else {}
+    if options.compiled:
+        torch._dynamo.reset()  # each batch size is compiled on its own
+        models["torch.compile"] = compiled = copy.copy(model)
+        for name in ("get_sketch_features", "get_photo_features", "get_relation_logits"):
+            setattr(compiled, name, torch.compile(getattr(model, name), dynamic=False))
+    processor: Any = None  # images are not prepared
+    return {f"{name} ({model.device.type})": CheckpointEncoder(one, processor) for name, one in models.items()}
+
+
+def _time(
+    graph: str, batch_size: int, engines: dict[str, Encoder], identity: EncoderIdentity, repeats: int
+) -> list[Timing]:
     """Call the engines in turn, so that other processes disturb all of them alike."""
+    calls = {name: _warm_call(name, encoder, graph, batch_size, identity) for name, encoder in engines.items()}
     wall: dict[str, list[float]] = {engine: [] for engine in engines}
     processor: dict[str, list[float]] = {engine: [] for engine in engines}
-    for engine, call in engines.items():
-        _guarded(engine, call)  # the first call compiles and allocates
     for _ in range(repeats):
-        for engine, call in engines.items():
+        for engine, call in calls.items():
             start, busy = time.perf_counter(), time.process_time()
             call()
             processor[engine].append(time.process_time() - busy)
@@ -148,78 +173,27 @@ def _time(graph: str, batch_size: int, engines: dict[str, Call], repeats: int) -
     ]
 
 
-def _guarded(engine: str, function: Callable[[], Any]) -> Any:
-    """Call a function; its errors, such as a missing compiler or too little memory, become a CaanError."""
+def _warm_call(
+    engine: str, encoder: Encoder, graph: str, batch_size: int, identity: EncoderIdentity
+) -> Callable[[], object]:
+    """A call with random inputs that has run once, because the first call compiles and allocates."""
+
+    def call() -> object:
+        if graph == RELATION:
+            return encoder.relation_logits(inputs[:1], inputs[1:])
+        return encoder.encode_prepared(inputs, "sketch" if graph == SKETCH_ENCODER else "photo")
+
     try:
-        return function()
+        pair, image = (1 + batch_size, *(identity.local_shape or ())), (batch_size, 3, *2 * (identity.image_size,))
+        shape = pair if graph == RELATION else image
+        inputs = np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
+        call()
     except CaanError:
         raise
-    except Exception as error:  # torch and its compiler raise exceptions of many classes
+    except Exception as error:  # torch, its compiler and numpy raise exceptions of many classes
         hint = " Pass --no-compile to skip it." if "compile" in engine else ""
         raise CaanError(f"{engine} does not run on this machine ({first_line(error)}).{hint}") from error
-
-
-def _onnx_call(onnx: CaanOnnx, graph: str, batch_size: int) -> Call:
-    generator, size = np.random.default_rng(0), onnx.identity.image_size
-    if graph == RELATION:
-        local_shape = onnx.identity.local_shape or ()
-        sketch, photos = (generator.standard_normal((n, *local_shape), dtype=np.float32) for n in (1, batch_size))
-        return lambda: onnx.relation_logits(sketch, photos)
-    pixel_values = generator.standard_normal((batch_size, 3, size, size), dtype=np.float32)
-    return lambda: onnx.encode_prepared(pixel_values, "sketch" if graph == SKETCH_ENCODER else "photo")
-
-
-def _torch_model(onnx: CaanOnnx) -> "CaanModel":
-    try:
-        import torch  # noqa: PLC0415 - optional
-
-        from caan_hf import CaanConfig, CaanModel  # noqa: PLC0415
-    except ImportError as error:
-        raise CaanError(f"timing torch needs {error.name}. Pass --no-eager --no-compile to skip it.") from error
-    file = onnx.export.path / CONFIG
-    on_gpu = onnx.providers[PHOTO_ENCODER] != CPU and torch.cuda.is_available()
-    try:
-        config = CaanConfig.from_json_file(file)
-        model: CaanModel = CaanModel(config).float().eval()  # the checkpoint may be in float16
-        return torch.nn.Module.to(model, "cuda" if on_gpu else "cpu")
-    except Exception as error:  # a damaged configuration raises exceptions of many classes
-        raise CaanError(f"{file}: no model can be built from it ({first_line(error)}). {EXPORT_AGAIN}") from error
-
-
-def _torch_calls(model: "CaanModel", graph: str, batch_size: int, options: TimingOptions) -> dict[str, Call]:
-    """Calls by engine, on the device of the model; results are copied to the host, as onnxruntime does."""
-    import torch  # noqa: PLC0415
-
-    config = model.config
-    if graph == RELATION:
-        function: Callable[..., Any] = model.get_relation_logits
-        shapes: list[tuple[int, ...]] = [
-            (count, config.num_local_tokens, config.relation_dim) for count in (1, batch_size)
-        ]
-    else:
-        encode = model.get_sketch_features if graph == SKETCH_ENCODER else model.get_photo_features
-
-        def function(pixel_values: Any) -> Any:
-            features = encode(pixel_values)
-            return features.global_embeds, features.local_embeds
-
-        shapes = [(batch_size, 3, config.image_size, config.image_size)]
-    inputs = [torch.randn(shape) for shape in shapes]
-
-    def call_of(run: Callable[..., Any]) -> Call:
-        def call() -> object:
-            with torch.inference_mode():
-                found = run(*(tensor.to(model.device) for tensor in inputs))
-                return [tensor.cpu() for tensor in (found if isinstance(found, tuple) else (found,))]
-
-        return call
-
-    device = model.device.type
-    calls = {f"torch eager ({device})": call_of(function)} if options.eager else {}
-    if options.compiled:
-        torch._dynamo.reset()
-        calls[f"torch.compile ({device})"] = call_of(torch.compile(function, dynamic=False))
-    return calls
+    return call
 
 
 def _processor() -> str:

@@ -8,7 +8,8 @@ from caan_hf.errors import CaanError
 from caan_hf.utils.files import check_out_dir, staged_folder, write_whole_text
 
 from .manifest import GRAPHS, RELATION, ExportedFolder
-from .providers import TENSORRT_BATCHES, TENSORRT_MAX_BATCH, profile
+from .runtime import open_unchanged
+from .session import TENSORRT_BATCHES, TENSORRT_MAX_BATCH, profile
 
 PREFERRED_BATCH_SIZES = (8, 16, 32, 64)
 MAX_DELAY_US = 2000
@@ -36,11 +37,10 @@ def write_triton(folder: str | Path, repository: Path, *, tensorrt: bool = True,
     Raises:
         CaanError: `folder` is not an exported folder or has changed, or `repository` holds other files.
     """
-    export = ExportedFolder.open(folder)
+    check_out_dir(repository, MARKER, overwrite=overwrite)  # before gigabytes are hashed
+    export = open_unchanged(folder)
     if export.manifest.dtype == "int8" and tensorrt:
         raise CaanError(f"{folder}: int8 graphs are for CPUs. Export fp16 for TensorRT, or pass --no-tensorrt.")
-    check_out_dir(repository, MARKER, overwrite=overwrite)  # before gigabytes are hashed
-    export.require_unchanged()
     with staged_folder(repository, MARKER, overwrite=overwrite) as staging:
         for graph in GRAPHS:
             _write_model(export, graph, staging / graph, tensorrt)

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from caan_demo.cli import open_galleries
+from caan_demo.galleries import open_galleries
 from caan_demo.page import build_page
 from caan_demo.server import served
 from gradio_client import Client, handle_file
@@ -68,8 +68,9 @@ def test_a_folder_of_photos_is_indexed_and_searched(photos, checkpoint, drawing,
 
 
 @pytest.mark.slow
-def test_the_space_searches_drawn_samples_with_the_shipped_model(drawing, tmp_path):
-    with running([str(DEMO / "app.py")], tmp_path, GRADIO_SERVER_PORT="17861") as (address, stderr):
+def test_the_space_searches_drawn_samples(checkpoint, drawing, tmp_path):
+    variables = {"CAAN_MODEL": str(checkpoint), "GRADIO_SERVER_PORT": "17861"}
+    with running([str(DEMO / "app.py")], tmp_path, **variables) as (address, stderr):
         assert "200 photos in" in stderr
         assert "Traceback" not in stderr
         found = Client(address, verbose=False).predict(handle_file(drawing), 3, api_name="/search")
@@ -153,7 +154,7 @@ def test_help_has_examples():
 
 
 def test_galleries_have_short_unique_names():
-    from caan_demo.cli import name_galleries
+    from caan_demo.galleries import name_galleries
 
     places = ["mine/photos", "s3://bucket/photos/", "other", "yours/photos"]
     assert list(name_galleries(dict.fromkeys(places))) == ["photos", "photos (2)", "other", "photos (3)"]

@@ -4,7 +4,7 @@ import io
 
 import numpy as np
 import pytest
-from caan_demo.photo_gallery import default_gallery, draw_samples, is_gallery
+from caan_demo.galleries import default_gallery, draw_samples, is_gallery
 from caan_demo.searcher import MAX_FILE_BYTES, MAX_RESULTS, Searcher, read_drawing
 from PIL import Image, ImageDraw
 

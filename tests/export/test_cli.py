@@ -24,8 +24,9 @@ def test_export_check_triton_and_bench(tied_checkpoint, benchmark_folder, tmp_pa
     assert "top-10 overlap 1.000" in printed
     assert "all checks passed" in run("check", out, "--provider", "cpu")
     assert "config.pbtxt" in run("triton", out, tmp_path / "models")
-    run("bench", out, "--repeats", 1, "--batch", 2, "--batch", 1, "--no-compile", "--out", tmp_path / "bench.json")
-    timings = json.loads((tmp_path / "bench.json").read_text())["timings"]
+    report = tmp_path / "new" / "bench.json"
+    run("bench", out, "--repeats", 1, "--batch", 2, "--batch", 1, "--no-compile", "--out", report)
+    timings = json.loads(report.read_text())["timings"]
     assert {row["batch_size"] for row in timings} == {1, 2}
     assert {row["engine"] for row in timings} == {"torch eager (cpu)", "onnx fp32 (CPU)"}
 
@@ -48,7 +49,7 @@ def test_bad_input_is_an_error_of_one_line_and_writes_nothing(exported, tmp_path
         ("check", exported(), "--provider", "cuda-of-the-future"),
         ("triton", tmp_path, tmp_path / "models"),
         ("bench", tmp_path),
-        ("bench", exported(), "--out", tmp_path / "no" / "folder.json"),
+        ("bench", exported(), "--out", tmp_path / "file" / "bench.json"),
     ):
         with pytest.raises(CaanError) as error:
             app([*map(str, arguments)], standalone_mode=False)

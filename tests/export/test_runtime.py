@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from caan_export import runtime
-from caan_export.providers import TENSORRT
-from caan_export.runtime import CaanOnnx
+from caan_export.check import check_export
+from caan_export.runtime import CaanOnnx, open_export
+from caan_export.session import TENSORRT
 from PIL import Image
 
 from caan_hf import load_encoder
@@ -236,7 +237,7 @@ def _change(**fields):
         (lambda folder: (folder / "caan_export.json").write_text("{"), r"caan_export\.json: .+Export"),
         (lambda folder: (folder / "relation.onnx").unlink(), r"relation\.onnx missing"),
         (lambda folder: (folder / "relation.onnx").write_bytes(b"nonsense"), r"relation\.onnx: cannot be loaded"),
-        (_replace("preprocessing.json", "0.5", "0.4"), r"preprocessing\.json changed.*downloaded again"),
+        (_replace("preprocessing.json", "0.5", "0.4"), r"preprocessing\.json changed since the export"),
         (_change(format=3), r"format: .*got 3.*upgrade caan-hf"),
         (_change(graphs={}), r"caan_export\.json: .*sketch_encoder"),
     ],
@@ -265,6 +266,34 @@ def test_an_export_on_the_hub_is_read_from_the_cache(exported, tmp_path):
     done = python(code, tmp_path)
     assert done.stdout.strip() == "someone/caan-tiny fp32", done.stderr
     assert "CaanError: someone/else: " in done.stderr
+
+
+@pytest.mark.parametrize("repairs", [True, False])
+def test_a_file_damaged_in_the_cache_of_the_hub_is_downloaded_once_more(exported, tmp_path, monkeypatch, repairs):
+    commit, asked = "0" * 40, []
+    folder = shutil.copytree(exported(), tmp_path / "snapshots" / commit)
+    files = {name: (folder / name).read_bytes() for name in ("preprocessing.json", "relation.onnx")}
+    for name, content in files.items():
+        (folder / name).write_bytes(bytes(len(content)))
+
+    def snapshot_download(repo_id, *, revision, allow_patterns, force_download):
+        if force_download:
+            asked.append((repo_id, revision, allow_patterns))
+            for name in allow_patterns if repairs else ():
+                (folder / name).write_bytes(files[name])
+        return str(folder)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot_download)
+    if not repairs:
+        with pytest.raises(CaanError, match=r"preprocessing\.json changed"):
+            CaanOnnx.from_pretrained("someone/caan-tiny")
+        assert len(asked) == 1
+        return
+    with pytest.raises(CaanError, match=r"relation\.onnx.*caan-export check"):
+        open_export(folder, "someone/caan-tiny")
+    assert check_export("someone/caan-tiny").differences  # which downloads the graph
+    assert asked == [("someone/caan-tiny", commit, [name]) for name in ("preprocessing.json", "relation.onnx")]
+    assert open_export(folder, "someone/caan-tiny").name == "someone/caan-tiny"
 
 
 def test_a_broken_connection_to_the_hub_is_an_error_of_one_line(tmp_path):

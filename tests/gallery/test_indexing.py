@@ -11,7 +11,7 @@ from PIL import Image
 
 from caan_hf import CaanError
 from caan_hf.gallery import Gallery
-from caan_hf.gallery.table import from_vectors
+from caan_hf.gallery.schema import from_vectors
 
 
 def rows(gallery, *columns):
@@ -232,7 +232,7 @@ def test_photos_that_do_not_exist_are_refused(encoder, tmp_path, name):
 
 def test_a_list_must_be_a_text_file_with_paths(photos, encoder, tmp_path):
     gallery = Gallery.create(tmp_path / "gallery", model=encoder)
-    with pytest.raises(CaanError, match="not a text file"):
+    with pytest.raises(CaanError, match="not a UTF-8 text file"):
         gallery.add(photos / "summer" / "00.png")
     (tmp_path / "empty.txt").write_text("\n")
     with pytest.raises(CaanError, match="lists no photos"):
@@ -293,8 +293,8 @@ def test_local_embeddings_computed_later_equal_stored_ones(encoder, large_photos
     bare.add(large_photos, thumbnail=side)
     for result in bare.search(sketch):
         stored = from_vectors(gallery.table.rows_where("path", [result.path])["local_embeds"])
-        _, (computed,) = bare._encode_local([result])
-        np.testing.assert_array_equal(computed.reshape(-1).astype(np.float16), stored[0])
+        (computed,) = bare._with_local([result])
+        np.testing.assert_array_equal(computed.local_embeds.reshape(-1), stored[0])
 
 
 @pytest.mark.parametrize("wrong", [{"batch_size": 0}, {"workers": 0}, {"thumbnail": -1}, {"batch_size": True}])

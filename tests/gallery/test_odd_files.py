@@ -13,7 +13,7 @@ from PIL import Image
 
 from caan_hf.gallery import Gallery
 from caan_hf.gallery.photo import decode_photo
-from caan_hf.gallery.table import from_vectors
+from caan_hf.gallery.schema import from_vectors
 
 
 def encoded(image: Image.Image, form: str = "PNG", **options) -> bytes:

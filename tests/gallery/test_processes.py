@@ -11,7 +11,8 @@ from PIL import Image
 
 from caan_hf import CaanError
 from caan_hf.gallery import Gallery
-from caan_hf.gallery.table import PhotoTable, from_vectors
+from caan_hf.gallery.schema import from_vectors
+from caan_hf.gallery.table import PhotoTable
 
 COUNT = 120
 

@@ -6,7 +6,7 @@ from photos import draw_photo
 from PIL import Image
 
 from caan_hf.gallery import Gallery
-from caan_hf.gallery.table import from_vectors
+from caan_hf.gallery.schema import from_vectors
 
 pytest.importorskip("ray", reason='Ray is missing: pip install "caan-hf[scale]"')
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from caan_hf import CaanError
 from caan_hf.gallery import Gallery, SearchOptions
-from caan_hf.gallery.table import from_vectors
+from caan_hf.gallery.schema import from_vectors
 from caan_hf.retrieval.expansion import PHOTO_WEIGHT
 
 

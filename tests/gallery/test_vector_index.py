@@ -6,7 +6,8 @@ import pytest
 
 from caan_hf.encoding.identity import EncoderIdentity
 from caan_hf.gallery import vector_index
-from caan_hf.gallery.table import GLOBAL, GalleryInfo, PhotoTable, from_vectors, to_vectors
+from caan_hf.gallery.schema import GLOBAL, GalleryInfo, IndexState, from_vectors, to_vectors
+from caan_hf.gallery.table import PhotoTable
 
 DIM = 32
 
@@ -81,12 +82,12 @@ def test_the_measured_recall_is_the_true_one(indexed):
     true = vector_index.exact_nearest(table, queries)
     np.testing.assert_allclose(np.linalg.norm(queries, axis=1), 1, rtol=1e-5)
     by_hand = [np.sort(values @ query)[::-1][:10] for query in queries]
-    ids = table.columns([GLOBAL], row_ids=True)
-    row_of = dict(zip(ids["_rowid"].to_pylist(), from_vectors(ids[GLOBAL]), strict=True))
+    batches = pa.Table.from_batches(table.batches([GLOBAL], 5_000))
+    row_of = dict(zip(batches["_rowid"].to_pylist(), from_vectors(batches[GLOBAL]), strict=True))
     for query, found, expected in zip(queries, true, by_hand, strict=True):
         scores = sorted((float(row_of[row] @ query) for row in found.tolist()), reverse=True)
         np.testing.assert_allclose(scores, expected, atol=1e-5)
-    poor = vector_index.measure_recall(table, queries, true, {"nprobes": 1, "refine_factor": 1})
+    poor = vector_index.measure_recall(table, queries, true, IndexState(kind="IVF_RQ", nprobes=1, refine_factor=1))
     assert poor < state.recall - 0.1
 
 
@@ -112,7 +113,7 @@ def test_many_new_photos_extend_the_index_and_growth_rebuilds_it(tmp_path):
     add(table, clustered(9_000, seed=4), first=20_000)
     state = vector_index.maintain_index(table, min_rows=1_000)
     assert state.num_partitions == 3
-    assert table.search_settings()["rows"] == 12_000
+    assert table.index_state().rows == 12_000
     table.delete([f"{number:06}" for number in range(20_000, 29_000)])
     assert vector_index.maintain_index(table, min_rows=10_000).kind == "IVF_RQ"  # an existing index is kept
 

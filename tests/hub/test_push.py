@@ -12,6 +12,7 @@ from caan_export.manifest import (
     CheckpointEntry,
     GraphEntry,
     Manifest,
+    Parity,
     file_entries,
 )
 from hub_repositories import Blob
@@ -111,7 +112,7 @@ def _onnx_folder(checkpoint, tmp_path, name="onnx"):
     """A folder of `caan-export onnx` with graphs that cannot run."""
     folder = tmp_path / name
     folder.mkdir()
-    for file in (*(f"{graph}.onnx" for graph in GRAPHS), "preprocessing.json"):
+    for file in (*(f"{graph}.onnx" for graph in GRAPHS), "preprocessing.json", "config.json", "reference.npz"):
         (folder / file).write_bytes(file.encode())
     identity = EncoderIdentity("w", "c", "p", "float32", image_size=32, global_dim=8, local_shape=(4, 8))
     pixels = {"pixel_values": ("batch", 3, 32, 32)}
@@ -128,6 +129,7 @@ def _onnx_folder(checkpoint, tmp_path, name="onnx"):
         dtype="fp32",
         graphs=graphs,
         files=file_entries(folder),
+        parity=Parity(atol=1e-4, provider="CPUExecutionProvider", differences=()),
     )
     manifest.write(folder / MANIFEST)
     return folder

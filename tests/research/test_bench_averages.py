@@ -25,7 +25,7 @@ def test_each_row_is_averaged_over_its_seeds(study_file, tmp_path):
     unfinished = averages(str(file))
     assert unfinished.returncode == 1
     assert unfinished.stderr.startswith("error: ")
-    assert f"seed-0 is not finished: caan ablate {file}" in unfinished.stderr
+    assert f"seed-0: the run is not finished. Run caan ablate {file}" in unfinished.stderr
     list(run_study(plan_runs(load_study(file))))
     stale = tmp_path / "study" / "none" / "average"
     stale.mkdir()

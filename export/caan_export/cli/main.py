@@ -5,7 +5,6 @@ import os
 # Idle OpenMP threads that spin slow down a shared machine. OpenMP reads this when torch is loaded.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
@@ -16,7 +15,6 @@ from rich.console import Console
 from caan_export.manifest import MANIFEST, Difference
 from caan_export.options import CheckOptions, ExportOptions, TimingOptions
 from caan_hf.cli.command import command, print_table, run
-from caan_hf.errors import CaanError
 from caan_hf.utils.files import check_out_dir, require_writable, write_json
 
 app = typer.Typer(
@@ -51,22 +49,19 @@ def onnx(checkpoint: Checkpoint, out_dir: OutDir, options: ExportOptions) -> Non
     check_out_dir(out_dir, MANIFEST, overwrite=options.overwrite)  # before torch is imported
     from caan_export.export import export_checkpoint
 
-    console = Console(highlight=False)
     with Console(stderr=True).status("starting") as status:
         manifest = export_checkpoint(checkpoint, out_dir, options, report=lambda stage: status.update(f"{stage} ..."))
-    if manifest.parity is not None:
-        _print_differences(console, manifest.parity.differences)
+    _print_differences(manifest.parity.differences)
     if (agreement := manifest.agreement) is not None:
-        _say(
-            console,
+        typer.echo(
             f"{agreement.protocol}, {agreement.split}: {agreement.sketches:,} sketches x {agreement.photos:,} photos; "
             f"top-10 overlap {agreement.top10_overlap:.3f}, mAP@all {agreement.map_onnx:.4f} (torch "
-            f"{agreement.map_torch:.4f})",
+            f"{agreement.map_torch:.4f})"
         )
     graphs = {name: entry.bytes / 1e6 for name, entry in manifest.files.items() if ".onnx" in name}
-    _say(console, f"{manifest.dtype}: " + ", ".join(f"{name} {size:.1f} MB" for name, size in graphs.items()))
-    _say(console, f"written to {out_dir}")
-    _say(console, f'next: caan_export.runtime.CaanOnnx.from_pretrained("{out_dir}")')
+    typer.echo(f"{manifest.dtype}: " + ", ".join(f"{name} {size:.1f} MB" for name, size in graphs.items()))
+    typer.echo(f"written to {out_dir}")
+    typer.echo(f'next: caan_export.runtime.CaanOnnx.from_pretrained("{out_dir}")')
 
 
 @app.command()
@@ -97,11 +92,10 @@ def check(
     from caan_export.check import check_export
 
     result = check_export(out_dir, checkpoint, options)
-    console = Console(highlight=False)
-    _print_differences(console, result.differences)
-    _say(console, f"compared with {result.reference}")
-    _say(console, "providers: " + ", ".join(f"{graph} on {name}" for graph, name in result.providers.items()))
-    _say(console, f"{out_dir}: all checks passed")
+    _print_differences(result.differences)
+    typer.echo(f"compared with {result.reference}")
+    typer.echo("providers: " + ", ".join(f"{graph} on {name}" for graph, name in result.providers.items()))
+    typer.echo(f"{out_dir}: all checks passed")
 
 
 @app.command()
@@ -124,7 +118,7 @@ def triton(
     from caan_export.triton import write_triton
 
     for config in write_triton(out_dir, repository, tensorrt=tensorrt, overwrite=overwrite):
-        _say(Console(highlight=False), f"written: {config}")
+        typer.echo(f"written: {config}")
 
 
 @app.command()
@@ -150,11 +144,8 @@ def bench(
     from caan_export.timing import time_graphs, timing_report
 
     if out is not None:
-        if not out.absolute().parent.is_dir():
-            raise CaanError(f"--out {out}: its folder does not exist. Create it first.")
         require_writable(out.absolute().parent)
     timings = time_graphs(out_dirs, options)
-    console = Console(highlight=False)
     header = ("graph", "batch size", "engine", "min ms", "median ms", "cpu ms", "per second", "speedup")
     rows = [
         (
@@ -167,24 +158,20 @@ def bench(
         )
         for timing in timings
     ]
-    print_table(console, header, rows, text_columns=3)
-    _say(console, "relation: one sketch with a batch of photos. speedup: eager torch's minimum time / min ms.")
+    print_table(header, rows, text_columns=3)
+    typer.echo("relation: one sketch with a batch of photos. speedup: eager torch's minimum time / min ms.")
     if out is not None:
+        out.absolute().parent.mkdir(parents=True, exist_ok=True)
         write_json(out, timing_report(timings))
-        _say(console, f"written to {out}")
+        typer.echo(f"written to {out}")
 
 
 def main() -> None:
     """Entry point of the console script."""
-    try:
-        run(app)
-    except ModuleNotFoundError as error:  # the runtime needs fewer packages than the export
-        message = f'this needs {error.name}: pip install "caan-hf\\[export]"'
-        Console(stderr=True).print(f"[bold red]error:[/] {message}", soft_wrap=True, highlight=False)
-        sys.exit(2)
+    run(app)
 
 
-def _print_differences(console: Console, differences: Iterable[Difference]) -> None:
+def _print_differences(differences: Iterable[Difference]) -> None:
     """A table of the largest difference of each output on each kind of input, over all batch sizes."""
     worst: dict[tuple[str, str, str], Difference] = {}
     for difference in differences:
@@ -195,11 +182,7 @@ def _print_differences(console: Console, differences: Iterable[Difference]) -> N
         (*key, f"{one.largest:.1e}", f"{one.allowed:.1e}", "" if one.cosine is None else f"{one.cosine:.6f}")
         for key, one in worst.items()
     ]
-    print_table(console, ("graph", "output", "inputs", "difference", "allowed", "cosine"), rows, text_columns=3)
-
-
-def _say(console: Console, text: str) -> None:
-    console.print(text, soft_wrap=True, markup=False)
+    print_table(("graph", "output", "inputs", "difference", "allowed", "cosine"), rows, text_columns=3)
 
 
 if __name__ == "__main__":

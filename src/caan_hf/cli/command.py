@@ -31,6 +31,8 @@ EXTRAS = {
     "onnxscript": "export",
     "pyarrow": "train",
     "ray": "scale",
+    "torch": "export",  # an installation for ONNX exports lacks torch and transformers
+    "transformers": "export",
     "yaml": "train",
 }
 """Optional packages and the extra that installs them."""
@@ -53,19 +55,16 @@ def command(function: Callable[..., Any]) -> Callable[..., Any]:
         ```
     """
     signature = inspect.signature(function, eval_str=True)
-    grouped: dict[str, type] = {
-        name: parameter.annotation
-        for name, parameter in signature.parameters.items()
-        if dataclasses.is_dataclass(parameter.annotation)
-    }
+    grouped: dict[str, list[inspect.Parameter]] = {}
     parameters: list[inspect.Parameter] = []
     for name, parameter in signature.parameters.items():
-        fields = _options(grouped[name]) if name in grouped else [parameter]
-        parameters += [field.replace(kind=inspect.Parameter.KEYWORD_ONLY) for field in fields]
+        if dataclasses.is_dataclass(parameter.annotation):
+            grouped[name] = _options(parameter.annotation)
+        parameters += grouped.get(name, [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)])
 
     def run_command(**values: Any) -> Any:
         for name, options in grouped.items():
-            values[name] = options(**{field.name: values.pop(field.name) for field in _given_fields(options)})
+            values[name] = signature.parameters[name].annotation(**{one.name: values.pop(one.name) for one in options})
         return function(**values)
 
     run_command.__name__ = function.__name__
@@ -75,19 +74,13 @@ def command(function: Callable[..., Any]) -> Callable[..., Any]:
     return run_command
 
 
-def _given_fields(options: type) -> list[dataclasses.Field[Any]]:
-    """The fields that are options: those that are part of the constructor and annotated for typer."""
-    hints = typing.get_type_hints(options, include_extras=True)
-    return [field for field in dataclasses.fields(options) if field.init and hasattr(hints[field.name], "__metadata__")]
-
-
-def _options(options: type) -> list[inspect.Parameter]:
+def _options(options: Any) -> list[inspect.Parameter]:
+    """A parameter per field that is annotated for typer."""
     hints = typing.get_type_hints(options, include_extras=True)
     return [
-        inspect.Parameter(
-            field.name, inspect.Parameter.KEYWORD_ONLY, default=_default(field), annotation=hints[field.name]
-        )
-        for field in _given_fields(options)
+        inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=_default(field), annotation=hint)
+        for field in dataclasses.fields(options)
+        if field.init and hasattr(hint := hints[field.name], "__metadata__")
     ]
 
 
@@ -119,17 +112,11 @@ def run(app: typer.Typer) -> None:
             raise
         _print_error(f"{error.filename or 'output'}: cannot be written ({error.strerror}). Free disk space.")
         sys.exit(2)
-    except KeyboardInterrupt:
-        sys.exit(_print_stopped())
-    except SystemExit as error:
-        if error.code == INTERRUPTED:  # typer catches KeyboardInterrupt
-            _print_stopped()
-        raise
-
-
-def _print_stopped() -> int:
-    Console(stderr=True).print("stopped")
-    return INTERRUPTED
+    except (KeyboardInterrupt, SystemExit) as error:
+        code = error.code if isinstance(error, SystemExit) else INTERRUPTED
+        if code == INTERRUPTED:  # typer turns KeyboardInterrupt into this status
+            typer.echo("stopped", err=True)
+        sys.exit(code)
 
 
 def _print_error(message: str) -> None:
@@ -142,13 +129,10 @@ def _one_line(error: CaanError) -> str:
     return text.rpartition(f"{CaanError.__name__}: ")[2] if "Original Traceback" in text else text
 
 
-def print_table(
-    console: Console, header: Sequence[str], rows: Iterable[Sequence[str]], *, text_columns: int = 1
-) -> None:
+def print_table(header: Sequence[str], rows: Iterable[Sequence[str]], *, text_columns: int = 1) -> None:
     """Print a table at its full width, even where the terminal is narrower, so that no number is cut off.
 
     Args:
-        console: Where to print.
         header: Column names.
         rows: Cells.
         text_columns: Number of columns on the left that hold words; the others are aligned right.
@@ -158,8 +142,7 @@ def print_table(
         table.add_column(name, justify="left" if place < text_columns else "right", no_wrap=True)
     for row in rows:
         table.add_row(*map(escape, row))
-    before = console.width
-    console.width = 1000  # rich measures within the width of the console
-    console.width = max(before, console.measure(table).maximum)
+    console = Console(highlight=False)
+    width = Console(width=1000).measure(table).maximum  # rich measures within the width of the console
+    console.width = max(console.width, width)
     console.print(table)
-    console.width = before

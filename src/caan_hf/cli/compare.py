@@ -44,17 +44,7 @@ def compare(
 
     - `caan compare runs/plain/model runs/text/model --data data/sketchy-25 --out results/plain-text`
     """
-    from rich.console import Console
-
-    from caan_hf.evaluation.compare import (
-        HEADER,
-        compare_reports,
-        comparison_rows,
-        is_report,
-        load_report,
-        verdicts,
-        write_comparison,
-    )
+    from caan_hf.evaluation import compare as reports
     from caan_hf.utils.download import looks_local
     from caan_hf.utils.files import require_writable
 
@@ -62,7 +52,7 @@ def compare(
         require_writable(out)
     names = (first, second)
     for name in names:  # before the first evaluation, which may take long
-        if is_report(Path(name)):
+        if reports.is_report(Path(name)):
             if data is not None:
                 typer.echo(f"{name}: already a report, so it is not evaluated again", err=True)
             continue
@@ -70,20 +60,19 @@ def compare(
             raise CaanError(f"{name}: not a report of `caan evaluate`. Pass --data DIR to evaluate it as a model.")
         if looks_local(name) and not Path(name).is_dir():
             raise CaanError(f"{name}: no such folder. Give a report, the folder of a model, or OWNER/MODEL on the Hub.")
-    reports = []
+    loaded = []
     for letter, name in zip("AB", names, strict=True):
         folder = Path(name)
-        if not is_report(folder) and data is not None:
+        if not reports.is_report(folder) and data is not None:
             elsewhere = default_folder(name, options.split, f"evaluation-{letter}")
             folder = elsewhere if out is None else out / letter
             evaluate_into(name, data, options, folder)
-        reports.append(load_report(folder, name))
-    comparison = compare_reports(*reports, seed=options.seed)
-    console = Console(highlight=False, soft_wrap=True, markup=False)
-    console.print(f"A: {first}\nB: {second}")
-    print_table(console, HEADER, comparison_rows(comparison), text_columns=3)
-    for sentence in verdicts(comparison):
-        console.print(sentence)
+        loaded.append(reports.load_report(folder, name))
+    comparison = reports.compare_reports(*loaded, seed=options.seed)
+    typer.echo(f"A: {first}\nB: {second}")
+    print_table(reports.HEADER, reports.comparison_rows(comparison), text_columns=3)
+    for sentence in reports.verdicts(comparison):
+        typer.echo(sentence)
     if out is not None:
-        write_comparison(comparison, out)
-        console.print(f"report: {out / 'comparison.md'}")
+        reports.write_comparison(comparison, out)
+        typer.echo(f"report: {out / 'comparison.md'}")

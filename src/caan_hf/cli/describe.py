@@ -52,18 +52,14 @@ def describe(
 
 
 def _print(report: "Report", out: Path) -> None:
-    from rich.console import Console
-    from rich.markup import escape
-
-    console = Console(highlight=False, soft_wrap=True)
     for question, reason in report.missing.items():
-        console.print(f"[yellow]no answer[/]: {escape(question.category)}, {question.prompt.name}: {escape(reason)}")
+        typer.echo(f"no answer: {question.category}, {question.prompt.name}: {reason}")
     if report.unusable:
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in report.unusable.most_common())
-        console.print(f"unusable answers (each question is asked at most twice): {escape(reasons)}")
-    console.print(
+        typer.echo(f"unusable answers (each question is asked at most twice): {reasons}")
+    typer.echo(
         f"{report.requests:,} requests, {report.prompt_tokens:,} tokens sent, {report.completion_tokens:,} received"
     )
-    console.print(f"{report.written:,} descriptions written to {escape(str(out))}, which had {report.kept:,} before")
+    typer.echo(f"{report.written:,} descriptions written to {out}, which had {report.kept:,} before")
     if report.missing:
-        console.print(f"{len(report.missing):,} are missing: run the same command again to ask only for these")
+        typer.echo(f"{len(report.missing):,} are missing: run the same command again to ask only for these")

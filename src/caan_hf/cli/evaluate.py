@@ -51,8 +51,6 @@ def evaluate(
 
 def evaluate_into(model: str, data: Path, options: EvaluationOptions, folder: Path) -> None:
     """Evaluate a model, write the report and print its main table."""
-    from rich.console import Console
-
     from caan_hf.evaluation.evaluate import evaluate as run_evaluation
     from caan_hf.evaluation.record import EvaluationRecord
     from caan_hf.evaluation.report import table_header, table_rows
@@ -61,22 +59,20 @@ def evaluate_into(model: str, data: Path, options: EvaluationOptions, folder: Pa
     require_writable(folder)
     run_evaluation(model, data, options, out=folder)
     record = EvaluationRecord.of_folder(folder)
-    console = Console(highlight=False, soft_wrap=True, markup=False)
-    console.print(
-        f"{record.protocol}, {record.split}: {record.num_queries:,} sketches x {record.num_gallery:,} photos",
-        style="bold",
+    typer.secho(
+        f"{record.protocol}, {record.split}: {record.num_queries:,} sketches x {record.num_gallery:,} photos", bold=True
     )
     if record.model is not None:
-        console.print(f"{model}: {record.model.kind}, {record.model.precision}")
-    print_table(console, table_header(record), table_rows(record), text_columns=2)
+        typer.echo(f"{model}: {record.model.kind}, {record.model.precision}")
+    print_table(table_header(record), table_rows(record), text_columns=2)
     for note in record.notes:
-        console.print(f"note: {note}", style="yellow")
+        typer.secho(f"note: {note}", fg="yellow")
     if record.removed_categories:
-        console.print(f"left out: {', '.join(record.removed_categories)}")
+        typer.echo(f"left out: {', '.join(record.removed_categories)}")
     times = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in record.seconds_by_stage.items())
-    console.print(f"mAP@all of a random ranking {record.chance['mAP@all']:.4f}; {times}")
+    typer.echo(f"mAP@all of a random ranking {record.chance['mAP@all']:.4f}; {times}")
     for name in ("report.md", "report.html"):
-        console.print(f"report: {folder / name}")
+        typer.echo(f"report: {folder / name}")
 
 
 def default_folder(model: str, split: str, elsewhere: str = "evaluation") -> Path:

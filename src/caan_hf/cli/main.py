@@ -2,8 +2,6 @@
 
 import typer
 
-from .ablate import ablate
-from .average import average
 from .command import run
 from .compare import compare
 from .describe import describe
@@ -12,7 +10,7 @@ from .index import index
 from .prepare import prepare
 from .quickstart import quickstart
 from .search import search
-from .train import train
+from .train import ablate, average, train
 
 app = typer.Typer(
     name="caan",

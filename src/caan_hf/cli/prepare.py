@@ -58,32 +58,28 @@ def prepare(
         raise CaanError(f"{len(directories)} folder(s) given. Usage: caan prepare {benchmark} {wanted}")
     *raw_dir, out_dir = directories
     info = prepare_benchmark(benchmark, raw_dir[0] if raw_dir else None, out_dir, options)
-    print_summary(info, out_dir)
+    _print_summary(info, out_dir)
 
 
-def print_summary(info: "BenchmarkInfo", out_dir: Path) -> None:
+def _print_summary(info: "BenchmarkInfo", out_dir: Path) -> None:
     """Print the number of images by split and modality, what was skipped and why, and the output folder."""
-    from rich.console import Console
-    from rich.markup import escape
-
     from caan_hf.descriptions.records import SHIPPED_NAME
     from caan_hf.utils.problems import Problems, first_paths
 
-    console = Console(soft_wrap=True)
-    console.print(f"{info.protocol}, images {info.images}")
+    typer.echo(f"{info.protocol}, images {info.images}")
     splits = (
         ("train", info.seen, info.counts.train),
         ("validation", info.validation, info.counts.validation),
         ("test", info.unseen, info.counts.test),
     )
     rows = [(split, f"{len(names):,}", f"{counts.sketch:,}", f"{counts.photo:,}") for split, names, counts in splits]
-    print_table(console, ("split", "categories", "sketches", "photos"), rows)
+    print_table(("split", "categories", "sketches", "photos"), rows)
     for reason, paths in Problems(info.skipped).by_reason().items():
-        console.print(f"[yellow]{len(paths):,}[/] {escape(reason)}: {escape(first_paths(paths))}")
+        typer.echo(f"{len(paths):,} {reason}: {first_paths(paths)}")
     plain = info.descriptions.plain
     if plain and info.descriptions.origin == SHIPPED_NAME:
-        console.print(
-            f'[yellow]{len(plain):,}[/] categories without a shipped description ("a photo of a ..." is used): '
-            f"{escape(first_paths(plain))}; `caan describe` generates descriptions with a language model"
+        typer.echo(
+            f'{len(plain):,} categories without a shipped description ("a photo of a ..." is used): '
+            f"{first_paths(plain)}; `caan describe` generates descriptions with a language model"
         )
-    console.print(f"written to {escape(str(out_dir))}")
+    typer.echo(f"written to {out_dir}")

@@ -29,36 +29,33 @@ def quickstart(
     """
     import json
 
-    from rich.console import Console
-
     from caan_hf.benchmarks import PrepareOptions, prepare_benchmark
     from caan_hf.training import load_recipe, train_recipe
 
     from .evaluate import evaluate
 
-    console = Console(highlight=False, soft_wrap=True)
     data, report = folder / "data", folder / "evaluation"
     _prepare_folder(folder, overwrite=overwrite)
-    console.rule("1/3  drawing the sample benchmark")
+    typer.secho("1/3  drawing the sample benchmark", bold=True)
     options = PrepareOptions(seed=seed, overwrite=overwrite, image_size=IMAGE_SIZE)
     info = prepare_benchmark("sample", None, data, options)
-    console.print(
+    typer.echo(
         f"{len(info.seen)} training categories, {len(info.validation)} validation categories, "
         f"{len(info.unseen)} unseen categories: {', '.join(info.unseen)}"
     )
-    console.rule("2/3  training a tiny CAAN")
+    typer.secho("2/3  training a tiny CAAN", bold=True)
     changes = {"data.path": str(data), "training.output_dir": str(folder), "training.seed": seed}
     trained = train_recipe(load_recipe("quickstart", changes=changes))
-    console.rule("3/3  retrieving unseen categories")
+    typer.secho("3/3  retrieving unseen categories", bold=True)
     evaluate([str(trained.folder)], data=data, out=report)
     metrics = json.loads((report / "metrics.json").read_text(encoding="utf-8"))
     score, chance = metrics["conventions"]["standard"]["mAP@all"], metrics["chance"]["mAP@all"]
-    console.print(
-        f"\nmAP@all on {len(info.unseen)} unseen categories: [bold]{score:.3f}[/], "
+    typer.echo(
+        f"\nmAP@all on {len(info.unseen)} unseen categories: {score:.3f}, "
         f"{score / chance:.1f} times chance ({chance:.3f})"
     )
-    console.print(f"retrieved photos: {report / 'top10.png'}", markup=False)
-    console.print(
+    typer.echo(f"retrieved photos: {report / 'top10.png'}")
+    typer.echo(
         "next: put your own photos and sketches into photos/CATEGORY/ and sketches/CATEGORY/ of a folder and run\n"
         "  caan prepare folder MY_FOLDER data/mine\n"
         "or get Sketchy, TU-Berlin or QuickDraw (docs/protocols.md) and train on them:\n"

@@ -103,7 +103,7 @@ def _require_picture_file(out: Path) -> None:
 
 
 def _draw(sketch: Any, results: "list[SearchResult]", explanations: "list[Explanation]", out: Path) -> None:
-    from caan_hf.gallery.results import results_figure
+    from caan_hf.gallery.figures import results_figure
     from caan_hf.utils.files import write_whole
 
     figure = results_figure(sketch, results[:MAX_DRAWN], [explanation.figure() for explanation in explanations])

@@ -1,9 +1,14 @@
-"""`caan train`."""
+"""`caan train`, `caan average` and `caan ablate`."""
 
+import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+
+from caan_hf.errors import CaanError
+
+from .command import print_table
 
 UNFINISHED = 75  # EX_TEMPFAIL: try again
 
@@ -35,23 +40,112 @@ def train(
         torchrun --nproc_per_node=2 -m caan_hf train recipes/paper.yaml
     """
     from accelerate import PartialState
-    from rich.console import Console
 
     from caan_hf.training import load_recipe, train_recipe
-    from caan_hf.utils.hub import limit_waiting
 
-    limit_waiting()
     loaded = load_recipe(recipe, overrides or ())
     trained = train_recipe(loaded)
     if not PartialState().is_main_process:
         return
-    console = Console(highlight=False, markup=False, soft_wrap=True)
     if not trained.is_finished:
         left = int(trained.metrics["steps_left"])
-        console.print(f"stopped with {left:,} steps left; continue with training.resume_from_checkpoint=true")
+        typer.echo(f"stopped with {left:,} steps left; continue with training.resume_from_checkpoint=true")
         raise typer.Exit(UNFINISHED)
     if "eval_mAP@all" in trained.metrics:
         score, chance = trained.metrics["eval_mAP@all"], trained.metrics["eval_chance"]
-        console.print(f"validation mAP@all {score:.3f} (chance {chance:.3f})")
-    console.print(f"model for retrieval: {trained.folder}")
-    console.print(f"next: caan evaluate {trained.folder} --data {loaded.data.path}", style="dim")
+        typer.echo(f"validation mAP@all {score:.3f} (chance {chance:.3f})")
+    typer.echo(f"model for retrieval: {trained.folder}")
+    typer.echo(f"next: caan evaluate {trained.folder} --data {loaded.data.path}")
+
+
+def average(
+    checkpoints: Annotated[list[Path], typer.Argument(help="Models of one recipe, trained with different seeds.")],
+    *,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder to write the averaged model to.")],
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            help="Benchmark that the models were trained on; required if they use center_features.", show_default=False
+        ),
+    ] = None,
+) -> None:
+    """Average the towers of several models that were trained from the same start into one model of the same size.
+
+    Such a "model soup" (Wortsman et al. 2022) is often better than each of them and costs no more to use. Layers that
+    start at random in each run (projections, local tokens, relation network) are taken from the first model.
+
+    Example:
+
+        caan average runs/a/model runs/b/model runs/c/model --out runs/soup/model --data data/sketchy-25
+    """
+    from caan_hf.training import average_checkpoints
+
+    average_checkpoints(checkpoints, out, data)
+    typer.echo(f"average of {len(checkpoints)} models: {out}")
+    if data is not None:
+        typer.echo(f"next: caan evaluate {out} --data {data}")
+
+
+def ablate(
+    study: Annotated[
+        Path,
+        typer.Argument(
+            help="A YAML file with recipe, output_dir and grid, or the name of a shipped study such as `prompts`."
+        ),
+    ],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(help="Changes to the recipe of every run, as section.key=value.", metavar="[KEY=VALUE]..."),
+    ] = None,
+    *,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder of the runs. Default: the study's output_dir.")
+    ] = None,
+    seeds: Annotated[str | None, typer.Option(help="Seeds, such as 0,1,2. Default: the study's seeds.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List the runs without training.")] = False,
+) -> None:
+    """Train every combination of a grid over recipe keys with several seeds, and compare them.
+
+    Each run is an ordinary training run in its own folder, evaluated on the validation and the unseen categories.
+    Repeating the command skips finished runs and resumes stopped ones from their last checkpoint. At the end the folder
+    holds `table.md`, `plot.png`, `results.json`, and `sweep.png` for a grid of two axes. A search for settings sets
+    `splits: [validation]`, so that no setting is chosen on the unseen categories.
+
+    Examples:
+
+        caan ablate recipes/ablations/prompts.yaml data.path=data/sketchy-25
+
+        caan ablate recipes/ablations/prompts.yaml training.num_train_epochs=6 --seeds 0,1,2,3 --out runs/prompts-long
+
+        caan ablate recipes/ablations/prompts.yaml --dry-run
+    """
+    from caan_hf.research.report import study_rows, table_lines, write_report
+    from caan_hf.research.runs import plan_runs, run_study
+    from caan_hf.research.study import load_study
+
+    words = ["caan", "ablate", str(study), *(overrides or ())]
+    changed: dict[str, Any] = {}
+    if out is not None:
+        changed["output_dir"] = out
+        words += ["--out", str(out)]
+    if seeds is not None:
+        changed["seeds"] = _parse_seeds(seeds)
+        words += ["--seeds", seeds]
+    loaded = load_study(study).model_copy(update=changed)
+    runs = plan_runs(loaded, overrides or ())
+    if dry_run:
+        for run in runs:
+            typer.echo(f"{run.name}: {run.folder}")
+        return
+    results = list(run_study(runs, announce=lambda line: typer.echo(line, err=True)))
+    write_report(results, shlex.join(words), loaded.output_dir, list(loaded.grid))
+    header, *rows = table_lines(study_rows(results))
+    print_table(header, rows)
+    typer.echo(f"table and plot: {loaded.output_dir}")
+
+
+def _parse_seeds(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(dict.fromkeys(int(word) for word in text.split(",")))
+    except ValueError:
+        raise CaanError(f"--seeds {text}: must be integers separated by commas, such as 0,1,2.") from None

@@ -1,12 +1,13 @@
 """Reads, decodes and encodes photos on this machine; threads prepare photos while the model encodes."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from caan_hf.encoding.encoder import Encoder
 from caan_hf.encoding.features import Array
@@ -14,9 +15,14 @@ from caan_hf.utils.prefetch import batched, map_ahead
 
 from .options import IndexOptions
 from .photo import decode_photo, heif_hint, thumbnail_jpeg
-from .photo_diff import PhotoDiff
+from .schema import GLOBAL, KEY, LOCAL, row_schema, to_vectors
 from .sources import PhotoSource
-from .table import GLOBAL, KEY, LOCAL, PhotoTable, row_schema, to_vectors
+from .table import PhotoTable
+
+LISTED = (KEY, "size", "mtime_ns")
+"""Columns of a listing of photos."""
+DIGITS = 16
+"""Digits of a content hash that are held in memory. Photos with the same digits are compared in full later."""
 
 
 @dataclass(frozen=True)
@@ -24,26 +30,21 @@ class Chunk:
     """Rows of some photos, ready to be written.
 
     Attributes:
-        rows: Rows in the schema of the gallery's table; None if there are none.
+        rows: Rows in the schema of the gallery's table.
         problems: (path, reason) of the photos that cannot be used.
         num_reused: Number of rows with the embedding of a photo of the same content.
     """
 
-    rows: pa.Table | None
-    problems: list[tuple[str, str]] = field(default_factory=list)
+    rows: pa.Table
+    problems: list[tuple[str, str]]
     num_reused: int = 0
-
-    @property
-    def num_photos(self) -> int:
-        """Number of photos that were processed, with those that cannot be used."""
-        return len(self.problems) + (len(self.rows) if self.rows is not None else 0)
 
 
 class Engine(Protocol):
     """Encodes photos: [`LocalEngine`], or [`RayEngine`] on several machines."""
 
-    def __call__(self, source: PhotoSource, diff: PhotoDiff) -> Iterator[Chunk]:
-        """Encode the new and changed photos of a source, in any order."""
+    def __call__(self, source: PhotoSource, todo: pa.Table) -> Iterator[Chunk]:
+        """Encode the listed photos of a source, in any order."""
 
 
 @dataclass(frozen=True)
@@ -67,133 +68,131 @@ class PreparedPhoto:
     pixel_values: Array | None = None
     problem: str | None = None
 
+    @property
+    def is_decoded(self) -> bool:
+        """Whether nothing is left to be done before encoding; also True if the photo cannot be used."""
+        return self.pixel_values is not None or self.problem is not None
+
 
 @dataclass(frozen=True)
 class PhotoReader:
-    """Reads photos and prepares them for the encoder. It may be called from several threads.
-
-    Attributes:
-        source: Where photos are read.
-        encoder: The encoder.
-        thumbnail: Longer side of the thumbnails in pixels; 0 for none.
-        keep_data: Keep the content of a photo that was decoded.
-    """
+    """Reads photos and prepares them for the encoder. It may be called from several threads."""
 
     source: PhotoSource
     encoder: Encoder
-    thumbnail: int
-    keep_data: bool
+    options: IndexOptions
 
-    @classmethod
-    def of_options(cls, source: PhotoSource, encoder: Encoder, options: IndexOptions) -> "PhotoReader":
-        """A reader with the settings that decide what is stored of each photo."""
-        return cls(source, encoder, options.thumbnail, options.copy or source.keeps_bytes)
+    @property
+    def keeps_data(self) -> bool:
+        """Whether the content of the files is stored."""
+        return self.options.copy or self.source.keeps_bytes
 
-    def read(
-        self, path: str, size: int, mtime_ns: int, may_hold: Callable[[str], bool] = lambda sha256: False
-    ) -> PreparedPhoto:
-        """Read a photo as listed, and prepare it unless `may_hold` says that the gallery may hold its content."""
+    def read(self, path: str, size: int, mtime_ns: int) -> PreparedPhoto:
+        """Read a photo as listed."""
+        photo = PreparedPhoto(path, size, mtime_ns)
         try:
             data = self.source.read(path)
-        except OSError as error:
-            return PreparedPhoto(path, size, mtime_ns, problem=error.strerror or type(error).__name__)
-        except ValueError as error:
-            return PreparedPhoto(path, size, mtime_ns, problem=str(error))
-        photo = PreparedPhoto(path, size, mtime_ns, hashlib.sha256(data).hexdigest(), data)
-        return photo if may_hold(photo.sha256) else self.prepare(photo)
+        except (OSError, ValueError) as error:
+            return replace(photo, problem=getattr(error, "strerror", None) or str(error) or type(error).__name__)
+        return replace(photo, sha256=hashlib.sha256(data).hexdigest(), data=data)
 
     def prepare(self, photo: PreparedPhoto) -> PreparedPhoto:
-        """Decode a photo that was read."""
+        """Decode a photo that was read, unless it is decoded or cannot be used."""
+        if photo.is_decoded:
+            return photo
+        side = self.options.thumbnail
         try:
             decoded = decode_photo(photo.data, self.encoder.identity.image_size)
             return replace(
                 photo,
-                data=photo.data if self.keep_data else b"",
+                data=photo.data if self.keeps_data else b"",
                 width=decoded.width,
                 height=decoded.height,
-                thumbnail=thumbnail_jpeg(photo.data, decoded, self.thumbnail) if self.thumbnail else None,
+                thumbnail=thumbnail_jpeg(photo.data, decoded, side) if side else None,
                 pixel_values=self.encoder.prepare(decoded.image, "photo", photo.path),
             )
         except ValueError as error:
             return replace(photo, problem=f"{error}{heif_hint(photo.path, str(error))}")
 
 
+@dataclass(frozen=True)
 class LocalEngine:
     """Encodes photos in this process.
 
-    Args:
+    Attributes:
         encoder: The encoder.
         table: The gallery. Photos with the content of one of its photos are not encoded again.
         options: What is stored of each photo, batch size and number of threads.
     """
 
-    def __init__(self, encoder: Encoder, table: PhotoTable, options: IndexOptions):
-        self.encoder = encoder
-        self.table = table
-        self.options = options
+    encoder: Encoder
+    table: PhotoTable
+    options: IndexOptions
 
-    def __call__(self, source: PhotoSource, diff: PhotoDiff) -> Iterator[Chunk]:
+    def __call__(self, source: PhotoSource, todo: pa.Table) -> Iterator[Chunk]:
         """Encode the photos in the order of the listing, one batch at a time."""
-        reader = PhotoReader.of_options(source, self.encoder, self.options)
+        reader = PhotoReader(source, self.encoder, self.options)
+        may_hold = self._content_filter()
+
+        def read(listed: tuple[str, int, int]) -> PreparedPhoto:
+            photo = reader.read(*listed)
+            return photo if may_hold(photo.sha256) else reader.prepare(photo)
+
         size = self.options.batch_size
-        photos = map_ahead(
-            lambda listed: reader.read(*listed, diff.may_hold),
-            _listed(diff.todo),
-            workers=self.options.workers,
-            ahead=2 * size,
-        )
-        for batch in batched(photos, size):
+        for batch in batched(map_ahead(read, _rows(todo), workers=self.options.workers, ahead=2 * size), size):
             yield self._encode(batch, reader)
 
-    def _encode(self, batch: list[PreparedPhoto], reader: PhotoReader) -> Chunk:
-        reused, rest = self._reuse(batch, reader)
-        rest = [reader.prepare(one) if one.pixel_values is None and not one.problem else one for one in rest]
-        usable = [one for one in rest if not one.problem]
-        parts = [] if reused is None else [reused]
-        if usable:
-            parts.append(encode_rows(self.encoder, usable, local=self.table.info.local))
-        return Chunk(
-            rows=pa.concat_tables(parts) if parts else None,
-            problems=[(one.path, one.problem) for one in rest if one.problem],
-            num_reused=0 if reused is None else len(reused),
-        )
+    def _content_filter(self) -> Callable[[str], bool]:
+        """A function that says whether the gallery may hold a photo with a given SHA-256; False is certain."""
+        digits = pc.utf8_slice_codeunits(self.table.columns(["sha256"])["sha256"], 0, DIGITS)
+        known = np.sort(digits.to_numpy().astype(f"S{DIGITS}"))
 
-    def _reuse(self, batch: list[PreparedPhoto], reader: PhotoReader) -> tuple[pa.Table | None, list[PreparedPhoto]]:
-        """Rows of the photos with a content that the gallery holds under another path, and all other photos."""
-        candidates = {one.sha256 for one in batch if one.pixel_values is None and not one.problem}
-        if not candidates:
-            return None, batch
-        found = self.table.rows_where("sha256", sorted(candidates))
-        row_of = {sha256: row for row, sha256 in enumerate(found["sha256"].to_pylist())}
-        known = [one for one in batch if one.sha256 in row_of]
-        if not known:
-            return None, batch
-        rows = found.take([row_of[one.sha256] for one in known])
-        own = {column: [getattr(one, column) for one in known] for column in (KEY, "size", "mtime_ns")}
-        own["image"] = [one.data if reader.keep_data else None for one in known]
+        def may_hold(sha256: str) -> bool:
+            value = np.bytes_(sha256[:DIGITS])
+            place = int(np.searchsorted(known, value))
+            return place < len(known) and bool(known[place] == value)
+
+        return may_hold
+
+    def _encode(self, batch: list[PreparedPhoto], reader: PhotoReader) -> Chunk:
+        known = self.table.rows_where("sha256", sorted({one.sha256 for one in batch if not one.is_decoded}))
+        row_of = {sha256: row for row, sha256 in enumerate(known["sha256"].to_pylist())}
+        reused = [one for one in batch if one.sha256 in row_of]
+        others = [reader.prepare(one) for one in batch if one.sha256 not in row_of]
+        chunk = encode_photos(self.encoder, others, local=self.table.info.local)
+        if not reused:
+            return chunk
+        rows = known.take([row_of[one.sha256] for one in reused])
+        own = {column: [getattr(one, column) for one in reused] for column in LISTED}
+        own["image"] = [one.data if reader.keeps_data else None for one in reused]
         for column, values in own.items():
             declared = rows.schema.field(column)
             rows = rows.set_column(rows.schema.get_field_index(column), declared, pa.array(values, declared.type))
-        return rows, [one for one in batch if one.sha256 not in row_of]
+        return Chunk(pa.concat_tables([rows, chunk.rows]), chunk.problems, len(reused))
 
 
-def encode_rows(encoder: Encoder, photos: list[PreparedPhoto], *, local: bool) -> pa.Table:
+def encode_photos(encoder: Encoder, photos: list[PreparedPhoto], *, local: bool) -> Chunk:
     """Encode prepared photos to rows of the gallery's table.
 
     Raises:
         CaanError: An embedding holds NaN or infinity.
     """
+    schema = row_schema(encoder.identity, local=local)
+    problems = [(one.path, one.problem) for one in photos if one.problem is not None]
+    photos = [one for one in photos if one.pixel_values is not None]
+    if not photos:
+        return Chunk(schema.empty_table(), problems)
     prepared = [one.pixel_values for one in photos if one.pixel_values is not None]
     features = encoder.encode_batch(prepared, "photo", local=local)
-    names = (KEY, "size", "mtime_ns", "sha256", "width", "height", "thumbnail")
+    names = (*LISTED, "sha256", "width", "height", "thumbnail")
     columns = {name: [getattr(one, name) for one in photos] for name in names}
     columns["image"] = [one.data or None for one in photos]
     columns[GLOBAL] = to_vectors(features.global_embeds)
     if features.local_embeds is not None:
         columns[LOCAL] = to_vectors(features.local_embeds.reshape(len(photos), -1).astype(np.float16))
-    return pa.table(columns, schema=row_schema(encoder.identity, local=local))
+    return Chunk(pa.table(columns, schema=schema), problems)
 
 
-def _listed(todo: pa.Table) -> Iterable[tuple[str, int, int]]:
+def _rows(todo: pa.Table) -> Iterator[tuple[str, int, int]]:
     for batch in todo.to_batches(max_chunksize=4096):
         yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)

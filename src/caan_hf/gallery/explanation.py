@@ -8,8 +8,10 @@ from PIL import Image
 
 from caan_hf.encoding.features import EncodedSketch
 
-from .explanation_figure import Box, draw_explanation
+from .figures import draw_explanation
 
+Box = tuple[float, float, float, float]
+"""(left, top, right, bottom) as shares of a picture's width and height."""
 INK = 128
 """Grey level below which a pixel of a clean sketch is ink."""
 
@@ -19,8 +21,8 @@ class Match:
     """A region of the sketch and the corresponding region of the photo.
 
     Attributes:
-        sketch_box: (left, top, right, bottom) as shares of the clean sketch's width and height.
-        photo_box: (left, top, right, bottom) as shares of the photo's width and height.
+        sketch_box: Region of the clean sketch.
+        photo_box: Region of the photo.
         score: Cosine of the local embeddings of the two regions.
     """
 
@@ -56,10 +58,7 @@ class Explanation:
             height: Height of both pictures in pixels.
             lines: Join matched regions by lines.
         """
-        boxes = [(match.sketch_box, match.photo_box) for match in self.matches]
-        return draw_explanation(
-            (self.sketch, self.sketch_heat), (self.photo, self.photo_heat), boxes, height=height, lines=lines
-        )
+        return draw_explanation(self, height=height, lines=lines)
 
 
 def explain(sketch: EncodedSketch, photo: Image.Image, photo_local: np.ndarray, *, max_matches: int = 8) -> Explanation:
@@ -77,15 +76,10 @@ def explain(sketch: EncodedSketch, photo: Image.Image, photo_local: np.ndarray, 
     Raises:
         ValueError: M is not a square number, or the two shapes differ.
     """
-    sketch_local = sketch.local_embeds
-    if (
-        sketch_local is None
-        or isqrt(len(sketch_local)) ** 2 != len(sketch_local)
-        or sketch_local.shape != photo_local.shape
-    ):
-        shape = None if sketch_local is None else sketch_local.shape
-        raise ValueError(f"local embeddings of {shape} and {photo_local.shape} have no common square grid")
+    sketch_local = np.empty((0, 0)) if sketch.local_embeds is None else sketch.local_embeds
     grid = isqrt(len(sketch_local))
+    if not grid or grid**2 != len(sketch_local) or sketch_local.shape != photo_local.shape:
+        raise ValueError(f"local embeddings of {sketch_local.shape} and {photo_local.shape} have no common square grid")
     similarity: np.ndarray = np.asarray(sketch_local, np.float32) @ np.asarray(photo_local, np.float32).T  # (M, M)
     ink = inked_cells(sketch.image, grid)
     affinity = centred(similarity)

@@ -2,18 +2,19 @@
 
 import os
 from dataclasses import replace
-from typing import Any
+from functools import cached_property
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
 from PIL import Image
 
-from caan_hf.encoding.encoder import BATCH_SIZE, Encoder
-from caan_hf.encoding.features import Array, EncodedSketch, Features
+from caan_hf.encoding.encoder import Encoder
+from caan_hf.encoding.features import EncodedSketch
 from caan_hf.encoding.load import load_encoder
 from caan_hf.errors import CaanError
 from caan_hf.retrieval.expansion import expand_queries
-from caan_hf.utils.prefetch import batched, map_ahead
+from caan_hf.utils.prefetch import map_ahead
 from caan_hf.utils.progress import Advance
 
 from .engine import Engine, LocalEngine
@@ -22,11 +23,17 @@ from .indexing import IndexReport, index_photos
 from .options import IndexOptions, SearchOptions
 from .photo import decode_photo
 from .results import GalleryPhoto, SearchResult
-from .sources import PhotoSource, photo_source, read_file
-from .table import GLOBAL, KEY, LOCAL, GalleryError, GalleryInfo, PhotoTable, from_vectors
+from .schema import GLOBAL, KEY, LOCAL, GalleryInfo, from_vectors
+from .sources import photo_source, read_file
+from .table import GalleryError, PhotoTable
 
 DISPLAY_SIDE = 1024
 """Photos are decoded for display with at least this side in pixels, if they are that large."""
+
+
+PHOTO_COLUMNS = [KEY, "width", "height", "thumbnail"]
+"""Columns that a `GalleryPhoto` is made from, with local embeddings if they are stored."""
+Photo = TypeVar("Photo", bound=GalleryPhoto)
 
 
 class Gallery:
@@ -49,10 +56,9 @@ class Gallery:
         dtype: str = "float32",
     ):
         self.table = table
+        self.model = model
         self.device = device
         self.dtype = dtype
-        self._model = model
-        self._encoder: Encoder | None = None
 
     @classmethod
     def open(
@@ -68,8 +74,8 @@ class Gallery:
         Args:
             gallery: Folder or URL of the gallery.
             model: Checkpoint or ONNX export to use in place of the model that the gallery was indexed with.
-            device: Device of the model; a GPU by default if there is one.
-            dtype: Precision in which a checkpoint computes.
+            device: See `load_encoder`.
+            dtype: See `load_encoder`.
 
         Raises:
             CaanError: There is no gallery.
@@ -93,8 +99,8 @@ class Gallery:
             model: Whatever `load_encoder` opens, or an encoder; the published CAAN by default.
             local: Store local embeddings in a new gallery, if the encoder has any. Without them, re-ranking and
                 explanations encode the photos again.
-            device: Device of the model; a GPU by default if there is one.
-            dtype: Precision in which a checkpoint computes.
+            device: See `load_encoder`.
+            dtype: See `load_encoder`.
 
         Raises:
             CaanError: The model cannot be loaded, the gallery was indexed with another model, or the folder holds
@@ -102,9 +108,7 @@ class Gallery:
         """
         encoder = model if isinstance(model, Encoder) else load_encoder(model, device=device, dtype=dtype)
         info = GalleryInfo(model=encoder.name, identity=encoder.identity, local=local and encoder.has_local)
-        opened = cls(PhotoTable.create_or_open(gallery, info), encoder, device=device, dtype=dtype)
-        opened._encoder = encoder
-        return opened
+        return cls(PhotoTable.create_or_open(gallery, info), encoder, device=device, dtype=dtype)
 
     def __len__(self) -> int:
         return len(self.table)
@@ -114,16 +118,24 @@ class Gallery:
         """What the gallery holds."""
         return self.table.info
 
-    @property
+    @cached_property
     def encoder(self) -> Encoder:
         """The encoder, loaded at first use.
 
         Raises:
             CaanError: It cannot be loaded, or its embeddings cannot be compared with those of the gallery.
         """
-        if self._encoder is None:
-            self._encoder = self._load_encoder()
-        return self._encoder
+        model = self.info.model if self.model is None else self.model
+        try:
+            encoder = model if isinstance(model, Encoder) else load_encoder(model, device=self.device, dtype=self.dtype)
+        except CaanError as error:
+            if self.model is not None:
+                raise
+            raise CaanError(
+                f"{error} {self.table.uri} was indexed with it: pass its new place with --model."
+            ) from error
+        self.info.require(encoder.identity, encoder.name, self.table.uri)
+        return encoder
 
     def add(
         self, photos: Any, options: IndexOptions | None = None, *, progress: Advance | None = None, **changes: Any
@@ -143,11 +155,8 @@ class Gallery:
             CaanError: There are no photos, an option is out of range, or the gallery cannot be written.
         """
         options = replace(options or IndexOptions(), **changes)
-        source: PhotoSource = photo_source(photos, split=options.split)
-        engine = (
-            self._ray_engine(options) if options.engine == "ray" else LocalEngine(self.encoder, self.table, options)
-        )
-        return index_photos(self.table, source, engine, prune=options.prune, progress=progress)
+        source = photo_source(photos, split=options.split)
+        return index_photos(self.table, source, self._engine(options), prune=options.prune, progress=progress)
 
     def encode_sketch(self, sketch: Any) -> EncodedSketch:
         """Open, clean and encode a sketch once, for any number of searches and explanations.
@@ -181,18 +190,17 @@ class Gallery:
         query = self.encode_sketch(sketch)
         vector = query.global_embeds
         if options.expand is not None:
-            vector = self._expanded(vector, options.expand, exact=options.exact)
+            first = self.table.nearest(vector, options.expand, [GLOBAL], exact=options.exact)
+            vector = expand_queries(vector, from_vectors(first[GLOBAL])) if len(first) else vector
         number = max(options.k, options.candidates) if options.rerank else options.k
         found = self.table.nearest(vector, number, self._columns, exact=options.exact)
         if not len(found):
             raise GalleryError(self.table.uri, "the gallery is empty", "Add photos with `caan index`.")
-        if not options.rerank:
-            return self._results(found)
-        found, photo_local = self._with_local(found)
-        assert query.local_embeds is not None
-        logits = self.encoder.relation_logits(query.local_embeds[None], photo_local)[0]
-        order = np.argsort(-logits, kind="stable")[: options.k]
-        return self._results(found.take(order), 1 / (1 + np.exp(-logits[order].astype(np.float64))))
+        scores = (1 - found["_distance"].to_numpy()).tolist()
+        results = [
+            SearchResult(**fields, rank=row + 1, score=scores[row]) for row, fields in enumerate(self._fields(found))
+        ]
+        return self._reranked(query, results)[: options.k] if options.rerank else results
 
     def explain(self, sketch: Any, photo: SearchResult | str, *, max_matches: int = 8) -> Explanation:
         """Find which regions of a sketch match which regions of a photo.
@@ -206,9 +214,9 @@ class Gallery:
             CaanError: The gallery has no such photo, its file cannot be read, or the model has no local embeddings.
         """
         query = self.encode_sketch(sketch)
-        found = self._look_up(photo)
-        local = self._encode_local([found])[1] if found.local_embeds is None else found.local_embeds[None]
-        return explain(query, self._decode(found, DISPLAY_SIDE), local[0].astype(np.float32), max_matches=max_matches)
+        (found,) = self._with_local([self._look_up(photo)])
+        assert found.local_embeds is not None
+        return explain(query, self._decode(found, DISPLAY_SIDE), found.local_embeds, max_matches=max_matches)
 
     def photo(self, photo: GalleryPhoto | str) -> Image.Image:
         """A photo of the gallery, upright and in RGB; its thumbnail if the file cannot be read.
@@ -223,78 +231,56 @@ class Gallery:
 
     @property
     def _columns(self) -> list[str]:
-        """Columns that a `GalleryPhoto` is made from."""
-        return [KEY, "width", "height", "thumbnail", *([LOCAL] if self.info.local else [])]
+        return [*PHOTO_COLUMNS, LOCAL] if self.info.local else PHOTO_COLUMNS
 
-    def _load_encoder(self) -> Encoder:
-        model = self.info.model if self._model is None else self._model
-        try:
-            encoder = model if isinstance(model, Encoder) else load_encoder(model, device=self.device, dtype=self.dtype)
-        except CaanError as error:
-            if self._model is not None:
-                raise
-            raise CaanError(
-                f"{error} {self.table.uri} was indexed with it: pass its new place with --model."
-            ) from error
-        self.info.require(encoder.identity, encoder.name, self.table.uri)
-        return encoder
-
-    def _ray_engine(self, options: IndexOptions) -> Engine:
+    def _engine(self, options: IndexOptions) -> Engine:
+        if options.engine == "local":
+            return LocalEngine(self.encoder, self.table, options)
         try:
             from .ray_engine import RayEngine  # noqa: PLC0415 - optional
         except ImportError as error:
             raise CaanError('--engine ray needs Ray: pip install "caan-hf[scale]"') from error
         return RayEngine(self.encoder.name, self.info, options, self.device, self.dtype)
 
-    def _expanded(self, query: Array, k: int, *, exact: bool) -> Array:
-        """The global embedding (D,) of a sketch, expanded by the k photos that it finds."""
-        found = self.table.nearest(query, k, [GLOBAL], exact=exact)
-        return expand_queries(query, from_vectors(found[GLOBAL]).astype(np.float32)) if len(found) else query
+    def _reranked(self, query: EncodedSketch, results: list[SearchResult]) -> list[SearchResult]:
+        """The results in the order of the relation network, without photos that cannot be read."""
+        results = self._with_local(results)
+        photo_local = np.stack([one.local_embeds for one in results if one.local_embeds is not None])
+        assert query.local_embeds is not None
+        logits = self.encoder.relation_logits(query.local_embeds[None], photo_local.astype(np.float32))[0]
+        scores = (1 / (1 + np.exp(-logits.astype(np.float64)))).tolist()
+        order = np.argsort(-logits, kind="stable").tolist()
+        return [replace(results[row], rank=rank, relation_score=scores[row]) for rank, row in enumerate(order, start=1)]
 
-    def _with_local(self, found: pa.Table) -> tuple[pa.Table, Array]:
-        """Rows with their local embeddings (K, M, R); if they have to be computed, without unreadable photos."""
-        shape = self.info.identity.local_shape
-        if self.info.local and shape is not None:
-            return found, from_vectors(found[LOCAL]).reshape(len(found), *shape).astype(np.float32)
-        rows, local = self._encode_local([GalleryPhoto(**fields) for fields in self._fields(found)])
-        return found.take(rows), local
-
-    def _encode_local(self, photos: list[GalleryPhoto]) -> tuple[list[int], Array]:
-        """Positions of the photos that can be read, and their local embeddings (K, M, R).
+    def _with_local(self, photos: list[Photo]) -> list[Photo]:
+        """The photos with their local embeddings; if these have to be computed, without unreadable photos.
 
         Raises:
             CaanError: None of the photos can be read, or the encoder has no local embeddings.
         """
-        encoder = self.encoder
-        if not encoder.has_local:
-            raise CaanError(f"{encoder.name}: has no local embeddings. Use a CAAN model.")
+        if all(photo.local_embeds is not None for photo in photos):
+            return photos
+        if not self.encoder.has_local:
+            raise CaanError(f"{self.encoder.name}: has no local embeddings. Use a CAAN model.")
 
-        def prepare(photo: GalleryPhoto) -> Array | GalleryError:
+        def decode(photo: GalleryPhoto) -> Image.Image | GalleryError:
             try:
-                return encoder.prepare(self._decode(photo, encoder.identity.image_size), "photo", photo.path)
+                return self._decode(photo, self.encoder.identity.image_size)
             except GalleryError as error:
                 return error
 
-        prepared = list(map_ahead(prepare, photos))
-        rows = [row for row, one in enumerate(prepared) if not isinstance(one, GalleryError)]
-        if not rows:
-            raise next(one for one in prepared if isinstance(one, GalleryError))
-        batches = batched((one for one in prepared if not isinstance(one, GalleryError)), BATCH_SIZE)
-        features = Features.joined([encoder.encode_batch(batch, "photo", local=True) for batch in batches])
-        assert features.local_embeds is not None
-        return rows, features.local_embeds
-
-    def _results(self, found: pa.Table, relation_scores: np.ndarray | None = None) -> list[SearchResult]:
-        scores = 1 - found["_distance"].to_numpy()
-        relation = [None] * len(found) if relation_scores is None else relation_scores.tolist()
-        return [
-            SearchResult(**fields, rank=row + 1, score=float(scores[row]), relation_score=relation[row])
-            for row, fields in enumerate(self._fields(found))
-        ]
+        images = list(map_ahead(decode, photos))
+        readable = [row for row, image in enumerate(images) if isinstance(image, Image.Image)]
+        if not readable:
+            raise next(error for error in images if isinstance(error, GalleryError))
+        local = self.encoder.encode([images[row] for row in readable], "photo").local_embeds
+        assert local is not None
+        local = local.astype(np.float16)
+        return [replace(photos[row], local_embeds=one) for row, one in zip(readable, local, strict=True)]
 
     def _fields(self, found: pa.Table) -> list[dict[str, Any]]:
         """Fields of a `GalleryPhoto` for each row."""
-        photos = found.select([KEY, "width", "height", "thumbnail"]).to_pylist()
+        photos = found.select(PHOTO_COLUMNS).to_pylist()
         shape = self.info.identity.local_shape
         if self.info.local and shape is not None:
             for photo, local in zip(photos, from_vectors(found[LOCAL]), strict=True):
@@ -304,10 +290,10 @@ class Gallery:
     def _look_up(self, photo: GalleryPhoto | str) -> GalleryPhoto:
         if isinstance(photo, GalleryPhoto):
             return photo
-        found = self.table.rows_where(KEY, [photo], self._columns)
-        if not len(found):
+        found = self._fields(self.table.rows_where(KEY, [photo], self._columns))
+        if not found:
             raise GalleryError(photo, "this photo is not in the gallery")
-        return GalleryPhoto(**self._fields(found)[0])
+        return GalleryPhoto(**found[0])
 
     def _decode(self, photo: GalleryPhoto, side: int) -> Image.Image:
         """Decode the file of a photo, or if it cannot be read the copy in the gallery, or the thumbnail."""

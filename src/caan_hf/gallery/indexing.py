@@ -4,19 +4,19 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from types import TracebackType
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from caan_hf.errors import CaanError
 from caan_hf.utils.problems import Problems
 from caan_hf.utils.progress import Advance
 
 from .engine import Chunk, Engine
-from .photo_diff import PhotoDiff, diff_photos
-from .sources import PhotoSource
-from .table import KEY, PhotoTable
-from .vector_index import IndexState, maintain_index
+from .schema import KEY, IndexState
+from .sources import LISTING, PhotoSource
+from .table import PhotoTable
+from .vector_index import maintain_index
 
 COMMIT_SECONDS = 20.0
 COMMIT_BYTES = 256 * 2**20
@@ -53,7 +53,24 @@ class IndexReport:
     num_other_files: int = 0
     problems: Problems = field(default_factory=Problems)
     seconds: float = 0.0
-    index: IndexState = field(default_factory=lambda: IndexState("exact"))
+    index: IndexState = field(default_factory=IndexState)
+
+
+@dataclass(frozen=True)
+class PhotoDiff:
+    """How the photos of a source differ from those of a gallery.
+
+    Attributes:
+        todo: Listed photos that are new or have changed, in the schema `LISTING`.
+        num_unchanged: Number of listed photos that the gallery holds with the same size and modification time.
+        num_changed: Number of photos in `todo` of which the gallery holds an older version.
+        vanished: Paths that the gallery holds and the source covers but no longer lists.
+    """
+
+    todo: pa.Table
+    num_unchanged: int
+    num_changed: int
+    vanished: list[str]
 
 
 def index_photos(
@@ -71,16 +88,23 @@ def index_photos(
     Raises:
         CaanError: The source lists no photos, or the gallery cannot be written.
     """
-    report = IndexReport()
     table.refresh()
-    listing = source.scan(report.problems)
-    report.num_other_files = source.num_other_files
+    problems = Problems()
+    listing = source.scan(problems)
     diff = diff_photos(table, listing, source)
-    _require_photos(source, listing, diff, prune=prune)
-    report.num_unchanged, report.num_vanished = diff.num_unchanged, len(diff.vanished)
+    if not len(listing):  # more often a mistyped or unmounted folder than a request to remove all
+        others = f" among {source.num_other_files:,} files" if source.num_other_files else ""
+        kept = f" The gallery keeps its {len(diff.vanished):,} photos." if prune and diff.vanished else ""
+        raise CaanError(f"{source.name}: no photos found{others}. Check the path.{kept}")
+    report = IndexReport(
+        num_unchanged=diff.num_unchanged,
+        num_vanished=len(diff.vanished),
+        num_other_files=source.num_other_files,
+        problems=problems,
+    )
     start = time.perf_counter()
     if len(diff.todo):
-        num_written = _write(table, engine(source, diff), len(diff.todo), report, progress)
+        num_written = _write(table, engine(source, diff.todo), len(diff.todo), report, progress)
         report.num_changed = diff.num_changed - report.num_spoiled
         report.num_added = num_written - report.num_changed
     report.seconds = time.perf_counter() - start
@@ -92,23 +116,44 @@ def index_photos(
     return report
 
 
+def diff_photos(table: PhotoTable, listing: pa.Table, source: PhotoSource) -> PhotoDiff:
+    """Compare a gallery with a listing by path, size and modification time, without reading a photo."""
+    known = table.columns(LISTING.names)
+    row = pc.index_in(listing[KEY], value_set=known[KEY].combine_chunks())  # null if the gallery does not hold it
+    same = [pc.equal(known[column].take(row), listing[column]) for column in ("size", "mtime_ns")]
+    unchanged = pc.fill_null(pc.and_(*same), False)
+    is_listed = pc.is_in(known[KEY], value_set=listing[KEY].combine_chunks())
+    num_unchanged = pc.sum(unchanged).as_py() or 0
+    return PhotoDiff(
+        todo=listing.filter(pc.invert(unchanged)).cast(LISTING),
+        num_unchanged=num_unchanged,
+        num_changed=len(listing) - row.null_count - num_unchanged,
+        vanished=known[KEY].filter(pc.and_not(source.covers(known[KEY]), is_listed)).to_pylist(),
+    )
+
+
 def _write(
     table: PhotoTable, chunks: Iterator[Chunk], total: int, report: IndexReport, progress: Advance | None
 ) -> int:
     """Write chunks as they arrive; returns the number of photos written."""
     num_written = 0
     unreadable: list[str] = []
-    with _Writer(table) as writer:
+    writer = _Writer(table)
+    try:
         for chunk in chunks:
-            if chunk.rows is not None:
-                writer.add(chunk.rows)
-                num_written += len(chunk.rows)
+            writer.add(chunk.rows)
+            num_written += len(chunk.rows)
             for path, reason in chunk.problems:
                 report.problems.add(path, reason)
                 unreadable.append(path)
             report.num_reused += chunk.num_reused
             if progress is not None:
-                progress(chunk.num_photos, total=total)
+                progress(len(chunk.rows) + len(chunk.problems), total=total)
+    except BaseException:  # also when interrupted
+        with suppress(CaanError):  # the first error is the one to report
+            writer.flush()
+        raise
+    writer.flush()
     # A search must not return what such a file held before.
     spoiled = table.rows_where(KEY, unreadable, [KEY])[KEY].to_pylist()
     table.delete(spoiled)
@@ -116,26 +161,14 @@ def _write(
     return num_written
 
 
-def _require_photos(source: PhotoSource, listing: pa.Table, diff: PhotoDiff, *, prune: bool) -> None:
-    """Refuse an empty source, which is more often a mistyped or unmounted folder than a request to remove all."""
-    if len(listing):
-        return
-    others = f" among {source.num_other_files:,} files" if source.num_other_files else ""
-    kept = f" The gallery keeps its {len(diff.vanished):,} photos." if prune and diff.vanished else ""
-    raise CaanError(f"{source.name}: no photos found{others}. Check the path.{kept}")
-
-
 class _Writer:
-    """Collects rows and writes them from time to time and at the end, also after an exception."""
+    """Collects rows and writes them from time to time."""
 
     def __init__(self, table: PhotoTable):
         self.table = table
         self.rows: list[pa.Table] = []
         self.bytes = 0
         self.last = time.monotonic()
-
-    def __enter__(self) -> "_Writer":
-        return self
 
     def add(self, rows: pa.Table) -> None:
         self.rows.append(rows)
@@ -144,21 +177,10 @@ class _Writer:
             self.flush()
 
     def flush(self) -> None:
-        if self.rows:
-            self.table.upsert(_unique(pa.concat_tables(self.rows)))
-        self.rows, self.bytes, self.last = [], 0, time.monotonic()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if kind is None:
-            self.flush()
-            return
-        with suppress(CaanError):  # the first error is the one to report
-            self.flush()
-
-
-def _unique(rows: pa.Table) -> pa.Table:
-    """The last row of each path: a retried Ray task may return a photo twice, and a merge would insert both."""
-    last = dict(zip(rows[KEY].to_pylist(), range(len(rows)), strict=True))
-    return rows if len(last) == len(rows) else rows.take(list(last.values()))
+        parts, self.rows = self.rows, []
+        self.bytes, self.last = 0, time.monotonic()
+        if any(len(part) for part in parts):
+            rows = pa.concat_tables(parts)
+            # The last row of each path: a retried Ray task may return a photo twice, and a merge would insert both.
+            last = dict(zip(rows[KEY].to_pylist(), range(len(rows)), strict=True))
+            self.table.upsert(rows.take(list(last.values())) if len(last) < len(rows) else rows)

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -12,11 +13,10 @@ import ray.data
 from caan_hf.encoding.load import load_encoder
 from caan_hf.utils.prefetch import map_ahead
 
-from .engine import Chunk, PhotoReader, encode_rows
+from .engine import Chunk, PhotoReader, PreparedPhoto, encode_photos
 from .options import IndexOptions
-from .photo_diff import PhotoDiff
+from .schema import KEY, GalleryInfo
 from .sources import PhotoSource
-from .table import KEY, GalleryInfo, row_schema
 
 PROBLEM = "problem"
 """Column of a worker's output with the reason why a photo cannot be used; the other columns are then null."""
@@ -49,12 +49,14 @@ class RayEngine:
     device: str | None = None
     dtype: str = "float32"
 
-    def __call__(self, source: PhotoSource, diff: PhotoDiff) -> Iterator[Chunk]:
+    def __call__(self, source: PhotoSource, todo: pa.Table) -> Iterator[Chunk]:
         """Encode the photos, in no particular order."""
         if not ray.is_initialized():
             ray.init(log_to_driver=False, logging_level=logging.WARNING)
-        _silence_ray()
-        todo, batch_size = diff.todo, self.options.batch_size
+        # Ray's own progress bars and plans would mix with the progress of indexing.
+        ray.data.DataContext.get_current().enable_progress_bars = False
+        logging.getLogger("ray.data").setLevel(logging.WARNING)
+        batch_size = self.options.batch_size
         gpus = int(ray.cluster_resources().get("GPU", 0)) if self.device != "cpu" else 0
         available = gpus or int(ray.cluster_resources()["CPU"])
         workers = min(self.options.workers or available, available)  # Ray would wait forever for more machines
@@ -69,8 +71,12 @@ class RayEngine:
             num_cpus=1,
             num_gpus=1 if gpus else 0,
         )
-        for batch in encoded.iter_batches(batch_size=None, batch_format="pyarrow"):
-            yield _chunk(batch)
+        batches: Iterator[Any] = iter(encoded.iter_batches(batch_size=None, batch_format="pyarrow"))
+        for batch in batches:
+            is_usable = pc.is_null(batch[PROBLEM])
+            problems = batch.filter(pc.invert(is_usable)).select([KEY, PROBLEM]).to_pylist()
+            rows = batch.filter(is_usable).drop_columns([PROBLEM])
+            yield Chunk(rows, [(one[KEY], one[PROBLEM]) for one in problems])
 
 
 class RayWorker:
@@ -85,39 +91,15 @@ class RayWorker:
         self.encoder = load_encoder(engine.model, device=engine.device, dtype=engine.dtype)
         self.local = engine.info.local
         engine.info.require(self.encoder.identity, engine.model, "the gallery")
-        schema = row_schema(self.encoder.identity, local=self.local)
-        self.schema = schema.append(pa.field(PROBLEM, pa.string()))
-        self.reader = PhotoReader.of_options(source, self.encoder, engine.options)
+        self.reader = PhotoReader(source, self.encoder, engine.options)
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         """Rows of the gallery's table, with the column `problem`, from a batch of the listing."""
-        listed = zip(*(column.to_pylist() for column in batch.columns), strict=True)
-        photos = list(map_ahead(lambda photo: self.reader.read(*photo), listed, workers=READERS))
-        usable = [one for one in photos if not one.problem]
-        problems = {one.path: one.problem for one in photos if one.problem}
-        parts = [self._problem_rows(list(problems), list(problems.values()))]
-        if usable:
-            rows = encode_rows(self.encoder, usable, local=self.local)
-            parts.append(rows.append_column(PROBLEM, pa.nulls(len(rows), pa.string())).cast(self.schema))
-        return pa.concat_tables(parts).combine_chunks()
+        photos = map_ahead(self._prepare, batch.to_pylist(), workers=READERS)
+        chunk = encode_photos(self.encoder, list(photos), local=self.local)
+        rows = chunk.rows.append_column(PROBLEM, pa.nulls(len(chunk.rows), pa.string()))
+        problems = [{KEY: path, PROBLEM: reason} for path, reason in chunk.problems]
+        return pa.concat_tables([rows, pa.Table.from_pylist(problems, schema=rows.schema)]).combine_chunks()
 
-    def _problem_rows(self, paths: list[str], reasons: list[str | None]) -> pa.Table:
-        given = {KEY: pa.array(paths, pa.string()), PROBLEM: pa.array(reasons, pa.string())}
-        columns = [given.get(field.name, pa.nulls(len(paths), field.type)) for field in self.schema]
-        return pa.table(columns, schema=self.schema)
-
-
-def _chunk(batch: pa.Table) -> Chunk:
-    is_usable = pc.is_null(batch[PROBLEM])
-    problems = batch.filter(pc.invert(is_usable))
-    rows = batch.filter(is_usable).drop_columns([PROBLEM])
-    return Chunk(
-        rows=rows if len(rows) else None,
-        problems=list(zip(problems[KEY].to_pylist(), problems[PROBLEM].to_pylist(), strict=True)),
-    )
-
-
-def _silence_ray() -> None:
-    """Turn off Ray's own progress bars and plans, which would mix with the progress of indexing."""
-    ray.data.DataContext.get_current().enable_progress_bars = False
-    logging.getLogger("ray.data").setLevel(logging.WARNING)
+    def _prepare(self, listed: dict[str, Any]) -> PreparedPhoto:
+        return self.reader.prepare(self.reader.read(**listed))

@@ -2,16 +2,17 @@
 
 import os
 import stat
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from caan_hf.errors import CaanError, first_line
 from caan_hf.utils.download import looks_local
-from caan_hf.utils.files import printable
+from caan_hf.utils.files import printable, read_text
 from caan_hf.utils.problems import Problems
 
 from .photo import photo_suffixes
@@ -21,9 +22,10 @@ if TYPE_CHECKING:
 
 LISTING = pa.schema([("path", pa.string()), ("size", pa.int64()), ("mtime_ns", pa.int64())])
 MAX_FILE_BYTES = 2**30
+DATASET_FILES = ("dataset_dict.json", "dataset_info.json")
 
 
-class PhotoSource(Protocol):
+class PhotoSource(ABC):
     """Photos that can be listed and read.
 
     Attributes:
@@ -33,11 +35,16 @@ class PhotoSource(Protocol):
     """
 
     name: str
-    keeps_bytes: bool
-    num_other_files: int
+    keeps_bytes = False
+    num_other_files = 0
 
+    @abstractmethod
     def scan(self, problems: Problems) -> pa.Table:
         """List all photos in the schema `LISTING`, and add what cannot be read to `problems`."""
+
+    @abstractmethod
+    def covers(self, paths: pa.ChunkedArray) -> pa.ChunkedArray:
+        """Which of a gallery's paths (N,) `scan` would list if the photos still existed, as bool (N,)."""
 
     def read(self, path: str) -> bytes:
         """Content of a photo.
@@ -46,9 +53,7 @@ class PhotoSource(Protocol):
             OSError: The file cannot be read.
             ValueError: There is no image, or the file is too large.
         """
-
-    def covers(self, paths: pa.ChunkedArray) -> pa.ChunkedArray:
-        """Which of a gallery's paths (N,) `scan` would list if the photos still existed, as bool (N,)."""
+        return read_file(path)
 
 
 def photo_source(photos: Any, *, split: str | None = None) -> PhotoSource:
@@ -62,15 +67,14 @@ def photo_source(photos: Any, *, split: str | None = None) -> PhotoSource:
     Raises:
         CaanError: Nothing has that name, or a dataset has no such split or no images.
     """
+    if isinstance(photos, PhotoSource):
+        return photos
+    if hasattr(photos, "features"):
+        return DatasetPhotos(photos, f"dataset-{photos._fingerprint}")
     if not isinstance(photos, (str, os.PathLike)):
-        if hasattr(photos, "scan"):
-            source: PhotoSource = photos
-            return source
-        if hasattr(photos, "features"):
-            return DatasetPhotos(photos, f"dataset-{photos._fingerprint}")
         return ListedPhotos([Path(path) for path in photos], "the given paths")
     path = Path(photos).expanduser()
-    is_folder = path.is_dir() and not _is_dataset(path)
+    is_folder = path.is_dir() and not any((path / name).is_file() for name in DATASET_FILES)
     if split is not None and (is_folder or path.is_file()):
         raise CaanError(f"--split {split}: applies only to datasets, and {photos} is not a dataset.")
     if is_folder:
@@ -82,18 +86,7 @@ def photo_source(photos: Any, *, split: str | None = None) -> PhotoSource:
     return DatasetPhotos.load(str(path if path.exists() else photos), split)
 
 
-class _PhotoFiles:
-    """Photos that are files, with their paths as keys."""
-
-    keeps_bytes = False
-    num_other_files = 0
-
-    def read(self, path: str) -> bytes:
-        """See [`PhotoSource`]."""
-        return read_file(path)
-
-
-class FolderPhotos(_PhotoFiles):
+class FolderPhotos(PhotoSource):
     """The photos in a folder and its subfolders, without those with a name that begins with a dot.
 
     Symlinks are followed, but no folder is entered twice, so that cycles terminate.
@@ -107,7 +100,7 @@ class FolderPhotos(_PhotoFiles):
     def scan(self, problems: Problems) -> pa.Table:
         """See [`PhotoSource`]."""
         self.unreadable, self.num_other_files = [], 0
-        return _listing(_stat_files(files, problems) for files in self._files(problems))
+        return _listing(self._files(problems), problems)
 
     def covers(self, paths: pa.ChunkedArray) -> pa.ChunkedArray:
         """All paths in the folder, without subfolders that could not be read."""
@@ -134,7 +127,7 @@ class FolderPhotos(_PhotoFiles):
             yield [os.path.join(folder, name) for name in photos]
 
 
-class ListedPhotos(_PhotoFiles):
+class ListedPhotos(PhotoSource):
     """Photos given by their paths, or by a text file with one path per line, relative to the file."""
 
     def __init__(self, paths: list[Path], name: str):
@@ -144,14 +137,7 @@ class ListedPhotos(_PhotoFiles):
     @classmethod
     def of_file(cls, file: Path) -> "ListedPhotos":
         """The photos that a text file lists; blank lines are skipped."""
-        try:
-            lines = file.read_text(encoding="utf-8-sig").splitlines()
-        except UnicodeDecodeError:
-            raise CaanError(
-                f"{file}: not a text file. Give a folder, a text file with one path per line, or a dataset."
-            ) from None
-        except OSError as error:
-            raise CaanError(f"{file}: cannot be read ({error.strerror}).") from error
+        lines = read_text(file, "Give a folder, a text file with one path per line, or a dataset.").splitlines()
         paths = [file.parent / line.strip() for line in lines if line.strip()]
         if not paths:
             raise CaanError(f"{file}: lists no photos. Write one path per line.")
@@ -159,18 +145,17 @@ class ListedPhotos(_PhotoFiles):
 
     def scan(self, problems: Problems) -> pa.Table:
         """See [`PhotoSource`]."""
-        return _listing([_stat_files(self.paths, problems)])
+        return _listing([self.paths], problems)
 
     def covers(self, paths: pa.ChunkedArray) -> pa.ChunkedArray:
         """The listed paths."""
         return pc.is_in(paths, pa.array([path for path in self.paths if _is_utf8(path)], pa.string()))
 
 
-class DatasetPhotos:
+class DatasetPhotos(PhotoSource):
     """The images of a `datasets` dataset. Of a benchmark with sketches and photos, only the photos are used."""
 
     keeps_bytes = True
-    num_other_files = 0
 
     def __init__(self, dataset: "datasets.Dataset", name: str):
         import datasets  # noqa: PLC0415 - heavy
@@ -187,7 +172,7 @@ class DatasetPhotos:
     @classmethod
     def load(cls, name: str, split: str | None) -> "DatasetPhotos":
         """Open a dataset: a folder written by `save_to_disk` or `caan prepare`, or a dataset on the Hub."""
-        import datasets  # noqa: PLC0415
+        import datasets  # noqa: PLC0415 - heavy
 
         is_folder = Path(name).is_dir()
         try:
@@ -236,63 +221,52 @@ def _enter(folder: str | Path, name: str, entered: set[tuple[int, int]]) -> bool
         status = os.stat(os.path.join(folder, name))
     except OSError:  # a broken symlink
         return False
-    identity = (status.st_dev, status.st_ino)
-    if identity in entered:
-        return False
-    entered.add(identity)
-    return True
+    is_new = (status.st_dev, status.st_ino) not in entered
+    entered.add((status.st_dev, status.st_ino))
+    return is_new
 
 
 def _stat_files(paths: Iterable[str], problems: Problems) -> Iterator[tuple[str, int, int]]:
     """(path, size, modification time) of the paths that are regular files."""
     for path in paths:
-        if not _is_utf8(path):
-            problems.add(path, "file name that is not UTF-8")
-            continue
         try:
             status = os.stat(path)
         except OSError as error:
             problems.add(path, f"cannot be opened: {(error.strerror or str(error)).lower()}")
             continue
-        if not stat.S_ISREG(status.st_mode):  # reading a pipe would block
+        if not _is_utf8(path):
+            problems.add(path, "file name that is not UTF-8")
+        elif not stat.S_ISREG(status.st_mode):  # reading a pipe would block
             problems.add(path, "not a regular file")
-            continue
-        yield path, status.st_size, status.st_mtime_ns
+        else:
+            yield path, status.st_size, status.st_mtime_ns
 
 
-def _listing(parts: Iterable[Iterable[tuple[str, int, int]]]) -> pa.Table:
+def _listing(parts: Iterable[Iterable[str]], problems: Problems) -> pa.Table:
     """One batch per part, so that a listing of millions of photos is never held as Python objects."""
-    batches = []
-    for part in parts:
-        rows = list(part)
-        if rows:
-            batches.append(pa.record_batch([list(column) for column in zip(*rows, strict=True)], schema=LISTING))
+    batches = [
+        pa.record_batch([list(column) for column in zip(*rows, strict=True)], schema=LISTING)
+        for rows in (list(_stat_files(part, problems)) for part in parts)
+        if rows
+    ]
     return pa.Table.from_batches(batches, LISTING)
 
 
 def _is_utf8(path: str) -> bool:
-    try:
-        path.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
+    return printable(path) == path
 
 
 def _prefix(folder: Path) -> str:
     return os.path.join(printable(folder), "")
 
 
-def _is_dataset(folder: Path) -> bool:
-    return any((folder / name).is_file() for name in ("dataset_dict.json", "dataset_info.json"))
-
-
 def _select_split(found: "datasets.DatasetDict", name: str, split: str | None) -> "datasets.Dataset":
-    if split is None and len(found) == 1:
-        split = next(iter(found))
-    if split not in found:
-        problem = "the dataset has several splits" if split is None else f"there is no split '{split}'"
-        raise CaanError(f"{name}: {problem}. Choose one of {', '.join(found)} with --split.")
-    return found[split]
+    names = list(found)
+    if split is None and len(names) > 1:
+        raise CaanError(f"{name}: the dataset has several splits. Choose one of {', '.join(names)} with --split.")
+    if split is not None and split not in names:
+        raise CaanError(f"{name}: there is no split '{split}'. Choose one of {', '.join(names)} with --split.")
+    return found[split or names[0]]
 
 
 def _only_photos(dataset: "datasets.Dataset") -> "datasets.Dataset":

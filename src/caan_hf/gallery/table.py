@@ -1,4 +1,4 @@
-"""The LanceDB table of a gallery: its schema, and how it is opened, read and written."""
+"""The LanceDB table of a gallery: how it is created, opened, read and written."""
 
 import json
 import os
@@ -15,18 +15,15 @@ import lancedb
 import numpy as np
 import pyarrow as pa
 
-from caan_hf.encoding.identity import EncoderIdentity
 from caan_hf.errors import CaanError, first_line
-from caan_hf.utils.records import Record
+
+from .schema import FORMAT, GLOBAL, KEY, GalleryInfo, IndexState, row_schema
 
 TABLE = "photos"
 METADATA = "caan_gallery"
 """Key of the schema's metadata that holds the [`GalleryInfo`] as JSON."""
 SEARCH_METADATA = "caan_search"
 """Key of the vector column's metadata that holds the settings of the vector index as JSON."""
-FORMAT = 2
-KEY = "path"
-GLOBAL, LOCAL = "global_embeds", "local_embeds"
 FRESHNESS = timedelta(seconds=5)
 """Searches see what other processes wrote after at most this time."""
 COMMIT_ATTEMPTS = 12
@@ -57,35 +54,6 @@ class NoGalleryError(GalleryError):
         super().__init__(place, "there is no gallery", "Create one with `caan index`.")
 
 
-class GalleryInfo(Record):
-    """What a gallery holds, as recorded when it was created.
-
-    Attributes:
-        model: Folder or Hub id of the model that encoded the photos.
-        identity: Identity of that encoder, which decides which other encoders fit.
-        local: Whether local embeddings are stored.
-        format: Version of the table's schema and of this record.
-    """
-
-    model: str
-    identity: EncoderIdentity
-    local: bool
-    format: int = FORMAT
-
-    def require(self, identity: EncoderIdentity, model: str, gallery: str) -> None:
-        """Refuse an encoder with embeddings that cannot be compared with those of the gallery.
-
-        Raises:
-            CaanError: The encoder differs; the message says in what.
-        """
-        difference = self.identity.difference(identity)
-        if difference is not None:
-            raise CaanError(
-                f"{gallery}: indexed with {self.model}, but {model} has {difference}. Use the model of the gallery, or "
-                "index into a new folder."
-            )
-
-
 class PhotoTable:
     """The table of a gallery. Several processes may read and write it at the same time.
 
@@ -108,9 +76,15 @@ class PhotoTable:
             CaanError: There is no gallery at `uri`, or it cannot be opened.
         """
         uri = _expand(uri)
-        if not _is_url(uri) and not _holds_table(Path(uri)):
+        if _is_folder_without_table(uri):  # connecting would create it
             raise NoGalleryError(uri)
-        return cls._open(uri)
+        try:
+            table = lancedb.connect(uri, read_consistency_interval=FRESHNESS).open_table(TABLE)
+            return cls(uri, table, _read_info(uri, table.schema))
+        except LANCE_ERRORS as error:
+            if "not found" in str(error):
+                raise NoGalleryError(uri) from error
+            raise CaanError(f"{uri}: cannot be opened ({_reason(error)}).") from error
 
     @classmethod
     def create_or_open(cls, uri: str | os.PathLike[str], info: GalleryInfo) -> "PhotoTable":
@@ -120,13 +94,13 @@ class PhotoTable:
             CaanError: The gallery holds photos of another encoder, or `uri` holds something else.
         """
         uri = _expand(uri)
-        if not _is_url(uri) and not _holds_table(Path(uri)):
-            _require_free(Path(uri))
         try:
-            found = cls._open(uri)
+            found = cls.open(uri)
             if found.info != info and not len(found):
                 found = cls._create(uri, info, mode="overwrite")
         except NoGalleryError:
+            if _is_folder_without_table(uri):
+                _require_free(Path(uri))
             found = cls._create(uri, info)
         found.info.require(info.identity, info.model, uri)
         return found
@@ -138,20 +112,10 @@ class PhotoTable:
             lancedb.connect(uri).create_table(TABLE, schema=schema, mode=mode)
         except LANCE_ERRORS as error:
             try:
-                return cls._open(uri)  # another process created it at the same time
+                return cls.open(uri)  # another process created it at the same time
             except CaanError:
                 raise CaanError(f"{uri}: a gallery cannot be created there ({_reason(error)}).") from error
-        return cls._open(uri)
-
-    @classmethod
-    def _open(cls, uri: str) -> "PhotoTable":
-        try:
-            table = lancedb.connect(uri, read_consistency_interval=FRESHNESS).open_table(TABLE)
-            return cls(uri, table, _read_info(uri, table.schema))
-        except LANCE_ERRORS as error:
-            if "not found" in str(error):
-                raise NoGalleryError(uri) from error
-            raise CaanError(f"{uri}: cannot be opened ({_reason(error)}).") from error
+        return cls.open(uri)
 
     def __len__(self) -> int:
         return int(self.table.count_rows())
@@ -160,10 +124,9 @@ class PhotoTable:
         """Read the newest version, with what other processes have written."""
         self.table.checkout_latest()
 
-    def columns(self, names: Sequence[str], *, row_ids: bool = False) -> pa.Table:
-        """Some columns of all rows; with `row_ids`, the column `_rowid` too."""
-        query = self.table.search().select(list(names))
-        return (query.with_row_id(True) if row_ids else query).to_arrow()
+    def columns(self, names: Sequence[str]) -> pa.Table:
+        """Some columns of all rows."""
+        return self.table.search().select(list(names)).to_arrow()
 
     def batches(self, names: Sequence[str], size: int) -> Iterator[pa.RecordBatch]:
         """Some columns and `_rowid` of all rows, `size` rows at a time."""
@@ -171,10 +134,9 @@ class PhotoTable:
 
     def rows_where(self, column: str, values: Sequence[str], columns: Sequence[str] | None = None) -> pa.Table:
         """Some or all columns of the rows with one of `values` in `column`."""
-        parts = []
-        for condition in _conditions(column, values):
-            query = self.table.search().where(condition).limit(len(self))
-            parts.append((query if columns is None else query.select(list(columns))).to_arrow())
+        names = self.table.schema.names if columns is None else list(columns)
+        searches = (self.table.search().where(condition) for condition in _conditions(column, values))
+        parts = [search.limit(len(self)).select(names).to_arrow() for search in searches]
         return pa.concat_tables(parts) if parts else self.table.schema.empty_table()
 
     def upsert(self, rows: pa.Table) -> None:
@@ -198,21 +160,17 @@ class PhotoTable:
         query = query.select([*columns, "_distance"])
         if exact:
             return query.bypass_vector_index().to_arrow()
-        settings = self.search_settings()
-        if settings:
-            query = query.nprobes(settings["nprobes"]).refine_factor(settings["refine_factor"])
-        return query.to_arrow()
+        return self.index_state().apply(query).to_arrow()
 
-    def search_settings(self) -> dict[str, Any]:
-        """Settings of the vector index, such as `nprobes`, `refine_factor` and `recall`; empty without an index."""
-        found = (self.table.schema.field(GLOBAL).metadata or {}).get(SEARCH_METADATA.encode())
-        settings: dict[str, Any] = json.loads(found) if found else {}
-        return settings
+    def index_state(self) -> IndexState:
+        """The vector index as searches use it."""
+        stored = (self.table.schema.field(GLOBAL).metadata or {}).get(SEARCH_METADATA.encode())
+        return IndexState.parse(stored, self.uri, REINDEX) if stored else IndexState()
 
-    def store_search_settings(self, settings: dict[str, Any]) -> None:
+    def store_index_state(self, state: IndexState) -> None:
         """Store the settings of the vector index with the table."""
-        update = {"path": GLOBAL, "metadata": {SEARCH_METADATA: json.dumps(settings)}}
-        self._commit(lambda: self.table.update_field_metadata(update))
+        metadata = {SEARCH_METADATA: state.model_dump_json(exclude={"build_seconds"})}
+        self._commit(lambda: self.table.update_field_metadata({"path": GLOBAL, "metadata": metadata}))
 
     def build_index(self, config: Any, name: str) -> None:
         """Index the global embeddings; an older index is used until the new one is complete."""
@@ -233,39 +191,6 @@ class PhotoTable:
                     raise CaanError(f"{self.uri}: cannot be written ({_reason(error)}).") from error
                 time.sleep(random.uniform(0, 0.1 * 2 ** min(attempt, 6)))
                 self.refresh()
-
-
-def row_schema(identity: EncoderIdentity, *, local: bool) -> pa.Schema:
-    """Columns of a gallery's table."""
-    fields = [
-        # The primary key makes concurrent writers conflict instead of inserting a photo twice.
-        pa.field(KEY, pa.string(), nullable=False, metadata={"lance-schema:unenforced-primary-key": "true"}),
-        pa.field("size", pa.int64()),
-        pa.field("mtime_ns", pa.int64()),
-        pa.field("sha256", pa.string()),
-        pa.field("width", pa.int32()),
-        pa.field("height", pa.int32()),
-        pa.field(GLOBAL, pa.list_(pa.float32(), identity.global_dim)),
-        pa.field("thumbnail", pa.binary()),
-        pa.field("image", pa.large_binary()),
-    ]
-    if local and identity.local_shape is not None:
-        tokens, width = identity.local_shape
-        fields.append(pa.field(LOCAL, pa.list_(pa.float16(), tokens * width)))
-    return pa.schema(fields)
-
-
-def to_vectors(values: np.ndarray) -> pa.FixedSizeListArray:
-    """A column of N vectors from an array (N, D)."""
-    return pa.FixedSizeListArray.from_arrays(pa.array(np.ascontiguousarray(values).reshape(-1)), values.shape[1])
-
-
-def from_vectors(column: pa.ChunkedArray | pa.Array) -> np.ndarray:
-    """An array (N, D) from a column of N vectors."""
-    width = column.type.list_size
-    if isinstance(column, pa.ChunkedArray):
-        column = column.combine_chunks()
-    return np.asarray(column.flatten()).reshape(-1, width)
 
 
 def _read_info(uri: str, schema: pa.Schema) -> GalleryInfo:
@@ -306,12 +231,12 @@ def _require_free(folder: Path) -> None:
         raise CaanError(f"{folder}: cannot be written ({error.strerror}). Choose another folder.") from error
 
 
-def _holds_table(folder: Path) -> bool:
-    return (folder / f"{TABLE}.lance").is_dir()
-
-
 def _is_url(uri: str) -> bool:
     return "://" in uri
+
+
+def _is_folder_without_table(uri: str) -> bool:
+    return not _is_url(uri) and not (Path(uri) / f"{TABLE}.lance").is_dir()
 
 
 def _reason(error: Exception) -> str:

@@ -1,13 +1,13 @@
 """The approximate vector index of a large gallery: built when it pays, configured by size, with measured recall."""
 
 import time
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from lancedb.index import IvfFlat, IvfRq
 
-from .table import GLOBAL, PhotoTable, from_vectors
+from .schema import GLOBAL, IndexState, from_vectors
+from .table import PhotoTable
 
 INDEX = "global_embeds_idx"
 MIN_ROWS = 20_000
@@ -33,31 +33,6 @@ MAX_SMALL_FRAGMENTS = 100
 BATCH_ROWS = 16_384
 
 
-@dataclass(frozen=True)
-class IndexState:
-    """The vector index as searches use it, and its recall.
-
-    Attributes:
-        kind: "exact" without an index, otherwise Lance's name of the index.
-        num_partitions: Number of partitions of the index.
-        nprobes: Number of partitions that a search reads.
-        recall: Share of the true best 10 that a search finds, averaged over `num_queries`; 1 without an index.
-        num_queries: Number of queries from which the recall was measured.
-        rows: Number of photos when the index was built.
-        refine_factor: Number of candidates that are compared exactly, as a multiple of the number of results.
-        build_seconds: Time for building or extending the index in seconds; 0 if nothing was done.
-    """
-
-    kind: str
-    num_partitions: int = 0
-    nprobes: int = 0
-    recall: float = 1.0
-    num_queries: int = 0
-    rows: int = 0
-    refine_factor: int = 1
-    build_seconds: float = 0.0
-
-
 def maintain_index(table: PhotoTable, *, min_rows: int = MIN_ROWS) -> IndexState:
     """Build, extend or rebuild the vector index of a table, depending on its size.
 
@@ -70,19 +45,19 @@ def maintain_index(table: PhotoTable, *, min_rows: int = MIN_ROWS) -> IndexState
     """
     table.refresh()
     rows = len(table)
-    stored = table.search_settings()
-    if rows < min_rows and not stored:
+    state = table.index_state()
+    if rows < min_rows and state.is_exact:
         _compact(table)
-        return IndexState("exact")
-    if not stored or rows > REBUILD_GROWTH * stored["rows"]:
+        return state
+    if rows > REBUILD_GROWTH * state.rows:  # also if there is no index yet
         return _build(table, rows)
     stats = table.table.index_stats(INDEX)
     unindexed = stats.num_unindexed_rows if stats else rows
     if unindexed > min(MAX_UNINDEXED, MAX_UNINDEXED_SHARE * rows) or _is_fragmented(table):
         start = time.perf_counter()
         table.optimize()
-        return _tune(table, {name: stored[name] for name in ("kind", "num_partitions", "rows")}, start)
-    return IndexState(**stored)
+        return _tune(table, state, time.perf_counter() - start)
+    return state
 
 
 def num_partitions(rows: int) -> int:
@@ -98,34 +73,27 @@ def _build(table: PhotoTable, rows: int) -> IndexState:
     _compact(table)
     table.build_index(IvfRq(num_bits=RQ_BITS, **settings) if is_divisible else IvfFlat(**settings), INDEX)
     kind = "IVF_RQ" if is_divisible else "IVF_FLAT"
-    return _tune(table, {"kind": kind, "num_partitions": partitions, "rows": rows}, start)
+    state = IndexState(kind=kind, num_partitions=partitions, rows=rows, refine_factor=REFINE)
+    return _tune(table, state, time.perf_counter() - start)
 
 
-def _tune(table: PhotoTable, index: dict[str, Any], start: float) -> IndexState:
+def _tune(table: PhotoTable, state: IndexState, build_seconds: float) -> IndexState:
     """Find the smallest `nprobes` that reaches `TARGET_RECALL` by doubling, and store it."""
-    seconds = time.perf_counter() - start
     table.refresh()
-    if len(table) < 2:  # the photos of a once large gallery were removed; recall cannot be measured
-        settings = index | {
-            "nprobes": index["num_partitions"],
-            "refine_factor": REFINE,
-            "recall": 1.0,
-            "num_queries": 0,
-        }
-        table.store_search_settings(settings)
-        return IndexState(**settings, build_seconds=seconds)
     queries = sample_queries(table)
     nearest = exact_nearest(table, queries)
-    nprobes = min(FIRST_NPROBES, index["num_partitions"])
+    # Without queries, because nearly all photos were removed, all partitions are searched.
+    nprobes = FIRST_NPROBES if len(queries) else state.num_partitions
     while True:
-        settings = index | {"nprobes": nprobes, "refine_factor": REFINE}
-        recall = measure_recall(table, queries, nearest, settings)
-        if recall >= TARGET_RECALL or nprobes == index["num_partitions"]:
+        state = state.model_copy(update={"nprobes": min(nprobes, state.num_partitions)})
+        recall = measure_recall(table, queries, nearest, state)
+        if recall >= TARGET_RECALL or nprobes >= state.num_partitions:
             break
-        nprobes = min(2 * nprobes, index["num_partitions"])
-    settings |= {"recall": round(recall, 4), "num_queries": len(queries)}
-    table.store_search_settings(settings)
-    return IndexState(**settings, build_seconds=seconds)
+        nprobes *= 2
+    measured = {"recall": round(recall, 4), "num_queries": len(queries), "build_seconds": build_seconds}
+    state = state.model_copy(update=measured)
+    table.store_index_state(state)
+    return state
 
 
 def sample_queries(table: PhotoTable, count: int = SAMPLE, seed: int = 0) -> np.ndarray:
@@ -156,15 +124,14 @@ def exact_nearest(table: PhotoTable, queries: np.ndarray, k: int = K) -> np.ndar
     return best_ids
 
 
-def measure_recall(table: PhotoTable, queries: np.ndarray, nearest: np.ndarray, settings: dict[str, Any]) -> float:
-    """Share of the true nearest photos (Q, k) that searches with these index settings find."""
+def measure_recall(table: PhotoTable, queries: np.ndarray, nearest: np.ndarray, state: IndexState) -> float:
+    """Share of the true nearest photos (Q, k) that searches with these index settings find; 1 without queries."""
     num_found = 0
     for query, wanted in zip(queries, nearest, strict=True):
         search = table.table.search(query, vector_column_name=GLOBAL).distance_type("dot").limit(K)
-        search = search.select(["_distance"]).with_row_id(True)
-        result = search.nprobes(settings["nprobes"]).refine_factor(settings["refine_factor"]).to_arrow()
+        result = state.apply(search.select(["_distance"]).with_row_id(True)).to_arrow()
         num_found += len(set(result["_rowid"].to_pylist()) & set(wanted.tolist()))
-    return num_found / nearest.size
+    return num_found / nearest.size if nearest.size else 1.0
 
 
 def _is_fragmented(table: PhotoTable) -> bool:

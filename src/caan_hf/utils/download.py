@@ -18,13 +18,14 @@ def looks_local(name: str) -> bool:
         return True
 
 
-def download(repo_id: str, *, revision: str | None = None, patterns: Sequence[str]) -> Path:
+def download(repo_id: str, *, revision: str | None = None, patterns: Sequence[str], force: bool = False) -> Path:
     """Download the files of a model repository that match `patterns`, all of one commit, or find them in the cache.
 
     Args:
         repo_id: OWNER/MODEL.
         revision: Branch, tag or commit; the main branch by default.
         patterns: Such as "*.safetensors".
+        force: Download the files again although the cache has them.
 
     Returns:
         The folder of that commit in the Hub's cache.
@@ -40,7 +41,8 @@ def download(repo_id: str, *, revision: str | None = None, patterns: Sequence[st
         raise CaanError(f"{repo_id}: no such folder, and a download from the Hub needs {error.name}.") from error
     try:
         with hub_errors(repo_id):
-            return Path(snapshot_download(repo_id, revision=revision, allow_patterns=list(patterns)))
+            folder = snapshot_download(repo_id, revision=revision, allow_patterns=list(patterns), force_download=force)
+            return Path(folder)
     except (OSError, ValueError) as error:
         raise CaanError(
             f"{repo_id}: no such folder, and it could not be downloaded from the Hub ({first_line(error)})."

@@ -1,8 +1,8 @@
 """Choice of execution providers and their options, also for GPUs that this machine does not have."""
 
 import pytest
-from caan_export import providers
-from caan_export.providers import CPU, CUDA, TENSORRT, choose_providers, with_options
+from caan_export import session
+from caan_export.session import CPU, CUDA, TENSORRT, choose_providers, with_options
 
 from caan_hf.errors import CaanError
 
@@ -21,7 +21,7 @@ SHAPES = {"pixel_values": ["batch", 3, 224, 224]}
     ],
 )
 def test_the_best_installed_provider_is_the_default(monkeypatch, available, tensorrt, expected):
-    monkeypatch.setattr(providers, "_tensorrt_is_installed", lambda: tensorrt)
+    monkeypatch.setattr(session, "_tensorrt_is_installed", lambda: tensorrt)
     assert choose_providers(None, available) == expected
 
 

@@ -1,0 +1,132 @@
+"""The galleries that the demo searches: opened, indexed from photos, or made of drawn samples."""
+
+import os
+import re
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+
+from caan_hf.benchmarks.sample import SAMPLE_CATEGORIES, draw_object
+from caan_hf.cli.index import print_report
+from caan_hf.encoding.encoder import Encoder
+from caan_hf.encoding.identity import hash_of_json
+from caan_hf.encoding.load import load_encoder
+from caan_hf.errors import CaanError
+from caan_hf.gallery import Gallery
+from caan_hf.gallery.sources import photo_source
+from caan_hf.utils.progress import progress_bar
+
+SAMPLES_PER_CATEGORY = 4
+SAMPLE_SIDE = 192
+
+
+def open_galleries(
+    photos: str | None, places: list[str], model: str | None, device: str | None, console: Console
+) -> tuple[dict[str, Gallery], str]:
+    """Open or index what the command line or the Space names.
+
+    Returns:
+        The galleries by name. Without a model there are none, and the second value says why.
+
+    Raises:
+        CaanError: Something that was named cannot be used.
+    """
+    if photos and is_gallery(photos):
+        photos, places = None, [photos, *places]
+    elif not photos and len(places) == 1 and Path(places[0]).is_dir() and not is_gallery(places[0]):
+        photos, places = places[0], []  # a folder of photos
+    if not photos and places:
+        return name_galleries({place: Gallery.open(place, model=model, device=device) for place in places}), ""
+    if len(places) > 1:
+        raise CaanError("PHOTOS are indexed into one --gallery. Leave out PHOTOS to choose between several galleries.")
+    if photos:
+        photos = str(Path(photos).expanduser()) if photos.startswith("~") else photos
+        photo_source(photos)  # a wrong path is reported before the model is loaded
+    try:
+        with console.status(f"loading {escape(model or 'the model')}"):
+            encoder = load_encoder(model, device=device)
+    except CaanError as error:
+        if model or photos:
+            raise
+        console.print(f"[yellow]{escape(str(error))}[/]", soft_wrap=True)
+        return {}, str(error)
+    if photos:
+        return {_name(photos): index(photos, places[0] if places else None, encoder, console)}, ""
+    return {"drawn samples": index(str(draw_samples()), None, encoder, console)}, ""
+
+
+def index(photos: str, place: str | None, encoder: Encoder, console: Console) -> Gallery:
+    """Bring the gallery of a folder of photos up to date, with a progress bar.
+
+    Args:
+        photos: The folder, or another source of photos.
+        place: The gallery. By default it is in the user's cache, and photos that no longer exist are removed from it.
+        encoder: Encodes the photos.
+        console: Where the summary is printed.
+    """
+    is_own = place is None
+    place = place or str(default_gallery(photos, encoder))
+    gallery = Gallery.create(place, model=encoder)
+    with progress_bar("indexing", None, unit="photos") as advance:
+        report = gallery.add(photos, prune=is_own, progress=advance)
+    print_report(report, place, console, pruned=is_own)
+    return gallery
+
+
+def is_gallery(place: str) -> bool:
+    """Whether `place` is a gallery; URLs are assumed to be galleries."""
+    return "://" in place or (Path(place) / "photos.lance").is_dir()
+
+
+def default_gallery(photos: str, encoder: Encoder) -> Path:
+    """The folder in the user's cache for the gallery of a folder of photos, one per folder and model."""
+    full = str(Path(photos).resolve()) if Path(photos).exists() else photos
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(full).name).strip("-.") or "photos"
+    return _cache() / "galleries" / f"{name[:40]}-{hash_of_json([full, asdict(encoder.identity)])[:12]}"
+
+
+def draw_samples(folder: Path | None = None, per_category: int = SAMPLES_PER_CATEGORY) -> Path:
+    """Draw photos for a demo without the user's photos; existing ones are kept.
+
+    Args:
+        folder: Where they are drawn; by default in the user's cache.
+        per_category: Number of photos per category.
+
+    Returns:
+        The folder.
+    """
+    folder = folder or _cache() / "sample-photos"
+    folder.mkdir(parents=True, exist_ok=True)
+    for category in SAMPLE_CATEGORIES:
+        for number in range(per_category):
+            file = folder / f"{category}-{number:02}.png"
+            if not file.exists():
+                draw_object(category, "photo", seed=1, index=number, image_size=SAMPLE_SIDE).save(file)
+    return folder
+
+
+def name_galleries(galleries: dict[str, Gallery]) -> dict[str, Gallery]:
+    """Galleries by short and unique names instead of their places."""
+    named: dict[str, Gallery] = {}
+    for place, gallery in galleries.items():
+        name = _name(place.rstrip("/"))
+        same = sum(other == name or other.startswith(f"{name} (") for other in named)
+        named[f"{name} ({same + 1})" if same else name] = gallery
+    return named
+
+
+def _name(place: str) -> str:
+    return Path(place).name or place
+
+
+def _cache() -> Path:
+    place = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "caan-hf"
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CaanError(
+            f"{place}: cannot be written ({error.strerror}). Choose another place with --gallery."
+        ) from error
+    return place

@@ -1,0 +1,109 @@
+"""What a gallery stores: its columns, and the records in the metadata of its table."""
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from caan_hf.encoding.identity import EncoderIdentity
+from caan_hf.errors import CaanError
+from caan_hf.utils.records import Record
+
+FORMAT = 2
+KEY = "path"
+GLOBAL, LOCAL = "global_embeds", "local_embeds"
+
+
+class GalleryInfo(Record):
+    """What a gallery holds, as recorded when it was created.
+
+    Attributes:
+        model: Folder or Hub id of the model that encoded the photos.
+        identity: Identity of that encoder, which decides which other encoders fit.
+        local: Whether local embeddings are stored.
+        format: Version of the table's schema and of this record.
+    """
+
+    model: str
+    identity: EncoderIdentity
+    local: bool
+    format: int = FORMAT
+
+    def require(self, identity: EncoderIdentity, model: str, gallery: str) -> None:
+        """Refuse an encoder with embeddings that cannot be compared with those of the gallery.
+
+        Raises:
+            CaanError: The encoder differs; the message says in what.
+        """
+        difference = self.identity.difference(identity)
+        if difference is not None:
+            raise CaanError(
+                f"{gallery}: indexed with {self.model}, but {model} has {difference}. Use the model of the gallery, or "
+                "index into a new folder."
+            )
+
+
+class IndexState(Record):
+    """The vector index as searches use it, and its recall.
+
+    Attributes:
+        kind: "exact" without an index, otherwise Lance's name of the index.
+        num_partitions: Number of partitions of the index.
+        nprobes: Number of partitions that a search reads.
+        recall: Share of the true best 10 that a search finds, averaged over `num_queries`; 1 without an index.
+        num_queries: Number of queries from which the recall was measured.
+        rows: Number of photos when the index was built.
+        refine_factor: Number of candidates that are compared exactly, as a multiple of the number of results.
+        build_seconds: Time for building or extending the index in seconds; 0 if nothing was done.
+    """
+
+    kind: str = "exact"
+    num_partitions: int = 0
+    nprobes: int = 0
+    recall: float = 1.0
+    num_queries: int = 0
+    rows: int = 0
+    refine_factor: int = 1
+    build_seconds: float = 0.0
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether there is no index."""
+        return self.kind == "exact"
+
+    def apply(self, query: Any) -> Any:
+        """A query of LanceDB with these settings."""
+        return query if self.is_exact else query.nprobes(self.nprobes).refine_factor(self.refine_factor)
+
+
+def row_schema(identity: EncoderIdentity, *, local: bool) -> pa.Schema:
+    """Columns of a gallery's table."""
+    fields = [
+        # The primary key makes concurrent writers conflict instead of inserting a photo twice.
+        pa.field(KEY, pa.string(), nullable=False, metadata={"lance-schema:unenforced-primary-key": "true"}),
+        pa.field("size", pa.int64()),
+        pa.field("mtime_ns", pa.int64()),
+        pa.field("sha256", pa.string()),
+        pa.field("width", pa.int32()),
+        pa.field("height", pa.int32()),
+        pa.field(GLOBAL, pa.list_(pa.float32(), identity.global_dim)),
+        pa.field("thumbnail", pa.binary()),
+        pa.field("image", pa.large_binary()),
+    ]
+    if local and identity.local_shape is not None:
+        tokens, width = identity.local_shape
+        fields.append(pa.field(LOCAL, pa.list_(pa.float16(), tokens * width)))
+    return pa.schema(fields)
+
+
+def to_vectors(values: np.ndarray) -> pa.FixedSizeListArray:
+    """A column of N vectors from an array (N, D)."""
+    return pa.FixedSizeListArray.from_arrays(pa.array(np.ascontiguousarray(values).reshape(-1)), values.shape[1])
+
+
+def from_vectors(column: pa.ChunkedArray | pa.Array) -> np.ndarray:
+    """An array (N, D) from a column of N vectors."""
+    width = column.type.list_size
+    if isinstance(column, pa.ChunkedArray):
+        column = column.combine_chunks()
+    return np.asarray(column.flatten()).reshape(-1, width)
