@@ -128,8 +128,6 @@ class CaanTrainer(Trainer):
         result = evaluator.evaluate_embeddings(
             self._encode(evaluator.sketches, "sketch"),
             self._encode(evaluator.photos, "photo"),
-            evaluator.sketch_categories,
-            evaluator.photo_categories,
             device=self.args.device,
         )
         metrics = {f"{metric_key_prefix}_{name}": value for name, value in result.metrics.items()}
