@@ -2,6 +2,7 @@
 
 import os
 import re
+from dataclasses import asdict
 from pathlib import Path
 
 from rich.console import Console
@@ -83,7 +84,7 @@ def default_gallery(photos: str, encoder: Encoder) -> Path:
     """The folder in the user's cache for the gallery of a folder of photos, one per folder and model."""
     full = str(Path(photos).resolve()) if Path(photos).exists() else photos
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(full).name).strip("-.") or "photos"
-    return _cache() / "galleries" / f"{name[:40]}-{hash_of_json([full, encoder.identity.to_dict()])[:12]}"
+    return _cache() / "galleries" / f"{name[:40]}-{hash_of_json([full, asdict(encoder.identity)])[:12]}"
 
 
 def draw_samples(folder: Path | None = None, per_category: int = SAMPLES_PER_CATEGORY) -> Path:
