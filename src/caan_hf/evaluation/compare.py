@@ -42,12 +42,10 @@ class Report:
 
 
 class Row(Record):
-    """Difference B - A of the values of A (first) and B (second) in one metric.
+    """Difference B - A of A (first) and B (second) in one metric, with its 95 % interval and two-sided p-value.
 
     Attributes:
         ranking: "global", "rerank" or "expand".
-        interval: 95 % interval of the difference.
-        p: Two-sided p-value.
     """
 
     ranking: str
