@@ -5,7 +5,6 @@ import json
 import numpy as np
 import pytest
 from photos import draw_photo
-from PIL import Image
 
 from caan_hf import CaanError
 from caan_hf.gallery import Gallery, SearchOptions
@@ -207,25 +206,6 @@ def test_a_path_may_begin_with_a_tilde(gallery, indexed_folder, sketch, tmp_path
     Gallery.create("~/mine", model=gallery.encoder).add(indexed_folder / "photos")
     assert (tmp_path / "mine").is_dir()
     assert len(Gallery.open("~/mine").search(gallery.encode_sketch(sketch), k=3)) == 3
-
-
-@pytest.fixture
-def calls(monkeypatch):
-    """Counts how often pictures are opened and sketches are cleaned."""
-    from caan_hf import processing_caan
-
-    counts = {"open": 0, "clean": 0}
-
-    def count(name, function):
-        def counted(*arguments, **options):
-            counts[name] += 1
-            return function(*arguments, **options)
-
-        return counted
-
-    monkeypatch.setattr(Image, "open", count("open", Image.open))
-    monkeypatch.setattr(processing_caan, "clean_sketch", count("clean", processing_caan.clean_sketch))
-    return counts
 
 
 @pytest.mark.parametrize("options", [{}, {"rerank": True, "expand": 3}], ids=["plain", "reranked"])

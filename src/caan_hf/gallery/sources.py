@@ -104,9 +104,8 @@ class FolderPhotos(PhotoSource):
 
     def covers(self, paths: pa.ChunkedArray) -> pa.ChunkedArray:
         """All paths in the folder, without subfolders that could not be read."""
-        covered, *unreadable = (
-            pc.starts_with(paths, os.path.join(printable(folder), "")) for folder in (self.root, *self.unreadable)
-        )
+        prefixes = [os.path.join(printable(folder), "") for folder in (str(self.root), *self.unreadable)]
+        covered, *unreadable = (pc.starts_with(paths, prefix) for prefix in prefixes)
         for within in unreadable:
             covered = pc.and_not(covered, within)
         return covered
