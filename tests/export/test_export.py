@@ -3,6 +3,7 @@
 import json
 import resource
 import shutil
+from dataclasses import asdict
 
 import numpy as np
 import onnx
@@ -72,7 +73,7 @@ def test_the_manifest_describes_the_export(exported, checkpoint, encoder):
     assert content["checkpoint"]["sha256"]["model.safetensors"] == sha256_of(checkpoint / "model.safetensors")
     assert content["versions"]["onnxruntime"] == onnxruntime.__version__
     assert (content["opset"], content["dtype"], content["training"]) == (20, "fp32", None)
-    assert content["identity"] == json.loads(json.dumps(encoder.identity.to_dict()))
+    assert content["identity"] == json.loads(json.dumps(asdict(encoder.identity)))
     outputs = content["graphs"]["photo_encoder"]["outputs"]
     assert outputs == {"global_embeds": ["batch", 32], "local_embeds": ["batch", 16, 8]}
     assert content["graphs"]["relation"]["outputs"] == {"relation_logits": ["sketches", "photos"]}
