@@ -131,12 +131,7 @@ class Encoder(ABC):
         return self.identity.local_shape is not None
 
     def encode_sketches(self, sketches: Any, *, batch_size: int = BATCH_SIZE, workers: int | None = None) -> Array:
-        """Global embeddings (N, D) of one or a list of sketches, L2-normalised.
-
-        Args:
-            sketches: One picture, or a list or tuple of them.
-            batch_size: Batch size.
-            workers: Number of threads that read pictures; one per core, at most 8, by default.
+        """Global embeddings (N, D) of one picture or a list of N, L2-normalised; arguments as for `stream`.
 
         Raises:
             ValueError: A sketch cannot be read or is blank, or the list is empty.
