@@ -34,7 +34,7 @@ def open_galleries(
         CaanError: Something that was named cannot be used.
     """
     if photos and is_gallery(photos):
-        photos, places = None, [photos, *places]
+        places, photos = [photos, *places], None
     elif not photos and len(places) == 1 and Path(places[0]).is_dir() and not is_gallery(places[0]):
         photos, places = places[0], []  # a folder of photos
     if not photos and places:

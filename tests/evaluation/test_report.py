@@ -58,6 +58,12 @@ def test_record_can_be_read_back(evaluated, record, tmp_path):
     folder = tmp_path / "new" / "folder"
     write_report(result, evaluator, folder, data="data/sample")
     assert sorted(path.name for path in folder.iterdir()) == FILES
+    table = pyarrow.parquet.read_table(folder / "queries.parquet").to_pydict()
+    assert table["source"] == list(evaluator.sketches["source"])
+    assert table["category"] == [evaluator.category_names[label] for label in evaluator.sketch_categories]
+    for prefix, ranking in (("", result), ("rerank/", result.reranked), ("expand/", result.expanded)):
+        if ranking:
+            assert np.mean(table[f"{prefix}standard/mAP@all"]) == pytest.approx(ranking.metrics["mAP@all"])
     found = EvaluationRecord.of_folder(folder)
     assert found == record
     assert found.conventions == result.conventions
@@ -106,17 +112,6 @@ def test_confusions_are_counted_and_sorted(split):
     assert shares.tolist() == [[0.75, 0.25, 0], [0, 1, 0], [0.5, 0, 0.5]]
     found = [(one.category, one.retrieved, one.share) for one in worst_confusions(shares, names)]
     assert found == [("c", "a", 0.5), ("a", "b", 0.25)]
-
-
-def test_values_of_each_sketch_average_to_the_metrics(evaluated, tmp_path):
-    result, evaluator = evaluated
-    write_report(result, evaluator, tmp_path, data="data/sample")
-    table = pyarrow.parquet.read_table(tmp_path / "queries.parquet").to_pydict()
-    assert table["source"] == list(evaluator.sketches["source"])
-    assert table["category"] == [evaluator.category_names[label] for label in evaluator.sketch_categories]
-    for prefix, ranking in (("", result), ("rerank/", result.reranked), ("expand/", result.expanded)):
-        if ranking:
-            assert np.mean(table[f"{prefix}standard/mAP@all"]) == pytest.approx(ranking.metrics["mAP@all"])
 
 
 def test_markdown_says_what_was_evaluated(evaluated, record):

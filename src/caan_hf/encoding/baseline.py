@@ -15,15 +15,7 @@ from caan_hf.errors import CaanError
 from caan_hf.processing_caan import CaanProcessor
 from caan_hf.towers_caan import encode_image, load_tower, native_image_size
 
-from .checkpoint import (
-    DType,
-    TorchEncoder,
-    configuration_hash,
-    one_line,
-    preprocessing_hash,
-    usable_device,
-    weights_hash,
-)
+from .checkpoint import DType, TorchEncoder, one_line, usable_device
 from .features import Array, Features, Modality
 from .identity import EncoderIdentity
 
@@ -63,15 +55,7 @@ class BaselineEncoder(TorchEncoder):
     @cached_property
     def identity(self) -> EncoderIdentity:
         """See [`Encoder.identity`]."""
-        return EncoderIdentity(
-            weights=weights_hash(self.model),
-            configuration=configuration_hash(self.model.config),
-            preprocessing=preprocessing_hash(self.processor),
-            precision=self.dtype,
-            image_size=self.image_size,
-            global_dim=self._dim,
-            local_shape=None,
-        )
+        return self._identity(self.image_size, self._dim, None)
 
     def encode_prepared(self, pixel_values: Array, modality: Modality) -> Features:
         """See [`Encoder.encode_prepared`]."""

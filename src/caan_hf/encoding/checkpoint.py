@@ -55,6 +55,9 @@ class TorchEncoder(Encoder):
         dtype: "bfloat16" or "float16" for automatic mixed precision.
     """
 
+    _weights: str | None = None
+    """Hash of the weights, where it is known."""
+
     def __init__(self, model: Any, processor: CaanProcessor, name: str = "model", dtype: DType = "float32"):
         self.model = model
         self.processor = processor
@@ -78,6 +81,11 @@ class TorchEncoder(Encoder):
         except ValueError as error:
             raise ValueError(f"{name or 'image'}: {reason_unreadable(error)}") from error
 
+    def _identity(self, image_size: int, global_dim: int, local_shape: tuple[int, int] | None) -> EncoderIdentity:
+        weights = self._weights or weights_hash(self.model)
+        configuration, preprocessing = configuration_hash(self.model.config), preprocessing_hash(self.processor)
+        return EncoderIdentity(weights, configuration, preprocessing, self.dtype, image_size, global_dim, local_shape)
+
     def _tensor(self, values: Array, dtype: torch.dtype | None = None) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(values)).to(self.device, dtype, non_blocking=True)
 
@@ -100,7 +108,6 @@ class CheckpointEncoder(TorchEncoder):
 
     kind = "checkpoint"
     model: CaanModel
-    _weights: str | None = None
 
     @classmethod
     def load(
@@ -121,16 +128,11 @@ class CheckpointEncoder(TorchEncoder):
     @cached_property
     def identity(self) -> EncoderIdentity:
         """See [`Encoder.identity`]."""
-        config = self.model.config
-        return EncoderIdentity(
-            weights=self._weights or weights_hash(self.model),
-            configuration=configuration_hash(config),
-            preprocessing=preprocessing_hash(self.processor),
-            precision=self.dtype,
-            image_size=_input_size(self.processor) or config.image_size,
-            global_dim=config.projection_dim or tower_width(self.model.sketch_model),
-            local_shape=(config.num_local_tokens, config.relation_dim),
-        )
+        config, images = self.model.config, self.processor.image_processor
+        # The processor may return another size than the model was made for.
+        size = getattr(getattr(images, "crop_size", None) or images.size, "height", None) or config.image_size
+        width = config.projection_dim or tower_width(self.model.sketch_model)
+        return self._identity(size, width, (config.num_local_tokens, config.relation_dim))
 
     @property
     def training_data(self) -> TrainingData | None:
@@ -274,13 +276,6 @@ def usable_device(name: str | None) -> torch.device:
     except (RuntimeError, AssertionError) as error:
         raise CaanError(f"--device {name}: not available ({first_line(error)}).") from error
     return device
-
-
-def _input_size(processor: CaanProcessor) -> int | None:
-    """Height of what the processor returns, which may differ from the size that the model was made for."""
-    images = processor.image_processor
-    size = getattr(images, "crop_size", None) or images.size
-    return getattr(size, "height", None)
 
 
 def _to_numpy(values: Tensor | None) -> Array:

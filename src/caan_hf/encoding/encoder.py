@@ -131,12 +131,7 @@ class Encoder(ABC):
         return self.identity.local_shape is not None
 
     def encode_sketches(self, sketches: Any, *, batch_size: int = BATCH_SIZE, workers: int | None = None) -> Array:
-        """Global embeddings (N, D) of one or a list of sketches, L2-normalised.
-
-        Args:
-            sketches: One picture, or a list or tuple of them.
-            batch_size: Batch size.
-            workers: Number of threads that read pictures; one per core by default.
+        """Global embeddings (N, D) of one picture or a list of N, L2-normalised; arguments as for `stream`.
 
         Raises:
             ValueError: A sketch cannot be read or is blank, or the list is empty.
@@ -157,7 +152,7 @@ class Encoder(ABC):
         workers: int | None = None,
     ) -> Features:
         """Global and, with `local`, local features of one or a list of pictures; errors as for `encode_sketches`."""
-        if isinstance(pictures, Picture) or not isinstance(pictures, (list, tuple)):
+        if isinstance(pictures, Picture) or not isinstance(pictures, (list, tuple)):  # a Picture is a tuple too
             pictures = [pictures]
         if not pictures:
             raise ValueError(f"there are no {PLURAL[modality]} to encode")
@@ -181,7 +176,7 @@ class Encoder(ABC):
             modality: "sketch" or "photo".
             local: Return local features too, if the encoder has any.
             batch_size: Batch size; two batches are held at a time.
-            workers: Number of threads that read pictures; one per core by default.
+            workers: Number of threads that read pictures; one per core, at most 8, by default.
             on_error: "raise" a ValueError for a picture that cannot be read, or "skip" it and list it in the batch.
 
         Yields:

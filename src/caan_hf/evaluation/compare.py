@@ -1,6 +1,7 @@
 """Compare two evaluations on the same sketches and photos by paired bootstrap."""
 
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +19,7 @@ from .metrics import average, category_means
 from .record import METRICS_FILE, QUERIES_FILE, REMEDY, EvaluationRecord
 from .templating import render
 
-OTHER_RANKINGS = {"rerank": "reranked", "expand": "expanded"}
-"""Prefixes of the columns of `queries.parquet` to fields of `metrics.json`, for the rankings besides the global one."""
+OTHER_RANKINGS = {"rerank": "reranked", "expand": "expanded"}  # prefix in `queries.parquet`: field of `metrics.json`
 MAX_CATEGORIES = 5
 HEADER = ["ranking", "convention", "metric", "A", "B", "B - A", "95 % interval", "p"]
 
@@ -32,18 +32,20 @@ class Report:
     record: EvaluationRecord
     queries: pyarrow.Table
 
+    def values(self, columns: list[str]) -> Values:
+        """(A, V) float64."""
+        return np.stack([self.queries[name].to_numpy() for name in columns], axis=1)
+
     def depth(self, ranking: str) -> int | None:
         """Number of photos that a ranking reordered or expanded with; None if the report does not have it."""
         return getattr(getattr(self.record, OTHER_RANKINGS[ranking]), "k", None)
 
 
 class Row(Record):
-    """Difference B - A of the values of A (first) and B (second) in one metric.
+    """Difference B - A of A (first) and B (second) in one metric, with its 95 % interval and two-sided p-value.
 
     Attributes:
         ranking: "global", "rerank" or "expand".
-        interval: 95 % interval of the difference.
-        p: Two-sided p-value.
     """
 
     ranking: str
@@ -64,11 +66,9 @@ class CategoryChange(Record):
 
 
 class Comparison(Record):
-    """The contents of `comparison.json`.
+    """The contents of `comparison.json`; `first` is the name of A, `second` that of B.
 
     Attributes:
-        first: Name of A.
-        second: Name of B.
         reranked: Number of re-ranked photos, if re-ranking is compared.
         expanded: Number of photos of query expansion, if it is compared.
         notes: What was not compared, as sentences.
@@ -98,11 +98,7 @@ def is_report(folder: Path) -> bool:
 
 
 def load_report(folder: Path, name: str | None = None) -> Report:
-    """Read a report.
-
-    Args:
-        folder: Folder that `caan evaluate` wrote.
-        name: Name in the comparison; the folder by default.
+    """Read the report in a folder; its `name` in the comparison is the folder by default.
 
     Raises:
         CaanError: The folder is not a complete report.
@@ -135,16 +131,13 @@ def compare_reports(first: Report, second: Report, *, seed: int = 0) -> Comparis
         CaanError: The reports are not of the same sketches and photos, or have no metric in common.
     """
     _require_same_data(first, second)
-    depths = {ranking: (first.depth(ranking), second.depth(ranking)) for ranking in OTHER_RANKINGS}
-    unequal = {ranking: pair for ranking, pair in depths.items() if pair[0] != pair[1]}
+    unequal = [ranking for ranking in OTHER_RANKINGS if first.depth(ranking) != second.depth(ranking)]
     common = [name for name in first.queries.column_names[2:] if name in second.queries.column_names]
     columns = [name for name in common if _parts(name)[0] not in unequal]
     if not columns:
         raise CaanError(f"{first.name} and {second.name} cannot be compared: they have no metric in common.")
     names, numbers = np.unique(first.queries["category"].to_pylist(), return_inverse=True)
-    before, after = (
-        np.stack([report.queries[name].to_numpy() for name in columns], axis=1) for report in (first, second)
-    )  # (A, V) each
+    before, after = first.values(columns), second.values(columns)  # (A, V) each
     differences = category_means(after[:, 0] - before[:, 0], numbers)
     return Comparison(
         first=first.name,
@@ -154,7 +147,7 @@ def compare_reports(first: Report, second: Report, *, seed: int = 0) -> Comparis
         num_queries=len(first.queries),
         reranked=None if "rerank" in unequal else first.depth("rerank"),
         expanded=None if "expand" in unequal else first.depth("expand"),
-        notes=[_not_compared(ranking, *pair) for ranking, pair in unequal.items()],
+        notes=[_not_compared(ranking, first.depth(ranking), second.depth(ranking)) for ranking in unequal],
         resamples=RESAMPLES,
         seed=seed,
         rows=_rows(columns, before, after, numbers, seed),
@@ -168,10 +161,8 @@ def compare_reports(first: Report, second: Report, *, seed: int = 0) -> Comparis
 
 def verdicts(comparison: Comparison) -> list[str]:
     """One sentence per ranking on its first metric, and the notes."""
-    first_rows: dict[str, Row] = {}
-    for row in comparison.rows:
-        first_rows.setdefault(row.ranking, row)
-    return [*(_verdict(comparison, row) for row in first_rows.values()), *comparison.notes]
+    first_rows = [next(rows) for _, rows in groupby(comparison.rows, lambda row: row.ranking)]
+    return [*(_verdict(comparison, row) for row in first_rows), *comparison.notes]
 
 
 def comparison_rows(comparison: Comparison) -> list[list[str]]:
@@ -190,17 +181,15 @@ def write_comparison(comparison: Comparison, folder: Path) -> None:
     Raises:
         CaanError: The folder cannot be written.
     """
-    changes = [f"{change.category} {change.difference:+.3f}" for change in comparison.by_category]
-    num_gains = sum(change.difference > 0 for change in comparison.by_category)
-    num_losses = sum(change.difference < 0 for change in comparison.by_category)
+    changes = comparison.by_category
     text = render(
         "comparison.md.jinja",
         comparison=comparison,
         verdicts=verdicts(comparison),
         header=HEADER,
         rows=comparison_rows(comparison),
-        gains=", ".join(changes[: min(num_gains, MAX_CATEGORIES)]),
-        losses=", ".join(changes[::-1][: min(num_losses, MAX_CATEGORIES)]),
+        gains=[change for change in changes if change.difference > 0][:MAX_CATEGORIES],
+        losses=[change for change in reversed(changes) if change.difference < 0][:MAX_CATEGORIES],
     )
     make_folder(folder)
     write_whole_text(folder / "comparison.md", text)
@@ -237,15 +226,13 @@ def _verdict(comparison: Comparison, row: Row) -> str:
     low, high = row.interval
     what = f"{row.metric} ({row.convention}, {row.ranking} ranking)"
     if low <= 0 <= high:
-        return (
-            f"no significant difference in {what}: the 95 % interval of the difference, {low:+.4f} to {high:+.4f}, "
-            "includes 0"
-        )
-    names = [comparison.second, comparison.first]
-    better, worse = names if row.difference > 0 else reversed(names)
+        bounds = f"{low:+.4f} to {high:+.4f}"
+        return f"no significant difference in {what}: the 95 % interval of the difference, {bounds}, includes 0"
+    better, worse = comparison.second, comparison.first
+    if row.difference < 0:
+        better, worse, low, high = worse, better, -high, -low
     return (
-        f"{better} is better than {worse} in {what} by {abs(row.difference):.4f}, "
-        f"95 % interval {min(abs(low), abs(high)):.4f} to {max(abs(low), abs(high)):.4f}"
+        f"{better} is better than {worse} in {what} by {abs(row.difference):.4f}, 95 % interval {low:.4f} to {high:.4f}"
     )
 
 
