@@ -95,9 +95,7 @@ class Page:
         )
 
     def _build_answer(self) -> None:
-        self.status = gr.HTML(
-            status_line(START) if self.searchers else error_line(self.notice), elem_id="status", padding=False
-        )
+        self.status = gr.HTML(status_line(START) if self.searchers else error_line(self.notice), elem_id="status")
         self.results = gr.Gallery(
             label="Best first. Select one to see why.",
             columns=4,

@@ -27,7 +27,6 @@ def sketch_pad(**options: Any) -> gr.HTML:
         css_template=(parts / "pad.css").read_text(encoding="utf-8"),
         js_on_load=(parts / "pad.js").read_text(encoding="utf-8"),
         apply_default_css=False,
-        padding=False,
         **options,
     )
 
