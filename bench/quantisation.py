@@ -44,7 +44,7 @@ def main() -> None:
                 quantiser(file)
             embeds = [encode(file, values) for file, values in zip(files, pixels, strict=True)]
             size = files[1].stat().st_size / 1e6
-        result = split.evaluate_embeddings(*embeds, split.sketch_categories, split.photo_categories)
+        result = split.evaluate_embeddings(*embeds)
         expected = result.top if expected is None else expected
         overlap = top10_overlap(expected, result.top)
         print(f"| {name} | {size:.1f} | {overlap:.3f} | {result.metrics['mAP@all']:.4f} |", flush=True)

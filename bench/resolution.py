@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from caan_hf.benchmarks import load_benchmark
 from caan_hf.encoding.checkpoint import load_checkpoint
-from caan_hf.evaluation import ZeroShotEvaluator
+from caan_hf.evaluation import ZeroShotEvaluator, evaluate_embeddings
 from caan_hf.training.precompute import encode_rows
 from caan_hf.training.triplets import at_size
 from caan_hf.utils.files import write_json
@@ -42,7 +42,7 @@ def main() -> None:
             features[modality, size] = plain, F.normalize(plain - mean, dim=-1)
 
     def score(queries, gallery, query_categories=validation.sketch_categories) -> float:
-        return validation.evaluate_embeddings(queries, gallery, query_categories).metrics["mAP@all"]
+        return evaluate_embeddings(queries, gallery, query_categories, validation.photo_categories).metrics["mAP@all"]
 
     rows = []
     print("sketch px  photo px  plain  centred  photo-photo")

@@ -1,4 +1,4 @@
-"""Fixtures of what is judged: a CAAN that is tiny and untrained, and a split whose categories are colours."""
+"""A tiny untrained CAAN and a split with colours as categories, for tests of evaluation and encoding."""
 
 import datasets
 import numpy as np

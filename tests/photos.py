@@ -3,11 +3,12 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from PIL import Image, ImageDraw
 from transformers import ViTImageProcessor
 
-from caan_hf import CaanConfig, CaanModel, CaanProcessor
+from caan_hf import CaanConfig, CaanModel, CaanProcessor, processing_caan
 
 SIDE = 32
 
@@ -31,3 +32,20 @@ def draw_photo(number: int, size: tuple[int, int] = (60, 40)) -> Image.Image:
     colour = tuple(int(value) for value in generator.integers(0, 256, 3))
     ImageDraw.Draw(image).ellipse((x, y, x + 24, y + 24), fill=colour)
     return image
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """Counts how often pictures are opened and sketches are cleaned."""
+    counts = {"open": 0, "clean": 0}
+
+    def count(name, function):
+        def counted(*arguments, **options):
+            counts[name] += 1
+            return function(*arguments, **options)
+
+        return counted
+
+    monkeypatch.setattr(Image, "open", count("open", Image.open))
+    monkeypatch.setattr(processing_caan, "clean_sketch", count("clean", processing_caan.clean_sketch))
+    return counts

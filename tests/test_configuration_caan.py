@@ -2,6 +2,7 @@ import pytest
 from huggingface_hub.errors import StrictDataclassError
 
 from caan_hf import CaanConfig
+from caan_hf.configuration_caan import LOSS_WEIGHTS
 
 
 def comparable(config: CaanConfig) -> dict:
@@ -76,3 +77,9 @@ def test_invalid_value_is_refused_and_its_field_named(make_config, field, value,
 
 def test_number_of_local_tokens_is_the_square_of_the_grid(make_config):
     assert make_config(relation_grid=5).num_local_tokens == 25
+
+
+@pytest.mark.parametrize("weight", LOSS_WEIGHTS.values())
+def test_loss_weights_must_not_be_negative(weight):
+    with pytest.raises(StrictDataclassError, match=weight):
+        CaanConfig(**{weight: -0.5})

@@ -2,6 +2,7 @@
 
 import os
 import re
+from dataclasses import asdict
 from pathlib import Path
 
 from rich.console import Console
@@ -33,7 +34,7 @@ def open_galleries(
         CaanError: Something that was named cannot be used.
     """
     if photos and is_gallery(photos):
-        photos, places = None, [photos, *places]
+        places, photos = [photos, *places], None
     elif not photos and len(places) == 1 and Path(places[0]).is_dir() and not is_gallery(places[0]):
         photos, places = places[0], []  # a folder of photos
     if not photos and places:
@@ -83,7 +84,7 @@ def default_gallery(photos: str, encoder: Encoder) -> Path:
     """The folder in the user's cache for the gallery of a folder of photos, one per folder and model."""
     full = str(Path(photos).resolve()) if Path(photos).exists() else photos
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(full).name).strip("-.") or "photos"
-    return _cache() / "galleries" / f"{name[:40]}-{hash_of_json([full, encoder.identity.to_dict()])[:12]}"
+    return _cache() / "galleries" / f"{name[:40]}-{hash_of_json([full, asdict(encoder.identity)])[:12]}"
 
 
 def draw_samples(folder: Path | None = None, per_category: int = SAMPLES_PER_CATEGORY) -> Path:

@@ -11,6 +11,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MAX_BODY_BYTES = 10 * 2**20
 MAX_QUOTED = 3
+FETCH = "async_move_resource_to_block_cache"
+"""Method with which a component of gradio fetches a file."""
 
 
 class Guard:
@@ -55,7 +57,7 @@ def refuse_urls(page: gr.Blocks) -> None:
     """Prevent all components from fetching a file that a visitor names by URL."""
     for block in page.blocks.values():
         if isinstance(block, gr.components.Component):
-            block.async_move_resource_to_block_cache = _without_urls(block.async_move_resource_to_block_cache)
+            setattr(block, FETCH, _without_urls(getattr(block, FETCH)))
 
 
 def _without_urls(fetch: Callable[[Any], Awaitable[Any]]) -> Callable[[Any], Awaitable[Any]]:

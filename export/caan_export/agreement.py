@@ -47,15 +47,16 @@ def require_agreement(agreement: Agreement, min_overlap: float, max_map_differen
         CaanError: The rankings differ too much.
     """
     where = f"on {agreement.protocol}, split {agreement.split}"
-    if agreement.top10_overlap < min_overlap:
+    overlap, difference = agreement.top10_overlap, abs(agreement.map_onnx - agreement.map_torch)
+    if overlap < min_overlap:
         raise CaanError(
-            f"torch and ONNX have only {agreement.top10_overlap:.3f} of the ten best photos {where} in common; at "
-            f"least {min_overlap} is required (--min-overlap)"
+            f"torch and ONNX have only {overlap:.3f} of the ten best photos {where} in common. Choose another --dtype, "
+            f"or lower --min-overlap {min_overlap}."
         )
-    if abs(agreement.map_onnx - agreement.map_torch) > max_map_difference:
+    if difference > max_map_difference:
         raise CaanError(
-            f"mAP@all {where} is {agreement.map_onnx:.4f} with ONNX and {agreement.map_torch:.4f} with torch; a "
-            f"difference of {max_map_difference} is accepted (--max-map-difference)"
+            f"mAP@all {where} is {agreement.map_onnx:.4f} with ONNX and {agreement.map_torch:.4f} with torch. Choose "
+            f"another --dtype, or raise --max-map-difference {max_map_difference}."
         )
 
 

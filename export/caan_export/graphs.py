@@ -15,19 +15,10 @@ from torch import Tensor, nn
 from torch.export import Dim
 
 from caan_hf.encoding.features import Modality
-from caan_hf.errors import CaanError
+from caan_hf.errors import CaanError, first_line
 from caan_hf.modeling_caan import CaanModel
 
-from .manifest import (
-    ENCODERS,
-    GRAPHS,
-    PHOTO_ENCODER,
-    RELATION,
-    SINGLE_FILE_LIMIT,
-    SKETCH_ENCODER,
-    GraphDType,
-    GraphEntry,
-)
+from .manifest import ENCODERS, GRAPHS, RELATION, SINGLE_FILE_LIMIT, GraphDType, GraphEntry, Shape
 from .quantise import quantise
 
 OPSETS = (18, 23)
@@ -104,11 +95,12 @@ def write_graphs(model: CaanModel, folder: Path, *, opset: int, dtype: GraphDTyp
     _write(RelationModule(model), folder / f"{RELATION}.onnx", opset)
     if dtype == "fp16":
         model.half()
-    _write_encoder(model, "sketch", folder / f"{SKETCH_ENCODER}.onnx", opset, dtype)
+    sketch, photo = (folder / f"{graph}.onnx" for graph in ENCODERS)
+    _write_encoder(model, "sketch", sketch, opset, dtype)
     if _encodes_alike(model):  # both graphs refer to the same file of weights if those are stored separately
-        shutil.copyfile(folder / f"{SKETCH_ENCODER}.onnx", folder / f"{PHOTO_ENCODER}.onnx")
+        shutil.copyfile(sketch, photo)
     else:
-        _write_encoder(model, "photo", folder / f"{PHOTO_ENCODER}.onnx", opset, dtype)
+        _write_encoder(model, "photo", photo, opset, dtype)
     return {graph: _describe(folder / f"{graph}.onnx", dtype if graph in ENCODERS else "fp32") for graph in GRAPHS}
 
 
@@ -140,7 +132,8 @@ def _write(module: EncoderModule | RelationModule, file: Path, opset: int) -> No
                 verbose=False,
             )
             assert program is not None
-            _remove_stack_traces(program.model)
+            for part in (program.model.graph, *program.model.graph):
+                part.metadata_props.clear()  # stack traces, which hold paths of this machine
             tensors = [value.const_value for value in program.model.graph.initializers.values()]
             weights = sum(tensor.nbytes for tensor in tensors if tensor is not None)
             program.save(str(file), external_data=weights > SINGLE_FILE_LIMIT)
@@ -155,18 +148,11 @@ def _describe(file: Path, dtype: GraphDType) -> GraphEntry:
     return GraphEntry(dtype=dtype, inputs=_shapes(graph.input), outputs=_shapes(graph.output))
 
 
-def _shapes(values: Iterable[onnx.ValueInfoProto]) -> dict[str, tuple[int | str, ...]]:
+def _shapes(values: Iterable[onnx.ValueInfoProto]) -> dict[str, Shape]:
     return {
         value.name: tuple(size.dim_param or size.dim_value for size in value.type.tensor_type.shape.dim)
         for value in values
     }
-
-
-def _remove_stack_traces(model: Any) -> None:
-    """Remove the stack traces that the exporter adds to each node, because they hold paths of this machine."""
-    for node in model.graph:
-        node.metadata_props.clear()
-    model.graph.metadata_props.clear()
 
 
 def _use_plain_attention(model: nn.Module, opset: int) -> None:
@@ -197,5 +183,4 @@ def _reason(error: BaseException) -> str:
     """The innermost error in one line, without the advice in which the exporter wraps it."""
     while error.__cause__ is not None:
         error = error.__cause__
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0][:300]}" if lines else type(error).__name__
+    return f"{type(error).__name__}: {first_line(error)[:300]}"

@@ -4,6 +4,7 @@ import ctypes
 import logging
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import onnxruntime
 
 from caan_hf.errors import CaanError, first_line
 
-from .manifest import RELATION, ExportedFolder
+from .manifest import RELATION, ExportedFolder, GraphEntry, Shape
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +26,6 @@ TENSORRT_BATCHES = {"min": 1, "opt": TENSORRT_MAX_BATCH // 4, "max": TENSORRT_MA
 TENSORRT_LIBRARIES = ("libnvinfer.so.10", "libnvinfer.so.11", "nvinfer_10.dll", "nvinfer_11.dll")
 
 Provider = str | tuple[str, dict[str, Any]]
-Shapes = Mapping[str, Sequence[int | str]]
 
 
 def choose_providers(requested: Sequence[Provider] | None, available: Sequence[str] | None = None) -> list[Provider]:
@@ -64,16 +64,15 @@ def name_of(provider: Provider) -> str:
 
 
 def with_options(
-    provider: Provider, *, dtype: str, device_id: int, input_shapes: Shapes, graph_hash: str
+    provider: Provider, graph: GraphEntry, graph_hash: str, device_id: int = 0
 ) -> tuple[str, dict[str, Any]]:
     """A provider with the options for a graph; options that the caller set take precedence.
 
     Args:
         provider: Name, or (name, options).
-        dtype: Precision of the graph.
-        device_id: Number of the GPU.
-        input_shapes: Shapes of the graph's inputs; free dimensions are names.
+        graph: Precision and shapes of the graph.
         graph_hash: SHA-256 of the graph, which names the cache of its TensorRT engine.
+        device_id: Number of the GPU.
     """
     name, given = (provider, {}) if isinstance(provider, str) else provider
     options: dict[str, Any] = {}
@@ -81,25 +80,27 @@ def with_options(
         # TF32 has a mantissa of ten bits, so that dot products of unit vectors would be wrong by 1e-3.
         options = {
             "device_id": device_id,
-            "use_tf32": int(dtype != "fp32"),
+            "use_tf32": int(graph.dtype != "fp32"),
             "arena_extend_strategy": "kSameAsRequested",
         }
     elif name == TENSORRT:
-        cache = str(_engine_cache(graph_hash))
+        home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        cache = home / "caan_export" / "tensorrt" / graph_hash[:16]
+        cache.mkdir(parents=True, exist_ok=True)
         options = {
             "device_id": device_id,
-            "trt_fp16_enable": dtype == "fp16",
-            "trt_layer_norm_fp32_fallback": dtype == "fp16",
+            "trt_fp16_enable": graph.dtype == "fp16",
+            "trt_layer_norm_fp32_fallback": graph.dtype == "fp16",
             "trt_engine_cache_enable": True,  # building an engine takes minutes
-            "trt_engine_cache_path": cache,
+            "trt_engine_cache_path": str(cache),
             "trt_timing_cache_enable": True,
-            "trt_timing_cache_path": cache,
-            **{f"trt_profile_{bound}_shapes": profile(input_shapes, size) for bound, size in TENSORRT_BATCHES.items()},
+            "trt_timing_cache_path": str(cache),
+            **{f"trt_profile_{bound}_shapes": profile(graph.inputs, size) for bound, size in TENSORRT_BATCHES.items()},
         }
     return name, {**options, **given}
 
 
-def profile(input_shapes: Shapes, batch_size: int) -> str:
+def profile(input_shapes: Mapping[str, Shape], batch_size: int) -> str:
     """Input shapes as TensorRT expects them, such as `pixel_values:16x3x224x224`."""
     sizes = {
         name: [batch_size if isinstance(size, str) else size for size in shape] for name, shape in input_shapes.items()
@@ -135,15 +136,9 @@ class GraphSession:
         device_id: int = 0,
     ):
         self.file = export.graph(graph)
-        entry = export.manifest.graphs[graph]
+        entry, graph_hash = export.manifest.graphs[graph], export.sha256(self.file.name)
         configured = [
-            with_options(
-                provider,
-                dtype=entry.dtype,
-                device_id=device_id,
-                input_shapes=entry.inputs,
-                graph_hash=export.sha256(self.file.name),
-            )
+            with_options(provider, entry, graph_hash, device_id)
             for provider in providers
             # Both dimensions of the relation network are free, and its small layers gain nothing from TensorRT.
             if graph != RELATION or name_of(provider) != TENSORRT
@@ -199,19 +194,10 @@ class GraphSession:
             raise CaanError(f"{self.file}: {self.provider} failed ({first_line(error)})") from error
 
 
-def _engine_cache(graph_hash: str) -> Path:
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    folder = home / "caan_export" / "tensorrt" / graph_hash[:16]
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
 def _tensorrt_is_installed() -> bool:
     """Whether the libraries of TensorRT can be loaded; onnxruntime-gpu lists the provider without them too."""
     for library in TENSORRT_LIBRARIES:
-        try:
+        with suppress(OSError):
             ctypes.CDLL(library)
             return True
-        except OSError:
-            continue
     return False

@@ -7,17 +7,9 @@ import torch
 from torch import distributed as dist
 from torch.nn import functional as F
 
-from .configuration_caan import CaanConfig
+from .configuration_caan import LOSS_WEIGHTS, CaanConfig
 from .outputs_caan import CaanImageFeatures
 from .relation_caan import CaanRelationNetwork
-
-LOSS_WEIGHTS = {
-    "loss_tri": "lambda_tri",
-    "loss_rn": "lambda_rn",
-    "loss_con": "lambda_con",
-    "loss_txt": "lambda_txt",
-    "loss_dis": "lambda_dis",
-}
 
 
 def pairwise_distance(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
@@ -124,6 +116,7 @@ def matching_losses(
     categories, rows = join(category_ids), join(category_ids[:batch]).shape[0]
     is_match = categories[:rows, None] == categories[None, :]  # (B, N)
     if is_sampled:
+        # The columns are B photos+, then B photos-: the photo- of sketch i is column B + i.
         own = torch.eye(rows, dtype=torch.bool, device=is_match.device)
         is_negative = torch.cat([torch.zeros_like(own), own], dim=1) & ~is_match
         logits = _triplet_relation_logits(relation, sketch.local_embeds, photo.local_embeds)
@@ -216,7 +209,7 @@ def _triplet_relation_logits(
 ) -> torch.Tensor:
     """Relation logits (B, 2) of each sketch with its photo+ and photo-."""
     pairs = photo_local.shape[0]
-    if sketch_local.shape[0] != pairs:
+    if sketch_local.shape[0] != pairs:  # visual alignment has paired each sketch with both photos already
         sketch_local = sketch_local.repeat(2, 1, 1)
     logits = relation.score_candidates(sketch_local, photo_local[:, None])  # (2 B, 1)
     return logits.view(2, pairs // 2).T

@@ -13,7 +13,15 @@ CHOICES = {
     "triplet_reduction": ("all", "violating"),
 }
 PROBABILITIES = ("text_dropout", "alignment_dropout")
-NON_NEGATIVE = ("triplet_margin", "lambda_tri", "lambda_rn", "lambda_con", "lambda_txt", "lambda_dis")
+# Field of `CaanOutput` -> the field of the configuration that weights it.
+LOSS_WEIGHTS = {
+    "loss_tri": "lambda_tri",
+    "loss_rn": "lambda_rn",
+    "loss_con": "lambda_con",
+    "loss_txt": "lambda_txt",
+    "loss_dis": "lambda_dis",
+}
+NON_NEGATIVE = ("triplet_margin", *LOSS_WEIGHTS.values())
 SIZES = (
     "image_size",
     "num_alignment_layers",

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from transformers.utils.generic import ModelOutput
 
-# The features are always present: they have a default because `ModelOutput` requires it.
+# The features are always present: they have the default None only because `ModelOutput` requires it.
 
 
 @dataclass

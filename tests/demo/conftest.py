@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from photos import draw_photo, save_checkpoint
+from photos import calls, draw_photo, save_checkpoint  # noqa: F401 - a fixture
 
 gradio = pytest.importorskip("gradio", reason='the demo needs gradio: pip install "caan-hf[demo]"')
 

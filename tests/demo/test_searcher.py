@@ -89,25 +89,6 @@ def test_samples_are_drawn_once(tmp_path):
     assert files[0].stat().st_mtime_ns == stamp
 
 
-@pytest.fixture
-def calls(monkeypatch):
-    """Counts how often pictures are opened and sketches are cleaned."""
-    from caan_hf import processing_caan
-
-    counts = {"open": 0, "clean": 0}
-
-    def count(name, function):
-        def counted(*arguments, **options):
-            counts[name] += 1
-            return function(*arguments, **options)
-
-        return counted
-
-    monkeypatch.setattr(Image, "open", count("open", Image.open))
-    monkeypatch.setattr(processing_caan, "clean_sketch", count("clean", processing_caan.clean_sketch))
-    return counts
-
-
 def test_a_drawing_is_opened_and_cleaned_once(searcher, drawing, calls):
     answer = searcher.search(drawing.read_bytes(), 3, rerank=True, pictures=False)
     assert calls == {"open": 1, "clean": 1}

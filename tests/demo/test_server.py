@@ -28,26 +28,18 @@ def request(address: str, method: str, path: str, body: bytes | None = None, hea
     return answer.status, answer.read()
 
 
-def test_search_returns_what_the_gallery_returns(client, gallery, drawing):
-    found = client.predict(handle_file(drawing), 5, False, "photos", api_name="/search")
-    expected = gallery.search(drawing, k=5)
+@pytest.mark.parametrize(
+    ("arguments", "options"),
+    [((False, "photos"), {}), ((True, "photos"), {"rerank": True}), ((False, "photos", True), {"expand": 5})],
+)
+def test_search_returns_what_the_gallery_returns(client, gallery, drawing, arguments, options):
+    found = client.predict(handle_file(drawing), 5, *arguments, api_name="/search")
+    expected = gallery.search(drawing, k=5, **options)
     assert [entry["photo"] for entry in found] == [result.path for result in expected]
-    assert [entry["score"] for entry in found] == pytest.approx([result.score for result in expected], abs=1e-4)
-    assert all(entry["relation_score"] is None for entry in found)
-
-
-def test_search_reranks(client, gallery, drawing):
-    found = client.predict(handle_file(drawing), 5, True, "photos", api_name="/search")
-    expected = gallery.search(drawing, k=5, rerank=True)
-    assert [entry["photo"] for entry in found] == [result.path for result in expected]
-    assert [entry["relation_score"] for entry in found] == pytest.approx(
-        [result.relation_score for result in expected], abs=1e-4
-    )
-
-
-def test_search_expands_the_query(client, gallery, drawing):
-    found = client.predict(handle_file(drawing), 5, False, "photos", True, api_name="/search")
-    assert [entry["photo"] for entry in found] == [result.path for result in gallery.search(drawing, k=5, expand=5)]
+    for name in ("score", "relation_score"):
+        wanted = [getattr(result, name) for result in expected]
+        given = [entry[name] for entry in found]
+        assert given == (wanted if None in wanted else pytest.approx(wanted, abs=1e-4))
 
 
 def test_search_accepts_strokes(client, gallery, tmp_path):
@@ -91,18 +83,19 @@ def test_the_number_of_photos_is_limited(client, drawing, k, number):
     assert len(client.predict(handle_file(drawing), k, api_name="/search")) == number
 
 
-def test_bad_arguments_are_reported(client, drawing):
-    with pytest.raises(AppError, match="k must be a number of photos"):
-        client.predict(handle_file(drawing), "many", api_name="/search")
-    with pytest.raises(AppError, match="give a sketch and the photo"):
-        client.predict(handle_file(drawing), None, api_name="/explain")
-
-
-def test_missing_drawings_and_unknown_galleries_are_reported(client, drawing):
-    with pytest.raises(AppError, match="nothing is drawn"):
-        client.predict(None, 3, api_name="/search")
-    with pytest.raises(AppError, match="no gallery 'other'"):
-        client.predict(handle_file(drawing), 3, False, "other", api_name="/search")
+@pytest.mark.parametrize(
+    ("endpoint", "arguments", "message"),
+    [
+        ("/search", ("DRAWING", "many"), "k must be a number of photos"),
+        ("/search", (None, 3), "nothing is drawn"),
+        ("/search", ("DRAWING", 3, False, "other"), "no gallery 'other'"),
+        ("/explain", ("DRAWING", None), "give a sketch and the photo"),
+    ],
+)
+def test_bad_arguments_are_reported(client, drawing, endpoint, arguments, message):
+    filled = [handle_file(drawing) if one == "DRAWING" else one for one in arguments]
+    with pytest.raises(AppError, match=message):
+        client.predict(*filled, api_name=endpoint)
 
 
 def test_explain_reads_only_photos_of_the_gallery(client, gallery, drawing, tmp_path):
@@ -196,13 +189,10 @@ def test_urls_are_not_fetched_for_programs(client):
 
 
 def test_large_requests_are_refused(address):
-    body = b"{" + b" " * (MAX_BODY_BYTES + 1)
-    headers = {"Content-Type": "application/json"}
     parts = urlsplit(address)
     connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=30)
     connection.putrequest("POST", "/gradio_api/queue/join")
-    for name, value in (headers | {"Content-Length": str(len(body))}).items():
-        connection.putheader(name, value)
+    connection.putheader("Content-Length", str(MAX_BODY_BYTES + 2))
     connection.endheaders()
     assert connection.getresponse().status == 413
 

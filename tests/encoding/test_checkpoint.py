@@ -54,7 +54,7 @@ def test_index_may_name_only_safetensors_in_the_folder(folder, index):
     [
         ({"model_type": "vit"}, "this is a 'vit' model, not a CAAN checkpoint"),
         ({}, "cannot be loaded|not a CAAN checkpoint"),
-        ([1], "not the configuration of a model"),
+        ([1], r"config\.json: "),
     ],
 )
 def test_other_models_are_refused(folder, config, message):
@@ -68,13 +68,6 @@ def test_folder_of_a_run_names_its_model_folder(folder):
         load_checkpoint(str(folder.parent))
 
 
-def test_damaged_weights_are_refused_in_one_line(folder):
-    (folder / "model.safetensors").write_bytes(b"junk")
-    with pytest.raises(CaanError, match="cannot be loaded as a CAAN checkpoint") as error:
-        load_checkpoint(str(folder))
-    assert "\n" not in str(error.value)
-
-
 def test_missing_weights_are_named(folder):
     weights = load_file(folder / "model.safetensors")
     weights.pop("relation.layers.0.weight")
@@ -83,9 +76,13 @@ def test_missing_weights_are_named(folder):
         load_checkpoint(str(folder))
 
 
-def test_weights_of_another_shape_are_refused_in_one_line(folder):
-    config = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps(config | {"relation_dim": 9}))
+@pytest.mark.parametrize("damage", ["no safetensors", "another shape"])
+def test_damaged_weights_are_refused_in_one_line(folder, damage):
+    if damage == "no safetensors":
+        (folder / "model.safetensors").write_bytes(b"junk")
+    else:
+        config = json.loads((folder / "config.json").read_text())
+        (folder / "config.json").write_text(json.dumps(config | {"relation_dim": 9}))
     with pytest.raises(CaanError, match="cannot be loaded as a CAAN checkpoint") as error:
         load_checkpoint(str(folder))
     assert "\n" not in str(error.value)
@@ -124,7 +121,6 @@ def test_mixed_precision_changes_little_and_is_part_of_the_identity(tiny_caan, s
 
 
 def test_half_precision_checkpoint_is_used_in_single_precision(folder, tiny_caan, split):
-    tiny_caan[0].state_dict()
     weights = {name: values.half() for name, values in load_file(folder / "model.safetensors").items()}
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     config = json.loads((folder / "config.json").read_text())

@@ -45,8 +45,7 @@ def test_unavailable_device_is_named(folder):
         load_encoder(folder, device="nonsense")
 
 
-def test_default_is_the_model_that_the_quickstart_trained(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(load, "DEFAULT_MODEL", "not-in-this-clone")
+def test_default_is_the_model_in_hub_then_that_of_the_quickstart(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(load, "DEFAULT_HUB_ID", "nowhere/not-on-the-hub")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.chdir(tmp_path)
@@ -55,3 +54,6 @@ def test_default_is_the_model_that_the_quickstart_trained(folder, tmp_path, monk
     (tmp_path / "runs/quickstart").mkdir(parents=True)
     folder.rename(tmp_path / "runs/quickstart/model")
     assert load_encoder(device="cpu").name == str(tmp_path / "runs/quickstart/model")
+    (tmp_path / "hub").mkdir()
+    (tmp_path / "hub" / load.DEFAULT_MODEL).symlink_to(tmp_path / "runs/quickstart/model")
+    assert load_encoder(device="cpu").name == str((tmp_path / "hub" / load.DEFAULT_MODEL).resolve())

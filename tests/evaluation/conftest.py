@@ -1,4 +1,4 @@
-"""What the evaluation tests judge."""
+"""Fixtures of the evaluation tests."""
 
 from colours import split, split_rows, tiny_caan
 

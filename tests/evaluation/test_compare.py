@@ -11,7 +11,6 @@ from caan_hf import CaanError
 from caan_hf.evaluation.compare import (
     Comparison,
     compare_reports,
-    comparison_text,
     is_report,
     load_report,
     verdicts,
@@ -91,25 +90,29 @@ def test_each_convention_is_averaged_in_its_own_way(make_report):
     assert sake.difference == pytest.approx(0.3 / 3)
 
 
-def test_categories_are_sorted_by_their_change(make_report):
+def test_categories_are_sorted_by_their_change(make_report, tmp_path):
     gain = np.repeat([-0.25, 0.0, 0.5], [10, 20, 30])
     found = compare_reports(make_report("one", VALUES), make_report("two", VALUES + gain))
     changes = [(change.category, change.difference) for change in found.by_category]
     assert changes == [("c", pytest.approx(0.5)), ("b", pytest.approx(0)), ("a", pytest.approx(-0.25))]
-    text = comparison_text(found)
+    write_comparison(found, tmp_path / "out")
+    assert Comparison.read(tmp_path / "out" / "comparison.json", "") == found
+    text = (tmp_path / "out" / "comparison.md").read_text()
+    assert verdicts(found)[0] in text
     assert "largest gains (standard/mAP@all): c +0.500." in text
     assert "largest losses: a -0.250." in text
 
 
-@pytest.mark.parametrize("what", ["protocol", "split", "gallery"])
-def test_reports_of_other_data_cannot_be_compared(make_report, what):
+@pytest.mark.parametrize(
+    ("what", "difference"),
+    [
+        *((field, {field: "other"}) for field in ("protocol", "split", "gallery")),
+        ("sketches", {"sources": [f"other {n}" for n in range(QUERIES)]}),
+    ],
+)
+def test_reports_of_other_data_cannot_be_compared(make_report, what, difference):
     with pytest.raises(CaanError, match=f"cannot be compared: they differ in the {what}"):
-        compare_reports(make_report("one", VALUES), make_report("two", VALUES, **{what: "other"}))
-
-
-def test_reports_of_other_sketches_cannot_be_compared(make_report):
-    with pytest.raises(CaanError, match="they differ in the sketches"):
-        compare_reports(make_report("one", VALUES), make_report("two", VALUES, [f"other {n}" for n in range(QUERIES)]))
+        compare_reports(make_report("one", VALUES), make_report("two", VALUES, **difference))
 
 
 def test_folder_without_a_report_is_refused(tmp_path):
@@ -120,13 +123,6 @@ def test_folder_without_a_report_is_refused(tmp_path):
     (tmp_path / "queries.parquet").write_bytes(b"half")
     with pytest.raises(CaanError, match="Evaluate again"):
         load_report(tmp_path)
-
-
-def test_comparison_can_be_read_back(make_report, tmp_path):
-    found = compare_reports(make_report("one", VALUES), make_report("two", VALUES[::-1]))
-    write_comparison(found, tmp_path / "out")
-    assert Comparison.read(tmp_path / "out" / "comparison.json", "") == found
-    assert verdicts(found)[0] in (tmp_path / "out" / "comparison.md").read_text()
 
 
 def test_rankings_of_different_depth_are_not_compared(make_report, tmp_path):

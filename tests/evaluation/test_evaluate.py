@@ -65,4 +65,4 @@ def test_categories_that_training_saw_are_left_out_or_noted(tiny_caan, benchmark
     assert result.removed_categories == {"red": "Red"}
     assert result.protocol == "unnamed/from-seen"
     assert (result.num_queries, result.num_gallery) == (9, 15)
-    assert not np.isin("red", result.by_global.labels)
+    assert not np.isin("red", result.labels)

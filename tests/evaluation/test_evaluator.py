@@ -36,7 +36,7 @@ def test_result_is_that_of_the_score_matrix(encoder, split):
     assert (result.model, result.model_kind, result.precision) == ("tiny", "checkpoint", "float32")
     assert result.chance == chance_map(*labels)
     np.testing.assert_array_equal(result.top[:, 0], scores.argmax(1))
-    assert set(result.by_global.by_category("standard")) == {"blue", "green", "red", "yellow bird"}
+    assert set(result.by_category("standard")) == {"blue", "green", "red", "yellow bird"}
     assert set(result.seconds) == {"encode", "rank"}
 
 
@@ -76,8 +76,6 @@ def test_embeddings_of_another_process_are_evaluated(split):
     sketches, photos = np.eye(4)[evaluator.sketch_categories], np.eye(4)[evaluator.photo_categories]
     result = evaluator.evaluate_embeddings(sketches, photos)
     assert (result.metrics["mAP@all"], result.protocol) == (1, "colours")
-    with pytest.raises(CaanError, match="No sketch has a photo"):
-        evaluator.evaluate_embeddings(np.ones((1, 2)), np.ones((1, 2)), [0], [1])
 
 
 @pytest.mark.parametrize(("kept", "missing"), [(0, "photos"), (1, "sketches")])

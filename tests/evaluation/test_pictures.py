@@ -64,12 +64,9 @@ def test_queries_are_spread_over_the_categories():
     assert chosen != pick_queries(categories, 8, seed=1)
 
 
-def test_few_categories_are_repeated_evenly():
+def test_few_categories_are_repeated_evenly_and_few_queries_are_all_shown():
     categories = np.array([0] * 10 + [1] * 10 + [2] * 2)
     chosen = pick_queries(categories, 8, seed=0)
     assert len(set(chosen)) == 8
     assert np.bincount(categories[chosen]).tolist() == [3, 3, 2]
-
-
-def test_fewer_queries_than_rows_are_all_shown():
     assert sorted(pick_queries(np.array([0, 1, 1]), 8, seed=0)) == [0, 1, 2]

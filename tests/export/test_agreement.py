@@ -36,11 +36,8 @@ def test_limits():
             require_agreement(AGREEMENT.model_copy(update={"map_onnx": found}), 0.9, 0.01)
 
 
-def test_an_unknown_split_is_an_error_that_lists_the_splits(benchmark_folder):
+def test_an_unknown_split_or_benchmark_is_an_error(benchmark_folder, tmp_path):
     with pytest.raises(CaanError, match=r"'tset'.* train, validation, test"):
         load_split(benchmark_folder, "tset")
-
-
-def test_a_folder_that_is_not_a_benchmark_is_an_error(tmp_path):
     with pytest.raises(CaanError, match="not a prepared benchmark"):
         load_split(tmp_path, "test")

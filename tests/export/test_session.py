@@ -2,12 +2,16 @@
 
 import pytest
 from caan_export import session
+from caan_export.manifest import GraphEntry
 from caan_export.session import CPU, CUDA, TENSORRT, choose_providers, with_options
 
 from caan_hf.errors import CaanError
 
 ALL = [TENSORRT, CUDA, CPU]
-SHAPES = {"pixel_values": ["batch", 3, 224, 224]}
+
+
+def graph(dtype: str) -> GraphEntry:
+    return GraphEntry(dtype=dtype, inputs={"pixel_values": ("batch", 3, 224, 224)}, outputs={})
 
 
 @pytest.mark.parametrize(
@@ -48,7 +52,7 @@ def test_a_missing_provider_is_an_error_that_lists_the_installed_ones():
 
 @pytest.mark.parametrize(("dtype", "tf32"), [("fp32", 0), ("fp16", 1)])
 def test_cuda_uses_tf32_only_below_float32(dtype, tf32):
-    name, options = with_options(CUDA, dtype=dtype, device_id=2, input_shapes=SHAPES, graph_hash="f" * 64)
+    name, options = with_options(CUDA, graph(dtype), "f" * 64, device_id=2)
     assert (name, options["use_tf32"], options["device_id"]) == (CUDA, tf32, 2)
 
 
@@ -56,7 +60,7 @@ def test_tensorrt_has_batch_profiles_and_a_cache_per_graph(monkeypatch, tmp_path
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     caches = []
     for graph_hash in ("a" * 64, "b" * 64):
-        _, options = with_options(TENSORRT, dtype="fp16", device_id=0, input_shapes=SHAPES, graph_hash=graph_hash)
+        _, options = with_options(TENSORRT, graph("fp16"), graph_hash)
         caches.append(options["trt_engine_cache_path"])
     assert options["trt_profile_min_shapes"] == "pixel_values:1x3x224x224"
     assert options["trt_profile_opt_shapes"] == "pixel_values:16x3x224x224"
@@ -67,9 +71,9 @@ def test_tensorrt_has_batch_profiles_and_a_cache_per_graph(monkeypatch, tmp_path
 
 def test_options_of_the_caller_take_precedence():
     given = (CUDA, {"use_tf32": 1, "gpu_mem_limit": 2**30})
-    _, options = with_options(given, dtype="fp32", device_id=0, input_shapes=SHAPES, graph_hash="f" * 64)
+    _, options = with_options(given, graph("fp32"), "f" * 64)
     assert (options["use_tf32"], options["gpu_mem_limit"]) == (1, 2**30)
 
 
 def test_the_cpu_has_no_options():
-    assert with_options(CPU, dtype="int8", device_id=0, input_shapes=SHAPES, graph_hash="f" * 64) == (CPU, {})
+    assert with_options(CPU, graph("int8"), "f" * 64) == (CPU, {})

@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from photos import draw_photo, save_checkpoint
+from photos import calls, draw_photo, save_checkpoint  # noqa: F401 - a fixture
 
 from caan_hf.encoding.checkpoint import CheckpointEncoder
 from caan_hf.gallery import Gallery

@@ -29,7 +29,8 @@ def copy_with(checkpoint, folder, file, **settings):
     document = json.loads((folder / file).read_text())
     place = document.get("image_processor", document)
     for name, value in settings.items():
-        (place if name in place else document)[name] = value
+        where = place if name in place else document
+        where[name] = {**where[name], **value} if isinstance(value, dict) else value
     (folder / file).write_text(json.dumps(document))
     return folder
 
@@ -50,24 +51,19 @@ def test_other_weights_are_refused(photos, encoder, tmp_path):
     assert_refused(photos, encoder, save_checkpoint(tmp_path / "other", seed=1), tmp_path, "other weights")
 
 
-def test_another_input_size_is_refused(photos, checkpoint, encoder, tmp_path):
-    size = {"height": 64, "width": 64}
-    other = copy_with(checkpoint, tmp_path / "other", "processor_config.json", size=size)
-    assert_refused(photos, encoder, other, tmp_path, r"another input size \(32 and 64 pixels\)")
-
-
 @pytest.mark.parametrize(
-    "settings", [{"image_mean": [0.1, 0.2, 0.3]}, {"image_std": [0.1, 0.2, 0.3]}, {"sketch_margin": 0.3}], ids=str
+    ("file", "settings", "message"),
+    [
+        ("processor_config.json", {"size": {"height": 64, "width": 64}}, r"another input size \(32 and 64 pixels\)"),
+        ("processor_config.json", {"image_mean": [0.1, 0.2, 0.3]}, "other processor settings"),
+        ("processor_config.json", {"image_std": [0.1, 0.2, 0.3]}, "other processor settings"),
+        ("processor_config.json", {"sketch_margin": 0.3}, "other processor settings"),
+        ("config.json", {"photo_config": {"hidden_act": "relu"}}, "another model configuration"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
-def test_other_processor_settings_are_refused(photos, checkpoint, encoder, tmp_path, settings):
-    other = copy_with(checkpoint, tmp_path / "other", "processor_config.json", **settings)
-    assert_refused(photos, encoder, other, tmp_path, "other processor settings")
-
-
-def test_another_configuration_is_refused(photos, checkpoint, encoder, tmp_path):
-    config = json.loads((checkpoint / "config.json").read_text())["photo_config"]
-    other = copy_with(checkpoint, tmp_path / "other", "config.json", photo_config={**config, "hidden_act": "relu"})
-    assert_refused(photos, encoder, other, tmp_path, "another model configuration")
+def test_other_settings_are_refused(photos, checkpoint, encoder, tmp_path, file, settings, message):
+    assert_refused(photos, encoder, copy_with(checkpoint, tmp_path / "other", file, **settings), tmp_path, message)
 
 
 def test_the_same_model_in_another_folder_is_accepted(checkpoint, encoder, photos, tmp_path):

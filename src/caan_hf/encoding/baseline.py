@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 from transformers import AutoConfig, AutoModel
@@ -16,22 +15,12 @@ from caan_hf.errors import CaanError
 from caan_hf.processing_caan import CaanProcessor
 from caan_hf.towers_caan import encode_image, load_tower, native_image_size
 
-from .checkpoint import (
-    LOADING_ERRORS,
-    DType,
-    configuration_hash,
-    preprocessing_hash,
-    usable_device,
-    weights_hash,
-)
-from .encoder import Encoder
+from .checkpoint import DType, TorchEncoder, one_line, usable_device
 from .features import Array, Features, Modality
 from .identity import EncoderIdentity
 
-NO_RELATION = "has no relation network, because it is not a CAAN model. Rank by global embeddings alone."
 
-
-class BaselineEncoder(Encoder):
+class BaselineEncoder(TorchEncoder):
     """One pretrained tower for sketches and photos alike.
 
     Its global embedding is the image embedding of two-tower models such as CLIP and SigLIP, the pooled feature of timm
@@ -50,64 +39,31 @@ class BaselineEncoder(Encoder):
     kind = "untrained tower"
 
     def __init__(self, folder: str, *, name: str | None = None, device: str | None = None, dtype: DType = "float32"):
-        self.name = name or str(Path(folder).resolve())
-        self.dtype = dtype
-        self.device = usable_device(device)
+        name = name or str(Path(folder).resolve())
+        place = usable_device(device)
         try:
-            self.model = _load_model(folder).to(self.device).eval()
-            self.image_size = native_image_size(self._tower())
-            self.processor = CaanProcessor.from_backbones(folder, image_size=self.image_size)
-            self._dim = self._encode(torch.zeros(1, 3, self.image_size, self.image_size)).shape[1]
-        except LOADING_ERRORS as error:
-            reason = " ".join(str(error).split())[:300]
-            raise CaanError(f"{self.name}: cannot be used as a vision encoder ({reason}).") from error
+            model = _load_model(folder).to(place).eval()
+            self.image_size = native_image_size(getattr(model, "vision_model", model))
+            processor = CaanProcessor.from_backbones(folder, image_size=self.image_size)
+            super().__init__(model, processor, name, dtype)
+            blank = torch.zeros(1, 3, self.image_size, self.image_size, device=place)
+            with self._inference():
+                self._dim = self._global_feature(blank).shape[1]
+        except Exception as error:  # of any type, for a model that is not a vision encoder
+            raise CaanError(f"{name}: cannot be used as a vision encoder ({one_line(error)}).") from error
 
     @cached_property
     def identity(self) -> EncoderIdentity:
         """See [`Encoder.identity`]."""
-        return EncoderIdentity(
-            weights=weights_hash(self.model),
-            configuration=configuration_hash(self.model.config),
-            preprocessing=preprocessing_hash(self.processor),
-            precision=self.dtype,
-            image_size=self.image_size,
-            global_dim=self._dim,
-            local_shape=None,
-        )
-
-    def clean_sketch(self, sketch: Any, name: str | None = None) -> Image.Image:
-        """See [`Encoder.clean_sketch`]."""
-        return self.processor.clean_sketch(sketch, name)
-
-    def prepare(self, image: Any, modality: Modality, name: str | None = None) -> Array:
-        """See [`Encoder.prepare`]."""
-        clean = image if modality == "sketch" else self.processor.clean_photo(image, name)
-        return self.processor.to_pixel_values([clean])[0].numpy()
+        return self._identity(self.image_size, self._dim, None)
 
     def encode_prepared(self, pixel_values: Array, modality: Modality) -> Features:
         """See [`Encoder.encode_prepared`]."""
         if not len(pixel_values):
             return Features(np.empty((0, self._dim), np.float32))
-        return Features(self._encode(torch.from_numpy(pixel_values)).cpu().numpy())
-
-    def relation_logits(self, sketch_local: Array, photo_local: Array) -> Array:
-        """Raise a CaanError: there is no relation network."""
-        raise CaanError(f"{self.name}: {NO_RELATION}")
-
-    def paired_relation_logits(self, sketch_local: Array, photo_local: Array) -> Array:
-        """Raise a CaanError: there is no relation network."""
-        raise CaanError(f"{self.name}: {NO_RELATION}")
-
-    def _tower(self) -> Any:
-        return getattr(self.model, "vision_model", self.model)
-
-    @torch.inference_mode()
-    def _encode(self, pixel_values: Tensor) -> Tensor:
-        """L2-normalised global embeddings (B, D) in float32."""
-        dtype = None if self.dtype == "float32" else getattr(torch, self.dtype)
-        pixel_values = pixel_values.to(self.device)
-        with torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None):
-            return F.normalize(self._global_feature(pixel_values).float(), dim=-1)
+        with self._inference():
+            feature = self._global_feature(self._tensor(pixel_values)).float()
+            return Features(F.normalize(feature, dim=-1).cpu().numpy())
 
     def _global_feature(self, pixel_values: Tensor) -> Any:
         if hasattr(self.model, "get_image_features"):

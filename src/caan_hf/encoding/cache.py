@@ -13,10 +13,10 @@ import time
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -51,17 +51,11 @@ class LocalEmbeds(Protocol):
         """(..., M, R) embeddings of the rows at positions (...) or in a slice."""
 
 
-@dataclass(frozen=True, eq=False)
-class CachedFeatures:
-    """Features of N images, of which the local ones may stay on disk.
-
-    Attributes:
-        global_embeds: (N, D) float32, L2-normalised.
-        local_embeds: (N, M, R) float16; None if they were not asked for.
-    """
+class CachedFeatures(NamedTuple):
+    """As [`Features`], but local embeddings are in half precision and stay on disk."""
 
     global_embeds: Array
-    local_embeds: LocalEmbeds | None
+    local_embeds: "StoredLocalEmbeds | None"
 
 
 def default_cache_folder() -> Path:
@@ -110,20 +104,12 @@ class EmbeddingCache:
             ValueError: A picture cannot be read; the message names it.
         """
         folder = self._encoder_folder(encoder, modality)
-        shards = list(_valid_shards(folder, local))
+        shards = [shard for shard in _valid_shards(folder) if shard.has_local or not local]
         found = {digest for shard in shards for digest in shard.rows}
-        missing: dict[bytes, int] = {}
-        for row, digest in enumerate(hashes):
-            if digest not in found:
-                missing.setdefault(digest, row)
+        missing = {digest: row for row, digest in enumerate(hashes) if digest not in found}
         if missing:
-            batches = encoder.stream(
-                (pictures[row] for row in missing.values()),
-                modality,
-                local=local,
-                batch_size=batch_size,
-                workers=workers,
-            )
+            new = (pictures[row] for row in missing.values())
+            batches = encoder.stream(new, modality, local=local, batch_size=batch_size, workers=workers)
             shards += _write_shards(folder, list(missing), (batch.features for batch in batches), progress)
             _remove_superseded(folder, shards)
         return _gather(shards, hashes, local)
@@ -132,8 +118,8 @@ class EmbeddingCache:
         document = {
             "format": FORMAT,
             "modality": modality,
-            "encoder": encoder.identity.to_dict(),
-            "device": str(getattr(encoder, "device", "cpu")).partition(":")[0],
+            "encoder": asdict(encoder.identity),
+            "device": str(encoder.device).partition(":")[0],
             "packages": {name: _version(name) for name in PACKAGES},
         }
         folder = self.folder / hash_of_json(document)[:32]
@@ -150,12 +136,9 @@ class EmbeddingCache:
         return folder
 
 
-@dataclass(frozen=True, eq=False)
-class _Shard:
-    """A file: the rows of its images by hash, and the embeddings, of which the local ones stay on disk."""
-
+class _Shard(NamedTuple):
     path: Path
-    rows: dict[bytes, int]
+    rows: dict[bytes, int]  # of its n images, by hash
     global_embeds: Array  # (n, D)
     has_local: bool
 
@@ -214,18 +197,15 @@ def _map_local(path: Path) -> tuple[mmap.mmap, np.ndarray]:
     return mapping, values.reshape(header["shape"])
 
 
-def _valid_shards(folder: Path, local: bool) -> Iterator[_Shard]:
+def _valid_shards(folder: Path) -> Iterator[_Shard]:
     """The shards whose content is what was written; others are deleted."""
     for path in sorted(folder.glob("*.safetensors")):
         try:
-            shard = _read(path, folder.name)
+            yield _read(path, folder.name)
         except (OSError, SafetensorError, ValueError, KeyError) as error:
             logger.warning("%s: damaged embeddings are computed again (%s)", path, error)
             with suppress(OSError):  # the cache may be read-only
                 path.unlink()
-            continue
-        if shard.has_local or not local:
-            yield shard
 
 
 def _read(path: Path, encoder: str) -> _Shard:
@@ -242,25 +222,19 @@ def _write_shards(folder: Path, hashes: Sequence[bytes], batches: Iterable[Featu
     """Write batches in the order of the hashes; when encoding fails, what is done is written first."""
     shards: list[_Shard] = []
     waiting: list[Features] = []
-    done = 0
-
-    def write() -> None:
-        nonlocal done
-        if waiting:
-            part = Features.joined(waiting)
-            shards.append(_write_shard(folder, hashes[done : done + len(part.global_embeds)], part))
-            done += len(part.global_embeds)
-            waiting.clear()
-
+    done = written = 0
     try:
         for batch in batches:
             waiting.append(batch)
+            done += len(batch.global_embeds)
             if progress is not None:
                 progress(len(batch.global_embeds))
-            if sum(len(some.global_embeds) for some in waiting) >= IMAGES_PER_SHARD:
-                write()
+            if done - written >= IMAGES_PER_SHARD:
+                shards.append(_write_shard(folder, hashes[written:done], Features.joined(waiting)))
+                waiting, written = [], done
     finally:
-        write()
+        if waiting:
+            shards.append(_write_shard(folder, hashes[written:done], Features.joined(waiting)))
     return shards
 
 
@@ -291,7 +265,7 @@ def _write_shard(folder: Path, hashes: Sequence[bytes], features: Features) -> _
 def _remove_superseded(folder: Path, shards: Sequence[_Shard]) -> None:
     """Delete shards whose images are all in shards with local embeddings, and what killed processes left behind."""
     with_local = {digest for shard in shards if shard.has_local for digest in shard.rows}
-    for shard in list(_valid_shards(folder, local=False)) if with_local else []:
+    for shard in _valid_shards(folder) if with_local else []:
         if not shard.has_local and shard.rows.keys() <= with_local:
             shard.path.unlink(missing_ok=True)
     for path in folder.glob(f"{UNFINISHED}*"):

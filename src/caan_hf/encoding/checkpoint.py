@@ -1,18 +1,16 @@
-"""A CAAN checkpoint as an encoder, on torch."""
+"""Models on torch as encoders, and the loading of CAAN checkpoints."""
 
 import hashlib
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
-from huggingface_hub.errors import StrictDataclassError
 from PIL import Image
-from safetensors import SafetensorError
+from pydantic import ConfigDict, Field
 from torch import Tensor
 from transformers import AutoConfig, AutoModel, AutoProcessor, PreTrainedConfig
 from transformers.utils import logging as transformers_logging
@@ -22,6 +20,7 @@ from caan_hf.images_caan import PICTURE_VERSION, reason_unreadable
 from caan_hf.modeling_caan import CaanModel
 from caan_hf.processing_caan import CaanProcessor
 from caan_hf.towers_caan import tower_width
+from caan_hf.utils.records import Record
 
 from .encoder import Encoder, TrainingData
 from .features import Array, Features, Modality
@@ -29,7 +28,8 @@ from .identity import EncoderIdentity, hash_of_json
 from .preprocessing import Preprocessing
 
 DType = Literal["float32", "bfloat16", "float16"]
-SINGLE = "model.safetensors"
+WEIGHTS = "model.safetensors"
+SAVE_AGAIN = "Train or save the model again."
 
 # Fields of the configuration that describe where a model comes from or what only training needs.
 WITHOUT_EFFECT = (
@@ -43,22 +43,10 @@ WITHOUT_EFFECT = (
     "transformers_version",
     "validation_categories",
 )
-# What loading a folder raises whose files are JSON or safetensors but not what they should be.
-LOADING_ERRORS = (
-    OSError,
-    ValueError,
-    RuntimeError,
-    AttributeError,
-    TypeError,
-    KeyError,
-    ImportError,
-    SafetensorError,
-    StrictDataclassError,
-)
 
 
-class CheckpointEncoder(Encoder):
-    """A [`CaanModel`] and its processor.
+class TorchEncoder(Encoder):
+    """A model on torch and its processor: what checkpoints and untrained towers have in common.
 
     Args:
         model: The model, on the device where it computes. Its mode (training or evaluation) is kept.
@@ -67,58 +55,19 @@ class CheckpointEncoder(Encoder):
         dtype: "bfloat16" or "float16" for automatic mixed precision.
     """
 
-    kind = "checkpoint"
+    _weights: str | None = None
+    """Hash of the weights, where it is known."""
 
-    def __init__(self, model: CaanModel, processor: CaanProcessor, name: str = "model", dtype: DType = "float32"):
+    def __init__(self, model: Any, processor: CaanProcessor, name: str = "model", dtype: DType = "float32"):
         self.model = model
         self.processor = processor
         self.name = name
         self.dtype = dtype
-        self._weights: str | None = None
-
-    @classmethod
-    def load(
-        cls, folder: str, *, name: str | None = None, device: str | None = None, dtype: DType = "float32"
-    ) -> "CheckpointEncoder":
-        """Load a checkpoint folder for retrieval, to compute in `dtype` whatever the stored precision is.
-
-        Raises:
-            CaanError: The folder is not a CAAN checkpoint, or the device is not available.
-        """
-        place = usable_device(device)
-        model, processor = load_checkpoint(folder)
-        weights = weights_hash(model)  # of the weights that were loaded: the files may be replaced at any time
-        encoder = cls(model.float().to(place).eval(), processor, name or str(Path(folder).resolve()), dtype)
-        encoder._weights = weights
-        return encoder
-
-    @cached_property
-    def identity(self) -> EncoderIdentity:
-        """See [`Encoder.identity`]."""
-        config = self.model.config
-        return EncoderIdentity(
-            weights=self._weights or weights_hash(self.model),
-            configuration=configuration_hash(config),
-            preprocessing=preprocessing_hash(self.processor),
-            precision=self.dtype,
-            image_size=_input_size(self.processor) or config.image_size,
-            global_dim=config.projection_dim or tower_width(self.model.sketch_model),
-            local_shape=(config.num_local_tokens, config.relation_dim),
-        )
 
     @property
     def device(self) -> torch.device:
         """Where the model computes."""
         return next(self.model.parameters()).device
-
-    @property
-    def training_data(self) -> TrainingData | None:
-        """See [`Encoder.training_data`]."""
-        config = self.model.config
-        if config.training_protocol is None:
-            return None
-        categories, validation = config.training_categories or (), config.validation_categories or ()
-        return TrainingData(config.training_protocol, tuple(categories), tuple(validation))
 
     def clean_sketch(self, sketch: Any, name: str | None = None) -> Image.Image:
         """See [`Encoder.clean_sketch`]."""
@@ -132,30 +81,13 @@ class CheckpointEncoder(Encoder):
         except ValueError as error:
             raise ValueError(f"{name or 'image'}: {reason_unreadable(error)}") from error
 
-    def encode_prepared(self, pixel_values: Array, modality: Modality) -> Features:
-        """See [`Encoder.encode_prepared`]."""
-        encode = self.model.get_sketch_features if modality == "sketch" else self.model.get_photo_features
-        with self._inference():
-            output = encode(self._pixels(pixel_values))
-            return Features(_to_numpy(output.global_embeds), _to_numpy(output.local_embeds))
+    def _identity(self, image_size: int, global_dim: int, local_shape: tuple[int, int] | None) -> EncoderIdentity:
+        weights = self._weights or weights_hash(self.model)
+        configuration, preprocessing = configuration_hash(self.model.config), preprocessing_hash(self.processor)
+        return EncoderIdentity(weights, configuration, preprocessing, self.dtype, image_size, global_dim, local_shape)
 
-    def relation_logits(self, sketch_local: Array, photo_local: Array) -> Array:
-        """See [`Encoder.relation_logits`]."""
-        with self._inference():
-            return _to_numpy(self.model.get_relation_logits(self._tensor(sketch_local), self._tensor(photo_local)))
-
-    def paired_relation_logits(self, sketch_local: Array, photo_local: Array) -> Array:
-        """See [`Encoder.paired_relation_logits`]."""
-        with self._inference():
-            return _to_numpy(
-                self.model.get_paired_relation_logits(self._tensor(sketch_local), self._tensor(photo_local))
-            )
-
-    def _pixels(self, pixel_values: Array) -> Any:
-        return torch.from_numpy(pixel_values).to(self.device, non_blocking=True)
-
-    def _tensor(self, values: Array) -> Any:
-        return torch.from_numpy(np.ascontiguousarray(values)).to(self.device, self.model.dtype)
+    def _tensor(self, values: Array, dtype: torch.dtype | None = None) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(values)).to(self.device, dtype, non_blocking=True)
 
     @contextmanager
     def _inference(self) -> Iterator[None]:
@@ -169,6 +101,66 @@ class CheckpointEncoder(Encoder):
         finally:
             if was_training:
                 self.model.train()
+
+
+class CheckpointEncoder(TorchEncoder):
+    """A [`CaanModel`] and its processor; arguments as for [`TorchEncoder`]."""
+
+    kind = "checkpoint"
+    model: CaanModel
+
+    @classmethod
+    def load(
+        cls, folder: str, *, name: str | None = None, device: str | None = None, dtype: DType = "float32"
+    ) -> "CheckpointEncoder":
+        """Load a checkpoint folder for retrieval, to compute in `dtype` whatever the stored precision is.
+
+        Raises:
+            CaanError: The folder is not a CAAN checkpoint, or the device is not available.
+        """
+        place = usable_device(device)
+        model, processor = load_checkpoint(folder)
+        weights = weights_hash(model)  # in the stored precision
+        encoder = cls(model.float().to(place).eval(), processor, name or str(Path(folder).resolve()), dtype)
+        encoder._weights = weights
+        return encoder
+
+    @cached_property
+    def identity(self) -> EncoderIdentity:
+        """See [`Encoder.identity`]."""
+        config, images = self.model.config, self.processor.image_processor
+        # The processor may return another size than the model was made for.
+        size = getattr(getattr(images, "crop_size", None) or images.size, "height", None) or config.image_size
+        width = config.projection_dim or tower_width(self.model.sketch_model)
+        return self._identity(size, width, (config.num_local_tokens, config.relation_dim))
+
+    @property
+    def training_data(self) -> TrainingData | None:
+        """See [`Encoder.training_data`]."""
+        config = self.model.config
+        if config.training_protocol is None:
+            return None
+        categories, validation = config.training_categories or (), config.validation_categories or ()
+        return TrainingData(config.training_protocol, tuple(categories), tuple(validation))
+
+    def encode_prepared(self, pixel_values: Array, modality: Modality) -> Features:
+        """See [`Encoder.encode_prepared`]."""
+        encode = self.model.get_sketch_features if modality == "sketch" else self.model.get_photo_features
+        with self._inference():
+            output = encode(self._tensor(pixel_values))
+            return Features(_to_numpy(output.global_embeds), _to_numpy(output.local_embeds))
+
+    def relation_logits(self, sketch_local: Array, photo_local: Array) -> Array:
+        """See [`Encoder.relation_logits`]."""
+        return self._logits(self.model.get_relation_logits, sketch_local, photo_local)
+
+    def paired_relation_logits(self, sketch_local: Array, photo_local: Array) -> Array:
+        """See [`Encoder.paired_relation_logits`]."""
+        return self._logits(self.model.get_paired_relation_logits, sketch_local, photo_local)
+
+    def _logits(self, score: Any, *local: Array) -> Array:
+        with self._inference():
+            return _to_numpy(score(*(self._tensor(values, self.model.dtype) for values in local)))
 
 
 def load_checkpoint(folder: str) -> tuple[CaanModel, CaanProcessor]:
@@ -188,10 +180,20 @@ def load_checkpoint(folder: str) -> tuple[CaanModel, CaanProcessor]:
     model, report = _load(AutoModel, folder, config=config, use_safetensors=True, output_loading_info=True)
     if report["missing_keys"]:
         missing = sorted(report["missing_keys"])
-        raise CaanError(
-            f"{folder}: {len(missing)} weights are missing, such as {missing[0]}. Train or save the model again."
-        )
+        raise CaanError(f"{folder}: {len(missing)} weights are missing, such as {missing[0]}. {SAVE_AGAIN}")
     return model.eval(), _load(AutoProcessor, folder)
+
+
+class _Config(Record):
+    model_config = ConfigDict(extra="ignore")
+    model_type: str | None = None
+
+
+class _WeightsIndex(Record):
+    """Files of the weights, which must be safetensors in the same folder."""
+
+    model_config = ConfigDict(extra="ignore")
+    weight_map: Annotated[dict[str, Annotated[str, Field(pattern=r"^[^/\\]+\.safetensors$")]], Field(min_length=1)]
 
 
 def check_folder(folder: Path) -> str:
@@ -202,41 +204,30 @@ def check_folder(folder: Path) -> str:
     """
     if not folder.is_dir():
         raise CaanError(f"{folder}: no such folder. Give the folder that training saved, or OWNER/MODEL on the Hub.")
-    config = folder / "config.json"
-    if not config.is_file():
+    if not (folder / "config.json").is_file():
         inside = (folder / "model" / "config.json").is_file()
         hint = f", which is {folder / 'model'}" if inside else ""
         raise CaanError(f"{folder}: no config.json, so this is not a model. Give the folder that training saved{hint}.")
-    try:
-        model_type = json.loads(config.read_text(encoding="utf-8")).get("model_type")
-    except (OSError, ValueError, AttributeError, RecursionError) as error:
-        raise CaanError(f"{config}: not the configuration of a model ({error}).") from error
-    if not (folder / SINGLE).is_file():
-        _check_shards(folder)
+    model_type = _Config.read(folder / "config.json", SAVE_AGAIN).model_type
+    index = folder / f"{WEIGHTS}.index.json"
+    if not (folder / WEIGHTS).is_file():
+        if not index.is_file():
+            raise CaanError(f"{folder}: no {WEIGHTS}. Weights in other formats are not loaded.")
+        _WeightsIndex.read(index, SAVE_AGAIN)
     return str(model_type)
-
-
-def _check_shards(folder: Path) -> None:
-    """Refuse weights that are not in safetensors, or not in the folder."""
-    index = folder / f"{SINGLE}.index.json"
-    if not index.is_file():
-        raise CaanError(f"{folder}: no {SINGLE}. Weights in other formats are not loaded.")
-    try:
-        shards = {str(name) for name in json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise CaanError(f"{index}: not an index of weights ({error}). Save the model again.") from error
-    foreign = sorted(name for name in shards if Path(name).name != name or not name.endswith(".safetensors"))
-    if foreign or not shards:
-        raise CaanError(f"{index}: names {foreign[0] if foreign else 'no file'}. Only safetensors in it are loaded.")
 
 
 def _load(auto_class: Any, folder: str, **options: Any) -> Any:
     transformers_logging.disable_progress_bar()  # of the weights, which take no time
     try:
         return auto_class.from_pretrained(folder, trust_remote_code=False, local_files_only=True, **options)
-    except LOADING_ERRORS as error:
-        reason = " ".join(str(error).split())[:300]
-        raise CaanError(f"{folder}: cannot be loaded as a CAAN checkpoint ({reason}).") from error
+    except Exception as error:  # damaged files make transformers raise errors of any type
+        raise CaanError(f"{folder}: cannot be loaded as a CAAN checkpoint ({one_line(error)}).") from error
+
+
+def one_line(error: Exception) -> str:
+    """The first 300 characters of an error message, without line breaks."""
+    return " ".join(str(error).split())[:300]
 
 
 def weights_hash(model: torch.nn.Module) -> str:
@@ -285,13 +276,6 @@ def usable_device(name: str | None) -> torch.device:
     except (RuntimeError, AssertionError) as error:
         raise CaanError(f"--device {name}: not available ({first_line(error)}).") from error
     return device
-
-
-def _input_size(processor: CaanProcessor) -> int | None:
-    """Height of what the processor returns, which may differ from the size that the model was made for."""
-    images = processor.image_processor
-    size = getattr(images, "crop_size", None) or images.size
-    return getattr(size, "height", None)
 
 
 def _to_numpy(values: Tensor | None) -> Array:

@@ -3,7 +3,6 @@
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
@@ -32,8 +31,7 @@ class Picture(NamedTuple):
     name: str
 
 
-@dataclass(frozen=True, eq=False)
-class EncodedBatch:
+class EncodedBatch(NamedTuple):
     """Features of a part of a stream of pictures.
 
     Attributes:
@@ -44,7 +42,7 @@ class EncodedBatch:
 
     sources: list[Any]
     features: Features
-    skipped: list[tuple[Any, str]] = field(default_factory=list)
+    skipped: list[tuple[Any, str]]
 
 
 class TrainingData(NamedTuple):
@@ -111,21 +109,21 @@ class Encoder(ABC):
     def encode_prepared(self, pixel_values: Array, modality: Modality) -> Features:
         """Features of prepared pictures (B, 3, H, W)."""
 
-    @abstractmethod
     def relation_logits(self, sketch_local: Array, photo_local: Array) -> Array:
         """Relation logits (S, P) of every sketch (S, M, R) with every photo (P, M, R), in bounded memory.
 
         Raises:
             CaanError: The encoder has no relation network.
         """
+        raise CaanError(f"{self.name}: has no relation network. Rank by global embeddings alone.")
 
-    @abstractmethod
     def paired_relation_logits(self, sketch_local: Array, photo_local: Array) -> Array:
         """Relation logits (B, K) of each sketch (B, M, R) with its own K photos (B, K, M, R).
 
         Raises:
             CaanError: The encoder has no relation network.
         """
+        raise CaanError(f"{self.name}: has no relation network. Rank by global embeddings alone.")
 
     @property
     def has_local(self) -> bool:
@@ -133,12 +131,7 @@ class Encoder(ABC):
         return self.identity.local_shape is not None
 
     def encode_sketches(self, sketches: Any, *, batch_size: int = BATCH_SIZE, workers: int | None = None) -> Array:
-        """Global embeddings (N, D) of one or a list of sketches, L2-normalised.
-
-        Args:
-            sketches: One picture, or a list or tuple of them.
-            batch_size: Batch size.
-            workers: Number of threads that read pictures; one per core by default.
+        """Global embeddings (N, D) of one picture or a list of N, L2-normalised; arguments as for `stream`.
 
         Raises:
             ValueError: A sketch cannot be read or is blank, or the list is empty.
@@ -159,7 +152,8 @@ class Encoder(ABC):
         workers: int | None = None,
     ) -> Features:
         """Global and, with `local`, local features of one or a list of pictures; errors as for `encode_sketches`."""
-        pictures = list(pictures) if isinstance(pictures, (list, tuple)) and not _is_picture(pictures) else [pictures]
+        if isinstance(pictures, Picture) or not isinstance(pictures, (list, tuple)):  # a Picture is a tuple too
+            pictures = [pictures]
         if not pictures:
             raise ValueError(f"there are no {PLURAL[modality]} to encode")
         batches = self.stream(pictures, modality, local=local, batch_size=batch_size, workers=workers)
@@ -182,7 +176,7 @@ class Encoder(ABC):
             modality: "sketch" or "photo".
             local: Return local features too, if the encoder has any.
             batch_size: Batch size; two batches are held at a time.
-            workers: Number of threads that read pictures; one per core by default.
+            workers: Number of threads that read pictures; one per core, at most 8, by default.
             on_error: "raise" a ValueError for a picture that cannot be read, or "skip" it and list it in the batch.
 
         Yields:
@@ -196,14 +190,13 @@ class Encoder(ABC):
             lambda picture: self._try_prepare(picture, modality), pictures, workers=workers, ahead=2 * batch_size
         )
         for batch in batched(prepared, batch_size):
-            failed = [(one.picture, one.error) for one in batch if isinstance(one, _Failed)]
+            failed = [(picture, result) for picture, result in batch if isinstance(result, Exception)]
             if failed and on_error == "raise":
                 raise failed[0][1]
-            good = [one for one in batch if isinstance(one, _Prepared)]
-            features = self.encode_batch([one.pixel_values for one in good], modality, local=local)
-            yield EncodedBatch(
-                [one.picture for one in good], features, [(picture, str(error)) for picture, error in failed]
-            )
+            sources = [picture for picture, result in batch if not isinstance(result, Exception)]
+            pixel_values = [result for _, result in batch if not isinstance(result, Exception)]
+            features = self.encode_batch(pixel_values, modality, local=local)
+            yield EncodedBatch(sources, features, [(picture, str(error)) for picture, error in failed])
 
     def encode_sketch(self, sketch: Any) -> EncodedSketch:
         """Open, clean and encode one sketch, once for all searches and explanations.
@@ -249,29 +242,15 @@ class Encoder(ABC):
             )
         return features
 
-    def _try_prepare(self, picture: Any, modality: Modality) -> "_Prepared | _Failed":
+    def _try_prepare(self, picture: Any, modality: Modality) -> tuple[Any, Array | ValueError]:
+        """The picture, and its pixel values or why it cannot be read."""
         source, name = _named(picture)
         try:
-            image = self.clean_sketch(load_sketch(source, name), name) if modality == "sketch" else source
-            return _Prepared(picture, self.prepare(image, modality, name))
-        except CaanError as error:  # of `load_sketch`
-            return _Failed(picture, ValueError(str(error)))
-        except ValueError as error:
-            return _Failed(picture, error)
-
-
-class _Prepared(NamedTuple):
-    picture: Any
-    pixel_values: Array
-
-
-class _Failed(NamedTuple):
-    picture: Any
-    error: ValueError
-
-
-def _is_picture(value: Any) -> bool:
-    return isinstance(value, Picture)
+            if modality == "sketch":
+                source = self.clean_sketch(load_sketch(source, name), name)
+            return picture, self.prepare(source, modality, name)
+        except (CaanError, ValueError) as error:
+            return picture, ValueError(str(error))
 
 
 def _named(picture: Any) -> tuple[Any, str | None]:

@@ -2,9 +2,12 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from pydantic import Field
+
+Size = Annotated[int, Field(gt=0, lt=2**20)]
 
 
 @dataclass(frozen=True)
@@ -29,9 +32,9 @@ class EncoderIdentity:
     configuration: str
     preprocessing: str
     precision: str
-    image_size: int
-    global_dim: int
-    local_shape: tuple[int, int] | None
+    image_size: Size
+    global_dim: Size
+    local_shape: tuple[Size, Size] | None
 
     def difference(self, other: "EncoderIdentity") -> str | None:
         """Why embeddings of the two must not be compared, as a phrase; None if they may.
@@ -46,37 +49,6 @@ class EncoderIdentity:
             return "other processor settings (size, normalisation or sketch margin)"
         shapes = [(one.configuration, one.global_dim, one.local_shape) for one in (self, other)]
         return "another model configuration" if shapes[0] != shapes[1] else None
-
-    def to_dict(self) -> dict[str, Any]:
-        """The fields as JSON holds them."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> "EncoderIdentity":
-        """Read what `to_dict` gave.
-
-        Raises:
-            KeyError: A field is missing.
-            TypeError: A field has another type.
-        """
-        known = {field.name: values[field.name] for field in fields(cls)}
-        for name in ("weights", "configuration", "preprocessing", "precision"):
-            if not isinstance(known[name], str):
-                raise TypeError(f"{name} is not a string")
-        shape = known["local_shape"]
-        for name, size in (("image_size", known["image_size"]), ("global_dim", known["global_dim"])):
-            _require_size(name, size)
-        if shape is not None:
-            tokens, width = shape
-            _require_size("local_shape", tokens)
-            _require_size("local_shape", width)
-            known["local_shape"] = (tokens, width)
-        return cls(**known)
-
-
-def _require_size(name: str, size: object) -> None:
-    if not isinstance(size, int) or isinstance(size, bool) or not 0 < size < 2**20:
-        raise TypeError(f"{name} is not a positive integer")
 
 
 def hash_of_json(document: Any) -> str:

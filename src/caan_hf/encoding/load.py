@@ -2,8 +2,7 @@
 
 import os
 from collections.abc import Sequence
-from contextlib import suppress
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +34,8 @@ def load_encoder(
 
     Args:
         model: Folder or Hub id of a CAAN checkpoint, an ONNX export, or any vision model of `transformers` or timm,
-            which is then used without training. By default the published CAAN.
+            which is then used without training. The default is `hub/caan-vit-tiny-sketchy` in the working directory,
+            then the same model on the Hub, then the model that `make quickstart` trained in the working directory.
         device: Where a checkpoint computes, such as "cpu" or "cuda:0"; a GPU by default if there is one.
         dtype: Precision in which a checkpoint computes: "float32", "bfloat16" or "float16". An export has its own.
         revision: Branch, tag or commit on the Hub.
@@ -55,7 +55,13 @@ def load_encoder(
     name = str(folder.resolve()) if looks_local(name) else name
     for marker in entry_points(group=ENTRY_POINTS):
         if (folder / marker.name).is_file():
-            return _load_other_format(marker, folder, name)
+            try:
+                open_folder = marker.load()
+            except (ImportError, AttributeError) as error:
+                needs = f"opening it needs {marker.module} ({error})"
+                raise CaanError(f'{name}: {needs}: pip install "caan-hf[export]"') from error
+            encoder: Encoder = open_folder(folder, name)
+            return encoder
     options: dict[str, Any] = {"name": name, "device": device, "dtype": dtype}
     from .checkpoint import CheckpointEncoder, check_folder  # noqa: PLC0415 - torch, which an export does not need
 
@@ -78,30 +84,21 @@ def model_folder(name: str, revision: str | None = None, patterns: Sequence[str]
         CaanError: There is no such folder, and no such model on the Hub.
     """
     if looks_local(name):
-        with suppress(OSError, ValueError):  # the name is too long, or has a NUL byte
-            if Path(name).is_dir():
-                return Path(name)
+        if os.path.isdir(name):  # noqa: PTH112 - Path raises errors for names that are too long or have a NUL byte
+            return Path(name)
         raise CaanError(f"{name}: no such folder. Give the folder of a model, or OWNER/MODEL on the Hub.")
     return download(name, revision=revision, patterns=patterns)
 
 
-def _load_other_format(marker: EntryPoint, folder: Path, name: str) -> Encoder:
-    try:
-        open_folder = marker.load()
-    except (ImportError, AttributeError) as error:
-        raise CaanError(f'{name}: opening it needs {marker.module} ({error}): pip install "caan-hf[export]"') from error
-    encoder: Encoder = open_folder(folder, name)
-    return encoder
-
-
 def _load_default(device: str | None, dtype: str) -> Encoder:
-    """The published model from a clone or the Hub, or else the one that the quickstart trained in this folder."""
-    for clone in (Path(__file__).parents[3], Path()):
-        if (clone / "hub" / DEFAULT_MODEL / "config.json").is_file():
-            return load_encoder(clone / "hub" / DEFAULT_MODEL, device=device, dtype=dtype)
+    """The published model from `hub/` in the working directory or from the Hub, or else that of the quickstart."""
+    local = Path("hub") / DEFAULT_MODEL
+    is_local = (local / "config.json").is_file()
     try:
-        return load_encoder(DEFAULT_HUB_ID, device=device, dtype=dtype)
+        return load_encoder(local if is_local else DEFAULT_HUB_ID, device=device, dtype=dtype)
     except CaanError as error:
+        if is_local:
+            raise
         if (QUICKSTART_MODEL / "config.json").is_file():
             return load_encoder(QUICKSTART_MODEL, device=device, dtype=dtype)
         raise CaanError(

@@ -1,4 +1,7 @@
-"""Prepares pictures with numpy and PIL alone, as a checkpoint's processor does with torch."""
+"""Resizes and normalises pictures with numpy and PIL, as a checkpoint's processor does with torch.
+
+Sketches are cropped to their ink before, in `images_caan.py`.
+"""
 
 from collections.abc import Sequence
 from typing import Annotated, Any

@@ -33,18 +33,13 @@ def load_sketch(source: Any, name: str | None = None) -> Image.Image:
         except (OSError, ValueError) as error:
             raise CaanError(f"{name}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
     name = name or "the sketch"
-    if not isinstance(source, bytes):
-        return _open(source, name)
-    if not source:
-        raise CaanError(f"{name}: the file is empty. Give a picture, or strokes as JSON.")
-    if len(source) > MAX_BYTES:
-        raise CaanError(f"{name}: larger than {MAX_BYTES // 2**20} MB. Reduce the picture.")
-    if source.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"["):
-        return _from_json(source, name)
-    return _open(source, name)
-
-
-def _open(source: Any, name: str) -> Image.Image:
+    if isinstance(source, bytes):
+        if not source:
+            raise CaanError(f"{name}: the file is empty. Give a picture, or strokes as JSON.")
+        if len(source) > MAX_BYTES:
+            raise CaanError(f"{name}: larger than {MAX_BYTES // 2**20} MB. Reduce the picture.")
+        if source.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"["):
+            return _from_json(source, name)
     try:
         return open_image(source, name)
     except ValueError as error:
@@ -67,23 +62,15 @@ def _from_json(data: bytes, name: str) -> Image.Image:
         ) from error
 
 
-def _record(value: object) -> object:
+def _record(value: Any) -> Any:
     """Convert to the format of Quick, Draw!: each stroke is a list of x and a list of y."""
     if isinstance(value, list):
         return {"drawing": value}
-    if isinstance(value, dict) and "strokes" in value:
-        return {"drawing": [_axes(stroke) for stroke in _list(value["strokes"])]}
-    return value
-
-
-def _axes(stroke: object) -> list[list]:
-    points = _list(stroke)
-    if not points or not all(isinstance(point, list) and len(point) == 2 for point in points):
+    if "strokes" not in value:
+        return value
+    strokes = value["strokes"]
+    if not isinstance(strokes, list) or not all(isinstance(stroke, list) and stroke for stroke in strokes):
+        raise ValueError("the strokes are not a list of lists")
+    if not all(isinstance(point, list) and len(point) == 2 for stroke in strokes for point in stroke):
         raise ValueError("a stroke is not a list of [x, y]")
-    return [list(axis) for axis in zip(*points, strict=True)]
-
-
-def _list(value: object) -> list:
-    if not isinstance(value, list):
-        raise ValueError("the strokes are not a list")
-    return value
+    return {"drawing": [[list(axis) for axis in zip(*stroke, strict=True)] for stroke in strokes]}

@@ -33,19 +33,8 @@ class Hits:
     num_photos: int
 
     @classmethod
-    def from_relevance(
-        cls,
-        relevance: NDArray[np.bool_],
-        num_relevant: NDArray[np.integer] | None = None,
-        num_photos: int | None = None,
-    ) -> "Hits":
-        """Read the ranks off a relevance matrix.
-
-        Args:
-            relevance: (Q, N) in rank order, best first.
-            num_relevant: (Q,) number of relevant photos in the whole gallery; those in `relevance` by default.
-            num_photos: Size of the whole gallery; N by default.
-        """
+    def from_relevance(cls, relevance: NDArray[np.bool_]) -> "Hits":
+        """Read the ranks off a complete relevance matrix (Q, N) in rank order, best first."""
         rows, columns = relevance.nonzero()  # row by row
         counts = np.bincount(rows, minlength=len(relevance))  # (Q,)
         nth = np.arange(len(rows)) - (counts.cumsum() - counts)[rows]  # 0 for the first hit of a row
@@ -83,24 +72,26 @@ class Hits:
         """(Q,) hits(cutoff)."""
         return (self.ranks[:, :cutoff] <= cutoff).sum(axis=1).astype(np.float64)
 
-    def within(self, cutoff: int) -> "Hits":
-        """The same ranking truncated after `cutoff` photos."""
+    def within(self, cutoff: int | None) -> "Hits":
+        """The same ranking truncated after `cutoff` photos, if there is a cutoff."""
+        if cutoff is None:
+            return self
         first = self.ranks[:, :cutoff]
         return Hits(np.where(first <= cutoff, first, np.inf), self.num_relevant, self.num_photos)
+
+    def at_most_relevant(self, cutoff: int | None) -> Values:
+        """(Q,) min(cutoff, R), or R without a cutoff."""
+        return self.num_relevant if cutoff is None else self.num_relevant.clip(max=cutoff)
 
 
 def average_precision(hits: Hits, cutoff: int | None = None) -> Values:
     """(Q,) sum of prec over the hits / R; with a cutoff, over the hits within it / min(cutoff, R)."""
-    if cutoff is None:
-        return _row_sums(hits.precision) / hits.num_relevant
-    return _row_sums(hits.within(cutoff).precision) / hits.num_relevant.clip(max=cutoff)
+    return _row_sums(hits.within(cutoff).precision) / hits.at_most_relevant(cutoff)
 
 
 def interpolated_average_precision(hits: Hits, cutoff: int | None = None) -> Values:
     """(Q,) as [`average_precision`] with env instead of prec, as in PASCAL VOC; env of the truncated ranking."""
-    if cutoff is None:
-        return _row_sums(hits.envelope) / hits.num_relevant
-    return _row_sums(hits.within(cutoff).envelope) / hits.num_relevant.clip(max=cutoff)
+    return _row_sums(hits.within(cutoff).envelope) / hits.at_most_relevant(cutoff)
 
 
 def average_precision_over_hits(hits: Hits, cutoff: int | None = None) -> Values:
@@ -122,7 +113,7 @@ def precision_at_most_gallery(hits: Hits, cutoff: int) -> Values:
 
 def precision_at_most_relevant(hits: Hits, cutoff: int) -> Values:
     """(Q,) hits(k) / k with k = min(cutoff, R), so that a category of few photos can reach 1."""
-    cutoffs = hits.num_relevant.clip(max=cutoff)  # (Q,)
+    cutoffs = hits.at_most_relevant(cutoff)
     return (hits.ranks[:, :cutoff] <= cutoffs[:, None]).sum(axis=1) / cutoffs
 
 
@@ -140,22 +131,16 @@ class Convention:
         average_precision: Average precision per query, of the whole ranking (None) or within a cutoff.
         precision: Precision per query at a cutoff.
         macro: Average over categories, each the average of its queries, instead of over queries.
-        used_by: Publications and libraries that use it.
     """
 
     average_precision: Callable[[Hits, int | None], Values]
     precision: Callable[[Hits, int], Values]
     macro: bool
-    used_by: str
 
 
 CONVENTIONS = {
-    "standard": Convention(average_precision, precision_at, macro=False, used_by="caan-hf, scikit-learn"),
-    "sake": Convention(interpolated_average_precision, precision_at_most_gallery, macro=True, used_by="SAKE, DSN, TCN"),
-    "zse": Convention(
-        interpolated_average_precision, precision_at_most_relevant, macro=False, used_by="ZSE-SBIR, MARL"
-    ),
-    "hits": Convention(
-        average_precision_over_hits, precision_at, macro=False, used_by="SEM-PCYC, torchmetrics-based repositories"
-    ),
+    "standard": Convention(average_precision, precision_at, macro=False),  # scikit-learn
+    "sake": Convention(interpolated_average_precision, precision_at_most_gallery, macro=True),  # SAKE, DSN, TCN
+    "zse": Convention(interpolated_average_precision, precision_at_most_relevant, macro=False),  # ZSE-SBIR, MARL
+    "hits": Convention(average_precision_over_hits, precision_at, macro=False),  # SEM-PCYC, torchmetrics
 }

@@ -1,9 +1,10 @@
 """From embeddings to metrics: one ranking, every convention, in bounded memory."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple, TypeVar
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,15 +19,65 @@ from caan_hf.retrieval.reranking import rerank as reorder
 from caan_hf.utils.progress import progress_bar
 
 from .conventions import CONVENTIONS, Hits
-from .metrics import MetricAccumulator, as_array, category_numbers, chance_map
-from .result import EvaluationResult, RankingResult
+from .metrics import MetricAccumulator, RetrievalMetrics, as_array, category_numbers, chance_map
 
 TOP = 10
 """Number of best photos per query that a result keeps, for the figure."""
 BYTES_PER_GATHERED_VALUE = 8
 """A global embedding value of a first photo (4), and a temporary copy for the mean (4)."""
 
-Chunk = TypeVar("Chunk")
+
+@dataclass(frozen=True)
+class RankingResult(RetrievalMetrics):
+    """One ranking of the gallery for all queries: its metrics and its best photos.
+
+    Attributes:
+        top: (Q, 10) gallery positions of the best photos, with fewer columns if the gallery is smaller.
+        k: Number of photos per sketch that re-ranking reordered, or with which query expansion expanded the sketch.
+            None for the ranking by global embeddings.
+    """
+
+    top: NDArray[np.integer]
+    k: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationResult(RankingResult):
+    """Result of evaluating one model on one split.
+
+    The fields of [`RankingResult`] are those of the ranking by global embeddings.
+
+    Attributes:
+        num_gallery: Number of photos.
+        chance: Expected mAP@all of a random ranking.
+        reranked: Ranking with the first k photos, or all of them, reordered by the relation network, if requested.
+        expanded: Ranking with query expansion, if requested.
+        deduplicated: Ranking by global embeddings of the gallery without duplicate photos. None if there are none.
+        num_duplicates: Number of photos with the content and category of an earlier one.
+        seconds: Wall time per stage: "encode", "rank", "rerank", "expand".
+        protocol: Id of the protocol, such as "sketchy-25@1", if known.
+        split: Name of the split, if known.
+        model: Folder or Hub id of the evaluated model, if known.
+        model_kind: "checkpoint", "ONNX export" or "untrained tower", if known.
+        precision: Precision in which the model encoded, such as "float32" or "int8", if known.
+        notes: Caveats that a reader must know, as sentences.
+        removed_categories: Category that was left out because training saw it, to its name in the training data.
+    """
+
+    num_gallery: int
+    chance: float
+    reranked: RankingResult | None = None
+    expanded: RankingResult | None = None
+    deduplicated: RetrievalMetrics | None = None
+    num_duplicates: int = 0
+    seconds: dict[str, float] = field(default_factory=dict)
+    protocol: str | None = None
+    split: str | None = None
+    model: str | None = None
+    model_kind: str | None = None
+    precision: str | None = None
+    notes: tuple[str, ...] = ()
+    removed_categories: Mapping[str, str] = field(default_factory=dict)
 
 
 class _Labels(NamedTuple):
@@ -98,29 +149,27 @@ def evaluate_embeddings(
     """
     queries, gallery = as_array(sketch_embeds), as_array(photo_embeds)
     labels = _Labels(*category_numbers(sketch_categories, photo_categories))
-    kept = _kept(duplicates, len(gallery))
     _check_sizes(queries, gallery, labels)
+    kept = _kept(duplicates, len(gallery))
     local = _local(encoder, sketch_local, photo_local) if rerank or exhaustive else None
     seconds = {} if seconds is None else seconds
     expand, rerank = min(expand or 0, len(gallery)), min(rerank or 0, len(gallery))
     by_global, by_relation, without_duplicates, by_expansion = (_Collector(labels, conventions) for _ in range(4))
     first = np.empty((len(queries), expand), np.uint32)
-    ranked = rank_gallery(queries, gallery, byte_budget=byte_budget, device=device)
-    with progress_bar("ranking", len(queries), shown=progress) as advance:
-        for rows, order in _timed_each(ranked, seconds, "rank"):
-            with timed(seconds, "rank"):
-                by_global.add(rows, order)
-                first[rows] = order[:, :expand]
-                if kept is not None:
-                    without_duplicates.add(rows, order[kept[order]].reshape(len(order), -1))
+    with timed(seconds, "rank"), progress_bar("ranking", len(queries), shown=progress) as advance:
+        for rows, order in rank_gallery(queries, gallery, byte_budget=byte_budget, device=device):
+            by_global.add(rows, order)
+            first[rows] = order[:, :expand]
+            if kept is not None:
+                without_duplicates.add(rows, order[kept[order]].reshape(len(order), -1))
             if rerank and local is not None:
                 with timed(seconds, "rerank"):
                     by_relation.add(rows, _reranked(order, rerank, local, rows, byte_budget))
             advance(len(order))
+    seconds["rank"] -= seconds.get("rerank", 0.0)
     if exhaustive and local is not None:
-        ranked = rank_all_pairs(local.encoder, local.sketches, local.photos, byte_budget=byte_budget)
-        with progress_bar("ranking all pairs", len(queries), shown=progress) as advance:
-            for rows, order in _timed_each(ranked, seconds, "rerank"):
+        with timed(seconds, "rerank"), progress_bar("ranking all pairs", len(queries), shown=progress) as advance:
+            for rows, order in rank_all_pairs(*local, byte_budget=byte_budget):
                 by_relation.add(rows, order)
                 advance(len(order))
     if expand:
@@ -129,12 +178,12 @@ def evaluate_embeddings(
             for rows, order in rank_gallery(vectors, gallery, byte_budget=byte_budget, device=device):
                 by_expansion.add(rows, order)
     return EvaluationResult(
-        by_global=by_global.result(),
+        **by_global.fields(),
         num_gallery=len(gallery),
         chance=chance_map(labels.sketches, labels.photos),
-        reranked=by_relation.result(len(gallery) if exhaustive else rerank) if local is not None else None,
-        expanded=by_expansion.result(expand) if expand else None,
-        deduplicated=None if kept is None else without_duplicates.result(),
+        reranked=RankingResult(**by_relation.fields(), k=len(gallery) if exhaustive else rerank) if local else None,
+        expanded=RankingResult(**by_expansion.fields(), k=expand) if expand else None,
+        deduplicated=None if kept is None else without_duplicates.metrics.compute(),
         num_duplicates=0 if kept is None else int((~kept).sum()),
         seconds=seconds,
     )
@@ -156,9 +205,9 @@ class _Collector:
         best = order[:, :TOP]
         self.top[rows, : best.shape[1]] = best
 
-    def result(self, k: int | None = None) -> RankingResult:
-        """The result, after all queries were added."""
-        return RankingResult.of(self.metrics.compute(), top=self.top, k=k)
+    def fields(self) -> dict[str, Any]:
+        """Fields of [`RankingResult`] after all queries were added."""
+        return {**vars(self.metrics.compute()), "top": self.top}
 
 
 def _reranked(order: Positions, k: int, local: _Local, rows: slice, byte_budget: int) -> Positions:
@@ -210,16 +259,7 @@ def _check_sizes(queries: NDArray, gallery: NDArray, labels: _Labels) -> None:
 @contextmanager
 def timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
     """Add the wall time of the block to a stage."""
+    seconds.setdefault(stage, 0.0)
     start = time.perf_counter()
     yield
-    seconds[stage] = seconds.get(stage, 0.0) + time.perf_counter() - start
-
-
-def _timed_each(chunks: Iterator[Chunk], seconds: dict[str, float], stage: str) -> Iterator[Chunk]:
-    """The chunks, with the wall time of computing them added to a stage."""
-    while True:
-        with timed(seconds, stage):
-            chunk = next(chunks, None)
-        if chunk is None:
-            return
-        yield chunk
+    seconds[stage] += time.perf_counter() - start

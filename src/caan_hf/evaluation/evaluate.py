@@ -10,9 +10,9 @@ from caan_hf.encoding.encoder import Encoder
 from caan_hf.encoding.load import load_encoder
 
 from .conventions import CONVENTIONS
+from .embeddings import EvaluationResult
 from .evaluator import ZeroShotEvaluator
 from .options import EvaluationOptions
-from .result import EvaluationResult
 from .setting import generalized, plain, without_seen
 
 if TYPE_CHECKING:

@@ -19,9 +19,8 @@ from caan_hf.errors import CaanError
 from caan_hf.retrieval.ranking import BYTE_BUDGET
 from caan_hf.utils.progress import progress_bar
 
-from .embeddings import evaluate_embeddings, timed
+from .embeddings import EvaluationResult, evaluate_embeddings, timed
 from .options import EvaluationOptions
-from .result import EvaluationResult
 
 if TYPE_CHECKING:
     import datasets
@@ -75,15 +74,15 @@ class ZeroShotEvaluator:
     ):
         self.options = options
         self.protocol = protocol
-        self.split = split or (str(dataset.split) if dataset.split is not None else None)
+        self.split = split or (None if dataset.split is None else str(dataset.split))
         self.conventions = tuple(conventions)
         self.deduplicate = deduplicate
         self.byte_budget = byte_budget
         self.category_names: list[str] = dataset.features["category"].names
         self.sketches = self._rows(dataset, "sketch")
         self.photos = self._rows(dataset, "photo")
-        self.sketch_categories = _column(self.sketches, "category")
-        self.photo_categories = _column(self.photos, "category")
+        self.sketch_categories = column_of(self.sketches, "category")
+        self.photo_categories = column_of(self.photos, "category")
         pairs = len(self.sketches) * len(self.photos)
         if options.exhaustive and pairs > options.max_pairs:
             raise CaanError(
@@ -111,58 +110,51 @@ class ZeroShotEvaluator:
             with timed(seconds, "encode"):
                 sketches = self._encode(encoder, "sketch", cache)
                 photos = self._encode(encoder, "photo", cache)
-            names = np.array(self.category_names)
-            result = evaluate_embeddings(
+            result = self.evaluate_embeddings(
                 sketches.global_embeds,
                 photos.global_embeds,
-                names[self.sketch_categories],
-                names[self.photo_categories],
-                **self._ranking_options,
-                rerank=self.options.rerank,
-                exhaustive=self.options.exhaustive,
                 encoder=encoder,
                 sketch_local=sketches.local_embeds,
                 photo_local=photos.local_embeds,
-                device=str(encoder.device),
+                device=encoder.device,
                 seconds=seconds,
             )
         return replace(
             result,
-            protocol=self.protocol,
-            split=self.split,
             model=encoder.name,
             model_kind=encoder.kind,
             precision=encoder.identity.precision,
         )
 
     def evaluate_embeddings(
-        self,
-        sketch_embeds: Any,
-        photo_embeds: Any,
-        sketch_categories: Any = None,
-        photo_categories: Any = None,
-        *,
-        device: Any = "cpu",
+        self, sketch_embeds: Any, photo_embeds: Any, *, device: Any = "cpu", **local: Any
     ) -> EvaluationResult:
         """Evaluate embeddings that were computed elsewhere, for example gathered from several processes.
 
         Args:
             sketch_embeds: (Q, D) L2-normalised global embeddings, as arrays or tensors.
             photo_embeds: (N, D) L2-normalised global embeddings.
-            sketch_categories: (Q,) categories; those of the split by default.
-            photo_categories: (N,) categories; those of the split by default.
             device: Where embeddings are ranked.
+            **local: Arguments of [`embeddings.evaluate_embeddings`] for re-ranking.
 
         Raises:
             CaanError: No sketch has a photo of its category.
         """
+        names = np.array(self.category_names)
         result = evaluate_embeddings(
             sketch_embeds,
             photo_embeds,
-            self.sketch_categories if sketch_categories is None else sketch_categories,
-            self.photo_categories if photo_categories is None else photo_categories,
-            **self._ranking_options,
+            names[self.sketch_categories],
+            names[self.photo_categories],
+            conventions=self.conventions,
+            duplicates=repeated(self.photo_hashes, self.photo_categories) if self.deduplicate else None,
+            expand=self.options.expand,
+            rerank=self.options.rerank,
+            exhaustive=self.options.exhaustive,
+            byte_budget=self.byte_budget,
+            progress=self.options.progress,
             device=str(device),
+            **local,
         )
         return replace(result, protocol=self.protocol, split=self.split)
 
@@ -171,18 +163,8 @@ class ZeroShotEvaluator:
         """SHA-256 of the content of each photo."""
         return DatasetPictures(self.photos).hashes(progress=self.options.progress)
 
-    @property
-    def _ranking_options(self) -> dict[str, Any]:
-        return {
-            "conventions": self.conventions,
-            "duplicates": repeated(self.photo_hashes, self.photo_categories) if self.deduplicate else None,
-            "expand": self.options.expand,
-            "byte_budget": self.byte_budget,
-            "progress": self.options.progress,
-        }
-
     def _rows(self, dataset: "datasets.Dataset", modality: Modality) -> "datasets.Dataset":
-        rows = np.flatnonzero(_column(dataset, "modality") == dataset.features["modality"].str2int(modality))
+        rows = np.flatnonzero(column_of(dataset, "modality") == dataset.features["modality"].str2int(modality))
         if not len(rows):
             raise CaanError(
                 f"The {self.split or 'given'} split has no {PLURAL[modality]}. Evaluation needs sketches and photos."
@@ -193,14 +175,17 @@ class ZeroShotEvaluator:
         pictures = DatasetPictures(self.sketches if modality == "sketch" else self.photos)
         options = self.options
         feeding: dict[str, Any] = {"batch_size": options.batch_size, "workers": options.num_workers}
+        feeding["local"] = options.needs_local
         try:
             with progress_bar(f"encoding {PLURAL[modality]}", len(pictures), shown=options.progress) as advance:
-                if cache is None:
-                    return _encode_uncached(encoder, pictures, modality, advance, feeding)
-                hashes = self.photo_hashes if modality == "photo" else pictures.hashes(progress=options.progress)
-                return cache.encode(
-                    encoder, pictures, hashes, modality, local=options.needs_local, progress=advance, **feeding
-                )
+                if cache is not None:
+                    hashes = self.photo_hashes if modality == "photo" else pictures.hashes(progress=options.progress)
+                    return cache.encode(encoder, pictures, hashes, modality, progress=advance, **feeding)
+                parts = []
+                for batch in encoder.stream(pictures, modality, **feeding):
+                    parts.append(batch.features)
+                    advance(len(batch.sources))
+                return Features.joined(parts)
         except ValueError as error:  # names the picture that cannot be read
             raise CaanError(str(error)) from error
 
@@ -218,25 +203,12 @@ class ZeroShotEvaluator:
 
 def repeated(hashes: Sequence[bytes], categories: NDArray[np.integer]) -> NDArray[np.bool_]:
     """(N,) whether an earlier image has the same content hash and category."""
-    seen: set[tuple[bytes, int]] = set()
-    flags = []
-    for key in zip(hashes, categories.tolist(), strict=True):
-        flags.append(key in seen)
-        seen.add(key)
-    return np.array(flags, dtype=bool)
+    first: dict[tuple[bytes, int], int] = {}
+    keys = zip(hashes, categories.tolist(), strict=True)
+    return np.array([first.setdefault(key, row) < row for row, key in enumerate(keys)], dtype=bool)
 
 
-def _encode_uncached(
-    encoder: Encoder, pictures: DatasetPictures, modality: Modality, advance: Any, feeding: dict[str, Any]
-) -> Features:
-    parts = []
-    for batch in encoder.stream(pictures, modality, local=False, **feeding):
-        parts.append(batch.features)
-        advance(len(batch.sources))
-    return Features.joined(parts)
-
-
-def _column(dataset: "datasets.Dataset", name: str) -> NDArray[np.int64]:
+def column_of(dataset: "datasets.Dataset", name: str) -> NDArray[np.int64]:
     """A column of integers, read without decoding any image."""
     column: NDArray[np.int64] = dataset.select_columns([name]).with_format("numpy")[:][name]
     return column

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from caan_hf.retrieval.ranking import stable_order
 
 from .bootstrap import LEVEL, RESAMPLES, interval, resampled_averages
-from .conventions import CONVENTIONS, RECALL_LEVELS, Hits, Values
+from .conventions import CONVENTIONS, RECALL_LEVELS, Convention, Hits, Values
 
 CUTOFFS = (100, 200)
 MAP_CUTOFFS = (200,)
@@ -31,7 +31,6 @@ class RetrievalMetrics:
     """Metrics of a ranking.
 
     Attributes:
-        conventions: Averages: convention to metric ("mAP@all", "mAP@200", "P@100", "P@200") to value in [0, 1].
         num_queries: Number of all queries.
         num_left_out: Number of queries without a relevant photo in the gallery, which no average includes.
         queries: (A,) positions of the other queries, ascending.
@@ -40,13 +39,17 @@ class RetrievalMetrics:
         precision_at_recall: (101,) float64, interpolated precision at recall 0, 0.01, ..., 1, averaged over queries.
     """
 
-    conventions: Conventions
     num_queries: int
     num_left_out: int
     queries: NDArray[np.int64]
     labels: NDArray
     per_query: dict[str, dict[str, Values]]
     precision_at_recall: Values
+
+    @cached_property
+    def conventions(self) -> Conventions:
+        """Averages: convention to metric ("mAP@all", "mAP@200", "P@100", "P@200") to value in [0, 1]."""
+        return {name: self.averages(name, macro=CONVENTIONS[name].macro) for name in self.per_query}
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -74,15 +77,14 @@ class RetrievalMetrics:
         metrics = self.per_query[convention]
         values = np.stack(list(metrics.values()), axis=1)  # (A, V)
         macro = CONVENTIONS[convention].macro
-        numbers = self._categories[1]
-        low, high = interval(resampled_averages(values, numbers, macro, resamples=resamples, seed=seed), level)
+        averages = resampled_averages(values, self._categories[1], macro, resamples=resamples, seed=seed)
+        low, high = interval(averages, level)
         return dict(zip(metrics, zip(low.tolist(), high.tolist(), strict=True), strict=True))
 
     @cached_property
     def _categories(self) -> tuple[NDArray, NDArray[np.intp]]:
         """(C,) the categories in ascending order, and (A,) the number of each query's category among them."""
-        labels, numbers = np.unique(self.labels, return_inverse=True)
-        return labels, numbers
+        return np.unique(self.labels, return_inverse=True)
 
 
 def category_means(values: Values, numbers: NDArray[np.intp]) -> Values:
@@ -134,7 +136,7 @@ class MetricAccumulator:
         self._num_queries = 0
         self._queries: list[NDArray[np.int64]] = []
         self._labels: list[NDArray] = []
-        self._per_query: list[dict[str, dict[str, Values]]] = []
+        self._values: list[dict[str, dict[str, Values]]] = []
         self._precision_at_recall = np.zeros(RECALL_LEVELS)  # summed over queries
 
     def update(self, hits: Hits, labels: NDArray) -> None:
@@ -149,7 +151,7 @@ class MetricAccumulator:
             hits = hits.select(answered)
             self._queries.append(self._num_queries + np.flatnonzero(answered))
             self._labels.append(labels[answered])
-            self._per_query.append({name: self._values(name, hits) for name in self._conventions})
+            self._values.append({name: self._per_query(CONVENTIONS[name], hits) for name in self._conventions})
             self._precision_at_recall += hits.precision_at_recall().sum(axis=0)
         self._num_queries += len(labels)
 
@@ -161,25 +163,20 @@ class MetricAccumulator:
         """
         if not self._queries:
             raise ValueError(f"none of the {self._num_queries} queries has a photo of its category in the gallery")
-        queries, labels = np.concatenate(self._queries), np.concatenate(self._labels)
-        per_query = {
-            name: {
-                metric: np.concatenate([part[name][metric] for part in self._per_query])
-                for metric in self._per_query[0][name]
-            }
-            for name in self._conventions
-        }
-        numbers = np.unique(labels, return_inverse=True)[1]
-        averages = {
-            name: {metric: average(values, numbers, CONVENTIONS[name].macro) for metric, values in metrics.items()}
-            for name, metrics in per_query.items()
-        }
-        curve = self._precision_at_recall / len(queries)
-        left_out = self._num_queries - len(queries)
-        return RetrievalMetrics(averages, self._num_queries, left_out, queries, labels, per_query, curve)
+        queries = np.concatenate(self._queries)
+        return RetrievalMetrics(
+            num_queries=self._num_queries,
+            num_left_out=self._num_queries - len(queries),
+            queries=queries,
+            labels=np.concatenate(self._labels),
+            per_query={
+                name: {metric: np.concatenate([part[name][metric] for part in self._values]) for metric in metrics}
+                for name, metrics in self._values[0].items()
+            },
+            precision_at_recall=self._precision_at_recall / len(queries),
+        )
 
-    def _values(self, name: str, hits: Hits) -> dict[str, Values]:
-        convention = CONVENTIONS[name]
+    def _per_query(self, convention: Convention, hits: Hits) -> dict[str, Values]:
         values = {"mAP@all": convention.average_precision(hits, None)}
         values |= {f"mAP@{k}": convention.average_precision(hits, k) for k in self._map_cutoffs}
         return values | {f"P@{k}": convention.precision(hits, k) for k in self._cutoffs}
@@ -246,10 +243,9 @@ def _order(scores: NDArray) -> NDArray[np.integer]:
 def chance_map(query_labels: Any, gallery_labels: Any) -> float:
     """Expected mAP@all (`standard`) of a gallery in random order.
 
-    The value is exact. In a random order the photo at rank i is relevant with probability R / N, and if it is, each of
-    the i - 1 photos before it is relevant with probability (R - 1) / (N - 1). So E[AP] = 1/R sum_i R/N
-    (1 + (i - 1) (R - 1) / (N - 1)) / i = (H_N + (N - H_N) (R - 1) / (N - 1)) / N with the harmonic number
-    H_N = 1 + 1/2 + ... + 1/N.
+    In a random order the photo at rank i is relevant with probability R / N, and if it is, each of the i - 1 photos
+    before it is relevant with probability p = (R - 1) / (N - 1). So E[AP] = 1/R sum_i R/N (1 + (i - 1) p) / i =
+    (H_N + (N - H_N) p) / N with the harmonic number H_N = 1 + 1/2 + ... + 1/N.
 
     Args:
         query_labels: (Q,) categories; queries without a photo in the gallery are left out.

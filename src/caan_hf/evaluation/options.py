@@ -68,8 +68,7 @@ class EvaluationOptions:
 
     def __post_init__(self) -> None:
         for name in ("rerank", "expand", "batch_size", "num_workers", "max_pairs"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
+            if (value := getattr(self, name)) is not None and value < 1:
                 raise CaanError(f"--{name.replace('_', '-')}: must be a positive integer, got {value}.")
         if self.exhaustive and self.rerank is not None:
             raise CaanError("--rerank and --exhaustive are mutually exclusive.")

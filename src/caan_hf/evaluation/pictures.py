@@ -1,8 +1,8 @@
 """Pictures of a report: the ten best photos of some sketches, the precision-recall curve, and category confusion."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from io import BytesIO
+from typing import NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -23,13 +23,12 @@ MAX_CATEGORIES = 60
 """Maximum number of categories at which a confusion chart is legible."""
 
 
-@dataclass(frozen=True)
-class GridRow:
+class GridRow(NamedTuple):
     """A sketch, its category, and its best photos, each with whether it is of that category."""
 
     category: str
     sketch: Image.Image
-    photos: Sequence[tuple[Image.Image, bool]]
+    photos: Sequence[tuple[Image.Image, np.bool_ | bool]]
 
 
 def top10_figure(
@@ -51,15 +50,14 @@ def top10_figure(
         rows: Number of sketches; fewer if the split has fewer.
         seed: Seed of the choice of sketches.
     """
-    queries = pick_queries(evaluator.sketch_categories, rows, seed)
-    return draw_grid([_grid_row(evaluator, query, top[query]) for query in queries], title=title, subtitle=subtitle)
-
-
-def png_of(image: Image.Image) -> bytes:
-    """The image as a PNG file."""
-    stream = BytesIO()
-    image.save(stream, format="PNG", optimize=True)
-    return stream.getvalue()
+    grid = []
+    for query in pick_queries(evaluator.sketch_categories, rows, seed):
+        category = evaluator.sketch_categories[query]
+        is_right = evaluator.photo_categories[top[query]] == category
+        photos = [evaluator.photos[photo]["image"] for photo in top[query].tolist()]
+        sketch = evaluator.sketches[query]["image"]
+        grid.append(GridRow(evaluator.category_names[category], sketch, list(zip(photos, is_right, strict=True))))
+    return draw_grid(grid, title=title, subtitle=subtitle)
 
 
 def pick_queries(categories: NDArray[np.integer], count: int, seed: int) -> list[int]:
@@ -96,7 +94,14 @@ def draw_grid(rows: Sequence[GridRow], *, title: str, subtitle: str) -> Image.Im
         centre = cell_corner(0, column)[0] + CELL // 2
         draw.text((centre, HEADER - 6), str(column or "sketch"), FAINT, ImageFont.load_default(13), anchor="ms")
     for index, row in enumerate(rows):
-        _draw_row(canvas, draw, index, row)
+        left, top = cell_corner(index, 0)
+        _draw_label(draw, row.category, top + CELL // 2)
+        canvas.paste(_square(row.sketch), (left + FRAME, top + FRAME))
+        draw.rectangle((left, top, left + CELL - 1, top + CELL - 1), outline="#c0c0c0")
+        for rank, (photo, is_right) in enumerate(row.photos, start=1):
+            left, top = cell_corner(index, rank)
+            draw.rectangle((left, top, left + CELL - 1, top + CELL - 1), fill=RIGHT if is_right else WRONG)
+            canvas.paste(_square(photo), (left + FRAME, top + FRAME))
     _draw_legend(draw, canvas.height - FOOTER // 2)
     return canvas
 
@@ -145,26 +150,6 @@ def _png(figure: Figure) -> bytes:
     stream = BytesIO()
     figure.savefig(stream, format="png", metadata={"Software": None})
     return stream.getvalue()
-
-
-def _grid_row(evaluator: ZeroShotEvaluator, query: int, top: NDArray[np.integer]) -> GridRow:
-    category = evaluator.sketch_categories[query]
-    photos = [
-        (evaluator.photos[photo]["image"], bool(evaluator.photo_categories[photo] == category))
-        for photo in top.tolist()
-    ]
-    return GridRow(evaluator.category_names[category], evaluator.sketches[query]["image"], photos)
-
-
-def _draw_row(canvas: Image.Image, draw: ImageDraw.ImageDraw, index: int, row: GridRow) -> None:
-    left, top = cell_corner(index, 0)
-    _draw_label(draw, row.category, top + CELL // 2)
-    canvas.paste(_square(row.sketch), (left + FRAME, top + FRAME))
-    draw.rectangle((left, top, left + CELL - 1, top + CELL - 1), outline="#c0c0c0")
-    for rank, (photo, is_right) in enumerate(row.photos, start=1):
-        left, top = cell_corner(index, rank)
-        draw.rectangle((left, top, left + CELL - 1, top + CELL - 1), fill=RIGHT if is_right else WRONG)
-        canvas.paste(_square(photo), (left + FRAME, top + FRAME))
 
 
 def _draw_label(draw: ImageDraw.ImageDraw, category: str, middle: int) -> None:

@@ -11,9 +11,9 @@ from pydantic import ConfigDict, Field
 
 from caan_hf.utils.records import Record
 
+from .embeddings import EvaluationResult, RankingResult
 from .evaluator import ZeroShotEvaluator
-from .metrics import Conventions, RetrievalMetrics
-from .result import EvaluationResult, RankingResult
+from .metrics import Conventions
 
 METRICS_FILE = "metrics.json"
 QUERIES_FILE = "queries.parquet"
@@ -131,17 +131,13 @@ class EvaluationRecord(RankingRecord):
     @property
     def rankings(self) -> dict[str, RankingRecord]:
         """The rankings by the name that tables and figures give them."""
-        named: dict[str, RankingRecord | None] = {"global": self, "rerank": self.reranked, "expand": self.expanded}
-        return {self.ranking_name(name): ranking for name, ranking in named.items() if ranking is not None}
-
-    def ranking_name(self, ranking: str) -> str:
-        """What tables and figures call the ranking "global", "rerank" or "expand"."""
-        record = {"rerank": self.reranked, "expand": self.expanded}.get(ranking)
-        if record is None:
-            return ranking
-        if ranking == "rerank" and (record.k or 0) >= self.num_gallery:
-            return "rerank, all pairs"
-        return f"{ranking}@{record.k}"
+        named: dict[str, RankingRecord] = {"global": self}
+        if self.reranked is not None:
+            is_complete = (self.reranked.k or 0) >= self.num_gallery
+            named["rerank, all pairs" if is_complete else f"rerank@{self.reranked.k}"] = self.reranked
+        if self.expanded is not None:
+            named[f"expand@{self.expanded.k}"] = self.expanded
+        return named
 
 
 def evaluation_record(result: EvaluationResult, evaluator: ZeroShotEvaluator, data: str) -> EvaluationRecord:
@@ -153,6 +149,13 @@ def evaluation_record(result: EvaluationResult, evaluator: ZeroShotEvaluator, da
         data: Name of the benchmark's folder.
     """
     reranked, expanded = result.reranked, result.expanded
+    deduplicated = None
+    if result.deduplicated is not None:
+        deduplicated = DeduplicatedRecord(
+            num_duplicates=result.num_duplicates,
+            num_gallery=result.num_gallery - result.num_duplicates,
+            conventions=result.deduplicated.conventions,
+        )
     return EvaluationRecord(
         protocol=result.protocol,
         split=result.split,
@@ -167,10 +170,10 @@ def evaluation_record(result: EvaluationResult, evaluator: ZeroShotEvaluator, da
         num_gallery=result.num_gallery,
         gallery=gallery_hash(evaluator),
         chance={"mAP@all": result.chance, "precision": _relevant_share(evaluator)},
-        **_ranking_fields(result.by_global, evaluator),
+        **_ranking_fields(result, evaluator),
         reranked=None if reranked is None else RankingRecord(**_ranking_fields(reranked, evaluator)),
         expanded=None if expanded is None else RankingRecord(**_ranking_fields(expanded, evaluator)),
-        deduplicated=_deduplicated(result),
+        deduplicated=deduplicated,
         seconds=round(sum(result.seconds.values()), 3),
         seconds_by_stage={stage: round(seconds, 3) for stage, seconds in result.seconds.items()},
         versions={name: version(name) for name in PACKAGES},
@@ -218,16 +221,6 @@ def worst_confusions(shares: NDArray[np.float64], names: list[str], count: int =
     ]
 
 
-def _deduplicated(result: EvaluationResult) -> DeduplicatedRecord | None:
-    if result.deduplicated is None:
-        return None
-    return DeduplicatedRecord(
-        num_duplicates=result.num_duplicates,
-        num_gallery=result.num_gallery - result.num_duplicates,
-        conventions=result.deduplicated.conventions,
-    )
-
-
 def _ranking_fields(ranking: RankingResult, evaluator: ZeroShotEvaluator) -> dict[str, Any]:
     shares, names = retrieved_shares(ranking.top, evaluator)
     return {
@@ -237,7 +230,7 @@ def _ranking_fields(ranking: RankingResult, evaluator: ZeroShotEvaluator) -> dic
             name: {way: ranking.averages(name, macro=way == "macro") for way in ("micro", "macro")}
             for name in ranking.conventions
         },
-        "by_category": _by_category(ranking, evaluator, dict(zip(names, shares, strict=True)), names),
+        "by_category": _by_category(ranking, evaluator, shares, names),
         "confusions": worst_confusions(shares, names),
         "precision_at_recall": [round(value, 6) for value in ranking.precision_at_recall.tolist()],
         "k": ranking.k,
@@ -245,16 +238,19 @@ def _ranking_fields(ranking: RankingResult, evaluator: ZeroShotEvaluator) -> dic
 
 
 def _by_category(
-    metrics: RetrievalMetrics, evaluator: ZeroShotEvaluator, shares: dict[str, NDArray[np.float64]], names: list[str]
+    ranking: RankingResult, evaluator: ZeroShotEvaluator, shares: NDArray[np.float64], names: list[str]
 ) -> dict[str, dict[str, Any]]:
+    sketches, photos = (
+        np.bincount(categories, minlength=len(evaluator.category_names)).tolist()
+        for categories in (evaluator.sketch_categories, evaluator.photo_categories)
+    )
     rows = {}
-    for name, values in metrics.by_category(next(iter(metrics.conventions))).items():
-        number = evaluator.category_names.index(name)
-        wrong = shares[name].copy()
-        wrong[names.index(name)] = 0
+    for name, values in ranking.by_category(next(iter(ranking.conventions))).items():
+        number, row = evaluator.category_names.index(name), names.index(name)
+        wrong = np.where(np.arange(len(names)) == row, 0, shares[row])
         rows[name] = {
-            "sketches": int((evaluator.sketch_categories == number).sum()),
-            "photos": int((evaluator.photo_categories == number).sum()),
+            "sketches": sketches[number],
+            "photos": photos[number],
             **values,
             "most_confused_with": names[int(wrong.argmax())] if wrong.any() else None,
         }

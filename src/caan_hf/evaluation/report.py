@@ -1,20 +1,21 @@
 """Write the report of an evaluation: data for programs, and pages with pictures for people."""
 
 import base64
-from functools import cache, partial
+from functools import partial
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import pyarrow
 import pyarrow.parquet
 
-from caan_hf.utils.files import unwritable, write_whole, write_whole_text
+from caan_hf.utils.files import make_folder, write_whole, write_whole_text
 
+from .embeddings import EvaluationResult
 from .evaluator import ZeroShotEvaluator
-from .pictures import confusion_chart, png_of, precision_recall_chart, top10_figure
+from .pictures import confusion_chart, precision_recall_chart, top10_figure
 from .record import METRICS_FILE, QUERIES_FILE, EvaluationRecord, evaluation_record, retrieved_shares
-from .result import EvaluationResult
+from .templating import render
 
 BEST_AND_WORST = 5
 
@@ -37,10 +38,7 @@ def write_report(result: EvaluationResult, evaluator: ZeroShotEvaluator, folder:
     """
     record = evaluation_record(result, evaluator, data)
     pictures = _pictures(result, evaluator, record)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise unwritable(folder, error) from error
+    make_folder(folder)
     for name, png in pictures.items():
         write_whole(folder / f"{name}.png", partial(Path.write_bytes, data=png))
     queries = _queries(result, evaluator)
@@ -52,7 +50,7 @@ def write_report(result: EvaluationResult, evaluator: ZeroShotEvaluator, folder:
 
 def markdown(record: EvaluationRecord, *, has_confusion: bool = False) -> str:
     """The content of `report.md`, which refers to pictures in the same folder."""
-    return _templates().get_template("report.md.jinja").render(**_view(record), has_confusion=has_confusion)
+    return render("report.md.jinja", **_view(record), has_confusion=has_confusion)
 
 
 def html(record: EvaluationRecord, pictures: dict[str, bytes]) -> str:
@@ -63,7 +61,7 @@ def html(record: EvaluationRecord, pictures: dict[str, bytes]) -> str:
         pictures: PNG files by name: `top10`, `precision_recall`, and optionally `confusion`.
     """
     encoded = {name: f"data:image/png;base64,{base64.b64encode(png).decode()}" for name, png in pictures.items()}
-    return _templates().get_template("report.html.jinja").render(**_view(record), pictures=encoded)
+    return render("report.html.jinja", **_view(record), pictures=encoded)
 
 
 def table_header(record: EvaluationRecord) -> list[str]:
@@ -86,31 +84,36 @@ def table_rows(record: EvaluationRecord) -> list[list[str]]:
     return rows
 
 
-def _shown_ranking(record: EvaluationRecord) -> tuple[str, str]:
-    """The ranking of which `top10.png` shows the best photos: "rerank" or "global"; and how its captions name it."""
+def _caption(record: EvaluationRecord) -> str:
+    """What captions call the ranking of which `top10.png` shows the best photos, which is re-ranked if any is."""
     if record.reranked is None:
-        return "global", "ranked by global embedding"
+        return "ranked by global embedding"
     if (record.reranked.k or 0) >= record.num_gallery:
-        return "rerank", "ranked by local tokens, all pairs"
-    return "rerank", f"first {record.reranked.k:,} photos re-ranked by local tokens"
+        return "ranked by local tokens, all pairs"
+    return f"first {record.reranked.k:,} photos re-ranked by local tokens"
 
 
 def _pictures(result: EvaluationResult, evaluator: ZeroShotEvaluator, record: EvaluationRecord) -> dict[str, bytes]:
     """PNG files by name."""
-    ranking, caption = _shown_ranking(record)
-    shown = result.reranked if ranking == "rerank" and result.reranked is not None else result.by_global
+    shown = result.reranked or result
     convention, metrics = next(iter(shown.conventions.items()))
     where = ", ".join(filter(None, [record.protocol, record.split]))
+    score = f"mAP@all {metrics['mAP@all']:.3f} ({convention}), chance {result.chance:.3f}"
     figure = top10_figure(
         evaluator,
         shown.top,
         title=f"{where}: ten best photos of each sketch",
-        subtitle=f"{caption}  ·  mAP@all {metrics['mAP@all']:.3f} ({convention}), chance {result.chance:.3f}",
+        subtitle=f"{_caption(record)}  ·  {score}",
         seed=evaluator.options.seed,
     )
     curves = {name: ranking.precision_at_recall for name, ranking in record.rankings.items()}
-    pictures = {"top10": png_of(figure), "precision_recall": precision_recall_chart(curves, record.chance["precision"])}
-    confusion = confusion_chart(*retrieved_shares(result.by_global.top, evaluator))
+    top10 = BytesIO()
+    figure.save(top10, format="PNG", optimize=True)
+    pictures = {
+        "top10": top10.getvalue(),
+        "precision_recall": precision_recall_chart(curves, record.chance["precision"]),
+    }
+    confusion = confusion_chart(*retrieved_shares(result.top, evaluator))
     return pictures if confusion is None else {**pictures, "confusion": confusion}
 
 
@@ -118,10 +121,10 @@ def _queries(result: EvaluationResult, evaluator: ZeroShotEvaluator) -> pyarrow.
     """One row per sketch that has a photo of its category: columns `standard/mAP@all`, `rerank/...`, `expand/...`."""
     sources = evaluator.sketches["source"]
     columns: dict[str, Any] = {
-        "source": [sources[query] for query in result.by_global.queries.tolist()],
-        "category": result.by_global.labels.tolist(),
+        "source": [sources[query] for query in result.queries.tolist()],
+        "category": result.labels.tolist(),
     }
-    for prefix, ranking in (("", result.by_global), ("rerank/", result.reranked), ("expand/", result.expanded)):
+    for prefix, ranking in (("", result), ("rerank/", result.reranked), ("expand/", result.expanded)):
         for convention, metrics in (ranking.per_query if ranking else {}).items():
             columns |= {f"{prefix}{convention}/{metric}": values for metric, values in metrics.items()}
     return pyarrow.table(columns)
@@ -138,22 +141,5 @@ def _view(record: EvaluationRecord) -> dict[str, Any]:
         "categories": ranked,
         "best": ranked[:BEST_AND_WORST],
         "worst": ranked[max(BEST_AND_WORST, len(ranked) - BEST_AND_WORST) :],
-        "shown": _shown_ranking(record)[1],
+        "shown": _caption(record),
     }
-
-
-@cache
-def _templates() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("caan_hf.evaluation", "templates"),
-        autoescape=lambda name: name is not None and name.endswith(".html.jinja"),
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    environment.filters["score"] = lambda value: f"{value:.4f}"
-    environment.filters["count"] = lambda value: f"{value:,}"
-    environment.filters["plain"] = lambda name: name.replace("_", " ")
-    environment.filters["cell"] = lambda text: text.replace("|", "\\|")
-    return environment

@@ -14,6 +14,8 @@ from caan_hf.descriptions.spelling import fold
 from caan_hf.encoding.encoder import TrainingData
 from caan_hf.errors import CaanError
 
+from .evaluator import column_of
+
 if TYPE_CHECKING:
     import datasets
 
@@ -41,13 +43,6 @@ class Setting:
     split: str
     removed: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
-
-    def categories(self) -> list[str]:
-        """Names of the categories of the queries."""
-        columns = self.rows.select_columns(["modality", "category"]).with_format("numpy")[:]
-        is_sketch = columns["modality"] == self.rows.features["modality"].str2int("sketch")
-        names = self.rows.features["category"].names
-        return [names[number] for number in np.unique(columns["category"][is_sketch])]
 
     def noted(self, note: str) -> "Setting":
         """The same setting with one more note."""
@@ -105,7 +100,9 @@ def generalized(setting: Setting, benchmark: "datasets.DatasetDict") -> Setting:
 
 
 def without_seen(setting: Setting, trained_on: str | None, recorded: TrainingData | None) -> Setting:
-    """Leave out what training on another benchmark saw, or note what training on the same benchmark saw.
+    """Leave out the categories that training on another benchmark saw, in any spelling.
+
+    Categories that training on the same benchmark saw are only noted.
 
     Args:
         setting: The setting.
@@ -118,44 +115,31 @@ def without_seen(setting: Setting, trained_on: str | None, recorded: TrainingDat
     training = recorded if trained_on is None else training_data(trained_on)
     if training is None:
         return setting
-    seen = (*training.categories, *training.validation)
-    if training.protocol.partition("@")[0] != setting.protocol.partition("@")[0]:
-        return unseen_by(setting, training.protocol, seen)
-    # Validation categories may be evaluated on the split that is made of them.
-    counted = seen if trained_on or setting.split == "test" else training.categories
-    folded = {fold(name) for name in counted}
-    leaked = [name for name in setting.categories() if fold(name) in folded]
-    return setting.noted(f"not zero-shot: training saw {', '.join(leaked)}") if leaked else setting
-
-
-def unseen_by(setting: Setting, trained_on: str, seen: tuple[str, ...]) -> Setting:
-    """Leave out the categories that a model was trained on, in any spelling.
-
-    Args:
-        setting: The setting.
-        trained_on: Name of the training data, such as `sketchy-25@1`.
-        seen: Categories of training.
-
-    Raises:
-        CaanError: No category is left.
-    """
     names = setting.rows.features["category"].names
-    numbers = setting.rows.select_columns(["category"]).with_format("numpy")[:]["category"]
-    known = {concept(name): name for name in seen}
+    numbers = column_of(setting.rows, "category")
     present = [names[number] for number in np.unique(numbers)]
+    seen = (*training.categories, *training.validation)
+    if training.protocol.partition("@")[0] == setting.protocol.partition("@")[0]:
+        # Validation categories may be evaluated on the split that is made of them.
+        counted = seen if trained_on or setting.split == "test" else training.categories
+        folded = {fold(name) for name in counted}
+        is_sketch = column_of(setting.rows, "modality") == setting.rows.features["modality"].str2int("sketch")
+        queried = [names[number] for number in np.unique(numbers[is_sketch])]
+        leaked = [name for name in queried if fold(name) in folded]
+        return setting.noted(f"not zero-shot: training saw {', '.join(leaked)}") if leaked else setting
+    known = {concept(name): name for name in seen}
     removed = {name: known[concept(name)] for name in present if concept(name) in known}
     if len(removed) == len(present):
         raise CaanError(
-            f"{trained_on}: training saw every category of the {setting.split} split, so no category is left to "
-            "evaluate zero-shot."
+            f"{training.protocol}: training saw every category of the {setting.split} split, so no category is left "
+            "to evaluate zero-shot."
         )
-    kept = [names[number] not in removed for number in numbers]
     return replace(
         setting,
-        rows=setting.rows.select(np.flatnonzero(kept)),
-        protocol=f"{setting.protocol}/from-{trained_on}",
+        rows=setting.rows.select(np.flatnonzero([names[number] not in removed for number in numbers])),
+        protocol=f"{setting.protocol}/from-{training.protocol}",
         removed=removed,
-    ).noted(f"cross-dataset: trained on {trained_on}, {len(removed)} categories left out")
+    ).noted(f"cross-dataset: trained on {training.protocol}, {len(removed)} categories left out")
 
 
 def training_data(name: str) -> TrainingData:
@@ -189,12 +173,11 @@ def training_data(name: str) -> TrainingData:
 
 def _share_of_photos(rows: "datasets.Dataset") -> list[int]:
     """Positions of a share of the photos per category, ascending; at least one per category."""
-    columns = rows.select_columns(["modality", "category"]).with_format("numpy")[:]
-    is_photo = columns["modality"] == rows.features["modality"].str2int("photo")
-    names = rows.features["category"].names
+    is_photo = column_of(rows, "modality") == rows.features["modality"].str2int("photo")
+    categories, names = column_of(rows, "category"), rows.features["category"].names
     drawn: list[int] = []
-    for category in np.unique(columns["category"][is_photo]):
-        photos = np.flatnonzero(is_photo & (columns["category"] == category)).tolist()
+    for category in np.unique(categories[is_photo]):
+        photos = np.flatnonzero(is_photo & (categories == category)).tolist()
         count = max(1, round(SEEN_SHARE * len(photos)))
         drawn += random.Random(f"{SEEN_SEED} {names[category]}").sample(photos, count)
     return sorted(drawn)

@@ -3,6 +3,7 @@
 import os
 from dataclasses import replace
 from functools import cached_property
+from importlib.util import find_spec
 from typing import Any, TypeVar
 
 import numpy as np
@@ -32,7 +33,6 @@ DISPLAY_SIDE = 1024
 
 
 PHOTO_COLUMNS = [KEY, "width", "height", "thumbnail"]
-"""Columns that a `GalleryPhoto` is made from, with local embeddings if they are stored."""
 Photo = TypeVar("Photo", bound=GalleryPhoto)
 
 
@@ -56,6 +56,7 @@ class Gallery:
         dtype: str = "float32",
     ):
         self.table = table
+        self.columns = [*PHOTO_COLUMNS, LOCAL] if table.info.local else PHOTO_COLUMNS
         self.model = model
         self.device = device
         self.dtype = dtype
@@ -159,14 +160,7 @@ class Gallery:
         return index_photos(self.table, source, self._engine(options), prune=options.prune, progress=progress)
 
     def encode_sketch(self, sketch: Any) -> EncodedSketch:
-        """Open, clean and encode a sketch once, for any number of searches and explanations.
-
-        Args:
-            sketch: Picture or stroke file as path, bytes, PIL image or array, see `load_sketch`.
-
-        Raises:
-            CaanError: The sketch cannot be read or is blank.
-        """
+        """Encode a sketch once, for any number of searches and explanations; see `Encoder.encode_sketch`."""
         return self.encoder.encode_sketch(sketch)
 
     def search(self, sketch: Any, options: SearchOptions | None = None, **changes: Any) -> list[SearchResult]:
@@ -193,7 +187,7 @@ class Gallery:
             first = self.table.nearest(vector, options.expand, [GLOBAL], exact=options.exact)
             vector = expand_queries(vector, from_vectors(first[GLOBAL])) if len(first) else vector
         number = max(options.k, options.candidates) if options.rerank else options.k
-        found = self.table.nearest(vector, number, self._columns, exact=options.exact)
+        found = self.table.nearest(vector, number, self.columns, exact=options.exact)
         if not len(found):
             raise GalleryError(self.table.uri, "the gallery is empty", "Add photos with `caan index`.")
         scores = (1 - found["_distance"].to_numpy()).tolist()
@@ -229,17 +223,13 @@ class Gallery:
         """
         return self._decode(self._look_up(photo), DISPLAY_SIDE)
 
-    @property
-    def _columns(self) -> list[str]:
-        return [*PHOTO_COLUMNS, LOCAL] if self.info.local else PHOTO_COLUMNS
-
     def _engine(self, options: IndexOptions) -> Engine:
         if options.engine == "local":
             return LocalEngine(self.encoder, self.table, options)
-        try:
-            from .ray_engine import RayEngine  # noqa: PLC0415 - optional
-        except ImportError as error:
-            raise CaanError('--engine ray needs Ray: pip install "caan-hf[scale]"') from error
+        if find_spec("ray") is None:
+            raise CaanError('--engine ray needs Ray: pip install "caan-hf[scale]"')
+        from .ray_engine import RayEngine  # noqa: PLC0415 - optional
+
         return RayEngine(self.encoder.name, self.info, options, self.device, self.dtype)
 
     def _reranked(self, query: EncodedSketch, results: list[SearchResult]) -> list[SearchResult]:
@@ -281,16 +271,15 @@ class Gallery:
     def _fields(self, found: pa.Table) -> list[dict[str, Any]]:
         """Fields of a `GalleryPhoto` for each row."""
         photos = found.select(PHOTO_COLUMNS).to_pylist()
-        shape = self.info.identity.local_shape
-        if self.info.local and shape is not None:
+        if self.info.local:
             for photo, local in zip(photos, from_vectors(found[LOCAL]), strict=True):
-                photo["local_embeds"] = local.reshape(shape)
+                photo["local_embeds"] = local.reshape(self.info.identity.local_shape)
         return photos
 
     def _look_up(self, photo: GalleryPhoto | str) -> GalleryPhoto:
         if isinstance(photo, GalleryPhoto):
             return photo
-        found = self._fields(self.table.rows_where(KEY, [photo], self._columns))
+        found = self._fields(self.table.rows_where(KEY, [photo], self.columns))
         if not found:
             raise GalleryError(photo, "this photo is not in the gallery")
         return GalleryPhoto(**found[0])

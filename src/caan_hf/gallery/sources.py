@@ -104,9 +104,10 @@ class FolderPhotos(PhotoSource):
 
     def covers(self, paths: pa.ChunkedArray) -> pa.ChunkedArray:
         """All paths in the folder, without subfolders that could not be read."""
-        covered = pc.starts_with(paths, _prefix(self.root))
-        for folder in self.unreadable:
-            covered = pc.and_not(covered, pc.starts_with(paths, _prefix(Path(folder))))
+        prefixes = [os.path.join(printable(folder), "") for folder in (str(self.root), *self.unreadable)]
+        covered, *unreadable = (pc.starts_with(paths, prefix) for prefix in prefixes)
+        for within in unreadable:
+            covered = pc.and_not(covered, within)
         return covered
 
     def _files(self, problems: Problems) -> Iterator[list[str]]:
@@ -149,7 +150,7 @@ class ListedPhotos(PhotoSource):
 
     def covers(self, paths: pa.ChunkedArray) -> pa.ChunkedArray:
         """The listed paths."""
-        return pc.is_in(paths, pa.array([path for path in self.paths if _is_utf8(path)], pa.string()))
+        return pc.is_in(paths, pa.array([path for path in self.paths if printable(path) == path], pa.string()))
 
 
 class DatasetPhotos(PhotoSource):
@@ -234,7 +235,7 @@ def _stat_files(paths: Iterable[str], problems: Problems) -> Iterator[tuple[str,
         except OSError as error:
             problems.add(path, f"cannot be opened: {(error.strerror or str(error)).lower()}")
             continue
-        if not _is_utf8(path):
+        if printable(path) != path:
             problems.add(path, "file name that is not UTF-8")
         elif not stat.S_ISREG(status.st_mode):  # reading a pipe would block
             problems.add(path, "not a regular file")
@@ -250,14 +251,6 @@ def _listing(parts: Iterable[Iterable[str]], problems: Problems) -> pa.Table:
         if rows
     ]
     return pa.Table.from_batches(batches, LISTING)
-
-
-def _is_utf8(path: str) -> bool:
-    return printable(path) == path
-
-
-def _prefix(folder: Path) -> str:
-    return os.path.join(printable(folder), "")
 
 
 def _select_split(found: "datasets.DatasetDict", name: str, split: str | None) -> "datasets.Dataset":

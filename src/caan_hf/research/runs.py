@@ -15,8 +15,8 @@ from pydantic import Field
 from caan_hf.benchmarks import load_benchmark
 from caan_hf.encoding.checkpoint import CheckpointEncoder
 from caan_hf.errors import CaanError
+from caan_hf.evaluation.embeddings import EvaluationResult
 from caan_hf.evaluation.evaluator import ZeroShotEvaluator
-from caan_hf.evaluation.result import EvaluationResult
 from caan_hf.training import Recipe, load_recipe, train_recipe
 from caan_hf.training.recipe import EXECUTION_KEYS
 from caan_hf.training.triplets import category_sentences
@@ -163,7 +163,7 @@ def evaluate_run(model_folder: Path, run: StudyRun) -> dict[str, EvaluationResul
 
 def average_precisions(result: EvaluationResult) -> list[float]:
     """Average precision of each sketch in convention `standard`, rounded to five digits."""
-    return [round(value, 5) for value in result.by_global.per_query["standard"]["mAP@all"].tolist()]
+    return [round(value, 5) for value in result.per_query["standard"]["mAP@all"].tolist()]
 
 
 def _train_and_evaluate(run: StudyRun) -> StudyResult:

@@ -15,6 +15,7 @@ from transformers.trainer import TRAINING_ARGS_NAME
 from transformers.trainer_utils import HubStrategy
 from transformers.utils.hub import PushInProgress
 
+from caan_hf.configuration_caan import LOSS_WEIGHTS
 from caan_hf.encoding.features import Modality
 from caan_hf.errors import CaanError
 from caan_hf.evaluation.evaluator import ZeroShotEvaluator
@@ -31,7 +32,6 @@ from .recipe_files import one_line
 from .triplets import EpochSampler, TripletDataset
 
 TOWERS = ("sketch_model.", "photo_model.", "text_model.")
-LOSS_TERMS = ("loss_tri", "loss_rn", "loss_con", "loss_txt", "loss_dis")
 
 
 class CaanTrainer(Trainer):
@@ -94,7 +94,7 @@ class CaanTrainer(Trainer):
     ) -> Any:
         """The loss of the model; the terms of the loss are collected for the log."""
         outputs = model(**inputs)
-        for term in LOSS_TERMS:
+        for term in LOSS_WEIGHTS:
             if outputs.get(term) is not None:
                 self._loss_sums[term] = self._loss_sums.get(term, 0) + outputs[term].detach()
         self._loss_steps += 1
@@ -128,8 +128,6 @@ class CaanTrainer(Trainer):
         result = evaluator.evaluate_embeddings(
             self._encode(evaluator.sketches, "sketch"),
             self._encode(evaluator.photos, "photo"),
-            evaluator.sketch_categories,
-            evaluator.photo_categories,
             device=self.args.device,
         )
         metrics = {f"{metric_key_prefix}_{name}": value for name, value in result.metrics.items()}

@@ -66,6 +66,18 @@ def write_json(file: Path, document: Any, *, sort_keys: bool = False) -> None:
     write_whole_text(file, text + "\n")
 
 
+def make_folder(folder: Path) -> None:
+    """Create a folder and its parents unless it exists.
+
+    Raises:
+        CaanError: It cannot be created.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise unwritable(folder, error) from error
+
+
 def require_writable(folder: Path, option: str = "--out") -> None:
     """Check that files can be created in a folder, or in its nearest existing parent.
 
