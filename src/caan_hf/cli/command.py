@@ -117,6 +117,8 @@ def run(app: typer.Typer) -> None:
         if code == INTERRUPTED:  # typer turns KeyboardInterrupt into this status
             typer.echo("stopped", err=True)
         sys.exit(code)
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # an exception at interpreter exit would be printed
 
 
 def _print_error(message: str) -> None:
