@@ -4,7 +4,7 @@
 
 Each contender runs in a separate process, so that its peak memory can be measured. `numpy` is the simple program: for
 each query one product with the gallery, one full argsort, and the metrics of convention `standard`. `ours` computes all
-four conventions. `torchmetrics` is included at the small size if it is installed.
+conventions. `torchmetrics` is included at the small size if it is installed.
 """
 
 import argparse

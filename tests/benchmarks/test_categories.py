@@ -1,8 +1,10 @@
-"""The published category lists."""
+"""The published category lists and the choice of validation categories."""
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from caan_hf.benchmarks.categories import published_split
+from caan_hf.benchmarks.categories import choose_validation, published_split
 
 
 @pytest.mark.parametrize(
@@ -13,3 +15,21 @@ def test_published_lists_have_their_published_sizes(protocol, seen, unseen):
     split = published_split(protocol)
     assert (len(split.seen), len(split.unseen)) == (seen, unseen)
     assert len(split.spelling()) == seen + unseen
+
+
+@settings(max_examples=60, deadline=None)
+@given(seen=st.integers(1, 40), wanted=st.none() | st.integers(0, 39), seed=st.integers(0, 99))
+def test_train_and_validation_share_the_seen_categories(seen, wanted, seed):
+    names = sorted(f"category {number}" for number in range(seen))
+    if wanted is not None and wanted >= seen:
+        wanted = seen - 1
+    train, validation = choose_validation(tuple(names[:seen]), wanted, seed)
+    assert set(train).isdisjoint(validation)
+    assert set(train) | set(validation) == set(names[:seen])
+    assert len(validation) == (min(15, max(2, seen // 7)) * (seen >= 4) if wanted is None else wanted)
+    assert choose_validation(tuple(names[:seen]), wanted, seed) == (train, validation)
+
+
+def test_another_seed_holds_out_other_categories():
+    names = tuple(f"category {number}" for number in range(30))
+    assert choose_validation(names, 5, 0) != choose_validation(names, 5, 1)

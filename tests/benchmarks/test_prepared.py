@@ -7,14 +7,11 @@ from collections import Counter
 import numpy as np
 import pytest
 from datasets import ClassLabel, Image, List, Value
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from PIL import Image as PillowImage
 from PIL import ImageFile
 from raw_folders import prepare_folder
 
 from caan_hf.benchmarks import load_benchmark, writing
-from caan_hf.benchmarks.prepare import choose_validation
 from caan_hf.errors import CaanError
 
 
@@ -88,24 +85,6 @@ def test_no_validation_categories_gives_an_empty_typed_split(own, prepare):
     assert info.validation == []
     assert len(dataset["validation"]) == 0
     assert dataset["validation"].features == dataset["train"].features
-
-
-@settings(max_examples=60, deadline=None)
-@given(seen=st.integers(1, 40), wanted=st.none() | st.integers(0, 39), seed=st.integers(0, 99))
-def test_train_and_validation_share_the_seen_categories(seen, wanted, seed):
-    names = sorted(f"category {number}" for number in range(seen))
-    if wanted is not None and wanted >= seen:
-        wanted = seen - 1
-    train, validation = choose_validation(tuple(names[:seen]), wanted, seed)
-    assert set(train).isdisjoint(validation)
-    assert set(train) | set(validation) == set(names[:seen])
-    assert len(validation) == (min(15, max(2, seen // 7)) * (seen >= 4) if wanted is None else wanted)
-    assert choose_validation(tuple(names[:seen]), wanted, seed) == (train, validation)
-
-
-def test_another_seed_holds_out_other_categories():
-    names = tuple(f"category {number}" for number in range(30))
-    assert choose_validation(names, 5, 0) != choose_validation(names, 5, 1)
 
 
 @pytest.mark.parametrize("fault", [RuntimeError("stopped"), KeyboardInterrupt()])

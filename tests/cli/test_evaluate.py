@@ -18,6 +18,7 @@ from caan_hf import CaanConfig, CaanError, CaanModel, CaanProcessor
 from caan_hf.benchmarks import PrepareOptions, prepare_benchmark
 from caan_hf.cli.compare import compare
 from caan_hf.cli.evaluate import evaluate
+from caan_hf.evaluation import CONVENTIONS
 
 SIDE = 32
 METRICS = {"mAP@all", "mAP@200", "P@100", "P@200"}
@@ -215,10 +216,20 @@ def test_compares_checkpoints_and_reports(checkpoint, data, tmp_path):
     assert "…" not in result.output
     found = json.loads((tmp_path / "out" / "comparison.json").read_text())
     assert found["num_queries"] == 24
-    assert {row["convention"] for row in found["rows"]} == {"standard", "sake", "zse", "hits"}
+    assert {row["convention"] for row in found["rows"]} == set(CONVENTIONS)
     again = run(tmp_path / "out" / "A", tmp_path / "out" / "B", "--out", tmp_path / "again", command=compare)
     assert again.exit_code == 0
     assert json.loads((tmp_path / "again" / "comparison.json").read_text())["rows"] == found["rows"]
+
+
+def test_report_is_compared_with_a_model_folder_that_holds_published_metrics(checkpoint, data, tmp_path):
+    run(checkpoint, "--data", data, "--out", tmp_path / "report")
+    published = shutil.copytree(checkpoint, tmp_path / "published")
+    shutil.copy(tmp_path / "report" / "metrics.json", published)
+    words = [tmp_path / "report", published, "--data", data, "--out", tmp_path / "out"]
+    assert run(*words, command=compare).exit_code == 0
+    found = json.loads((tmp_path / "out" / "comparison.json").read_text())
+    assert all(row["difference"] == 0 for row in found["rows"])
 
 
 def test_missing_data_is_named(checkpoint, tmp_path):
@@ -241,3 +252,4 @@ def test_output_survives_a_terminal_that_is_not_utf8(checkpoint, data, tmp_path)
     assert done.returncode == 0, done.stderr
     assert "mAP@all" in done.stdout
     assert "report.html" in done.stdout
+    assert f"encoding 60 images with {checkpoint}" in done.stderr

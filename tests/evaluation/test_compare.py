@@ -120,9 +120,17 @@ def test_folder_without_a_report_is_refused(tmp_path):
     with pytest.raises(CaanError, match="Evaluate again"):
         load_report(tmp_path)
     (tmp_path / "metrics.json").write_text("{}")
+    assert not is_report(tmp_path)  # a published model
     (tmp_path / "queries.parquet").write_bytes(b"half")
     with pytest.raises(CaanError, match="Evaluate again"):
         load_report(tmp_path)
+
+
+def test_missing_queries_are_called_missing(make_report, tmp_path):
+    make_report("one", VALUES)
+    (tmp_path / "one" / "queries.parquet").unlink()
+    with pytest.raises(CaanError, match=r"queries\.parquet: missing\. Evaluate again"):
+        load_report(tmp_path / "one")
 
 
 def test_rankings_of_different_depth_are_not_compared(make_report, tmp_path):

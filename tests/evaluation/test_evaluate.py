@@ -9,7 +9,7 @@ from transformers import ViTConfig, ViTImageProcessor, ViTModel
 import caan_hf
 from caan_hf.encoding.checkpoint import CheckpointEncoder
 from caan_hf.errors import CaanError
-from caan_hf.evaluation import EvaluationOptions
+from caan_hf.evaluation import CONVENTIONS, EvaluationOptions
 from caan_hf.evaluation.record import EvaluationRecord
 
 QUIET = EvaluationOptions(progress=False, no_cache=True)
@@ -37,7 +37,7 @@ def test_encoder_and_its_folder_give_the_same_result(tiny_caan, benchmark, tmp_p
     by_object = caan_hf.evaluate(CheckpointEncoder(*tiny_caan), benchmark, QUIET)
     by_name = caan_hf.evaluate(tmp_path / "model", benchmark, QUIET)
     assert by_name.metrics == pytest.approx(by_object.metrics)
-    assert list(by_name.conventions) == ["standard", "sake", "zse", "hits"]
+    assert list(by_name.conventions) == list(CONVENTIONS)
     assert (by_name.model, by_name.model_kind) == (str(tmp_path / "model"), "checkpoint")
     assert (by_name.protocol, by_name.split) == ("unnamed", "test")
 
@@ -66,3 +66,10 @@ def test_categories_that_training_saw_are_left_out_or_noted(tiny_caan, benchmark
     assert result.protocol == "unnamed/from-seen"
     assert (result.num_queries, result.num_gallery) == (9, 15)
     assert not np.isin("red", result.labels)
+
+
+def test_folders_may_be_strings(tiny_caan, benchmark, tmp_path):
+    options = EvaluationOptions(progress=False, cache=str(tmp_path / "cache"))
+    caan_hf.evaluate(CheckpointEncoder(*tiny_caan), benchmark, options, out=str(tmp_path / "report"))
+    assert EvaluationRecord.of_folder(tmp_path / "report").num_queries
+    assert len(list((tmp_path / "cache").glob("*/*.safetensors"))) == 2  # sketches and photos

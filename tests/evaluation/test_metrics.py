@@ -81,7 +81,7 @@ def test_equals_the_naive_reference(gallery, convention):
     cutoffs = {"cutoffs": (40, 80), "map_cutoffs": (80,)}
     expected = naive(scores.tolist(), queries.tolist(), labels.tolist(), convention, **cutoffs)
     found = retrieval_metrics(scores, queries, labels, **cutoffs).conventions
-    assert list(found) == ["standard", "sake", "zse", "hits"]
+    assert list(found) == list(CONVENTIONS)
     assert found[convention] == pytest.approx(expected, abs=1e-12)
 
 
@@ -165,6 +165,17 @@ def test_refuses_what_cannot_be_measured():
         MetricAccumulator(["mine"])
     with pytest.raises(ValueError, match="cutoffs"):
         MetricAccumulator(cutoffs=[0])
+    with pytest.raises(ValueError, match="cutoffs"):
+        MetricAccumulator(map_cutoffs=2.5)
+
+
+def test_a_single_convention_or_cutoff_needs_no_list():
+    problem = random_problem(4, 30, 2)
+    found = retrieval_metrics(*problem, conventions="sake", cutoffs=10, map_cutoffs=5)
+    expected = retrieval_metrics(*problem, conventions=["sake"], cutoffs=[10], map_cutoffs=[5])
+    assert list(found.conventions) == ["sake"]
+    assert list(found.metrics) == ["mAP@all", "mAP@5", "P@10"]
+    assert found.conventions == expected.conventions
 
 
 @pytest.mark.parametrize("size", [1, 3, 7, 40])

@@ -276,7 +276,8 @@ def test_what_is_no_source_of_photos_is_refused(photos, encoder, tmp_path):
     for given, message in {
         "nowhere": "no such folder, list of photos or dataset",
         "./no/where": "no such folder, list of photos or dataset",
-        photos / "summer" / "00.png": "not a UTF-8 text file",
+        photos / "summer" / "00.png": "is a photo. Give its folder",
+            tmp_path / "binary.txt": "not a UTF-8 text file",
         tmp_path / "empty.txt": "lists no photos",
     }.items():
         with pytest.raises(CaanError, match=message):

@@ -49,9 +49,9 @@ def test_invalid_content_is_an_error_that_names_the_key(study_file, changes, mes
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("- a", "not a mapping, expected a study, or the name of one"),
+        ("- a", "not a mapping.*Give a YAML study"),
         ("5: 1\nx: 1", "study.yaml: "),
-        ("a: [", "expected a study, or the name of one"),
+        ("a: [", "Give a YAML study"),
     ],
 )
 def test_a_file_that_is_not_a_study_is_an_error(tmp_path, text, message):

@@ -1,5 +1,6 @@
-"""Category names: the published seen and unseen lists, and one category under different names."""
+"""Category names: published seen and unseen lists, the choice of validation categories, and synonyms."""
 
+import random
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -9,6 +10,9 @@ from caan_hf.errors import CaanError
 from caan_hf.utils.files import read_text
 
 SPLITS = resources.files("caan_hf.benchmarks") / "splits"
+VALIDATION_SHARE = 7  # by default, one of this many seen categories is held out
+MAX_VALIDATION = 15
+MIN_VALIDATION = 2  # every ranking of a single category is perfect; training needs as many
 
 # Names of one category that differ by more than blanks, case and hyphens. Closely related categories are included (a
 # revolver is a pistol), because a model that was trained on one of them has seen the other.
@@ -74,3 +78,26 @@ def read_category_file(path: Path) -> tuple[str, ...]:
         if folded[number] in folded[:number]:
             raise CaanError(f"{path}: {name!r} appears twice. Remove one of the lines.")
     return names
+
+
+def choose_validation(seen: tuple[str, ...], wanted: int | None, seed: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Split the seen categories into those of train and those of validation, both sorted.
+
+    Args:
+        seen: The seen categories, sorted.
+        wanted: Number of validation categories; None for the default, a share of `seen`.
+        seed: Seed of the choice.
+
+    Raises:
+        CaanError: No category is left for training.
+    """
+    if wanted is None:
+        share = max(MIN_VALIDATION, len(seen) // VALIDATION_SHARE)
+        wanted = min(MAX_VALIDATION, share) if len(seen) >= 2 * MIN_VALIDATION else 0
+    if wanted and wanted >= len(seen):
+        raise CaanError(
+            f"--validation-categories {wanted}: too many for {len(seen)} usable seen categories, because training "
+            f"needs one. Give at most {max(0, len(seen) - 1)}."
+        )
+    validation = set(random.Random(seed).sample(seen, wanted))
+    return tuple(name for name in seen if name not in validation), tuple(sorted(validation))

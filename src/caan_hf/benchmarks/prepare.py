@@ -1,6 +1,5 @@
 """The steps of `caan prepare`: collect the images, verify them, split them, write them."""
 
-import random
 from collections import Counter
 from importlib.metadata import version
 from pathlib import Path
@@ -20,6 +19,7 @@ from caan_hf.utils.files import check_out_dir, printable, staged_folder
 from caan_hf.utils.problems import Problems
 from caan_hf.utils.progress import progress_bar
 
+from .categories import choose_validation
 from .collect import collect, collect_sample, complete_categories
 from .items import MODALITIES, Collection, Item, in_row_order
 from .layouts import LAYOUTS
@@ -30,9 +30,6 @@ from .verify import verify
 
 SAMPLE = "sample"
 NO_DESCRIPTION = "category without a description (the plain template is used)"
-VALIDATION_SHARE = 7  # by default, one of this many seen categories is held out
-MAX_VALIDATION = 15
-MIN_VALIDATION = 2  # every ranking of a single category is perfect; training needs as many
 # Options that apply only to some benchmarks.
 APPLIES_TO = {
     "unseen": ("folder",),
@@ -151,29 +148,6 @@ def _require_items(collection: Collection, problems: Problems) -> None:
     if not collection.items:
         found = f" ({problems.summary()})" if problems.found else ""
         raise CaanError(f"nothing to prepare: no category has both usable sketches and usable photos{found}.")
-
-
-def choose_validation(seen: tuple[str, ...], wanted: int | None, seed: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Split the seen categories into those of train and those of validation, both sorted.
-
-    Args:
-        seen: The seen categories, sorted.
-        wanted: Number of validation categories; None for the default, a share of `seen`.
-        seed: Seed of the choice.
-
-    Raises:
-        CaanError: No category is left for training.
-    """
-    if wanted is None:
-        share = max(MIN_VALIDATION, len(seen) // VALIDATION_SHARE)
-        wanted = min(MAX_VALIDATION, share) if len(seen) >= 2 * MIN_VALIDATION else 0
-    if wanted and wanted >= len(seen):
-        raise CaanError(
-            f"--validation-categories {wanted}: too many for {len(seen)} usable seen categories, because training "
-            f"needs one. Give at most {max(0, len(seen) - 1)}."
-        )
-    validation = set(random.Random(seed).sample(seen, wanted))
-    return tuple(name for name in seen if name not in validation), tuple(sorted(validation))
 
 
 def _counts(splits: dict[str, list[Item]]) -> SplitCounts:

@@ -4,6 +4,7 @@ import dataclasses
 import errno
 import inspect
 import io
+import logging
 import signal
 import sys
 import typing
@@ -91,11 +92,15 @@ def _default(field: dataclasses.Field[Any]) -> Any:
 
 
 def run(app: typer.Typer) -> None:
-    """Run a command line: exit status 2 and one line on stderr for bad input, 130 when interrupted."""
+    """Run a command line and log to stderr.
+
+    The exit status is 2, with one line on stderr, for bad input, and 130 when interrupted.
+    """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that temporary folders are removed
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without UTF-8 must not lose the result of long work
+    _log_to_stderr()
     try:
         app()
     except CaanError as error:
@@ -119,6 +124,20 @@ def run(app: typer.Typer) -> None:
         sys.exit(code)
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)  # an exception at interpreter exit would be printed
+
+
+def _log_to_stderr() -> None:
+    """Show the log messages of the library, which does not configure logging itself."""
+    logger = logging.getLogger("caan_hf")
+    logger.setLevel(logging.INFO)
+    logger.addHandler(_StderrHandler())
+
+
+class _StderrHandler(logging.Handler):
+    """Prints to the current `sys.stderr`, which a progress bar replaces while it is shown."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        print(self.format(record), file=sys.stderr, flush=True)
 
 
 def _print_error(message: str) -> None:

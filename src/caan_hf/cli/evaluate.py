@@ -54,9 +54,7 @@ def evaluate_into(model: str, data: Path, options: EvaluationOptions, folder: Pa
     from caan_hf.evaluation.evaluate import evaluate as run_evaluation
     from caan_hf.evaluation.record import EvaluationRecord
     from caan_hf.evaluation.report import table_header, table_rows
-    from caan_hf.utils.files import require_writable
 
-    require_writable(folder)
     run_evaluation(model, data, options, out=folder)
     record = EvaluationRecord.of_folder(folder)
     typer.secho(

@@ -14,7 +14,7 @@ from .train import ablate, average, train
 
 app = typer.Typer(
     name="caan",
-    help="Zero-shot sketch-based image retrieval: draw something, and find the photos of it.",
+    help="Zero-shot sketch-based image retrieval: draw something and find photos that match it.",
     no_args_is_help=True,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,

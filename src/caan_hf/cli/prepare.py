@@ -1,4 +1,4 @@
-"""`caan prepare`: turns a distributed benchmark folder into a `DatasetDict` on disk."""
+"""`caan prepare`: convert a downloaded benchmark to a `DatasetDict` on disk."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -25,17 +25,17 @@ def prepare(
     ],
     options: PrepareOptions,
 ) -> None:
-    """Read a benchmark as it is distributed and write a `DatasetDict` with train, validation and test.
+    """Convert a downloaded benchmark to a `DatasetDict` with the splits train, validation and test.
 
     Examples:
 
-        caan prepare sketchy-25 data/Sketchy prepared/sketchy-25
+    - `caan prepare sketchy-25 data/Sketchy prepared/sketchy-25`
 
-        caan prepare tuberlin-30 data/TU-Berlin prepared/tuberlin-30 --reference --descriptions sentences.jsonl
+    - `caan prepare tuberlin-30 data/TU-Berlin prepared/tuberlin-30 --reference --descriptions sentences.jsonl`
 
-        caan prepare folder mine prepared/mine
+    - `caan prepare folder mine prepared/mine`
 
-        caan prepare sample prepared/sample
+    - `caan prepare sample prepared/sample`
 
     `folder` reads `mine/sketches/<category>/*`, `mine/photos/<category>/*` and `mine/unseen.txt`, one category per
     line. `sample` draws a small benchmark and needs no RAW_DIR.

@@ -23,21 +23,22 @@ def train(
 ) -> None:
     """Train CAAN on a prepared benchmark.
 
-    Validation ranks photos of seen categories that are held out of training. The output folder holds checkpoints and,
-    at the end, `model/` for retrieval, which `caan evaluate` takes. `training.max_minutes` stops in time, with exit
-    status 75 if steps are left; the same command with `training.resume_from_checkpoint=true` continues.
+    Validation ranks photos of seen categories that are held out of training. The output folder contains checkpoints
+    and, when training is done, `model/`: give it to `caan evaluate`. `training.max_minutes` stops after that many
+    minutes; the exit status is 75 if training is not finished. The same command with
+    `training.resume_from_checkpoint=true` continues.
 
     Examples:
 
-        caan train recipes/sketchy-mini.yaml
+    - `caan train recipes/sketchy-mini.yaml`
 
-        caan train recipes/sketchy-mini.yaml data.path=data/sketchy-25 training.num_train_epochs=2 model.text=null
+    - `caan train recipes/sketchy-mini.yaml data.path=data/sketchy-25 training.num_train_epochs=2 model.text=null`
 
-        caan train recipes/sketchy-mini.yaml training.resume_from_checkpoint=true
+    - `caan train recipes/sketchy-mini.yaml training.resume_from_checkpoint=true`
 
-        caan train recipes/paper.yaml training.max_minutes=9 training.resume_from_checkpoint=true
+    - `caan train recipes/paper.yaml training.max_minutes=9 training.resume_from_checkpoint=true`
 
-        torchrun --nproc_per_node=2 -m caan_hf train recipes/paper.yaml
+    - `torchrun --nproc_per_node=2 -m caan_hf train recipes/paper.yaml`
     """
     from accelerate import PartialState
 
@@ -69,14 +70,14 @@ def average(
         ),
     ] = None,
 ) -> None:
-    """Average the towers of several models that were trained from the same start into one model of the same size.
+    """Average the tower weights of models trained from the same starting point. The result has the size of one model.
 
     Such a "model soup" (Wortsman et al. 2022) is often better than each of them and costs no more to use. Layers that
     start at random in each run (projections, local tokens, relation network) are taken from the first model.
 
     Example:
 
-        caan average runs/a/model runs/b/model runs/c/model --out runs/soup/model --data data/sketchy-25
+    - `caan average runs/a/model runs/b/model runs/c/model --out runs/soup/model --data data/sketchy-25`
     """
     from caan_hf.training import average_checkpoints
 
@@ -104,7 +105,7 @@ def ablate(
     seeds: Annotated[str | None, typer.Option(help="Seeds, such as 0,1,2. Default: the study's seeds.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List the runs without training.")] = False,
 ) -> None:
-    """Train every combination of a grid over recipe keys with several seeds, and compare them.
+    """Train and compare one model for each combination of recipe values and seed.
 
     Each run is an ordinary training run in its own folder, evaluated on the validation and the unseen categories.
     Repeating the command skips finished runs and resumes stopped ones from their last checkpoint. At the end the folder
@@ -113,11 +114,11 @@ def ablate(
 
     Examples:
 
-        caan ablate recipes/ablations/prompts.yaml data.path=data/sketchy-25
+    - `caan ablate recipes/ablations/prompts.yaml data.path=data/sketchy-25`
 
-        caan ablate recipes/ablations/prompts.yaml training.num_train_epochs=6 --seeds 0,1,2,3 --out runs/prompts-long
+    - `caan ablate recipes/ablations/prompts.yaml training.num_train_epochs=6 --seeds 0,1,2,3 --out runs/prompts-long`
 
-        caan ablate recipes/ablations/prompts.yaml --dry-run
+    - `caan ablate recipes/ablations/prompts.yaml --dry-run`
     """
     from caan_hf.research.report import study_rows, table_lines, write_report
     from caan_hf.research.runs import plan_runs, run_study

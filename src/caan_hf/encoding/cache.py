@@ -2,7 +2,7 @@
 
 `ROOT/<encoder>/` holds the embeddings of one encoder: shards, and `encoder.json`, whose hash is the name of the folder.
 A shard is a safetensors file named after its own hash, with the hashes of its images and their embeddings. Shards are
-written while encoding goes on, so that an interrupted evaluation continues where it stopped.
+written while encoding goes on: an interrupted evaluation continues after the last shard (2,048 images).
 """
 
 import json
@@ -72,8 +72,8 @@ class EmbeddingCache:
         folder: Root folder, created if missing. It may be deleted at any time.
     """
 
-    def __init__(self, folder: Path):
-        self.folder = folder
+    def __init__(self, folder: str | os.PathLike[str]):
+        self.folder = Path(folder)
 
     def encode(
         self,
@@ -198,7 +198,7 @@ def _map_local(path: Path) -> tuple[mmap.mmap, np.ndarray]:
 
 
 def _valid_shards(folder: Path) -> Iterator[_Shard]:
-    """The shards whose content is what was written; others are deleted."""
+    """The shards that are intact. Damaged shards are deleted."""
     for path in sorted(folder.glob("*.safetensors")):
         try:
             yield _read(path, folder.name)

@@ -93,8 +93,8 @@ class Comparison(Record):
 
 
 def is_report(folder: Path) -> bool:
-    """Whether a folder holds a report of `caan evaluate`."""
-    return (folder / METRICS_FILE).is_file()
+    """Whether a folder holds a report of `caan evaluate`. A published model holds `metrics.json` alone."""
+    return all((folder / name).is_file() for name in (METRICS_FILE, QUERIES_FILE))
 
 
 def load_report(folder: Path, name: str | None = None) -> Report:
@@ -114,6 +114,8 @@ def load_report(folder: Path, name: str | None = None) -> Report:
                 raise ValueError(f"column {column} is of an unknown convention")
             if not np.isfinite(queries[column].to_numpy()).all():
                 raise ValueError(f"column {column} has values that are not numbers")
+    except FileNotFoundError:
+        raise CaanError(f"{file}: missing. {REMEDY}") from None
     except (OSError, ValueError, TypeError, pyarrow.ArrowException) as error:
         raise CaanError(f"{file}: not the queries of a report ({first_line(error)[:200]}). {REMEDY}") from error
     return Report(name or str(folder), record, queries)
@@ -122,8 +124,8 @@ def load_report(folder: Path, name: str | None = None) -> Report:
 def compare_reports(first: Report, second: Report, *, seed: int = 0) -> Comparison:
     """Paired bootstrap of the difference second - first, for every ranking and metric that both reports have.
 
-    The p-value is two-sided: twice the share of resampled differences with the other sign, including the difference
-    itself.
+    The two-sided p-value is 2 (n + 1) / (resamples + 1), at most 1, where n is the smaller of the numbers of resampled
+    differences <= 0 and >= 0.
 
     Raises:
         CaanError: The reports are not of the same sketches and photos, or have no metric in common.

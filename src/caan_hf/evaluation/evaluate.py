@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from caan_hf.benchmarks import load_benchmark
 from caan_hf.encoding.encoder import Encoder
 from caan_hf.encoding.load import load_encoder
+from caan_hf.utils.files import require_writable
 
 from .conventions import CONVENTIONS
 from .embeddings import EvaluationResult
@@ -27,7 +28,7 @@ def evaluate(
     data: "DatasetDict | str | os.PathLike[str]",
     options: EvaluationOptions = DEFAULTS,
     *,
-    out: Path | None = None,
+    out: str | os.PathLike[str] | None = None,
 ) -> EvaluationResult:
     """Evaluate zero-shot retrieval in every metric convention: encode each image once, rank, and re-rank on request.
 
@@ -48,6 +49,8 @@ def evaluate(
         result.conventions["standard"]["mAP@all"]
         ```
     """
+    if out is not None:
+        require_writable(Path(out))
     splits, info = load_benchmark(os.fspath(data)) if isinstance(data, (str, os.PathLike)) else (data, None)
     setting = plain(splits, info, options.split)
     given = encoder
@@ -73,5 +76,5 @@ def evaluate(
         from .report import write_report  # noqa: PLC0415 - matplotlib
 
         name = os.fspath(data) if isinstance(data, (str, os.PathLike)) else UNNAMED_DATA
-        write_report(result, evaluator, out, data=name)
+        write_report(result, evaluator, Path(out), data=name)
     return result

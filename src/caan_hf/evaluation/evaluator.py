@@ -1,5 +1,6 @@
 """Evaluate encoders on a split: every sketch is a query, and every photo is in the gallery."""
 
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -25,6 +26,8 @@ from .options import EvaluationOptions
 if TYPE_CHECKING:
     import datasets
 
+logger = logging.getLogger(__name__)
+
 UNCACHED = EvaluationOptions(no_cache=True)
 
 
@@ -36,7 +39,7 @@ class ZeroShotEvaluator:
         options: Options. By default embeddings are not cached, because those of a model in training are used once.
         protocol: Protocol id for the report.
         split: Name of the split for the report; the dataset's own by default.
-        conventions: Names in `CONVENTIONS`.
+        conventions: One or more names in `CONVENTIONS`.
         deduplicate: Also evaluate the gallery without its duplicate photos.
         byte_budget: Bytes that ranking may hold at a time besides the embeddings.
 
@@ -68,14 +71,14 @@ class ZeroShotEvaluator:
         *,
         protocol: str | None = None,
         split: str | None = None,
-        conventions: Sequence[str] = ("standard",),
+        conventions: str | Sequence[str] = "standard",
         deduplicate: bool = False,
         byte_budget: int = BYTE_BUDGET,
     ):
         self.options = options
         self.protocol = protocol
         self.split = split or (None if dataset.split is None else str(dataset.split))
-        self.conventions = tuple(conventions)
+        self.conventions = conventions
         self.deduplicate = deduplicate
         self.byte_budget = byte_budget
         self.category_names: list[str] = dataset.features["category"].names
@@ -105,6 +108,8 @@ class ZeroShotEvaluator:
                 f"{encoder.name}: {option} needs local tokens and a relation network, which this "
                 f"{encoder.kind} does not have. Leave the option out."
             )
+        if self.options.progress:
+            logger.info("encoding %s images with %s", f"{len(self.sketches) + len(self.photos):,}", encoder.name)
         seconds: dict[str, float] = {}
         with self._cache() as cache:
             with timed(seconds, "encode"):
@@ -187,7 +192,10 @@ class ZeroShotEvaluator:
                     advance(len(batch.sources))
                 return Features.joined(parts)
         except ValueError as error:  # names the picture that cannot be read
-            raise CaanError(str(error)) from error
+            message = str(error)
+            if not message.endswith("."):  # a message with a remedy is a sentence
+                message += ". Replace the file and prepare the benchmark again."
+            raise CaanError(message) from error
 
     @contextmanager
     def _cache(self) -> Iterator[EmbeddingCache | None]:

@@ -102,9 +102,9 @@ class MetricAccumulator:
     """Collects metrics over chunks of queries, so that no matrix of all queries by all photos is held in memory.
 
     Args:
-        conventions: Names in `CONVENTIONS`.
-        cutoffs: K of each "P@K".
-        map_cutoffs: K of each "mAP@K"; "mAP@all" is always included.
+        conventions: One or more names in `CONVENTIONS`.
+        cutoffs: One or more K of "P@K".
+        map_cutoffs: One or more K of "mAP@K"; "mAP@all" is always included.
 
     Raises:
         ValueError: A convention is unknown or a cutoff is not positive.
@@ -121,18 +121,18 @@ class MetricAccumulator:
 
     def __init__(
         self,
-        conventions: Sequence[str] = tuple(CONVENTIONS),
-        cutoffs: Sequence[int] = CUTOFFS,
-        map_cutoffs: Sequence[int] = MAP_CUTOFFS,
+        conventions: str | Sequence[str] = tuple(CONVENTIONS),
+        cutoffs: int | Sequence[int] = CUTOFFS,
+        map_cutoffs: int | Sequence[int] = MAP_CUTOFFS,
     ):
-        unknown = sorted(set(conventions) - set(CONVENTIONS))
+        self._conventions: tuple[str, ...] = _several(conventions)
+        self._cutoffs: tuple[int, ...] = _several(cutoffs)
+        self._map_cutoffs: tuple[int, ...] = _several(map_cutoffs)
+        unknown = sorted(set(self._conventions) - set(CONVENTIONS))
         if unknown:
             raise ValueError(f"unknown metric conventions {unknown}; choose from {list(CONVENTIONS)}")
-        if min([1, *cutoffs, *map_cutoffs]) < 1:
+        if any(not isinstance(k, int) or k < 1 for k in self._cutoffs + self._map_cutoffs):
             raise ValueError(f"cutoffs must be positive integers, got {cutoffs} and {map_cutoffs}")
-        self._conventions = tuple(conventions)
-        self._cutoffs = tuple(cutoffs)
-        self._map_cutoffs = tuple(map_cutoffs)
         self._num_queries = 0
         self._queries: list[NDArray[np.int64]] = []
         self._labels: list[NDArray] = []
@@ -187,9 +187,9 @@ def retrieval_metrics(
     query_labels: Any,
     gallery_labels: Any,
     *,
-    conventions: Sequence[str] = tuple(CONVENTIONS),
-    cutoffs: Sequence[int] = CUTOFFS,
-    map_cutoffs: Sequence[int] = MAP_CUTOFFS,
+    conventions: str | Sequence[str] = tuple(CONVENTIONS),
+    cutoffs: int | Sequence[int] = CUTOFFS,
+    map_cutoffs: int | Sequence[int] = MAP_CUTOFFS,
 ) -> RetrievalMetrics:
     """Metrics of a score matrix.
 
@@ -200,9 +200,9 @@ def retrieval_metrics(
         scores: (Q, N), the higher the better. Ties are broken by gallery position.
         query_labels: (Q,) categories, as integers or names.
         gallery_labels: (N,) categories of the photos, of the same kind.
-        conventions: Names in `CONVENTIONS`.
-        cutoffs: K of each "P@K".
-        map_cutoffs: K of each "mAP@K".
+        conventions: One or more names in `CONVENTIONS`.
+        cutoffs: One or more K of "P@K".
+        map_cutoffs: One or more K of "mAP@K".
 
     Returns:
         Averages and values per query, with the number of queries that were left out because no photo is relevant.
@@ -229,6 +229,11 @@ def retrieval_metrics(
         relevance = gallery[_order(matrix[rows])] == queries[rows, None]
         accumulator.update(Hits.from_relevance(relevance), names[queries[rows]])
     return accumulator.compute()
+
+
+def _several(values: Any) -> tuple[Any, ...]:
+    """A single value or a sequence as a tuple of Python values."""
+    return tuple(np.atleast_1d(values).tolist())
 
 
 def _order(scores: NDArray) -> NDArray[np.integer]:

@@ -26,14 +26,19 @@ class EvaluationOptions:
         str, Option(help="Split to evaluate: its sketches are the queries and its photos are the gallery.")
     ] = "test"
     rerank: Annotated[
-        int | None, Option(min=1, metavar="K", help="Also re-rank the first K photos of each sketch by local tokens.")
+        int | None,
+        Option(min=1, metavar="K", help="Also re-rank the first K photos of each sketch with the relation network."),
     ] = None
     expand: Annotated[
         int | None,
         Option(min=1, metavar="K", help="Also rank with each sketch expanded by its first K photos (query expansion)."),
     ] = None
     exhaustive: Annotated[
-        bool, Option("--exhaustive", help="Also rank by local tokens of every sketch with every photo.")
+        bool,
+        Option(
+            "--exhaustive",
+            help="Also rank by comparing the local tokens of each sketch with those of every photo (slow).",
+        ),
     ] = False
     max_pairs: Annotated[int, Option(min=1, help="Maximum number of pairs for --exhaustive.")] = 20_000_000
     generalized: Annotated[

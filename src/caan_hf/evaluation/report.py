@@ -13,7 +13,7 @@ from caan_hf.utils.files import make_folder, write_whole, write_whole_text
 
 from .embeddings import EvaluationResult
 from .evaluator import ZeroShotEvaluator
-from .pictures import confusion_chart, precision_recall_chart, top10_figure
+from .figures import confusion_chart, precision_recall_chart, top10_figure
 from .record import METRICS_FILE, QUERIES_FILE, EvaluationRecord, evaluation_record, retrieved_shares
 from .templating import render
 

@@ -71,7 +71,7 @@ def load_study(path: str | Path) -> Study:
     """
     shipped = shipped_recipes("ablations")
     file = shipped.get(str(path), Path(path))
-    tree = read_yaml(file, f"a study, or the name of one ({', '.join(shipped)}),")
+    tree = read_yaml(file, "study", shipped)
     try:
         study = Study.model_validate(tree)
     except ValidationError as error:

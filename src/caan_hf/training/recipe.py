@@ -184,7 +184,7 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = (), changes: Mappin
             out of range.
     """
     shipped = shipped_recipes()
-    tree = read_yaml(shipped.get(str(path), Path(path)), f"a recipe, or the name of one ({', '.join(shipped)}),")
+    tree = read_yaml(shipped.get(str(path), Path(path)), "recipe", shipped)
     tree = {section: {} if values is None else values for section, values in tree.items()}
     for key, value in (changes or {}).items():
         _change(tree, key, value)

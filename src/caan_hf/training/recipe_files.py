@@ -1,6 +1,7 @@
 """YAML files of recipes and studies: reading, values on the command line, and the files that ship with the package."""
 
 import re
+from collections.abc import Iterable
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -26,12 +27,13 @@ def shipped_recipes(folder: str = ".") -> dict[str, Path]:
     return {file.stem: file for file in sorted((recipes / folder).glob("*.yaml"))}
 
 
-def read_yaml(file: Path, what: str) -> dict[str, Any]:
+def read_yaml(file: Path, what: str, shipped: Iterable[str] = ()) -> dict[str, Any]:
     """Read a YAML file that holds a mapping.
 
     Args:
         file: The file.
-        what: What the file should hold, for the error message.
+        what: What the file holds, "recipe" or "study", for the error message.
+        shipped: Names that may be given instead of a file.
 
     Raises:
         CaanError: The file is missing, is not YAML or holds something else.
@@ -39,11 +41,13 @@ def read_yaml(file: Path, what: str) -> dict[str, Any]:
     try:
         tree = parse_yaml(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise CaanError(f"{file}: no such file, expected {what} in YAML.") from None
+        names = ", ".join(shipped)
+        remedy = f"Give a YAML {what}" + (f" or one of: {names}" if names else "")
+        raise CaanError(f"{file}: no such file. {remedy}.") from None
     except (OSError, ValueError) as error:
-        raise CaanError(f"{file}: cannot be read as YAML ({one_line(error)}), expected {what}.") from error
+        raise CaanError(f"{file}: cannot be read as YAML ({one_line(error)}). Give a YAML {what}.") from error
     if not isinstance(tree, dict):
-        raise CaanError(f"{file}: not a mapping, expected {what} in YAML.")
+        raise CaanError(f"{file}: not a mapping. Give a YAML {what}.")
     return tree
 
 

@@ -4,7 +4,7 @@ import numpy as np
 from PIL import Image, ImageColor
 
 from caan_hf.evaluation import ZeroShotEvaluator
-from caan_hf.evaluation.pictures import (
+from caan_hf.evaluation.figures import (
     CELL,
     FOOTER,
     FRAME,
