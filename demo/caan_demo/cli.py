@@ -23,8 +23,8 @@ def demo(
         str | None,
         Argument(
             metavar="[PHOTOS]",
-            help="Folder (searched recursively), list file or dataset, indexed before the page opens. Default: drawn "
-            "sample photos.",
+            help="Folder (searched recursively), text file with one path per line, or dataset, indexed before the page "
+            "opens. Default: drawn sample photos.",
             show_default=False,
         ),
     ] = None,

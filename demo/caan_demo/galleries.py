@@ -43,7 +43,7 @@ def open_galleries(
         raise CaanError("PHOTOS are indexed into one --gallery. Leave out PHOTOS to choose between several galleries.")
     if photos:
         photos = str(Path(photos).expanduser()) if photos.startswith("~") else photos
-        photo_source(photos)  # a wrong path is reported before the model is loaded
+        photo_source(photos).require_photos()  # a wrong path or an empty folder is reported before the model is loaded
     try:
         with console.status(f"loading {escape(model or 'the model')}"):
             encoder = load_encoder(model, device=device)

@@ -47,6 +47,11 @@ def build_model_repository(checkpoint: Path, repo_id: str, folder: Path, options
     Raises:
         CaanError: The checkpoint, the results or the ONNX folder cannot be used, or nothing can be written.
     """
+    if not checkpoint.is_dir():
+        raise CaanError(
+            f"{checkpoint}: no such folder. Give the folder of a checkpoint. A model on the Hub has to be downloaded "
+            "first: `hf download OWNER/MODEL --local-dir FOLDER`."
+        )
     export = _open_export(options.onnx, checkpoint) if options.onnx else None
     if is_published(checkpoint):
         _require_no_build_options(checkpoint, options)

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from caan_hf import CaanError
 from caan_hf.cli.main import app
+from caan_hf.gallery import Gallery
 
 
 def run(*arguments, stdin=None):
@@ -48,7 +49,7 @@ def test_indexing_prints_a_summary(indexed, checkpoint):
     assert f"12 photos in {gallery}: 12 added" in output
     assert "photos/s" in output
     assert f"1 skipped, unknown format, or damaged: {photos / 'damaged.jpg'}" in output
-    assert "1 other files skipped" in output
+    assert "1 other file skipped" in output
     again = run("index", photos, gallery, "--model", checkpoint, "--device", "cpu", "--quiet")
     assert "12 unchanged" in again.output
 
@@ -140,10 +141,34 @@ def test_bad_photos_models_and_galleries_are_refused(indexed, checkpoint, tmp_pa
         run("index", indexed[0], indexed[0], "--model", checkpoint)
 
 
-def test_an_empty_gallery_may_be_indexed_with_another_model(indexed, checkpoint, tmp_path):
+def test_an_empty_folder_is_refused_before_a_gallery_is_created(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(CaanError, match="no photos found"):
-        run("index", tmp_path / "empty", tmp_path / "gallery", "--model", checkpoint)
+        run("index", tmp_path / "empty", tmp_path / "gallery", "--model", tmp_path / "no-model")
+    assert not (tmp_path / "gallery").exists()
+
+
+def test_known_content_and_moved_photos_are_reported(indexed, checkpoint, tmp_path):
+    gallery, model = tmp_path / "gallery", ("--model", checkpoint, "--device", "cpu")
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "a.png").write_bytes((indexed[0] / "00.png").read_bytes())
+    run("index", tmp_path / "old", gallery, *model)
+    (tmp_path / "old" / "b.png").write_bytes((indexed[0] / "00.png").read_bytes())
+    assert "1 added, 1 unchanged; 1 with known content" in run("index", tmp_path / "old", gallery, *model).output
+    (tmp_path / "old").rename(tmp_path / "new")
+    done = run("index", tmp_path / "new", gallery, *model, "--prune")
+    assert "2 photos in" in done.output
+    assert ": 2 moved" in done.output
+    assert "known content" not in done.output
+
+
+def test_a_missing_sketch_is_reported_before_the_model_is_loaded(indexed):
+    with pytest.raises(CaanError, match=r"nothing.png: cannot be read"):
+        run("search", indexed[1], "nothing.png", "--model", "no-model")
+
+
+def test_an_empty_gallery_may_be_indexed_with_another_model(indexed, checkpoint, tmp_path):
+    Gallery.create(tmp_path / "gallery", model=checkpoint, device="cpu")
     other = save_checkpoint(tmp_path / "other", seed=1)
     assert run("index", indexed[0], tmp_path / "gallery", "--model", other, "--device", "cpu").exit_code == 0
     with pytest.raises(CaanError, match="has other weights"):

@@ -72,7 +72,8 @@ def test_moved_copied_and_touched_photos_are_not_encoded_again(photos, counting,
     touch(photos / "summer" / "02.png")
     report = gallery.add(photos, prune=True)
     assert counting.num_photos == 12
-    assert (report.num_reused, report.num_added, report.num_changed, report.num_pruned) == (8, 7, 1, 6)
+    assert (report.num_reused, report.num_added, report.num_moved, report.num_changed) == (8, 1, 6, 1)
+    assert report.num_pruned == 0
     assert paths(gallery) == sorted(str(file) for file in photos.rglob("*.png"))
     expected = counting.encode_photos([Image.open(path) for path in paths(gallery)])
     np.testing.assert_allclose(from_vectors(rows(gallery, "global_embeds")["global_embeds"]), expected, atol=1e-5)
@@ -90,13 +91,77 @@ def test_vanished_photos_are_removed_only_with_prune_and_only_below_the_folder(p
     assert (report.num_vanished, report.num_pruned, report.num_photos) == (1, 1, 11)
 
 
+def save_dataset(folder, numbers):
+    features = datasets.Features(image=datasets.Image())
+    dataset = datasets.Dataset.from_dict({"image": [draw_photo(number) for number in numbers]}, features=features)
+    datasets.DatasetDict({"test": dataset}).save_to_disk(folder)
+
+
+def test_pruning_a_folder_keeps_what_it_would_not_list(photos, encoder, tmp_path):
+    gallery = Gallery.create(tmp_path / "gallery", model=encoder)
+    save_dataset(photos / "data", [0, 40])  # photo 0 is in the folder too
+    gallery.add(photos / "data")
+    (photos / ".hidden").mkdir()
+    draw_photo(50).save(photos / ".hidden" / "a.png")
+    gallery.add([photos / ".hidden" / "a.png"])
+    report = gallery.add(photos, prune=True)
+    assert (report.num_vanished, report.num_pruned, report.num_photos) == (0, 0, 15)
+    (photos / "summer" / "00.png").unlink()
+    assert gallery.add(photos, prune=True).num_pruned == 1
+    assert gallery.add(photos / "data", prune=True).num_unchanged == 2
+
+
+def test_pruning_a_dataset_keeps_files_of_a_similar_path(encoder, tmp_path):
+    gallery = Gallery.create(tmp_path / "gallery", model=encoder)
+    save_dataset(tmp_path / "data", [0])
+    (tmp_path / "data#test").mkdir()
+    draw_photo(1).save(tmp_path / "data#test" / "1.png")
+    gallery.add(tmp_path / "data#test")
+    report = gallery.add(tmp_path / "data", prune=True)
+    assert (report.num_pruned, report.num_photos) == (0, 2)
+
+
+@pytest.mark.parametrize("prune_at_once", [True, False])
+def test_photos_of_a_renamed_folder_are_moved(photos, counting, tmp_path, prune_at_once):
+    gallery = Gallery.create(tmp_path / "gallery", model=counting)
+    gallery.add(photos)
+    photos.rename(tmp_path / "moved")
+    draw_photo(60).save(tmp_path / "moved" / "new.png")
+    report = gallery.add(tmp_path / "moved", prune=prune_at_once)
+    assert counting.num_photos == 13
+    if prune_at_once:
+        assert (report.num_moved, report.num_added, report.num_pruned) == (12, 1, 0)
+    else:
+        assert (report.num_moved, report.num_added, report.num_vanished, report.num_photos) == (0, 13, 12, 25)
+        report = gallery.add(tmp_path / "moved", prune=True)
+        assert (report.num_moved, report.num_unchanged, report.num_pruned) == (0, 13, 12)
+    assert paths(gallery) == sorted(str(file) for file in (tmp_path / "moved").rglob("*.png"))
+
+
+def test_pruning_keeps_other_photos_that_still_exist_or_are_not_listed(photos, encoder, tmp_path):
+    gallery = Gallery.create(tmp_path / "gallery", model=encoder)
+    gallery.add(photos)
+    (photos / "summer" / "05.png").unlink()  # exists nowhere else
+    (tmp_path / "copies").mkdir()
+    (tmp_path / "copies" / "00.png").write_bytes((photos / "summer" / "00.png").read_bytes())
+    report = gallery.add(tmp_path / "copies", prune=True)
+    assert (report.num_moved, report.num_added, report.num_pruned, report.num_photos) == (0, 1, 0, 13)
+
+
+def test_a_list_of_missing_photos_is_named_with_the_reason(encoder, tmp_path):
+    gallery = Gallery.create(tmp_path / "gallery", model=encoder)
+    (tmp_path / "note.txt").write_text("hello\n")
+    with pytest.raises(CaanError, match=r"note.txt: none of the listed photos.*no such file: /.*/hello"):
+        gallery.add(tmp_path / "note.txt")
+
+
 def test_pruning_with_an_empty_folder_is_refused(photos, encoder, tmp_path):
     gallery = Gallery.create(tmp_path / "gallery", model=encoder)
     gallery.add(photos)
     photos.rename(tmp_path / "elsewhere")
     photos.mkdir()
     (photos / "notes.txt").write_text("the disk is not mounted")
-    with pytest.raises(CaanError, match=r"no photos found among 1 files.*keeps its 12 photos"):
+    with pytest.raises(CaanError, match=r"no photos found among 1 file\..*keeps its 12 photos"):
         gallery.add(photos, prune=True)
     assert len(gallery) == 12
 
@@ -206,11 +271,13 @@ def test_a_place_that_holds_something_else_is_refused(photos, encoder, tmp_path)
 
 def test_what_is_no_source_of_photos_is_refused(photos, encoder, tmp_path):
     (tmp_path / "empty.txt").write_text("\n")
+    (tmp_path / "binary.txt").write_bytes(b"\xff\xfe\x00")
     gallery = Gallery.create(tmp_path / "gallery", model=encoder)
     for given, message in {
         "nowhere": "no such folder, list of photos or dataset",
         "./no/where": "no such folder, list of photos or dataset",
-        photos / "summer" / "00.png": "not a UTF-8 text file",
+        photos / "summer" / "00.png": "is a photo. Give its folder",
+            tmp_path / "binary.txt": "not a UTF-8 text file",
         tmp_path / "empty.txt": "lists no photos",
     }.items():
         with pytest.raises(CaanError, match=message):

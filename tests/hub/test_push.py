@@ -187,7 +187,7 @@ def test_unusable_input_is_a_one_line_error(client, server, checkpoint, metrics_
     manifest = (foreign / MANIFEST).read_text()
     (foreign / MANIFEST).write_text(re.sub(r'(model.safetensors": ")\w{8}', r"\g<1>00000000", manifest))
     cases = {
-        ("push", tmp_path / "nowhere", "me/tiny"): "no such folder",
+        ("push", tmp_path / "nowhere", "me/tiny"): "hf download OWNER/MODEL",
         ("push", tmp_path / "empty", "me/tiny"): "no config.json",
         ("push", checkpoint, "tiny"): "Use OWNER/NAME",
         ("push", checkpoint, "me/ti ny"): "not a repository name",

@@ -122,6 +122,8 @@ def run(app: typer.Typer) -> None:
         if code == INTERRUPTED:  # typer turns KeyboardInterrupt into this status
             typer.echo("stopped", err=True)
         sys.exit(code)
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # an exception at interpreter exit would be printed
 
 
 def _log_to_stderr() -> None:

@@ -69,7 +69,8 @@ def index(
     from caan_hf.gallery.sources import photo_source
     from caan_hf.utils.progress import progress_bar
 
-    source = photo_source(photos, split=options.split)  # a wrong path is reported before anything is created
+    source = photo_source(photos, split=options.split)
+    source.require_photos()  # a wrong path or an empty folder is reported before anything is loaded or created
     opened = Gallery.create(gallery, model=model, local=local is not False, device=device, dtype=dtype)
     if (local and not opened.info.local) or (local is False and opened.info.local):
         stores = "stores" if opened.info.local else "does not store"
@@ -89,22 +90,25 @@ def print_report(report: "IndexReport", gallery: str, console: "Console", *, pru
 
     counts = {
         "added": report.num_added,
+        "moved": report.num_moved,
         "changed": report.num_changed,
         "unchanged": report.num_unchanged,
         "removed": report.num_pruned + report.num_spoiled,
     }
     summary = ", ".join(f"{count:,} {name}" for name, count in counts.items() if count) or "nothing to do"
+    if report.num_reused > report.num_moved:
+        summary += f"; {report.num_reused - report.num_moved:,} with known content"
     console.print(f"[bold]{report.num_photos:,} photos[/] in {escape(gallery)}: {summary}", soft_wrap=True)
-    num_encoded = report.num_added + report.num_changed - report.num_reused
+    num_encoded = report.num_added + report.num_moved + report.num_changed - report.num_reused
     if num_encoded > 0 and report.seconds > 0:
-        reused = f"; {report.num_reused:,} photos had known content" if report.num_reused else ""
-        console.print(f"{report.seconds:.1f} s, {num_encoded / report.seconds:.1f} photos/s{reused}")
+        console.print(f"{report.seconds:.1f} s, {num_encoded / report.seconds:.1f} photos/s")
     for reason, paths in report.problems.by_reason().items():
         console.print(
             f"[yellow]{len(paths):,} skipped[/], {escape(reason)}: {escape(first_paths(paths))}", soft_wrap=True
         )
     if report.num_other_files:
-        console.print(f"{report.num_other_files:,} other files skipped")
+        files = "file" if report.num_other_files == 1 else "files"
+        console.print(f"{report.num_other_files:,} other {files} skipped")
     if report.num_vanished and not pruned:
         console.print(f"{report.num_vanished:,} photos no longer exist; --prune removes them from the gallery")
     state = report.index

@@ -18,8 +18,8 @@ def quickstart(
 ) -> None:
     """Draw a small benchmark, train a tiny CAAN on it, and retrieve categories that it never saw.
 
-    Needs no download and no GPU, and takes about three minutes on two cores. The images are drawn by the package, so
-    the scores show that everything works, not how good CAAN is on real sketches.
+    Needs no download and no GPU, and takes about three minutes on two cores, without the installation. The images are
+    drawn by the package, so the scores show that everything works, not how good CAAN is on real sketches.
 
     Examples:
 

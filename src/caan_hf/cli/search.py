@@ -31,7 +31,8 @@ def search(
         bool,
         Option(
             "--explain",
-            help=f"Show which regions match, for the first {NUM_EXPLAINED} results. --out then is results.png.",
+            help=f"Show which regions match, for the first {NUM_EXPLAINED} results. Writes results.png "
+            "unless --out is given.",
         ),
     ] = False,
     out: Annotated[
@@ -42,7 +43,8 @@ def search(
     model: Annotated[
         str | None,
         Option(
-            help="New place or ONNX export of the model. Default: the model that GALLERY was indexed with.",
+            help="Where the gallery's model is now, or an ONNX export of it. Default: where it was when GALLERY was "
+            "indexed.",
             show_default=False,
         ),
     ] = None,
@@ -52,8 +54,9 @@ def search(
 ) -> None:
     """Find photos by sketch.
 
-    Prints rank, score, relation score and path of each result. The score is the cosine of the embeddings, with --expand
-    that of the expanded query. The relation score is the relation network's probability, with --rerank.
+    Prints rank, score, relation score and path of each result. The score is the cosine similarity of photo and
+    sketch (with --expand: photo and expanded query). With --rerank, the relation score is the relation network's
+    probability of a match.
 
     Examples:
 
@@ -65,6 +68,7 @@ def search(
 
     - `cat drawing.json | caan search my_gallery - --json`
     """
+    from caan_hf.encoding.sketch_file import load_sketch
     from caan_hf.gallery import Gallery
 
     if out is None and explain and not as_json:
@@ -73,9 +77,11 @@ def search(
         out = out.expanduser()
         _require_picture_file(out)
     opened = Gallery.open(gallery, model=model, device=device)
+    drawing = sys.stdin.buffer.read() if sketch == "-" else Path(sketch).expanduser()
+    load_sketch(drawing)  # a missing or damaged file is reported before the model is loaded
     opened.encoder  # noqa: B018 - loaded here, so that the times below are those of the search
     start = time.perf_counter()
-    query = opened.encode_sketch(sys.stdin.buffer.read() if sketch == "-" else sketch)
+    query = opened.encode_sketch(drawing)
     encoded = time.perf_counter()
     results = opened.search(query, options)
     seconds = {"encode": encoded - start, "search": time.perf_counter() - encoded}

@@ -103,5 +103,6 @@ def _load_default(device: str | None, dtype: str) -> Encoder:
             return load_encoder(QUICKSTART_MODEL, device=device, dtype=dtype)
         raise CaanError(
             f"no model was named, and the default one is not available: {error} Name a folder or Hub id of a trained "
-            f"CAAN or an ONNX export, or train a small model in three minutes with `make quickstart`."
+            f"CAAN or an ONNX export, or train a small model with `make quickstart` (about three minutes on two cores, "
+            "without the installation)."
         ) from error

@@ -1,6 +1,7 @@
 """Brings a gallery up to date with its photos: adds new ones, skips unchanged ones, removes vanished ones."""
 
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from caan_hf.utils.progress import Advance
 
 from .engine import Chunk, Engine
 from .schema import KEY, IndexState
-from .sources import LISTING, PhotoSource
+from .sources import LISTING, PhotoSource, is_missing_file
 from .table import PhotoTable
 from .vector_index import maintain_index
 
@@ -28,13 +29,14 @@ class IndexReport:
     """What one call of `Gallery.add` did.
 
     Attributes:
-        num_added: Number of photos that were not in the gallery.
+        num_added: Number of photos that were not in the gallery, without moved ones.
+        num_moved: Number of photos that replace one of the same content whose file no longer exists.
         num_changed: Number of photos with a file that had changed.
         num_unchanged: Number of photos that were skipped because they are in the gallery already.
-        num_reused: Number of added and changed photos with the embedding of a photo of the same content.
+        num_reused: Number of added, moved and changed photos with the embedding of a photo of the same content.
         num_spoiled: Number of photos removed because their file has changed and can no longer be read.
         num_vanished: Number of photos in the gallery that no longer exist.
-        num_pruned: Number of vanished photos that were removed from the gallery.
+        num_pruned: Number of vanished photos that were removed from the gallery, without moved ones.
         num_photos: Number of photos in the gallery now.
         num_other_files: Number of files in the folder that are not photos.
         problems: Photos that were skipped because they cannot be used, with the reasons.
@@ -43,6 +45,7 @@ class IndexReport:
     """
 
     num_added: int = 0
+    num_moved: int = 0
     num_changed: int = 0
     num_unchanged: int = 0
     num_reused: int = 0
@@ -63,13 +66,13 @@ class PhotoDiff:
     Attributes:
         todo: Listed photos that are new or have changed, in the schema `LISTING`.
         num_unchanged: Number of listed photos that the gallery holds with the same size and modification time.
-        num_changed: Number of photos in `todo` of which the gallery holds an older version.
+        changed: Paths in `todo` of which the gallery holds an older version.
         vanished: Paths that the gallery holds and the source covers but no longer lists.
     """
 
     todo: pa.Table
     num_unchanged: int
-    num_changed: int
+    changed: frozenset[str]
     vanished: list[str]
 
 
@@ -82,7 +85,8 @@ def index_photos(
         table: The gallery.
         source: Its photos.
         engine: Encodes new and changed photos.
-        prune: Remove photos that the source covers but no longer lists.
+        prune: Remove photos that belong to the source but are no longer listed, and those whose file no longer exists
+            and whose content the source lists at another path.
         progress: Called after each batch with the number of photos in it, and with the number of all as `total`.
 
     Raises:
@@ -93,24 +97,29 @@ def index_photos(
     listing = source.scan(problems)
     diff = diff_photos(table, listing, source)
     if not len(listing):  # more often a mistyped or unmounted folder than a request to remove all
-        others = f" among {source.num_other_files:,} files" if source.num_other_files else ""
         kept = f" The gallery keeps its {len(diff.vanished):,} photos." if prune and diff.vanished else ""
-        raise CaanError(f"{source.name}: no photos found{others}. Check the path.{kept}")
+        raise CaanError(source.no_photos(problems) + kept)
     report = IndexReport(
         num_unchanged=diff.num_unchanged,
-        num_vanished=len(diff.vanished),
         num_other_files=source.num_other_files,
         problems=problems,
     )
     start = time.perf_counter()
     if len(diff.todo):
         num_written = _write(table, engine(source, diff.todo), len(diff.todo), report, progress)
-        report.num_changed = diff.num_changed - report.num_spoiled
+        report.num_changed = len(diff.changed) - report.num_spoiled
         report.num_added = num_written - report.num_changed
     report.seconds = time.perf_counter() - start
-    if prune:
-        table.delete(diff.vanished)
-        report.num_pruned = len(diff.vanished)
+    elsewhere = _moved_from_elsewhere(table, listing, diff) if prune or report.num_reused else []
+    vanished = diff.vanished + elsewhere
+    report.num_vanished = len(vanished)
+    if prune and vanished:
+        # Of photos whose new paths an earlier call without `prune` added, only the old paths are removed now.
+        num_moved = _count_moved(table, diff, vanished) if report.num_added else 0
+        report.num_moved = num_moved
+        report.num_added -= num_moved
+        report.num_pruned = len(vanished) - num_moved
+        table.delete(vanished)
     report.index = maintain_index(table)
     report.num_photos = len(table)
     return report
@@ -127,9 +136,31 @@ def diff_photos(table: PhotoTable, listing: pa.Table, source: PhotoSource) -> Ph
     return PhotoDiff(
         todo=listing.filter(pc.invert(unchanged)).cast(LISTING),
         num_unchanged=num_unchanged,
-        num_changed=len(listing) - row.null_count - num_unchanged,
+        changed=frozenset(listing[KEY].filter(pc.and_not(pc.is_valid(row), unchanged)).to_pylist()),
         vanished=known[KEY].filter(pc.and_not(source.covers(known[KEY]), is_listed)).to_pylist(),
     )
+
+
+def _moved_from_elsewhere(table: PhotoTable, listing: pa.Table, diff: PhotoDiff) -> list[str]:
+    """Paths of missing files outside the source whose content the source lists at another path."""
+    table.refresh()
+    rows = table.columns([KEY, "sha256"])
+    is_listed = pc.is_in(rows[KEY], value_set=listing[KEY].combine_chunks())
+    is_vanished = pc.is_in(rows[KEY], value_set=pa.array(diff.vanished, pa.string()))
+    others = rows.filter(pc.invert(pc.or_(is_listed, is_vanished)))
+    is_same = pc.is_in(others["sha256"], value_set=rows.filter(is_listed)["sha256"].combine_chunks())
+    return [path for path in others.filter(is_same)[KEY].to_pylist() if is_missing_file(path)]
+
+
+def _count_moved(table: PhotoTable, diff: PhotoDiff, vanished: list[str]) -> int:
+    """Number of added photos that can be paired with a vanished one of the same content."""
+    rows = table.columns([KEY, "sha256"])
+    added = [path for path in diff.todo[KEY].to_pylist() if path not in diff.changed]
+    new, old = (
+        Counter(rows.filter(pc.is_in(rows[KEY], value_set=pa.array(paths, pa.string())))["sha256"].to_pylist())
+        for paths in (added, vanished)
+    )
+    return (new & old).total()
 
 
 def _write(

@@ -17,7 +17,14 @@ class IndexOptions:
         CaanError: A number is out of range.
     """
 
-    prune: Annotated[bool, Option("--prune", help="Remove photos that are no longer in PHOTOS.")] = False
+    prune: Annotated[
+        bool,
+        Option(
+            "--prune",
+            help="Remove photos of this folder, list or dataset that no longer exist. Photos added from elsewhere are "
+            "kept, except those that were moved here.",
+        ),
+    ] = False
     copy: Annotated[
         bool, Option("--copy", help="Store the photo files in GALLERY, so that it can be moved without them.")
     ] = False
@@ -58,8 +65,8 @@ class SearchOptions:
         Option(
             min=1,
             metavar="K",
-            help="Query expansion: search again with the sketch and its first K photos. Better where most of them are "
-            "right, as for categories with many photos; try 5.",
+            help="Query expansion: search again with the sketch and its first K photos. Helps if most of those K "
+            "photos are correct, which is likely for categories with many photos. Try 5.",
             show_default=False,
         ),
     ] = None

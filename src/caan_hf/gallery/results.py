@@ -32,7 +32,7 @@ class SearchResult(GalleryPhoto):
 
     Attributes:
         rank: 1 for the best result.
-        score: Cosine of the global embeddings of sketch and photo, in [-1, 1].
+        score: Cosine of the global embeddings of the photo and the sketch (with query expansion: the expanded query).
         relation_score: Relation network's probability that sketch and photo share a category; None without re-ranking.
     """
 

@@ -1,6 +1,7 @@
 """Sources of photos: a folder, a list of files, or a `datasets` dataset."""
 
 import os
+import re
 import stat
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
@@ -28,6 +29,9 @@ DATASET_FILES = ("dataset_dict.json", "dataset_info.json")
 class PhotoSource(ABC):
     """Photos that can be listed and read.
 
+    It is read from several threads and, with Ray, sent to other processes. `read` is called only while indexing. Paths
+    must not begin with the path of another source.
+
     Attributes:
         name: What the user called them.
         keeps_bytes: Whether the gallery has to store the photos because they have no files of their own.
@@ -44,7 +48,26 @@ class PhotoSource(ABC):
 
     @abstractmethod
     def covers(self, paths: pa.ChunkedArray) -> pa.ChunkedArray:
-        """Which of a gallery's paths (N,) `scan` would list if the photos still existed, as bool (N,)."""
+        """Whether each path of a gallery (N,) belongs to this source, as bool (N,).
+
+        `--prune` removes paths that belong to it and are no longer listed.
+        """
+
+    def require_photos(self) -> None:
+        """Check that there are photos, before a model is loaded.
+
+        Raises:
+            CaanError: The source lists no photos.
+        """
+        problems = Problems()
+        if not len(self.scan(problems)):
+            raise CaanError(self.no_photos(problems))
+
+    def no_photos(self, problems: Problems) -> str:
+        """The error message for a source without photos, after `scan` has filled `problems`."""
+        count = self.num_other_files
+        others = f" among {count:,} {'file' if count == 1 else 'files'}" if count else ""
+        return f"{self.name}: no photos found{others}. Check the path."
 
     def read(self, path: str) -> bytes:
         """Content of a photo.
@@ -103,12 +126,21 @@ class FolderPhotos(PhotoSource):
         return _listing(self._files(problems), problems)
 
     def covers(self, paths: pa.ChunkedArray) -> pa.ChunkedArray:
-        """All paths in the folder, without subfolders that could not be read."""
-        prefixes = [os.path.join(printable(folder), "") for folder in (str(self.root), *self.unreadable)]
-        covered, *unreadable = (pc.starts_with(paths, prefix) for prefix in prefixes)
-        for within in unreadable:
-            covered = pc.and_not(covered, within)
+        """Paths of photos in the folder, without hidden ones and those in subfolders that could not be read.
+
+        Rows of a dataset that is saved in the folder have no suffix of a photo and do not belong to it.
+        """
+        suffixes = "|".join(re.escape(suffix) for suffix in photo_suffixes())
+        root, *unreadable = (os.path.join(printable(folder), "") for folder in (str(self.root), *self.unreadable))
+        covered = _matches(paths, root, rf"(?is)^([^./][^/]*/)*[^./][^/]*({suffixes})$")
+        for prefix in unreadable:
+            covered = pc.and_not(covered, pc.starts_with(paths, prefix))
         return covered
+
+    def require_photos(self) -> None:
+        """See [`PhotoSource`]. The search ends at the first subfolder with photos."""
+        if not any(self._files(Problems())):
+            super().require_photos()
 
     def _files(self, problems: Problems) -> Iterator[list[str]]:
         """Paths of photos, one folder at a time."""
@@ -138,6 +170,8 @@ class ListedPhotos(PhotoSource):
     @classmethod
     def of_file(cls, file: Path) -> "ListedPhotos":
         """The photos that a text file lists; blank lines are skipped."""
+        if file.suffix.lower() in photo_suffixes():
+            raise CaanError(f"{file}: is a photo. Give its folder, or a text file with one path per line.")
         lines = read_text(file, "Give a folder, a text file with one path per line, or a dataset.").splitlines()
         paths = [file.parent / line.strip() for line in lines if line.strip()]
         if not paths:
@@ -147,6 +181,11 @@ class ListedPhotos(PhotoSource):
     def scan(self, problems: Problems) -> pa.Table:
         """See [`PhotoSource`]."""
         return _listing([self.paths], problems)
+
+    def no_photos(self, problems: Problems) -> str:
+        """See [`PhotoSource`]."""
+        first = f" ({problems.found[0].reason}: {problems.found[0].path})" if problems.found else ""
+        return f"{self.name}: none of the listed photos can be opened{first}."
 
     def covers(self, paths: pa.ChunkedArray) -> pa.ChunkedArray:
         """The listed paths."""
@@ -179,7 +218,11 @@ class DatasetPhotos(PhotoSource):
         try:
             found = datasets.load_from_disk(name) if is_folder else datasets.load_dataset(name)
         except Exception as error:
-            raise CaanError(f"{name}: cannot be opened as a dataset ({first_line(error)}).") from error
+            if is_folder:
+                raise CaanError(f"{name}: cannot be opened as a dataset ({first_line(error)}).") from error
+            raise CaanError(
+                f"{name}: no such folder, and no such dataset could be opened on the Hub ({first_line(error)})."
+            ) from error
         if isinstance(found, datasets.DatasetDict):
             found = _select_split(found, name, split)
         return cls(found, f"{Path(name).resolve() if is_folder else name}#{found.split or ''}")
@@ -200,7 +243,20 @@ class DatasetPhotos(PhotoSource):
 
     def covers(self, paths: pa.ChunkedArray) -> pa.ChunkedArray:
         """Rows of the same dataset and split."""
-        return pc.starts_with(paths, f"{self.name}/")
+        return _matches(paths, f"{self.name}/", "^[0-9]+$")
+
+
+def is_missing_file(path: str) -> bool:
+    """Whether a gallery's path is that of a file that no longer exists. Rows of datasets are not files."""
+    if not os.path.isabs(path) or re.search(r"#[^/]*/[0-9]+$", path):
+        return False
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except (OSError, ValueError):  # it may exist, such as in a folder without permission
+        return False
+    return False
 
 
 def read_file(path: str) -> bytes:
@@ -233,7 +289,9 @@ def _stat_files(paths: Iterable[str], problems: Problems) -> Iterator[tuple[str,
         try:
             status = os.stat(path)
         except OSError as error:
-            problems.add(path, f"cannot be opened: {(error.strerror or str(error)).lower()}")
+            missing = isinstance(error, FileNotFoundError)
+            reason = "no such file" if missing else f"cannot be opened: {(error.strerror or str(error)).lower()}"
+            problems.add(path, reason)
             continue
         if printable(path) != path:
             problems.add(path, "file name that is not UTF-8")
@@ -251,6 +309,12 @@ def _listing(parts: Iterable[Iterable[str]], problems: Problems) -> pa.Table:
         if rows
     ]
     return pa.Table.from_batches(batches, LISTING)
+
+
+def _matches(paths: pa.ChunkedArray, prefix: str, rest: str) -> pa.ChunkedArray:
+    """Which paths begin with `prefix` and continue as the regular expression `rest` says."""
+    continued = pc.utf8_slice_codeunits(paths, len(prefix))
+    return pc.and_(pc.starts_with(paths, prefix), pc.match_substring_regex(continued, rest))
 
 
 def _select_split(found: "datasets.DatasetDict", name: str, split: str | None) -> "datasets.Dataset":

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from caan_hf.errors import CaanError, first_line
@@ -36,13 +37,20 @@ def download(repo_id: str, *, revision: str | None = None, patterns: Sequence[st
     try:
         from huggingface_hub import snapshot_download  # noqa: PLC0415 - the ONNX runtime may be installed without it
 
-        from .hub import hub_errors  # noqa: PLC0415
+        from .hub import LongWaitError, hub_errors, limit_waiting  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise CaanError(f"{repo_id}: no such folder, and a download from the Hub needs {error.name}.") from error
+    limit_waiting()
+    get = partial(snapshot_download, repo_id, revision=revision, allow_patterns=list(patterns))
     try:
         with hub_errors(repo_id):
-            folder = snapshot_download(repo_id, revision=revision, allow_patterns=list(patterns), force_download=force)
-            return Path(folder)
+            try:
+                return Path(get(force_download=force))
+            except LongWaitError as error:
+                try:
+                    return Path(get(local_files_only=True))
+                except OSError:  # not in the cache
+                    raise error from None
     except (OSError, ValueError) as error:
         raise CaanError(
             f"{repo_id}: no such folder, and it could not be downloaded from the Hub ({first_line(error)})."

@@ -14,6 +14,7 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
+from huggingface_hub.utils import _http
 from huggingface_hub.utils._http import default_client_factory, parse_ratelimit_headers
 
 from caan_hf.errors import CaanError, first_line
@@ -51,9 +52,10 @@ def limit_waiting() -> None:
     By default, `huggingface_hub` sets no timeout for most requests and waits as long as the Hub's `Retry-After` header
     says. After this call, connecting times out after `CONNECT_SECONDS`, an answer after `ANSWER_SECONDS`, and a longer
     `Retry-After` than `MAX_WAIT_SECONDS` is an error. Shorter ones are waited for, at most five times per request;
-    `huggingface_hub` logs each of them as a warning.
+    `huggingface_hub` logs each of them as a warning. A client that the application has set is left as it is.
     """
-    set_client_factory(_limited_client)
+    if _http._GLOBAL_CLIENT_FACTORY is default_client_factory:
+        set_client_factory(_limited_client)
 
 
 def _limited_client() -> httpx2.Client:
