@@ -277,7 +277,7 @@ def test_what_is_no_source_of_photos_is_refused(photos, encoder, tmp_path):
         "nowhere": "no such folder, list of photos or dataset",
         "./no/where": "no such folder, list of photos or dataset",
         photos / "summer" / "00.png": "is a photo. Give its folder",
-            tmp_path / "binary.txt": "not a UTF-8 text file",
+        tmp_path / "binary.txt": "not a UTF-8 text file",
         tmp_path / "empty.txt": "lists no photos",
     }.items():
         with pytest.raises(CaanError, match=message):

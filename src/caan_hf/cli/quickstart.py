@@ -16,7 +16,7 @@ def quickstart(
     seed: Annotated[int, typer.Option(help="Seed of the drawn images and of training.")] = 0,
     overwrite: Annotated[bool, typer.Option(help="Replace an earlier quickstart in the folder.")] = False,
 ) -> None:
-    """Draw a small benchmark, train a tiny CAAN on it, and retrieve categories that it never saw.
+    """Draw a small benchmark, train a tiny CAAN on it, and retrieve categories that it was not trained on.
 
     Needs no download and no GPU, and takes about three minutes on two cores, without the installation. The images are
     drawn by the package, so the scores show that everything works, not how good CAAN is on real sketches.
