@@ -31,7 +31,7 @@ def info_of(unseen, sketches, photos):
         protocol="sketchy-25@1",
         seen=[],
         validation=[],
-        unseen=unseen,
+        unseen=list(unseen),
         counts={"train": none, "validation": none, "test": {"sketch": sketches, "photo": photos}},
         descriptions={"origin": "caan-hf"},
     )

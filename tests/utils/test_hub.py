@@ -19,6 +19,7 @@ def no_proxy(monkeypatch):
 
 @pytest.fixture
 def limits():
+    set_client_factory(default_client_factory)  # other tests of this process may have limited it already
     limit_waiting()
     yield
     set_client_factory(default_client_factory)

@@ -30,9 +30,10 @@ def quickstart(
     import json
 
     from caan_hf.benchmarks import PrepareOptions, prepare_benchmark
+    from caan_hf.evaluation.options import EvaluationOptions
     from caan_hf.training import load_recipe, train_recipe
 
-    from .evaluate import evaluate
+    from .evaluate import evaluate_into
 
     data, report = folder / "data", folder / "evaluation"
     _prepare_folder(folder, overwrite=overwrite)
@@ -47,7 +48,7 @@ def quickstart(
     changes = {"data.path": str(data), "training.output_dir": str(folder), "training.seed": seed}
     trained = train_recipe(load_recipe("quickstart", changes=changes))
     typer.secho("3/3  retrieving unseen categories", bold=True)
-    evaluate([str(trained.folder)], data=data, out=report)
+    evaluate_into(str(trained.folder), data, EvaluationOptions(), report)
     metrics = json.loads((report / "metrics.json").read_text(encoding="utf-8"))
     score, chance = metrics["conventions"]["standard"]["mAP@all"], metrics["chance"]["mAP@all"]
     typer.echo(
