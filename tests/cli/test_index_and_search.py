@@ -119,7 +119,7 @@ def test_explain_draws_results_png_by_default(indexed, sketch_file, tmp_path, mo
         (("GALLERY", "SKETCH", "--out", "results.gif"), "results.gif: not the name of a .png or .jpg"),
         (("GALLERY", "SKETCH", "--out", "tests"), "tests: not the name of a .png or .jpg"),
         (("GALLERY", "SKETCH", "--model", "nowhere"), "nowhere: no such folder"),
-        (("GALLERY", "SKETCH", "--device", "nonsense"), "--device nonsense: not available"),
+        (("GALLERY", "SKETCH", "--device", "nonsense"), "device nonsense: not available"),
     ],
 )
 def test_bad_input_is_one_line(indexed, sketch_file, arguments, message):

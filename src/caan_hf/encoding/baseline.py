@@ -11,11 +11,11 @@ from torch.nn import functional as F
 from transformers import AutoConfig, AutoModel
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
-from caan_hf.errors import CaanError
+from caan_hf.errors import CaanError, one_line
 from caan_hf.processing_caan import CaanProcessor
 from caan_hf.towers_caan import encode_image, load_tower, native_image_size
 
-from .checkpoint import DType, TorchEncoder, one_line, usable_device
+from .checkpoint import DType, TorchEncoder, usable_device
 from .features import Array, Features, Modality
 from .identity import EncoderIdentity
 
@@ -49,6 +49,8 @@ class BaselineEncoder(TorchEncoder):
             blank = torch.zeros(1, 3, self.image_size, self.image_size, device=place)
             with self._inference():
                 self._dim = self._global_feature(blank).shape[1]
+        except CaanError:
+            raise
         except Exception as error:  # of any type, for a model that is not a vision encoder
             raise CaanError(f"{name}: cannot be used as a vision encoder ({one_line(error)}).") from error
 

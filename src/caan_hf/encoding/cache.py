@@ -11,7 +11,7 @@ import mmap
 import os
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
@@ -85,7 +85,7 @@ class EmbeddingCache:
         local: bool = False,
         batch_size: int = BATCH_SIZE,
         workers: int | None = None,
-        progress: Any = None,
+        progress: Callable[[int], object] | None = None,
     ) -> CachedFeatures:
         """Features of pictures, of which only those are encoded whose content this encoder has not encoded before.
 
@@ -218,7 +218,9 @@ def _read(path: Path, encoder: str) -> _Shard:
         return _Shard(path, rows, file.get_tensor("global_embeds"), "local_embeds" in file.keys())  # noqa: SIM118
 
 
-def _write_shards(folder: Path, hashes: Sequence[bytes], batches: Iterable[Features], progress: Any) -> list[_Shard]:
+def _write_shards(
+    folder: Path, hashes: Sequence[bytes], batches: Iterable[Features], progress: Callable[[int], object] | None
+) -> list[_Shard]:
     """Write batches in the order of the hashes; when encoding fails, what is done is written first."""
     shards: list[_Shard] = []
     waiting: list[Features] = []

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from torch import Tensor
 from transformers import AutoConfig, AutoModel, AutoProcessor, PreTrainedConfig
 from transformers.utils import logging as transformers_logging
 
-from caan_hf.errors import CaanError, first_line
+from caan_hf.errors import CaanError, first_line, one_line
 from caan_hf.images_caan import PICTURE_VERSION, reason_unreadable
 from caan_hf.modeling_caan import CaanModel
 from caan_hf.processing_caan import CaanProcessor
@@ -59,6 +59,8 @@ class TorchEncoder(Encoder):
     """Hash of the weights, where it is known."""
 
     def __init__(self, model: Any, processor: CaanProcessor, name: str = "model", dtype: DType = "float32"):
+        if dtype not in get_args(DType):
+            raise CaanError(f"dtype {dtype}: not supported. Choose {', '.join(get_args(DType))}.")
         self.model = model
         self.processor = processor
         self.name = name
@@ -218,16 +220,15 @@ def check_folder(folder: Path) -> str:
 
 
 def _load(auto_class: Any, folder: str, **options: Any) -> Any:
-    transformers_logging.disable_progress_bar()  # of the weights, which take no time
+    was_shown = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()  # loading the weights takes no time
     try:
         return auto_class.from_pretrained(folder, trust_remote_code=False, local_files_only=True, **options)
     except Exception as error:  # damaged files make transformers raise errors of any type
         raise CaanError(f"{folder}: cannot be loaded as a CAAN checkpoint ({one_line(error)}).") from error
-
-
-def one_line(error: Exception) -> str:
-    """The first 300 characters of an error message, without line breaks."""
-    return " ".join(str(error).split())[:300]
+    finally:
+        if was_shown:
+            transformers_logging.enable_progress_bar()
 
 
 def weights_hash(model: torch.nn.Module) -> str:
@@ -274,7 +275,7 @@ def usable_device(name: str | None) -> torch.device:
         device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
         torch.zeros(1, device=device).item()
     except (RuntimeError, AssertionError) as error:
-        raise CaanError(f"--device {name}: not available ({first_line(error)}).") from error
+        raise CaanError(f"device {name}: not available ({first_line(error)}).") from error
     return device
 
 

@@ -5,15 +5,14 @@ lead to those that the sketch alone missed. Where all of the first photos are wr
 """
 
 import numpy as np
-from numpy.typing import NDArray
+
+from caan_hf.encoding.features import Array
 
 PHOTO_WEIGHT = 2.0
 """Weight of the photos against the sketch; our choice, made on validation categories (docs/results.md)."""
 
-Floats = NDArray[np.float32]
 
-
-def expand_queries(queries: Floats, photos: Floats, *, photo_weight: float = PHOTO_WEIGHT) -> Floats:
+def expand_queries(queries: Array, photos: Array, *, photo_weight: float = PHOTO_WEIGHT) -> Array:
     """q' = normalise(q + w normalise(mean of its first photos)).
 
     Args:
@@ -27,6 +26,6 @@ def expand_queries(queries: Floats, photos: Floats, *, photo_weight: float = PHO
     return _normalise(queries + np.float32(photo_weight) * _normalise(photos.mean(-2)))
 
 
-def _normalise(rows: Floats) -> Floats:
-    normalised: Floats = rows / (np.linalg.norm(rows, axis=-1, keepdims=True) + np.float32(1e-12))
+def _normalise(rows: Array) -> Array:
+    normalised: Array = rows / (np.linalg.norm(rows, axis=-1, keepdims=True) + np.float32(1e-12))
     return normalised

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
+from caan_hf.encoding.features import Array
 from caan_hf.utils.prefetch import default_workers, map_ahead
 
 BYTE_BUDGET = 256 * 2**20
@@ -17,11 +18,10 @@ BYTES_PER_PAIR = 32
 ROWS_PER_THREAD = 128
 """Queries that a thread ranks at a time: with fewer, reading the gallery takes longer than multiplying."""
 
-Floats = NDArray[np.float32]
 Positions = NDArray[np.uint32]
 
 
-def stable_order(scores: Floats) -> Positions:
+def stable_order(scores: Array) -> Positions:
     """Gallery positions (Q, N) by descending score; equal scores keep the order of the gallery.
 
     Score and position are packed into one 64-bit integer each, which numpy sorts with vector instructions: four times
@@ -44,7 +44,7 @@ def stable_order(scores: Floats) -> Positions:
 
 
 def rank_gallery(
-    queries: Floats, gallery: Floats, *, byte_budget: int = BYTE_BUDGET, device: str = "cpu"
+    queries: Array, gallery: Array, *, byte_budget: int = BYTE_BUDGET, device: str = "cpu"
 ) -> Iterator[tuple[slice, Positions]]:
     """Rank a gallery for all queries by dot product, some queries at a time.
 
@@ -78,7 +78,7 @@ def rank_gallery(
 
 
 def rank_by(
-    score: Callable[[slice], Floats], num_queries: int, num_photos: int, *, bytes_per_query: int, byte_budget: int
+    score: Callable[[slice], Array], num_queries: int, num_photos: int, *, bytes_per_query: int, byte_budget: int
 ) -> Iterator[tuple[slice, Positions]]:
     """Rank a gallery by any score.
 
@@ -102,7 +102,7 @@ def rank_by(
 
 
 def _ranked_chunks(
-    rank: Callable[[Any], Positions], num_queries: int, num_photos: int, queries: Floats, budget: int, *, workers: int
+    rank: Callable[[Any], Positions], num_queries: int, num_photos: int, queries: Array, budget: int, *, workers: int
 ) -> Iterator[tuple[slice, Positions]]:
     # `workers` chunks are being ranked, and one more is held by the caller.
     affordable = budget // (BYTES_PER_PAIR * max(1, num_photos) * (workers + 1))
@@ -112,12 +112,12 @@ def _ranked_chunks(
     yield from zip(slices, ranked, strict=True)
 
 
-def _rank_on(device: str, gallery: Floats) -> Callable[[Floats], Positions]:
+def _rank_on(device: str, gallery: Array) -> Callable[[Array], Positions]:
     import torch  # noqa: PLC0415 - galleries that are searched without torch never come here
 
     right = torch.as_tensor(gallery, dtype=torch.float32).to(device).T
 
-    def rank(rows: Floats) -> Positions:
+    def rank(rows: Array) -> Positions:
         scores = torch.as_tensor(rows, dtype=torch.float32).to(device) @ right
         if scores.isnan().any():
             raise ValueError("scores hold NaN, so that they cannot be ranked")

@@ -7,8 +7,9 @@ from numpy.typing import NDArray
 
 from caan_hf.encoding.cache import LocalEmbeds
 from caan_hf.encoding.encoder import Encoder
+from caan_hf.encoding.features import Array
 
-from .ranking import BYTE_BUDGET, Floats, Positions, rank_by, stable_order
+from .ranking import BYTE_BUDGET, Positions, rank_by, stable_order
 
 BYTES_PER_LOCAL_VALUE = 10
 """A gathered local value in half precision (2), in full precision (4), and copied by the relation network (4)."""
@@ -25,7 +26,7 @@ def rerank(
     gallery_local: LocalEmbeds,
     *,
     byte_budget: int = BYTE_BUDGET,
-) -> tuple[Positions, Floats]:
+) -> tuple[Positions, Array]:
     """Order the candidates of each query by relation logit; ties keep the given order.
 
     Args:
@@ -64,7 +65,7 @@ def rank_all_pairs(
         The queries as a slice, and their (q, N) gallery positions, best first.
     """
 
-    def score(rows: slice) -> Floats:
+    def score(rows: slice) -> Array:
         queries = query_local[rows].astype(np.float32)
         parts = [
             encoder.relation_logits(queries, gallery_local[photos].astype(np.float32))
