@@ -107,7 +107,7 @@ def test_unknown_split_lists_the_splits(checkpoint, data, tmp_path):
 
 
 def test_unknown_device_is_refused_in_one_line(checkpoint, data):
-    with pytest.raises(CaanError, match="--device nonsense: not available") as error:
+    with pytest.raises(CaanError, match="device nonsense: not available") as error:
         run(checkpoint, "--data", data, device="nonsense")
     assert "\n" not in str(error.value)
 
@@ -136,7 +136,7 @@ def test_unwritable_report_folder_is_refused_before_the_evaluation(tmp_path, dat
 
 
 def test_device_that_cannot_compute_is_refused(checkpoint, data):
-    with pytest.raises(CaanError, match="--device meta: not available"):
+    with pytest.raises(CaanError, match="device meta: not available"):
         run(checkpoint, "--data", data, device="meta")
 
 

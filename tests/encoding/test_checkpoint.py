@@ -120,6 +120,11 @@ def test_mixed_precision_changes_little_and_is_part_of_the_identity(tiny_caan, s
     assert (plain.identity.precision, mixed.identity.precision) == ("float32", "bfloat16")
 
 
+def test_unknown_precision_is_refused(tiny_caan):
+    with pytest.raises(CaanError, match="dtype float64: not supported. Choose float32, bfloat16, float16"):
+        CheckpointEncoder(*tiny_caan, dtype="float64")
+
+
 def test_half_precision_checkpoint_is_used_in_single_precision(folder, tiny_caan, split):
     weights = {name: values.half() for name, values in load_file(folder / "model.safetensors").items()}
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})

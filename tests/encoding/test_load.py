@@ -41,7 +41,7 @@ def test_empty_folder_is_named(tmp_path):
 
 
 def test_unavailable_device_is_named(folder):
-    with pytest.raises(CaanError, match="--device nonsense: not available"):
+    with pytest.raises(CaanError, match="device nonsense: not available"):
         load_encoder(folder, device="nonsense")
 
 
