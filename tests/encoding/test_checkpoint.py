@@ -121,7 +121,7 @@ def test_mixed_precision_changes_little_and_is_part_of_the_identity(tiny_caan, s
 
 
 def test_unknown_precision_is_refused(tiny_caan):
-    with pytest.raises(CaanError, match="dtype float64: not supported. Choose float32, bfloat16, float16"):
+    with pytest.raises(CaanError, match=r"dtype float64: not supported\. Choose float32, bfloat16, float16"):
         CheckpointEncoder(*tiny_caan, dtype="float64")
 
 
