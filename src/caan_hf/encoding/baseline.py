@@ -11,11 +11,11 @@ from torch.nn import functional as F
 from transformers import AutoConfig, AutoModel
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
-from caan_hf.errors import CaanError
+from caan_hf.errors import CaanError, one_line
 from caan_hf.processing_caan import CaanProcessor
 from caan_hf.towers_caan import encode_image, load_tower, native_image_size
 
-from .checkpoint import DType, TorchEncoder, one_line, usable_device
+from .checkpoint import DType, TorchEncoder, usable_device
 from .features import Array, Features, Modality
 from .identity import EncoderIdentity
 
@@ -50,7 +50,7 @@ class BaselineEncoder(TorchEncoder):
             with self._inference():
                 self._dim = self._global_feature(blank).shape[1]
         except Exception as error:  # of any type, for a model that is not a vision encoder
-            raise CaanError(f"{name}: cannot be used as a vision encoder ({one_line(error)}).") from error
+            raise CaanError(f"{name}: cannot be used as a vision encoder ({one_line(error)[:300]}).") from error
 
     @cached_property
     def identity(self) -> EncoderIdentity:

@@ -10,7 +10,7 @@ import datasets
 from transformers import set_seed
 
 from caan_hf.benchmarks import load_benchmark
-from caan_hf.errors import CaanError
+from caan_hf.errors import CaanError, one_line
 from caan_hf.evaluation.evaluator import ZeroShotEvaluator
 from caan_hf.modeling_caan import CaanModel
 from caan_hf.processing_caan import CaanProcessor
@@ -32,7 +32,6 @@ from .checkpoints import (
 )
 from .precompute import encode_rows, encode_sentences
 from .recipe import Recipe
-from .recipe_files import one_line
 from .trainer import CaanTrainer
 from .triplets import TripletCollator, TripletDataset, at_size, category_sentences
 
