@@ -12,7 +12,7 @@ import yaml
 from pydantic import BeforeValidator
 
 from caan_hf.benchmarks.prepared import INFO_FILE, REMEDY, BenchmarkInfo, DescriptionsInfo, SplitCounts
-from caan_hf.errors import CaanError
+from caan_hf.errors import CaanError, one_line
 from caan_hf.utils.files import read_text
 from caan_hf.utils.records import Record
 
@@ -166,7 +166,7 @@ def record_of_recipe(file: Path) -> TrainingRecord:
     try:
         recipe = yaml.safe_load(read_text(file, remedy))
     except yaml.YAMLError as error:
-        raise CaanError(f"{file}: not valid YAML ({' '.join(str(error).split())}). {remedy}") from error
+        raise CaanError(f"{file}: not valid YAML ({one_line(error)}). {remedy}") from error
     if not isinstance(recipe, dict) or not recipe.keys() & set(SECTIONS):
         raise CaanError(f"{file}: not a recipe. A recipe has the sections model, data and training.")
     record = TrainingRecord.parse({"recipe": recipe}, str(file), remedy)
