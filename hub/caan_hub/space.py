@@ -10,6 +10,7 @@ from huggingface_hub import HfApi, metadata_load
 from huggingface_hub.constants import SPACES_SDK_TYPES
 
 from caan_hf.errors import CaanError
+from caan_hf.utils.files import is_file
 from caan_hf.utils.hub import hub_errors
 
 from .publish import CARD, files_of
@@ -27,7 +28,7 @@ def read_sdk(demo: Path) -> str:
         CaanError: There is no such file, or it does not name an SDK.
     """
     card = demo / CARD
-    if not card.is_file():
+    if not is_file(card):
         raise CaanError(f"{demo}: no {CARD}, so this is not a Space. Give its folder with --demo.")
     try:
         sdk = (metadata_load(card) or {}).get("sdk")

@@ -8,3 +8,8 @@ class CaanError(Exception):
 def first_line(error: BaseException) -> str:
     """The first line of an exception's message, or the name of its type if the message is empty."""
     return str(error).strip().partition("\n")[0] or type(error).__name__
+
+
+def one_line(error: BaseException) -> str:
+    """An exception's message without line breaks and cut to 500 characters, or the name of its type if it is empty."""
+    return " ".join(str(error).split())[:500] or type(error).__name__

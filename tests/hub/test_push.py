@@ -188,6 +188,12 @@ def test_unusable_input_is_a_one_line_error(client, server, checkpoint, metrics_
     (foreign / MANIFEST).write_text(re.sub(r'(model.safetensors": ")\w{8}', r"\g<1>00000000", manifest))
     cases = {
         ("push", tmp_path / "nowhere", "me/tiny"): "hf download OWNER/MODEL",
+        ("push", "x" * 300, "me/tiny"): "no such folder",
+        ("push", checkpoint, "me/tiny", "--onnx", "x" * 300): "no such folder",
+        ("push", checkpoint, "me/tiny", "--recipe", "x" * 300): "cannot be read",
+        ("push-dataset", "x" * 300, "me/tiny"): "not a prepared benchmark",
+        ("push-space", "me/tiny", "--model", "me/tiny", "--demo", "x" * 300): "no README.md",
+        ("sync-code", "x" * 300): "no config.json",
         ("push", tmp_path / "empty", "me/tiny"): "no config.json",
         ("push", checkpoint, "tiny"): "Use OWNER/NAME",
         ("push", checkpoint, "me/ti ny"): "not a repository name",

@@ -11,11 +11,11 @@ from torch.nn import functional as F
 from transformers import AutoConfig, AutoModel
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
-from caan_hf.errors import CaanError
+from caan_hf.errors import CaanError, one_line
 from caan_hf.processing_caan import CaanProcessor
 from caan_hf.towers_caan import encode_image, load_tower, native_image_size
 
-from .checkpoint import DType, TorchEncoder, one_line, usable_device
+from .checkpoint import DType, TorchEncoder, usable_device
 from .features import Array, Features, Modality
 from .identity import EncoderIdentity
 

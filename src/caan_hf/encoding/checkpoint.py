@@ -15,7 +15,7 @@ from torch import Tensor
 from transformers import AutoConfig, AutoModel, AutoProcessor, PreTrainedConfig
 from transformers.utils import logging as transformers_logging
 
-from caan_hf.errors import CaanError, first_line
+from caan_hf.errors import CaanError, first_line, one_line
 from caan_hf.images_caan import PICTURE_VERSION, reason_unreadable
 from caan_hf.modeling_caan import CaanModel
 from caan_hf.processing_caan import CaanProcessor
@@ -223,11 +223,6 @@ def _load(auto_class: Any, folder: str, **options: Any) -> Any:
         return auto_class.from_pretrained(folder, trust_remote_code=False, local_files_only=True, **options)
     except Exception as error:  # damaged files make transformers raise errors of any type
         raise CaanError(f"{folder}: cannot be loaded as a CAAN checkpoint ({one_line(error)}).") from error
-
-
-def one_line(error: Exception) -> str:
-    """The first 300 characters of an error message, without line breaks."""
-    return " ".join(str(error).split())[:300]
 
 
 def weights_hash(model: torch.nn.Module) -> str:

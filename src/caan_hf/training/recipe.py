@@ -14,12 +14,12 @@ from transformers import PreTrainedConfig
 from typing_extensions import TypedDict
 
 from caan_hf.configuration_caan import CaanConfig
-from caan_hf.errors import CaanError
+from caan_hf.errors import CaanError, one_line
 from caan_hf.evaluation.metrics import METRICS
 from caan_hf.publishing.training_record import TOKENS
 
 from .arguments import STRICT, CaanTrainingArguments, TrainingValues
-from .recipe_files import one_line, parse_yaml, read_yaml, shipped_recipes
+from .recipe_files import parse_yaml, read_yaml, shipped_recipes
 
 # Keys of section `training` that say where and how a run is executed, not what it trains.
 EXECUTION_KEYS = (

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from caan_hf.errors import CaanError
+from caan_hf.errors import CaanError, one_line
 
 MAX_INTEGER = 2**63
 
@@ -61,11 +61,6 @@ def parse_yaml(text: str) -> Any:
         return yaml.load(text, Loader=_Loader)  # derived from SafeLoader
     except (yaml.YAMLError, RecursionError) as error:
         raise ValueError(one_line(error)) from error
-
-
-def one_line(error: Exception) -> str:
-    """The message of a library's exception without line breaks."""
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 class _Loader(yaml.SafeLoader):

@@ -17,7 +17,7 @@ from transformers.utils.hub import PushInProgress
 
 from caan_hf.configuration_caan import LOSS_WEIGHTS
 from caan_hf.encoding.features import Modality
-from caan_hf.errors import CaanError
+from caan_hf.errors import CaanError, one_line
 from caan_hf.evaluation.evaluator import ZeroShotEvaluator
 from caan_hf.modeling_caan import CaanModel
 from caan_hf.processing_caan import CaanProcessor
@@ -28,7 +28,6 @@ from caan_hf.publishing.training_record import PublicRecipe, TrainingRecord, wri
 from .arguments import CaanTrainingArguments
 from .callbacks import EpochCallback, TimeCallback
 from .precompute import encode_rows, measure_centers
-from .recipe_files import one_line
 from .triplets import EpochSampler, TripletDataset
 
 TOWERS = ("sketch_model.", "photo_model.", "text_model.")
@@ -273,7 +272,7 @@ class CaanTrainer(Trainer):
             super()._load_from_checkpoint(resume_from_checkpoint, model)
         except RuntimeError as error:  # tensors of other shapes
             raise CaanError(
-                f"{resume_from_checkpoint}: does not fit the model of this recipe ({one_line(error)[:300]}). Resume "
+                f"{resume_from_checkpoint}: does not fit the model of this recipe ({one_line(error)}). Resume "
                 "with the recipe that the run was started with."
             ) from error
 
