@@ -211,6 +211,7 @@ def test_towers_have_their_own_learning_rate(recipe_file):
         ({"data__path": None}, "data.path"),
         ({"data__validation_split": "dev"}, "no split 'dev'"),
         ({"training__resume_from_checkpoint": "no/such/checkpoint"}, "is not a folder"),
+        ({"training__resume_from_checkpoint": "true"}, "'true' is not a folder.*without quotes"),
     ],
 )
 def test_bad_recipes_are_one_line_errors(recipe_file, changes, message):

@@ -50,7 +50,7 @@ class BaselineEncoder(TorchEncoder):
             with self._inference():
                 self._dim = self._global_feature(blank).shape[1]
         except Exception as error:  # of any type, for a model that is not a vision encoder
-            raise CaanError(f"{name}: cannot be used as a vision encoder ({one_line(error)[:300]}).") from error
+            raise CaanError(f"{name}: cannot be used as a vision encoder ({one_line(error)}).") from error
 
     @cached_property
     def identity(self) -> EncoderIdentity:

@@ -222,7 +222,7 @@ def _load(auto_class: Any, folder: str, **options: Any) -> Any:
     try:
         return auto_class.from_pretrained(folder, trust_remote_code=False, local_files_only=True, **options)
     except Exception as error:  # damaged files make transformers raise errors of any type
-        raise CaanError(f"{folder}: cannot be loaded as a CAAN checkpoint ({one_line(error)[:300]}).") from error
+        raise CaanError(f"{folder}: cannot be loaded as a CAAN checkpoint ({one_line(error)}).") from error
 
 
 def weights_hash(model: torch.nn.Module) -> str:

@@ -38,10 +38,10 @@ class DatasetPictures(Sequence[Picture]):
     def __getitem__(self, row: int | slice) -> Picture | list[Picture]:
         if isinstance(row, slice):
             return [self[one] for one in range(*row.indices(len(self)))]
-        return _picture(self._rows[row])
+        return picture_of(self._rows[row])
 
     def __iter__(self) -> Iterator[Picture]:
-        return (_picture(row) for row in self._rows)
+        return (picture_of(row) for row in self._rows)
 
     def hashes(self, *, progress: bool = True) -> list[bytes]:
         """SHA-256 of the content of each image file; nothing is decoded.
@@ -60,7 +60,12 @@ class DatasetPictures(Sequence[Picture]):
         return digests
 
 
-def _picture(row: dict[str, Any]) -> Picture:
+def picture_of(row: dict[str, Any]) -> Picture:
+    """The picture of a row, read with `datasets.Image(decode=False)`.
+
+    Raises:
+        CaanError: The row has no image.
+    """
     image, name = row["image"], row.get("source")
     if image is None or (image["bytes"] is None and image["path"] is None):
         raise CaanError(f"{name or 'a row'}: the benchmark has a row without an image. Prepare it again.")

@@ -272,7 +272,7 @@ class CaanTrainer(Trainer):
             super()._load_from_checkpoint(resume_from_checkpoint, model)
         except RuntimeError as error:  # tensors of other shapes
             raise CaanError(
-                f"{resume_from_checkpoint}: does not fit the model of this recipe ({one_line(error)[:300]}). Resume "
+                f"{resume_from_checkpoint}: does not fit the model of this recipe ({one_line(error)}). Resume "
                 "with the recipe that the run was started with."
             ) from error
 
