@@ -72,6 +72,15 @@ def test_a_run_writes_a_model_for_retrieval(recipe_file, tmp_path):
     assert not [path for path in (tmp_path / "run").iterdir() if path.name.startswith(".")]
 
 
+def test_validation_shows_progress_unless_progress_bars_are_disabled(recipe_file, monkeypatch, caplog):
+    monkeypatch.setattr("caan_hf.utils.progress.LINE_SECONDS", 0)
+    caplog.set_level("INFO", logger="caan_hf")
+    for disabled in (True, False):
+        recipe = load_recipe(recipe_file(training__disable_tqdm=disabled))
+        build_trainer(recipe, recipe.training_arguments(), load_benchmark(recipe.data.path)[0]).evaluate()
+        assert ("encoding photos: 8 of 8 images" in caplog.text) is not disabled
+
+
 @pytest.mark.slow
 def test_training_without_text_and_with_targets(recipe_file, tmp_path):
     file = recipe_file(model__text=None, model__lambda_dis=1.0, data__target_image_size=48)

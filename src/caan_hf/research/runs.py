@@ -46,7 +46,7 @@ class StudyRun:
     seed: int
     recipe: Recipe
     folder: Path
-    splits: tuple[str, ...] = ("validation", "test")
+    splits: tuple[str, ...]
 
     @property
     def name(self) -> str:

@@ -53,7 +53,7 @@ def encode_rows(
     batches = encoder.stream(DatasetPictures(rows), modality, local=False, batch_size=batch_size)
     parts = []
     try:
-        with progress_bar(f"encoding {PLURAL[modality]}", len(rows), shown=progress) as advance:
+        with progress_bar(f"encoding {PLURAL[modality]}", len(rows), shown=progress, unit="images") as advance:
             for batch in batches:
                 parts.append(batch.features.global_embeds)
                 advance(len(batch.sources))
@@ -91,7 +91,7 @@ def measure_centers(model: CaanModel, processor: CaanProcessor, triplets: Triple
         model: The trained model; its means are changed in place.
         processor: Its processor.
         triplets: The training triplets. At most `MAX_CENTER_IMAGES` images per modality are encoded.
-        **encoding: `batch_size` and `dtype` of [`encode_rows`].
+        **encoding: `batch_size`, `dtype` and `progress` of [`encode_rows`].
     """
     sides: list[tuple[Any, datasets.Dataset, Modality]] = [
         (model.sketch_center, triplets.sketches, "sketch"),

@@ -46,6 +46,7 @@ def _config_types() -> dict[str, Any]:
     }
 
 
+# Type of the fields of `CaanConfig` in section `model`, declared like `TrainingValues`.
 if TYPE_CHECKING:
     ConfigValues = dict[str, Any]
 else:

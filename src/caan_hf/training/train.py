@@ -172,9 +172,7 @@ def _collator(
             at_size(processor, recipe.data.target_image_size),
             triplets.photos,
             "photo",
-            batch_size=arguments.per_device_eval_batch_size,
-            dtype=arguments.encoding_dtype,
-            progress=not arguments.disable_tqdm,
+            **arguments.encoding,
         )
     return TripletCollator(
         processor,
