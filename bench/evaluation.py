@@ -102,7 +102,7 @@ def main() -> None:
             try:
                 result = in_own_process(__file__, "--measure", contender, "--sizes", size, "--dim", options.dim)
             except CaanError as error:
-                print(error)
+                print(f"{size:<11}{contender:<14}left out: {error}")
                 continue
             first = first or result
             ratio = result["seconds"] / first["seconds"]

@@ -35,14 +35,14 @@ def main() -> None:
 
 
 def report(trainer, arguments) -> None:
-    device, dtype = arguments.device, arguments.autocast_dtype or torch.float32
+    device, dtype = arguments.device, getattr(torch, arguments.encoding_dtype)
     model = trainer.model.to(device).train()
     triplets = [trainer.train_dataset[index] for index in range(arguments.per_device_train_batch_size)]
     batch = {name: tensor.to(device) for name, tensor in trainer.data_collator(triplets).items()}
     images = len(batch["sketch_pixel_values"]) + len(batch["photo_pixel_values"])
 
     def step() -> None:
-        with torch.autocast(device.type, dtype=dtype, enabled=arguments.autocast_dtype is not None):
+        with torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32):
             loss = model(**batch).loss
         loss.backward()
         model.zero_grad()

@@ -74,8 +74,9 @@ class Prepared:
 
 
 def prepare_folder(name: str, raw_dir: Path | str | None, out_dir: Path, **options) -> Prepared:
-    """Prepare a benchmark without progress bars."""
-    return Prepared(out_dir, prepare_benchmark(name, raw_dir, out_dir, PrepareOptions(progress=False, **options)))
+    """Prepare a benchmark, by default without progress bars."""
+    options = PrepareOptions(**{"progress": False, **options})
+    return Prepared(out_dir, prepare_benchmark(name, raw_dir, out_dir, options))
 
 
 def reasons(prepared: Prepared, leave_out: str = "category without a folder") -> dict[str, list[str]]:

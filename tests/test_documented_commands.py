@@ -46,7 +46,7 @@ def problem(command: str) -> str | None:
     return f"unknown options {sorted(unknown)}" if unknown else None
 
 
-def test_there_are_commands():
+def test_the_readme_contains_commands():
     assert len(commands(ROOT / "README.md")) >= 8
 
 

@@ -98,7 +98,7 @@ def test_array_of_another_shape_is_refused(array):
         open_image(array)
 
 
-def test_values_that_are_no_picture_are_refused():
+def test_values_that_are_not_pictures_are_refused():
     with pytest.raises(ValueError, match="an image array"):
         open_image(np.array([["a", "b"]]))
     with pytest.raises(ValueError, match="an image array"):
@@ -118,7 +118,7 @@ def test_exif_orientation_is_applied(tmp_path, orientation):
     np.testing.assert_array_equal(np.asarray(clean_photo(tmp_path / "turned.png")), upright)
 
 
-def test_unreadable_exif_does_not_spoil_the_picture(tmp_path):
+def test_unreadable_exif_is_ignored(tmp_path):
     image = Image.new("RGB", (8, 8), "red")
     image.save(tmp_path / "odd.jpg", exif=b"Exif\x00\x00garbage")
     assert clean_photo(tmp_path / "odd.jpg").size == (8, 8)
@@ -145,7 +145,7 @@ def test_truncated_file_is_refused_by_name(tmp_path, clean, suffix, wrap):
 @pytest.mark.parametrize(
     "content", [b"", b"hello", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0", b"II*\x00\x08\x00\x00\x00"]
 )
-def test_file_that_is_no_picture_is_refused_by_name(tmp_path, content):
+def test_a_file_that_is_not_a_picture_is_refused_by_name(tmp_path, content):
     (tmp_path / "notes.png").write_bytes(content)
     with pytest.raises(ValueError, match=r"notes\.png: not a picture that can be read"):
         open_image(tmp_path / "notes.png")
@@ -160,7 +160,7 @@ def test_missing_file_and_folder_are_refused_by_name(tmp_path):
 
 @settings(max_examples=60, deadline=None)
 @given(st.data())
-def test_damaged_png_either_opens_or_names_itself(data):
+def test_damaged_png_is_opened_or_refused_by_name(data):
     buffer = io.BytesIO()
     drawing().save(buffer, "png")
     content = bytearray(buffer.getvalue())
@@ -289,7 +289,7 @@ def test_source_image_is_left_as_it_was():
     assert (image.mode, image.tobytes()) == ("RGBA", before)
 
 
-def test_text_chunks_do_not_matter(tmp_path):
+def test_a_png_with_text_chunks_is_read(tmp_path):
     info = PngImagePlugin.PngInfo()
     info.add_text("comment", "hello")
     drawing().save(tmp_path / "text.png", pnginfo=info)

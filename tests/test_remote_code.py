@@ -1,4 +1,4 @@
-"""Code that lies beside weights is neither run nor asked about."""
+"""Code that lies beside weights is refused without asking the user, and never runs."""
 
 import json
 
@@ -31,7 +31,7 @@ def folder(tmp_path):
     ],
     ids=["towers", "image processor", "tokenizer", "language model"],
 )
-def test_it_stays_unread(folder, load, error, monkeypatch):
+def test_code_beside_weights_is_refused_and_does_not_run(folder, load, error, monkeypatch):
     monkeypatch.setattr("builtins.input", lambda *_: "y")
     with pytest.raises(error, match=r"trust_remote_code|custom code"):
         load(str(folder))

@@ -92,9 +92,9 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_what_is_wrong_is_said_in_one_line(copy, fault):
-    do_harm, message = FAULTS[fault]
-    do_harm(copy)
+def test_a_page_that_does_not_fit_its_records_is_a_one_line_error(copy, fault):
+    damage, message = FAULTS[fault]
+    damage(copy)
     page = (copy / PAGE).read_bytes()
     done = results(copy, "--check")
     assert done.returncode == 1

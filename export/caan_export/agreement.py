@@ -41,10 +41,10 @@ def measure_agreement(split: ZeroShotEvaluator, checkpoint: Encoder, onnx: Encod
 
 
 def require_agreement(agreement: Agreement, min_overlap: float, max_map_difference: float) -> None:
-    """Accept rankings that are similar enough.
+    """Check that two rankings are similar enough.
 
     Raises:
-        CaanError: The rankings differ too much.
+        CaanError: They have too few photos in common, or their mAP differs too much.
     """
     where = f"on {agreement.protocol}, split {agreement.split}"
     overlap, difference = agreement.top10_overlap, abs(agreement.map_onnx - agreement.map_torch)

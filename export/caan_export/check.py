@@ -1,4 +1,4 @@
-"""Verifies graphs: the hashes of their folder, and their answers compared with those that torch gave at the export."""
+"""Verifies an exported folder: the hashes of its files, and the outputs of its graphs compared with those of torch."""
 
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -35,7 +35,7 @@ ATOL = {"fp32": 1e-4, "fp16": 1e-2, "int8": 0.15}
 """Largest absolute difference that is accepted by default, in components of unit vectors."""
 
 Reference = dict[str, np.ndarray]
-"""Pictures and an encoder's answers, as `reference.npz` holds them: `picture/KIND` (8, H, W, 3) uint8,
+"""Pictures and an encoder's outputs, as `reference.npz` holds them: `picture/KIND` (8, H, W, 3) uint8,
 `answer/GRAPH/KIND/OUTPUT` (8, ...) float32, and `relation_logits` (8, 8) float32 of the sketches with the photos."""
 
 
@@ -55,20 +55,21 @@ class CheckResult:
 
 
 def check_export(folder: str | Path, checkpoint: str | None = None, options: CheckOptions | None = None) -> CheckResult:
-    """Check the hashes of the files and the graphs, and compare their answers with those of torch.
+    """Check the hashes of the files, validate the graphs and compare their outputs with those of torch.
 
     A file that was damaged in the Hub's cache is downloaded once more.
 
     Args:
         folder: Exported folder, or id of a repository on the Hub.
-        checkpoint: Folder or Hub id of the exported checkpoint, which is then evaluated with torch. By default the
-            answers are used that were recorded at the export, without torch.
+        checkpoint: Folder or Hub id of the exported checkpoint, which torch then runs again. By default the graphs are
+            compared with the outputs that were recorded at the export, without torch.
         options: See [`CheckOptions`].
 
     Raises:
         CaanError: A check fails; the message names the first failure.
     """
     options = options or CheckOptions()
+    check_atol(options.atol)
     choose_providers(options.providers)  # before anything is downloaded
     export = open_unchanged(folder)
     atol = options.atol if options.atol is not None else _recorded_limit(export.path, export.manifest)
@@ -76,7 +77,7 @@ def check_export(folder: str | Path, checkpoint: str | None = None, options: Che
     with suppress(ModuleNotFoundError):  # onnx is optional where graphs are only run
         check_graphs(export.path)
     if checkpoint is None:
-        reference, source = _recorded(export.path), "torch's answers, recorded at the export"
+        reference, source = _recorded(export.path), "the outputs of torch, recorded at the export"
     else:
         reference, source = _reference_of(checkpoint, onnx, options.revision), f"torch, with {checkpoint}"
     differences = measure_parity(onnx, reference, atol)
@@ -101,8 +102,8 @@ def check_graphs(folder: Path) -> None:
 
 
 def reference_answers(encoder: Encoder, preprocessing: Preprocessing) -> Reference:
-    """Draw pictures, prepare them with `preprocessing` and let an encoder answer."""
-    from caan_hf.benchmarks.sample import draw_object  # noqa: PLC0415 - not for a check of recorded answers
+    """Draw pictures, prepare them with `preprocessing` and encode them."""
+    from caan_hf.benchmarks.sample import draw_object  # noqa: PLC0415 - not needed with recorded outputs
 
     def draw(modality: Modality, clean: Callable[[Image.Image], Image.Image]) -> np.ndarray:
         images = (draw_object(name, modality, seed=i, index=i, image_size=256) for i, name in enumerate(DRAWN))
@@ -127,7 +128,7 @@ def measure_parity(onnx: CaanOnnx, reference: Reference, atol: float) -> list[Di
 
     Args:
         onnx: The graphs.
-        reference: Torch's answers.
+        reference: Outputs of torch.
         atol: Largest absolute difference that is accepted for the encoders.
     """
     differences = []
@@ -139,7 +140,7 @@ def measure_parity(onnx: CaanOnnx, reference: Reference, atol: float) -> list[Di
                 place = {"graph": ENCODER_OF[modality], "output": output, "inputs": kind, "batch": str(size)}
                 cosine = float((found * expected).sum(-1).min())
                 differences.append(_difference(place, found, expected, atol, cosine))
-    # The relation network is in float32 whatever the encoders are, and is given torch's own local embeddings.
+    # The relation network is always in float32 and gets the local embeddings of torch, so the limit of fp32 applies.
     atol = atol if onnx.export.manifest.dtype == "fp32" else min(atol, ATOL["fp32"])
     sketches, photos = _local_embeds(reference)
     for rows, columns in PAIRS:
@@ -156,11 +157,21 @@ def measure_parity(onnx: CaanOnnx, reference: Reference, atol: float) -> list[Di
     return differences
 
 
-def require_parity(differences: Iterable[Difference]) -> None:
-    """Accept graphs that answer as torch does.
+def check_atol(atol: float | None) -> None:
+    """Check that the option `--atol` is a positive number, if it is given.
 
     Raises:
-        CaanError: An output differs too much; the message names the worst one.
+        CaanError: It is not.
+    """
+    if atol is not None and not 0 < atol < np.inf:
+        raise CaanError(f"--atol {atol}: must be positive and finite")
+
+
+def require_parity(differences: Iterable[Difference]) -> None:
+    """Check that no output differs from torch by more than is allowed.
+
+    Raises:
+        CaanError: An output does; the message names the worst one.
     """
     failed = [difference for difference in differences if not difference.passed]
     if failed:
@@ -187,7 +198,7 @@ def _difference(
 
 
 def _recorded_limit(folder: Path, manifest: Manifest) -> float:
-    """The limit of the export, if it is not above the default for the precision."""
+    """The limit that the export accepted, which must not exceed the default for its precision."""
     recorded, usual = manifest.parity.atol, ATOL[manifest.dtype]
     if recorded > usual:
         raise CaanError(
@@ -206,13 +217,13 @@ def _recorded(folder: Path) -> Reference:
 
 
 def _reference_of(checkpoint: str, onnx: CaanOnnx, revision: str | None) -> Reference:
-    """The answers of the checkpoint that was exported."""
+    """The outputs of torch with the checkpoint that was exported."""
     try:
         from .source import Source, full_float32  # noqa: PLC0415 - torch
     except ImportError as error:
         raise CaanError(
             f"{checkpoint}: comparing with a checkpoint needs {error.name}. Leave CHECKPOINT out to compare with the "
-            "recorded answers."
+            "recorded outputs."
         ) from error
     source = Source.find(checkpoint, revision)
     encoder = source.load()

@@ -17,7 +17,7 @@ from caan_hf.errors import CaanError, first_line
 from caan_hf.utils.files import check_out_dir, staged_folder, write_whole_text
 
 from .agreement import load_split, measure_agreement, require_agreement
-from .check import ATOL, check_graphs, measure_parity, reference_answers, require_parity
+from .check import ATOL, check_atol, check_graphs, measure_parity, reference_answers, require_parity
 from .graphs import OPSETS, write_graphs
 from .manifest import CONFIG, MANIFEST, PREPROCESSING, REFERENCE, Manifest, Parity, file_entries
 from .options import ExportOptions
@@ -54,7 +54,7 @@ def export_checkpoint(
         The manifest, with the differences from torch and the sizes of the files.
 
     Raises:
-        CaanError: An option is not valid, a tower cannot be exported, or the graphs do not answer as torch does.
+        CaanError: An option is not valid, a tower cannot be exported, or the outputs of the graphs differ from torch.
     """
     options = options or ExportOptions()
     _check_options(options)
@@ -162,8 +162,7 @@ def _check_options(options: ExportOptions) -> None:
     lowest, highest = OPSETS
     if not lowest <= options.opset <= highest:
         raise CaanError(f"--opset {options.opset}: choose an opset from {lowest} to {highest}")
-    if options.atol is not None and not options.atol > 0:
-        raise CaanError(f"--atol {options.atol}: must be positive")
+    check_atol(options.atol)
     if options.dtype == "int8" and options.device != "cpu":
         raise CaanError("--dtype int8 cannot be combined with --device cuda. Choose --dtype fp16 for a GPU.")
     if options.device == "cuda" and not torch.cuda.is_available():

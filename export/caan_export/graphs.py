@@ -29,7 +29,7 @@ MAX_FREE_SIZE = 2**20
 
 
 class EncoderModule(nn.Module):
-    """Encodes pictures of one modality; inputs and outputs are float32 whatever the precision of the model."""
+    """Encodes pictures of one modality. Inputs and outputs are float32 in every precision."""
 
     outputs = ("global_embeds", "local_embeds")
 

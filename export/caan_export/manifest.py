@@ -10,7 +10,7 @@ from pydantic import Field, PlainSerializer, model_validator
 from caan_hf.encoding.encoder import TrainingData
 from caan_hf.encoding.identity import EncoderIdentity
 from caan_hf.errors import CaanError
-from caan_hf.utils.files import sha256_of
+from caan_hf.utils.files import is_folder, sha256_of
 from caan_hf.utils.records import Record
 
 MANIFEST = "caan_export.json"
@@ -190,7 +190,7 @@ class ExportedFolder:
             CaanError: It is not an exported folder, or files are missing.
         """
         path = Path(path)
-        if not path.is_dir():
+        if not is_folder(path):
             raise CaanError(f"{path}: no such folder. Give a folder that `caan-export onnx` wrote.")
         if not (path / MANIFEST).is_file():
             raise CaanError(
@@ -226,7 +226,14 @@ class ExportedFolder:
             raise CaanError(f"{error.filename}: cannot be read ({error.strerror or error})") from error
 
     def require_unchanged(self, names: Iterable[str] | None = None) -> None:
-        """As `changed`, but a changed file is a CaanError."""
+        """Check that files have the recorded hashes.
+
+        Args:
+            names: Names of the files to compare; all by default.
+
+        Raises:
+            CaanError: A file has changed or cannot be read.
+        """
         if changed := self.changed(names):
             raise CaanError(f"{self.path}: {', '.join(changed)} changed since the export, or damaged. Export again.")
 

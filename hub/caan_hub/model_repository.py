@@ -17,7 +17,7 @@ from caan_hf.publishing.folder import save_published
 from caan_hf.publishing.provenance import restriction
 from caan_hf.publishing.results import public_results
 from caan_hf.publishing.training_record import read_training_record, record_of_recipe, write_record
-from caan_hf.utils.files import sha256_of
+from caan_hf.utils.files import is_folder, sha256_of
 
 from .options import PushOptions
 from .publish import CARD
@@ -47,7 +47,7 @@ def build_model_repository(checkpoint: Path, repo_id: str, folder: Path, options
     Raises:
         CaanError: The checkpoint, the results or the ONNX folder cannot be used, or nothing can be written.
     """
-    if not checkpoint.is_dir():
+    if not is_folder(checkpoint):
         raise CaanError(
             f"{checkpoint}: no such folder. Give the folder of a checkpoint. A model on the Hub has to be downloaded "
             "first: `hf download OWNER/MODEL --local-dir FOLDER`."

@@ -9,7 +9,8 @@ import yaml
 from huggingface_hub import HfApi, metadata_load
 from huggingface_hub.constants import SPACES_SDK_TYPES
 
-from caan_hf.errors import CaanError
+from caan_hf.errors import CaanError, one_line
+from caan_hf.utils.files import is_file
 from caan_hf.utils.hub import hub_errors
 
 from .publish import CARD, files_of
@@ -27,13 +28,12 @@ def read_sdk(demo: Path) -> str:
         CaanError: There is no such file, or it does not name an SDK.
     """
     card = demo / CARD
-    if not card.is_file():
+    if not is_file(card):
         raise CaanError(f"{demo}: no {CARD}, so this is not a Space. Give its folder with --demo.")
     try:
         sdk = (metadata_load(card) or {}).get("sdk")
     except (ValueError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
-        raise CaanError(f"{card}: the front matter is not valid YAML ({reason}). Fix it.") from error
+        raise CaanError(f"{card}: the front matter is not valid YAML ({one_line(error)}). Fix it.") from error
     if sdk not in SPACES_SDK_TYPES:
         raise CaanError(f"{card}: the front matter has no valid sdk. Use one of {', '.join(SPACES_SDK_TYPES)}.")
     return str(sdk)

@@ -11,5 +11,5 @@ def first_line(error: BaseException) -> str:
 
 
 def one_line(error: BaseException) -> str:
-    """The first 300 characters of an exception's message without line breaks, or the name of its type."""
-    return " ".join(str(error).split())[:300] or type(error).__name__
+    """An exception's message without line breaks and cut to 500 characters, or the name of its type if it is empty."""
+    return " ".join(str(error).split())[:500] or type(error).__name__

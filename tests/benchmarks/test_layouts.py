@@ -82,6 +82,6 @@ def test_missing_root_is_one_clear_error(raw, prepare):
         prepare("sketchy-25")
 
 
-def test_the_fixture_categories_are_on_their_sides_of_the_split():
+def test_the_fixtures_hold_seen_and_unseen_categories():
     assert not set(SEEN) & unseen_of("sketchy-25")
     assert set(UNSEEN) <= unseen_of("sketchy-25")

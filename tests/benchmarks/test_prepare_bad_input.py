@@ -102,7 +102,7 @@ def test_published_benchmark_reports_missing_and_unknown_folders(sketchy, prepar
     assert missing[0] == "256x256/photo/tx_000000000000/airplane"
 
 
-def test_clutter_is_ignored(own, prepare):
+def test_files_that_are_not_images_are_ignored(own, prepare):
     for name in (".DS_Store", "Thumbs.db", "README.txt"):
         (own.root / "photos/boat" / name).write_text("x")
     (own.root / "photos/.cache").mkdir()

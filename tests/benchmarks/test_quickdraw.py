@@ -65,6 +65,14 @@ def test_the_number_of_drawings_can_be_limited(sketchy, prepare):
     assert prepared.counts["train"]["sketch"] == 2 * 3 + 4
 
 
+def test_reading_strokes_shows_progress(sketchy, prepare, monkeypatch, caplog):
+    monkeypatch.setattr("caan_hf.utils.progress.LINE_SECONDS", 0)
+    caplog.set_level("INFO", logger="caan_hf")
+    sketchy.strokes("cat")
+    prepare("sketchy-25", strokes=sketchy.root / "strokes", progress=True)
+    assert "reading strokes: 100 of 100" in caplog.text
+
+
 def test_bad_lines_are_reported_by_file_and_line(sketchy, prepare):
     path = sketchy.strokes("cat")
     with path.open("ab") as lines:

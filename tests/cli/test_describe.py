@@ -49,6 +49,15 @@ def test_the_key_is_never_shown(caan, monkeypatch):
     assert "very-secret" not in result.output + str(result.exception) + out.read_text()
 
 
+def test_an_error_before_the_file_is_read_reports_no_numbers(caan):
+    with ChatServer() as server:
+        _, out = caan("--base-url", server.url, "--prompts", "shape")
+    result, _ = caan("--base-url", "localhost")
+    assert isinstance(result.exception, CaanError)
+    assert len(read_descriptions(out)) == 2
+    assert "which had 0 before" not in result.output
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

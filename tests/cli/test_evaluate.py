@@ -160,7 +160,7 @@ def test_generalized_has_its_own_protocol_id(checkpoint, data, tmp_path):
     assert "seen photos in the gallery" in result.output
 
 
-def test_cross_dataset_leaves_out_what_training_saw(checkpoint, data, tmp_path):
+def test_cross_dataset_removes_categories_that_training_saw(checkpoint, data, tmp_path):
     unseen = json.loads((data / "benchmark.json").read_text())["unseen"]
     (tmp_path / "other.txt").write_text(f"{unseen[0].upper()}\nzebra\n")
     result = run(checkpoint, "--data", data, "--trained-on", tmp_path / "other.txt", "--out", tmp_path)
@@ -171,7 +171,7 @@ def test_cross_dataset_leaves_out_what_training_saw(checkpoint, data, tmp_path):
     assert f"left out: {unseen[0]}" in result.output
 
 
-def test_training_on_the_same_benchmark_leaves_nothing_out(checkpoint, data, tmp_path):
+def test_training_on_the_same_benchmark_removes_no_category(checkpoint, data, tmp_path):
     run(checkpoint, "--data", data, "--trained-on", data, "--out", tmp_path)
     found = json.loads((tmp_path / "metrics.json").read_text())
     assert found["protocol"] == "sample@1"

@@ -122,7 +122,7 @@ def test_explain_draws_results_png_by_default(indexed, sketch_file, tmp_path, mo
         (("GALLERY", "SKETCH", "--device", "nonsense"), "device nonsense: not available"),
     ],
 )
-def test_bad_input_is_one_line(indexed, sketch_file, arguments, message):
+def test_bad_input_is_a_one_line_error(indexed, sketch_file, arguments, message):
     filled = [{"GALLERY": indexed[1], "SKETCH": sketch_file}.get(argument, argument) for argument in arguments]
     with pytest.raises(CaanError, match=message) as error:
         run("search", *filled)
@@ -175,7 +175,7 @@ def test_an_empty_gallery_may_be_indexed_with_another_model(indexed, checkpoint,
         run("index", indexed[0], tmp_path / "gallery", "--model", checkpoint)
 
 
-def test_a_different_wish_for_local_embeddings_is_reported(indexed, checkpoint, tmp_path):
+def test_a_local_option_that_the_gallery_does_not_follow_is_reported(indexed, checkpoint, tmp_path):
     gallery = tmp_path / "gallery"
     run("index", indexed[0], gallery, "--model", checkpoint, "--no-local", "--device", "cpu")
     assert "local embeddings" not in run("index", indexed[0], gallery, "--model", checkpoint, "--device", "cpu").output

@@ -86,7 +86,7 @@ def test_help_shows_examples():
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="file size limits raise SIGXFSZ elsewhere")
-def test_a_full_disk_is_one_line_and_leaves_nothing(raw, tmp_path):
+def test_a_full_disk_is_a_one_line_error_and_leaves_nothing(raw, tmp_path):
     def limit_file_size():
         resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 

@@ -130,6 +130,8 @@ def test_an_unwritable_folder_is_one_clear_error(run, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(CaanError, match="cannot be"):
         run(CATEGORIES, tmp_path / "file" / "d.jsonl")
+    with pytest.raises(CaanError, match="Is a directory"):
+        run(CATEGORIES, tmp_path)
 
 
 def test_a_full_disk_is_one_clear_error(server, run, tmp_path, monkeypatch):

@@ -105,7 +105,7 @@ def test_identity_follows_the_weights(saved):
     assert encoder.identity.difference(BaselineEncoder(str(folder), device="cpu").identity) == "other weights"
 
 
-def test_folder_that_is_no_vision_model_is_refused_in_one_line(tmp_path):
+def test_a_folder_without_a_vision_model_is_a_one_line_error(tmp_path):
     from transformers import BertConfig, BertModel
 
     BertModel(BertConfig(**TOWER, vocab_size=99)).save_pretrained(tmp_path / "bert")

@@ -61,7 +61,7 @@ def test_local_embeddings_are_read_by_row_from_several_files(tmp_path, encoder, 
         np.testing.assert_array_equal(found[rows], expected[rows])
 
 
-def test_only_new_images_are_encoded_in_any_order(tmp_path, encoder, photos):
+def test_only_new_images_are_encoded_whatever_their_order(tmp_path, encoder, photos):
     encode(tmp_path, encoder, photos.select(range(12)))
     encoder.calls.clear()
     order = np.random.default_rng(0).permutation(len(photos))

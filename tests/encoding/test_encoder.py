@@ -118,7 +118,7 @@ def test_sketch_is_cleaned_once_and_encoded_as_in_a_list(sketch):
     assert encoded.image.width == encoded.image.height
 
 
-def test_blank_sketch_is_one_line_with_its_name(tmp_path):
+def test_a_blank_sketch_is_a_one_line_error_with_its_name(tmp_path):
     Image.new("L", (20, 20), 255).save(tmp_path / "blank.png")
     with pytest.raises(CaanError, match=r"blank\.png: .*blank"):
         MeanColour().encode_sketch(tmp_path / "blank.png")

@@ -28,7 +28,7 @@ def test_mistyped_folder_is_not_searched_on_the_hub(name):
         load_encoder(name)
 
 
-def test_missing_model_on_the_hub_is_one_line(monkeypatch):
+def test_a_missing_model_on_the_hub_is_a_one_line_error(monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(CaanError, match="nowhere/model: ") as error:
         load_encoder("nowhere/model")

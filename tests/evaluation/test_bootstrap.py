@@ -11,7 +11,7 @@ VALUES = np.random.default_rng(3).random((6, 2))
 
 
 @pytest.mark.parametrize("macro", [False, True])
-def test_averages_are_those_of_drawn_queries_with_the_draws_of_published_intervals(macro):
+def test_resampled_averages_equal_a_loop_over_the_same_random_draws(macro):
     found = resampled_averages(VALUES, LABELS, macro, resamples=40, seed=7)
     generator = torch.Generator().manual_seed(7)  # intervals were published with the draws of this generator
     for averages in found:

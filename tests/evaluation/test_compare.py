@@ -126,7 +126,7 @@ def test_folder_without_a_report_is_refused(tmp_path):
         load_report(tmp_path)
 
 
-def test_missing_queries_are_called_missing(make_report, tmp_path):
+def test_a_report_without_its_queries_is_refused(make_report, tmp_path):
     make_report("one", VALUES)
     (tmp_path / "one" / "queries.parquet").unlink()
     with pytest.raises(CaanError, match=r"queries\.parquet: missing\. Evaluate again"):

@@ -55,7 +55,7 @@ def test_categories_may_be_names_and_embeddings_may_be_tensors_in_half_precision
     assert set(found.labels) <= set(names)
 
 
-def test_without_duplicates_is_a_gallery_that_never_had_them(problem):
+def test_metrics_without_duplicates_equal_those_of_a_gallery_without_them(problem):
     queries, gallery, query_labels, labels = problem
     twice = [np.concatenate([values[10:25], values]) for values in (gallery, labels)]
     duplicates = np.arange(85) < 15
@@ -85,7 +85,7 @@ def test_reranking_reorders_the_first_photos_and_keeps_the_rest(problem, local, 
     assert set(found.seconds) == {"rank", "rerank"}
 
 
-def test_ranking_all_pairs(problem, local):
+def test_exhaustive_ranking_orders_all_photos_by_the_relation_network(problem, local):
     found = evaluate_embeddings(*problem, exhaustive=True, **local, byte_budget=2000)
     expected = retrieval_metrics(-problem[0] @ problem[1].T, *problem[2:])
     assert found.reranked.k == 70

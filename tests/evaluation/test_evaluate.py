@@ -52,7 +52,7 @@ def test_untrained_tower_is_evaluated_and_named(vit, benchmark, tmp_path):
 
 
 @pytest.mark.parametrize(("options", "named"), [({"rerank": 5}, "--rerank"), ({"exhaustive": True}, "--exhaustive")])
-def test_reranking_without_local_tokens_is_one_line(vit, benchmark, options, named):
+def test_reranking_without_local_tokens_is_a_one_line_error(vit, benchmark, options, named):
     with pytest.raises(CaanError, match=f"{named} needs local tokens.*untrained tower") as error:
         caan_hf.evaluate(vit, benchmark, EvaluationOptions(progress=False, no_cache=True, **options))
     assert "\n" not in str(error.value)

@@ -85,7 +85,7 @@ def test_split_needs_both_modalities(split, kept, missing):
         ZeroShotEvaluator(split.select(rows))
 
 
-def test_unreadable_image_is_one_line_with_its_name(encoder, split):
+def test_an_unreadable_image_is_a_one_line_error_with_its_name(encoder, split):
     rows = split.cast_column("image", datasets.Image(decode=False)).to_list()
     rows[4]["image"] = {"bytes": b"not an image", "path": None}
     broken = datasets.Dataset.from_list(rows, features=split.features)

@@ -102,7 +102,7 @@ def test_conventions_by_hand(convention, expected):
     assert found.conventions[convention] == pytest.approx(expected)
 
 
-def test_no_hit_within_the_cutoff_is_nothing():
+def test_no_hit_within_the_cutoff_gives_zero():
     labels = np.array([0, 0, 0, 1])
     found = retrieval_metrics(np.array([[4.0, 3, 2, 1]]), np.array([1]), labels, cutoffs=(2,), map_cutoffs=(2,))
     assert all(values["mAP@2"] == values["P@2"] == 0 for values in found.conventions.values())
@@ -155,7 +155,7 @@ def test_queries_without_a_relevant_photo_are_left_out_and_counted():
     assert metrics.conventions["standard"] == standard(scores[[0, 2]], np.array([0, 1]), labels)
 
 
-def test_refuses_what_cannot_be_measured():
+def test_scores_and_settings_without_a_defined_metric_are_errors():
     scores, labels = np.zeros((1, 2)), np.array([0, 0])
     with pytest.raises(ValueError, match="none of the 1 queries"):
         retrieval_metrics(scores, np.array([1]), labels)
@@ -310,7 +310,7 @@ def test_precision_at_recall_equals_a_naive_one():
     assert found == pytest.approx(expected / 12)
 
 
-def test_micro_and_macro_averages_whatever_the_convention():
+def test_micro_and_macro_averages_are_available_for_every_convention():
     scores, queries, labels = random_problem(30, 40, 3)
     metrics = retrieval_metrics(scores, queries, labels)
     assert metrics.averages("standard", macro=False) == pytest.approx(metrics.conventions["standard"])

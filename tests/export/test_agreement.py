@@ -27,7 +27,7 @@ def test_the_checkpoint_agrees_and_another_model_does_not(exported, encoder, ben
     assert other.map_onnx == same.map_onnx
 
 
-def test_limits():
+def test_rankings_that_differ_too_much_are_an_error():
     require_agreement(AGREEMENT, 0.9, 0.01)
     with pytest.raises(CaanError, match=r"0\.950 .*--min-overlap"):
         require_agreement(AGREEMENT, 0.96, 0.01)

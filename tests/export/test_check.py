@@ -1,4 +1,4 @@
-"""`check`: the recorded answers of torch, and what is wrong with a changed export."""
+"""`check`: comparison with the recorded outputs of torch, and errors of changed exports."""
 
 import json
 import shutil
@@ -68,6 +68,12 @@ def test_a_recorded_limit_above_the_default_needs_atol(copy):
     with pytest.raises(CaanError, match=r"up to 5; .*fp32 is 0\.0001.*--atol 5"):
         check_export(copy)
     assert check_export(copy, options=CheckOptions(atol=1e-4)).differences
+
+
+@pytest.mark.parametrize("atol", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_limit_that_is_not_a_positive_number_is_an_error(exported, atol):
+    with pytest.raises(CaanError, match=r"--atol \S+: must be positive"):
+        check_export(exported(), options=CheckOptions(atol=atol))
 
 
 def test_changed_weights_are_found_by_their_output(copy):

@@ -7,9 +7,10 @@ import sys
 import numpy as np
 import pytest
 from caan_export import runtime
-from caan_export.check import check_export
-from caan_export.runtime import CaanOnnx, open_export
+from caan_export.runtime import CaanOnnx
 from caan_export.session import TENSORRT
+from hub_repositories import Blob, Repository
+from hub_server import HubServer
 from PIL import Image
 
 from caan_hf import load_encoder
@@ -36,6 +37,27 @@ print(type(caan_hf.load_encoder(sys.argv[1])) is CaanOnnx)
 from caan_export.check import check_export
 print(len(check_export(sys.argv[1]).differences))
 from caan_export.cli.main import app
+"""
+REPAIR = """
+from pathlib import Path
+from caan_export.check import check_export
+from caan_hf import CaanError, load_encoder
+from caan_hf.encoding.load import model_folder
+
+def damage(name):
+    file = (model_folder("me/caan-tiny") / name).resolve()
+    file.write_bytes(bytes(file.stat().st_size))
+
+try:
+    load_encoder("me/caan-tiny")
+    damage("preprocessing.json")
+    assert load_encoder("me/caan-tiny").name == "me/caan-tiny"
+    damage("relation.onnx")
+    load_encoder("me/caan-tiny")
+except CaanError as error:
+    print(error)
+    if "relation" in str(error):
+        print(len(check_export("me/caan-tiny").differences))
 """
 PAIR = 4 * (16 * 8 + 3 * 16 * 16)  # bytes of a photo and its pair, with 16 local tokens of width 8
 
@@ -199,32 +221,39 @@ def test_an_export_on_the_hub_is_read_from_the_cache(exported, tmp_path):
     assert "CaanError: someone/else: " in done.stderr
 
 
-@pytest.mark.parametrize("repairs", [True, False])
-def test_a_file_damaged_in_the_cache_of_the_hub_is_downloaded_once_more(exported, tmp_path, monkeypatch, repairs):
-    commit, asked = "0" * 40, []
-    folder = shutil.copytree(exported(), tmp_path / "snapshots" / commit)
-    files = {name: (folder / name).read_bytes() for name in ("preprocessing.json", "relation.onnx")}
-    for name, content in files.items():
-        (folder / name).write_bytes(bytes(len(content)))
+@pytest.fixture
+def hub(exported):
+    """A Hub server with the repository me/caan-tiny, which holds an export."""
+    with HubServer() as server:
+        server.repositories["model", "me/caan-tiny"] = repository = Repository("model", "me/caan-tiny")
+        repository.commit("main", "export", {file.name: Blob(file.read_bytes()) for file in exported().iterdir()})
+        yield server
 
-    def snapshot_download(repo_id, *, revision, allow_patterns, force_download):
-        if force_download:
-            asked.append((repo_id, revision, allow_patterns))
-            for name in allow_patterns if repairs else ():
-                (folder / name).write_bytes(files[name])
-        return str(folder)
 
-    monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot_download)
-    if not repairs:
-        with pytest.raises(CaanError, match=r"preprocessing\.json changed"):
-            CaanOnnx.from_pretrained("someone/caan-tiny")
-        assert len(asked) == 1
-        return
-    with pytest.raises(CaanError, match=r"relation\.onnx.*caan-export check"):
-        open_export(folder, "someone/caan-tiny")
-    assert check_export("someone/caan-tiny").differences  # which downloads the graph
-    assert asked == [("someone/caan-tiny", commit, [name]) for name in ("preprocessing.json", "relation.onnx")]
-    assert open_export(folder, "someone/caan-tiny").name == "someone/caan-tiny"
+@pytest.mark.parametrize("is_damaged_on_the_hub", [False, True])
+def test_a_file_damaged_in_the_cache_of_the_hub_is_downloaded_once_more(hub, tmp_path, is_damaged_on_the_hub):
+    repository = hub.repository("me/caan-tiny")
+    if is_damaged_on_the_hub:
+        files = repository.find("main").files
+        repository.commit("main", "damaged", files | {"preprocessing.json": Blob(b"nonsense")})
+    done = subprocess.run(
+        [sys.executable, "-c", REPAIR],
+        env=hub.client_environment(tmp_path),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    expected = ["preprocessing.json changed"] if is_damaged_on_the_hub else ["relation.onnx: cannot be loaded", "29"]
+    assert len(lines := done.stdout.splitlines()) == len(expected), done.stdout
+    assert all(text in line for text, line in zip(expected, lines, strict=True)), done.stdout
+    # A repository that is damaged itself is downloaded a second time, because its file is damaged from the start.
+    downloads = [
+        path.rpartition("/")[2] for method, path in hub.requests if (method, "/resolve/" in path) == ("GET", True)
+    ]
+    assert downloads.count("preprocessing.json") == 2
+    assert downloads.count("relation.onnx") == (1 if is_damaged_on_the_hub else 2)
 
 
 def test_a_broken_connection_to_the_hub_is_an_error_of_one_line(tmp_path):

@@ -97,7 +97,7 @@ def save_dataset(folder, numbers):
     datasets.DatasetDict({"test": dataset}).save_to_disk(folder)
 
 
-def test_pruning_a_folder_keeps_what_it_would_not_list(photos, encoder, tmp_path):
+def test_pruning_a_folder_keeps_photos_that_its_listing_excludes(photos, encoder, tmp_path):
     gallery = Gallery.create(tmp_path / "gallery", model=encoder)
     save_dataset(photos / "data", [0, 40])  # photo 0 is in the folder too
     gallery.add(photos / "data")
@@ -269,7 +269,7 @@ def test_a_place_that_holds_something_else_is_refused(photos, encoder, tmp_path)
     assert not (tmp_path / "nowhere").exists()
 
 
-def test_what_is_no_source_of_photos_is_refused(photos, encoder, tmp_path):
+def test_a_value_that_is_not_a_source_of_photos_is_refused(photos, encoder, tmp_path):
     (tmp_path / "empty.txt").write_text("\n")
     (tmp_path / "binary.txt").write_bytes(b"\xff\xfe\x00")
     gallery = Gallery.create(tmp_path / "gallery", model=encoder)

@@ -75,7 +75,7 @@ def test_the_index_finds_nearly_all_neighbours(indexed):
     assert table.table.index_stats(vector_index.INDEX).num_indexed_rows == 9_000
 
 
-def test_the_measured_recall_is_the_true_one(indexed):
+def test_the_measured_recall_equals_the_true_recall(indexed):
     """With too few refined candidates the measured recall must be lower."""
     table, values, state = indexed
     queries = vector_index.sample_queries(table, 50)

@@ -188,6 +188,12 @@ def test_unusable_input_is_a_one_line_error(client, server, checkpoint, metrics_
     (foreign / MANIFEST).write_text(re.sub(r'(model.safetensors": ")\w{8}', r"\g<1>00000000", manifest))
     cases = {
         ("push", tmp_path / "nowhere", "me/tiny"): "hf download OWNER/MODEL",
+        ("push", "x" * 300, "me/tiny"): "no such folder",
+        ("push", checkpoint, "me/tiny", "--onnx", "x" * 300): "no such folder",
+        ("push", checkpoint, "me/tiny", "--recipe", "x" * 300): "cannot be read",
+        ("push-dataset", "x" * 300, "me/tiny"): "not a prepared benchmark",
+        ("push-space", "me/tiny", "--model", "me/tiny", "--demo", "x" * 300): "no README.md",
+        ("sync-code", "x" * 300): "no config.json",
         ("push", tmp_path / "empty", "me/tiny"): "no config.json",
         ("push", checkpoint, "tiny"): "Use OWNER/NAME",
         ("push", checkpoint, "me/ti ny"): "not a repository name",
@@ -196,7 +202,7 @@ def test_unusable_input_is_a_one_line_error(client, server, checkpoint, metrics_
         ("push", checkpoint, "me/tiny", "--onnx", tmp_path / "empty"): "no caan_export.json",
         ("push", checkpoint, "me/tiny", "--onnx", altered): "relation.onnx changed since the export",
         ("push", checkpoint, "me/tiny", "--onnx", foreign): "was exported from other weights",
-        ("push", checkpoint, "me/tiny", "--recipe", tmp_path / "gone.yaml"): "gone.yaml: cannot be read",
+        ("push", checkpoint, "me/tiny", "--recipe", tmp_path / "gone.yaml"): "gone.yaml: no such file",
         ("push", checkpoint, "me/tiny", "--max-shard-size", "huh"): "--max-shard-size huh: not a size",
         ("push", checkpoint, "me/tiny", "--out", tmp_path / "out"): "--dry-run",
         ("push", checkpoint, "me/tiny", "--dry-run", "--out", tmp_path / "full"): "full: holds other files",

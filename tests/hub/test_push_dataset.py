@@ -83,7 +83,7 @@ def test_restricted_photos_are_pushed_only_on_request(client, server, restricted
         assert loaded[name]["category"][:] == split["category"][:]
 
 
-def test_images_that_are_only_referred_to_go_along(client, server, tmp_path):
+def test_referenced_images_are_embedded_in_the_push(client, server, tmp_path):
     for category in ("cup", "car", "cat"):
         for modality, name in (("sketch", "sketches"), ("photo", "photos")):
             place = tmp_path / "raw" / name / category

@@ -38,7 +38,7 @@ def pushed(client, server, checkpoint):
         (STRANGER, "under the namespace me"),
     ],
 )
-def test_a_token_without_the_right_to_create_the_repository(client, server, checkpoint, token, reason):
+def test_a_token_without_the_right_to_create_the_repository_is_refused(client, server, checkpoint, token, reason):
     status, printed = client.hub("push", checkpoint, "me/tiny", token=token)
     assert status == 2
     assert reason in printed
@@ -47,7 +47,7 @@ def test_a_token_without_the_right_to_create_the_repository(client, server, chec
 
 
 @pytest.mark.parametrize("token", [None, READ, STRANGER])
-def test_a_token_without_the_right_to_write(client, pushed, checkpoint, token):
+def test_a_token_without_the_right_to_write_is_refused(client, pushed, checkpoint, token):
     refuses_and_changes_nothing(client, pushed, checkpoint, "", token=token)
 
 

@@ -88,6 +88,12 @@ def test_a_shipped_study_is_found_by_name(tmp_path):
     assert runs[7].recipe.data.prompts is None
 
 
+def test_a_folder_that_cannot_be_created_is_an_error(study_file, tmp_path):
+    file = study_file(output_dir=str(tmp_path / "study.yaml" / "runs"))
+    with pytest.raises(CaanError, match="seed-0: cannot be written"):
+        next(run_study(plan_runs(load_study(file))))
+
+
 @pytest.mark.slow
 def test_finished_runs_are_skipped(study_file, tmp_path):
     file = study_file(grid={"text": {"none": {"model.text": None}, "plain": {"data.prompts": ["plain"]}}}, seeds=[3])

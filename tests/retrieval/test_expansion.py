@@ -5,7 +5,7 @@ import numpy as np
 from caan_hf.retrieval.expansion import expand_queries
 
 
-def test_closed_form():
+def test_the_expanded_query_equals_the_formula():
     query, photos = np.array([1, 0], np.float32), np.array([[0, 1], [0, 1]], np.float32)
     np.testing.assert_allclose(expand_queries(query, photos, photo_weight=2.0), np.array([1, 2]) / 5**0.5, atol=1e-6)
 

@@ -47,7 +47,7 @@ def test_failed_write_keeps_the_old_file_and_leaves_nothing_behind(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
 
 
-def test_full_disk_is_one_line_that_names_the_file(tmp_path):
+def test_a_full_disk_is_a_one_line_error_that_names_the_file(tmp_path):
     def write(path):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -55,7 +55,7 @@ def test_full_disk_is_one_line_that_names_the_file(tmp_path):
         write_whole(tmp_path / "a.txt", write)
 
 
-def test_missing_folder_is_one_line(tmp_path):
+def test_a_missing_folder_is_a_one_line_error(tmp_path):
     with pytest.raises(CaanError, match=r"nowhere.*No such file"):
         write_json(tmp_path / "nowhere" / "a.json", {})
 
@@ -128,7 +128,7 @@ def test_overwrite_replaces_the_whole_folder(tmp_path):
     ],
     ids=["file", "other content", "no overwrite", "dangling symlink"],
 )
-def test_nothing_else_is_replaced(tmp_path, prepare, overwrite, message):
+def test_a_folder_without_the_marker_is_not_replaced(tmp_path, prepare, overwrite, message):
     out = tmp_path / "out"
     prepare(out)
     before = sorted(path.name for path in tmp_path.rglob("*"))
@@ -139,14 +139,14 @@ def test_nothing_else_is_replaced(tmp_path, prepare, overwrite, message):
     assert sorted(path.name for path in tmp_path.rglob("*")) == before
 
 
-def test_empty_folder_is_free(tmp_path):
+def test_an_empty_folder_may_be_written_to(tmp_path):
     (tmp_path / "out").mkdir()
     with staged_folder(tmp_path / "out", MARKER, overwrite=False) as folder:
         fill(folder)
     assert (tmp_path / "out" / MARKER).is_file()
 
 
-def test_what_a_killed_process_staged_is_removed(tmp_path):
+def test_the_staging_folder_of_a_killed_process_is_removed(tmp_path):
     dead = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)
     left_over = tmp_path / f".out.{dead.stdout.decode().strip()}.partial"
     left_over.mkdir()

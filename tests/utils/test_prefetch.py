@@ -17,7 +17,7 @@ def test_results_keep_the_order_of_the_items():
     assert list(map_ahead(slow_for_even, range(50), workers=4, ahead=8)) == [10 * number for number in range(50)]
 
 
-def test_no_more_than_ahead_items_are_taken_before_the_consumer_asks():
+def test_at_most_ahead_items_are_taken_before_the_first_result_is_requested():
     taken = []
     results = map_ahead(lambda number: number, (taken.append(n) or n for n in itertools.count()), workers=2, ahead=5)
     assert next(results) == 0
@@ -48,10 +48,10 @@ def test_stopping_early_ends_the_threads():
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("prefetch")]
 
 
-def test_no_items():
+def test_no_items_give_no_results():
     assert list(map_ahead(lambda number: number, [])) == []
 
 
-def test_batches_have_the_given_size_but_for_the_last():
+def test_all_batches_except_the_last_have_the_given_size():
     assert list(batched(range(7), 3)) == [[0, 1, 2], [3, 4, 5], [6]]
     assert list(batched([], 3)) == []

@@ -55,13 +55,13 @@ def test_dictionary_is_validated_as_if_it_were_json():
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[" * 200_000, b"\xff\xfe", b'{"share": 1e999, "size": {"width": 1}'])
-def test_what_is_not_json_is_one_line(tmp_path, content):
+def test_invalid_json_is_a_one_line_error(tmp_path, content):
     (tmp_path / "a.json").write_bytes(content)
     with pytest.raises(CaanError, match=r"a\.json.*Export again") as raised:
         Document.read(tmp_path / "a.json", REMEDY)
     assert len(str(raised.value)) < 500
 
 
-def test_missing_file_is_one_line(tmp_path):
+def test_a_missing_file_is_a_one_line_error(tmp_path):
     with pytest.raises(CaanError, match=r"gone\.json: .*No such file.*Export again"):
         Document.read(tmp_path / "gone.json", REMEDY)

@@ -73,11 +73,11 @@ def check(
         str | None,
         typer.Argument(
             metavar="[CHECKPOINT]",
-            help="The exported checkpoint. By default the recorded answers are used, without torch.",
+            help="The exported checkpoint. Default: compare with the outputs recorded at the export, without torch.",
         ),
     ] = None,
 ) -> None:
-    """Verify the hashes of an exported folder, the graphs and their answers; exit status 2 on the first failure.
+    """Verify the hashes of an exported folder, its graphs and their outputs; exit status 2 on the first failure.
 
     Run it on the machine that serves the graphs, because processors and providers round differently.
 

@@ -7,7 +7,7 @@ import typer
 
 import caan_hf
 from caan_hf.errors import CaanError
-from caan_hf.utils.files import write_whole_text
+from caan_hf.utils.files import is_file, write_whole_text
 
 PATTERN = "*_caan.py"
 
@@ -39,7 +39,7 @@ def sync_code(
     if not found:
         raise CaanError("hub: no published folder. Give FOLDER.")
     for folder in found:
-        if not (folder / "config.json").is_file():
+        if not is_file(folder / "config.json"):
             raise CaanError(f"{folder}: not a published folder, since it has no config.json. Give another FOLDER.")
     stale = {folder: changes for folder in found if (changes := _changes(folder))}
     if check and stale:

@@ -59,7 +59,7 @@ def collect(name: str, raw_dir: Path, options: PrepareOptions, problems: Problem
     Args:
         name: A key of `LAYOUTS`.
         raw_dir: The distributed folder.
-        options: `strokes`, `strokes_per_category` and `unseen` are used.
+        options: `strokes`, `strokes_per_category`, `unseen` and `progress` are used.
         problems: Receives what is skipped.
 
     Raises:
@@ -78,7 +78,8 @@ def collect(name: str, raw_dir: Path, options: PrepareOptions, problems: Problem
     if strokes is not None:
         drawn = {item.category for item in items if item.modality == "sketch"}
         wanted = split.seen if name in EXTRA_STROKES else set(split.names) - drawn
-        items += stroke_items(strokes, sorted(wanted), problems, per_category=options.strokes_per_category)
+        limit, progress = options.strokes_per_category, options.progress
+        items += stroke_items(strokes, sorted(wanted), problems, per_category=limit, progress=progress)
     return Collection(complete_categories(items, problems), frozenset(split.unseen))
 
 

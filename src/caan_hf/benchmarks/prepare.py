@@ -61,6 +61,10 @@ def prepare_benchmark(
     out_dir, raw_dir = Path(out_dir), None if raw_dir is None else Path(raw_dir)
     _check_arguments(name, raw_dir, out_dir, options)
     check_out_dir(out_dir, INFO_FILE, overwrite=options.overwrite)
+    # Imported here, so that a missing package is reported before images are drawn or decoded. The import takes seconds,
+    # so it must not happen while a folder is staged and an interrupt may come.
+    from .writing import write_splits  # noqa: PLC0415
+
     problems = Problems()
     collection = collect_sample(options) if raw_dir is None else collect(name, raw_dir, options, problems)
     # Everything that can be checked without opening an image is checked before the images are decoded.
@@ -87,7 +91,13 @@ def prepare_benchmark(
         skipped=problems.found,
         created_with=f"caan-hf {version('caan-hf')}",
     )
-    _write(out_dir, splits, collection.categories, descriptions, info, options)
+    rows = sum(map(len, splits.values()))
+    with (
+        staged_folder(out_dir, INFO_FILE, overwrite=options.overwrite) as folder,
+        progress_bar("writing", rows, shown=options.progress) as advance,
+    ):
+        write_splits(folder, splits, collection.categories, descriptions, embed=options.embed, advance=advance)
+        info.write(folder / INFO_FILE)
     return info
 
 
@@ -153,23 +163,3 @@ def _require_items(collection: Collection, problems: Problems) -> None:
 def _counts(splits: dict[str, list[Item]]) -> SplitCounts:
     counters = {split: Counter(item.modality for item in items) for split, items in splits.items()}
     return SplitCounts.model_validate({split: {name: c[name] for name in MODALITIES} for split, c in counters.items()})
-
-
-def _write(
-    out_dir: Path,
-    splits: dict[str, list[Item]],
-    categories: tuple[str, ...],
-    descriptions: CategoryDescriptions,
-    info: BenchmarkInfo,
-    options: PrepareOptions,
-) -> None:
-    # Importing datasets takes seconds, so it must not happen while a folder is staged and an interrupt may come.
-    from .writing import write_splits  # noqa: PLC0415
-
-    rows = sum(map(len, splits.values()))
-    with (
-        staged_folder(out_dir, INFO_FILE, overwrite=options.overwrite) as folder,
-        progress_bar("writing", rows, shown=options.progress) as advance,
-    ):
-        write_splits(folder, splits, categories, descriptions, embed=options.embed, advance=advance)
-        info.write(folder / INFO_FILE)

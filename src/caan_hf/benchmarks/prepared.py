@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import ConfigDict, Field
 
 from caan_hf.errors import CaanError
+from caan_hf.utils.files import is_file
 from caan_hf.utils.problems import Problem
 from caan_hf.utils.records import Record
 
@@ -87,7 +88,7 @@ def load_benchmark(path: str | Path) -> "tuple[DatasetDict, BenchmarkInfo]":
         CaanError: `path` is not a prepared benchmark, or it is damaged.
     """
     path = Path(path)
-    if not (path / INFO_FILE).is_file() or not (path / "dataset_dict.json").is_file():
+    if not (is_file(path / INFO_FILE) and is_file(path / "dataset_dict.json")):
         raise CaanError(f"{path}: not a prepared benchmark. Prepare one with `caan prepare`.")
     info = BenchmarkInfo.read(path / INFO_FILE, REMEDY)
     from datasets import DatasetDict  # noqa: PLC0415 - takes seconds, and is not needed to report a wrong folder

@@ -1,7 +1,7 @@
 """Quick, Draw! files as a source of sketches: one drawing per line of an ndjson file."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pydantic import RootModel, ValidationError
@@ -10,6 +10,7 @@ from caan_hf.descriptions.spelling import fold, is_text
 from caan_hf.errors import CaanError
 from caan_hf.utils.files import read_text
 from caan_hf.utils.problems import Problems
+from caan_hf.utils.progress import progress_bar
 
 from .items import Item
 from .strokes import parse_strokes, png_bytes, render_strokes
@@ -19,7 +20,12 @@ BAD_LINE = "line that is not a drawing"
 
 
 def stroke_items(
-    folder: Path, categories: Iterable[str], problems: Problems, *, per_category: int | None = None
+    folder: Path,
+    categories: Sequence[str],
+    problems: Problems,
+    *,
+    per_category: int | None = None,
+    progress: bool = True,
 ) -> Iterator[Item]:
     """The drawings of the categories that have a file in `folder`.
 
@@ -29,6 +35,7 @@ def stroke_items(
             beside it, if there is one.
         problems: Receives unusable lines as `file:line`.
         per_category: Maximum number of drawings per category, the first ones of its file; None for all.
+        progress: Show a progress bar.
 
     Raises:
         CaanError: The folder is missing or has no ndjson file, or the map of names is damaged.
@@ -38,10 +45,12 @@ def stroke_items(
         problem = "no .ndjson files" if folder.is_dir() else "not a folder"
         raise CaanError(f"{folder}: {problem}. --strokes expects a folder of Quick, Draw! .ndjson files.")
     words = _name_map(folder)
-    for category in categories:
-        path = files.get(fold(words.get(fold(category), category)))
-        if path is not None:
-            yield from _drawings(path, category, problems, per_category)
+    with progress_bar("reading strokes", len(categories), shown=progress) as advance:
+        for category in categories:
+            path = files.get(fold(words.get(fold(category), category)))
+            if path is not None:
+                yield from _drawings(path, category, problems, per_category)
+            advance()
 
 
 def stroke_png(item: Item) -> bytes:

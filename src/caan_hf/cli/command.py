@@ -39,7 +39,15 @@ EXTRAS = {
 """Optional packages and the extra that installs them."""
 
 INTERRUPTED = 130
-DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+OS_REMEDIES = {
+    errno.ENOSPC: "Free disk space.",
+    errno.EDQUOT: "Free disk space.",
+    errno.EACCES: "Check its permissions.",
+    errno.EPERM: "Check its permissions.",
+    errno.EROFS: "Choose another folder.",
+    errno.ENAMETOOLONG: "Give a shorter name.",
+}
+"""Errors of the operating system that any command can meet, and what the user should do."""
 
 
 def command(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -113,9 +121,9 @@ def run(app: typer.Typer) -> None:
         _print_error(f'this command needs {error.name}: pip install "caan-hf[{extra}]"')
         sys.exit(2)
     except OSError as error:
-        if error.errno not in DISK_FULL:
+        if error.errno not in OS_REMEDIES:
             raise
-        _print_error(f"{error.filename or 'output'}: cannot be written ({error.strerror}). Free disk space.")
+        _print_error(f"{error.filename or 'output'}: {error.strerror}. {OS_REMEDIES[error.errno]}")
         sys.exit(2)
     except (KeyboardInterrupt, SystemExit) as error:
         code = error.code if isinstance(error, SystemExit) else INTERRUPTED

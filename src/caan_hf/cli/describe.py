@@ -46,7 +46,8 @@ def describe(
     try:
         generate(names, out, options, report=report)
     finally:
-        _print(report, out)
+        if report.kept or report.requests:  # otherwise an error came before the file was read
+            _print(report, out)
     if report.missing:
         raise typer.Exit(1)
 

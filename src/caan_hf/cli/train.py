@@ -120,7 +120,7 @@ def ablate(
 
     - `caan ablate recipes/ablations/prompts.yaml --dry-run`
     """
-    from caan_hf.research.report import study_rows, table_lines, write_report
+    from caan_hf.research.report import table_lines, write_report
     from caan_hf.research.runs import plan_runs, run_study
     from caan_hf.research.study import load_study
 
@@ -139,8 +139,7 @@ def ablate(
             typer.echo(f"{run.name}: {run.folder}")
         return
     results = list(run_study(runs, announce=lambda line: typer.echo(line, err=True)))
-    write_report(results, shlex.join(words), loaded.output_dir, list(loaded.grid))
-    header, *rows = table_lines(study_rows(results))
+    header, *rows = table_lines(write_report(results, shlex.join(words), loaded.output_dir, list(loaded.grid)))
     print_table(header, rows)
     typer.echo(f"table and plot: {loaded.output_dir}")
 

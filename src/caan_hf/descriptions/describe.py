@@ -194,7 +194,7 @@ def _token_counter(text_tower: str | None) -> Callable[[str], int]:
 
 def _read_and_repair(out: Path) -> list[Description]:
     """The records in the file. If its last line is incomplete, because a run was killed, it is completed or removed."""
-    if not out.is_file():
+    if not out.exists():
         return []
     complete, newline, last = out.read_bytes().rpartition(b"\n")
     try:

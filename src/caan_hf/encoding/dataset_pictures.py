@@ -38,10 +38,10 @@ class DatasetPictures(Sequence[Picture]):
     def __getitem__(self, row: int | slice) -> Picture | list[Picture]:
         if isinstance(row, slice):
             return [self[one] for one in range(*row.indices(len(self)))]
-        return _picture(self._rows[row])
+        return picture_of(self._rows[row])
 
     def __iter__(self) -> Iterator[Picture]:
-        return (_picture(row) for row in self._rows)
+        return (picture_of(row) for row in self._rows)
 
     def hashes(self, *, progress: bool = True) -> list[bytes]:
         """SHA-256 of the content of each image file; nothing is decoded.
@@ -60,12 +60,25 @@ class DatasetPictures(Sequence[Picture]):
         return digests
 
 
-def _picture(row: dict[str, Any]) -> Picture:
+def picture_of(row: dict[str, Any]) -> Picture:
+    """The picture of a row, read with `datasets.Image(decode=False)`.
+
+    Raises:
+        CaanError: The row has no image.
+    """
     image, name = row["image"], row.get("source")
     if image is None or (image["bytes"] is None and image["path"] is None):
         raise CaanError(f"{name or 'a row'}: the benchmark has a row without an image. Prepare it again.")
     source = image["bytes"] if image["bytes"] is not None else image["path"]
     return Picture(source, name or image["path"] or "an image without a source")
+
+
+def unreadable(error: ValueError) -> CaanError:
+    """The error for an image of a benchmark that cannot be encoded; `error` names it, and may already hold a remedy."""
+    message = str(error)
+    return CaanError(
+        message if message.endswith(".") else f"{message}. Replace the file and prepare the benchmark again."
+    )
 
 
 def _content_hash(picture: Picture) -> bytes:

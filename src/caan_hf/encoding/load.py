@@ -8,6 +8,7 @@ from typing import Any
 
 from caan_hf.errors import CaanError
 from caan_hf.utils.download import download, looks_local
+from caan_hf.utils.files import is_folder
 
 from .encoder import Encoder
 
@@ -84,7 +85,7 @@ def model_folder(name: str, revision: str | None = None, patterns: Sequence[str]
         CaanError: There is no such folder, and no such model on the Hub.
     """
     if looks_local(name):
-        if os.path.isdir(name):  # noqa: PTH112 - Path raises errors for names that are too long or have a NUL byte
+        if is_folder(name):
             return Path(name)
         raise CaanError(f"{name}: no such folder. Give the folder of a model, or OWNER/MODEL on the Hub.")
     return download(name, revision=revision, patterns=patterns)

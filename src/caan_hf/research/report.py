@@ -126,7 +126,7 @@ def spread(values: Iterable[float], sign: str = "") -> str:
     return f"{text} \u00b1 {stdev(values):.3f}" if len(values) > 1 else text
 
 
-def write_report(results: Sequence[StudyResult], command: str, folder: Path, axes: Sequence[str] = ()) -> None:
+def write_report(results: Sequence[StudyResult], command: str, folder: Path, axes: Sequence[str] = ()) -> list[Row]:
     """Write `results.json`, `table.md`, `plot.png` and, for a study of two axes, `sweep.png`; each atomically.
 
     Args:
@@ -134,6 +134,9 @@ def write_report(results: Sequence[StudyResult], command: str, folder: Path, axe
         command: The command that reproduces the study.
         folder: Where to write.
         axes: Names of the study's axes.
+
+    Returns:
+        The rows of the table.
 
     Raises:
         CaanError: A file cannot be written.
@@ -143,7 +146,8 @@ def write_report(results: Sequence[StudyResult], command: str, folder: Path, axe
     write_whole_text(folder / "table.md", f"{table(rows, results)}\n```\n{command}\n```\n")
     write_whole(folder / "plot.png", lambda path: plot(rows, path))
     if len(axes) == 2:
-        write_whole(folder / "sweep.png", lambda path: plot_sweep(results, axes, path))
+        write_whole(folder / "sweep.png", lambda path: plot_sweep(results, rows[0].split, axes, path))
+    return rows
 
 
 def table(rows: Sequence[Row], results: Sequence[StudyResult]) -> str:
@@ -172,7 +176,7 @@ def _caption(rows: Sequence[Row], results: Sequence[StudyResult]) -> str:
     )
 
 
-def plot_sweep(results: Sequence[StudyResult], axis_names: Sequence[str], file: Path) -> None:
+def plot_sweep(results: Sequence[StudyResult], split: str, axis_names: Sequence[str], file: Path) -> None:
     """Plot mAP@all and P@100 of a study of two axes, in the form of the paper's figure of lambda_tri and lambda_rn.
 
     The first axis is horizontal; each value of the second axis has a line.
@@ -180,7 +184,6 @@ def plot_sweep(results: Sequence[StudyResult], axis_names: Sequence[str], file: 
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415
     from matplotlib.figure import Figure  # noqa: PLC0415
 
-    split = study_rows(results)[0].split
     values: dict[str, dict[str, list[dict[str, float]]]] = {}  # second label -> first label -> metrics per seed
     for result in results:
         first, second = result.labels

@@ -20,7 +20,7 @@ from caan_hf.evaluation.evaluator import ZeroShotEvaluator
 from caan_hf.training import Recipe, load_recipe, train_recipe
 from caan_hf.training.recipe import EXECUTION_KEYS
 from caan_hf.training.triplets import category_sentences
-from caan_hf.utils.files import write_json
+from caan_hf.utils.files import make_folder, write_json
 from caan_hf.utils.records import Record
 
 from .study import STUDY_KEYS, Study
@@ -46,7 +46,7 @@ class StudyRun:
     seed: int
     recipe: Recipe
     folder: Path
-    splits: tuple[str, ...] = ("validation", "test")
+    splits: tuple[str, ...]
 
     @property
     def name(self) -> str:
@@ -170,7 +170,7 @@ def _train_and_evaluate(run: StudyRun) -> StudyResult:
     identity = _identity(run.recipe)
     if (run.folder / IDENTITY_FILE).is_file():
         _require_same(_Identity.read(run.folder / IDENTITY_FILE, REMEDY).model_dump(), run)
-    run.folder.mkdir(parents=True, exist_ok=True)
+    make_folder(run.folder)
     write_json(run.folder / IDENTITY_FILE, identity)
     trained = train_recipe(run.recipe)
     if not trained.is_finished:

@@ -43,11 +43,11 @@ class CaanTrainingArguments(TrainingArguments):
     report_to: str | list[str] | None = field(default="none", metadata={"help": '"tensorboard" writes event files.'})
 
     @property
-    def encoding_dtype(self) -> DType:
-        """The precision in which images are encoded outside of training steps: that of automatic mixed precision."""
-        if self.bf16:
-            return "bfloat16"
-        return "float16" if self.fp16 else "float32"
+    def encoding(self) -> dict[str, Any]:
+        """Arguments of [`encode_rows`]: batch size, the precision of training, and a progress bar in one process."""
+        dtype: DType = "bfloat16" if self.bf16 else "float16" if self.fp16 else "float32"
+        progress = not self.disable_tqdm and self.process_index == 0
+        return {"batch_size": self.per_device_eval_batch_size, "dtype": dtype, "progress": progress}
 
 
 def _as_given(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
@@ -65,6 +65,8 @@ def _training_types() -> dict[str, Any]:
     return types
 
 
+# Type of section `training`: pydantic checks each key by the type of the argument and refuses other keys. The types are
+# collected when this module is imported, which mypy cannot follow, so mypy reads a plain dictionary.
 if TYPE_CHECKING:
     TrainingValues = dict[str, Any]
 else:

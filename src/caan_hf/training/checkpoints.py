@@ -16,11 +16,11 @@ from caan_hf.errors import CaanError
 from caan_hf.modeling_caan import CaanModel
 from caan_hf.processing_caan import CaanProcessor
 from caan_hf.publishing.folder import for_retrieval, share_weights
-from caan_hf.publishing.training_record import RECIPE_FILE, TOKENS, TrainingRecord, public_recipe, write_record
-from caan_hf.utils.files import staged_folder, write_whole_text
+from caan_hf.publishing.training_record import RECIPE_FILE, TrainingRecord, public_recipe, write_record
+from caan_hf.utils.files import read_text, staged_folder, write_whole_text
 
 from .arguments import CaanTrainingArguments
-from .recipe import EXECUTION_KEYS, DataSection, Recipe, load_recipe
+from .recipe import EXECUTION_KEYS, TOKENS, DataSection, Recipe, load_recipe
 
 MODEL_FOLDER = "model"
 MODEL_MARKER = "config.json"
@@ -44,7 +44,10 @@ def checkpoint_to_resume(arguments: CaanTrainingArguments) -> Path | None:
     wanted = arguments.resume_from_checkpoint
     if isinstance(wanted, str):
         if not Path(wanted).is_dir():
-            raise CaanError(f"training.resume_from_checkpoint: {wanted} is not a folder.")
+            raise CaanError(
+                f"training.resume_from_checkpoint: {wanted!r} is not a folder. Give a checkpoint's folder, or true or "
+                "false without quotes."
+            )
         return Path(wanted)
     folder = Path(str(arguments.output_dir))
     by_step = {path.name.rpartition("-")[2]: path for path in folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*")}
@@ -80,7 +83,7 @@ def check_recorded_recipe(recipe: Recipe, checkpoint: Path, *, allow_changes: bo
     file = checkpoint.parent / RECIPE_FILE
     if not file.is_file():
         return []
-    lines = file.read_text(encoding="utf-8").splitlines()
+    lines = read_text(file, "Start a new run in another training.output_dir.").splitlines()
     notes = [line.removeprefix(NOTE) for line in lines if line.startswith(NOTE)]
     changes = _changes_of_weights(load_recipe(file), recipe)
     if not changes:

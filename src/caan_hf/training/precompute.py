@@ -7,9 +7,8 @@ import numpy as np
 import torch
 
 from caan_hf.encoding.checkpoint import CheckpointEncoder, DType
-from caan_hf.encoding.dataset_pictures import DatasetPictures
+from caan_hf.encoding.dataset_pictures import DatasetPictures, unreadable
 from caan_hf.encoding.features import PLURAL, Modality
-from caan_hf.errors import CaanError
 from caan_hf.modeling_caan import CaanModel
 from caan_hf.processing_caan import CaanProcessor
 from caan_hf.utils.progress import progress_bar
@@ -53,12 +52,12 @@ def encode_rows(
     batches = encoder.stream(DatasetPictures(rows), modality, local=False, batch_size=batch_size)
     parts = []
     try:
-        with progress_bar(f"encoding {PLURAL[modality]}", len(rows), shown=progress) as advance:
+        with progress_bar(f"encoding {PLURAL[modality]}", len(rows), shown=progress, unit="images") as advance:
             for batch in batches:
                 parts.append(batch.features.global_embeds)
                 advance(len(batch.sources))
     except ValueError as error:
-        raise CaanError(str(error)) from error
+        raise unreadable(error) from error
     return torch.from_numpy(np.concatenate(parts))
 
 
@@ -91,7 +90,7 @@ def measure_centers(model: CaanModel, processor: CaanProcessor, triplets: Triple
         model: The trained model; its means are changed in place.
         processor: Its processor.
         triplets: The training triplets. At most `MAX_CENTER_IMAGES` images per modality are encoded.
-        **encoding: `batch_size` and `dtype` of [`encode_rows`].
+        **encoding: `batch_size`, `dtype` and `progress` of [`encode_rows`].
     """
     sides: list[tuple[Any, datasets.Dataset, Modality]] = [
         (model.sketch_center, triplets.sketches, "sketch"),

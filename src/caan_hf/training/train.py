@@ -15,7 +15,7 @@ from caan_hf.evaluation.evaluator import ZeroShotEvaluator
 from caan_hf.modeling_caan import CaanModel
 from caan_hf.processing_caan import CaanProcessor
 from caan_hf.publishing.training_record import TrainingRecord, training_record
-from caan_hf.utils.files import check_out_dir, unwritable
+from caan_hf.utils.files import check_out_dir, make_folder, require_writable
 from caan_hf.utils.hub import hub_errors
 
 from .arguments import CaanTrainingArguments
@@ -72,10 +72,8 @@ def train_recipe(recipe: Recipe) -> TrainedModel:
     arguments = recipe.training_arguments()
     output_dir = Path(str(arguments.output_dir))
     folder = output_dir / MODEL_FOLDER
-    try:
-        output_dir.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise CaanError(f"training.output_dir: {unwritable(output_dir, error)}") from error
+    require_writable(output_dir, "training.output_dir")
+    make_folder(output_dir)
     check_out_dir(folder, MODEL_MARKER, overwrite=True)
     checkpoint = checkpoint_to_resume(arguments)
     allow_changes = arguments.resume_with_changes
@@ -174,9 +172,7 @@ def _collator(
             at_size(processor, recipe.data.target_image_size),
             triplets.photos,
             "photo",
-            batch_size=arguments.per_device_eval_batch_size,
-            dtype=arguments.encoding_dtype,
-            progress=not arguments.disable_tqdm,
+            **arguments.encoding,
         )
     return TripletCollator(
         processor,

@@ -80,10 +80,6 @@ class CaanTrainer(Trainer):
         model: CaanModel = self.accelerator.unwrap_model(self.model)
         return model
 
-    @property
-    def _encoding(self) -> dict[str, Any]:
-        return {"batch_size": self.args.per_device_eval_batch_size, "dtype": self.args.encoding_dtype}
-
     def compute_loss(
         self,
         model: nn.Module,
@@ -139,7 +135,7 @@ class CaanTrainer(Trainer):
     def finish_model(self) -> None:
         """Measure the means of `center_features` on the training images, which retrieval and validation need."""
         if self.caan.config.center_features:
-            measure_centers(self.caan, self.processor, self.train_dataset, **self._encoding)
+            measure_centers(self.caan, self.processor, self.train_dataset, **self.args.encoding)
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         """Create the optimizer with a separate learning rate for the towers and no decay of biases and norms."""
@@ -263,7 +259,7 @@ class CaanTrainer(Trainer):
         share = -(-len(images) // processes)
         # Gathering needs equal shares. The last ones are filled with the last row, which is cut off afterwards.
         rows = [min(row, len(images) - 1) for row in range(process * share, (process + 1) * share)]
-        embeddings = encode_rows(self.caan, self.processor, images.select(rows), modality, **self._encoding)
+        embeddings = encode_rows(self.caan, self.processor, images.select(rows), modality, **self.args.encoding)
         gathered = self.accelerator.gather(embeddings.to(self.args.device))
         return gathered[: len(images)].cpu()
 

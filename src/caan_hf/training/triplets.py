@@ -13,6 +13,7 @@ from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset, Sampler
 
 from caan_hf.descriptions.prompts import PLAIN, matches
+from caan_hf.encoding.dataset_pictures import picture_of, unreadable
 from caan_hf.errors import CaanError
 from caan_hf.processing_caan import CaanProcessor
 
@@ -78,7 +79,7 @@ class TripletDataset(Dataset):
         columns = split.select_columns(["modality", "category"]).with_format("numpy")[:]
         is_sketch = columns["modality"] == split.features["modality"].str2int("sketch")
         sketch_rows, photo_rows = np.flatnonzero(is_sketch), np.flatnonzero(~is_sketch)
-        # `_clean` decodes the images, because it can name the source of a damaged one.
+        # `_clean` decodes the images, so that an error names the source of the image.
         split = split.cast_column("image", datasets.Image(decode=False))
         self.sketches = split.select(sketch_rows)
         self.photos = split.select(photo_rows)
@@ -118,14 +119,12 @@ class TripletDataset(Dataset):
         return sorted({sentence for sentences in self.sentences_of.values() for sentence in sentences})
 
     @staticmethod
-    def _clean(row: dict[str, Any], clean: Augmentation, augment: Augmentation | None) -> Image.Image:
+    def _clean(row: dict[str, Any], clean: Callable[..., Image.Image], augment: Augmentation | None) -> Image.Image:
+        picture = picture_of(row)
         try:
-            image = datasets.Image().decode_example(row["image"])
-            image.filename = row["source"]
-            image = clean(image)
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            source = row["source"]
-            raise CaanError(f"{source}: {str(error).removeprefix(f'{source}: ')}") from error
+            image = clean(picture.source, picture.name)
+        except ValueError as error:
+            raise unreadable(error) from error
         return augment(image) if augment is not None else image
 
     def _check(self, names: list[str]) -> None:

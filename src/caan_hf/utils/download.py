@@ -1,4 +1,4 @@
-"""Local folders and repositories on the Hub, under one name."""
+"""Distinguishes local folders from repositories on the Hub, and downloads the latter."""
 
 import os
 from collections.abc import Sequence

@@ -14,6 +14,16 @@ from typing import Any
 from caan_hf.errors import CaanError
 
 
+def is_folder(path: str | Path) -> bool:
+    """Whether a folder exists. `Path.is_dir` raises an error for names that are too long or hold a NUL byte."""
+    return os.path.isdir(path)  # noqa: PTH112
+
+
+def is_file(path: str | Path) -> bool:
+    """Whether a file exists; False for invalid names, see [`is_folder`]."""
+    return os.path.isfile(path)  # noqa: PTH113
+
+
 def sha256_of(file: Path) -> str:
     """SHA-256 of a file's content, in hexadecimal."""
     with file.open("rb") as stream:

@@ -84,6 +84,6 @@ def _log_lines(label: str, total: int | None, unit: str) -> Callable[..., None]:
         if now - last >= LINE_SECONDS:
             last = now
             counted = f"{done:,}" if of_all is None else f"{done:,} of {of_all:,}"
-            logger.info("%s: %s %s, %.1f per second", label, counted, unit, done / (now - start))
+            logger.info("%s: %s, %.1f per second", label, f"{counted} {unit}".strip(), done / (now - start))
 
     return advance
