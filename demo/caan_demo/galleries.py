@@ -16,6 +16,8 @@ from caan_hf.encoding.load import load_encoder
 from caan_hf.errors import CaanError
 from caan_hf.gallery import Gallery
 from caan_hf.gallery.sources import photo_source
+from caan_hf.gallery.table import may_be_gallery
+from caan_hf.utils.files import make_folder, require_writable, write_whole
 from caan_hf.utils.progress import progress_bar
 
 SAMPLES_PER_CATEGORY = 4
@@ -33,9 +35,9 @@ def open_galleries(
     Raises:
         CaanError: Something that was named cannot be used.
     """
-    if photos and is_gallery(photos):
+    if photos and may_be_gallery(photos):
         places, photos = [photos, *places], None
-    elif not photos and len(places) == 1 and Path(places[0]).is_dir() and not is_gallery(places[0]):
+    elif not photos and len(places) == 1 and Path(places[0]).is_dir() and not may_be_gallery(places[0]):
         photos, places = places[0], []  # a folder of photos
     if not photos and places:
         return name_galleries({place: Gallery.open(place, model=model, device=device) for place in places}), ""
@@ -75,11 +77,6 @@ def index(photos: str, place: str | None, encoder: Encoder, console: Console) ->
     return gallery
 
 
-def is_gallery(place: str) -> bool:
-    """Whether `place` is a gallery; URLs are assumed to be galleries."""
-    return "://" in place or (Path(place) / "photos.lance").is_dir()
-
-
 def default_gallery(photos: str, encoder: Encoder) -> Path:
     """The folder in the user's cache for the gallery of a folder of photos, one per folder and model."""
     full = str(Path(photos).resolve()) if Path(photos).exists() else photos
@@ -98,12 +95,13 @@ def draw_samples(folder: Path | None = None, per_category: int = SAMPLES_PER_CAT
         The folder.
     """
     folder = folder or _cache() / "sample-photos"
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     for category in SAMPLE_CATEGORIES:
         for number in range(per_category):
             file = folder / f"{category}-{number:02}.png"
             if not file.exists():
-                draw_object(category, "photo", seed=1, index=number, image_size=SAMPLE_SIDE).save(file)
+                image = draw_object(category, "photo", seed=1, index=number, image_size=SAMPLE_SIDE)
+                write_whole(file, image.save)
     return folder
 
 
@@ -123,10 +121,5 @@ def _name(place: str) -> str:
 
 def _cache() -> Path:
     place = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "caan-hf"
-    try:
-        place.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise CaanError(
-            f"{place}: cannot be written ({error.strerror}). Choose another place with --gallery."
-        ) from error
+    require_writable(place, "--gallery")
     return place

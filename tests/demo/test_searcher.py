@@ -4,7 +4,7 @@ import io
 
 import numpy as np
 import pytest
-from caan_demo.galleries import default_gallery, draw_samples, is_gallery
+from caan_demo.galleries import default_gallery, draw_samples
 from caan_demo.searcher import MAX_FILE_BYTES, MAX_RESULTS, Searcher, read_drawing
 from PIL import Image, ImageDraw
 
@@ -72,12 +72,6 @@ def test_each_folder_and_model_has_its_own_gallery(gallery, tmp_path, monkeypatc
     assert place == default_gallery(str(tmp_path / "a" / "." / "Photos 2024"), gallery.encoder)
     assert place != default_gallery(str(tmp_path / "a"), gallery.encoder)
     assert place.name.startswith("Photos-2024-")
-
-
-def test_galleries_are_distinguished_from_folders_of_photos(gallery, photos):
-    assert is_gallery(gallery.table.uri)
-    assert is_gallery("s3://bucket/gallery")
-    assert not is_gallery(str(photos))
 
 
 def test_samples_are_drawn_once(tmp_path):

@@ -12,6 +12,7 @@ from PIL import Image
 from caan_hf import CaanError
 from caan_hf.gallery import Gallery
 from caan_hf.gallery.schema import from_vectors
+from caan_hf.gallery.table import may_be_gallery
 
 
 def rows(gallery, *columns):
@@ -257,6 +258,13 @@ def test_a_gallery_can_be_a_url(photos, encoder, sketch, tmp_path):
     assert Gallery.open(place, model=encoder).search(sketch, k=3)
     with pytest.raises(CaanError, match="there is no gallery"):
         Gallery.open(f"file://{tmp_path}/nowhere")
+
+
+def test_galleries_are_distinguished_from_folders_of_photos(photos, encoder, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    Gallery.create(tmp_path / "gallery", model=encoder)
+    assert all(map(may_be_gallery, (tmp_path / "gallery", "~/gallery", "s3://bucket/gallery")))
+    assert not may_be_gallery(photos)
 
 
 def test_a_place_that_holds_something_else_is_refused(photos, encoder, tmp_path):

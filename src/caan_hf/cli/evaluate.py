@@ -1,13 +1,16 @@
 """`caan evaluate`: rank the photos of a split for each of its sketches, and write a report."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from caan_hf.evaluation.options import EvaluationOptions
 
 from .command import command, print_table
+
+if TYPE_CHECKING:
+    from caan_hf.evaluation.record import EvaluationRecord
 
 MODEL_HELP = "Folder or Hub id of a CAAN checkpoint, an ONNX export, or any vision model (evaluated without training)."
 
@@ -49,8 +52,8 @@ def evaluate(
     evaluate_into(model, data, options, out or default_folder(model, options.split))
 
 
-def evaluate_into(model: str, data: Path, options: EvaluationOptions, folder: Path) -> None:
-    """Evaluate a model, write the report and print its main table."""
+def evaluate_into(model: str, data: Path, options: EvaluationOptions, folder: Path) -> "EvaluationRecord":
+    """Evaluate a model, write the report and print its main table; returns what the report records."""
     from caan_hf.evaluation.evaluate import evaluate as run_evaluation
     from caan_hf.evaluation.record import EvaluationRecord
     from caan_hf.evaluation.report import table_header, table_rows
@@ -71,6 +74,7 @@ def evaluate_into(model: str, data: Path, options: EvaluationOptions, folder: Pa
     typer.echo(f"mAP@all of a random ranking {record.chance['mAP@all']:.4f}; {times}")
     for name in ("report.md", "report.html"):
         typer.echo(f"report: {folder / name}")
+    return record
 
 
 def default_folder(model: str, split: str, elsewhere: str = "evaluation") -> Path:

@@ -27,8 +27,6 @@ def quickstart(
 
         caan quickstart /tmp/caan --overwrite
     """
-    import json
-
     from caan_hf.benchmarks import PrepareOptions, prepare_benchmark
     from caan_hf.evaluation.options import EvaluationOptions
     from caan_hf.training import load_recipe, train_recipe
@@ -48,9 +46,8 @@ def quickstart(
     changes = {"data.path": str(data), "training.output_dir": str(folder), "training.seed": seed}
     trained = train_recipe(load_recipe("quickstart", changes=changes))
     typer.secho("3/3  retrieving unseen categories", bold=True)
-    evaluate_into(str(trained.folder), data, EvaluationOptions(), report)
-    metrics = json.loads((report / "metrics.json").read_text(encoding="utf-8"))
-    score, chance = metrics["conventions"]["standard"]["mAP@all"], metrics["chance"]["mAP@all"]
+    record = evaluate_into(str(trained.folder), data, EvaluationOptions(), report)
+    score, chance = record.conventions["standard"]["mAP@all"], record.chance["mAP@all"]
     typer.echo(
         f"\nmAP@all on {len(info.unseen)} unseen categories: {score:.3f}, "
         f"{score / chance:.1f} times chance ({chance:.3f})"

@@ -76,7 +76,7 @@ class PhotoTable:
             CaanError: There is no gallery at `uri`, or it cannot be opened.
         """
         uri = _expand(uri)
-        if _is_folder_without_table(uri):  # connecting would create it
+        if not may_be_gallery(uri):  # connecting would create it
             raise NoGalleryError(uri)
         try:
             table = lancedb.connect(uri, read_consistency_interval=FRESHNESS).open_table(TABLE)
@@ -99,7 +99,7 @@ class PhotoTable:
             if found.info != info and not len(found):
                 found = cls._create(uri, info, mode="overwrite")
         except NoGalleryError:
-            if _is_folder_without_table(uri):
+            if not may_be_gallery(uri):
                 _require_free(Path(uri))
             found = cls._create(uri, info)
         found.info.require(info.identity, info.model, uri)
@@ -193,6 +193,12 @@ class PhotoTable:
                 self.refresh()
 
 
+def may_be_gallery(uri: str | os.PathLike[str]) -> bool:
+    """Whether a folder holds a gallery, without opening it; True for every URL."""
+    uri = _expand(uri)
+    return _is_url(uri) or (Path(uri) / f"{TABLE}.lance").is_dir()
+
+
 def _read_info(uri: str, schema: pa.Schema) -> GalleryInfo:
     stored: bytes = (schema.metadata or {}).get(METADATA.encode(), b"")
     try:
@@ -233,10 +239,6 @@ def _require_free(folder: Path) -> None:
 
 def _is_url(uri: str) -> bool:
     return "://" in uri
-
-
-def _is_folder_without_table(uri: str) -> bool:
-    return not _is_url(uri) and not (Path(uri) / f"{TABLE}.lance").is_dir()
 
 
 def _reason(error: Exception) -> str:
