@@ -45,7 +45,7 @@ def build_dataset_repository(
         progress: Show a progress bar on a terminal.
 
     Returns:
-        Notes for the user, of which there are none.
+        Notes for the user; always empty.
 
     Raises:
         CaanError: `benchmark` is not a prepared benchmark or damaged, an image that it refers to cannot be read, or

@@ -10,7 +10,7 @@ from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
 from huggingface_hub.hf_api import RepoFile
 
-from caan_hf.errors import CaanError
+from caan_hf.errors import CaanError, one_line
 from caan_hf.utils.hub import hub_errors
 
 CARD = "README.md"
@@ -106,7 +106,7 @@ def publish(folder: Path, target: Target, *, message: str, replaces: re.Pattern[
                 with suppress(HfHubHTTPError):
                     api.delete_branch(branch=target.revision, **target.place)
             if isinstance(error, ValueError):  # the Hub refuses the metadata of the card
-                raise CaanError(f"{target.repo_id}: {' '.join(str(error).split())}") from error
+                raise CaanError(f"{target.repo_id}: {one_line(error)}") from error
             raise
         after = _blobs(api, target, commit.oid)
     signs = {path: "+" if path not in before else "-" if path not in after else "~" for path in sorted(before | after)}

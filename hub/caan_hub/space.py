@@ -9,7 +9,7 @@ import yaml
 from huggingface_hub import HfApi, metadata_load
 from huggingface_hub.constants import SPACES_SDK_TYPES
 
-from caan_hf.errors import CaanError
+from caan_hf.errors import CaanError, one_line
 from caan_hf.utils.files import is_file
 from caan_hf.utils.hub import hub_errors
 
@@ -33,8 +33,7 @@ def read_sdk(demo: Path) -> str:
     try:
         sdk = (metadata_load(card) or {}).get("sdk")
     except (ValueError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
-        raise CaanError(f"{card}: the front matter is not valid YAML ({reason}). Fix it.") from error
+        raise CaanError(f"{card}: the front matter is not valid YAML ({one_line(error)}). Fix it.") from error
     if sdk not in SPACES_SDK_TYPES:
         raise CaanError(f"{card}: the front matter has no valid sdk. Use one of {', '.join(SPACES_SDK_TYPES)}.")
     return str(sdk)

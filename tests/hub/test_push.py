@@ -202,7 +202,7 @@ def test_unusable_input_is_a_one_line_error(client, server, checkpoint, metrics_
         ("push", checkpoint, "me/tiny", "--onnx", tmp_path / "empty"): "no caan_export.json",
         ("push", checkpoint, "me/tiny", "--onnx", altered): "relation.onnx changed since the export",
         ("push", checkpoint, "me/tiny", "--onnx", foreign): "was exported from other weights",
-        ("push", checkpoint, "me/tiny", "--recipe", tmp_path / "gone.yaml"): "gone.yaml: cannot be read",
+        ("push", checkpoint, "me/tiny", "--recipe", tmp_path / "gone.yaml"): "gone.yaml: no such file",
         ("push", checkpoint, "me/tiny", "--max-shard-size", "huh"): "--max-shard-size huh: not a size",
         ("push", checkpoint, "me/tiny", "--out", tmp_path / "out"): "--dry-run",
         ("push", checkpoint, "me/tiny", "--dry-run", "--out", tmp_path / "full"): "full: holds other files",

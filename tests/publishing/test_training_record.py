@@ -88,6 +88,12 @@ def test_a_file_that_is_not_a_recipe_is_named(tmp_path, content):
         record_of_recipe(tmp_path / "recipe.yaml")
 
 
+def test_numbers_of_a_recipe_are_read_as_in_training(tmp_path):
+    (tmp_path / "recipe.yaml").write_text("training: {learning_rate: 1e-4, num_train_epochs: 3}")
+    training = record_of_recipe(tmp_path / "recipe.yaml").recipe.training
+    assert training.model_dump(exclude_unset=True) == {"learning_rate": 1e-4, "num_train_epochs": 3}
+
+
 @pytest.mark.parametrize("content", ["[]", "{", '{"seen": 3}'])
 def test_a_damaged_benchmark_of_a_recipe_is_named(tmp_path, content):
     (tmp_path / "benchmark.json").write_text(content)

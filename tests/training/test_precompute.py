@@ -55,5 +55,5 @@ def test_encoding_advances_the_generator_by_one_draw(make_model, processor, trai
 def test_an_image_that_cannot_be_encoded_is_named(make_model, processor, train_split):
     rows = TripletDataset(train_split, processor).photos
     damaged = rows.select([0]).map(lambda row: {"image": {"bytes": b"no image", "path": None}})
-    with pytest.raises(CaanError, match=rows[0]["source"]):
+    with pytest.raises(CaanError, match=f"{rows[0]['source']}: .*prepare the benchmark again"):
         encode_rows(make_model(text_config=None), processor, damaged, "photo")

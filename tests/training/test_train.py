@@ -193,6 +193,15 @@ def test_an_earlier_run_is_not_overwritten(recipe_file, tmp_path):
         train_recipe(load_recipe(recipe_file()))
 
 
+def test_a_damaged_recorded_recipe_is_a_one_line_error(recipe_file, tmp_path):
+    checkpoint = tmp_path / "run" / "checkpoint-3"
+    checkpoint.mkdir(parents=True)
+    (checkpoint / "trainer_state.json").write_text('{"global_step": 3}')
+    (tmp_path / "run" / "recipe.yaml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(CaanError, match=r"recipe\.yaml: not a UTF-8 text file.*output_dir"):
+        train_recipe(load_recipe(recipe_file(), ["training.resume_from_checkpoint=true"]))
+
+
 def test_towers_have_their_own_learning_rate(recipe_file):
     recipe = load_recipe(recipe_file(model__freeze_text=False))
     trainer = build_trainer(recipe, recipe.training_arguments(), load_benchmark(recipe.data.path)[0])
@@ -216,6 +225,7 @@ def test_towers_have_their_own_learning_rate(recipe_file):
         ({"model__text": "bert-base-uncased"}, "mapping"),
         ({"model__text": None, "model__lambda_txt": 1.0}, "model.lambda_txt: requires a text tower"),
         ({"model__relation_loss": "hinge"}, "relation_loss"),
+        ({"model__relation_grid": 0}, "^section model: relation_grid must be at least 1"),
         ({"data__path": "no/such/benchmark"}, "caan prepare"),
         ({"data__path": None}, "data.path"),
         ({"data__validation_split": "dev"}, "no split 'dev'"),

@@ -73,6 +73,14 @@ def picture_of(row: dict[str, Any]) -> Picture:
     return Picture(source, name or image["path"] or "an image without a source")
 
 
+def unreadable(error: ValueError) -> CaanError:
+    """The error for an image of a benchmark that cannot be encoded; `error` names it, and may already hold a remedy."""
+    message = str(error)
+    return CaanError(
+        message if message.endswith(".") else f"{message}. Replace the file and prepare the benchmark again."
+    )
+
+
 def _content_hash(picture: Picture) -> bytes:
     try:
         content = picture.source if isinstance(picture.source, bytes) else Path(picture.source).read_bytes()

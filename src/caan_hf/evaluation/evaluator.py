@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from caan_hf.encoding.cache import CachedFeatures, EmbeddingCache, default_cache_folder
-from caan_hf.encoding.dataset_pictures import DatasetPictures
+from caan_hf.encoding.dataset_pictures import DatasetPictures, unreadable
 from caan_hf.encoding.encoder import Encoder
 from caan_hf.encoding.features import PLURAL, Features, Modality
 from caan_hf.errors import CaanError
@@ -191,11 +191,8 @@ class ZeroShotEvaluator:
                     parts.append(batch.features)
                     advance(len(batch.sources))
                 return Features.joined(parts)
-        except ValueError as error:  # names the picture that cannot be read
-            message = str(error)
-            if not message.endswith("."):  # a message with a remedy is a sentence
-                message += ". Replace the file and prepare the benchmark again."
-            raise CaanError(message) from error
+        except ValueError as error:
+            raise unreadable(error) from error
 
     @contextmanager
     def _cache(self) -> Iterator[EmbeddingCache | None]:

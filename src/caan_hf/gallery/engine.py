@@ -11,16 +11,15 @@ import pyarrow.compute as pc
 
 from caan_hf.encoding.encoder import Encoder
 from caan_hf.encoding.features import Array
+from caan_hf.errors import first_line
 from caan_hf.utils.prefetch import batched, map_ahead
 
 from .options import IndexOptions
 from .photo import decode_photo, heif_hint, thumbnail_jpeg
-from .schema import GLOBAL, KEY, LOCAL, row_schema, to_vectors
-from .sources import PhotoSource
+from .schema import GLOBAL, LOCAL, row_schema, to_vectors
+from .sources import LISTING, PhotoSource
 from .table import PhotoTable
 
-LISTED = (KEY, "size", "mtime_ns")
-"""Columns of a listing of photos."""
 DIGITS = 16
 """Digits of a content hash that are held in memory. Photos with the same digits are compared in full later."""
 
@@ -93,7 +92,7 @@ class PhotoReader:
         try:
             data = self.source.read(path)
         except (OSError, ValueError) as error:
-            return replace(photo, problem=getattr(error, "strerror", None) or str(error) or type(error).__name__)
+            return replace(photo, problem=getattr(error, "strerror", None) or first_line(error))
         return replace(photo, sha256=hashlib.sha256(data).hexdigest(), data=data)
 
     def prepare(self, photo: PreparedPhoto) -> PreparedPhoto:
@@ -163,7 +162,7 @@ class LocalEngine:
         if not reused:
             return chunk
         rows = known.take([row_of[one.sha256] for one in reused])
-        own = {column: [getattr(one, column) for one in reused] for column in LISTED}
+        own = {column: [getattr(one, column) for one in reused] for column in LISTING.names}
         own["image"] = [one.data if reader.keeps_data else None for one in reused]
         for column, values in own.items():
             declared = rows.schema.field(column)
@@ -184,7 +183,7 @@ def encode_photos(encoder: Encoder, photos: list[PreparedPhoto], *, local: bool)
         return Chunk(schema.empty_table(), problems)
     prepared = [one.pixel_values for one in photos if one.pixel_values is not None]
     features = encoder.encode_batch(prepared, "photo", local=local)
-    names = (*LISTED, "sha256", "width", "height", "thumbnail")
+    names = (*LISTING.names, "sha256", "width", "height", "thumbnail")
     columns = {name: [getattr(one, name) for one in photos] for name in names}
     columns["image"] = [one.data or None for one in photos]
     columns[GLOBAL] = to_vectors(features.global_embeds)

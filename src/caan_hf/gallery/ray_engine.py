@@ -60,8 +60,8 @@ class RayEngine:
         gpus = int(ray.cluster_resources().get("GPU", 0)) if self.device != "cpu" else 0
         available = gpus or int(ray.cluster_resources()["CPU"])
         workers = min(self.options.workers or available, available)  # Ray would wait forever for more machines
-        rows = max(batch_size, min(MAX_BLOCK_ROWS, len(todo) // (BLOCKS_PER_WORKER * workers)))
-        blocks = [todo.slice(start, rows).combine_chunks() for start in range(0, len(todo), rows)]
+        block_rows = max(batch_size, min(MAX_BLOCK_ROWS, len(todo) // (BLOCKS_PER_WORKER * workers)))
+        blocks = [todo.slice(start, block_rows).combine_chunks() for start in range(0, len(todo), block_rows)]
         encoded = ray.data.from_arrow(blocks).map_batches(
             RayWorker,
             fn_constructor_args=(source, self),
@@ -75,8 +75,7 @@ class RayEngine:
         for batch in batches:
             is_usable = pc.is_null(batch[PROBLEM])
             problems = batch.filter(pc.invert(is_usable)).select([KEY, PROBLEM]).to_pylist()
-            rows = batch.filter(is_usable).drop_columns([PROBLEM])
-            yield Chunk(rows, [(one[KEY], one[PROBLEM]) for one in problems])
+            yield Chunk(batch.filter(is_usable).drop_columns([PROBLEM]), [(one[KEY], one[PROBLEM]) for one in problems])
 
 
 class RayWorker:

@@ -1,4 +1,4 @@
-"""Sources of photos: a folder, a list of files, or a `datasets` dataset."""
+"""Sources of photos: the interface, folders and lists of files."""
 
 import os
 import re
@@ -6,20 +6,17 @@ import stat
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from caan_hf.errors import CaanError, first_line
+from caan_hf.errors import CaanError
 from caan_hf.utils.download import looks_local
 from caan_hf.utils.files import printable, read_text
 from caan_hf.utils.problems import Problems
 
 from .photo import photo_suffixes
-
-if TYPE_CHECKING:
-    import datasets
 
 LISTING = pa.schema([("path", pa.string()), ("size", pa.int64()), ("mtime_ns", pa.int64())])
 MAX_FILE_BYTES = 2**30
@@ -93,6 +90,8 @@ def photo_source(photos: Any, *, split: str | None = None) -> PhotoSource:
     if isinstance(photos, PhotoSource):
         return photos
     if hasattr(photos, "features"):
+        from .dataset_photos import DatasetPhotos  # noqa: PLC0415 - `datasets` is heavy
+
         return DatasetPhotos(photos, f"dataset-{photos._fingerprint}")
     if not isinstance(photos, (str, os.PathLike)):
         return ListedPhotos([Path(path) for path in photos], "the given paths")
@@ -106,6 +105,8 @@ def photo_source(photos: Any, *, split: str | None = None) -> PhotoSource:
         return ListedPhotos.of_file(path)
     if not path.exists() and looks_local(str(photos)):
         raise CaanError(f"{photos}: no such folder, list of photos or dataset.")
+    from .dataset_photos import DatasetPhotos  # noqa: PLC0415 - `datasets` is heavy
+
     return DatasetPhotos.load(str(path if path.exists() else photos), split)
 
 
@@ -132,7 +133,7 @@ class FolderPhotos(PhotoSource):
         """
         suffixes = "|".join(re.escape(suffix) for suffix in photo_suffixes())
         root, *unreadable = (os.path.join(printable(folder), "") for folder in (str(self.root), *self.unreadable))
-        covered = _matches(paths, root, rf"(?is)^([^./][^/]*/)*[^./][^/]*({suffixes})$")
+        covered = matches(paths, root, rf"(?is)^([^./][^/]*/)*[^./][^/]*({suffixes})$")
         for prefix in unreadable:
             covered = pc.and_not(covered, pc.starts_with(paths, prefix))
         return covered
@@ -190,60 +191,6 @@ class ListedPhotos(PhotoSource):
     def covers(self, paths: pa.ChunkedArray) -> pa.ChunkedArray:
         """The listed paths."""
         return pc.is_in(paths, pa.array([path for path in self.paths if printable(path) == path], pa.string()))
-
-
-class DatasetPhotos(PhotoSource):
-    """The images of a `datasets` dataset. Of a benchmark with sketches and photos, only the photos are used."""
-
-    keeps_bytes = True
-
-    def __init__(self, dataset: "datasets.Dataset", name: str):
-        import datasets  # noqa: PLC0415 - heavy
-
-        columns = [column for column, feature in dataset.features.items() if isinstance(feature, datasets.Image)]
-        if not columns:
-            raise CaanError(f"{name}: no column holds images, only {', '.join(dataset.column_names)}.")
-        self.name = name
-        self.column = columns[0]
-        dataset = _only_photos(dataset)
-        self.version = int(dataset._fingerprint[:15], 16)
-        self.rows = dataset.select_columns(self.column).cast_column(self.column, datasets.Image(decode=False))
-
-    @classmethod
-    def load(cls, name: str, split: str | None) -> "DatasetPhotos":
-        """Open a dataset: a folder written by `save_to_disk` or `caan prepare`, or a dataset on the Hub."""
-        import datasets  # noqa: PLC0415 - heavy
-
-        is_folder = Path(name).is_dir()
-        try:
-            found = datasets.load_from_disk(name) if is_folder else datasets.load_dataset(name)
-        except Exception as error:
-            if is_folder:
-                raise CaanError(f"{name}: cannot be opened as a dataset ({first_line(error)}).") from error
-            raise CaanError(
-                f"{name}: no such folder, and no such dataset could be opened on the Hub ({first_line(error)})."
-            ) from error
-        if isinstance(found, datasets.DatasetDict):
-            found = _select_split(found, name, split)
-        return cls(found, f"{Path(name).resolve() if is_folder else name}#{found.split or ''}")
-
-    def scan(self, problems: Problems) -> pa.Table:
-        """List the rows. `mtime_ns` is the dataset's fingerprint, which changes when the dataset does."""
-        count = len(self.rows)
-        paths = [f"{self.name}/{row}" for row in range(count)]
-        return pa.table([paths, [0] * count, [self.version] * count], schema=LISTING)
-
-    def read(self, path: str) -> bytes:
-        """See [`PhotoSource`]."""
-        image = self.rows[int(path.rpartition("/")[2])][self.column]
-        if image is None:
-            raise ValueError("the row has no image")
-        content: bytes | None = image["bytes"]
-        return content if content is not None else read_file(image["path"])
-
-    def covers(self, paths: pa.ChunkedArray) -> pa.ChunkedArray:
-        """Rows of the same dataset and split."""
-        return _matches(paths, f"{self.name}/", "^[0-9]+$")
 
 
 def is_missing_file(path: str) -> bool:
@@ -311,24 +258,7 @@ def _listing(parts: Iterable[Iterable[str]], problems: Problems) -> pa.Table:
     return pa.Table.from_batches(batches, LISTING)
 
 
-def _matches(paths: pa.ChunkedArray, prefix: str, rest: str) -> pa.ChunkedArray:
+def matches(paths: pa.ChunkedArray, prefix: str, rest: str) -> pa.ChunkedArray:
     """Which paths begin with `prefix` and continue as the regular expression `rest` says."""
     continued = pc.utf8_slice_codeunits(paths, len(prefix))
     return pc.and_(pc.starts_with(paths, prefix), pc.match_substring_regex(continued, rest))
-
-
-def _select_split(found: "datasets.DatasetDict", name: str, split: str | None) -> "datasets.Dataset":
-    names = list(found)
-    if split is None and len(names) > 1:
-        raise CaanError(f"{name}: the dataset has several splits. Choose one of {', '.join(names)} with --split.")
-    if split is not None and split not in names:
-        raise CaanError(f"{name}: there is no split '{split}'. Choose one of {', '.join(names)} with --split.")
-    return found[split or names[0]]
-
-
-def _only_photos(dataset: "datasets.Dataset") -> "datasets.Dataset":
-    names = getattr(dataset.features.get("modality"), "names", None) or []
-    if "photo" not in names:
-        return dataset
-    modality = dataset.select_columns("modality").with_format("numpy")[:]["modality"]
-    return dataset.select((modality == names.index("photo")).nonzero()[0])

@@ -8,18 +8,17 @@ from importlib.metadata import distribution, version
 from pathlib import Path, PureWindowsPath
 from typing import Annotated, Any
 
-import yaml
 from pydantic import BeforeValidator
 
 from caan_hf.benchmarks.prepared import INFO_FILE, REMEDY, BenchmarkInfo, DescriptionsInfo, SplitCounts
-from caan_hf.errors import CaanError, one_line
-from caan_hf.utils.files import is_file, is_folder, read_text
+from caan_hf.errors import CaanError
+from caan_hf.utils.files import is_file, is_folder
 from caan_hf.utils.records import Record
+from caan_hf.utils.yaml_files import read_yaml
 
 RECORD_FILE = "training.json"
 RECIPE_FILE = "recipe.yaml"
 LIBRARIES = ("caan-hf", "torch", "transformers")
-TOKENS = ("hub_token", "push_to_hub_token")
 TOWERS = ("vision", "sketch", "photo", "text")
 SECTIONS = ("model", "data", "training")
 # Settings of one machine or account, and secrets.
@@ -162,14 +161,10 @@ def record_of_recipe(file: Path) -> TrainingRecord:
     Raises:
         CaanError: The recipe or the benchmark's `benchmark.json` is damaged.
     """
-    remedy = "Give the recipe of the training run."
-    try:
-        recipe = yaml.safe_load(read_text(file, remedy))
-    except yaml.YAMLError as error:
-        raise CaanError(f"{file}: not valid YAML ({one_line(error)}). {remedy}") from error
-    if not isinstance(recipe, dict) or not recipe.keys() & set(SECTIONS):
+    recipe = read_yaml(file, "recipe")
+    if not recipe.keys() & set(SECTIONS):
         raise CaanError(f"{file}: not a recipe. A recipe has the sections model, data and training.")
-    record = TrainingRecord.parse({"recipe": recipe}, str(file), remedy)
+    record = TrainingRecord.parse({"recipe": recipe}, str(file), "Give the recipe of the training run.")
     path = (recipe.get("data") or {}).get("path")
     benchmark = Path(str(path), INFO_FILE)
     return _with_data(record, BenchmarkInfo.read(benchmark, REMEDY)) if path and is_file(benchmark) else record

@@ -4,7 +4,7 @@ import importlib.util
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub.errors import StrictDataclassError
+from huggingface_hub.errors import StrictDataclassClassValidationError, StrictDataclassError
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast, ViTImageProcessor
 
@@ -37,19 +37,14 @@ def build_model(model: ModelSection, data: DataSection, sentences: list[str]) ->
     if model.text is None and model.config.get("lambda_txt"):
         raise CaanError("model.lambda_txt: requires a text tower. Give model.text, or set model.lambda_txt=0.")
     options = {"sketch_margin": data.sketch_margin, "max_text_length": data.max_text_length}
-    if isinstance(model.vision, dict):
-        return _build_untrained(model, model.vision, sentences, options)
-    vision, text = _locate(model.vision, "vision"), _locate(model.text, "text")
-    sketch, photo = _locate(model.sketch, "sketch"), _locate(model.photo, "photo")
-    preprocessed_like = vision or photo
-    if preprocessed_like is None or not (vision or sketch):
-        raise CaanError("section model: no encoder. Give vision, or both sketch and photo.")
     try:
-        caan = CaanModel.from_backbones(vision, text, sketch=sketch, photo=photo, **model.config)
-        size = caan.config.image_size
-        return caan, CaanProcessor.from_backbones(preprocessed_like, text, image_size=size, **options)
+        if isinstance(model.vision, dict):
+            return _build_untrained(model, model.vision, sentences, options)
+        return _build_pretrained(model, options)
     except BUILD_ERRORS as error:
-        raise CaanError(f"section model: {one_line(error)}") from error
+        # The cause has the message about an inconsistent configuration. The error itself adds only a validator's name.
+        reason = error.__cause__ if isinstance(error, StrictDataclassClassValidationError) else error
+        raise CaanError(f"section model: {one_line(reason or error)}") from error
 
 
 def word_tokenizer(sentences: list[str]) -> PreTrainedTokenizerFast:
@@ -59,6 +54,17 @@ def word_tokenizer(sentences: list[str]) -> PreTrainedTokenizerFast:
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     tokenizer.train_from_iterator(sentences, trainers.WordLevelTrainer(special_tokens=["[PAD]", "[UNK]"]))
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]")
+
+
+def _build_pretrained(model: ModelSection, options: dict[str, Any]) -> tuple[CaanModel, CaanProcessor]:
+    vision, text = _locate(model.vision, "vision"), _locate(model.text, "text")
+    sketch, photo = _locate(model.sketch, "sketch"), _locate(model.photo, "photo")
+    preprocessed_like = vision or photo
+    if preprocessed_like is None or not (vision or sketch):
+        raise CaanError("section model: no encoder. Give vision, or both sketch and photo.")
+    caan = CaanModel.from_backbones(vision, text, sketch=sketch, photo=photo, **model.config)
+    size = caan.config.image_size
+    return caan, CaanProcessor.from_backbones(preprocessed_like, text, image_size=size, **options)
 
 
 def _build_untrained(
@@ -75,11 +81,7 @@ def _build_untrained(
         tokenizer = word_tokenizer(sentences)
         text_config = {"vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id, **model.text}
     vision = {"image_size": size, **vision}
-    try:
-        config = CaanConfig(sketch_config=vision, photo_config=vision, text_config=text_config, **model.config)
-        caan = CaanModel(config)
-    except BUILD_ERRORS as error:
-        raise CaanError(f"section model: {one_line(error)}") from error
+    caan = CaanModel(CaanConfig(sketch_config=vision, photo_config=vision, text_config=text_config, **model.config))
     image_processor = ViTImageProcessor(size={"height": size, "width": size})
     return caan, CaanProcessor(image_processor, tokenizer, **options)
 

@@ -16,11 +16,11 @@ from caan_hf.errors import CaanError
 from caan_hf.modeling_caan import CaanModel
 from caan_hf.processing_caan import CaanProcessor
 from caan_hf.publishing.folder import for_retrieval, share_weights
-from caan_hf.publishing.training_record import RECIPE_FILE, TOKENS, TrainingRecord, public_recipe, write_record
+from caan_hf.publishing.training_record import RECIPE_FILE, TrainingRecord, public_recipe, write_record
 from caan_hf.utils.files import read_text, staged_folder, write_whole_text
 
 from .arguments import CaanTrainingArguments
-from .recipe import EXECUTION_KEYS, DataSection, Recipe, load_recipe
+from .recipe import EXECUTION_KEYS, TOKENS, DataSection, Recipe, load_recipe
 
 MODEL_FOLDER = "model"
 MODEL_MARKER = "config.json"

@@ -7,9 +7,8 @@ import numpy as np
 import torch
 
 from caan_hf.encoding.checkpoint import CheckpointEncoder, DType
-from caan_hf.encoding.dataset_pictures import DatasetPictures
+from caan_hf.encoding.dataset_pictures import DatasetPictures, unreadable
 from caan_hf.encoding.features import PLURAL, Modality
-from caan_hf.errors import CaanError
 from caan_hf.modeling_caan import CaanModel
 from caan_hf.processing_caan import CaanProcessor
 from caan_hf.utils.progress import progress_bar
@@ -58,7 +57,7 @@ def encode_rows(
                 parts.append(batch.features.global_embeds)
                 advance(len(batch.sources))
     except ValueError as error:
-        raise CaanError(str(error)) from error
+        raise unreadable(error) from error
     return torch.from_numpy(np.concatenate(parts))
 
 

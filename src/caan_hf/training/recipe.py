@@ -16,11 +16,12 @@ from typing_extensions import TypedDict
 from caan_hf.configuration_caan import CaanConfig
 from caan_hf.errors import CaanError, one_line
 from caan_hf.evaluation.metrics import METRICS
-from caan_hf.publishing.training_record import TOKENS
+from caan_hf.utils.yaml_files import parse_yaml, read_yaml
 
 from .arguments import STRICT, CaanTrainingArguments, TrainingValues
-from .recipe_files import parse_yaml, read_yaml, shipped_recipes
+from .recipe_files import shipped_recipes
 
+TOKENS = ("hub_token", "push_to_hub_token")
 # Keys of section `training` that say where and how a run is executed, not what it trains.
 EXECUTION_KEYS = (
     "output_dir",

@@ -1,16 +1,7 @@
-"""YAML files of recipes and studies: reading, values on the command line, and the files that ship with the package."""
+"""The recipes and studies that ship with the package."""
 
-import re
-from collections.abc import Iterable
 from importlib import resources
 from pathlib import Path
-from typing import Any
-
-import yaml
-
-from caan_hf.errors import CaanError, one_line
-
-MAX_INTEGER = 2**63
 
 
 def shipped_recipes(folder: str = ".") -> dict[str, Path]:
@@ -25,62 +16,3 @@ def shipped_recipes(folder: str = ".") -> dict[str, Path]:
     places = (package / "recipes", package.parents[1] / "recipes")
     recipes = next((place for place in places if (place / "quickstart.yaml").is_file()), places[0])
     return {file.stem: file for file in sorted((recipes / folder).glob("*.yaml"))}
-
-
-def read_yaml(file: Path, what: str, shipped: Iterable[str] = ()) -> dict[str, Any]:
-    """Read a YAML file that holds a mapping.
-
-    Args:
-        file: The file.
-        what: What the file holds, "recipe" or "study", for the error message.
-        shipped: Names that may be given instead of a file.
-
-    Raises:
-        CaanError: The file is missing, is not YAML or holds something else.
-    """
-    try:
-        tree = parse_yaml(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        names = ", ".join(shipped)
-        remedy = f"Give a YAML {what}" + (f" or one of: {names}" if names else "")
-        raise CaanError(f"{file}: no such file. {remedy}.") from None
-    except (OSError, ValueError) as error:
-        raise CaanError(f"{file}: cannot be read as YAML ({one_line(error)}). Give a YAML {what}.") from error
-    if not isinstance(tree, dict):
-        raise CaanError(f"{file}: not a mapping. Give a YAML {what}.")
-    return tree
-
-
-def parse_yaml(text: str) -> Any:
-    """Parse YAML in which `1e-4` is a number.
-
-    Raises:
-        ValueError: The text is not YAML, or holds an integer that does not fit 64 bits.
-    """
-    try:
-        return yaml.load(text, Loader=_Loader)  # derived from SafeLoader
-    except (yaml.YAMLError, RecursionError) as error:
-        raise ValueError(one_line(error)) from error
-
-
-class _Loader(yaml.SafeLoader):
-    yaml_implicit_resolvers = {  # noqa: RUF012
-        first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith(":float")]
-        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
-
-
-def _integer(loader: _Loader, node: yaml.ScalarNode) -> int:
-    value = loader.construct_yaml_int(node)
-    if abs(value) >= MAX_INTEGER:
-        raise ValueError("an integer has too many digits")
-    return value
-
-
-_Loader.add_constructor("tag:yaml.org,2002:int", _integer)
-# SafeLoader follows YAML 1.1, which reads 1e-4 as text because it has no decimal point.
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))(?:[eE][-+]?[0-9]+)?$"),
-    list("-+.0123456789"),
-)

@@ -13,7 +13,7 @@ from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset, Sampler
 
 from caan_hf.descriptions.prompts import PLAIN, matches
-from caan_hf.encoding.dataset_pictures import picture_of
+from caan_hf.encoding.dataset_pictures import picture_of, unreadable
 from caan_hf.errors import CaanError
 from caan_hf.processing_caan import CaanProcessor
 
@@ -124,7 +124,7 @@ class TripletDataset(Dataset):
         try:
             image = clean(picture.source, picture.name)
         except ValueError as error:
-            raise CaanError(str(error)) from error
+            raise unreadable(error) from error
         return augment(image) if augment is not None else image
 
     def _check(self, names: list[str]) -> None:
