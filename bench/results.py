@@ -127,10 +127,11 @@ class Page:
 
 def draw(figure: str, name: str, results: list[StudyResult], picture: Path, digest: str) -> None:
     """Draw the picture and store the hash of its record in it."""
+    rows = study_rows(results)
     if figure == "plot":
-        plot(study_rows(results), picture)
+        plot(rows, picture)
     else:
-        plot_sweep(results, list(load_study(name).grid), picture)
+        plot_sweep(results, rows[0].split, list(load_study(name).grid), picture)
     note = PngInfo()
     note.add_text(DIGEST, digest)
     with Image.open(picture) as drawn:

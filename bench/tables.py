@@ -82,7 +82,7 @@ def categories(metrics: dict[str, Any]) -> str:
         found = by_category[name]
         return [word.replace("_", " ") for word in (name, f"{found[METRIC]:.2f}", found["most_confused_with"])]
 
-    lines = [["best", METRIC, "taken for", "", "worst", METRIC, "taken for"]]
+    lines = [["best", METRIC, "confused with", "", "worst", METRIC, "confused with"]]
     pairs = zip(ranked[:LISTED], ranked[: -LISTED - 1 : -1], strict=True)
     lines += [[*cells(best), "", *cells(worst)] for best, worst in pairs]
     return markdown_table(lines) + "\n"
