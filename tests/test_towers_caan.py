@@ -129,6 +129,7 @@ def test_loading_backbones_prints_nothing(backbone, tmp_path, capfd, caplog):
     transformers.utils.logging.disable_progress_bar()
     backbones = [backbone(name) for name in ("vit", "vit_classifier", "siglip")]
     capfd.readouterr()
+    caplog.clear()
     try:
         for vision in backbones:
             CaanModel.from_backbones(vision, str(tmp_path / "pooled"), **HEADS)
