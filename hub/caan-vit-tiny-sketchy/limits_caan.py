@@ -1,7 +1,7 @@
-"""Limits of a model's settings, so that a damaged or hostile model fails at once instead of exhausting time or memory."""
+"""Limits of a model's settings: a damaged or hostile model fails at once instead of exhausting time or memory."""
 
 import re
-from typing import Any
+from typing import Any, TypeGuard
 
 from PIL import Image
 
@@ -128,11 +128,11 @@ def check_grid(name: str, image_size: int, patch_size: int) -> None:
         raise ValueError(f"{name} must give at most {patches}, got {image_size}")
 
 
-def _is_integer(value: Any) -> bool:
+def _is_integer(value: Any) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _is_finite(value: Any) -> bool:
+def _is_finite(value: Any) -> TypeGuard[float]:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= MAX_NUMBER
 
 

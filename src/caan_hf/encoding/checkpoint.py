@@ -20,6 +20,7 @@ from caan_hf.limits_caan import MAX_SIDE, check_grid
 from caan_hf.modeling_caan import CaanModel
 from caan_hf.processing_caan import CaanProcessor
 from caan_hf.towers_caan import patch_size, tower_width
+
 from .encoder import Encoder, TrainingData
 from .features import Array, Features, Modality
 from .identity import EncoderIdentity, hash_of_json

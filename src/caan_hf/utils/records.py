@@ -11,7 +11,6 @@ from caan_hf.errors import CaanError
 
 from .files import write_whole_text
 
-
 MAX_BYTES = 64 * 2**20
 """Largest JSON file that is read. The largest of a model is its vocabulary."""
 
