@@ -2,16 +2,16 @@
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from importlib.resources import files
 
 import gradio as gr
-from starlette.middleware import Middleware
+from starlette.applications import Starlette
 
 from caan_hf.errors import CaanError
 
-from .guard import Guard, refuse_urls
+from .guard import Guard, Hosts, refuse_urls
 from .searcher import MAX_FILE_BYTES
 
 MAX_WAITING = 64
@@ -20,13 +20,16 @@ SESSIONS = 128
 
 
 @contextmanager
-def served(build: Callable[[], gr.Blocks], host: str = "127.0.0.1", port: int | None = None) -> Iterator[str]:
+def served(
+    build: Callable[[], gr.Blocks], host: str = "127.0.0.1", port: int | None = None, allow_hosts: Sequence[str] = ()
+) -> Iterator[str]:
     """Serve a page while the block runs.
 
     Args:
         build: Builds the page. It is called after the folder for gradio's files has been set.
         host: 127.0.0.1 for this machine only, 0.0.0.0 for the network.
         port: Port; None for the first free port from 7860.
+        allow_hosts: Further host names under which the page can be opened, see [`Hosts`].
 
     Yields:
         The address of the page.
@@ -38,12 +41,12 @@ def served(build: Callable[[], gr.Blocks], host: str = "127.0.0.1", port: int | 
     with tempfile.TemporaryDirectory(prefix="caan-demo-") as folder, _gradio_folders(folder):
         page = build().queue(max_size=MAX_WAITING, default_concurrency_limit=2)
         try:
-            yield _launch(page, host, port)
+            yield _launch(page, host, port, Hosts(host, allow_hosts))
         finally:
             page.close(verbose=False)
 
 
-def _launch(page: gr.Blocks, host: str, port: int | None) -> str:
+def _launch(page: gr.Blocks, host: str, port: int | None, hosts: Hosts) -> str:
     """Start serving in a thread; returns the address."""
     refuse_urls(page)
     # System fonts only: the page loads nothing from other servers.
@@ -65,7 +68,7 @@ def _launch(page: gr.Blocks, host: str, port: int | None) -> str:
             footer_links=["api"],
             max_file_size=MAX_FILE_BYTES,
             state_session_capacity=SESSIONS,
-            app_kwargs={"middleware": [Middleware(Guard)]},
+            app_kwargs={"lifespan": _guarded(hosts)},
             theme=theme.set(block_info_text_color="*neutral_500"),
             css=(files("caan_demo") / "page.css").read_text(encoding="utf-8"),
         )
@@ -75,6 +78,21 @@ def _launch(page: gr.Blocks, host: str, port: int | None) -> str:
             f"{where}: not available ({str(error).partition('.')[0]}). Choose another --host or --port."
         ) from error
     return str(address)
+
+
+def _guarded(hosts: Hosts) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
+    """Put the guard around the app when it starts.
+
+    Middleware that is passed to gradio runs inside gradio's own, which would answer foreign origins.
+    """
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        assert app.middleware_stack is not None
+        app.middleware_stack = Guard(app.middleware_stack, hosts)
+        yield
+
+    return lifespan
 
 
 @contextmanager

@@ -8,10 +8,14 @@ from urllib.parse import quote, urlsplit
 
 import pytest
 from caan_demo.guard import MAX_BODY_BYTES
+from caan_demo.page import build_page
 from caan_demo.searcher import MAX_FILE_BYTES
+from caan_demo.server import served
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
+
+DEMO = Path(__file__).parents[2] / "demo"
 
 
 @pytest.fixture(scope="module")
@@ -111,6 +115,17 @@ def test_only_the_endpoints_can_be_called_by_programs(client):
     assert set(endpoints) == {"/search", "/explain"}
 
 
+def form(name: str, content: bytes) -> tuple[bytes, dict[str, str]]:
+    """Body and headers of an upload."""
+    boundary = "----demo"
+    lines = (
+        f'--{boundary}\r\nContent-Disposition: form-data; name="files"; filename="{name}"\r\n'
+        f"Content-Type: image/png\r\n\r\n"
+    )
+    body = lines.encode() + content + f"\r\n--{boundary}--\r\n".encode()
+    return body, {"Content-Type": f"multipart/form-data; boundary={boundary}"}
+
+
 def secrets(photos: Path, tmp_path: Path) -> list[str]:
     secret = tmp_path / "secret.txt"
     secret.write_text("the secret", encoding="utf-8")
@@ -150,12 +165,7 @@ def test_other_files_are_not_served(address, photos, tmp_path, route):
 
 def test_an_uploaded_file_cannot_leave_the_upload_folder(address, tmp_path):
     """A file name with `..` stays in the folder of uploads."""
-    boundary = "----demo"
-    body = (
-        f'--{boundary}\r\nContent-Disposition: form-data; name="files"; filename="../../../../{tmp_path}/x.png"\r\n'
-        f"Content-Type: image/png\r\n\r\nhello\r\n--{boundary}--\r\n"
-    ).encode()
-    headers = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
+    body, headers = form(f"../../../../{tmp_path}/x.png", b"hello")
     status, answer = request(address, "POST", "/gradio_api/upload", body, headers)
     assert status == 200
     (place,) = json.loads(answer)
@@ -210,3 +220,74 @@ def test_the_page_loads_nothing_from_other_servers(address):
     for tag in (b"<script", b"<link", b"<img", b"<iframe"):
         for element in page.split(tag)[1:]:
             assert b"//" not in element.split(b">")[0].replace(address.encode(), b""), element[:200]
+
+
+FOREIGN_HOSTS = (
+    "evil.example",
+    "evil.example:7860",
+    "127.0.0.1.evil.example",
+    "localhost.evil.example",
+    "",
+    "[::1",
+    "a@b",
+)
+
+
+@pytest.mark.parametrize("host", FOREIGN_HOSTS)
+@pytest.mark.parametrize(
+    ("method", "path"), [("GET", "/"), ("GET", "/config"), ("POST", "/gradio_api/queue/join"), ("OPTIONS", "/config")]
+)
+def test_foreign_host_names_are_refused(address, host, method, path):
+    status, body = request(address, method, path, headers={"Host": host, "Origin": f"http://{host}"})
+    assert status == 403
+    assert b"--allow-host" in body
+
+
+@pytest.mark.parametrize("name", ["localhost", "127.0.0.1", "[::1]", "LOCALHOST", "192.168.1.5", "abc.gradio.live"])
+def test_the_page_has_all_names_of_the_machine(address, name):
+    port = urlsplit(address).port
+    headers = {"Host": f"{name}:{port}", "Origin": f"http://{name}:{port}".lower()}
+    assert request(address, "GET", "/config", headers=headers)[0] == 200
+
+
+@pytest.mark.parametrize(
+    "origin",
+    ["https://evil.example", "null", "http://localhost:1", "file://", "https://abc.gradio.live", "http://127.0.0.1"],
+)
+@pytest.mark.parametrize(
+    ("method", "path"), [("POST", "/gradio_api/upload"), ("GET", "/config"), ("OPTIONS", "/config")]
+)
+def test_foreign_origins_are_refused_without_cors_headers_or_files(address, origin, method, path):
+    before = set(Path(os.environ["GRADIO_TEMP_DIR"]).rglob("*"))
+    body, headers = form("x.png", b"hello")
+    headers |= {"Origin": origin, "Access-Control-Request-Method": "POST"}
+    connection = http.client.HTTPConnection(*urlsplit(address).netloc.split(":"), timeout=30)
+    connection.request(method, path, body, headers)
+    answer = connection.getresponse()
+    answer.read()
+    assert answer.status == 403
+    assert [name for name in answer.headers if name.lower().startswith("access-control")] == []
+    assert set(Path(os.environ["GRADIO_TEMP_DIR"]).rglob("*")) <= before
+
+
+@pytest.fixture(scope="module")
+def public_address(searcher):
+    """Address of the demo as it is served to others."""
+    with served(lambda: build_page({"photos": searcher}), allow_hosts=["demo.example"]) as url:
+        yield url
+
+
+def test_a_public_demo_names_photos_without_their_folders(public_address, gallery, photos, drawing):
+    client = Client(public_address, verbose=False)
+    expected = gallery.search(drawing, k=3)
+    found = client.predict(handle_file(drawing), 3, api_name="/search")
+    assert [entry["photo"] for entry in found] == [Path(result.path).name for result in expected]
+    picture = client.predict(handle_file(drawing), found[1]["photo"], "photos", api_name="/explain")
+    assert Image.open(picture).size == gallery.explain(drawing, expected[1]).figure().size
+    for name in (expected[0].path, "none.png"):
+        with pytest.raises(AppError, match="not in the gallery"):
+            client.predict(handle_file(drawing), name, "photos", api_name="/explain")
+    status, config = request(public_address, "GET", "/config", headers={"Host": "demo.example"})
+    assert status == 200
+    for folder in (photos, gallery.table.uri, DEMO):
+        assert str(folder).encode() not in config
