@@ -1,10 +1,12 @@
-"""Closes what gradio's server leaves open: foreign hosts and origins, bodies of any size, fetching URLs for visitors."""
+"""Closes what gradio's server leaves open: foreign hosts and origins, large bodies, fetching URLs for visitors."""
 
 import ipaddress
 import json
+import logging
 import os
 import re
 import socket
+import traceback
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -12,6 +14,8 @@ from urllib.parse import unquote, urlsplit
 import gradio as gr
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+logger = logging.getLogger(__name__)
 
 MAX_BODY_BYTES = 10 * 2**20
 MAX_QUOTED = 3
@@ -55,7 +59,10 @@ class Guard:
         if refusal is not None:
             await _refuse(send, *refusal)
             return
-        await self.app(scope, self._counted(receive), send)
+        try:
+            await self.app(scope, self._counted(receive), send)
+        except Exception as error:  # after it was answered with status 500
+            log_briefly(f"{scope['method']} {scope['path']}", error)
 
     def _refusal(self, path: str, headers: Headers) -> tuple[int, str] | None:
         """Status and reason if a request is refused."""
@@ -85,6 +92,29 @@ class Guard:
             return {"type": "http.disconnect"} if received > self.max_body_bytes else message
 
         return counted
+
+
+class GuardedBlocks(gr.Blocks):
+    """`gr.Blocks` that refuses malformed input in one line; gradio prints a traceback for each such request."""
+
+    async def process_api(self, block_fn: Any, *args: Any, **options: Any) -> dict[str, Any]:
+        """Process a request."""
+        try:
+            return await super().process_api(block_fn, *args, **options)
+        except gr.Error as error:
+            error.print_exception = False
+            raise
+        except Exception as error:
+            log_briefly(str(getattr(block_fn, "name", block_fn)), error)
+            raise gr.Error("the request cannot be used. Reload the page.", print_exception=False) from error
+
+
+def log_briefly(request: str, error: Exception) -> None:
+    """Log an error in one line, with the place in the code, as visitors can cause any number of errors."""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    logger.warning(
+        "%.200r: %s: %.200r (%s:%s)", request, type(error).__name__, str(error), place.filename, place.lineno
+    )
 
 
 class Hosts:

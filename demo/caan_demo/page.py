@@ -13,13 +13,12 @@ from PIL import Image
 from caan_hf.errors import CaanError
 from caan_hf.gallery import SearchResult
 
+from .guard import GuardedBlocks
 from .searcher import MAX_RESULTS, NUM_EXPANDED, Answer, BlankDrawingError, Searcher, clean_drawing, shown_name
 from .sketch_pad import from_pad, sketch_pad, to_pad
 
 TITLE = "Search photos by drawing"
 DEFAULT_K = 12
-DELETE_FILES_EVERY, DELETE_FILES_AFTER = 600, 3600
-"""Seconds between deletions of visitors' files, and their age."""
 FOLDER = Path(str(files("caan_demo")))
 SKETCH_FILES = ["image", ".json", ".ndjson"]
 START = "Draw one thing, large and with few strokes. The results are updated after each stroke."
@@ -34,7 +33,7 @@ def build_page(searchers: dict[str, Searcher], *, notice: str = "", show_paths: 
         show_paths: Tell programs the full paths of photos instead of their names, for a server that only this machine
             can reach.
     """
-    with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(DELETE_FILES_EVERY, DELETE_FILES_AFTER)) as page:
+    with GuardedBlocks(title=TITLE, analytics_enabled=False) as page:
         Page(searchers, notice, show_paths).build()
     return page
 

@@ -128,9 +128,7 @@ class Searcher:
             for result in results:
                 if shown_name(result.path) == name:
                     return self.explain(query, result)
-        raise CaanError(
-            "this photo is not in the gallery or not similar to the sketch. Name one that /search returned."
-        )
+        raise CaanError("this photo is not in the gallery, or not similar to the sketch. Name one that was found.")
 
     def _require_local(self) -> None:
         """Raise an error without the model's path, unlike that of the gallery."""

@@ -1,10 +1,13 @@
 """Serves the page, by default to this machine only, and nothing else."""
 
+import asyncio
 import os
 import tempfile
+import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from importlib.resources import files
+from pathlib import Path
 
 import gradio as gr
 from starlette.applications import Starlette
@@ -15,8 +18,12 @@ from .guard import Guard, Hosts, refuse_urls
 from .searcher import MAX_FILE_BYTES
 
 MAX_WAITING = 64
+DELETE_FILES_EVERY, DELETE_FILES_AFTER = 600, 3600
+"""Seconds between deletions of visitors' files, and their age."""
 SESSIONS = 128
 """Number of visitors with results that are held for explanations, at most 3 MB each."""
+
+Lifespan = Callable[[Starlette], AbstractAsyncContextManager[None]]
 
 
 @contextmanager
@@ -41,12 +48,12 @@ def served(
     with tempfile.TemporaryDirectory(prefix="caan-demo-") as folder, _gradio_folders(folder):
         page = build().queue(max_size=MAX_WAITING, default_concurrency_limit=2)
         try:
-            yield _launch(page, host, port, Hosts(host, allow_hosts))
+            yield _launch(page, host, port, _lifespan(Hosts(host, allow_hosts), Path(folder)))
         finally:
             page.close(verbose=False)
 
 
-def _launch(page: gr.Blocks, host: str, port: int | None, hosts: Hosts) -> str:
+def _launch(page: gr.Blocks, host: str, port: int | None, lifespan: Lifespan) -> str:
     """Start serving in a thread; returns the address."""
     refuse_urls(page)
     # System fonts only: the page loads nothing from other servers.
@@ -68,7 +75,7 @@ def _launch(page: gr.Blocks, host: str, port: int | None, hosts: Hosts) -> str:
             footer_links=["api"],
             max_file_size=MAX_FILE_BYTES,
             state_session_capacity=SESSIONS,
-            app_kwargs={"lifespan": _guarded(hosts)},
+            app_kwargs={"lifespan": lifespan},
             theme=theme.set(block_info_text_color="*neutral_500"),
             css=(files("caan_demo") / "page.css").read_text(encoding="utf-8"),
         )
@@ -80,8 +87,8 @@ def _launch(page: gr.Blocks, host: str, port: int | None, hosts: Hosts) -> str:
     return str(address)
 
 
-def _guarded(hosts: Hosts) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
-    """Put the guard around the app when it starts.
+def _lifespan(hosts: Hosts, folder: Path) -> Lifespan:
+    """What happens while the app runs: the guard is around it, and visitors' files are deleted regularly.
 
     Middleware that is passed to gradio runs inside gradio's own, which would answer foreign origins.
     """
@@ -90,9 +97,33 @@ def _guarded(hosts: Hosts) -> Callable[[Starlette], AbstractAsyncContextManager[
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         assert app.middleware_stack is not None
         app.middleware_stack = Guard(app.middleware_stack, hosts)
+        deletion = asyncio.create_task(_delete_regularly(folder))
         yield
+        deletion.cancel()
 
     return lifespan
+
+
+async def _delete_regularly(folder: Path) -> None:
+    kept = set(folder.rglob("*"))  # the page's own files, such as the examples
+    while True:
+        await asyncio.sleep(DELETE_FILES_EVERY)
+        await asyncio.to_thread(delete_old_files, folder, kept, DELETE_FILES_AFTER)
+
+
+def delete_old_files(folder: Path, kept: set[Path], age: float) -> None:
+    """Delete what visitors left in a folder, with their empty folders; gradio forgets these and cancelled uploads.
+
+    Args:
+        folder: Gradio's files.
+        kept: Files and folders that stay.
+        age: Time since the last change in seconds from which a file is deleted.
+    """
+    latest = time.time() - age
+    for path in sorted(set(folder.rglob("*")) - kept, reverse=True):  # files before their folders
+        with suppress(OSError):  # a visitor uses it again
+            if path.lstat().st_ctime <= latest:
+                path.rmdir() if path.is_dir() else path.unlink()
 
 
 @contextmanager

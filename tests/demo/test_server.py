@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import time
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
@@ -10,7 +11,7 @@ import pytest
 from caan_demo.guard import MAX_BODY_BYTES
 from caan_demo.page import build_page
 from caan_demo.searcher import MAX_FILE_BYTES
-from caan_demo.server import served
+from caan_demo.server import delete_old_files, served
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
@@ -108,6 +109,7 @@ def test_explain_reads_only_photos_of_the_gallery(client, gallery, drawing, tmp_
     with pytest.raises(AppError, match="not in the gallery") as refused:
         client.predict(handle_file(drawing), str(secret), api_name="/explain")
     assert gallery.table.uri not in str(refused.value)
+    assert str(refused.value).count("the gallery") == 1
 
 
 def test_only_the_endpoints_can_be_called_by_programs(client):
@@ -183,6 +185,54 @@ def test_a_program_cannot_name_a_file_of_the_server(address, path):
     status, answer = request(address, "GET", f"/gradio_api/call/search/{event}")
     assert b"event: error" in answer
     assert b"root:" not in answer
+
+
+META = {"_type": "gradio.FileData"}
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("queue/join", {"fn_index": 0, "data": [{"path": "/etc/passwd", "meta": META}, {}, [], 5, None]}),
+        ("queue/join", {"fn_index": 0, "data": []}),
+        ("queue/join", {"fn_index": 5, "data": [None]}),
+        ("queue/join", {"fn_index": 6, "data": ["x"]}),
+        ("queue/join", {"fn_index": 7, "data": [None], "event_data": {"index": "x"}}),
+        ("queue/join", {"fn_index": 8, "data": []}),
+        ("queue/join", {"fn_index": 99, "data": []}),
+        ("call/search", {"data": [{"path": None}, 3]}),
+        ("call/search", {"data": [{"path": "a\0b", "meta": META}, 3, False, "photos", False]}),
+        ("call/search", {"data": [{"path": "x" * 5000, "meta": META}, 3, False, "photos", False]}),
+        ("run/search", {"data": [5, 3, False, "photos", False]}),
+        ("call/v2/search", {"nonsense": 1}),
+    ],
+)
+def test_malformed_requests_leave_one_line_in_the_log(address, client, drawing, capsys, caplog, path, body):
+    session = f"malformed-{time.monotonic_ns()}"
+    headers = {"Content-Type": "application/json"}
+    filled = json.dumps(body | ({"session_hash": session} if path == "queue/join" else {})).encode()
+    status, answer = request(address, "POST", f"/gradio_api/{path}", filled, headers)
+    if status == 200:
+        event = json.loads(answer)["event_id"]
+        results = f"queue/data?session_hash={session}" if path == "queue/join" else f"{path}/{event}"
+        _, answer = request(address, "GET", f"/gradio_api/{results}")
+        assert b"Reload the page" in answer
+    assert len(client.predict(handle_file(drawing), 3, api_name="/search")) == 3
+    assert "Traceback" not in capsys.readouterr().err
+    assert len(caplog.messages) == 1
+    assert "\n" not in caplog.messages[0]
+
+
+def test_old_files_of_visitors_are_deleted_with_their_folders(tmp_path):
+    for name in ("example/cat.png", "visitor/x.png", "cancelled-upload"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    kept = {tmp_path / "example", tmp_path / "example" / "cat.png"}
+    delete_old_files(tmp_path, kept, age=60)
+    assert len(set(tmp_path.rglob("*"))) == 5
+    delete_old_files(tmp_path, kept, age=0)
+    delete_old_files(tmp_path, kept, age=0)  # a folder changes when its files are deleted
+    assert set(tmp_path.rglob("*")) == kept
 
 
 @pytest.mark.parametrize("route", ["file=", "file/", "file%2F", "file%253D", "proxy=", "/file/"])

@@ -10,9 +10,9 @@ LINE_WIDTH = 3.0
 OVERSAMPLING = 3  # Pillow draws without anti-aliasing
 MAX_STROKES = 5_000
 MAX_POINTS = 50_000
-"""Limits of a drawing, which render in about half a second. They are far above what a person draws: a pen that reports
-240 points per second reaches them after three and a half minutes without being lifted, and drawings of Quick, Draw! have
-some hundred points."""
+"""Limits of a drawing, which is rendered in about half a second. They are far above what a person draws: a pen that
+reports 240 points per second reaches them after three and a half minutes without being lifted. Drawings of Quick, Draw!
+have some hundred points."""
 
 Strokes = list[tuple[list[float], list[float]]]
 
