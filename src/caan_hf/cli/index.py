@@ -69,7 +69,7 @@ def index(
     from caan_hf.gallery.sources import photo_source
     from caan_hf.utils.progress import progress_bar
 
-    source = photo_source(photos, split=options.split)
+    source = photo_source(photos, split=options.split, exclude=options.exclude)
     source.require_photos()  # a wrong path or an empty folder is reported before anything is loaded or created
     opened = Gallery.create(gallery, model=model, local=local is not False, device=device, dtype=dtype)
     if (local and not opened.info.local) or (local is False and opened.info.local):
@@ -84,6 +84,7 @@ def index(
 
 def print_report(report: "IndexReport", gallery: str, console: "Console", *, pruned: bool) -> None:
     """Print what was done, what was skipped and why, and the recall of the vector index."""
+    from rich import filesize
     from rich.markup import escape
 
     from caan_hf.utils.problems import first_paths
@@ -106,11 +107,17 @@ def print_report(report: "IndexReport", gallery: str, console: "Console", *, pru
         console.print(
             f"[yellow]{len(paths):,} skipped[/], {escape(reason)}: {escape(first_paths(paths))}", soft_wrap=True
         )
+    if report.skipped_folders:
+        folders = "folder" if len(report.skipped_folders) == 1 else "folders"
+        names = escape(first_paths(list(report.skipped_folders)))
+        console.print(f"{len(report.skipped_folders):,} {folders} skipped: {names}", soft_wrap=True)
     if report.num_other_files:
         files = "file" if report.num_other_files == 1 else "files"
         console.print(f"{report.num_other_files:,} other {files} skipped")
     if report.num_vanished and not pruned:
         console.print(f"{report.num_vanished:,} photos no longer exist; --prune removes them from the gallery")
+    if report.freed_bytes:
+        console.print(f"freed {filesize.decimal(report.freed_bytes)} of deleted photos and old versions")
     state = report.index
     if state.kind != "exact":
         built = f", built in {state.build_seconds:.0f} s" if state.build_seconds else ""

@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -39,7 +39,9 @@ class IndexReport:
         num_pruned: Number of vanished photos that were removed from the gallery, without moved ones.
         num_photos: Number of photos in the gallery now.
         num_other_files: Number of files in the folder that are not photos.
+        skipped_folders: System folders and excluded folders that were not entered.
         problems: Photos that were skipped because they cannot be used, with the reasons.
+        freed_bytes: Number of bytes on disk that were freed by removing old versions and deleted rows.
         seconds: Time for encoding and writing in seconds.
         index: State of the vector index.
     """
@@ -54,7 +56,9 @@ class IndexReport:
     num_pruned: int = 0
     num_photos: int = 0
     num_other_files: int = 0
+    skipped_folders: Sequence[str] = ()
     problems: Problems = field(default_factory=Problems)
+    freed_bytes: int = 0
     seconds: float = 0.0
     index: IndexState = field(default_factory=IndexState)
 
@@ -102,6 +106,7 @@ def index_photos(
     report = IndexReport(
         num_unchanged=diff.num_unchanged,
         num_other_files=source.num_other_files,
+        skipped_folders=tuple(source.skipped_folders),
         problems=problems,
     )
     start = time.perf_counter()
@@ -120,7 +125,9 @@ def index_photos(
         report.num_added -= num_moved
         report.num_pruned = len(vanished) - num_moved
         table.delete(vanished)
+    size = table.disk_bytes()
     report.index = maintain_index(table)
+    report.freed_bytes = max(0, size - table.disk_bytes())
     report.num_photos = len(table)
     return report
 
