@@ -48,7 +48,7 @@ def test_indexing_prints_a_summary(indexed, checkpoint):
     photos, gallery, output = indexed
     assert f"12 photos in {gallery}: 12 added" in output
     assert "photos/s" in output
-    assert f"1 skipped, unknown format, or damaged: {photos / 'damaged.jpg'}" in output
+    assert f"1 skipped (unknown format, or damaged): {photos / 'damaged.jpg'}" in output
     assert "1 other file skipped" in output
     again = run("index", photos, gallery, "--model", checkpoint, "--device", "cpu", "--quiet")
     assert "12 unchanged" in again.output

@@ -178,7 +178,7 @@ class LocalEngine:
             return chunk
         rows = known.take([row_of[one.sha256] for one in reused])
         rows = rows.append_column(chunk.rows.schema.field("image"), pa.nulls(len(rows), pa.large_binary()))
-        rows = rows.select(chunk.rows.schema.names)
+        rows = rows.select(chunk.rows.schema.names).cast(chunk.rows.schema)  # some columns were added later
         own = {column: [getattr(one, column) for one in reused] for column in (*LISTING.names, *STORED, "thumbnail")}
         own["image"] = [one.data if reader.keeps_data else None for one in reused]
         for column, values in own.items():
