@@ -1,6 +1,7 @@
 """JSON files and documents with a declared type: read with validation, written atomically."""
 
 import json
+import stat
 from pathlib import Path
 from typing import Any, Self
 
@@ -9,6 +10,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from caan_hf.errors import CaanError
 
 from .files import write_whole_text
+
+MAX_BYTES = 64 * 2**20
+"""Largest JSON file that is read. The largest of a model is its vocabulary."""
 
 
 class Record(BaseModel):
@@ -29,9 +33,11 @@ class Record(BaseModel):
             remedy: What the user should do if it cannot be used, such as "Export again."
 
         Raises:
-            CaanError: The file is missing, is not JSON or has other fields; the message names file and field.
+            CaanError: The file is missing or too large, is not JSON or has other fields; the message names file and
+                field.
         """
         try:
+            check_size(file, remedy)
             return cls.parse(file.read_bytes(), str(file), remedy)
         except OSError as error:
             raise CaanError(f"{file}: cannot be read ({error.strerror or error}). {remedy}") from error
@@ -63,6 +69,20 @@ class Record(BaseModel):
             CaanError: The file cannot be written.
         """
         write_whole_text(file, self.model_dump_json(indent=2, exclude_unset=exclude_unset) + "\n")
+
+
+def check_size(file: Path, remedy: str) -> None:
+    """Check that a file is a regular file of limited size, so that reading it takes bounded time and memory.
+
+    Raises:
+        CaanError: It is not.
+        OSError: There is no such file.
+    """
+    status = file.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise CaanError(f"{file}: not a regular file. {remedy}")
+    if status.st_size > MAX_BYTES:
+        raise CaanError(f"{file}: too large ({status.st_size} bytes; at most {MAX_BYTES} are read). {remedy}")
 
 
 def first_problem(error: ValidationError) -> str:
