@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from caan_hf.errors import CaanError
 
-from .files import write_whole_text
+from .files import read_bytes, write_whole_text
 
 
 class Record(BaseModel):
@@ -32,7 +32,7 @@ class Record(BaseModel):
             CaanError: The file is missing, is not JSON or has other fields; the message names file and field.
         """
         try:
-            return cls.parse(file.read_bytes(), str(file), remedy)
+            return cls.parse(read_bytes(file), str(file), remedy)
         except OSError as error:
             raise CaanError(f"{file}: cannot be read ({error.strerror or error}). {remedy}") from error
 
