@@ -78,8 +78,8 @@ def readable(folder: Path) -> set[Path]:
         file = folder / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(data)
-    (folder / "link.png").symlink_to(folder / "plain.jpg")
-    return {folder / name for name in [*contents, "link.png"]}
+    (folder / "link.png").symlink_to(folder / "plain.jpg")  # the same photo under another name
+    return {folder / name for name in contents}
 
 
 def damaged(folder: Path) -> dict[Path, str]:

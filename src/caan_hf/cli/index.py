@@ -69,7 +69,7 @@ def index(
     from caan_hf.gallery.sources import photo_source
     from caan_hf.utils.progress import progress_bar
 
-    source = photo_source(photos, split=options.split)
+    source = photo_source(photos, split=options.split, exclude=options.exclude)
     source.require_photos()  # a wrong path or an empty folder is reported before anything is loaded or created
     opened = Gallery.create(gallery, model=model, local=local is not False, device=device, dtype=dtype)
     if (local and not opened.info.local) or (local is False and opened.info.local):
@@ -106,6 +106,10 @@ def print_report(report: "IndexReport", gallery: str, console: "Console", *, pru
         console.print(
             f"[yellow]{len(paths):,} skipped[/], {escape(reason)}: {escape(first_paths(paths))}", soft_wrap=True
         )
+    if report.skipped_folders:
+        folders = "folder" if len(report.skipped_folders) == 1 else "folders"
+        names = escape(first_paths(list(report.skipped_folders)))
+        console.print(f"{len(report.skipped_folders):,} {folders} skipped: {names}", soft_wrap=True)
     if report.num_other_files:
         files = "file" if report.num_other_files == 1 else "files"
         console.print(f"{report.num_other_files:,} other {files} skipped")

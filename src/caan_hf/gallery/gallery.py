@@ -157,7 +157,7 @@ class Gallery:
             CaanError: There are no photos, an option is out of range, or the gallery cannot be written.
         """
         options = replace(options or IndexOptions(), **changes)
-        source = photo_source(photos, split=options.split)
+        source = photo_source(photos, split=options.split, exclude=options.exclude)
         return index_photos(self.table, source, self._engine(options), prune=options.prune, progress=progress)
 
     def encode_sketch(self, sketch: Any) -> EncodedSketch:

@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -39,6 +39,7 @@ class IndexReport:
         num_pruned: Number of vanished photos that were removed from the gallery, without moved ones.
         num_photos: Number of photos in the gallery now.
         num_other_files: Number of files in the folder that are not photos.
+        skipped_folders: System folders and excluded folders that were not entered.
         problems: Photos that were skipped because they cannot be used, with the reasons.
         seconds: Time for encoding and writing in seconds.
         index: State of the vector index.
@@ -54,6 +55,7 @@ class IndexReport:
     num_pruned: int = 0
     num_photos: int = 0
     num_other_files: int = 0
+    skipped_folders: Sequence[str] = ()
     problems: Problems = field(default_factory=Problems)
     seconds: float = 0.0
     index: IndexState = field(default_factory=IndexState)
@@ -102,6 +104,7 @@ def index_photos(
     report = IndexReport(
         num_unchanged=diff.num_unchanged,
         num_other_files=source.num_other_files,
+        skipped_folders=tuple(source.skipped_folders),
         problems=problems,
     )
     start = time.perf_counter()

@@ -32,6 +32,15 @@ class IndexOptions:
         int, Option(min=0, metavar="PIXELS", help="Longer side of the thumbnails; 0 stores no thumbnails.")
     ] = 256
     split: Annotated[str | None, Option(help="Split of a dataset.", show_default=False)] = None
+    exclude: Annotated[
+        list[str] | None,
+        Option(
+            metavar="PATTERN",
+            help="Skip files and folders of a folder, such as '*_thumb.jpg' or '2019/raw'. Repeat it for several "
+            "patterns. Hidden files and system folders, such as @eaDir and $RECYCLE.BIN, are always skipped.",
+            show_default=False,
+        ),
+    ] = None
     engine: Annotated[Literal["local", "ray"], Option(help="Encode photos on this machine, or on a Ray cluster.")] = (
         "local"
     )
