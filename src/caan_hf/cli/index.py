@@ -84,6 +84,7 @@ def index(
 
 def print_report(report: "IndexReport", gallery: str, console: "Console", *, pruned: bool) -> None:
     """Print what was done, what was skipped and why, and the recall of the vector index."""
+    from rich import filesize
     from rich.markup import escape
 
     from caan_hf.utils.problems import first_paths
@@ -115,6 +116,8 @@ def print_report(report: "IndexReport", gallery: str, console: "Console", *, pru
         console.print(f"{report.num_other_files:,} other {files} skipped")
     if report.num_vanished and not pruned:
         console.print(f"{report.num_vanished:,} photos no longer exist; --prune removes them from the gallery")
+    if report.freed_bytes:
+        console.print(f"freed {filesize.decimal(report.freed_bytes)} of deleted photos and old versions")
     state = report.index
     if state.kind != "exact":
         built = f", built in {state.build_seconds:.0f} s" if state.build_seconds else ""

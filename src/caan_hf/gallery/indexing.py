@@ -41,6 +41,7 @@ class IndexReport:
         num_other_files: Number of files in the folder that are not photos.
         skipped_folders: System folders and excluded folders that were not entered.
         problems: Photos that were skipped because they cannot be used, with the reasons.
+        freed_bytes: Number of bytes on disk that were freed by removing old versions and deleted rows.
         seconds: Time for encoding and writing in seconds.
         index: State of the vector index.
     """
@@ -57,6 +58,7 @@ class IndexReport:
     num_other_files: int = 0
     skipped_folders: Sequence[str] = ()
     problems: Problems = field(default_factory=Problems)
+    freed_bytes: int = 0
     seconds: float = 0.0
     index: IndexState = field(default_factory=IndexState)
 
@@ -123,7 +125,9 @@ def index_photos(
         report.num_added -= num_moved
         report.num_pruned = len(vanished) - num_moved
         table.delete(vanished)
+    size = table.disk_bytes()
     report.index = maintain_index(table)
+    report.freed_bytes = max(0, size - table.disk_bytes())
     report.num_photos = len(table)
     return report
 

@@ -6,10 +6,11 @@ import random
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import lancedb
 import numpy as np
@@ -29,8 +30,17 @@ FRESHNESS = timedelta(seconds=5)
 COMMIT_ATTEMPTS = 12
 MAX_RESULTS = 2**31 - 1
 VALUES_PER_CONDITION = 500
+MISSING = "Not found"
+"""Lance's words for a missing file."""
+KEPT_VERSIONS = timedelta(milliseconds=1)
+"""Old versions are removed at once, because they hold the bytes of removed photos. Readers of them read again."""
+MAX_SMALL_FRAGMENTS = 100
+MAX_VERSIONS = 100
+MAX_WASTE = 0.1
+"""Share of dead bytes from which the table is rewritten. Lance keeps a file with fewer deleted rows than this."""
 LANCE_ERRORS = (OSError, RuntimeError, ValueError)
 REINDEX = "Index the photos again into a new folder."
+Result = TypeVar("Result")
 
 
 class GalleryError(CaanError):
@@ -126,7 +136,7 @@ class PhotoTable:
 
     def columns(self, names: Sequence[str]) -> pa.Table:
         """Some columns of all rows."""
-        return self.table.search().select(list(names)).to_arrow()
+        return self.read(lambda: self.table.search().select(list(names)).to_arrow())
 
     def batches(self, names: Sequence[str], size: int) -> Iterator[pa.RecordBatch]:
         """Some columns and `_rowid` of all rows, `size` rows at a time."""
@@ -135,8 +145,11 @@ class PhotoTable:
     def rows_where(self, column: str, values: Sequence[str], columns: Sequence[str] | None = None) -> pa.Table:
         """Some or all columns of the rows with one of `values` in `column`."""
         names = self.table.schema.names if columns is None else list(columns)
-        searches = (self.table.search().where(condition) for condition in _conditions(column, values))
-        parts = [search.limit(len(self)).select(names).to_arrow() for search in searches]
+
+        def search(condition: str) -> pa.Table:
+            return self.table.search().where(condition).limit(len(self)).select(names).to_arrow()
+
+        parts = [self.read(partial(search, condition)) for condition in _conditions(column, values)]
         return pa.concat_tables(parts) if parts else self.table.schema.empty_table()
 
     def upsert(self, rows: pa.Table) -> None:
@@ -156,11 +169,13 @@ class PhotoTable:
         Returns:
             The columns and `_distance`, which is 1 minus the dot product.
         """
-        query = self.table.search(vector, vector_column_name=GLOBAL).distance_type("dot").limit(min(k, MAX_RESULTS))
-        query = query.select([*columns, "_distance"])
-        if exact:
-            return query.bypass_vector_index().to_arrow()
-        return self.index_state().apply(query).to_arrow()
+
+        def search() -> pa.Table:
+            query = self.table.search(vector, vector_column_name=GLOBAL).distance_type("dot").limit(min(k, MAX_RESULTS))
+            query = query.select([*columns, "_distance"])
+            return (query.bypass_vector_index() if exact else self.index_state().apply(query)).to_arrow()
+
+        return self.read(search)
 
     def index_state(self) -> IndexState:
         """The vector index as searches use it."""
@@ -177,17 +192,54 @@ class PhotoTable:
         self._commit(lambda: self.table.create_index(GLOBAL, config=config, replace=True, name=name))
 
     def optimize(self) -> None:
-        """Merge small files and add new rows to the vector index, while other processes may read and write."""
-        self._commit(self.table.optimize)
+        """Merge small files, remove old versions with what was deleted, and add new rows to the vector index.
+
+        Other processes may read and write at the same time, see `read`.
+        """
+        self._commit(partial(self.table.optimize, cleanup_older_than=KEPT_VERSIONS))
+
+    def disk_bytes(self) -> int:
+        """Size of the table on disk, with old versions; 0 for a URL."""
+        return 0 if _is_url(self.uri) else _size(self._folder)
+
+    def is_wasteful(self) -> bool:
+        """Whether it pays to rewrite the table, because of many small files, deleted rows or old versions."""
+        stats = self.table.stats()
+        fragments = stats["fragment_stats"]
+        if fragments["num_small_fragments"] > MAX_SMALL_FRAGMENTS:
+            return True
+        live = stats["total_bytes"]
+        rows = max(fragments["num_fragments"] * fragments["lengths"]["mean"], 1)  # with the deleted ones
+        wasted = live * max(rows - stats["num_rows"], 0) / rows
+        if not _is_url(self.uri):
+            if len(list((self._folder / "_versions").iterdir())) > MAX_VERSIONS:
+                return True
+            wasted += _size(self._folder / "data") - live
+        return bool(wasted > MAX_WASTE * live)
+
+    @property
+    def _folder(self) -> Path:
+        return Path(self.uri) / f"{TABLE}.lance"
+
+    def read(self, query: Callable[[], Result]) -> Result:
+        """Run a query, again with the newest version if another process removed the version that was read."""
+        try:
+            return query()
+        except LANCE_ERRORS as error:
+            if MISSING not in str(error):
+                raise
+            self.refresh()
+            return query()
 
     def _commit(self, write: Callable[[], Any]) -> None:
-        """Write, and try again after a conflict with another writer that Lance could not resolve."""
+        """Write, and try again after another writer has changed the same rows or removed the version that was read."""
         for attempt in range(COMMIT_ATTEMPTS):
             try:
                 write()
                 return
             except LANCE_ERRORS as error:
-                if "onflict" not in str(error) or attempt == COMMIT_ATTEMPTS - 1:
+                attempts = COMMIT_ATTEMPTS if "onflict" in str(error) else 2 if MISSING in str(error) else 1
+                if attempt >= attempts - 1:
                     raise CaanError(f"{self.uri}: cannot be written ({_reason(error)}).") from error
                 time.sleep(random.uniform(0, 0.1 * 2 ** min(attempt, 6)))
                 self.refresh()
@@ -239,6 +291,15 @@ def _require_free(folder: Path) -> None:
 
 def _is_url(uri: str) -> bool:
     return "://" in uri
+
+
+def _size(folder: Path) -> int:
+    """Total size of the files in a folder; other processes may remove them meanwhile."""
+    total = 0
+    for file in folder.rglob("*"):
+        with suppress(OSError):
+            total += file.stat().st_size if file.is_file() else 0
+    return total
 
 
 def _reason(error: Exception) -> str:
