@@ -107,7 +107,8 @@ def test_whatever_a_decoder_raises_skips_one_picture(sketch, modality, error):
     good = sketch if modality == "sketch" else photo("red")
     (batch,) = MeanColour().stream([good, Damaged(error("odd")), good], modality, on_error="skip")
     assert len(batch.sources) == 2
-    assert [reason for _, reason in batch.skipped] == ["image: not a picture that can be read (odd)"]
+    ((_, reason),) = batch.skipped
+    assert "not a picture that can be read" in reason
 
 
 def test_stream_reads_an_endless_source_in_bounded_memory():
