@@ -29,11 +29,11 @@ def is_file(path: str | Path) -> bool:
     return os.path.isfile(path)  # noqa: PTH113
 
 
-def open_regular(path: str | os.PathLike[str]) -> BufferedReader:
+def open_regular(path: str | os.PathLike[str], max_bytes: int | None = None) -> BufferedReader:
     """Open a regular file for reading. Opening a pipe would block, and reading a device may never end.
 
     Raises:
-        OSError: The file cannot be opened, or is not a regular file.
+        OSError: The file cannot be opened, is not a regular file, or is larger than `max_bytes`.
     """
 
     def opener(name: str, flags: int) -> int:
@@ -43,10 +43,26 @@ def open_regular(path: str | os.PathLike[str]) -> BufferedReader:
         stream = open(path, "rb", opener=opener)  # noqa: SIM115 - the caller closes it
     except ValueError as error:  # a NUL byte
         raise OSError(errno.EINVAL, "not a file name", os.fspath(path)) from error
-    if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+    status = os.fstat(stream.fileno())
+    problem = None if stat.S_ISREG(status.st_mode) else "not a regular file"
+    if max_bytes is not None and status.st_size > max_bytes:
+        problem = f"too large: {status.st_size:,} bytes, and at most {max_bytes:,} are read"
+    if problem is not None:
         stream.close()
-        raise OSError(errno.EINVAL, "not a regular file", os.fspath(path))
+        raise OSError(errno.EINVAL, problem, os.fspath(path))
     return stream
+
+
+def check_regular(file: Path, max_bytes: int, remedy: str) -> None:
+    """Check that a file that another library will read can be opened by [`open_regular`].
+
+    Raises:
+        CaanError: It cannot.
+    """
+    try:
+        open_regular(file, max_bytes).close()
+    except OSError as error:
+        raise CaanError(f"{file}: cannot be read ({error.strerror or error}). {remedy}") from error
 
 
 def read_bytes(path: str | os.PathLike[str], max_bytes: int = MAX_FILE_BYTES) -> bytes:
@@ -55,11 +71,8 @@ def read_bytes(path: str | os.PathLike[str], max_bytes: int = MAX_FILE_BYTES) ->
     Raises:
         OSError: The file cannot be opened, is not a regular file, or is larger than `max_bytes`.
     """
-    with open_regular(path) as stream:
-        size = os.fstat(stream.fileno()).st_size
-        if size > max_bytes:
-            raise OSError(errno.EFBIG, f"larger than {max_bytes // 2**20:,} MiB", os.fspath(path))
-        return stream.read(size)  # files in /proc have no size and may have no end
+    with open_regular(path, max_bytes) as stream:
+        return stream.read(os.fstat(stream.fileno()).st_size)  # files in /proc have no size and may have no end
 
 
 def sha256_of(file: Path) -> str:
