@@ -51,13 +51,14 @@ def index(
     """Encode photos and store their embeddings in GALLERY, for `caan search`.
 
     Run it again after adding photos: unchanged photos are skipped, and an interrupted run continues. Moved and copied
-    photos are recognised by their content. Files that cannot be read are skipped and listed.
+    photos are recognised by their content. Files that cannot be read are skipped and listed. Photos of a disk that is
+    not mounted are kept.
 
     Examples:
 
     - `caan index ~/Pictures my_gallery`
 
-    - `caan index ~/Pictures my_gallery --prune`
+    - `caan index ~/Pictures my_gallery --prune --exclude '*_thumb.jpg'`
 
     - `caan index ~/Pictures my_gallery --model runs/sketchy/model`
 
