@@ -14,7 +14,6 @@ from caan_hf.cli.command import run
 from caan_hf.errors import CaanError
 
 app = typer.Typer(rich_markup_mode="markdown", pretty_exceptions_enable=False, add_completion=False)
-ALL_ADDRESSES = ("0.0.0.0", "::")
 
 
 @app.command()
@@ -49,6 +48,15 @@ def demo(
     port: Annotated[
         int | None, Option(min=1, max=65535, help="Default: the first free port from 7860.", show_default=False)
     ] = None,
+    allow_host: Annotated[
+        list[str] | None,
+        Option(
+            metavar="NAME",
+            help="Further host name under which the page can be opened, such as that of a reverse proxy; can be "
+            "repeated. Requests to other names than the machine's own are refused.",
+            show_default=False,
+        ),
+    ] = None,
     device: Annotated[
         str | None, Option(help="Device such as `cpu` or `cuda:0`. Default: a GPU if available.", show_default=False)
     ] = None,
@@ -70,6 +78,7 @@ def demo(
     if find_spec("gradio") is None:
         raise CaanError('the demo needs gradio: pip install "caan-hf[demo]"')
     from .galleries import open_galleries
+    from .guard import is_any_address, is_local
     from .page import build_page
     from .searcher import Searcher
     from .server import served
@@ -77,8 +86,11 @@ def demo(
     console = Console(stderr=True, highlight=False)
     opened, notice = open_galleries(photos, gallery or [], model, device, console)
     searchers = {name: Searcher(found) for name, found in opened.items()}
-    with served(lambda: build_page(searchers, notice=notice), host, port) as address:
-        if host in ALL_ADDRESSES:
+    show_paths = is_local(host) and not allow_host
+    with served(
+        lambda: build_page(searchers, notice=notice, show_paths=show_paths), host, port, allow_host or []
+    ) as address:
+        if is_any_address(host):
             console.print("[yellow]Anyone on the network can open this page and see the photos.[/]")
         print(f"{address.rstrip('/')}  (press Ctrl+C to stop)", flush=True)
         if browser and sys.stdout.isatty():

@@ -13,27 +13,28 @@ from PIL import Image
 from caan_hf.errors import CaanError
 from caan_hf.gallery import SearchResult
 
+from .guard import GuardedBlocks
 from .searcher import MAX_RESULTS, NUM_EXPANDED, Answer, BlankDrawingError, Searcher, clean_drawing, shown_name
 from .sketch_pad import from_pad, sketch_pad, to_pad
 
 TITLE = "Search photos by drawing"
 DEFAULT_K = 12
-DELETE_FILES_EVERY, DELETE_FILES_AFTER = 600, 3600
-"""Seconds between deletions of visitors' files, and their age."""
 FOLDER = Path(str(files("caan_demo")))
 SKETCH_FILES = ["image", ".json", ".ndjson"]
 START = "Draw one thing, large and with few strokes. The results are updated after each stroke."
 
 
-def build_page(searchers: dict[str, Searcher], *, notice: str = "") -> gr.Blocks:
+def build_page(searchers: dict[str, Searcher], *, notice: str = "", show_paths: bool = False) -> gr.Blocks:
     """Build the page.
 
     Args:
         searchers: Galleries by the name that visitors see; the first one is selected.
         notice: Shown instead of results if there is no gallery.
+        show_paths: Tell programs the full paths of photos instead of their names, for a server that only this machine
+            can reach.
     """
-    with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(DELETE_FILES_EVERY, DELETE_FILES_AFTER)) as page:
-        Page(searchers, notice).build()
+    with GuardedBlocks(title=TITLE, analytics_enabled=False) as page:
+        Page(searchers, notice, show_paths).build()
     return page
 
 
@@ -43,11 +44,13 @@ class Page:
     Args:
         searchers: Galleries by name.
         notice: Why there are none.
+        show_paths: Whether programs are told the full paths of photos.
     """
 
-    def __init__(self, searchers: dict[str, Searcher], notice: str = ""):
+    def __init__(self, searchers: dict[str, Searcher], notice: str = "", show_paths: bool = False):
         self.searchers = searchers
         self.notice = notice
+        self.show_paths = show_paths
         self.examples = sorted((FOLDER / "examples").glob("*.png"))
 
     def build(self) -> None:
@@ -195,7 +198,7 @@ class Page:
             )
         found = [result.to_dict() for result in answer.results]
         # A key `path` would make gradio's client try to download the photo.
-        return [{"photo" if key == "path" else key: value for key, value in result.items()} for result in found]
+        return [{"photo": self._shown(fields.pop("path")), **fields} for fields in found]
 
     def explain_endpoint(self, sketch: str, photo: str, gallery: str) -> Image.Image:
         """An explanation as a picture, for programs."""
@@ -203,7 +206,11 @@ class Page:
             drawing = _content(sketch)
             if drawing is None or not photo:
                 raise CaanError("give a sketch and the photo that was found for it, as /search names it")
-            return self._searcher(gallery).explain(drawing, photo)
+            searcher = self._searcher(gallery)
+            return searcher.explain(drawing, photo) if self.show_paths else searcher.explain_named(drawing, photo)
+
+    def _shown(self, path: str) -> str:
+        return path if self.show_paths else shown_name(path)
 
     def _searcher(self, name: str | None) -> Searcher:
         if not self.searchers:

@@ -14,6 +14,7 @@ from caan_hf.encoding.features import EncodedSketch
 from caan_hf.encoding.sketch_file import load_sketch
 from caan_hf.errors import CaanError
 from caan_hf.gallery import Gallery, SearchResult
+from caan_hf.gallery.options import SearchOptions
 from caan_hf.gallery.table import GalleryError
 from caan_hf.images_caan import clean_sketch, flatten, is_blank
 
@@ -25,6 +26,7 @@ SKETCH_SIDE = 1024
 THUMBNAIL_SIDE = 256
 MARGIN = 0.1
 MAX_RESULTS = 60
+CANDIDATES = SearchOptions().candidates
 NUM_EXPANDED = 5
 """Number of first results that query expansion uses."""
 
@@ -85,6 +87,8 @@ class Searcher:
                 path.
         """
         seconds: dict[str, float] = {}
+        if rerank:
+            self._require_local()
         with _timed(seconds, "read"):
             image = read_drawing(drawing)
         with _timed(seconds, "encode"):
@@ -106,9 +110,30 @@ class Searcher:
         Raises:
             CaanError: The gallery has no such photo, or the drawing cannot be used. The message holds no path.
         """
+        self._require_local()
         query = sketch if isinstance(sketch, EncodedSketch) else self._encode(read_drawing(sketch))
         with _without_paths():
             return self.gallery.explain(query, photo).figure()
+
+    def explain_named(self, drawing: bytes, name: str) -> Image.Image:
+        """Explain the best photo with a name, without its folders, among those that a drawing finds.
+
+        Raises:
+            CaanError: The drawing does not find such a photo, or cannot be used. The message holds no path.
+        """
+        query = self._encode(read_drawing(drawing))
+        for expand in (None, NUM_EXPANDED):
+            with _without_paths():
+                results = self.gallery.search(query, k=CANDIDATES, expand=expand)
+            for result in results:
+                if shown_name(result.path) == name:
+                    return self.explain(query, result)
+        raise CaanError("this photo is not in the gallery, or not similar to the sketch. Name one that was found.")
+
+    def _require_local(self) -> None:
+        """Raise an error without the model's path, unlike that of the gallery."""
+        if not self.gallery.encoder.has_local:
+            raise CaanError("the model of this gallery has no local embeddings, so it cannot re-rank or explain.")
 
     def _encode(self, image: Image.Image) -> EncodedSketch:
         try:

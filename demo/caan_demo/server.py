@@ -1,32 +1,42 @@
 """Serves the page, by default to this machine only, and nothing else."""
 
+import asyncio
 import os
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from importlib.resources import files
+from pathlib import Path
 
 import gradio as gr
-from starlette.middleware import Middleware
+from starlette.applications import Starlette
 
 from caan_hf.errors import CaanError
 
-from .guard import Guard, refuse_urls
+from .guard import Guard, Hosts, refuse_urls
 from .searcher import MAX_FILE_BYTES
 
 MAX_WAITING = 64
+DELETE_FILES_EVERY, DELETE_FILES_AFTER = 600, 3600
+"""Seconds between deletions of visitors' files, and their age."""
 SESSIONS = 128
 """Number of visitors with results that are held for explanations, at most 3 MB each."""
 
+Lifespan = Callable[[Starlette], AbstractAsyncContextManager[None]]
+
 
 @contextmanager
-def served(build: Callable[[], gr.Blocks], host: str = "127.0.0.1", port: int | None = None) -> Iterator[str]:
+def served(
+    build: Callable[[], gr.Blocks], host: str = "127.0.0.1", port: int | None = None, allow_hosts: Sequence[str] = ()
+) -> Iterator[str]:
     """Serve a page while the block runs.
 
     Args:
         build: Builds the page. It is called after the folder for gradio's files has been set.
         host: 127.0.0.1 for this machine only, 0.0.0.0 for the network.
         port: Port; None for the first free port from 7860.
+        allow_hosts: Further host names under which the page can be opened, see [`Hosts`].
 
     Yields:
         The address of the page.
@@ -38,12 +48,12 @@ def served(build: Callable[[], gr.Blocks], host: str = "127.0.0.1", port: int | 
     with tempfile.TemporaryDirectory(prefix="caan-demo-") as folder, _gradio_folders(folder):
         page = build().queue(max_size=MAX_WAITING, default_concurrency_limit=2)
         try:
-            yield _launch(page, host, port)
+            yield _launch(page, host, port, _lifespan(Hosts(host, allow_hosts), Path(folder)))
         finally:
             page.close(verbose=False)
 
 
-def _launch(page: gr.Blocks, host: str, port: int | None) -> str:
+def _launch(page: gr.Blocks, host: str, port: int | None, lifespan: Lifespan) -> str:
     """Start serving in a thread; returns the address."""
     refuse_urls(page)
     # System fonts only: the page loads nothing from other servers.
@@ -65,7 +75,7 @@ def _launch(page: gr.Blocks, host: str, port: int | None) -> str:
             footer_links=["api"],
             max_file_size=MAX_FILE_BYTES,
             state_session_capacity=SESSIONS,
-            app_kwargs={"middleware": [Middleware(Guard)]},
+            app_kwargs={"lifespan": lifespan},
             theme=theme.set(block_info_text_color="*neutral_500"),
             css=(files("caan_demo") / "page.css").read_text(encoding="utf-8"),
         )
@@ -75,6 +85,45 @@ def _launch(page: gr.Blocks, host: str, port: int | None) -> str:
             f"{where}: not available ({str(error).partition('.')[0]}). Choose another --host or --port."
         ) from error
     return str(address)
+
+
+def _lifespan(hosts: Hosts, folder: Path) -> Lifespan:
+    """What happens while the app runs: the guard is around it, and visitors' files are deleted regularly.
+
+    Middleware that is passed to gradio runs inside gradio's own, which would answer foreign origins.
+    """
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        assert app.middleware_stack is not None
+        app.middleware_stack = Guard(app.middleware_stack, hosts)
+        deletion = asyncio.create_task(_delete_regularly(folder))
+        yield
+        deletion.cancel()
+
+    return lifespan
+
+
+async def _delete_regularly(folder: Path) -> None:
+    kept = set(folder.rglob("*"))  # the page's own files, such as the examples
+    while True:
+        await asyncio.sleep(DELETE_FILES_EVERY)
+        await asyncio.to_thread(delete_old_files, folder, kept, DELETE_FILES_AFTER)
+
+
+def delete_old_files(folder: Path, kept: set[Path], age: float) -> None:
+    """Delete what visitors left in a folder, with their empty folders; gradio forgets these and cancelled uploads.
+
+    Args:
+        folder: Gradio's files.
+        kept: Files and folders that stay.
+        age: Time since the last change in seconds from which a file is deleted.
+    """
+    latest = time.time() - age
+    for path in sorted(set(folder.rglob("*")) - kept, reverse=True):  # files before their folders
+        with suppress(OSError):  # a visitor uses it again
+            if path.lstat().st_ctime <= latest:
+                path.rmdir() if path.is_dir() else path.unlink()
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """`caan_export.json`: what an exported folder holds, how it was made, and the SHA-256 of every file."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -210,31 +209,24 @@ class ExportedFolder:
         """Recorded hash of a file."""
         return self.manifest.files[name].sha256
 
-    def changed(self, names: Iterable[str] | None = None) -> list[str]:
+    def changed(self) -> list[str]:
         """Names of the files whose content differs from the recorded hash.
-
-        Args:
-            names: Names of the files to compare; all by default.
 
         Raises:
             CaanError: A file cannot be read.
         """
-        names = self.manifest.files if names is None else names
         try:
-            return [name for name in names if sha256_of(self.path / name) != self.sha256(name)]
+            return [name for name in self.manifest.files if sha256_of(self.path / name) != self.sha256(name)]
         except OSError as error:
             raise CaanError(f"{error.filename}: cannot be read ({error.strerror or error})") from error
 
-    def require_unchanged(self, names: Iterable[str] | None = None) -> None:
-        """Check that files have the recorded hashes.
-
-        Args:
-            names: Names of the files to compare; all by default.
+    def require_unchanged(self) -> None:
+        """Check that all files have the recorded hashes.
 
         Raises:
             CaanError: A file has changed or cannot be read.
         """
-        if changed := self.changed(names):
+        if changed := self.changed():
             raise CaanError(f"{self.path}: {', '.join(changed)} changed since the export, or damaged. Export again.")
 
 

@@ -13,10 +13,11 @@ from caan_hf.encoding.features import Array, Features, Modality
 from caan_hf.encoding.identity import EncoderIdentity
 from caan_hf.encoding.load import model_folder
 from caan_hf.encoding.preprocessing import Preprocessing
+from caan_hf.errors import CaanError
 from caan_hf.images_caan import clean_sketch
 from caan_hf.utils.download import download, looks_local
 
-from .manifest import EXPORT_AGAIN, PHOTO_ENCODER, PREPROCESSING, RELATION, SKETCH_ENCODER, ExportedFolder
+from .manifest import EXPORT_AGAIN, MANIFEST, PHOTO_ENCODER, PREPROCESSING, RELATION, SKETCH_ENCODER, ExportedFolder
 from .session import CPU, TENSORRT, TENSORRT_MAX_BATCH, GraphSession, Provider, choose_providers
 
 MAX_CHUNK_BYTES = 256 * 2**20
@@ -88,7 +89,7 @@ class CaanOnnx(Encoder):
                 not installed or does not start.
         """
         chosen = choose_providers(providers)  # before anything is downloaded
-        export = open_unchanged(name_or_path, [PREPROCESSING], revision, subfolder)
+        export = open_unchanged(name_or_path, revision, subfolder)
         preprocessing = Preprocessing.read(export.path / PREPROCESSING, EXPORT_AGAIN)
         if providers is None and export.manifest.dtype == "int8":
             chosen = [CPU]  # GPU providers lack the int8 operators
@@ -206,16 +207,13 @@ def open_export(folder: Path, name: str) -> CaanOnnx:
     return CaanOnnx.from_pretrained(name, revision=folder.name)
 
 
-def open_unchanged(
-    name_or_path: str | Path, names: Iterable[str] | None = None, revision: str | None = None, subfolder: str = ""
-) -> ExportedFolder:
-    """Open an export and compare files with their recorded hashes.
+def open_unchanged(name_or_path: str | Path, revision: str | None = None, subfolder: str = "") -> ExportedFolder:
+    """Open an export and compare its files with their recorded hashes.
 
     An export on the Hub is downloaded at one commit. Files that were damaged in the cache are downloaded once more.
 
     Args:
         name_or_path: Folder, or id of a repository on the Hub.
-        names: Names of the files to compare; all by default.
         revision: Branch, tag or commit on the Hub.
         subfolder: Place of the files in the folder or repository.
 
@@ -224,11 +222,32 @@ def open_unchanged(
     """
     name, inside = str(name_or_path), f"{subfolder.strip('/')}/" if subfolder else ""
     folder = model_folder(name, revision, [inside + pattern for pattern in FILES])
+    if not looks_local(name):
+        return _open_cached(name, folder, inside)
     export = ExportedFolder.open(folder / subfolder)
-    changed = export.changed(names)
-    if changed and not looks_local(name):
-        download(name, revision=folder.name, patterns=[inside + file for file in changed], force=True)
-    export.require_unchanged(changed)
+    export.require_unchanged()
+    return export
+
+
+def _open_cached(name: str, commit: Path, inside: str) -> ExportedFolder:
+    """Open an export in the Hub's cache after its damaged files were downloaded once more."""
+
+    def repair(files: Iterable[str]) -> None:
+        try:
+            download(name, revision=commit.name, patterns=[inside + file for file in files], force=True)
+        except CaanError as error:
+            raise CaanError(f"{name}: {', '.join(files)} damaged in the cache, and not repaired: {error}") from error
+
+    try:
+        export = ExportedFolder.open(commit / inside)
+    except CaanError:
+        if not (commit / inside / MANIFEST).is_file():
+            raise
+        repair([MANIFEST])
+        export = ExportedFolder.open(commit / inside)
+    if changed := export.changed():
+        repair(changed)
+        export.require_unchanged()
     return export
 
 

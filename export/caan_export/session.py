@@ -13,7 +13,7 @@ import onnxruntime
 
 from caan_hf.errors import CaanError, first_line
 
-from .manifest import RELATION, ExportedFolder, GraphEntry, Shape
+from .manifest import MANIFEST, RELATION, ExportedFolder, GraphEntry, Shape
 
 logger = logging.getLogger(__name__)
 
@@ -157,6 +157,7 @@ class GraphSession:
             raise CaanError(
                 f"{self.file}: cannot be loaded ({first_line(error)}). Run `caan-export check`, or export again."
             ) from error
+        _check_shapes(self.session, entry, self.file)
         self.provider: str = self.session.get_providers()[0]
         if self.provider != requested:
             message = f"{self.file}: {requested} does not start on this machine; {self.provider} runs instead"
@@ -192,6 +193,23 @@ class GraphSession:
             self.session.run_with_iobinding(binding)
         except Exception as error:  # onnxruntime's exceptions have no common base class
             raise CaanError(f"{self.file}: {self.provider} failed ({first_line(error)})") from error
+
+
+def _check_shapes(session: onnxruntime.InferenceSession, entry: GraphEntry, file: Path) -> None:
+    """Check that a graph has the inputs and outputs that the manifest declares, for which arrays are allocated."""
+    for declared, found in ((entry.inputs, session.get_inputs()), (entry.outputs, session.get_outputs())):
+        shapes = {value.name: value.shape for value in found}
+        for name, shape in declared.items():
+            sizes = shapes.get(name, ())
+            fits = len(sizes) == len(shape) and all(
+                isinstance(wanted, str) or not isinstance(size, int) or size == wanted
+                for wanted, size in zip(shape, sizes, strict=True)
+            )
+            if not fits:
+                wanted = ", ".join(map(str, shape))
+                raise CaanError(
+                    f"{file}: has no {name} of the shape ({wanted}), which {MANIFEST} declares. Export again."
+                )
 
 
 def _tensorrt_is_installed() -> bool:

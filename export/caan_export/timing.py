@@ -121,7 +121,6 @@ def _torch_model(onnx: CaanOnnx) -> "CaanModel":
         from caan_hf import CaanConfig, CaanModel  # noqa: PLC0415
     except ImportError as error:
         raise CaanError(f"timing torch needs {error.name}. Pass --no-eager --no-compile to skip it.") from error
-    onnx.export.require_unchanged([CONFIG])
     model: CaanModel = CaanModel(CaanConfig.from_json_file(onnx.export.path / CONFIG)).float().eval()
     on_gpu = onnx.providers[PHOTO_ENCODER] != CPU and torch.cuda.is_available()
     return torch.nn.Module.to(model, "cuda" if on_gpu else "cpu")

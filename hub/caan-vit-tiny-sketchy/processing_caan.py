@@ -14,6 +14,7 @@ from transformers.utils.hub import cached_file
 
 from .arguments_caan import check_arguments
 from .images_caan import clean_photo, clean_sketch
+from .limits_caan import MAX_MARGIN, MAX_NUMBER, check_image_processor, check_range
 
 TOKENIZER_CONFIG = "tokenizer_config.json"
 ImageSource = str | os.PathLike[str] | bytes | Image.Image | np.ndarray
@@ -30,11 +31,17 @@ class CaanProcessor(ProcessorMixin):
         tokenizer (*optional*): Tokenizer of the text tower. Retrieval does not need it.
         sketch_margin (`float`, defaults to 0.08): White margin around a sketch, as a share of its longer side.
         max_text_length (`int`, defaults to 77): Maximum length of a sentence in tokens. Longer ones are truncated.
+
+    Raises:
+        ValueError: If a setting of this processor or of the image processor is out of bounds.
     """
 
     def __init__(
         self, image_processor: Any = None, tokenizer: Any = None, sketch_margin: float = 0.08, max_text_length: int = 77
     ) -> None:
+        check_range("sketch_margin", sketch_margin, 0, MAX_MARGIN)
+        check_range("max_text_length", max_text_length, 1, MAX_NUMBER, whole=True)
+        check_image_processor(image_processor)
         self.sketch_margin = sketch_margin
         self.max_text_length = max_text_length
         super().__init__(image_processor, tokenizer)

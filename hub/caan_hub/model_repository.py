@@ -6,7 +6,6 @@ from pathlib import Path
 
 import torch
 from caan_export.manifest import MANIFEST, ExportedFolder
-from transformers import AutoModel, AutoProcessor
 
 from caan_hf import CaanModel, CaanProcessor
 from caan_hf.encoding.checkpoint import load_checkpoint
@@ -110,13 +109,12 @@ def _build(
 
 
 def _load(checkpoint: Path, *, with_text: bool) -> tuple[CaanModel, CaanProcessor]:
-    model, processor = load_checkpoint(str(checkpoint))
+    model, processor = load_checkpoint(str(checkpoint), with_text=with_text)
     if not with_text:
         return model, processor.drop_text()
-    model = AutoModel.from_pretrained(checkpoint, use_safetensors=True, trust_remote_code=False)
     if model.config.text_config is None:
         raise CaanError(f"{checkpoint}: has no text tower. Use a checkpoint-N of the run, or omit --with-text.")
-    return model.eval(), AutoProcessor.from_pretrained(checkpoint, trust_remote_code=False)
+    return model, processor
 
 
 def _add_figure(figure: Path, wanted: bool | None, protocol: str, folder: Path) -> list[str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from transformers.dynamic_module_utils import get_relative_import_files
 
-from caan_hf.encoding.checkpoint import check_folder
+from caan_hf.encoding.model_files import check_model_files
 from caan_hf.errors import CaanError
 from caan_hf.evaluation.record import METRICS_FILE, EvaluationRecord
 from caan_hf.publishing.results import public_results
@@ -48,7 +48,7 @@ def is_published(folder: Path) -> bool:
         return False
     if "AutoModel" not in (AutoMap.read(config, REMEDY).auto_map or {}):
         return False
-    model_type = check_folder(folder)
+    model_type = check_model_files(folder).model_type
     if model_type != "caan":
         raise CaanError(f"{folder}: this is a '{model_type}' model, not a CAAN. {REMEDY}")
     required = {CARD, "config.json", *_code_files(folder), *(file.name for file in folder.glob("*.safetensors"))}

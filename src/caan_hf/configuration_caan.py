@@ -6,6 +6,8 @@ from huggingface_hub.dataclasses import strict
 from transformers import AutoConfig, PreTrainedConfig
 from transformers.configuration_utils import SubConfigSpec
 
+from .limits_caan import MAX_GRID, check_grid, check_limits
+
 CHOICES = {
     "relation_loss": ("mse", "bce"),
     "alignment": ("text", "visual"),
@@ -153,6 +155,7 @@ class CaanConfig(PreTrainedConfig):
     validation_categories: list[str] | None = None
 
     def __post_init__(self, **kwargs: Any) -> None:
+        check_limits({**vars(self), **kwargs})  # before the configurations of the towers are built
         self.relation_hidden_sizes = list(self.relation_hidden_sizes)  # JSON returns lists, not tuples
         super().__post_init__(**kwargs)
 
@@ -182,6 +185,12 @@ class CaanConfig(PreTrainedConfig):
                 raise ValueError(f"{name} must be at least 1, got {size}")
         if min(self.relation_hidden_sizes, default=1) < 1:
             raise ValueError(f"relation_hidden_sizes must each be at least 1, got {self.relation_hidden_sizes}")
+        if self.relation_grid > MAX_GRID:
+            raise ValueError(f"relation_grid must be at most {MAX_GRID}, got {self.relation_grid}")
+        for tower in (self.sketch_config, self.photo_config):
+            patch_size = getattr(tower, "patch_size", None)
+            if isinstance(patch_size, int):
+                check_grid("image_size", self.image_size, patch_size)
 
     @property
     def num_local_tokens(self) -> int:

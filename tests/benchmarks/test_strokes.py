@@ -3,7 +3,13 @@
 import numpy as np
 import pytest
 
-from caan_hf.benchmarks.strokes import parse_strokes, render_strokes
+from caan_hf.benchmarks.strokes import (
+    MAX_POINTS,
+    MAX_STROKES,
+    TooManyPointsError,
+    parse_strokes,
+    render_strokes,
+)
 
 
 def drawn(*strokes, size=64):
@@ -52,3 +58,12 @@ def test_a_dot_is_visible():
 def test_an_invalid_drawing_is_refused(record):
     with pytest.raises(ValueError):
         parse_strokes(record)
+
+
+def test_the_size_of_a_drawing_is_limited():
+    long = list(range(MAX_POINTS))
+    assert len(parse_strokes({"drawing": [[long, long]]})) == 1
+    with pytest.raises(TooManyPointsError, match="points"):
+        parse_strokes({"drawing": [[long, long], [[0], [0]]]})
+    with pytest.raises(TooManyPointsError, match="strokes"):
+        parse_strokes({"drawing": [[[0], [0]]] * (MAX_STROKES + 1)})

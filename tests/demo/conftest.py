@@ -43,7 +43,7 @@ def searcher(gallery) -> Searcher:
 @pytest.fixture(scope="session")
 def address(searcher):
     """Address of the demo, which is served for all tests of this folder."""
-    with served(lambda: build_page({"photos": searcher})) as url:
+    with served(lambda: build_page({"photos": searcher}, show_paths=True)) as url:
         yield url
 
 

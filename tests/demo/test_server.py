@@ -3,15 +3,20 @@
 import http.client
 import json
 import os
+import time
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 import pytest
 from caan_demo.guard import MAX_BODY_BYTES
+from caan_demo.page import build_page
 from caan_demo.searcher import MAX_FILE_BYTES
+from caan_demo.server import delete_old_files, served
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
+
+DEMO = Path(__file__).parents[2] / "demo"
 
 
 @pytest.fixture(scope="module")
@@ -104,11 +109,23 @@ def test_explain_reads_only_photos_of_the_gallery(client, gallery, drawing, tmp_
     with pytest.raises(AppError, match="not in the gallery") as refused:
         client.predict(handle_file(drawing), str(secret), api_name="/explain")
     assert gallery.table.uri not in str(refused.value)
+    assert str(refused.value).count("the gallery") == 1
 
 
 def test_only_the_endpoints_can_be_called_by_programs(client):
     endpoints = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
     assert set(endpoints) == {"/search", "/explain"}
+
+
+def form(name: str, content: bytes) -> tuple[bytes, dict[str, str]]:
+    """Body and headers of an upload."""
+    boundary = "----demo"
+    lines = (
+        f'--{boundary}\r\nContent-Disposition: form-data; name="files"; filename="{name}"\r\n'
+        f"Content-Type: image/png\r\n\r\n"
+    )
+    body = lines.encode() + content + f"\r\n--{boundary}--\r\n".encode()
+    return body, {"Content-Type": f"multipart/form-data; boundary={boundary}"}
 
 
 def secrets(photos: Path, tmp_path: Path) -> list[str]:
@@ -150,12 +167,7 @@ def test_other_files_are_not_served(address, photos, tmp_path, route):
 
 def test_an_uploaded_file_cannot_leave_the_upload_folder(address, tmp_path):
     """A file name with `..` stays in the folder of uploads."""
-    boundary = "----demo"
-    body = (
-        f'--{boundary}\r\nContent-Disposition: form-data; name="files"; filename="../../../../{tmp_path}/x.png"\r\n'
-        f"Content-Type: image/png\r\n\r\nhello\r\n--{boundary}--\r\n"
-    ).encode()
-    headers = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
+    body, headers = form(f"../../../../{tmp_path}/x.png", b"hello")
     status, answer = request(address, "POST", "/gradio_api/upload", body, headers)
     assert status == 200
     (place,) = json.loads(answer)
@@ -173,6 +185,54 @@ def test_a_program_cannot_name_a_file_of_the_server(address, path):
     status, answer = request(address, "GET", f"/gradio_api/call/search/{event}")
     assert b"event: error" in answer
     assert b"root:" not in answer
+
+
+META = {"_type": "gradio.FileData"}
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("queue/join", {"fn_index": 0, "data": [{"path": "/etc/passwd", "meta": META}, {}, [], 5, None]}),
+        ("queue/join", {"fn_index": 0, "data": []}),
+        ("queue/join", {"fn_index": 5, "data": [None]}),
+        ("queue/join", {"fn_index": 6, "data": ["x"]}),
+        ("queue/join", {"fn_index": 7, "data": [None], "event_data": {"index": "x"}}),
+        ("queue/join", {"fn_index": 8, "data": []}),
+        ("queue/join", {"fn_index": 99, "data": []}),
+        ("call/search", {"data": [{"path": None}, 3]}),
+        ("call/search", {"data": [{"path": "a\0b", "meta": META}, 3, False, "photos", False]}),
+        ("call/search", {"data": [{"path": "x" * 5000, "meta": META}, 3, False, "photos", False]}),
+        ("run/search", {"data": [5, 3, False, "photos", False]}),
+        ("call/v2/search", {"nonsense": 1}),
+    ],
+)
+def test_malformed_requests_leave_one_line_in_the_log(address, client, drawing, capsys, caplog, path, body):
+    session = f"malformed-{time.monotonic_ns()}"
+    headers = {"Content-Type": "application/json"}
+    filled = json.dumps(body | ({"session_hash": session} if path == "queue/join" else {})).encode()
+    status, answer = request(address, "POST", f"/gradio_api/{path}", filled, headers)
+    if status == 200:
+        event = json.loads(answer)["event_id"]
+        results = f"queue/data?session_hash={session}" if path == "queue/join" else f"{path}/{event}"
+        _, answer = request(address, "GET", f"/gradio_api/{results}")
+        assert b"Reload the page" in answer
+    assert len(client.predict(handle_file(drawing), 3, api_name="/search")) == 3
+    assert "Traceback" not in capsys.readouterr().err
+    assert len(caplog.messages) == 1
+    assert "\n" not in caplog.messages[0]
+
+
+def test_old_files_of_visitors_are_deleted_with_their_folders(tmp_path):
+    for name in ("example/cat.png", "visitor/x.png", "cancelled-upload"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    kept = {tmp_path / "example", tmp_path / "example" / "cat.png"}
+    delete_old_files(tmp_path, kept, age=60)
+    assert len(set(tmp_path.rglob("*"))) == 5
+    delete_old_files(tmp_path, kept, age=0)
+    delete_old_files(tmp_path, kept, age=0)  # a folder changes when its files are deleted
+    assert set(tmp_path.rglob("*")) == kept
 
 
 @pytest.mark.parametrize("route", ["file=", "file/", "file%2F", "file%253D", "proxy=", "/file/"])
@@ -210,3 +270,74 @@ def test_the_page_loads_nothing_from_other_servers(address):
     for tag in (b"<script", b"<link", b"<img", b"<iframe"):
         for element in page.split(tag)[1:]:
             assert b"//" not in element.split(b">")[0].replace(address.encode(), b""), element[:200]
+
+
+FOREIGN_HOSTS = (
+    "evil.example",
+    "evil.example:7860",
+    "127.0.0.1.evil.example",
+    "localhost.evil.example",
+    "",
+    "[::1",
+    "a@b",
+)
+
+
+@pytest.mark.parametrize("host", FOREIGN_HOSTS)
+@pytest.mark.parametrize(
+    ("method", "path"), [("GET", "/"), ("GET", "/config"), ("POST", "/gradio_api/queue/join"), ("OPTIONS", "/config")]
+)
+def test_foreign_host_names_are_refused(address, host, method, path):
+    status, body = request(address, method, path, headers={"Host": host, "Origin": f"http://{host}"})
+    assert status == 403
+    assert b"--allow-host" in body
+
+
+@pytest.mark.parametrize("name", ["localhost", "127.0.0.1", "[::1]", "LOCALHOST", "192.168.1.5", "abc.gradio.live"])
+def test_the_page_has_all_names_of_the_machine(address, name):
+    port = urlsplit(address).port
+    headers = {"Host": f"{name}:{port}", "Origin": f"http://{name}:{port}".lower()}
+    assert request(address, "GET", "/config", headers=headers)[0] == 200
+
+
+@pytest.mark.parametrize(
+    "origin",
+    ["https://evil.example", "null", "http://localhost:1", "file://", "https://abc.gradio.live", "http://127.0.0.1"],
+)
+@pytest.mark.parametrize(
+    ("method", "path"), [("POST", "/gradio_api/upload"), ("GET", "/config"), ("OPTIONS", "/config")]
+)
+def test_foreign_origins_are_refused_without_cors_headers_or_files(address, origin, method, path):
+    before = set(Path(os.environ["GRADIO_TEMP_DIR"]).rglob("*"))
+    body, headers = form("x.png", b"hello")
+    headers |= {"Origin": origin, "Access-Control-Request-Method": "POST"}
+    connection = http.client.HTTPConnection(*urlsplit(address).netloc.split(":"), timeout=30)
+    connection.request(method, path, body, headers)
+    answer = connection.getresponse()
+    answer.read()
+    assert answer.status == 403
+    assert [name for name in answer.headers if name.lower().startswith("access-control")] == []
+    assert set(Path(os.environ["GRADIO_TEMP_DIR"]).rglob("*")) <= before
+
+
+@pytest.fixture(scope="module")
+def public_address(searcher):
+    """Address of the demo as it is served to others."""
+    with served(lambda: build_page({"photos": searcher}), allow_hosts=["demo.example"]) as url:
+        yield url
+
+
+def test_a_public_demo_names_photos_without_their_folders(public_address, gallery, photos, drawing):
+    client = Client(public_address, verbose=False)
+    expected = gallery.search(drawing, k=3)
+    found = client.predict(handle_file(drawing), 3, api_name="/search")
+    assert [entry["photo"] for entry in found] == [Path(result.path).name for result in expected]
+    picture = client.predict(handle_file(drawing), found[1]["photo"], "photos", api_name="/explain")
+    assert Image.open(picture).size == gallery.explain(drawing, expected[1]).figure().size
+    for name in (expected[0].path, "none.png"):
+        with pytest.raises(AppError, match="not in the gallery"):
+            client.predict(handle_file(drawing), name, "photos", api_name="/explain")
+    status, config = request(public_address, "GET", "/config", headers={"Host": "demo.example"})
+    assert status == 200
+    for folder in (photos, gallery.table.uri, DEMO):
+        assert str(folder).encode() not in config

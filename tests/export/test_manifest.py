@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from caan_export.manifest import ExportedFolder
+from caan_export.runtime import CaanOnnx
 
 from caan_hf.errors import CaanError
 
@@ -68,3 +69,29 @@ def test_a_file_outside_of_the_folder_is_refused(folder, exported, name):
     (folder / "caan_export.json").write_text(json.dumps(content))
     with pytest.raises(CaanError):
         ExportedFolder.open(folder)
+
+
+@pytest.mark.parametrize(
+    ("width", "shape"), [(10**12, [16, 8]), (32, [10**6, 10**6]), (32, [16384, 65536])], ids=["global", "side", "local"]
+)
+def test_outputs_of_any_size_are_refused(folder, exported, width, shape):
+    content = json.loads((exported() / "caan_export.json").read_text())
+    content["identity"] |= {"global_dim": width, "local_shape": shape}
+    for graph in ("sketch_encoder", "photo_encoder"):
+        content["graphs"][graph]["outputs"] = {"global_embeds": ["batch", width], "local_embeds": ["batch", *shape]}
+    relation = {"sketch_local_embeds": ["sketches", *shape], "photo_local_embeds": ["photos", *shape]}
+    content["graphs"]["relation"]["inputs"] = relation
+    (folder / "caan_export.json").write_text(json.dumps(content))
+    with pytest.raises(CaanError, match=r"caan_export\.json: identity\.(global_dim|local_shape)"):
+        ExportedFolder.open(folder)
+
+
+def test_outputs_that_the_graphs_do_not_have_are_refused(folder, exported):
+    content = json.loads((exported() / "caan_export.json").read_text())
+    content["identity"]["global_dim"] = 48
+    for graph in ("sketch_encoder", "photo_encoder"):
+        content["graphs"][graph]["outputs"]["global_embeds"] = ["batch", 48]
+    (folder / "caan_export.json").write_text(json.dumps(content))
+    with pytest.raises(CaanError, match=r"sketch_encoder\.onnx: .*global_embeds.*\(batch, 48\)") as error:
+        CaanOnnx.from_pretrained(folder)
+    assert "\n" not in str(error.value)

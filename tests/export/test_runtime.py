@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -39,25 +40,18 @@ print(len(check_export(sys.argv[1]).differences))
 from caan_export.cli.main import app
 """
 REPAIR = """
-from pathlib import Path
-from caan_export.check import check_export
+import sys
 from caan_hf import CaanError, load_encoder
 from caan_hf.encoding.load import model_folder
 
-def damage(name):
-    file = (model_folder("me/caan-tiny") / name).resolve()
-    file.write_bytes(bytes(file.stat().st_size))
-
 try:
     load_encoder("me/caan-tiny")
-    damage("preprocessing.json")
-    assert load_encoder("me/caan-tiny").name == "me/caan-tiny"
-    damage("relation.onnx")
-    load_encoder("me/caan-tiny")
+    for name in sys.argv[1:]:
+        file = (model_folder("me/caan-tiny") / name).resolve()
+        file.write_bytes(bytes(file.stat().st_size))
+        print(load_encoder("me/caan-tiny").name)
 except CaanError as error:
     print(error)
-    if "relation" in str(error):
-        print(len(check_export("me/caan-tiny").differences))
 """
 PAIR = 4 * (16 * 8 + 3 * 16 * 16)  # bytes of a photo and its pair, with 16 local tokens of width 8
 
@@ -191,7 +185,7 @@ def test_spinning_is_off_by_default(onnx, exported):
         (shutil.rmtree, "no such folder"),
         (lambda folder: (folder / "caan_export.json").unlink(), r"no caan_export\.json.*not an exported CAAN"),
         (lambda folder: (folder / "relation.onnx").unlink(), r"relation\.onnx missing"),
-        (lambda folder: (folder / "relation.onnx").write_bytes(b"nonsense"), r"relation\.onnx: cannot be loaded"),
+        (lambda folder: (folder / "relation.onnx").write_bytes(b"nonsense"), r"relation\.onnx changed since"),
         (lambda folder: (folder / "preprocessing.json").write_bytes(b"{}"), r"preprocessing\.json changed since"),
     ],
 )
@@ -230,30 +224,62 @@ def hub(exported):
         yield server
 
 
-@pytest.mark.parametrize("is_damaged_on_the_hub", [False, True])
-def test_a_file_damaged_in_the_cache_of_the_hub_is_downloaded_once_more(hub, tmp_path, is_damaged_on_the_hub):
-    repository = hub.repository("me/caan-tiny")
-    if is_damaged_on_the_hub:
-        files = repository.find("main").files
-        repository.commit("main", "damaged", files | {"preprocessing.json": Blob(b"nonsense")})
+def open_from_hub(hub, home, script=REPAIR, *arguments, **environment) -> list[str]:
+    """The lines that a script prints in a fresh process, in which they must be everything."""
     done = subprocess.run(
-        [sys.executable, "-c", REPAIR],
-        env=hub.client_environment(tmp_path),
+        [sys.executable, "-c", script, *arguments],
+        env=hub.client_environment(home) | environment,
         capture_output=True,
         text=True,
         timeout=300,
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    expected = ["preprocessing.json changed"] if is_damaged_on_the_hub else ["relation.onnx: cannot be loaded", "29"]
-    assert len(lines := done.stdout.splitlines()) == len(expected), done.stdout
-    assert all(text in line for text, line in zip(expected, lines, strict=True)), done.stdout
-    # A repository that is damaged itself is downloaded a second time, because its file is damaged from the start.
-    downloads = [
-        path.rpartition("/")[2] for method, path in hub.requests if (method, "/resolve/" in path) == ("GET", True)
-    ]
-    assert downloads.count("preprocessing.json") == 2
-    assert downloads.count("relation.onnx") == (1 if is_damaged_on_the_hub else 2)
+    return done.stdout.splitlines()
+
+
+def downloads(hub) -> Counter:
+    """How often each file was downloaded."""
+    return Counter(path.rpartition("/")[2] for method, path in hub.requests if method == "GET" and "/resolve/" in path)
+
+
+def test_files_damaged_in_the_cache_of_the_hub_are_downloaded_once_more(hub, tmp_path):
+    names = ["preprocessing.json", "relation.onnx", "caan_export.json"]
+    assert open_from_hub(hub, tmp_path, REPAIR, *names) == ["me/caan-tiny"] * 3
+    assert {name: count for name, count in downloads(hub).items() if count > 1} == dict.fromkeys(names, 2)
+
+
+def test_a_file_damaged_in_the_cache_is_named_without_a_connection(hub, tmp_path):
+    open_from_hub(hub, tmp_path)
+    offline = {"HF_HUB_OFFLINE": "1"}
+    lines = open_from_hub(hub, tmp_path, REPAIR, "relation.onnx", **offline)
+    assert len(lines) == 1
+    assert "me/caan-tiny: relation.onnx damaged in the cache" in lines[0]
+
+
+def test_a_file_damaged_on_the_hub_is_an_error_after_a_second_download(hub, tmp_path):
+    repository = hub.repository("me/caan-tiny")
+    repository.commit("main", "damaged", repository.find("main").files | {"relation.onnx": Blob(b"nonsense")})
+    lines = open_from_hub(hub, tmp_path)
+    assert len(lines) == 1
+    assert "relation.onnx changed" in lines[0]
+    assert downloads(hub)["relation.onnx"] == 2
+
+
+@pytest.mark.parametrize(
+    ("path", "fault", "message"),
+    [
+        ("^/api/models/me/caan-tiny", {"cut": 10}, "cannot be reached"),
+        ("/resolve/.*/relation.onnx", {"status": 429, "headers": {"Retry-After": "3600"}}, "wait 3600 seconds"),
+        ("/resolve/.*/relation.onnx", {"status": 503, "headers": {}}, "HTTP 503"),
+    ],
+)
+def test_a_failed_download_is_an_error_of_one_line(hub, tmp_path, path, fault, message):
+    hub.fail("GET", path, **fault)
+    lines = open_from_hub(hub, tmp_path)
+    assert len(lines) == 1
+    assert lines[0].startswith("me/caan-tiny: ")
+    assert message in lines[0]
 
 
 def test_a_broken_connection_to_the_hub_is_an_error_of_one_line(tmp_path):

@@ -8,8 +8,17 @@ CANVAS = 256  # side of the square in which Quick, Draw! simplifies its strokes,
 MARGIN = 8
 LINE_WIDTH = 3.0
 OVERSAMPLING = 3  # Pillow draws without anti-aliasing
+MAX_STROKES = 5_000
+MAX_POINTS = 50_000
+"""Limits of a drawing, which is rendered in about half a second. They are far above what a person draws: a pen that
+reports 240 points per second reaches them after three and a half minutes without being lifted. Drawings of Quick, Draw!
+have some hundred points."""
 
 Strokes = list[tuple[list[float], list[float]]]
+
+
+class TooManyPointsError(ValueError):
+    """A drawing has more strokes or points than a person draws."""
 
 
 def parse_strokes(record: object) -> Strokes:
@@ -23,11 +32,25 @@ def parse_strokes(record: object) -> Strokes:
 
     Raises:
         ValueError: The record has no such drawing.
+        TooManyPointsError: The drawing exceeds `MAX_STROKES` or `MAX_POINTS`.
     """
     drawing = record.get("drawing") if isinstance(record, dict) else None
     if not isinstance(drawing, list) or not drawing:
         raise ValueError("no strokes")
-    return [_stroke(stroke) for stroke in drawing]
+    require_drawable(len(drawing), 0)
+    strokes = [_stroke(stroke) for stroke in drawing]
+    require_drawable(len(strokes), sum(len(xs) for xs, _ in strokes))
+    if not all(_is_coordinate(value) for xs, ys in strokes for value in xs + ys):
+        raise ValueError("a coordinate that is not a number or too large")
+    return strokes
+
+
+def require_drawable(num_strokes: int, num_points: int) -> None:
+    """Raise `TooManyPointsError` if a drawing has more strokes or points than are rendered."""
+    if num_strokes > MAX_STROKES:
+        raise TooManyPointsError(f"more than {MAX_STROKES:,} strokes")
+    if num_points > MAX_POINTS:
+        raise TooManyPointsError(f"more than {MAX_POINTS:,} points")
 
 
 def _stroke(stroke: object) -> tuple[list[float], list[float]]:
@@ -36,8 +59,6 @@ def _stroke(stroke: object) -> tuple[list[float], list[float]]:
     xs, ys = stroke[:2]
     if not xs or len(xs) != len(ys):
         raise ValueError("a stroke with unequal x and y lists")
-    if not all(_is_coordinate(value) for value in xs + ys):
-        raise ValueError("a coordinate that is not a number or too large")
     return xs, ys
 
 

@@ -15,9 +15,10 @@ from caan_hf.errors import CaanError, one_line
 from caan_hf.processing_caan import CaanProcessor
 from caan_hf.towers_caan import encode_image, load_tower, native_image_size
 
-from .checkpoint import DType, TorchEncoder, usable_device
+from .checkpoint import DType, TorchEncoder, check_fits_weights, usable_device
 from .features import Array, Features, Modality
 from .identity import EncoderIdentity
+from .model_files import check_model_files
 
 
 class BaselineEncoder(TorchEncoder):
@@ -78,7 +79,9 @@ class BaselineEncoder(TorchEncoder):
 
 def _load_model(folder: str) -> Any:
     """The whole model where it has an image embedding of its own, else its vision tower, in float32."""
+    stored_values = check_model_files(Path(folder)).stored_values
     config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    check_fits_weights(folder, config, stored_values)
     if getattr(config, "vision_config", None) is None:
         return load_tower(folder, "vision")
     return AutoModel.from_pretrained(folder, dtype=torch.float32, use_safetensors=True, trust_remote_code=False)

@@ -5,31 +5,31 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
 from PIL import Image
-from pydantic import ConfigDict, Field
 from torch import Tensor
 from transformers import AutoConfig, AutoModel, AutoProcessor, PreTrainedConfig
 from transformers.utils import logging as transformers_logging
 
 from caan_hf.errors import CaanError, first_line, one_line
 from caan_hf.images_caan import PICTURE_VERSION, reason_unreadable
+from caan_hf.limits_caan import MAX_SIDE, check_grid
 from caan_hf.modeling_caan import CaanModel
 from caan_hf.processing_caan import CaanProcessor
-from caan_hf.towers_caan import tower_width
-from caan_hf.utils.records import Record
+from caan_hf.towers_caan import patch_size, tower_width
 
 from .encoder import Encoder, TrainingData
 from .features import Array, Features, Modality
 from .identity import EncoderIdentity, hash_of_json
+from .model_files import SAVE_AGAIN, check_model_files
 from .preprocessing import Preprocessing
 
 DType = Literal["float32", "bfloat16", "float16"]
-WEIGHTS = "model.safetensors"
-SAVE_AGAIN = "Train or save the model again."
+SPARE_VALUES = 2**24
+"""Values that a model may have beyond twice those in its files, for parts that are not stored."""
 
 # Fields of the configuration that describe where a model comes from or what only training needs.
 WITHOUT_EFFECT = (
@@ -125,7 +125,26 @@ class CheckpointEncoder(TorchEncoder):
         weights = weights_hash(model)  # in the stored precision
         encoder = cls(model.float().to(place).eval(), processor, name or str(Path(folder).resolve()), dtype)
         encoder._weights = weights
+        encoder._encode_blank(folder)
         return encoder
+
+    def _encode_blank(self, folder: str) -> None:
+        """Encode a blank picture, because settings that do not fit each other fail only then.
+
+        Raises:
+            CaanError: It cannot be encoded.
+        """
+        try:
+            pixel_values = self.prepare(Image.new("RGB", (8, 8)), "photo")[None]
+            sides = pixel_values.shape[2:]
+            if pixel_values.shape[:2] != (1, 3) or max(sides) > MAX_SIDE:
+                raise ValueError(f"the processor returns pixel values of shape {pixel_values.shape}")
+            for tower in (self.model.sketch_model, self.model.photo_model or self.model.sketch_model):
+                check_grid("the size of the processor", max(sides), min(patch_size(tower) or (MAX_SIDE,)))
+            for modality in get_args(Modality):
+                self.encode_prepared(pixel_values, modality)
+        except Exception as error:  # of any type
+            raise CaanError(f"{folder}: cannot encode a picture ({one_line(error)}). {SAVE_AGAIN}") from error
 
     @cached_property
     def identity(self) -> EncoderIdentity:
@@ -165,68 +184,70 @@ class CheckpointEncoder(TorchEncoder):
             return _to_numpy(score(*(self._tensor(values, self.model.dtype) for values in local)))
 
 
-def load_checkpoint(folder: str) -> tuple[CaanModel, CaanProcessor]:
-    """Load model and processor of a checkpoint folder, without the text tower; safetensors only, and no code from it.
+def load_checkpoint(folder: str, *, with_text: bool = False) -> tuple[CaanModel, CaanProcessor]:
+    """Load model and processor of a checkpoint folder; safetensors only, and no code from it.
+
+    Args:
+        folder: The folder.
+        with_text: Load the text tower too, if there is one.
 
     Returns:
         The model in evaluation mode, on the CPU and in its stored precision, and its processor.
 
     Raises:
-        CaanError: The folder is not a CAAN checkpoint with weights in safetensors.
+        CaanError: The folder is not a CAAN checkpoint with weights in safetensors, or asks for more than the limits.
     """
-    check_folder(Path(folder))
+    stored_values = check_model_files(Path(folder)).stored_values
     config = _load(AutoConfig, folder)
     if config.model_type != "caan":
         raise CaanError(f"{folder}: this is a '{config.model_type}' model, not a CAAN checkpoint.")
-    config.text_config = None
-    model, report = _load(AutoModel, folder, config=config, use_safetensors=True, output_loading_info=True)
+    if not with_text:
+        config.text_config = None
+    check_fits_weights(folder, config, stored_values)
+    options = {"config": config, "use_safetensors": True, "ignore_mismatched_sizes": True, "output_loading_info": True}
+    model, report = _load(AutoModel, folder, **options)
+    if report["mismatched_keys"]:
+        name, stored, wanted = min(report["mismatched_keys"])
+        shapes = f"has the shape {tuple(stored)}, but config.json describes {tuple(wanted)}"
+        raise CaanError(f"{folder}: cannot be loaded, because {name} {shapes}. {SAVE_AGAIN}")
     if report["missing_keys"]:
         missing = sorted(report["missing_keys"])
         raise CaanError(f"{folder}: {len(missing)} weights are missing, such as {missing[0]}. {SAVE_AGAIN}")
-    return model.eval(), _load(AutoProcessor, folder)
+    processor = _load(AutoProcessor, folder)
+    if not isinstance(processor, CaanProcessor):
+        raise CaanError(f"{folder}: its processor is a {type(processor).__name__}, not that of a CAAN. {SAVE_AGAIN}")
+    return model.eval(), processor
 
 
-class _Config(Record):
-    model_config = ConfigDict(extra="ignore")
-    model_type: str | None = None
-
-
-class _WeightsIndex(Record):
-    """Files of the weights, which must be safetensors in the same folder."""
-
-    model_config = ConfigDict(extra="ignore")
-    weight_map: Annotated[dict[str, Annotated[str, Field(pattern=r"^[^/\\]+\.safetensors$")]], Field(min_length=1)]
-
-
-def check_folder(folder: Path) -> str:
-    """The model type of a checkpoint folder, without loading it.
+def check_fits_weights(folder: str, config: PreTrainedConfig, stored_values: int) -> None:
+    """Check that a configuration describes a model about as large as its weights, before memory is allocated for it.
 
     Raises:
-        CaanError: It has no readable config.json or no weights in safetensors.
+        CaanError: It does not, or no such model can be built.
     """
-    if not folder.is_dir():
-        raise CaanError(f"{folder}: no such folder. Give the folder that training saved, or OWNER/MODEL on the Hub.")
-    if not (folder / "config.json").is_file():
-        inside = (folder / "model" / "config.json").is_file()
-        hint = f", which is {folder / 'model'}" if inside else ""
-        raise CaanError(f"{folder}: no config.json, so this is not a model. Give the folder that training saved{hint}.")
-    model_type = _Config.read(folder / "config.json", SAVE_AGAIN).model_type
-    index = folder / f"{WEIGHTS}.index.json"
-    if not (folder / WEIGHTS).is_file():
-        if not index.is_file():
-            raise CaanError(f"{folder}: no {WEIGHTS}. Weights in other formats are not loaded.")
-        _WeightsIndex.read(index, SAVE_AGAIN)
-    return str(model_type)
+    try:
+        with torch.device("meta"):
+            model = AutoModel.from_config(config, trust_remote_code=False)
+    except Exception as error:  # of any type, for settings that do not fit each other
+        raise CaanError(f"{folder}: config.json describes no model ({one_line(error)}). {SAVE_AGAIN}") from error
+    values = sum(parameter.numel() for parameter in model.parameters())
+    if values > 2 * stored_values + SPARE_VALUES:
+        raise CaanError(
+            f"{folder}: config.json describes a model of {values} values, but the weights hold {stored_values}. "
+            f"{SAVE_AGAIN}"
+        )
 
 
 def _load(auto_class: Any, folder: str, **options: Any) -> Any:
-    was_shown = transformers_logging.is_progress_bar_enabled()
+    was_shown, verbosity = transformers_logging.is_progress_bar_enabled(), transformers_logging.get_verbosity()
     transformers_logging.disable_progress_bar()  # loading the weights takes no time
+    transformers_logging.set_verbosity_error()  # what does not fit is an error below
     try:
         return auto_class.from_pretrained(folder, trust_remote_code=False, local_files_only=True, **options)
     except Exception as error:  # damaged files make transformers raise errors of any type
         raise CaanError(f"{folder}: cannot be loaded as a CAAN checkpoint ({one_line(error)}).") from error
     finally:
+        transformers_logging.set_verbosity(verbosity)
         if was_shown:
             transformers_logging.enable_progress_bar()
 

@@ -5,9 +5,24 @@ import json
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
-Size = Annotated[int, Field(gt=0, lt=2**20)]
+from caan_hf.limits_caan import MAX_GRID, MAX_SIDE
+
+MAX_WIDTH = 2**16
+MAX_LOCAL_VALUES = 2**22
+"""Largest M * R, which is 16 MiB per image."""
+
+
+def _check_local(shape: tuple[int, int]) -> tuple[int, int]:
+    if shape[0] * shape[1] > MAX_LOCAL_VALUES:
+        raise ValueError(f"more than {MAX_LOCAL_VALUES} values per image")
+    return shape
+
+
+Side = Annotated[int, Field(gt=0, le=MAX_SIDE)]
+Width = Annotated[int, Field(gt=0, le=MAX_WIDTH)]
+Tokens = Annotated[int, Field(gt=0, le=MAX_GRID**2)]
 
 
 @dataclass(frozen=True)
@@ -32,9 +47,9 @@ class EncoderIdentity:
     configuration: str
     preprocessing: str
     precision: str
-    image_size: Size
-    global_dim: Size
-    local_shape: tuple[Size, Size] | None
+    image_size: Side
+    global_dim: Width
+    local_shape: Annotated[tuple[Tokens, Width], AfterValidator(_check_local)] | None
 
     def difference(self, other: "EncoderIdentity") -> str | None:
         """Why embeddings of the two must not be compared, as a phrase; None if they may.

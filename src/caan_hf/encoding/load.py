@@ -64,9 +64,11 @@ def load_encoder(
             encoder: Encoder = open_folder(folder, name)
             return encoder
     options: dict[str, Any] = {"name": name, "device": device, "dtype": dtype}
-    from .checkpoint import CheckpointEncoder, check_folder  # noqa: PLC0415 - torch, which an export does not need
+    from .model_files import check_model_files  # noqa: PLC0415 - safetensors and torch, which an export does not need
 
-    if check_folder(folder) == "caan":
+    if check_model_files(folder).model_type == "caan":
+        from .checkpoint import CheckpointEncoder  # noqa: PLC0415
+
         return CheckpointEncoder.load(str(folder), **options)
     from .baseline import BaselineEncoder  # noqa: PLC0415
 

@@ -11,12 +11,12 @@ from PIL import Image
 from pydantic import Field, model_validator
 
 from caan_hf.images_caan import PICTURE_VERSION, clean_photo, clean_sketch
+from caan_hf.limits_caan import MAX_MARGIN, MAX_SIDE
 from caan_hf.utils.records import Record
 
 from .features import Array
 from .identity import hash_of_json
 
-MAX_SIDE = 8192
 Pixels = Annotated[int, Field(strict=True, gt=0, le=MAX_SIDE)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -43,7 +43,7 @@ class Preprocessing(Record):
     scale: Positive
     mean: tuple[Finite, Finite, Finite]
     std: tuple[Positive, Positive, Positive]
-    sketch_margin: Annotated[float, Field(ge=0, le=10, allow_inf_nan=False)]
+    sketch_margin: Annotated[float, Field(ge=0, le=MAX_MARGIN, allow_inf_nan=False)]
 
     @model_validator(mode="after")
     def _check_resample(self) -> "Preprocessing":

@@ -2,14 +2,14 @@
 
 import json
 import os
-from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
-from caan_hf.benchmarks.strokes import parse_strokes, render_strokes
+from caan_hf.benchmarks.strokes import TooManyPointsError, parse_strokes, render_strokes, require_drawable
 from caan_hf.errors import CaanError
 from caan_hf.images_caan import open_image
+from caan_hf.utils.files import read_bytes
 
 MAX_BYTES = 64 * 2**20
 
@@ -20,7 +20,7 @@ def load_sketch(source: Any, name: str | None = None) -> Image.Image:
     Args:
         source: Path, content of a file, PIL image or array. A file holds a picture or JSON: a Quick, Draw! record
             `{"drawing": [[[x, ...], [y, ...]], ...]}`, its strokes alone, or `{"strokes": [[[x, y], ...], ...]}`. Of
-            several lines of JSON (ndjson), the first is used.
+            several lines of JSON (ndjson), the first is used. Strokes have at most `MAX_POINTS` points.
         name: Name of the sketch in error messages; its path by default.
 
     Raises:
@@ -29,9 +29,9 @@ def load_sketch(source: Any, name: str | None = None) -> Image.Image:
     if isinstance(source, (str, os.PathLike)):
         name = name or os.fspath(source)
         try:
-            source = Path(source).read_bytes()
-        except (OSError, ValueError) as error:
-            raise CaanError(f"{name}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
+            source = read_bytes(source, MAX_BYTES)
+        except OSError as error:
+            raise CaanError(f"{name}: cannot be read ({error.strerror or error})") from error
     name = name or "the sketch"
     if isinstance(source, bytes):
         if not source:
@@ -54,6 +54,8 @@ def _from_json(data: bytes, name: str) -> Image.Image:
         except json.JSONDecodeError:
             record = json.loads(text.partition("\n")[0])
         return render_strokes(parse_strokes(_record(record)))
+    except TooManyPointsError as error:
+        raise CaanError(f"{name}: {error}. Simplify the drawing, or give it as a picture.") from error
     except (ValueError, RecursionError) as error:
         reason = "not JSON" if isinstance(error, json.JSONDecodeError | UnicodeDecodeError | RecursionError) else error
         raise CaanError(
@@ -71,6 +73,7 @@ def _record(value: Any) -> Any:
     strokes = value["strokes"]
     if not isinstance(strokes, list) or not all(isinstance(stroke, list) and stroke for stroke in strokes):
         raise ValueError("the strokes are not a list of lists")
+    require_drawable(len(strokes), sum(map(len, strokes)))
     if not all(isinstance(point, list) and len(point) == 2 for stroke in strokes for point in stroke):
         raise ValueError("a stroke is not a list of [x, y]")
     return {"drawing": [[list(axis) for axis in zip(*stroke, strict=True)] for stroke in strokes]}

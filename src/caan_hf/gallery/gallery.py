@@ -15,17 +15,18 @@ from caan_hf.encoding.features import EncodedSketch
 from caan_hf.encoding.load import load_encoder
 from caan_hf.errors import CaanError
 from caan_hf.retrieval.expansion import expand_queries
+from caan_hf.utils.files import read_bytes
 from caan_hf.utils.prefetch import map_ahead
 from caan_hf.utils.progress import Advance
 
 from .engine import Engine, LocalEngine
 from .explanation import Explanation, explain
-from .indexing import IndexReport, index_photos
+from .indexing import IndexReport, index_photos, with_defaults
 from .options import IndexOptions, SearchOptions
 from .photo import decode_photo
 from .results import GalleryPhoto, SearchResult
 from .schema import GLOBAL, KEY, LOCAL, GalleryInfo, from_vectors
-from .sources import photo_source, read_file
+from .sources import photo_source
 from .table import GalleryError, PhotoTable
 
 DISPLAY_SIDE = 1024
@@ -155,9 +156,10 @@ class Gallery:
         Raises:
             CaanError: There are no photos, an option is out of range, or the gallery cannot be written.
         """
-        options = replace(options or IndexOptions(), **changes)
-        source = photo_source(photos, split=options.split)
-        return index_photos(self.table, source, self._engine(options), prune=options.prune, progress=progress)
+        wanted = replace(options or IndexOptions(), **changes)
+        source = photo_source(photos, split=wanted.split, exclude=wanted.exclude)
+        engine = self._engine(with_defaults(self.table, wanted))
+        return index_photos(self.table, source, engine, wanted, progress=progress)
 
     def encode_sketch(self, sketch: Any) -> EncodedSketch:
         """Encode a sketch once, for any number of searches and explanations; see `Encoder.encode_sketch`."""
@@ -287,7 +289,7 @@ class Gallery:
     def _decode(self, photo: GalleryPhoto, side: int) -> Image.Image:
         """Decode the file of a photo, or if it cannot be read the copy in the gallery, or the thumbnail."""
         try:
-            return decode_photo(read_file(photo.path), side).image
+            return decode_photo(read_bytes(photo.path), side).image
         except (OSError, ValueError) as error:
             copy = self.table.rows_where(KEY, [photo.path], ["image"])["image"].to_pylist()
             data = (copy[0] if copy else None) or photo.thumbnail

@@ -4,7 +4,7 @@ import os
 import re
 import stat
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,12 @@ import pyarrow.compute as pc
 
 from caan_hf.errors import CaanError
 from caan_hf.utils.download import looks_local
-from caan_hf.utils.files import printable, read_text
+from caan_hf.utils.files import printable, read_bytes, read_text
 from caan_hf.utils.problems import Problems
 
 from .photo import photo_suffixes
 
 LISTING = pa.schema([("path", pa.string()), ("size", pa.int64()), ("mtime_ns", pa.int64())])
-MAX_FILE_BYTES = 2**30
 DATASET_FILES = ("dataset_dict.json", "dataset_info.json")
 
 
@@ -33,11 +32,13 @@ class PhotoSource(ABC):
         name: What the user called them.
         keeps_bytes: Whether the gallery has to store the photos because they have no files of their own.
         num_other_files: Number of files that the last `scan` found and that are not photos.
+        skipped_folders: Folders that the last `scan` did not enter, without hidden ones.
     """
 
     name: str
     keeps_bytes = False
     num_other_files = 0
+    skipped_folders: Sequence[str] = ()
 
     @abstractmethod
     def scan(self, problems: Problems) -> pa.Table:
@@ -49,6 +50,13 @@ class PhotoSource(ABC):
 
         `--prune` removes paths that belong to it and are no longer listed.
         """
+
+    def places(self) -> dict[str, bool]:
+        """Folders below which photos are gone if they are not found, with whether each is a mount point.
+
+        Called after `scan`. If one of them is not there later, its photos are not removed.
+        """
+        return {}
 
     def require_photos(self) -> None:
         """Check that there are photos, before a model is loaded.
@@ -70,25 +78,37 @@ class PhotoSource(ABC):
         """Content of a photo.
 
         Raises:
-            OSError: The file cannot be read.
-            ValueError: There is no image, or the file is too large.
+            OSError: The file cannot be read or is too large.
+            ValueError: There is no image.
         """
-        return read_file(path)
+        return read_bytes(path)
 
 
-def photo_source(photos: Any, *, split: str | None = None) -> PhotoSource:
+def photo_source(photos: Any, *, split: str | None = None, exclude: Sequence[str] | None = None) -> PhotoSource:
     """Find out what kind of source `photos` is.
 
     Args:
         photos: A folder (searched recursively), a text file with one path per line, the folder or Hub id of a dataset,
             a `datasets.Dataset`, an iterable of paths, or a `PhotoSource`, which is returned as it is.
         split: Split of a dataset, required if it has several.
+        exclude: Patterns of the files and folders to skip in a folder, see `FolderPhotos`.
 
     Raises:
-        CaanError: Nothing has that name, or a dataset has no such split or no images.
+        CaanError: Nothing has that name, a dataset has no such split or no images, or an option does not apply.
     """
+    from .folder_photos import FolderPhotos  # noqa: PLC0415 - imports this module
+
     if isinstance(photos, PhotoSource):
         return photos
+    source = _open_source(photos, split, tuple(exclude or ()))
+    if exclude and not isinstance(source, FolderPhotos):
+        raise CaanError(f"--exclude {exclude[0]}: applies only to folders, and {source.name} is not a folder.")
+    return source
+
+
+def _open_source(photos: Any, split: str | None, exclude: tuple[str, ...]) -> PhotoSource:
+    from .folder_photos import FolderPhotos  # noqa: PLC0415 - imports this module
+
     if hasattr(photos, "features"):
         from .dataset_photos import DatasetPhotos  # noqa: PLC0415 - `datasets` is heavy
 
@@ -100,7 +120,7 @@ def photo_source(photos: Any, *, split: str | None = None) -> PhotoSource:
     if split is not None and (is_folder or path.is_file()):
         raise CaanError(f"--split {split}: applies only to datasets, and {photos} is not a dataset.")
     if is_folder:
-        return FolderPhotos(path)
+        return FolderPhotos(path, exclude)
     if path.is_file():
         return ListedPhotos.of_file(path)
     if not path.exists() and looks_local(str(photos)):
@@ -110,78 +130,32 @@ def photo_source(photos: Any, *, split: str | None = None) -> PhotoSource:
     return DatasetPhotos.load(str(path if path.exists() else photos), split)
 
 
-class FolderPhotos(PhotoSource):
-    """The photos in a folder and its subfolders, without those with a name that begins with a dot.
-
-    Symlinks are followed, but no folder is entered twice, so that cycles terminate.
-    """
-
-    def __init__(self, root: Path):
-        self.name = str(root)
-        self.root = Path(os.path.abspath(root))
-        self.unreadable: list[str] = []
-
-    def scan(self, problems: Problems) -> pa.Table:
-        """See [`PhotoSource`]."""
-        self.unreadable, self.num_other_files = [], 0
-        return _listing(self._files(problems), problems)
-
-    def covers(self, paths: pa.ChunkedArray) -> pa.ChunkedArray:
-        """Paths of photos in the folder, without hidden ones and those in subfolders that could not be read.
-
-        Rows of a dataset that is saved in the folder have no suffix of a photo and do not belong to it.
-        """
-        suffixes = "|".join(re.escape(suffix) for suffix in photo_suffixes())
-        root, *unreadable = (os.path.join(printable(folder), "") for folder in (str(self.root), *self.unreadable))
-        covered = matches(paths, root, rf"(?is)^([^./][^/]*/)*[^./][^/]*({suffixes})$")
-        for prefix in unreadable:
-            covered = pc.and_not(covered, pc.starts_with(paths, prefix))
-        return covered
-
-    def require_photos(self) -> None:
-        """See [`PhotoSource`]. The search ends at the first subfolder with photos."""
-        if not any(self._files(Problems())):
-            super().require_photos()
-
-    def _files(self, problems: Problems) -> Iterator[list[str]]:
-        """Paths of photos, one folder at a time."""
-        entered: set[tuple[int, int]] = set()
-        _enter(self.root.parent, self.root.name, entered)
-
-        def on_error(error: OSError) -> None:
-            self.unreadable.append(error.filename)
-            problems.add(error.filename, f"folder that cannot be read ({error.strerror})")
-
-        suffixes = photo_suffixes()
-        for folder, folders, files in os.walk(self.root, followlinks=True, onerror=on_error):
-            folders[:] = sorted(name for name in folders if not name.startswith(".") and _enter(folder, name, entered))
-            visible = sorted(name for name in files if not name.startswith("."))
-            photos = [name for name in visible if os.path.splitext(name)[1].lower() in suffixes]
-            self.num_other_files += len(visible) - len(photos)
-            yield [os.path.join(folder, name) for name in photos]
-
-
 class ListedPhotos(PhotoSource):
     """Photos given by their paths, or by a text file with one path per line, relative to the file."""
 
     def __init__(self, paths: list[Path], name: str):
         self.name = name
-        self.paths = list(dict.fromkeys(os.path.abspath(path) for path in paths))
+        listed = dict.fromkeys(map(_real_folder, paths))
+        self.paths = [path for path in listed if not (os.path.islink(path) and os.path.realpath(path) in listed)]
 
     @classmethod
     def of_file(cls, file: Path) -> "ListedPhotos":
         """The photos that a text file lists; blank lines are skipped."""
         if file.suffix.lower() in photo_suffixes():
             raise CaanError(f"{file}: is a photo. Give its folder, or a text file with one path per line.")
-        lines = read_text(file, "Give a folder, a text file with one path per line, or a dataset.").splitlines()
-        paths = [file.parent / line.strip() for line in lines if line.strip()]
+        text = read_text(file, "Save the list as UTF-8 with one path per line, or give a folder or a dataset.")
+        paths = [file.parent / line.strip() for line in text.split("\n") if line.strip()]
         if not paths:
             raise CaanError(f"{file}: lists no photos. Write one path per line.")
         return cls(paths, str(file))
 
     def scan(self, problems: Problems) -> pa.Table:
         """See [`PhotoSource`]."""
-        return _listing([self.paths], problems)
+        return list_files([self.paths], problems)
+
+    def places(self) -> dict[str, bool]:
+        """The mount points of the listed files."""
+        return dict.fromkeys({_mount_point(folder) for folder in {os.path.dirname(path) for path in self.paths}}, True)
 
     def no_photos(self, problems: Problems) -> str:
         """See [`PhotoSource`]."""
@@ -191,6 +165,21 @@ class ListedPhotos(PhotoSource):
     def covers(self, paths: pa.ChunkedArray) -> pa.ChunkedArray:
         """The listed paths."""
         return pc.is_in(paths, pa.array([path for path in self.paths if printable(path) == path], pa.string()))
+
+
+def _real_folder(path: Path) -> str:
+    """The absolute path of a file, with the symlinks above it resolved."""
+    folder, name = os.path.split(os.path.abspath(path))
+    try:
+        return os.path.join(os.path.realpath(folder), name)
+    except ValueError:  # a NUL byte, which is reported when the file is opened
+        return os.path.join(folder, name)
+
+
+def _mount_point(folder: str) -> str:
+    while not os.path.ismount(folder):
+        folder = os.path.dirname(folder)
+    return folder
 
 
 def is_missing_file(path: str) -> bool:
@@ -206,35 +195,14 @@ def is_missing_file(path: str) -> bool:
     return False
 
 
-def read_file(path: str) -> bytes:
-    """Content of a file.
-
-    Raises:
-        OSError: The file cannot be read.
-        ValueError: The file is too large.
-    """
-    with open(path, "rb") as stream:
-        if os.fstat(stream.fileno()).st_size > MAX_FILE_BYTES:
-            raise ValueError(f"larger than {MAX_FILE_BYTES // 2**30} GiB")
-        return stream.read()
-
-
-def _enter(folder: str | Path, name: str, entered: set[tuple[int, int]]) -> bool:
-    """Whether a folder exists and was not entered before, perhaps under another name."""
-    try:
-        status = os.stat(os.path.join(folder, name))
-    except OSError:  # a broken symlink
-        return False
-    is_new = (status.st_dev, status.st_ino) not in entered
-    entered.add((status.st_dev, status.st_ino))
-    return is_new
-
-
 def _stat_files(paths: Iterable[str], problems: Problems) -> Iterator[tuple[str, int, int]]:
     """(path, size, modification time) of the paths that are regular files."""
     for path in paths:
         try:
             status = os.stat(path)
+        except ValueError:  # a NUL byte
+            problems.add(path, "not a file name")
+            continue
         except OSError as error:
             missing = isinstance(error, FileNotFoundError)
             reason = "no such file" if missing else f"cannot be opened: {(error.strerror or str(error)).lower()}"
@@ -248,7 +216,7 @@ def _stat_files(paths: Iterable[str], problems: Problems) -> Iterator[tuple[str,
             yield path, status.st_size, status.st_mtime_ns
 
 
-def _listing(parts: Iterable[Iterable[str]], problems: Problems) -> pa.Table:
+def list_files(parts: Iterable[Iterable[str]], problems: Problems) -> pa.Table:
     """One batch per part, so that a listing of millions of photos is never held as Python objects."""
     batches = [
         pa.record_batch([list(column) for column in zip(*rows, strict=True)], schema=LISTING)

@@ -6,10 +6,11 @@ import random
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import lancedb
 import numpy as np
@@ -17,20 +18,31 @@ import pyarrow as pa
 
 from caan_hf.errors import CaanError, first_line
 
-from .schema import FORMAT, GLOBAL, KEY, GalleryInfo, IndexState, row_schema
+from .schema import FORMAT, GLOBAL, KEY, STORED, GalleryInfo, IndexState, row_schema
 
 TABLE = "photos"
 METADATA = "caan_gallery"
 """Key of the schema's metadata that holds the [`GalleryInfo`] as JSON."""
 SEARCH_METADATA = "caan_search"
 """Key of the vector column's metadata that holds the settings of the vector index as JSON."""
+PLACES = "caan_places"
+"""Key of the path column's metadata that holds the folders of the photos as JSON."""
 FRESHNESS = timedelta(seconds=5)
 """Searches see what other processes wrote after at most this time."""
 COMMIT_ATTEMPTS = 12
 MAX_RESULTS = 2**31 - 1
 VALUES_PER_CONDITION = 500
+MISSING = "Not found"
+"""Lance's words for a missing file."""
+KEPT_VERSIONS = timedelta(milliseconds=1)
+"""Old versions are removed at once, because they hold the bytes of removed photos. Readers of them read again."""
+MAX_SMALL_FRAGMENTS = 100
+MAX_VERSIONS = 100
+MAX_WASTE = 0.1
+"""Share of dead bytes from which the table is rewritten. Lance keeps a file with fewer deleted rows than this."""
 LANCE_ERRORS = (OSError, RuntimeError, ValueError)
 REINDEX = "Index the photos again into a new folder."
+Result = TypeVar("Result")
 
 
 class GalleryError(CaanError):
@@ -126,7 +138,7 @@ class PhotoTable:
 
     def columns(self, names: Sequence[str]) -> pa.Table:
         """Some columns of all rows."""
-        return self.table.search().select(list(names)).to_arrow()
+        return self.read(lambda: self.table.search().select(list(names)).to_arrow())
 
     def batches(self, names: Sequence[str], size: int) -> Iterator[pa.RecordBatch]:
         """Some columns and `_rowid` of all rows, `size` rows at a time."""
@@ -135,8 +147,11 @@ class PhotoTable:
     def rows_where(self, column: str, values: Sequence[str], columns: Sequence[str] | None = None) -> pa.Table:
         """Some or all columns of the rows with one of `values` in `column`."""
         names = self.table.schema.names if columns is None else list(columns)
-        searches = (self.table.search().where(condition) for condition in _conditions(column, values))
-        parts = [search.limit(len(self)).select(names).to_arrow() for search in searches]
+
+        def search(condition: str) -> pa.Table:
+            return self.table.search().where(condition).limit(len(self)).select(names).to_arrow()
+
+        parts = [self.read(partial(search, condition)) for condition in _conditions(column, values)]
         return pa.concat_tables(parts) if parts else self.table.schema.empty_table()
 
     def upsert(self, rows: pa.Table) -> None:
@@ -150,17 +165,40 @@ class PhotoTable:
         for condition in _conditions(KEY, paths):
             self._commit(partial(self.table.delete, condition))
 
+    def delete_prefix(self, prefix: str) -> None:
+        """Remove the photos with paths that begin with `prefix` from the gallery, not their files."""
+        self._commit(partial(self.table.delete, f"starts_with({KEY}, {_quoted(prefix)})"))
+
+    def add_missing_columns(self) -> None:
+        """Add the columns that galleries of earlier versions do not have."""
+        missing = {name: sql for name, (_, sql) in STORED.items() if name not in self.table.schema.names}
+        if missing:
+            self._commit(partial(self.table.add_columns, missing))
+
+    def places(self) -> dict[str, bool]:
+        """Folders of the photos, see `absent_places`."""
+        found = (self.table.schema.field(KEY).metadata or {}).get(PLACES.encode())
+        return json.loads(found) if found else {}
+
+    def store_places(self, places: dict[str, bool]) -> None:
+        """Store the folders of the photos, if they have changed."""
+        metadata = {PLACES: json.dumps(places, sort_keys=True)}
+        if places != self.places():
+            self._commit(lambda: self.table.update_field_metadata({"path": KEY, "metadata": metadata}))
+
     def nearest(self, vector: np.ndarray, k: int, columns: Sequence[str], *, exact: bool = False) -> pa.Table:
         """The `k` rows with the highest dot product with `vector` (D,), best first.
 
         Returns:
             The columns and `_distance`, which is 1 minus the dot product.
         """
-        query = self.table.search(vector, vector_column_name=GLOBAL).distance_type("dot").limit(min(k, MAX_RESULTS))
-        query = query.select([*columns, "_distance"])
-        if exact:
-            return query.bypass_vector_index().to_arrow()
-        return self.index_state().apply(query).to_arrow()
+
+        def search() -> pa.Table:
+            query = self.table.search(vector, vector_column_name=GLOBAL).distance_type("dot").limit(min(k, MAX_RESULTS))
+            query = query.select([*columns, "_distance"])
+            return (query.bypass_vector_index() if exact else self.index_state().apply(query)).to_arrow()
+
+        return self.read(search)
 
     def index_state(self) -> IndexState:
         """The vector index as searches use it."""
@@ -177,17 +215,54 @@ class PhotoTable:
         self._commit(lambda: self.table.create_index(GLOBAL, config=config, replace=True, name=name))
 
     def optimize(self) -> None:
-        """Merge small files and add new rows to the vector index, while other processes may read and write."""
-        self._commit(self.table.optimize)
+        """Merge small files, remove old versions with what was deleted, and add new rows to the vector index.
+
+        Other processes may read and write at the same time, see `read`.
+        """
+        self._commit(partial(self.table.optimize, cleanup_older_than=KEPT_VERSIONS))
+
+    def disk_bytes(self) -> int:
+        """Size of the table on disk, with old versions; 0 for a URL."""
+        return 0 if _is_url(self.uri) else _size(self._folder)
+
+    def is_wasteful(self) -> bool:
+        """Whether it pays to rewrite the table, because of many small files, deleted rows or old versions."""
+        stats = self.table.stats()
+        fragments = stats["fragment_stats"]
+        if fragments["num_small_fragments"] > MAX_SMALL_FRAGMENTS:
+            return True
+        live = stats["total_bytes"]
+        rows = max(fragments["num_fragments"] * fragments["lengths"]["mean"], 1)  # with the deleted ones
+        wasted = live * max(rows - stats["num_rows"], 0) / rows
+        if not _is_url(self.uri):
+            if len(list((self._folder / "_versions").iterdir())) > MAX_VERSIONS:
+                return True
+            wasted += _size(self._folder / "data") - live
+        return bool(wasted > MAX_WASTE * live)
+
+    @property
+    def _folder(self) -> Path:
+        return Path(self.uri) / f"{TABLE}.lance"
+
+    def read(self, query: Callable[[], Result]) -> Result:
+        """Run a query, again with the newest version if another process removed the version that was read."""
+        try:
+            return query()
+        except LANCE_ERRORS as error:
+            if MISSING not in str(error):
+                raise
+            self.refresh()
+            return query()
 
     def _commit(self, write: Callable[[], Any]) -> None:
-        """Write, and try again after a conflict with another writer that Lance could not resolve."""
+        """Write, and try again after another writer has changed the same rows or removed the version that was read."""
         for attempt in range(COMMIT_ATTEMPTS):
             try:
                 write()
                 return
             except LANCE_ERRORS as error:
-                if "onflict" not in str(error) or attempt == COMMIT_ATTEMPTS - 1:
+                attempts = COMMIT_ATTEMPTS if "onflict" in str(error) else 2 if MISSING in str(error) else 1
+                if attempt >= attempts - 1:
                     raise CaanError(f"{self.uri}: cannot be written ({_reason(error)}).") from error
                 time.sleep(random.uniform(0, 0.1 * 2 ** min(attempt, 6)))
                 self.refresh()
@@ -216,8 +291,11 @@ def _conditions(column: str, values: Sequence[str]) -> Iterator[str]:
     """SQL conditions that together match all values."""
     for start in range(0, len(values), VALUES_PER_CONDITION):
         part = values[start : start + VALUES_PER_CONDITION]
-        quoted = ", ".join("'" + value.replace("'", "''") + "'" for value in part)
-        yield f"{column} IN ({quoted})"
+        yield f"{column} IN ({', '.join(map(_quoted, part))})"
+
+
+def _quoted(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"
 
 
 def _expand(uri: str | os.PathLike[str]) -> str:
@@ -239,6 +317,15 @@ def _require_free(folder: Path) -> None:
 
 def _is_url(uri: str) -> bool:
     return "://" in uri
+
+
+def _size(folder: Path) -> int:
+    """Total size of the files in a folder; other processes may remove them meanwhile."""
+    total = 0
+    for file in folder.rglob("*"):
+        with suppress(OSError):
+            total += file.stat().st_size if file.is_file() else 0
+    return total
 
 
 def _reason(error: Exception) -> str:

@@ -29,7 +29,6 @@ MAX_UNINDEXED_SHARE, MAX_UNINDEXED = 0.05, 50_000
 """With more new vectors than this they are added to the index; fewer are searched exactly."""
 REBUILD_GROWTH = 4
 """The index is built anew, with new partitions, when the gallery has grown by this factor."""
-MAX_SMALL_FRAGMENTS = 100
 BATCH_ROWS = 16_384
 
 
@@ -53,7 +52,7 @@ def maintain_index(table: PhotoTable, *, min_rows: int = MIN_ROWS) -> IndexState
         return _build(table, rows)
     stats = table.table.index_stats(INDEX)
     unindexed = stats.num_unindexed_rows if stats else rows
-    if unindexed > min(MAX_UNINDEXED, MAX_UNINDEXED_SHARE * rows) or _is_fragmented(table):
+    if unindexed > min(MAX_UNINDEXED, MAX_UNINDEXED_SHARE * rows) or table.is_wasteful():
         start = time.perf_counter()
         table.optimize()
         return _tune(table, state, time.perf_counter() - start)
@@ -81,7 +80,7 @@ def _tune(table: PhotoTable, state: IndexState, build_seconds: float) -> IndexSt
     """Find the smallest `nprobes` that reaches `TARGET_RECALL` by doubling, and store it."""
     table.refresh()
     queries = sample_queries(table)
-    nearest = exact_nearest(table, queries)
+    nearest = table.read(lambda: exact_nearest(table, queries))
     # Without queries, because nearly all photos were removed, all partitions are searched.
     nprobes = FIRST_NPROBES if len(queries) else state.num_partitions
     while True:
@@ -134,10 +133,6 @@ def measure_recall(table: PhotoTable, queries: np.ndarray, nearest: np.ndarray, 
     return num_found / nearest.size if nearest.size else 1.0
 
 
-def _is_fragmented(table: PhotoTable) -> bool:
-    return bool(table.table.stats()["fragment_stats"]["num_small_fragments"] > MAX_SMALL_FRAGMENTS)
-
-
 def _compact(table: PhotoTable) -> None:
-    if _is_fragmented(table):
+    if table.is_wasteful():
         table.optimize()

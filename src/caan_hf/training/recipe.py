@@ -16,6 +16,7 @@ from typing_extensions import TypedDict
 from caan_hf.configuration_caan import CaanConfig
 from caan_hf.errors import CaanError, one_line
 from caan_hf.evaluation.metrics import METRICS
+from caan_hf.limits_caan import MAX_MARGIN
 from caan_hf.utils.yaml_files import parse_yaml, read_yaml
 
 from .arguments import STRICT, CaanTrainingArguments, TrainingValues
@@ -110,7 +111,7 @@ class DataSection(BaseModel):
     prompts: list[str] | None = None
     augment: bool = True
     validation_split: str = "validation"
-    sketch_margin: float = Field(default=0.08, ge=0)
+    sketch_margin: float = Field(default=0.08, ge=0, le=MAX_MARGIN)
     max_text_length: int = Field(default=77, ge=1)
     sketch_size: int | None = Field(default=None, ge=1)
     photo_size: int | None = Field(default=None, ge=1)

@@ -8,7 +8,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from caan_hf.errors import CaanError
 
-from .files import write_whole_text
+from .files import read_bytes, write_whole_text
+
+MAX_BYTES = 64 * 2**20
+"""Largest JSON file that is read. The largest of a model is its vocabulary."""
 
 
 class Record(BaseModel):
@@ -29,10 +32,11 @@ class Record(BaseModel):
             remedy: What the user should do if it cannot be used, such as "Export again."
 
         Raises:
-            CaanError: The file is missing, is not JSON or has other fields; the message names file and field.
+            CaanError: The file is missing or too large, is not JSON or has other fields; the message names file and
+                field.
         """
         try:
-            return cls.parse(file.read_bytes(), str(file), remedy)
+            return cls.parse(read_bytes(file, MAX_BYTES), str(file), remedy)
         except OSError as error:
             raise CaanError(f"{file}: cannot be read ({error.strerror or error}). {remedy}") from error
 

@@ -1,0 +1,28 @@
+"""Stroke files."""
+
+import json
+
+import pytest
+
+from caan_hf.benchmarks.strokes import MAX_POINTS, MAX_STROKES
+from caan_hf.encoding.sketch_file import load_sketch
+from caan_hf.errors import CaanError
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"strokes": [[[x % 500, x % 301] for x in range(MAX_POINTS + 1)]]},
+        {"drawing": [[list(range(MAX_POINTS + 1))] * 2]},
+        {"strokes": [[[0, 0]]] * (MAX_STROKES + 1)},
+    ],
+    ids=["points", "Quick, Draw!", "strokes"],
+)
+def test_more_points_than_a_person_draws_are_refused(record):
+    with pytest.raises(CaanError, match=r"scribble\.json: more than .*000 \w+\. Simplify"):
+        load_sketch(json.dumps(record).encode(), "scribble.json")
+
+
+def test_a_long_drawing_is_rendered():
+    spiral = {"strokes": [[[x % 500, x % 301] for x in range(MAX_POINTS)]]}
+    assert load_sketch(json.dumps(spiral).encode()).getextrema()[0] == 0
