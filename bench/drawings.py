@@ -36,8 +36,10 @@ def thinned(ink: np.ndarray) -> np.ndarray:
     while changed:
         changed = False
         for first in (True, False):
-            p = [np.roll(image, shift, (0, 1)) for shift in
-                 ((1, 0), (1, -1), (0, -1), (-1, -1), (-1, 0), (-1, 1), (0, 1), (1, 1))]
+            p = [
+                np.roll(image, shift, (0, 1))
+                for shift in ((1, 0), (1, -1), (0, -1), (-1, -1), (-1, 0), (-1, 1), (0, 1), (1, 1))
+            ]
             neighbours = sum(q.astype(int) for q in p)
             crossings = sum((~p[i] & p[(i + 1) % 8]).astype(int) for i in range(8))
             north, east, south, west = p[0], p[2], p[4], p[6]
@@ -72,8 +74,10 @@ def redrawn(sketch: Image.Image, size: tuple[int, int], pen: float, share: float
             turn[:, max(0, -dx) : width - max(0, dx)] = line[:, max(0, dx) : width + min(0, dx)]
             both &= ~side & ~turn
         for y, x in zip(*np.nonzero(both), strict=True):
-            ends = [(left + (x + 0.5) * scale, top + (y + 0.5) * scale),
-                    (left + (x + dx + 0.5) * scale, top + (y + dy + 0.5) * scale)]
+            ends = [
+                (left + (x + 0.5) * scale, top + (y + 0.5) * scale),
+                (left + (x + dx + 0.5) * scale, top + (y + dy + 0.5) * scale),
+            ]
             draw.line(ends, fill=0, width=wide)
             if wide > 2:
                 for ex, ey in ends:
@@ -125,7 +129,9 @@ def scan(pen: float) -> Make:
     return make
 
 
-def photographed(desk: Callable[[tuple[int, int], np.random.Generator], np.ndarray], lowest: float, tilt: float) -> Make:
+def photographed(
+    desk: Callable[[tuple[int, int], np.random.Generator], np.ndarray], lowest: float, tilt: float
+) -> Make:
     """A phone's photo of a page on a desk: slightly rotated and in perspective, with falling light."""
 
     def make(sketch: Image.Image, rng: np.random.Generator) -> Drawing:

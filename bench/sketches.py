@@ -51,11 +51,15 @@ def main() -> None:
                 refused += 1
                 queries.append(Image.new("RGB", (64, 64), "white"))
         pixels = [encoder.prepare(query, "sketch") for query in queries]
-        embeds = np.concatenate([
-            encoder.encode_prepared(np.stack(pixels[start : start + 50]), "sketch").global_embeds
-            for start in range(0, len(pixels), 50)
-        ])
-        metrics = evaluate_embeddings(embeds, gallery, np.asarray(evaluator.sketch_categories)[rows], photo_categories).metrics
+        embeds = np.concatenate(
+            [
+                encoder.encode_prepared(np.stack(pixels[start : start + 50]), "sketch").global_embeds
+                for start in range(0, len(pixels), 50)
+            ]
+        )
+        metrics = evaluate_embeddings(
+            embeds, gallery, np.asarray(evaluator.sketch_categories)[rows], photo_categories
+        ).metrics
         found[kind] = {"mAP@all": metrics["mAP@all"], "refused": refused}
         share = metrics["mAP@all"] / found[options.kinds[0]]["mAP@all"]
         print(f"{kind:32} {metrics['mAP@all']:.3f} {share:6.2f}  refused {refused}", flush=True)

@@ -16,7 +16,8 @@ from caan_hf.errors import CaanError
 from caan_hf.gallery import Gallery, SearchResult
 from caan_hf.gallery.options import SearchOptions
 from caan_hf.gallery.table import GalleryError
-from caan_hf.images_caan import clean_sketch, flatten, is_blank
+from caan_hf.images_caan import flatten
+from caan_hf.sketches_caan import clean_sketch, is_blank
 
 MAX_FILE_BYTES = 8 * 2**20
 MAX_PIXELS = 25_000_000

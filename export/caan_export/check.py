@@ -13,7 +13,8 @@ from caan_hf.encoding.encoder import Encoder
 from caan_hf.encoding.features import Modality
 from caan_hf.encoding.preprocessing import Preprocessing
 from caan_hf.errors import CaanError, first_line
-from caan_hf.images_caan import clean_photo, clean_sketch
+from caan_hf.images_caan import clean_photo
+from caan_hf.sketches_caan import clean_sketch
 
 from .manifest import EXPORT_AGAIN, GRAPHS, MANIFEST, REFERENCE, RELATION, Difference, Manifest
 from .options import CheckOptions

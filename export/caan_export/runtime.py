@@ -14,7 +14,7 @@ from caan_hf.encoding.identity import EncoderIdentity
 from caan_hf.encoding.load import model_folder
 from caan_hf.encoding.preprocessing import Preprocessing
 from caan_hf.errors import CaanError
-from caan_hf.images_caan import clean_sketch
+from caan_hf.sketches_caan import clean_sketch
 from caan_hf.utils.download import download, looks_local
 
 from .manifest import EXPORT_AGAIN, MANIFEST, PHOTO_ENCODER, PREPROCESSING, RELATION, SKETCH_ENCODER, ExportedFolder

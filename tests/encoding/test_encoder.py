@@ -12,7 +12,8 @@ from caan_hf.encoding.encoder import Encoder, Picture
 from caan_hf.encoding.features import Features
 from caan_hf.encoding.identity import EncoderIdentity
 from caan_hf.errors import CaanError
-from caan_hf.images_caan import clean_photo, clean_sketch
+from caan_hf.images_caan import clean_photo
+from caan_hf.sketches_caan import clean_sketch
 
 
 class MeanColour(Encoder):

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Iterator
 
 from PIL import Image, UnidentifiedImageError
 
-from caan_hf.images_caan import decode, is_blank, open_file
+from caan_hf.images_caan import decode, open_file
+from caan_hf.sketches_caan import is_blank
 from caan_hf.utils.prefetch import map_ahead
 
 from .items import Item

@@ -1,6 +1,6 @@
 """Resizes and normalises pictures with numpy and PIL, as a checkpoint's processor does with torch.
 
-Sketches are cropped to their ink before, in `images_caan.py`.
+Sketches are cropped to their ink before, in `sketches_caan.py`.
 """
 
 from collections.abc import Sequence
@@ -10,8 +10,9 @@ import numpy as np
 from PIL import Image
 from pydantic import Field, model_validator
 
-from caan_hf.images_caan import PICTURE_VERSION, clean_photo, clean_sketch
+from caan_hf.images_caan import PICTURE_VERSION, clean_photo
 from caan_hf.limits_caan import MAX_MARGIN, MAX_SIDE
+from caan_hf.sketches_caan import clean_sketch
 from caan_hf.utils.records import Record
 
 from .features import Array

@@ -8,7 +8,7 @@ from PIL import Image
 
 from caan_hf.benchmarks.strokes import TooManyPointsError, parse_strokes, render_strokes, require_drawable
 from caan_hf.errors import CaanError
-from caan_hf.images_caan import open_image
+from caan_hf.sketches_caan import open_sketch
 from caan_hf.utils.files import read_bytes
 
 MAX_BYTES = 64 * 2**20
@@ -41,7 +41,7 @@ def load_sketch(source: Any, name: str | None = None) -> Image.Image:
         if source.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"["):
             return _from_json(source, name)
     try:
-        return open_image(source, name)
+        return open_sketch(source, name)
     except ValueError as error:
         raise CaanError(str(error)) from error
 
