@@ -1,4 +1,4 @@
-"""The exception for bad input, which the command line prints as one line, and what the machine reports, with a remedy."""
+"""The exception for bad input, and what errors of the operating system mean for the user."""
 
 import errno
 import os

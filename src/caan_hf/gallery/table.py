@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from caan_hf.errors import CaanError, first_line
+from caan_hf.utils.files import expand_home
 
 from .schema import FORMAT, GLOBAL, KEY, GalleryInfo, IndexState, row_schema
 
@@ -275,7 +276,7 @@ def _conditions(column: str, values: Sequence[str]) -> Iterator[str]:
 def _expand(uri: str | os.PathLike[str]) -> str:
     """A path with `~` expanded; a URL unchanged."""
     uri = os.fspath(uri)
-    return uri if _is_url(uri) else str(Path(uri).expanduser())
+    return uri if _is_url(uri) else str(expand_home(uri))
 
 
 def _require_free(folder: Path) -> None:
