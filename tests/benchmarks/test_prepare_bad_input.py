@@ -9,6 +9,7 @@ from photos import phone_jpeg
 from PIL import Image
 from raw_folders import image_bytes, prepare_folder, reasons
 
+from caan_hf.benchmarks import prepare_benchmark
 from caan_hf.errors import CaanError
 
 

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import typer
@@ -70,7 +71,7 @@ def start(script, *words, **options):
 
 
 def test_output_to_a_full_disk_ends_no_work_and_is_reported(tmp_path):
-    with open("/dev/full", "w") as full:
+    with Path("/dev/full").open("w") as full:
         process = start(WORK, tmp_path / "done", stdout=full)
         errors = process.communicate(timeout=60)[1]
     assert (tmp_path / "done").read_text() == "done"
@@ -81,7 +82,7 @@ def test_output_to_a_full_disk_ends_no_work_and_is_reported(tmp_path):
 
 
 def test_a_log_that_cannot_be_written_ends_no_work(tmp_path):
-    with open("/dev/full", "w") as full:
+    with Path("/dev/full").open("w") as full:
         process = start(WORK, tmp_path / "done", stdout=subprocess.PIPE, stderr=full)
         assert "report: " in process.communicate(timeout=60)[0]
     assert process.returncode == 0

@@ -155,7 +155,7 @@ def evaluate_embeddings(
     queries, gallery = as_array(sketch_embeds), as_array(photo_embeds)
     labels = _Labels(*category_numbers(sketch_categories, photo_categories))
     _check_sizes(queries, gallery, labels)
-    _warn_if_not_normalized(queries, gallery)
+    _warn_if_not_normalized(gallery)
     kept = _kept(duplicates, len(gallery))
     local = _local(encoder, sketch_local, photo_local) if rerank or exhaustive else None
     seconds = {} if seconds is None else seconds
@@ -262,16 +262,15 @@ def _check_sizes(queries: NDArray, gallery: NDArray, labels: _Labels) -> None:
         raise CaanError("No sketch has a photo of its category, so there is nothing to evaluate.")
 
 
-def _warn_if_not_normalized(queries: NDArray, gallery: NDArray) -> None:
-    """Warn if the first embeddings are not of unit length; all of them may be too large to read twice."""
-    for name, embeds in (("sketch", queries), ("photo", gallery)):
-        lengths = np.linalg.norm(embeds[:CHECKED_LENGTHS].astype(np.float32), axis=1)
-        if (abs(lengths - 1) > MAX_LENGTH_ERROR).any():
-            warnings.warn(
-                f"{name} embeddings are not L2-normalised: the first ones have lengths from {lengths.min():.3g} to "
-                f"{lengths.max():.3g}, and the ranking prefers long photo embeddings. Divide each by its length.",
-                stacklevel=3,
-            )
+def _warn_if_not_normalized(photos: NDArray) -> None:
+    """Warn if the first photo embeddings are not of unit length. All of them may be too large to read twice."""
+    lengths = np.linalg.norm(photos[:CHECKED_LENGTHS].astype(np.float32), axis=1)
+    if (abs(lengths - 1) > MAX_LENGTH_ERROR).any():
+        warnings.warn(
+            f"photo embeddings are not L2-normalised: the first ones have lengths from {lengths.min():.3g} to "
+            f"{lengths.max():.3g}, and the ranking prefers long ones. Divide each by its length.",
+            stacklevel=3,
+        )
 
 
 @contextmanager
