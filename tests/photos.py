@@ -1,5 +1,7 @@
 """A tiny CAAN on disk and small photos, for the tests of galleries."""
 
+import io
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +34,16 @@ def draw_photo(number: int, size: tuple[int, int] = (60, 40)) -> Image.Image:
     colour = tuple(int(value) for value in generator.integers(0, 256, 3))
     ImageDraw.Draw(image).ellipse((x, y, x + 24, y + 24), fill=colour)
     return image
+
+
+@cache
+def phone_jpeg() -> bytes:
+    """A JPEG of 200 megapixels in 3 MB, as phones take them: black above, white below."""
+    image = Image.new("L", (16320, 12240), "white")
+    image.paste("black", (0, 0, 16320, 6120))
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG")
+    return buffer.getvalue()
 
 
 @pytest.fixture

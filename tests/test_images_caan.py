@@ -1,10 +1,13 @@
 import io
+import os
+import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from photos import phone_jpeg
 from PIL import Image, ImageDraw, PngImagePlugin
 
 from caan_hf.images_caan import clean_photo, clean_sketch, flatten, open_image
@@ -294,3 +297,33 @@ def test_a_png_with_text_chunks_is_read(tmp_path):
     info.add_text("comment", "hello")
     drawing().save(tmp_path / "text.png", pnginfo=info)
     assert clean_sketch(tmp_path / "text.png", 0.1).size == (49, 49)
+
+
+def test_a_photo_of_200_megapixels_is_decoded_at_half_its_size(tmp_path):
+    (tmp_path / "phone.jpg").write_bytes(phone_jpeg())
+    for source in (phone_jpeg(), tmp_path / "phone.jpg"):
+        photo = clean_photo(source)
+        assert photo.size == (8160, 6120)
+        assert [photo.getpixel((4000, row)) for row in (3000, 3120)] == [(0, 0, 0), (255, 255, 255)]
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+def test_pictures_above_the_limit_are_refused(kind):
+    buffer = io.BytesIO()
+    Image.new("1" if kind == "PNG" else "L", (2**14, 2**4)).save(buffer, kind)
+    data = bytearray(buffer.getvalue())
+    if kind == "PNG":  # a header of 2**28 pixels
+        data[20:24] = (2**14).to_bytes(4, "big")
+        data[29:33] = zlib.crc32(data[12:29]).to_bytes(4, "big")
+    else:
+        frame = data.index(b"\xff\xc0")
+        data[frame + 5 : frame + 7] = (2**14 + 1).to_bytes(2, "big")
+    with pytest.raises(ValueError, match="too many pixels"):
+        open_image(bytes(data))
+
+
+def test_pipes_and_devices_are_refused(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    for path in (tmp_path / "pipe.png", "/dev/zero"):
+        with pytest.raises(ValueError, match=r"(pipe\.png|zero): .*not a regular file"):
+            open_image(path)

@@ -55,12 +55,14 @@ def check_image_processor(images: Any) -> None:
     if resample is not None and resample not in list(Image.Resampling):
         raise _wrong("resample", "the number of a filter of PIL, from 0 to 5", resample)
     for name in ("rescale_factor", "image_mean", "image_std"):
-        value = getattr(images, name, None)
-        wanted = "a finite number" if name == "rescale_factor" else "one finite number for each of three channels"
+        value: Any = getattr(images, name, None)
+        if value is None:
+            continue
         numbers = list(value) if isinstance(value, (list, tuple)) and name != "rescale_factor" else [value] * 3
-        if value is not None and not (len(numbers) == 3 and all(map(_is_finite, numbers))):
+        if len(numbers) != 3 or not all(map(_is_finite, numbers)):
+            wanted = "a finite number" if name == "rescale_factor" else "one finite number for each of three channels"
             raise _wrong(name, wanted, value)
-        if value is not None and name != "image_mean" and min(numbers) <= 0:
+        if name != "image_mean" and min(numbers) <= 0:
             raise _wrong(name, "above 0", value)
 
 

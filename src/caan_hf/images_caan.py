@@ -1,11 +1,14 @@
 """Turns any picture into one clean RGB image: photos upright, sketches cropped to their ink."""
 
 import os
+import stat
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps
+from PIL.JpegImagePlugin import JpegImageFile
 
 # Version of what `clean_photo` and `clean_sketch` compute. Raise it when their output changes: embeddings that were
 # computed before are then not mixed with new ones.
@@ -16,6 +19,14 @@ INK_MIN_DIFFERENCE = 24
 INK_RELATIVE_DIFFERENCE = 0.25
 # The crop is at least this share of the picture's longer side, so that a dot is not enlarged to fill the square.
 MIN_CROP_SHARE = 1 / 8
+# A decoded picture takes at most 512 MiB as RGB, which is also Pillow's default limit. Larger JPEGs, such as those of
+# 200 megapixel phones, are decoded at a half, quarter or eighth of their size. Other larger files are refused.
+MAX_PIXELS = 2**29 // 3
+# Pixels of a JPEG before that reduction. A decoder may hold 6 bytes for each of them (progressive JPEG): 1.5 GiB.
+MAX_JPEG_PIXELS = 2**28
+# A JPEG that is needed at a smaller size is decoded at a reduced size of at least this many times the size that is
+# needed, which saves time and memory and changes little of what an encoder sees.
+REDUCED_MARGIN = 2
 # Arrays of floats up to this value range from 0 (black) to 1 (white): resizing may overshoot 1 a little.
 FLOAT_WHITE = 2
 
@@ -55,7 +66,11 @@ def flatten(image: Image.Image) -> Image.Image:
 
 def clean_photo(source: Any, name: str | None = None) -> Image.Image:
     """Open a photo, upright and in RGB; arguments and errors as for `open_image`."""
-    return flatten(open_image(source, name))
+    image = open_image(source, name)
+    try:
+        return flatten(image)
+    except Exception as error:  # a damaged palette or transparency
+        raise ValueError(f"{name or _name(source)}: not a picture that can be read ({error})") from error
 
 
 def clean_sketch(source: Any, margin: float, name: str | None = None) -> Image.Image:
@@ -146,15 +161,60 @@ def _from_array(array: np.ndarray, name: str) -> Image.Image:
     return _to_eight_bits(array)
 
 
+def open_file(source: Any) -> Image.Image:
+    """Open a picture file without decoding it, with a JPEG of more pixels than Pillow allows.
+
+    Args:
+        source: Path, or binary stream.
+
+    Raises:
+        Exception: Pillow's decoders raise exceptions of any class for damaged files.
+    """
+    if isinstance(source, (str, os.PathLike)) and not stat.S_ISREG(Path(source).stat().st_mode):
+        raise ValueError("not a regular file")  # opening a pipe would block, and a device may never end
+    try:
+        return Image.open(source)
+    except Image.DecompressionBombError as error:
+        try:
+            if hasattr(source, "seek"):
+                source.seek(0)
+            image = JpegImageFile(source)
+        except SyntaxError:  # another format
+            raise error from None
+        if image.width * image.height > MAX_JPEG_PIXELS:
+            raise
+        return image
+
+
+def decode(image: Image.Image, side: int | None = None) -> None:
+    """Decode a picture that was opened by `open_file`, in place and in bounded memory.
+
+    Args:
+        image: The picture.
+        side: Size in pixels at which the picture is needed. A JPEG may be decoded at a reduced size, with both sides at
+            least `REDUCED_MARGIN` times as long unless memory forbids it. Default: as large as memory allows.
+
+    Raises:
+        Exception: As for `open_file`.
+    """
+    width, height = image.size
+    factor = next((factor for factor in (1, 2, 4) if width * height <= MAX_PIXELS * factor**2), 8)
+    least = max(width, height) if side is None else REDUCED_MARGIN * side
+    image.draft(None, (min(least, width // factor) or 1, min(least, height // factor) or 1))  # affects JPEG only
+    if image.width * image.height > MAX_PIXELS:
+        raise Image.DecompressionBombError
+    image.load()
+
+
 def _read(source: Any, name: str) -> Image.Image:
     try:
         if isinstance(source, Image.Image):
-            image = source
-        else:
-            image = Image.open(BytesIO(source) if isinstance(source, bytes) else source)
-        image.load()
-    except FileNotFoundError:
-        raise ValueError(f"{name}: no such file") from None
+            source.load()
+            return source
+        image = open_file(BytesIO(source) if isinstance(source, bytes) else source)
+        decode(image)
+    except FileNotFoundError as error:
+        raise ValueError(f"{name}: no such file") from error
     except Exception as error:  # damaged files make Pillow's decoders raise exceptions of any class
         raise ValueError(f"{name}: not a picture that can be read ({reason_unreadable(error)})") from error
     return image

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
+from photos import phone_jpeg
 from PIL import Image
 from raw_folders import image_bytes, prepare_folder, reasons
 
@@ -120,12 +121,17 @@ def test_a_category_with_only_damaged_sketches_is_skipped(own, prepare):
 
 @pytest.mark.parametrize("share_of_limit", [0.9, 0.4])  # Pillow warns from the limit on and raises at twice the limit
 def test_an_image_above_the_decompression_limit_is_skipped(own, prepare, monkeypatch, share_of_limit):
-    large = image_bytes("large", size=100)
-    (own.root / "photos/boat/large.jpg").write_bytes(large)
+    (own.root / "photos/boat/large.png").write_bytes(image_bytes("large", size=100, format="PNG"))
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", int(100 * 100 * share_of_limit))
-    assert reasons(prepare("folder")) == {
-        "image with more pixels than the decompression limit": ["photos/boat/large.jpg"]
-    }
+    wanted = {"image with too many pixels to be decoded safely": ["photos/boat/large.png"]}
+    assert reasons(prepare("folder")) == (wanted if share_of_limit < 0.5 else {})
+
+
+def test_a_photo_of_200_megapixels_is_used(own, prepare):
+    (own.root / "photos/boat/phone.jpg").write_bytes(phone_jpeg())
+    prepared = prepare("folder")
+    assert prepared.info.skipped == []
+    assert sum(split["photo"] for split in prepared.counts.values()) == 3 * 2 + 1
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import struct
 
 import numpy as np
 import pytest
@@ -88,6 +89,26 @@ def test_stream_skips_and_lists_what_cannot_be_read():
     assert sum(len(batch.features.global_embeds) for batch in batches) == 3
     (batch,) = MeanColour().stream([b"x", b"y"], "photo", on_error="skip")
     assert batch.features.global_embeds.shape == (0, 3)
+
+
+class Damaged:
+    """A picture whose decoder raises an exception of any class."""
+
+    def __init__(self, error):
+        self.error = error
+
+    def __array__(self, *arguments, **options):
+        raise self.error
+
+
+@pytest.mark.parametrize("modality", ["sketch", "photo"])
+@pytest.mark.parametrize("error", [SyntaxError, struct.error, KeyError, MemoryError, AssertionError])
+def test_whatever_a_decoder_raises_skips_one_picture(sketch, modality, error):
+    good = sketch if modality == "sketch" else photo("red")
+    (batch,) = MeanColour().stream([good, Damaged(error("odd")), good], modality, on_error="skip")
+    assert len(batch.sources) == 2
+    ((_, reason),) = batch.skipped
+    assert "not a picture that can be read" in reason
 
 
 def test_stream_reads_an_endless_source_in_bounded_memory():

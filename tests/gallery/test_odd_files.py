@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from photos import draw_photo
+from photos import draw_photo, phone_jpeg
 from PIL import Image
 
 from caan_hf.gallery import Gallery
@@ -155,6 +155,12 @@ def test_every_odd_file_is_indexed_or_reported(odd, encoder, tmp_path):
 def test_a_decompression_bomb_is_refused(odd):
     with pytest.raises(ValueError, match="too many pixels"):
         decode_photo((odd[0] / "huge.png").read_bytes(), 256)
+
+
+def test_a_photo_of_200_megapixels_is_decoded_at_a_reduced_size():
+    photo = decode_photo(phone_jpeg(), 64)
+    assert (photo.width, photo.height) == (16320, 12240)
+    assert 2 * 64 <= min(photo.image.size) < 3 * 64
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

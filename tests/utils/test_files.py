@@ -10,6 +10,8 @@ import pytest
 from caan_hf.errors import CaanError
 from caan_hf.utils.files import (
     check_out_dir,
+    read_bytes,
+    read_text,
     require_writable,
     sha256_of,
     staged_folder,
@@ -156,3 +158,33 @@ def test_the_staging_folder_of_a_killed_process_is_removed(tmp_path):
     with staged_folder(tmp_path / "out", MARKER, overwrite=False) as folder:
         fill(folder)
     assert sorted(path.name for path in tmp_path.iterdir()) == [".out.backup.partial", "out"]
+
+
+def test_only_regular_files_are_read(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", "/dev/zero"):
+        with pytest.raises(OSError, match="not a regular file"):
+            read_bytes(path)
+    with pytest.raises(OSError, match="not a file name"):
+        read_bytes("a\0b")
+    with pytest.raises(CaanError, match=r"pipe: .*not a regular file.*Remedy"):
+        read_text(tmp_path / "pipe", "Remedy.")
+
+
+def test_a_file_above_the_limit_is_refused(tmp_path):
+    (tmp_path / "a").write_bytes(b"12345")
+    assert read_bytes(tmp_path / "a", 5) == b"12345"
+    with pytest.raises(OSError, match="too large"):
+        read_bytes(tmp_path / "a", 4)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "latin-1"])
+def test_text_in_another_encoding_is_refused(tmp_path, encoding):
+    (tmp_path / "list.txt").write_text("naïve", encoding=encoding)
+    with pytest.raises(CaanError, match=r"list\.txt: not a UTF-8 text file\. Remedy"):
+        read_text(tmp_path / "list.txt", "Remedy.")
+
+
+def test_line_ends_and_byte_order_marks_of_windows_are_removed(tmp_path):
+    (tmp_path / "list.txt").write_bytes("\ufeffa\r\nb\r\n".encode())
+    assert read_text(tmp_path / "list.txt", "") == "a\nb\n"

@@ -5,13 +5,13 @@ from collections.abc import Iterable, Iterator
 
 from PIL import Image, UnidentifiedImageError
 
-from caan_hf.images_caan import is_blank
+from caan_hf.images_caan import decode, is_blank, open_file
 from caan_hf.utils.prefetch import map_ahead
 
 from .items import Item
 
 EMPTY = "empty file"
-TOO_LARGE = "image with more pixels than the decompression limit"
+TOO_LARGE = "image with too many pixels to be decoded safely"
 BLANK = "blank sketch"
 # The first entry whose type matches an exception gives the reason.
 ERRORS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str], ...] = (
@@ -42,11 +42,8 @@ def _reason_against(item: Item) -> str | None:
             return None
         if path.stat().st_size == 0:
             return EMPTY
-        with Image.open(path) as image:
-            limit = Image.MAX_IMAGE_PIXELS
-            if limit is not None and image.width * image.height > limit:
-                return TOO_LARGE
-            image.load()
+        with open_file(path) as image:
+            decode(image)
             return BLANK if item.modality == "sketch" and is_blank(image) else None
     except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, ValueError, struct.error and others
         return next(reason for kind, reason in ERRORS if isinstance(error, kind))

@@ -10,7 +10,7 @@ from datasets.arrow_writer import ArrowWriter
 
 from caan_hf.descriptions.records import CategoryDescriptions, Description
 from caan_hf.errors import CaanError
-from caan_hf.utils.files import sha256_of
+from caan_hf.utils.files import read_bytes, sha256_of
 
 from .items import MODALITIES, Item
 from .quickdraw import stroke_png
@@ -97,6 +97,6 @@ def _image(item: Item, embed: bool) -> dict[str, bytes | str | None]:
     if not embed:
         return {"bytes": None, "path": str(path.absolute())}
     try:
-        return {"bytes": path.read_bytes(), "path": path.name}
+        return {"bytes": read_bytes(path), "path": path.name}
     except OSError as error:
         raise CaanError(f"{path}: was removed or changed while the benchmark was written ({error}).") from error

@@ -2,10 +2,10 @@
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 from caan_hf.errors import CaanError
+from caan_hf.utils.files import read_bytes
 from caan_hf.utils.prefetch import map_ahead
 from caan_hf.utils.progress import progress_bar
 
@@ -83,7 +83,7 @@ def unreadable(error: ValueError) -> CaanError:
 
 def _content_hash(picture: Picture) -> bytes:
     try:
-        content = picture.source if isinstance(picture.source, bytes) else Path(picture.source).read_bytes()
+        content = picture.source if isinstance(picture.source, bytes) else read_bytes(picture.source)
     except OSError as error:
         raise CaanError(
             f"{picture.source}: the benchmark refers to this image, which cannot be read ({error.strerror or error}). "

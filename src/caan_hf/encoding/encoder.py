@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple, get_args
 import numpy as np
 from PIL import Image
 
-from caan_hf.errors import CaanError
+from caan_hf.errors import CaanError, one_line
 from caan_hf.utils.prefetch import batched, map_ahead
 
 from .features import PLURAL, Array, EncodedSketch, Features, Modality
@@ -251,6 +251,8 @@ class Encoder(ABC):
             return picture, self.prepare(source, modality, name)
         except (CaanError, ValueError) as error:
             return picture, ValueError(str(error))
+        except Exception as error:  # whatever a decoder raises, it is one picture that cannot be read
+            return picture, ValueError(f"{name or 'image'}: not a picture that can be read ({one_line(error)})")
 
 
 def _named(picture: Any) -> tuple[Any, str | None]:

@@ -12,7 +12,8 @@ from safetensors import SafetensorError, safe_open
 
 from caan_hf.errors import CaanError, one_line
 from caan_hf.limits_caan import check_limits
-from caan_hf.utils.records import Record, check_size
+from caan_hf.utils.files import check_regular
+from caan_hf.utils.records import MAX_BYTES, Record
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
@@ -53,7 +54,7 @@ def check_model_files(folder: Path) -> ModelFiles:
         raise CaanError(f"{folder}: holds an adapter, which is not supported. Merge it into the model.")
     for file in folder.iterdir():
         if file.suffix in READ_WHOLE:
-            check_size(file, SAVE_AGAIN)
+            check_regular(file, MAX_BYTES, SAVE_AGAIN)
     for name in ("processor_config.json", "preprocessor_config.json"):
         if (folder / name).is_file():
             _read_settings(folder / name)

@@ -2,7 +2,6 @@
 
 import json
 import os
-from pathlib import Path
 from typing import Any
 
 from PIL import Image
@@ -10,6 +9,7 @@ from PIL import Image
 from caan_hf.benchmarks.strokes import TooManyPointsError, parse_strokes, render_strokes, require_drawable
 from caan_hf.errors import CaanError
 from caan_hf.images_caan import open_image
+from caan_hf.utils.files import read_bytes
 
 MAX_BYTES = 64 * 2**20
 
@@ -29,9 +29,9 @@ def load_sketch(source: Any, name: str | None = None) -> Image.Image:
     if isinstance(source, (str, os.PathLike)):
         name = name or os.fspath(source)
         try:
-            source = Path(source).read_bytes()
-        except (OSError, ValueError) as error:
-            raise CaanError(f"{name}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
+            source = read_bytes(source, MAX_BYTES)
+        except OSError as error:
+            raise CaanError(f"{name}: cannot be read ({error.strerror or error})") from error
     name = name or "the sketch"
     if isinstance(source, bytes):
         if not source:

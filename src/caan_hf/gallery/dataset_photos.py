@@ -6,9 +6,10 @@ import datasets
 import pyarrow as pa
 
 from caan_hf.errors import CaanError, first_line
+from caan_hf.utils.files import read_bytes
 from caan_hf.utils.problems import Problems
 
-from .sources import LISTING, PhotoSource, matches, read_file
+from .sources import LISTING, PhotoSource, matches
 
 
 class DatasetPhotos(PhotoSource):
@@ -54,7 +55,7 @@ class DatasetPhotos(PhotoSource):
         if image is None:
             raise ValueError("the row has no image")
         content: bytes | None = image["bytes"]
-        return content if content is not None else read_file(image["path"])
+        return content if content is not None else read_bytes(image["path"])
 
     def covers(self, paths: pa.ChunkedArray) -> pa.ChunkedArray:
         """Rows of the same dataset and split."""

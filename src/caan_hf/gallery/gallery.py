@@ -15,6 +15,7 @@ from caan_hf.encoding.features import EncodedSketch
 from caan_hf.encoding.load import load_encoder
 from caan_hf.errors import CaanError
 from caan_hf.retrieval.expansion import expand_queries
+from caan_hf.utils.files import read_bytes
 from caan_hf.utils.prefetch import map_ahead
 from caan_hf.utils.progress import Advance
 
@@ -25,7 +26,7 @@ from .options import IndexOptions, SearchOptions
 from .photo import decode_photo
 from .results import GalleryPhoto, SearchResult
 from .schema import GLOBAL, KEY, LOCAL, GalleryInfo, from_vectors
-from .sources import photo_source, read_file
+from .sources import photo_source
 from .table import GalleryError, PhotoTable
 
 DISPLAY_SIDE = 1024
@@ -287,7 +288,7 @@ class Gallery:
     def _decode(self, photo: GalleryPhoto, side: int) -> Image.Image:
         """Decode the file of a photo, or if it cannot be read the copy in the gallery, or the thumbnail."""
         try:
-            return decode_photo(read_file(photo.path), side).image
+            return decode_photo(read_bytes(photo.path), side).image
         except (OSError, ValueError) as error:
             copy = self.table.rows_where(KEY, [photo.path], ["image"])["image"].to_pylist()
             data = (copy[0] if copy else None) or photo.thumbnail

@@ -7,19 +7,16 @@ from functools import cache
 
 from PIL import Image
 
-from caan_hf.images_caan import flatten, open_image, reason_unreadable
+from caan_hf.images_caan import REDUCED_MARGIN, decode, flatten, open_file, open_image, reason_unreadable
 
 THUMBNAIL_QUALITY = 85
-MARGIN = 2
-"""A large photo is decoded at a reduced size of at least this many times the size that is needed, which saves time and
-memory and changes little of what the encoder sees."""
 HEIF_SUFFIXES = frozenset({".heic", ".heif"})
 # Formats that Pillow reads but that do not hold photos.
 NOT_PHOTOS = frozenset(
     {".pdf", ".ps", ".eps", ".mpg", ".mpeg", ".h5", ".hdf", ".grib", ".bufr", ".fits", ".fit", ".wmf", ".emf"}
 )
 EMPTY = "the file is empty"
-# Photos above Pillow's limit are reported as unreadable, so that its warning at half the limit is not needed.
+# Photos above the limit of `images_caan` are reported as unreadable, so that Pillow's warning is not needed.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
@@ -43,8 +40,8 @@ def decode_photo(data: bytes, side: int) -> DecodedPhoto:
 
     Args:
         data: Content of the file.
-        side: Size in pixels at which the photo is needed. Both sides of the image are at least `MARGIN` times as long,
-            unless those of the original are shorter.
+        side: Size in pixels at which the photo is needed. Both sides of the image are at least `REDUCED_MARGIN` times
+            as long, unless those of the original are shorter.
 
     Raises:
         ValueError: The data is empty, damaged, not a picture, or too large to be decoded safely.
@@ -53,15 +50,14 @@ def decode_photo(data: bytes, side: int) -> DecodedPhoto:
         raise ValueError(EMPTY)
     _register_heif()
     try:
-        image = Image.open(io.BytesIO(data))
+        image = open_file(io.BytesIO(data))
         stored = image.size
-        image.draft("RGB", (MARGIN * side, MARGIN * side))  # has an effect on JPEG only
-        image.load()
+        decode(image, side)
         upright = open_image(image)
         rgb = flatten(upright)
     except Exception as error:  # damaged files make Pillow's decoders raise exceptions of any class
         raise ValueError(reason_unreadable(error)) from error
-    factor = min(rgb.size) // (MARGIN * side)
+    factor = min(rgb.size) // (REDUCED_MARGIN * side)
     turned = (upright.width > upright.height) != (stored[0] > stored[1])
     width, height = stored[::-1] if turned else stored
     return DecodedPhoto(rgb.reduce(factor) if factor > 1 else rgb, width, height)

@@ -13,13 +13,12 @@ import pyarrow.compute as pc
 
 from caan_hf.errors import CaanError
 from caan_hf.utils.download import looks_local
-from caan_hf.utils.files import printable, read_text
+from caan_hf.utils.files import printable, read_bytes, read_text
 from caan_hf.utils.problems import Problems
 
 from .photo import photo_suffixes
 
 LISTING = pa.schema([("path", pa.string()), ("size", pa.int64()), ("mtime_ns", pa.int64())])
-MAX_FILE_BYTES = 2**30
 DATASET_FILES = ("dataset_dict.json", "dataset_info.json")
 
 
@@ -72,10 +71,10 @@ class PhotoSource(ABC):
         """Content of a photo.
 
         Raises:
-            OSError: The file cannot be read.
-            ValueError: There is no image, or the file is too large.
+            OSError: The file cannot be read or is too large.
+            ValueError: There is no image.
         """
-        return read_file(path)
+        return read_bytes(path)
 
 
 def photo_source(photos: Any, *, split: str | None = None, exclude: Sequence[str] | None = None) -> PhotoSource:
@@ -137,8 +136,8 @@ class ListedPhotos(PhotoSource):
         """The photos that a text file lists; blank lines are skipped."""
         if file.suffix.lower() in photo_suffixes():
             raise CaanError(f"{file}: is a photo. Give its folder, or a text file with one path per line.")
-        lines = read_text(file, "Give a folder, a text file with one path per line, or a dataset.").splitlines()
-        paths = [file.parent / line.strip() for line in lines if line.strip()]
+        text = read_text(file, "Save the list as UTF-8 with one path per line, or give a folder or a dataset.")
+        paths = [file.parent / line.strip() for line in text.split("\n") if line.strip()]
         if not paths:
             raise CaanError(f"{file}: lists no photos. Write one path per line.")
         return cls(paths, str(file))
@@ -179,24 +178,14 @@ def is_missing_file(path: str) -> bool:
     return False
 
 
-def read_file(path: str) -> bytes:
-    """Content of a file.
-
-    Raises:
-        OSError: The file cannot be read.
-        ValueError: The file is too large.
-    """
-    with open(path, "rb") as stream:
-        if os.fstat(stream.fileno()).st_size > MAX_FILE_BYTES:
-            raise ValueError(f"larger than {MAX_FILE_BYTES // 2**30} GiB")
-        return stream.read()
-
-
 def _stat_files(paths: Iterable[str], problems: Problems) -> Iterator[tuple[str, int, int]]:
     """(path, size, modification time) of the paths that are regular files."""
     for path in paths:
         try:
             status = os.stat(path)
+        except ValueError:  # a NUL byte
+            problems.add(path, "not a file name")
+            continue
         except OSError as error:
             missing = isinstance(error, FileNotFoundError)
             reason = "no such file" if missing else f"cannot be opened: {(error.strerror or str(error)).lower()}"

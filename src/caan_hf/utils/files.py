@@ -1,17 +1,22 @@
 """Files and folders that appear complete or not at all, and their hashes."""
 
+import errno
 import glob
 import hashlib
 import json
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
 from caan_hf.errors import CaanError
+
+MAX_FILE_BYTES = 2**30
 
 
 def is_folder(path: str | Path) -> bool:
@@ -24,9 +29,55 @@ def is_file(path: str | Path) -> bool:
     return os.path.isfile(path)  # noqa: PTH113
 
 
+def open_regular(path: str | os.PathLike[str], max_bytes: int | None = None) -> BufferedReader:
+    """Open a regular file for reading. Opening a pipe would block, and reading a device may never end.
+
+    Raises:
+        OSError: The file cannot be opened, is not a regular file, or is larger than `max_bytes`.
+    """
+
+    def opener(name: str, flags: int) -> int:
+        return os.open(name, flags | getattr(os, "O_NONBLOCK", 0))  # a pipe is opened without waiting for a writer
+
+    try:
+        stream = open(path, "rb", opener=opener)  # noqa: SIM115 - the caller closes it
+    except ValueError as error:  # a NUL byte
+        raise OSError(errno.EINVAL, "not a file name", os.fspath(path)) from error
+    status = os.fstat(stream.fileno())
+    problem = None if stat.S_ISREG(status.st_mode) else "not a regular file"
+    if max_bytes is not None and status.st_size > max_bytes:
+        problem = f"too large: {status.st_size:,} bytes, and at most {max_bytes:,} are read"
+    if problem is not None:
+        stream.close()
+        raise OSError(errno.EINVAL, problem, os.fspath(path))
+    return stream
+
+
+def check_regular(file: Path, max_bytes: int, remedy: str) -> None:
+    """Check that a file that another library will read can be opened by [`open_regular`].
+
+    Raises:
+        CaanError: It cannot.
+    """
+    try:
+        open_regular(file, max_bytes).close()
+    except OSError as error:
+        raise CaanError(f"{file}: cannot be read ({error.strerror or error}). {remedy}") from error
+
+
+def read_bytes(path: str | os.PathLike[str], max_bytes: int = MAX_FILE_BYTES) -> bytes:
+    """Content of a regular file.
+
+    Raises:
+        OSError: The file cannot be opened, is not a regular file, or is larger than `max_bytes`.
+    """
+    with open_regular(path, max_bytes) as stream:
+        return stream.read(os.fstat(stream.fileno()).st_size)  # files in /proc have no size and may have no end
+
+
 def sha256_of(file: Path) -> str:
     """SHA-256 of a file's content, in hexadecimal."""
-    with file.open("rb") as stream:
+    with open_regular(file) as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
@@ -41,11 +92,14 @@ def read_text(file: Path, remedy: str) -> str:
         CaanError: The file is missing, cannot be read or is not UTF-8.
     """
     try:
-        return file.read_text(encoding="utf-8-sig")
+        text = read_bytes(file).decode("utf-8-sig")
     except OSError as error:
         raise CaanError(f"{file}: cannot be read ({error.strerror or error}). {remedy}") from error
     except UnicodeDecodeError as error:
         raise CaanError(f"{file}: not a UTF-8 text file. {remedy}") from error
+    if "\0" in text:  # UTF-16, or not text
+        raise CaanError(f"{file}: not a UTF-8 text file. {remedy}")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def write_whole(file: Path, write: Callable[[Path], object]) -> None:

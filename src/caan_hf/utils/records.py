@@ -1,7 +1,6 @@
 """JSON files and documents with a declared type: read with validation, written atomically."""
 
 import json
-import stat
 from pathlib import Path
 from typing import Any, Self
 
@@ -9,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from caan_hf.errors import CaanError
 
-from .files import write_whole_text
+from .files import read_bytes, write_whole_text
 
 MAX_BYTES = 64 * 2**20
 """Largest JSON file that is read. The largest of a model is its vocabulary."""
@@ -37,8 +36,7 @@ class Record(BaseModel):
                 field.
         """
         try:
-            check_size(file, remedy)
-            return cls.parse(file.read_bytes(), str(file), remedy)
+            return cls.parse(read_bytes(file, MAX_BYTES), str(file), remedy)
         except OSError as error:
             raise CaanError(f"{file}: cannot be read ({error.strerror or error}). {remedy}") from error
 
@@ -69,20 +67,6 @@ class Record(BaseModel):
             CaanError: The file cannot be written.
         """
         write_whole_text(file, self.model_dump_json(indent=2, exclude_unset=exclude_unset) + "\n")
-
-
-def check_size(file: Path, remedy: str) -> None:
-    """Check that a file is a regular file of limited size, so that reading it takes bounded time and memory.
-
-    Raises:
-        CaanError: It is not.
-        OSError: There is no such file.
-    """
-    status = file.stat()
-    if not stat.S_ISREG(status.st_mode):
-        raise CaanError(f"{file}: not a regular file. {remedy}")
-    if status.st_size > MAX_BYTES:
-        raise CaanError(f"{file}: too large ({status.st_size} bytes; at most {MAX_BYTES} are read). {remedy}")
 
 
 def first_problem(error: ValidationError) -> str:

@@ -9,6 +9,8 @@ import yaml
 
 from caan_hf.errors import CaanError, one_line
 
+from .files import read_bytes
+
 MAX_INTEGER = 2**63
 
 
@@ -24,7 +26,7 @@ def read_yaml(file: Path, what: str, shipped: Iterable[str] = ()) -> dict[str, A
         CaanError: The file is missing, is not YAML or holds something else.
     """
     try:
-        tree = parse_yaml(file.read_text(encoding="utf-8"))
+        tree = parse_yaml(read_bytes(file).decode("utf-8"))
     except FileNotFoundError:
         names = ", ".join(shipped)
         remedy = f"Give a YAML {what}" + (f" or one of: {names}" if names else "")
