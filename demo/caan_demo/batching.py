@@ -2,7 +2,9 @@
 
 import threading
 from collections import deque
+from collections.abc import Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from typing import Any
 
 from PIL import Image
@@ -37,6 +39,12 @@ class BatchingEncoder:
                 if not encoded.done():  # another thread has not encoded it meanwhile
                     self._encode_waiting()
         return encoded.result()
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Start no batch while the block runs."""
+        with self._encoding:
+            yield
 
     def _encode_waiting(self) -> None:
         batch = [self._waiting.popleft() for _ in range(min(MAX_BATCH, len(self._waiting)))]
