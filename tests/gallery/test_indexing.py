@@ -122,20 +122,15 @@ def test_pruning_a_dataset_keeps_files_of_a_similar_path(encoder, tmp_path):
     assert (report.num_pruned, report.num_photos) == (0, 2)
 
 
-@pytest.mark.parametrize("prune_at_once", [True, False])
-def test_photos_of_a_renamed_folder_are_moved(photos, counting, tmp_path, prune_at_once):
+@pytest.mark.parametrize("prune", [True, False])
+def test_photos_of_a_renamed_folder_are_moved(photos, counting, tmp_path, prune):
     gallery = Gallery.create(tmp_path / "gallery", model=counting)
     gallery.add(photos)
     photos.rename(tmp_path / "moved")
     draw_photo(60).save(tmp_path / "moved" / "new.png")
-    report = gallery.add(tmp_path / "moved", prune=prune_at_once)
+    report = gallery.add(tmp_path / "moved", prune=prune)
     assert counting.num_photos == 13
-    if prune_at_once:
-        assert (report.num_moved, report.num_added, report.num_pruned) == (12, 1, 0)
-    else:
-        assert (report.num_moved, report.num_added, report.num_vanished, report.num_photos) == (0, 13, 12, 25)
-        report = gallery.add(tmp_path / "moved", prune=True)
-        assert (report.num_moved, report.num_unchanged, report.num_pruned) == (0, 13, 12)
+    assert (report.num_moved, report.num_added, report.num_pruned, report.num_photos) == (12, 1, 0, 13)
     assert paths(gallery) == sorted(str(file) for file in (tmp_path / "moved").rglob("*.png"))
 
 
@@ -241,6 +236,49 @@ def test_a_gallery_with_copies_does_not_need_the_files(photos, counting, tmp_pat
     for path, data in wanted.items():
         assert gallery.table.rows_where("path", [str(path)])["image"][0].as_py() == data
         assert gallery.photo(str(path)).size == (60, 40)
+
+
+@pytest.mark.parametrize("from_earlier_version", [True, False])
+def test_copies_and_thumbnails_are_added_to_an_existing_gallery(photos, counting, tmp_path, from_earlier_version):
+    gallery = Gallery.create(tmp_path / "gallery", model=counting)
+    gallery.add(photos)
+    if from_earlier_version:
+        gallery.table.table.drop_columns(["has_copy", "thumbnail_side"])
+    before = from_vectors(rows(gallery, "global_embeds")["global_embeds"])
+    report = gallery.add(photos / "winter", copy=True, thumbnail=16)
+    assert (report.num_refreshed, report.num_changed, report.num_stored, report.num_photos) == (6, 0, 6, 12)
+    report = gallery.add(photos, copy=True, thumbnail=16)
+    assert (report.num_refreshed, report.num_unchanged, report.num_stored) == (6, 6, 12)
+    assert counting.num_photos == 12
+    found = rows(gallery, "image", "thumbnail", "global_embeds")
+    assert found["image"].to_pylist() == [file.read_bytes() for file in sorted(photos.rglob("*.png"))]
+    assert {max(Image.open(io.BytesIO(data)).size) for data in found["thumbnail"].to_pylist()} == {16}
+    np.testing.assert_array_equal(from_vectors(found["global_embeds"]), before)
+    assert gallery.add(photos, copy=True, thumbnail=16).num_unchanged == 12
+    report = gallery.add(photos, copy=False, thumbnail=0)
+    assert (report.num_refreshed, report.num_stored) == (12, 0)
+    assert rows(gallery, "thumbnail")["thumbnail"].null_count == 12
+
+
+def test_a_gallery_goes_on_as_it_was_begun(photos, encoder, tmp_path):
+    gallery = Gallery.create(tmp_path / "gallery", model=encoder)
+    gallery.add(photos / "winter", copy=True, thumbnail=16)
+    report = gallery.add(photos)
+    assert (report.num_added, report.num_unchanged, report.num_stored) == (6, 6, 12)
+    thumbnails = rows(gallery, "thumbnail")["thumbnail"].to_pylist()
+    assert {max(Image.open(io.BytesIO(data)).size) for data in thumbnails} == {16}
+
+
+def test_a_photo_that_can_no_longer_be_copied_stays_in_the_gallery(photos, encoder, tmp_path):
+    gallery = Gallery.create(tmp_path / "gallery", model=encoder)
+    gallery.add(photos)
+    file = photos / "summer" / "00.png"
+    status = file.stat()
+    file.write_bytes(bytes(status.st_size))
+    os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
+    report = gallery.add(photos, copy=True)
+    assert [problem.path for problem in report.problems.found] == [str(file)]
+    assert (report.num_refreshed, report.num_spoiled, report.num_stored, report.num_photos) == (11, 0, 11, 12)
 
 
 def test_a_damaged_gallery_is_named(photos, encoder, tmp_path):

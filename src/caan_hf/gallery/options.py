@@ -25,12 +25,34 @@ class IndexOptions:
             "kept, except those that were moved here.",
         ),
     ] = False
+    forget: Annotated[
+        list[str] | None,
+        Option(
+            metavar="FOLDER",
+            help="Remove the photos of a folder that is gone for good from GALLERY. Without this option, photos of "
+            "a folder that is not there are kept, because its disk may not be mounted.",
+            show_default=False,
+        ),
+    ] = None
     copy: Annotated[
-        bool, Option("--copy", help="Store the photo files in GALLERY, so that it can be moved without them.")
-    ] = False
+        bool | None,
+        Option(
+            "--copy/--no-copy",
+            help="Store the photo files in GALLERY, so that it can be used without them, also those of photos that it "
+            "holds already. Default: files are stored if GALLERY holds those of all its photos.",
+            show_default=False,
+        ),
+    ] = None
     thumbnail: Annotated[
-        int, Option(min=0, metavar="PIXELS", help="Longer side of the thumbnails; 0 stores no thumbnails.")
-    ] = 256
+        int | None,
+        Option(
+            min=0,
+            metavar="PIXELS",
+            help="Longer side of the thumbnails, also of photos that GALLERY holds already; 0 stores no thumbnails. "
+            "Default: that of most photos in GALLERY, or 256.",
+            show_default=False,
+        ),
+    ] = None
     split: Annotated[str | None, Option(help="Split of a dataset.", show_default=False)] = None
     exclude: Annotated[
         list[str] | None,
@@ -88,7 +110,7 @@ class SearchOptions:
 
 def _require_at_least(least: int, **numbers: Any) -> None:
     for name, number in numbers.items():
-        if number is None and name in ("workers", "expand"):
+        if number is None and name in ("workers", "expand", "thumbnail"):
             continue
         if not isinstance(number, Integral) or isinstance(number, bool) or number < least:
             kind = "a positive integer" if least else "0 or a positive integer"

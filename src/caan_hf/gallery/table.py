@@ -18,13 +18,15 @@ import pyarrow as pa
 
 from caan_hf.errors import CaanError, first_line
 
-from .schema import FORMAT, GLOBAL, KEY, GalleryInfo, IndexState, row_schema
+from .schema import FORMAT, GLOBAL, KEY, STORED, GalleryInfo, IndexState, row_schema
 
 TABLE = "photos"
 METADATA = "caan_gallery"
 """Key of the schema's metadata that holds the [`GalleryInfo`] as JSON."""
 SEARCH_METADATA = "caan_search"
 """Key of the vector column's metadata that holds the settings of the vector index as JSON."""
+PLACES = "caan_places"
+"""Key of the path column's metadata that holds the folders of the photos as JSON."""
 FRESHNESS = timedelta(seconds=5)
 """Searches see what other processes wrote after at most this time."""
 COMMIT_ATTEMPTS = 12
@@ -163,6 +165,27 @@ class PhotoTable:
         for condition in _conditions(KEY, paths):
             self._commit(partial(self.table.delete, condition))
 
+    def delete_prefix(self, prefix: str) -> None:
+        """Remove the photos with paths that begin with `prefix` from the gallery, not their files."""
+        self._commit(partial(self.table.delete, f"starts_with({KEY}, {_quoted(prefix)})"))
+
+    def add_missing_columns(self) -> None:
+        """Add the columns that galleries of earlier versions do not have."""
+        missing = {name: sql for name, (_, sql) in STORED.items() if name not in self.table.schema.names}
+        if missing:
+            self._commit(partial(self.table.add_columns, missing))
+
+    def places(self) -> dict[str, bool]:
+        """Folders of the photos, see `absent_places`."""
+        found = (self.table.schema.field(KEY).metadata or {}).get(PLACES.encode())
+        return json.loads(found) if found else {}
+
+    def store_places(self, places: dict[str, bool]) -> None:
+        """Store the folders of the photos, if they have changed."""
+        metadata = {PLACES: json.dumps(places, sort_keys=True)}
+        if places != self.places():
+            self._commit(lambda: self.table.update_field_metadata({"path": KEY, "metadata": metadata}))
+
     def nearest(self, vector: np.ndarray, k: int, columns: Sequence[str], *, exact: bool = False) -> pa.Table:
         """The `k` rows with the highest dot product with `vector` (D,), best first.
 
@@ -268,8 +291,11 @@ def _conditions(column: str, values: Sequence[str]) -> Iterator[str]:
     """SQL conditions that together match all values."""
     for start in range(0, len(values), VALUES_PER_CONDITION):
         part = values[start : start + VALUES_PER_CONDITION]
-        quoted = ", ".join("'" + value.replace("'", "''") + "'" for value in part)
-        yield f"{column} IN ({quoted})"
+        yield f"{column} IN ({', '.join(map(_quoted, part))})"
+
+
+def _quoted(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"
 
 
 def _expand(uri: str | os.PathLike[str]) -> str:
