@@ -321,9 +321,9 @@ def test_foreign_origins_are_refused_without_cors_headers_or_files(address, orig
     assert set(Path(os.environ["GRADIO_TEMP_DIR"]).rglob("*")) <= before
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def public_address(searcher):
-    """Address of the demo as it is served to others."""
+    """Address of the demo as it is served to others. Two servers of a process share gradio's folder of uploads."""
     with served(lambda: build_page({"photos": searcher}), allow_hosts=["demo.example"]) as url:
         yield url
 
