@@ -79,28 +79,27 @@ def test_a_missing_or_foreign_column_is_named(own_gallery, column, how):
         rewrite(own_gallery, change)
 
 
-@pytest.mark.parametrize("column", ["width", "global_embeds", "local_embeds"])
-def test_rows_without_values_are_refused(own_gallery, sketch, column):
+@pytest.mark.parametrize("column", ["width", "sha256"])
+def test_rows_without_values_are_refused(own_gallery, column):
     gallery = rewrite(own_gallery, with_values(column, None))
-    with pytest.raises(CaanError, match="gallery"):
-        gallery.search(sketch)
+    with pytest.raises(CaanError, match=rf"gallery: cannot be read.*{column}"):
+        gallery.table.columns([column])
 
 
-@pytest.mark.parametrize("column", ["global_embeds", "local_embeds"])
-def test_embeddings_that_are_not_numbers_are_refused(own_gallery, sketch, column):
-    width = own_gallery.table.table.schema.field(column).type.list_size
-    gallery = rewrite(own_gallery, with_values(column, np.full(width, np.nan, np.float16)))
-    with pytest.raises(CaanError, match=r"gallery.*(NaN|empty)"):
+def test_embeddings_that_are_not_numbers_are_refused(own_gallery, sketch):
+    width = own_gallery.table.table.schema.field("local_embeds").type.list_size
+    gallery = rewrite(own_gallery, with_values("local_embeds", np.full(width, np.nan, np.float16)))
+    with pytest.raises(CaanError, match="gallery: .*NaN"):
         gallery.search(sketch)
 
 
 @pytest.mark.parametrize(
-    "settings", [{"nprobes": 2**40}, {"refine_factor": 0}, {"kind": "[/red]"}, {"recall": 7}], ids=lambda one: [*one][0]
+    "settings", [{"nprobes": 2**40}, {"refine_factor": 0}, {"kind": "[/red]"}, {"recall": 7}], ids=str
 )
 def test_settings_of_the_index_out_of_range_are_named(own_gallery, sketch, settings):
     metadata = {"caan_search": json.dumps(settings)}
     own_gallery.table.table.update_field_metadata({"path": "global_embeds", "metadata": metadata})
-    with pytest.raises(CaanError, match=rf"gallery: {[*settings][0]}.*Index the photos again"):
+    with pytest.raises(CaanError, match=rf"gallery: {next(iter(settings))}.*Index the photos again"):
         Gallery.open(own_gallery.table.uri, model=own_gallery.encoder).search(sketch)
 
 

@@ -302,7 +302,7 @@ def test_a_relative_name_of_a_gallery_is_a_folder(photos, encoder, sketch, tmp_p
 
 def test_an_impossible_name_of_a_gallery_is_refused(encoder):
     for use in (lambda: Gallery.create("a\0b", model=encoder), lambda: Gallery.open("a\0b", model=encoder)):
-        with pytest.raises(CaanError, match="cannot be written|there is no gallery"):
+        with pytest.raises(CaanError, match=r"cannot be written|there is no gallery"):
             use()
 
 
@@ -323,7 +323,7 @@ def test_a_dictionary_of_splits_is_a_dataset_and_a_stream_is_refused(encoder, tm
         with pytest.raises(CaanError, match="streamed"):
             gallery.add(given)
     for given in (5, None, [5], b"photos", {"a": 1}):
-        with pytest.raises(CaanError, match="not photos|not a dataset"):
+        with pytest.raises(CaanError, match=r"not photos|not a dataset"):
             gallery.add(given)
 
 
