@@ -2,6 +2,8 @@
 
 import io
 import json
+import re
+import shutil
 
 import pytest
 from photos import draw_photo, save_checkpoint
@@ -46,12 +48,35 @@ def sketch_file(tmp_path):
 
 def test_indexing_prints_a_summary(indexed, checkpoint):
     photos, gallery, output = indexed
-    assert f"12 photos in {gallery}: 12 added" in output
+    assert f"12 photos in {gallery}: 12 new, 1 skipped" in output
     assert "photos/s" in output
-    assert f"1 skipped, unknown format, or damaged: {photos / 'damaged.jpg'}" in output
+    assert f"1 skipped (unknown format, or damaged): {photos / 'damaged.jpg'}" in output
     assert "1 other file skipped" in output
     again = run("index", photos, gallery, "--model", checkpoint, "--device", "cpu", "--quiet")
     assert "12 unchanged" in again.output
+
+
+def test_the_summary_tells_what_happened_to_the_photos(indexed, checkpoint, tmp_path):
+    photos, gallery = tmp_path / "moved", tmp_path / "gallery"
+    shutil.copytree(indexed[0], tmp_path / "photos")
+    index = ["--model", checkpoint, "--device", "cpu", "--quiet"]
+    run("index", tmp_path / "photos", gallery, *index)
+    (tmp_path / "photos").rename(photos)
+    (photos / "00.png").unlink()
+    shutil.copy(photos / "01.png", photos / "copy.png")
+    draw_photo(99).save(photos / "new.png")
+    (photos / "@eaDir").mkdir()
+    output = run("index", photos, gallery, *index, "--copy").output
+    assert f"14 photos in {gallery}: 1 new, 11 moved, 1 copy, 1 skipped" in output
+    assert re.search(rf"1 kept.* {tmp_path}/photos is not there.*--forget", output)
+    assert f"1 folder skipped: {photos}/@eaDir" in output
+    assert "13 of 14 photos have a copy of their file" in output
+    assert re.search(r"freed [0-9.]+ kB", output)
+    (photos / "02.png").unlink()
+    output = run("index", photos, gallery, *index).output
+    assert re.search(rf"12 unchanged, 1 gone, 1 skipped.*1 gone.*--prune.*: {photos}/02.png", output, re.DOTALL)
+    output = run("index", photos, gallery, *index, "--prune", "--forget", tmp_path / "photos").output
+    assert re.search(rf"1 gone, 1 forgotten.*1 gone.* removed .*: {photos}/02.png", output, re.DOTALL)
 
 
 def test_searching_prints_one_line_per_result(indexed, sketch_file):
@@ -154,12 +179,11 @@ def test_known_content_and_moved_photos_are_reported(indexed, checkpoint, tmp_pa
     (tmp_path / "old" / "a.png").write_bytes((indexed[0] / "00.png").read_bytes())
     run("index", tmp_path / "old", gallery, *model)
     (tmp_path / "old" / "b.png").write_bytes((indexed[0] / "00.png").read_bytes())
-    assert "1 added, 1 unchanged; 1 with known content" in run("index", tmp_path / "old", gallery, *model).output
+    assert "1 copy, 1 unchanged" in run("index", tmp_path / "old", gallery, *model).output
     (tmp_path / "old").rename(tmp_path / "new")
     done = run("index", tmp_path / "new", gallery, *model, "--prune")
     assert "2 photos in" in done.output
     assert ": 2 moved" in done.output
-    assert "known content" not in done.output
 
 
 def test_a_missing_sketch_is_reported_before_the_model_is_loaded(indexed):
@@ -193,7 +217,7 @@ def test_the_default_model_is_used_without_model(indexed, checkpoint, tmp_path, 
         run("index", indexed[0], "gallery")
     (tmp_path / "hub").mkdir()
     (tmp_path / "hub" / "ours").symlink_to(checkpoint)
-    assert "12 added" in run("index", indexed[0], "gallery", "--device", "cpu").output
+    assert "12 new" in run("index", indexed[0], "gallery", "--device", "cpu").output
 
 
 @pytest.mark.parametrize("arguments", [("index", "photos"), ("search",)])

@@ -86,11 +86,13 @@ def test_rows_without_values_are_refused(own_gallery, column):
         gallery.table.columns([column])
 
 
-def test_embeddings_that_are_not_numbers_are_refused(own_gallery, sketch):
-    width = own_gallery.table.table.schema.field("local_embeds").type.list_size
-    gallery = rewrite(own_gallery, with_values("local_embeds", np.full(width, np.nan, np.float16)))
-    with pytest.raises(CaanError, match="gallery: .*NaN"):
-        gallery.search(sketch)
+@pytest.mark.parametrize("column", ["global_embeds", "local_embeds"])
+def test_embeddings_that_are_not_numbers_are_refused(own_gallery, sketch, column):
+    rows = own_gallery.table.rows_where("path", own_gallery.table.columns(["path"])["path"].to_pylist())
+    width = rows.schema.field(column).type.list_size
+    own_gallery.table.upsert(with_values(column, np.full(width, np.nan, np.float16))(rows))
+    with pytest.raises(CaanError, match=r"gallery: .*NaN"):
+        own_gallery.search(sketch)
 
 
 @pytest.mark.parametrize(

@@ -122,20 +122,15 @@ def test_pruning_a_dataset_keeps_files_of_a_similar_path(encoder, tmp_path):
     assert (report.num_pruned, report.num_photos) == (0, 2)
 
 
-@pytest.mark.parametrize("prune_at_once", [True, False])
-def test_photos_of_a_renamed_folder_are_moved(photos, counting, tmp_path, prune_at_once):
+@pytest.mark.parametrize("prune", [True, False])
+def test_photos_of_a_renamed_folder_are_moved(photos, counting, tmp_path, prune):
     gallery = Gallery.create(tmp_path / "gallery", model=counting)
     gallery.add(photos)
     photos.rename(tmp_path / "moved")
     draw_photo(60).save(tmp_path / "moved" / "new.png")
-    report = gallery.add(tmp_path / "moved", prune=prune_at_once)
+    report = gallery.add(tmp_path / "moved", prune=prune)
     assert counting.num_photos == 13
-    if prune_at_once:
-        assert (report.num_moved, report.num_added, report.num_pruned) == (12, 1, 0)
-    else:
-        assert (report.num_moved, report.num_added, report.num_vanished, report.num_photos) == (0, 13, 12, 25)
-        report = gallery.add(tmp_path / "moved", prune=True)
-        assert (report.num_moved, report.num_unchanged, report.num_pruned) == (0, 13, 12)
+    assert (report.num_moved, report.num_added, report.num_pruned, report.num_photos) == (12, 1, 0, 13)
     assert paths(gallery) == sorted(str(file) for file in (tmp_path / "moved").rglob("*.png"))
 
 
@@ -243,6 +238,49 @@ def test_a_gallery_with_copies_does_not_need_the_files(photos, counting, tmp_pat
         assert gallery.photo(str(path)).size == (60, 40)
 
 
+@pytest.mark.parametrize("from_earlier_version", [True, False])
+def test_copies_and_thumbnails_are_added_to_an_existing_gallery(photos, counting, tmp_path, from_earlier_version):
+    gallery = Gallery.create(tmp_path / "gallery", model=counting)
+    gallery.add(photos)
+    if from_earlier_version:
+        gallery.table.table.drop_columns(["has_copy", "thumbnail_side"])
+    before = from_vectors(rows(gallery, "global_embeds")["global_embeds"])
+    report = gallery.add(photos / "winter", copy=True, thumbnail=16)
+    assert (report.num_refreshed, report.num_changed, report.num_stored, report.num_photos) == (6, 0, 6, 12)
+    report = gallery.add(photos, copy=True, thumbnail=16)
+    assert (report.num_refreshed, report.num_unchanged, report.num_stored) == (6, 6, 12)
+    assert counting.num_photos == 12
+    found = rows(gallery, "image", "thumbnail", "global_embeds")
+    assert found["image"].to_pylist() == [file.read_bytes() for file in sorted(photos.rglob("*.png"))]
+    assert {max(Image.open(io.BytesIO(data)).size) for data in found["thumbnail"].to_pylist()} == {16}
+    np.testing.assert_array_equal(from_vectors(found["global_embeds"]), before)
+    assert gallery.add(photos, copy=True, thumbnail=16).num_unchanged == 12
+    report = gallery.add(photos, copy=False, thumbnail=0)
+    assert (report.num_refreshed, report.num_stored) == (12, 0)
+    assert rows(gallery, "thumbnail")["thumbnail"].null_count == 12
+
+
+def test_a_gallery_goes_on_as_it_was_begun(photos, encoder, tmp_path):
+    gallery = Gallery.create(tmp_path / "gallery", model=encoder)
+    gallery.add(photos / "winter", copy=True, thumbnail=16)
+    report = gallery.add(photos)
+    assert (report.num_added, report.num_unchanged, report.num_stored) == (6, 6, 12)
+    thumbnails = rows(gallery, "thumbnail")["thumbnail"].to_pylist()
+    assert {max(Image.open(io.BytesIO(data)).size) for data in thumbnails} == {16}
+
+
+def test_a_photo_that_can_no_longer_be_copied_stays_in_the_gallery(photos, encoder, tmp_path):
+    gallery = Gallery.create(tmp_path / "gallery", model=encoder)
+    gallery.add(photos)
+    file = photos / "summer" / "00.png"
+    status = file.stat()
+    file.write_bytes(bytes(status.st_size))
+    os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
+    report = gallery.add(photos, copy=True)
+    assert [problem.path for problem in report.problems.found] == [str(file)]
+    assert (report.num_refreshed, report.num_spoiled, report.num_stored, report.num_photos) == (11, 0, 11, 12)
+
+
 def test_a_damaged_gallery_is_named(photos, encoder, tmp_path):
     Gallery.create(tmp_path / "gallery", model=encoder).add(photos)
     for file in (tmp_path / "gallery" / "photos.lance" / "_versions").iterdir():
@@ -341,6 +379,40 @@ def test_a_list_in_another_encoding_is_refused(photos, encoder, tmp_path, encodi
         Gallery.create(tmp_path / "gallery", model=encoder).add(photos / "list.txt")
 
 
+def test_force_notices_a_photo_that_was_replaced_with_equal_size_and_time(encoder, tmp_path):
+    (tmp_path / "photos").mkdir()
+    file = tmp_path / "photos" / "0.bmp"
+    draw_photo(0).save(file)
+    gallery = Gallery.create(tmp_path / "gallery", model=encoder)
+    gallery.add(file.parent)
+    status = file.stat()
+    draw_photo(1).save(file)
+    os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert gallery.add(file.parent).num_unchanged == 1
+    assert gallery.add(file.parent, force=True).num_changed == 1
+    found = from_vectors(rows(gallery, "global_embeds")["global_embeds"])
+    np.testing.assert_allclose(found[0], encoder.encode_photos(draw_photo(1))[0], atol=1e-5)
+
+
+def test_force_encodes_all_photos_again(photos, counting, tmp_path):
+    gallery = Gallery.create(tmp_path / "gallery", model=counting)
+    gallery.add(photos)
+    report = gallery.add(photos, force=True)
+    assert (report.num_changed, report.num_reused, report.num_photos, counting.num_photos) == (12, 0, 12, 24)
+
+
+@pytest.mark.parametrize("was_indexed", [False, True])
+def test_an_error_says_that_no_photo_can_be_used(photos, encoder, tmp_path, was_indexed):
+    gallery = Gallery.create(tmp_path / "gallery", model=encoder)
+    if was_indexed:
+        gallery.add(photos)
+    for file in photos.rglob("*.png"):
+        file.write_bytes(b"no picture any more")
+    with pytest.raises(CaanError, match=r"photos: none of the photos can be used.*00\.png"):
+        gallery.add(photos)
+    assert len(gallery) == (12 if was_indexed else 0)  # perhaps the wrong disk is mounted
+
+
 def test_progress_is_reported_after_each_batch(photos, encoder, tmp_path):
     calls = []
     gallery = Gallery.create(tmp_path / "gallery", model=encoder)
@@ -399,7 +471,9 @@ def test_local_embeddings_computed_later_equal_stored_ones(encoder, large_photos
         np.testing.assert_array_equal(computed.local_embeds.reshape(-1), stored[0])
 
 
-@pytest.mark.parametrize("wrong", [{"batch_size": 0}, {"workers": 0}, {"thumbnail": -1}, {"batch_size": True}])
+@pytest.mark.parametrize(
+    "wrong", [{"batch_size": 0}, {"workers": 0}, {"thumbnail": -1}, {"thumbnail": 5000}, {"batch_size": True}]
+)
 def test_options_out_of_range_are_refused(encoder, photos, tmp_path, wrong):
     gallery = Gallery.create(tmp_path / "gallery", model=encoder)
     with pytest.raises(CaanError, match=next(iter(wrong))):

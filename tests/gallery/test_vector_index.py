@@ -28,6 +28,8 @@ def add(table, values, first=0):
         GLOBAL: to_vectors(values),
         "thumbnail": [None] * count,
         "image": [None] * count,
+        "has_copy": [False] * count,
+        "thumbnail_side": [0] * count,
     }
     schema = pa.schema([table.table.schema.field(name) for name in columns])
     table.upsert(pa.table(columns, schema=schema))

@@ -51,13 +51,14 @@ def index(
     """Encode photos and store their embeddings in GALLERY, for `caan search`.
 
     Run it again after adding photos: unchanged photos are skipped, and an interrupted run continues. Moved and copied
-    photos are recognised by their content. Files that cannot be read are skipped and listed.
+    photos are recognised by their content. Files that cannot be read are skipped and listed. Photos of a disk that is
+    not mounted are kept.
 
     Examples:
 
     - `caan index ~/Pictures my_gallery`
 
-    - `caan index ~/Pictures my_gallery --prune`
+    - `caan index ~/Pictures my_gallery --prune --exclude '*_thumb.jpg'`
 
     - `caan index ~/Pictures my_gallery --model runs/sketchy/model`
 
@@ -90,22 +91,26 @@ def print_report(report: "IndexReport", gallery: str, console: "Console", *, pru
     from caan_hf.utils.problems import first_paths
 
     counts = {
-        "added": report.num_added,
+        "new": report.num_added - report.num_copies,
         "moved": report.num_moved,
+        "copy" if report.num_copies == 1 else "copies": report.num_copies,
         "changed": report.num_changed,
         "unchanged": report.num_unchanged,
-        "removed": report.num_pruned + report.num_spoiled,
+        "with a new copy or thumbnail": report.num_refreshed,
+        "gone": report.num_vanished,
+        "forgotten": report.num_forgotten,
+        "removed because they became unreadable": report.num_spoiled,
+        "skipped": len(report.problems),
     }
     summary = ", ".join(f"{count:,} {name}" for name, count in counts.items() if count) or "nothing to do"
-    if report.num_reused > report.num_moved:
-        summary += f"; {report.num_reused - report.num_moved:,} with known content"
     console.print(f"[bold]{report.num_photos:,} photos[/] in {escape(gallery)}: {summary}", soft_wrap=True)
-    num_encoded = report.num_added + report.num_moved + report.num_changed - report.num_reused
+    num_written = report.num_added + report.num_moved + report.num_changed + report.num_refreshed
+    num_encoded = num_written - report.num_reused
     if num_encoded > 0 and report.seconds > 0:
         console.print(f"{report.seconds:.1f} s, {num_encoded / report.seconds:.1f} photos/s")
     for reason, paths in report.problems.by_reason().items():
         console.print(
-            f"[yellow]{len(paths):,} skipped[/], {escape(reason)}: {escape(first_paths(paths))}", soft_wrap=True
+            f"[yellow]{len(paths):,} skipped[/] ({escape(reason)}): {escape(first_paths(paths))}", soft_wrap=True
         )
     if report.skipped_folders:
         folders = "folder" if len(report.skipped_folders) == 1 else "folders"
@@ -114,8 +119,18 @@ def print_report(report: "IndexReport", gallery: str, console: "Console", *, pru
     if report.num_other_files:
         files = "file" if report.num_other_files == 1 else "files"
         console.print(f"{report.num_other_files:,} other {files} skipped")
-    if report.num_vanished and not pruned:
-        console.print(f"{report.num_vanished:,} photos no longer exist; --prune removes them from the gallery")
+    if report.vanished:
+        done = "removed from the gallery" if pruned else "--prune removes them from the gallery"
+        names = escape(first_paths(list(report.vanished)))
+        console.print(f"{report.num_vanished:,} gone or excluded, {done}: {names}", soft_wrap=True)
+    for folder, count in report.absent.items():
+        console.print(
+            f"[yellow]{count:,} kept[/] although {escape(folder)} is not there, because its disk may not be mounted; "
+            "if it is gone for good, --forget it",
+            soft_wrap=True,
+        )
+    if report.num_stored:
+        console.print(f"{report.num_stored:,} of {report.num_photos:,} photos have a copy of their file in the gallery")
     if report.freed_bytes:
         console.print(f"freed {filesize.decimal(report.freed_bytes)} of deleted photos and old versions")
     state = report.index

@@ -15,8 +15,8 @@ from caan_hf.errors import first_line
 from caan_hf.utils.prefetch import batched, map_ahead
 
 from .options import IndexOptions
-from .photo import decode_photo, heif_hint, thumbnail_jpeg
-from .schema import GLOBAL, LOCAL, row_schema, to_vectors
+from .photo import DecodedPhoto, decode_photo, heif_hint, thumbnail_jpeg
+from .schema import GLOBAL, LOCAL, STORED, row_schema, to_vectors
 from .sources import LISTING, PhotoSource
 from .table import PhotoTable
 
@@ -64,6 +64,8 @@ class PreparedPhoto:
     width: int = 0
     height: int = 0
     thumbnail: bytes | None = None
+    has_copy: bool = False
+    thumbnail_side: int = 0
     pixel_values: Array | None = None
     problem: str | None = None
 
@@ -84,22 +86,32 @@ class PhotoReader:
     @property
     def keeps_data(self) -> bool:
         """Whether the content of the files is stored."""
-        return self.options.copy or self.source.keeps_bytes
+        return bool(self.options.copy) or self.source.keeps_bytes
 
     def read(self, path: str, size: int, mtime_ns: int) -> PreparedPhoto:
         """Read a photo as listed."""
-        photo = PreparedPhoto(path, size, mtime_ns)
+        photo = PreparedPhoto(
+            path, size, mtime_ns, has_copy=self.keeps_data, thumbnail_side=self.options.thumbnail or 0
+        )
         try:
             data = self.source.read(path)
         except (OSError, ValueError) as error:
             return replace(photo, problem=getattr(error, "strerror", None) or first_line(error))
         return replace(photo, sha256=hashlib.sha256(data).hexdigest(), data=data)
 
+    def thumbnail(self, data: bytes, decoded: DecodedPhoto | None = None) -> bytes | None:
+        """The thumbnail of a photo, if any is stored.
+
+        Raises:
+            ValueError: The photo cannot be decoded.
+        """
+        side = self.options.thumbnail or 0
+        return thumbnail_jpeg(data, decoded or decode_photo(data, side), side) if side else None
+
     def prepare(self, photo: PreparedPhoto) -> PreparedPhoto:
         """Decode a photo that was read, unless it is decoded or cannot be used."""
         if photo.is_decoded:
             return photo
-        side = self.options.thumbnail
         try:
             decoded = decode_photo(photo.data, self.encoder.identity.image_size)
             return replace(
@@ -107,7 +119,7 @@ class PhotoReader:
                 data=photo.data if self.keeps_data else b"",
                 width=decoded.width,
                 height=decoded.height,
-                thumbnail=thumbnail_jpeg(photo.data, decoded, side) if side else None,
+                thumbnail=self.thumbnail(photo.data, decoded),
                 pixel_values=self.encoder.prepare(decoded.image, "photo", photo.path),
             )
         except ValueError as error:
@@ -135,7 +147,7 @@ class LocalEngine:
 
         def read(listed: tuple[str, int, int]) -> PreparedPhoto:
             photo = reader.read(*listed)
-            return photo if may_hold(photo.sha256) else reader.prepare(photo)
+            return photo if not self.options.force and may_hold(photo.sha256) else reader.prepare(photo)
 
         size = self.options.batch_size
         for batch in batched(map_ahead(read, _rows(todo), workers=self.options.workers, ahead=2 * size), size):
@@ -154,20 +166,34 @@ class LocalEngine:
         return may_hold
 
     def _encode(self, batch: list[PreparedPhoto], reader: PhotoReader) -> Chunk:
-        known = self.table.rows_where("sha256", sorted({one.sha256 for one in batch if not one.is_decoded}))
+        names = [name for name in self.table.table.schema.names if name != "image"]
+        known = self.table.rows_where("sha256", sorted({one.sha256 for one in batch if not one.is_decoded}), names)
         row_of = {sha256: row for row, sha256 in enumerate(known["sha256"].to_pylist())}
-        reused = [one for one in batch if one.sha256 in row_of]
+        reused = [self._with_thumbnail(one, known, row_of[one.sha256], reader) for one in batch if one.sha256 in row_of]
         others = [reader.prepare(one) for one in batch if one.sha256 not in row_of]
+        others += [one for one in reused if one.problem is not None]
+        reused = [one for one in reused if one.problem is None]
         chunk = encode_photos(self.encoder, others, local=self.table.info.local)
         if not reused:
             return chunk
         rows = known.take([row_of[one.sha256] for one in reused])
-        own = {column: [getattr(one, column) for one in reused] for column in LISTING.names}
+        rows = rows.append_column(chunk.rows.schema.field("image"), pa.nulls(len(rows), pa.large_binary()))
+        rows = rows.select(chunk.rows.schema.names).cast(chunk.rows.schema)  # some columns were added later
+        own = {column: [getattr(one, column) for one in reused] for column in (*LISTING.names, *STORED, "thumbnail")}
         own["image"] = [one.data if reader.keeps_data else None for one in reused]
         for column, values in own.items():
             declared = rows.schema.field(column)
             rows = rows.set_column(rows.schema.get_field_index(column), declared, pa.array(values, declared.type))
         return Chunk(pa.concat_tables([rows, chunk.rows]), chunk.problems, len(reused))
+
+    def _with_thumbnail(self, photo: PreparedPhoto, known: pa.Table, row: int, reader: PhotoReader) -> PreparedPhoto:
+        """A photo with known content, with the thumbnail of that content if it has the right size."""
+        if known["thumbnail_side"][row].as_py() == photo.thumbnail_side:
+            return replace(photo, thumbnail=known["thumbnail"][row].as_py())
+        try:
+            return replace(photo, thumbnail=reader.thumbnail(photo.data))
+        except ValueError as error:
+            return replace(photo, problem=str(error))
 
 
 def encode_photos(encoder: Encoder, photos: list[PreparedPhoto], *, local: bool) -> Chunk:
@@ -183,7 +209,7 @@ def encode_photos(encoder: Encoder, photos: list[PreparedPhoto], *, local: bool)
         return Chunk(schema.empty_table(), problems)
     prepared = [one.pixel_values for one in photos if one.pixel_values is not None]
     features = encoder.encode_batch(prepared, "photo", local=local)
-    names = (*LISTING.names, "sha256", "width", "height", "thumbnail")
+    names = (*LISTING.names, "sha256", "width", "height", "thumbnail", *STORED)
     columns = {name: [getattr(one, name) for one in photos] for name in names}
     columns["image"] = [one.data or None for one in photos]
     columns[GLOBAL] = to_vectors(features.global_embeds)

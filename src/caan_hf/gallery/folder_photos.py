@@ -44,10 +44,11 @@ class FolderPhotos(PhotoSource):
         self.roots = [self.root]
         self.unreadable: list[str] = []
         self.skipped_folders: list[str] = []
+        self.mounts: list[str] = []
 
     def scan(self, problems: Problems) -> pa.Table:
         """See [`PhotoSource`]."""
-        self.unreadable, self.skipped_folders, self.num_other_files = [], [], 0
+        self.unreadable, self.skipped_folders, self.mounts, self.num_other_files = [], [], [], 0
         return list_files(self._files(problems), problems)
 
     def covers(self, paths: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -63,6 +64,11 @@ class FolderPhotos(PhotoSource):
         for folder in self.unreadable:
             covered = pc.and_not(covered, pc.starts_with(paths, os.path.join(printable(folder), "")))
         return covered
+
+    def places(self) -> dict[str, bool]:
+        """The folder, the targets of symlinks in it, and mount points."""
+        roots = filter(os.path.isdir, self.roots)
+        return {root: os.path.ismount(root) for root in roots} | dict.fromkeys(self.mounts, True)
 
     def require_photos(self) -> None:
         """See [`PhotoSource`]. The search ends at the first subfolder with photos."""
@@ -101,7 +107,9 @@ class FolderPhotos(PhotoSource):
         self.skipped_folders += (os.path.join(folder, name) for name in names if name in excluded)
         paths = [os.path.join(folder, name) for name in names if name not in excluded]
         self.roots += (os.path.realpath(path) for path in paths if os.path.islink(path))
-        return [os.path.basename(path) for path in paths if not os.path.islink(path) and _enter(path, entered)]
+        paths = [path for path in paths if not os.path.islink(path) and _enter(path, entered)]
+        self.mounts += filter(os.path.ismount, paths)
+        return list(map(os.path.basename, paths))
 
     def _is_excluded(self, root: str, folder: str, name: str) -> bool:
         if name.startswith(".") or self.names.match(name):

@@ -21,7 +21,7 @@ from caan_hf.utils.progress import Advance
 
 from .engine import Engine, LocalEngine
 from .explanation import Explanation, explain
-from .indexing import IndexReport, index_photos
+from .indexing import IndexReport, index_photos, with_defaults
 from .options import IndexOptions, SearchOptions
 from .photo import decode_photo, open_thumbnail
 from .results import GalleryPhoto, SearchResult
@@ -156,9 +156,10 @@ class Gallery:
         Raises:
             CaanError: There are no photos, an option is out of range, or the gallery cannot be written.
         """
-        options = replace(options or IndexOptions(), **changes)
-        source = photo_source(photos, split=options.split, exclude=options.exclude)
-        return index_photos(self.table, source, self._engine(options), prune=options.prune, progress=progress)
+        wanted = replace(options or IndexOptions(), **changes)
+        source = photo_source(photos, split=wanted.split, exclude=wanted.exclude)
+        engine = self._engine(with_defaults(self.table, wanted))
+        return index_photos(self.table, source, engine, wanted, progress=progress)
 
     def encode_sketch(self, sketch: Any) -> EncodedSketch:
         """Encode a sketch once, for any number of searches and explanations; see `Encoder.encode_sketch`."""

@@ -1,10 +1,12 @@
 """Brings a gallery up to date with its photos: adds new ones, skips unchanged ones, removes vanished ones."""
 
+import os
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -14,11 +16,15 @@ from caan_hf.utils.problems import Problems
 from caan_hf.utils.progress import Advance
 
 from .engine import Chunk, Engine
-from .schema import KEY, IndexState
+from .options import IndexOptions
+from .places import absent_places, count_below, is_below, prefix
+from .schema import KEY, STORED, IndexState
 from .sources import LISTING, PhotoSource, is_missing_file
 from .table import PhotoTable
 from .vector_index import maintain_index
 
+THUMBNAIL = 256
+"""Longer side of the thumbnails of a new gallery."""
 COMMIT_SECONDS = 20.0
 COMMIT_BYTES = 256 * 2**20
 """Rows are written after this time or at this size, whichever comes first. A killed process loses at most these."""
@@ -30,13 +36,19 @@ class IndexReport:
 
     Attributes:
         num_added: Number of photos that were not in the gallery, without moved ones.
-        num_moved: Number of photos that replace one of the same content whose file no longer exists.
+        num_copies: Number of added photos with the content of another photo of the gallery.
+        num_moved: Number of photos that took the place of one with the same content whose file no longer exists.
         num_changed: Number of photos with a file that had changed.
+        num_refreshed: Number of unchanged photos whose stored copy or thumbnail was changed.
         num_unchanged: Number of photos that were skipped because they are in the gallery already.
-        num_reused: Number of added, moved and changed photos with the embedding of a photo of the same content.
+        num_reused: Number of written photos with the embedding of a photo of the same content.
         num_spoiled: Number of photos removed because their file has changed and can no longer be read.
-        num_vanished: Number of photos in the gallery that no longer exist.
-        num_pruned: Number of vanished photos that were removed from the gallery, without moved ones.
+        vanished: Photos of the source that are in the gallery and are no longer found, or that are now excluded.
+        num_pruned: Number of vanished photos that were removed from the gallery.
+        num_forgotten: Number of photos removed from the gallery with `forget`.
+        absent: Folders that are not there, perhaps because a disk is not mounted, with the number of their photos.
+            These photos are kept.
+        num_stored: Number of photos in the gallery with a copy of their file.
         num_photos: Number of photos in the gallery now.
         num_other_files: Number of files in the folder that are not photos.
         skipped_folders: System folders and excluded folders that were not entered.
@@ -47,13 +59,18 @@ class IndexReport:
     """
 
     num_added: int = 0
+    num_copies: int = 0
     num_moved: int = 0
     num_changed: int = 0
+    num_refreshed: int = 0
     num_unchanged: int = 0
     num_reused: int = 0
     num_spoiled: int = 0
-    num_vanished: int = 0
+    vanished: Sequence[str] = ()
     num_pruned: int = 0
+    num_forgotten: int = 0
+    absent: dict[str, int] = field(default_factory=dict)
+    num_stored: int = 0
     num_photos: int = 0
     num_other_files: int = 0
     skipped_folders: Sequence[str] = ()
@@ -62,148 +79,196 @@ class IndexReport:
     seconds: float = 0.0
     index: IndexState = field(default_factory=IndexState)
 
+    @property
+    def num_vanished(self) -> int:
+        """Number of `vanished` photos."""
+        return len(self.vanished)
+
 
 @dataclass(frozen=True)
 class PhotoDiff:
     """How the photos of a source differ from those of a gallery.
 
     Attributes:
-        todo: Listed photos that are new or have changed, in the schema `LISTING`.
-        num_unchanged: Number of listed photos that the gallery holds with the same size and modification time.
+        listed: Paths of the listed photos.
+        todo: Listed photos that are new, have changed or have to be stored in another way, in the schema `LISTING`.
+        num_unchanged: Number of listed photos that are not in `todo`.
         changed: Paths in `todo` of which the gallery holds an older version.
+        refreshed: Paths in `todo` of unchanged photos whose copy or thumbnail is not as wanted.
         vanished: Paths that the gallery holds and the source covers but no longer lists.
     """
 
+    listed: pa.ChunkedArray
     todo: pa.Table
     num_unchanged: int
     changed: frozenset[str]
+    refreshed: frozenset[str]
     vanished: list[str]
 
 
+def with_defaults(table: PhotoTable, options: IndexOptions) -> IndexOptions:
+    """Options with `copy` and `thumbnail` as in most photos of the gallery where they are not given."""
+    table.add_missing_columns()
+    stored = table.columns(list(STORED))
+    copy = len(stored) > 0 and pc.all(stored["has_copy"]).as_py()
+    sides = Counter(stored["thumbnail_side"].drop_null().to_pylist())
+    side = sides.most_common(1)[0][0] if sides else THUMBNAIL
+    return replace(
+        options,
+        copy=copy if options.copy is None else options.copy,
+        thumbnail=side if options.thumbnail is None else options.thumbnail,
+    )
+
+
 def index_photos(
-    table: PhotoTable, source: PhotoSource, engine: Engine, *, prune: bool = False, progress: Advance | None = None
+    table: PhotoTable, source: PhotoSource, engine: Engine, options: IndexOptions, *, progress: Advance | None = None
 ) -> IndexReport:
     """Bring a gallery up to date.
+
+    A photo is recognised by its path, size and modification time, and if these are new by its content. If a photo with
+    the content of a new one is in the gallery and its file does not exist, the new path replaces it. If the file
+    exists, the gallery holds both, because both can be found and either may be deleted.
 
     Args:
         table: The gallery.
         source: Its photos.
         engine: Encodes new and changed photos.
-        prune: Remove photos that belong to the source but are no longer listed, and those whose file no longer exists
-            and whose content the source lists at another path.
+        options: `prune` removes photos that belong to the source but are no longer listed, unless their folder is not
+            there, and those whose file no longer exists and whose content the source lists at another path.
         progress: Called after each batch with the number of photos in it, and with the number of all as `total`.
 
     Raises:
-        CaanError: The source lists no photos, or the gallery cannot be written.
+        CaanError: The source lists no photos, none of them can be used, or the gallery cannot be written.
     """
     table.refresh()
+    num_forgotten = _forget(table, options.forget or [])
     problems = Problems()
     listing = source.scan(problems)
-    diff = diff_photos(table, listing, source)
+    diff = diff_photos(table, listing, source, options)
     if not len(listing):  # more often a mistyped or unmounted folder than a request to remove all
-        kept = f" The gallery keeps its {len(diff.vanished):,} photos." if prune and diff.vanished else ""
+        kept = f" The gallery keeps its {len(diff.vanished):,} photos." if options.prune and diff.vanished else ""
         raise CaanError(source.no_photos(problems) + kept)
     report = IndexReport(
+        num_forgotten=num_forgotten,
         num_unchanged=diff.num_unchanged,
         num_other_files=source.num_other_files,
         skipped_folders=tuple(source.skipped_folders),
         problems=problems,
     )
+    places = table.places()
+    places |= {folder: is_mount or places.get(folder, False) for folder, is_mount in source.places().items()}
+    absent = absent_places(places)
     start = time.perf_counter()
     if len(diff.todo):
-        num_written = _write(table, engine(source, diff.todo), len(diff.todo), report, progress)
-        report.num_changed = len(diff.changed) - report.num_spoiled
-        report.num_added = num_written - report.num_changed
+        _write(table, engine(source, diff.todo), diff, absent, report, progress, source.name)
     report.seconds = time.perf_counter() - start
-    elsewhere = _moved_from_elsewhere(table, listing, diff) if prune or report.num_reused else []
-    vanished = diff.vanished + elsewhere
-    report.num_vanished = len(vanished)
-    if prune and vanished:
-        # Of photos whose new paths an earlier call without `prune` added, only the old paths are removed now.
-        num_moved = _count_moved(table, diff, vanished) if report.num_added else 0
-        report.num_moved = num_moved
-        report.num_added -= num_moved
-        report.num_pruned = len(vanished) - num_moved
-        table.delete(vanished)
+    table.store_places(places)
+    report.vanished = _vanished(table, diff, absent, prune=options.prune)
+    if options.prune:
+        report.num_pruned = len(report.vanished)
+        table.delete(report.vanished)
     size = table.disk_bytes()
     report.index = maintain_index(table)
     report.freed_bytes = max(0, size - table.disk_bytes())
     report.num_photos = len(table)
+    report.absent = count_below(table, absent)
+    report.num_stored = pc.sum(table.columns(["has_copy"])["has_copy"]).as_py() or 0
     return report
 
 
-def diff_photos(table: PhotoTable, listing: pa.Table, source: PhotoSource) -> PhotoDiff:
+def diff_photos(table: PhotoTable, listing: pa.Table, source: PhotoSource, options: IndexOptions) -> PhotoDiff:
     """Compare a gallery with a listing by path, size and modification time, without reading a photo."""
-    known = table.columns(LISTING.names)
+    known = table.columns([*LISTING.names, *STORED])
     row = pc.index_in(listing[KEY], value_set=known[KEY].combine_chunks())  # null if the gallery does not hold it
     same = [pc.equal(known[column].take(row), listing[column]) for column in ("size", "mtime_ns")]
-    unchanged = pc.fill_null(pc.and_(*same), False)
+    unchanged = pc.and_(pc.fill_null(pc.and_(*same), False), not options.force)
+    stored = {"has_copy": None if source.keeps_bytes else options.copy, "thumbnail_side": options.thumbnail}
+    kept = unchanged
+    for column, value in stored.items():
+        if value is not None:
+            kept = pc.and_(kept, pc.fill_null(pc.equal(known[column].take(row), value), False))
     is_listed = pc.is_in(known[KEY], value_set=listing[KEY].combine_chunks())
-    num_unchanged = pc.sum(unchanged).as_py() or 0
     return PhotoDiff(
-        todo=listing.filter(pc.invert(unchanged)).cast(LISTING),
-        num_unchanged=num_unchanged,
+        listed=listing[KEY],
+        todo=listing.filter(pc.invert(kept)).cast(LISTING),
+        num_unchanged=pc.sum(kept).as_py() or 0,
         changed=frozenset(listing[KEY].filter(pc.and_not(pc.is_valid(row), unchanged)).to_pylist()),
+        refreshed=frozenset(listing[KEY].filter(pc.and_not(unchanged, kept)).to_pylist()),
         vanished=known[KEY].filter(pc.and_not(source.covers(known[KEY]), is_listed)).to_pylist(),
     )
 
 
-def _moved_from_elsewhere(table: PhotoTable, listing: pa.Table, diff: PhotoDiff) -> list[str]:
-    """Paths of missing files outside the source whose content the source lists at another path."""
+def _forget(table: PhotoTable, folders: Sequence[str]) -> int:
+    """Remove the photos of folders; returns their number."""
+    before = len(table)
+    for given in folders:
+        folder = os.path.realpath(Path(given).expanduser())
+        if not count_below(table, [folder]):
+            raise CaanError(f"--forget {given}: {table.uri} holds no photos of this folder. Check the path.")
+        table.delete_prefix(prefix(folder))
+        table.store_places({one: mount for one, mount in table.places().items() if not is_below(prefix(one), [folder])})
+    return before - len(table)
+
+
+def _vanished(table: PhotoTable, diff: PhotoDiff, absent: list[str], *, prune: bool) -> list[str]:
+    """Paths of the source that are no longer listed; to prune, also missing files elsewhere with listed content."""
     table.refresh()
-    rows = table.columns([KEY, "sha256"])
-    is_listed = pc.is_in(rows[KEY], value_set=listing[KEY].combine_chunks())
+    rows = table.columns([KEY, "sha256"] if prune else [KEY])
     is_vanished = pc.is_in(rows[KEY], value_set=pa.array(diff.vanished, pa.string()))
-    others = rows.filter(pc.invert(pc.or_(is_listed, is_vanished)))
-    is_same = pc.is_in(others["sha256"], value_set=rows.filter(is_listed)["sha256"].combine_chunks())
-    return [path for path in others.filter(is_same)[KEY].to_pylist() if is_missing_file(path)]
-
-
-def _count_moved(table: PhotoTable, diff: PhotoDiff, vanished: list[str]) -> int:
-    """Number of added photos that can be paired with a vanished one of the same content."""
-    rows = table.columns([KEY, "sha256"])
-    added = [path for path in diff.todo[KEY].to_pylist() if path not in diff.changed]
-    new, old = (
-        Counter(rows.filter(pc.is_in(rows[KEY], value_set=pa.array(paths, pa.string())))["sha256"].to_pylist())
-        for paths in (added, vanished)
-    )
-    return (new & old).total()
+    vanished = rows[KEY].filter(is_vanished).to_pylist()
+    if prune:
+        is_listed = pc.is_in(rows[KEY], value_set=diff.listed.combine_chunks())
+        others = rows.filter(pc.invert(pc.or_(is_listed, is_vanished)))
+        is_same = pc.is_in(others["sha256"], value_set=rows.filter(is_listed)["sha256"].combine_chunks())
+        vanished += filter(is_missing_file, others.filter(is_same)[KEY].to_pylist())
+    return [path for path in vanished if not is_below(path, absent)]
 
 
 def _write(
-    table: PhotoTable, chunks: Iterator[Chunk], total: int, report: IndexReport, progress: Advance | None
-) -> int:
-    """Write chunks as they arrive; returns the number of photos written."""
-    num_written = 0
+    table: PhotoTable,
+    chunks: Iterator[Chunk],
+    diff: PhotoDiff,
+    absent: list[str],
+    report: IndexReport,
+    progress: Advance | None,
+    name: str,
+) -> None:
+    """Write chunks as they arrive."""
     unreadable: list[str] = []
-    writer = _Writer(table)
+    num_written = 0
+    writer = _Writer(table, diff, absent, report)
     try:
         for chunk in chunks:
             writer.add(chunk.rows)
             num_written += len(chunk.rows)
             for path, reason in chunk.problems:
                 report.problems.add(path, reason)
-                unreadable.append(path)
+                if path not in diff.refreshed:
+                    unreadable.append(path)
             report.num_reused += chunk.num_reused
             if progress is not None:
-                progress(len(chunk.rows) + len(chunk.problems), total=total)
+                progress(len(chunk.rows) + len(chunk.problems), total=len(diff.todo))
     except BaseException:  # also when interrupted
         with suppress(CaanError):  # the first error is the one to report
             writer.flush()
         raise
     writer.flush()
+    if not num_written and not diff.num_unchanged:  # more often a wrong folder or disk than a request to remove all
+        raise CaanError(f"{name}: none of the photos can be used ({report.problems.summary()}). Check the files.")
     # A search must not return what such a file held before.
     spoiled = table.rows_where(KEY, unreadable, [KEY])[KEY].to_pylist()
     table.delete(spoiled)
     report.num_spoiled = len(spoiled)
-    return num_written
 
 
 class _Writer:
     """Collects rows and writes them from time to time."""
 
-    def __init__(self, table: PhotoTable):
+    def __init__(self, table: PhotoTable, diff: PhotoDiff, absent: list[str], report: IndexReport):
         self.table = table
+        self.diff = diff
+        self.absent = absent
+        self.report = report
         self.rows: list[pa.Table] = []
         self.bytes = 0
         self.last = time.monotonic()
@@ -221,4 +286,42 @@ class _Writer:
             rows = pa.concat_tables(parts)
             # The last row of each path: a retried Ray task may return a photo twice, and a merge would insert both.
             last = dict(zip(rows[KEY].to_pylist(), range(len(rows)), strict=True))
-            self.table.upsert(rows.take(list(last.values())) if len(last) < len(rows) else rows)
+            self._write(rows.take(list(last.values())) if len(last) < len(rows) else rows)
+
+    def _write(self, rows: pa.Table) -> None:
+        """Write rows and remove those of the files that were moved to their paths."""
+        new = {
+            path: sha256
+            for path, sha256 in zip(rows[KEY].to_pylist(), rows["sha256"].to_pylist(), strict=True)
+            if path not in self.diff.changed and path not in self.diff.refreshed
+        }
+        contents = Counter(new.values())
+        same = self._same_content(contents, new)
+        moved = self._moved(contents, same, new)
+        self.table.upsert(rows)
+        self.table.delete(moved)
+        self.report.num_moved += len(moved)
+        self.report.num_added += len(new) - len(moved)
+        self.report.num_copies += len(new) - len(moved) - len(set(contents) - set(same["sha256"].to_pylist()))
+        self.report.num_changed += len(self.diff.changed.intersection(rows[KEY].to_pylist()))
+        self.report.num_refreshed += len(self.diff.refreshed.intersection(rows[KEY].to_pylist()))
+
+    def _same_content(self, contents: Counter[str], new: dict[str, str]) -> pa.Table:
+        """Path and hash of the gallery's photos with the content of new ones, which are not yet written."""
+        rows = self.table.columns([KEY, "sha256"])
+        rows = rows.filter(pc.is_in(rows["sha256"], value_set=pa.array(list(contents), pa.string())))
+        return rows.filter(pc.invert(pc.is_in(rows[KEY], value_set=pa.array(list(new), pa.string()))))
+
+    def _moved(self, contents: Counter[str], same: pa.Table, new: dict[str, str]) -> list[str]:
+        """Paths of photos that are now at new paths, at most one per new path."""
+        others = same.filter(pc.invert(pc.is_in(same[KEY], value_set=self.diff.listed.combine_chunks())))
+        found = zip(others[KEY].to_pylist(), others["sha256"].to_pylist(), strict=True)
+        candidates = [(path, sha) for path, sha in found if is_missing_file(path) or os.path.realpath(path) in new]
+        candidates.sort(key=lambda one: is_below(one[0], self.absent))  # a disk that is not mounted comes last
+        left = Counter(contents)
+        moved = []
+        for path, sha256 in candidates:
+            if left[sha256]:
+                left[sha256] -= 1
+                moved.append(path)
+        return moved

@@ -8,6 +8,8 @@ from typer import Option
 
 from caan_hf.errors import CaanError
 
+MAX_THUMBNAIL_SIDE = 4096
+
 
 @dataclass(frozen=True)
 class IndexOptions:
@@ -25,12 +27,42 @@ class IndexOptions:
             "kept, except those that were moved here.",
         ),
     ] = False
+    forget: Annotated[
+        list[str] | None,
+        Option(
+            metavar="FOLDER",
+            help="Remove the photos of a folder that is gone for good from GALLERY. Without this option, photos of "
+            "a folder that is not there are kept, because its disk may not be mounted.",
+            show_default=False,
+        ),
+    ] = None
     copy: Annotated[
-        bool, Option("--copy", help="Store the photo files in GALLERY, so that it can be moved without them.")
-    ] = False
+        bool | None,
+        Option(
+            "--copy/--no-copy",
+            help="Store the photo files in GALLERY, so that it can be used without them, also those of photos that it "
+            "holds already. Default: files are stored if GALLERY holds those of all its photos.",
+            show_default=False,
+        ),
+    ] = None
     thumbnail: Annotated[
-        int, Option(min=0, metavar="PIXELS", help="Longer side of the thumbnails; 0 stores no thumbnails.")
-    ] = 256
+        int | None,
+        Option(
+            min=0,
+            max=MAX_THUMBNAIL_SIDE,
+            metavar="PIXELS",
+            help="Longer side of the thumbnails, also of photos that GALLERY holds already; 0 stores no thumbnails. "
+            "Default: that of most photos in GALLERY, or 256.",
+            show_default=False,
+        ),
+    ] = None
+    force: Annotated[
+        bool,
+        Option(
+            "--force",
+            help="Encode all photos again, also those with the path, size and modification time of a photo in GALLERY.",
+        ),
+    ] = False
     split: Annotated[str | None, Option(help="Split of a dataset.", show_default=False)] = None
     exclude: Annotated[
         list[str] | None,
@@ -56,6 +88,8 @@ class IndexOptions:
 
     def __post_init__(self) -> None:
         _require_at_least(0, thumbnail=self.thumbnail)
+        if self.thumbnail is not None and self.thumbnail > MAX_THUMBNAIL_SIDE:
+            raise CaanError(f"`thumbnail` must be at most {MAX_THUMBNAIL_SIDE}, got {self.thumbnail}.")
         _require_at_least(1, batch_size=self.batch_size, workers=self.workers)
 
 
@@ -88,7 +122,7 @@ class SearchOptions:
 
 def _require_at_least(least: int, **numbers: Any) -> None:
     for name, number in numbers.items():
-        if number is None and name in ("workers", "expand"):
+        if number is None and name in ("workers", "expand", "thumbnail"):
             continue
         if not isinstance(number, Integral) or isinstance(number, bool) or number < least:
             kind = "a positive integer" if least else "0 or a positive integer"

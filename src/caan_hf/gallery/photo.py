@@ -9,8 +9,9 @@ from PIL import Image
 
 from caan_hf.images_caan import REDUCED_MARGIN, decode, flatten, open_file, open_image, reason_unreadable
 
+from .options import MAX_THUMBNAIL_SIDE
+
 THUMBNAIL_QUALITY = 85
-MAX_THUMBNAIL_SIDE = 4096
 HEIF_SUFFIXES = frozenset({".heic", ".heif"})
 # Formats that Pillow reads but that do not hold photos.
 NOT_PHOTOS = frozenset(

@@ -17,6 +17,14 @@ IndexKind = Literal["exact", "IVF_RQ", "IVF_FLAT"]
 Count = Annotated[int, Field(ge=0, lt=2**31)]
 
 
+STORED = {
+    "has_copy": (pa.bool_(), "image IS NOT NULL"),
+    "thumbnail_side": (pa.int32(), "CAST(NULL AS INT)"),
+}
+"""Columns that say what is stored of a photo, so that no image has to be read for it: the type, and the SQL expression
+for photos that were indexed before the column existed. `thumbnail_side` is the value of `--thumbnail`."""
+
+
 class GalleryInfo(Record):
     """What a gallery holds, as recorded when it was created.
 
@@ -96,7 +104,7 @@ def row_schema(identity: EncoderIdentity, *, local: bool) -> pa.Schema:
     if local and identity.local_shape is not None:
         tokens, width = identity.local_shape
         fields.append(pa.field(LOCAL, pa.list_(pa.float16(), tokens * width)))
-    return pa.schema(fields)
+    return pa.schema([*fields, *(pa.field(name, kind) for name, (kind, _) in STORED.items())])
 
 
 def to_vectors(values: np.ndarray) -> pa.FixedSizeListArray:

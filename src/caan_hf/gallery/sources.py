@@ -51,6 +51,13 @@ class PhotoSource(ABC):
         `--prune` removes paths that belong to it and are no longer listed.
         """
 
+    def places(self) -> dict[str, bool]:
+        """Folders below which photos are gone if they are not found, with whether each is a mount point.
+
+        Called after `scan`. If one of them is not there later, its photos are not removed.
+        """
+        return {}
+
     def require_photos(self) -> None:
         """Check that there are photos, before a model is loaded.
 
@@ -149,6 +156,10 @@ class ListedPhotos(PhotoSource):
         """See [`PhotoSource`]."""
         return list_files([self.paths], problems)
 
+    def places(self) -> dict[str, bool]:
+        """The mount points of the listed files."""
+        return dict.fromkeys({_mount_point(folder) for folder in {os.path.dirname(path) for path in self.paths}}, True)
+
     def no_photos(self, problems: Problems) -> str:
         """See [`PhotoSource`]."""
         first = f" ({problems.found[0].reason}: {problems.found[0].path})" if problems.found else ""
@@ -166,6 +177,12 @@ def _real_folder(path: Path) -> str:
         return os.path.join(os.path.realpath(folder), name)
     except ValueError:  # a NUL byte, which is reported when the file is opened
         return os.path.join(folder, name)
+
+
+def _mount_point(folder: str) -> str:
+    while not os.path.ismount(folder):
+        folder = os.path.dirname(folder)
+    return folder
 
 
 def is_missing_file(path: str) -> bool:

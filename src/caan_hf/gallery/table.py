@@ -15,17 +15,20 @@ from typing import Any, TypeVar
 import lancedb
 import numpy as np
 import pyarrow as pa
+from pydantic import TypeAdapter
 
 from caan_hf.errors import CaanError, first_line
 from caan_hf.utils.files import is_file, is_folder, unwritable
 
-from .schema import FORMAT, GLOBAL, KEY, LOCAL, GalleryInfo, IndexState, row_schema
+from .schema import FORMAT, GLOBAL, KEY, LOCAL, STORED, GalleryInfo, IndexState, row_schema
 
 TABLE = "photos"
 METADATA = "caan_gallery"
 """Key of the schema's metadata that holds the [`GalleryInfo`] as JSON."""
 SEARCH_METADATA = "caan_search"
 """Key of the vector column's metadata that holds the settings of the vector index as JSON."""
+PLACES = "caan_places"
+"""Key of the path column's metadata that holds the folders of the photos as JSON."""
 FRESHNESS = timedelta(seconds=5)
 """Searches see what other processes wrote after at most this time."""
 COMMIT_ATTEMPTS = 12
@@ -170,6 +173,27 @@ class PhotoTable:
         for condition in _conditions(KEY, paths):
             self._commit(partial(self.table.delete, condition))
 
+    def delete_prefix(self, prefix: str) -> None:
+        """Remove the photos with paths that begin with `prefix` from the gallery, not their files."""
+        self._commit(partial(self.table.delete, f"starts_with({KEY}, {_quoted(prefix)})"))
+
+    def add_missing_columns(self) -> None:
+        """Add the columns that galleries of earlier versions do not have."""
+        missing = {name: sql for name, (_, sql) in STORED.items() if name not in self.table.schema.names}
+        if missing:
+            self._commit(partial(self.table.add_columns, missing))
+
+    def places(self) -> dict[str, bool]:
+        """Folders of the photos, see `absent_places`."""
+        found = (self.table.schema.field(KEY).metadata or {}).get(PLACES.encode())
+        return _parse_places(found, self.uri) if found else {}
+
+    def store_places(self, places: dict[str, bool]) -> None:
+        """Store the folders of the photos, if they have changed."""
+        metadata = {PLACES: json.dumps(places, sort_keys=True)}
+        if places != self.places():
+            self._commit(lambda: self.table.update_field_metadata({"path": KEY, "metadata": metadata}))
+
     def nearest(self, vector: np.ndarray, k: int, columns: Sequence[str], *, exact: bool = False) -> pa.Table:
         """The `k` rows with the highest dot product with `vector` (D,), best first.
 
@@ -310,16 +334,28 @@ def _require_columns(uri: str, schema: pa.Schema, info: GalleryInfo) -> None:
     if info.local and LOCAL not in wanted.names:
         raise GalleryError(uri, "its record is damaged", REINDEX)
     for field in wanted:
+        if field.name in STORED and field.name not in schema.names:  # added with the next photos
+            continue
         if field.name not in schema.names or schema.field(field.name).type != field.type:
             raise GalleryError(uri, f"its column '{field.name}' is missing or has another type", REINDEX)
+
+
+def _parse_places(stored: bytes, uri: str) -> dict[str, bool]:
+    try:
+        return TypeAdapter(dict[str, bool]).validate_json(stored)
+    except ValueError as error:
+        raise GalleryError(uri, "its record of folders is damaged", REINDEX) from error
 
 
 def _conditions(column: str, values: Sequence[str]) -> Iterator[str]:
     """SQL conditions that together match all values."""
     for start in range(0, len(values), VALUES_PER_CONDITION):
         part = values[start : start + VALUES_PER_CONDITION]
-        quoted = ", ".join("'" + value.replace("'", "''") + "'" for value in part)
-        yield f"{column} IN ({quoted})"
+        yield f"{column} IN ({', '.join(map(_quoted, part))})"
+
+
+def _quoted(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"
 
 
 def _location(uri: str) -> str:
