@@ -3,7 +3,7 @@
 import asyncio
 import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +22,7 @@ class Fault:
         cut: Break the connection after this number of bytes of the body.
         delay: Seconds before the answer.
         hold: Do not answer until the fault is removed, then drop the request.
+        then: Called after the answer.
         times: Number of requests that fail; all if None.
         seen: Number of requests that have failed.
         reached: Set at the first request that fails.
@@ -34,6 +35,7 @@ class Fault:
     cut: int | None = None
     delay: float = 0.0
     hold: bool = False
+    then: Callable[[], object] = lambda: None
     times: int | None = None
     seen: int = 0
     reached: threading.Event = field(default_factory=threading.Event)
@@ -69,7 +71,8 @@ class Misbehaving:
             headers = {"X-Error-Message": "a fault on demand", **fault.headers}
             answer = JSONResponse({"error": "a fault on demand"}, fault.status, headers)
             return await answer(scope, receive, send)
-        return await self.app(scope, receive, send if fault.cut is None else _cutting(send, fault.cut))
+        await self.app(scope, receive, send if fault.cut is None else _cutting(send, fault.cut))
+        return fault.then()
 
 
 def _cutting(send, limit: int):
