@@ -15,6 +15,7 @@ from caan_hf.encoding.sketch_file import load_sketch
 from caan_hf.errors import CaanError
 from caan_hf.gallery import Gallery, SearchResult
 from caan_hf.gallery.options import SearchOptions
+from caan_hf.gallery.photo import open_thumbnail
 from caan_hf.gallery.table import GalleryError
 from caan_hf.images_caan import clean_sketch, flatten, is_blank
 
@@ -147,8 +148,9 @@ class Searcher:
             raise
 
     def _picture(self, result: SearchResult) -> Image.Image:
-        if result.thumbnail is not None:
-            return Image.open(io.BytesIO(result.thumbnail)).convert("RGB")
+        thumbnail = open_thumbnail(result.thumbnail)
+        if thumbnail is not None:
+            return thumbnail
         try:
             photo = self.gallery.photo(result)
         except CaanError:  # moved or deleted since it was indexed; the other results are still shown
