@@ -6,12 +6,12 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from caan_hf.errors import CaanError
+from caan_hf.utils.files import expand_home
 from caan_hf.utils.problems import Problems
 from caan_hf.utils.progress import Advance
 
@@ -202,7 +202,7 @@ def _forget(table: PhotoTable, folders: Sequence[str]) -> int:
     """Remove the photos of folders; returns their number."""
     before = len(table)
     for given in folders:
-        folder = os.path.realpath(Path(given).expanduser())
+        folder = os.path.realpath(expand_home(given))
         if not count_below(table, [folder]):
             raise CaanError(f"--forget {given}: {table.uri} holds no photos of this folder. Check the path.")
         table.delete_prefix(prefix(folder))

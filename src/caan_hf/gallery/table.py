@@ -377,7 +377,7 @@ def _require_free(folder: Path) -> None:
             raise CaanError(f"{folder}: holds other files and no gallery. Choose a new folder.")
         folder.mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:
-        raise CaanError(f"{unwritable(folder, error)}. Choose another folder.") from error
+        raise CaanError(f"{unwritable(folder, error)} Choose another folder.") from error
 
 
 def _is_url(uri: str) -> bool:
