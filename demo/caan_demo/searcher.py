@@ -19,6 +19,8 @@ from caan_hf.gallery.photo import open_thumbnail
 from caan_hf.gallery.table import GalleryError
 from caan_hf.images_caan import clean_sketch, flatten, is_blank
 
+from .batching import BatchingEncoder
+
 MAX_FILE_BYTES = 8 * 2**20
 MAX_PIXELS = 25_000_000
 """A small file can hold a picture that fills the memory."""
@@ -69,7 +71,8 @@ class Searcher:
         self.gallery = gallery
         warm_up = Image.new("L", (64, 64), 255)
         warm_up.paste(0, (16, 16, 48, 20))
-        gallery.encode_sketch(warm_up)
+        self.encoder = BatchingEncoder(gallery.encoder)
+        self.encoder.encode_sketch(warm_up)
 
     def search(
         self, drawing: bytes | None, k: int, *, rerank: bool = False, expand: bool = False, pictures: bool = True
@@ -138,7 +141,7 @@ class Searcher:
 
     def _encode(self, image: Image.Image) -> EncodedSketch:
         try:
-            return self.gallery.encode_sketch(image)
+            return self.encoder.encode_sketch(image)
         except CaanError as error:
             if is_blank(image):
                 raise BlankDrawingError("the sketch is blank") from error

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from caan_hf.errors import CaanError
 from caan_hf.utils.download import looks_local
-from caan_hf.utils.files import printable, read_bytes, read_text
+from caan_hf.utils.files import expand_home, printable, read_bytes, read_text
 from caan_hf.utils.problems import Problems
 
 from .photo import photo_suffixes
@@ -118,7 +118,7 @@ def _open_source(photos: Any, split: str | None, exclude: tuple[str, ...]) -> Ph
             return ListedPhotos([Path(path) for path in photos], "the given paths")
         except TypeError as error:
             raise CaanError(f"{photos!r:.100}: not photos. Give a folder, a dataset or a list of paths.") from error
-    path = Path(photos).expanduser()
+    path = expand_home(photos)
     is_folder = path.is_dir() and not any((path / name).is_file() for name in DATASET_FILES)
     if split is not None and (is_folder or path.is_file()):
         raise CaanError(f"--split {split}: applies only to datasets, and {photos} is not a dataset.")

@@ -18,7 +18,7 @@ import pyarrow as pa
 from pydantic import TypeAdapter
 
 from caan_hf.errors import CaanError, first_line
-from caan_hf.utils.files import is_file, is_folder, unwritable
+from caan_hf.utils.files import expand_home, is_file, is_folder, unwritable
 
 from .schema import FORMAT, GLOBAL, KEY, LOCAL, STORED, GalleryInfo, IndexState, row_schema
 
@@ -373,7 +373,7 @@ def _location(uri: str) -> str:
 def _expand(uri: str | os.PathLike[str]) -> str:
     """A path with `~` expanded; a URL unchanged."""
     uri = os.fspath(uri)
-    return uri if _is_url(uri) else str(Path(uri).expanduser())
+    return uri if _is_url(uri) else str(expand_home(uri))
 
 
 def _require_free(folder: Path) -> None:
