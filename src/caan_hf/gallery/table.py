@@ -42,7 +42,8 @@ MAX_SMALL_FRAGMENTS = 100
 MAX_VERSIONS = 100
 MAX_WASTE = 0.1
 """Share of dead bytes from which the table is rewritten. Lance keeps a file with fewer deleted rows than this."""
-LANCE_ERRORS = (OSError, RuntimeError, ValueError, OverflowError, pa.ArrowException)
+LANCE_ERRORS = Exception
+"""Lance raises errors of many types for damaged files, among them a RustPanic that cannot be imported."""
 NEVER_NULL = (KEY, "width", "height", "sha256", GLOBAL, LOCAL)
 REINDEX = "Index the photos again into a new folder."
 Result = TypeVar("Result")
@@ -98,6 +99,8 @@ class PhotoTable:
             info = _read_info(uri, table.schema)
             _require_columns(uri, table.schema, info)
             return cls(uri, table, info)
+        except CaanError:
+            raise
         except LANCE_ERRORS as error:
             if "not found" in str(error):
                 raise NoGalleryError(uri) from error
@@ -263,12 +266,16 @@ class PhotoTable:
         """
         try:
             return query()
+        except CaanError:
+            raise
         except LANCE_ERRORS as error:
             if MISSING not in str(error):
                 raise self._unreadable(error) from error
         self.refresh()
         try:
             return query()
+        except CaanError:
+            raise
         except LANCE_ERRORS as error:
             raise self._unreadable(error) from error
 
