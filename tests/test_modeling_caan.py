@@ -367,3 +367,14 @@ def test_small_model_overfits_one_batch(make_model, make_batch):
         optimizer.step()
         losses.append(loss.item())
     assert losses[-1] < losses[0] / 2
+
+
+def test_a_half_precision_model_scores_stored_float32_embeddings(make_model):
+    model = make_model()
+    size = model.config.num_local_tokens, model.config.relation_dim
+    sketches, photos = torch.randn(2, *size), torch.randn(3, *size)
+    expected = model.get_relation_logits(sketches, photos)
+    half = model.half()
+    assert torch.allclose(half.get_relation_logits(sketches, photos).float(), expected, atol=0.02)
+    paired = half.get_paired_relation_logits(sketches, photos.expand(2, *photos.shape))
+    assert torch.allclose(paired.float(), expected, atol=0.02)

@@ -1,6 +1,5 @@
 """The galleries that the demo searches: opened, indexed from photos, or made of drawn samples."""
 
-import os
 import re
 from dataclasses import asdict
 from pathlib import Path
@@ -17,7 +16,7 @@ from caan_hf.errors import CaanError
 from caan_hf.gallery import Gallery
 from caan_hf.gallery.sources import photo_source
 from caan_hf.gallery.table import may_be_gallery
-from caan_hf.utils.files import make_folder, require_writable, write_whole
+from caan_hf.utils.files import expand_home, make_folder, require_writable, user_cache, write_whole
 from caan_hf.utils.progress import progress_bar
 
 SAMPLES_PER_CATEGORY = 4
@@ -44,7 +43,7 @@ def open_galleries(
     if len(places) > 1:
         raise CaanError("PHOTOS are indexed into one --gallery. Leave out PHOTOS to choose between several galleries.")
     if photos:
-        photos = str(Path(photos).expanduser()) if photos.startswith("~") else photos
+        photos = str(expand_home(photos)) if photos.startswith("~") else photos
         photo_source(photos).require_photos()  # a wrong path or an empty folder is reported before the model is loaded
     try:
         with console.status(f"loading {escape(model or 'the model')}"):
@@ -120,6 +119,6 @@ def _name(place: str) -> str:
 
 
 def _cache() -> Path:
-    place = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "caan-hf"
+    place = user_cache("name a place with --gallery") / "caan-hf"
     require_writable(place, "--gallery")
     return place

@@ -13,6 +13,7 @@ from PIL import Image
 from caan_hf.errors import CaanError
 from caan_hf.gallery import SearchResult
 
+from .batching import MAX_BATCH
 from .guard import GuardedBlocks
 from .searcher import MAX_RESULTS, NUM_EXPANDED, Answer, BlankDrawingError, Searcher, clean_drawing, shown_name
 from .sketch_pad import from_pad, sketch_pad, to_pad
@@ -21,6 +22,8 @@ TITLE = "Search photos by drawing"
 DEFAULT_K = 12
 FOLDER = Path(str(files("caan_demo")))
 SKETCH_FILES = ["image", ".json", ".ndjson"]
+SEARCHES: dict[str, Any] = {"concurrency_id": "search", "concurrency_limit": MAX_BATCH}
+"""As many drawings as are encoded in one batch are searched at the same time."""
 START = "Draw one thing, large and with few strokes. The results are updated after each stroke."
 
 
@@ -125,6 +128,7 @@ class Page:
         outputs = [self.results, self.status, self.why, self.answer]
         # During a search only the newest drawing waits, and is searched next.
         live: dict[str, Any] = {"trigger_mode": "always_last", "show_progress": "hidden", "api_visibility": "private"}
+        live |= SEARCHES
         for event in (self.pad.change, self.k.change, self.rerank.input, self.gallery.input, self.expand.input):
             event(self._search, [self.pad, *controls], outputs, **live)
         # Putting a sketch on the pad changes the pad, which starts the search.
@@ -148,6 +152,7 @@ class Page:
             self.search_endpoint,
             [sketch, k, rerank, gallery, expand],
             results,
+            **SEARCHES,
             api_name="search",
             api_description="Search with a picture or strokes (JSON): rank, photo, score, relation_score.",
         )

@@ -5,5 +5,5 @@
         if (why && why.complete && why.naturalWidth) why.scrollIntoView({behavior: "smooth", block: "nearest"});
         else if (attempts) setTimeout(show, 100, attempts - 1);
     };
-    show(50);
+    show(300);
 }

@@ -15,9 +15,12 @@ from caan_hf.encoding.sketch_file import load_sketch
 from caan_hf.errors import CaanError
 from caan_hf.gallery import Gallery, SearchResult
 from caan_hf.gallery.options import SearchOptions
+from caan_hf.gallery.photo import open_thumbnail
 from caan_hf.gallery.table import GalleryError
 from caan_hf.images_caan import flatten
 from caan_hf.sketches_caan import clean_sketch, is_blank
+
+from .batching import BatchingEncoder
 
 MAX_FILE_BYTES = 8 * 2**20
 MAX_PIXELS = 25_000_000
@@ -69,7 +72,8 @@ class Searcher:
         self.gallery = gallery
         warm_up = Image.new("L", (64, 64), 255)
         warm_up.paste(0, (16, 16, 48, 20))
-        gallery.encode_sketch(warm_up)
+        self.encoder = BatchingEncoder(gallery.encoder)
+        self.encoder.encode_sketch(warm_up)
 
     def search(
         self, drawing: bytes | None, k: int, *, rerank: bool = False, expand: bool = False, pictures: bool = True
@@ -138,15 +142,16 @@ class Searcher:
 
     def _encode(self, image: Image.Image) -> EncodedSketch:
         try:
-            return self.gallery.encode_sketch(image)
+            return self.encoder.encode_sketch(image)
         except CaanError as error:
             if is_blank(image):
                 raise BlankDrawingError("the sketch is blank") from error
             raise
 
     def _picture(self, result: SearchResult) -> Image.Image:
-        if result.thumbnail is not None:
-            return Image.open(io.BytesIO(result.thumbnail)).convert("RGB")
+        thumbnail = open_thumbnail(result.thumbnail)
+        if thumbnail is not None:
+            return thumbnail
         try:
             photo = self.gallery.photo(result)
         except CaanError:  # moved or deleted since it was indexed; the other results are still shown

@@ -17,7 +17,8 @@ from caan_hf.errors import CaanError
 from .guard import Guard, Hosts, refuse_urls
 from .searcher import MAX_FILE_BYTES
 
-MAX_WAITING = 64
+MAX_WAITING = 32
+"""Number of waiting requests. Further visitors are told at once that the demo is busy instead of waiting long."""
 DELETE_FILES_EVERY, DELETE_FILES_AFTER = 600, 3600
 """Seconds between deletions of visitors' files, and their age."""
 SESSIONS = 128

@@ -2,7 +2,6 @@
 
 import ctypes
 import logging
-import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 import onnxruntime
 
 from caan_hf.errors import CaanError, first_line
+from caan_hf.utils.files import user_cache
 
 from .manifest import MANIFEST, RELATION, ExportedFolder, GraphEntry, Shape
 
@@ -84,8 +84,7 @@ def with_options(
             "arena_extend_strategy": "kSameAsRequested",
         }
     elif name == TENSORRT:
-        home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        cache = home / "caan_export" / "tensorrt" / graph_hash[:16]
+        cache = user_cache("set XDG_CACHE_HOME") / "caan_export" / "tensorrt" / graph_hash[:16]
         cache.mkdir(parents=True, exist_ok=True)
         options = {
             "device_id": device_id,

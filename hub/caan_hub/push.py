@@ -11,7 +11,7 @@ from huggingface_hub import get_token
 from huggingface_hub.utils._validators import validate_repo_id
 
 from caan_hf.errors import CaanError
-from caan_hf.utils.files import staged_folder, unwritable
+from caan_hf.utils.files import staged_folder, writing
 from caan_hf.utils.hub import LOG_IN, hub_errors
 
 from .dataset_repository import DATASET_FILES, build_dataset_repository
@@ -105,13 +105,10 @@ def _push(build: Callable[[Path], Notes], target: Target, options: CommonOptions
     if get_token() is None:  # building may take minutes
         raise CaanError(f"not logged in. {LOG_IN}")
     message = options.message or f"Push with caan-hf {version('caan-hf')}"
-    try:
-        with tempfile.TemporaryDirectory(prefix="caan-hub-") as temporary:
-            notes = build(Path(temporary))
-            change = publish(Path(temporary), target, message=message, replaces=replaces)
-            return Outcome(notes, _sizes(Path(temporary)), change)
-    except OSError as error:
-        raise unwritable(Path(tempfile.gettempdir()), error) from error
+    with writing(Path(tempfile.gettempdir())), tempfile.TemporaryDirectory(prefix="caan-hub-") as temporary:
+        notes = build(Path(temporary))
+        change = publish(Path(temporary), target, message=message, replaces=replaces)
+        return Outcome(notes, _sizes(Path(temporary)), change)
 
 
 def _check_repo_id(repo_id: str) -> None:

@@ -189,13 +189,15 @@ class CaanModel(PreTrainedModel):
 
     def get_relation_logits(self, sketch_local_embeds: torch.Tensor, photo_local_embeds: torch.Tensor) -> torch.Tensor:
         """Compute the relation logits (S, P) of all sketches (S, M, R) and photos (P, M, R) in bounded memory."""
-        return self.relation(sketch_local_embeds, photo_local_embeds)
+        dtype = next(self.relation.parameters()).dtype  # stored embeddings may have another precision
+        return self.relation(sketch_local_embeds.to(dtype), photo_local_embeds.to(dtype))
 
     def get_paired_relation_logits(
         self, sketch_local_embeds: torch.Tensor, photo_local_embeds: torch.Tensor
     ) -> torch.Tensor:
         """Compute the relation logits (B, K) of each sketch (B, M, R) with its own K photos (B, K, M, R)."""
-        return self.relation.score_candidates(sketch_local_embeds, photo_local_embeds)
+        dtype = next(self.relation.parameters()).dtype
+        return self.relation.score_candidates(sketch_local_embeds.to(dtype), photo_local_embeds.to(dtype))
 
     @check_arguments
     def forward(

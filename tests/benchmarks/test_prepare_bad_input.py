@@ -9,6 +9,7 @@ from photos import phone_jpeg
 from PIL import Image
 from raw_folders import image_bytes, prepare_folder, reasons
 
+from caan_hf.benchmarks import prepare_benchmark
 from caan_hf.errors import CaanError
 
 
@@ -180,3 +181,10 @@ def test_a_raw_folder_whose_name_is_not_utf8_can_be_embedded_but_not_referenced(
     with pytest.raises(CaanError, match=r"not UTF-8.*--reference"):
         prepare_folder("folder", raw, tmp_path / "referenced", embed=False)
     assert prepare_folder("folder", raw, tmp_path / "embedded").counts["test"] == {"sketch": 2, "photo": 2}
+
+
+def test_an_output_folder_whose_name_is_not_utf8_is_refused_before_the_work(own, tmp_path):
+    out = Path(os.fsdecode(os.fsencode(tmp_path) + b"/out\xe9"))
+    with pytest.raises(CaanError, match=r"out\\xe9: .*not UTF-8.*Rename"):
+        prepare_benchmark("folder", own.root, out)
+    assert not out.exists()

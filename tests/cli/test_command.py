@@ -2,8 +2,10 @@
 
 import errno
 import os
+import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import typer
@@ -44,3 +46,89 @@ def test_errors_of_the_operating_system_are_one_line_with_a_remedy(monkeypatch, 
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"error: data/photos: {os.strerror(number)}. ")
     assert remedy in line
+
+
+WORK = """
+import sys, time, typer
+from pathlib import Path
+from caan_hf.cli.command import run
+
+app = typer.Typer(pretty_exceptions_enable=False)
+
+@app.command()
+def work(done: Path) -> None:
+    print("loss 0.5", flush=True)
+    print("encoding", file=sys.stderr, flush=True)
+    done.write_text("done")
+    typer.echo("report: caf\u00e9 \u65e5\u672c")
+run(app)
+"""
+
+
+def start(script, *words, **options):
+    command = [sys.executable, "-c", script, *map(str, words)]
+    return subprocess.Popen(command, stderr=options.pop("stderr", subprocess.PIPE), text=True, **options)
+
+
+def test_output_to_a_full_disk_ends_no_work_and_is_reported(tmp_path):
+    with Path("/dev/full").open("w") as full:
+        process = start(WORK, tmp_path / "done", stdout=full)
+        errors = process.communicate(timeout=60)[1]
+    assert (tmp_path / "done").read_text() == "done"
+    assert process.returncode == 2
+    assert errors.splitlines()[0] == "encoding"
+    assert "standard output: No space left" in errors
+    assert "Traceback" not in errors
+
+
+def test_a_log_that_cannot_be_written_ends_no_work(tmp_path):
+    with Path("/dev/full").open("w") as full:
+        process = start(WORK, tmp_path / "done", stdout=subprocess.PIPE, stderr=full)
+        assert "report: " in process.communicate(timeout=60)[0]
+    assert process.returncode == 0
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "cp437"])
+def test_names_that_the_encoding_of_the_output_lacks_stay_legible(tmp_path, encoding):
+    environment = os.environ | {"PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"}
+    process = start(WORK, tmp_path / "done", stdout=subprocess.PIPE, env=environment, encoding=encoding)
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
+    assert r"\u65e5\u672c" in output
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        ("MemoryError()", "not enough memory"),
+        ('RuntimeError("DefaultCPUAllocator: can\'t allocate memory: you tried to allocate 9 bytes")', "batch size"),
+        ("ImportError('libtorch_cpu.so: failed to map segment from shared object')", "not enough memory"),
+        ("ValueError('Error while serializing: I/O error: No space left on device (os error 28)')", "Free disk space"),
+    ],
+)
+def test_lack_of_memory_or_space_in_a_library_is_one_line(error, words):
+    script = "import typer\nfrom caan_hf.cli.command import run\napp = typer.Typer(pretty_exceptions_enable=False)\n"
+    script += f"@app.command()\ndef fail() -> None:\n    raise {error}\nrun(app)"
+    process = start(script)
+    (line,) = process.communicate(timeout=60)[1].splitlines()
+    assert line.startswith("error: ")
+    assert words in line
+    assert process.returncode == 2
+
+
+def test_a_fault_of_the_program_keeps_its_traceback():
+    script = "import typer\nfrom caan_hf.cli.command import run\napp = typer.Typer(pretty_exceptions_enable=False)\n"
+    process = start(script + "@app.command()\ndef fail() -> None:\n    raise RuntimeError('fault')\nrun(app)")
+    assert "Traceback" in process.communicate(timeout=60)[1]
+    assert process.returncode == 1
+
+
+def test_an_interrupt_prints_its_line():
+    script = "import time, typer\nfrom caan_hf.cli.command import run\napp = typer.Typer()\n"
+    script += "@app.command()\ndef wait() -> None:\n    print('ready', flush=True)\n    time.sleep(60)\nrun(app)"
+    # a shell lets its background jobs ignore the signal, which Python inherits
+    process = start(script, stdout=subprocess.PIPE, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=60)[1] == "stopped\n"
+    assert process.returncode == 130

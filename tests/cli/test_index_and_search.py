@@ -173,6 +173,13 @@ def test_an_empty_folder_is_refused_before_a_gallery_is_created(tmp_path):
     assert not (tmp_path / "gallery").exists()
 
 
+def test_photos_of_which_none_can_be_used_are_an_error(checkpoint, tmp_path):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.jpg").write_bytes(b"no picture")
+    with pytest.raises(CaanError, match=r"photos: none of the photos can be used.*unknown format.*a\.jpg"):
+        run("index", tmp_path / "photos", tmp_path / "gallery", "--model", checkpoint)
+
+
 def test_known_content_and_moved_photos_are_reported(indexed, checkpoint, tmp_path):
     gallery, model = tmp_path / "gallery", ("--model", checkpoint, "--device", "cpu")
     (tmp_path / "old").mkdir()

@@ -14,6 +14,7 @@ from caan_demo.searcher import MAX_FILE_BYTES
 from caan_demo.server import delete_old_files, served
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
+from gradio_client.utils import QueueError
 from PIL import Image
 
 DEMO = Path(__file__).parents[2] / "demo"
@@ -320,9 +321,9 @@ def test_foreign_origins_are_refused_without_cors_headers_or_files(address, orig
     assert set(Path(os.environ["GRADIO_TEMP_DIR"]).rglob("*")) <= before
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def public_address(searcher):
-    """Address of the demo as it is served to others."""
+    """Address of the demo as it is served to others. Two servers of a process share gradio's folder of uploads."""
     with served(lambda: build_page({"photos": searcher}), allow_hosts=["demo.example"]) as url:
         yield url
 
@@ -341,3 +342,11 @@ def test_a_public_demo_names_photos_without_their_folders(public_address, galler
     assert status == 200
     for folder in (photos, gallery.table.uri, DEMO):
         assert str(folder).encode() not in config
+
+
+def test_a_full_queue_is_reported_while_the_page_still_opens(address, client, busy, drawing):
+    with busy():
+        assert request(address, "GET", "/")[0] == 200
+        with pytest.raises(QueueError, match="full"):
+            client.predict(handle_file(drawing), 3, api_name="/search")
+    assert len(client.predict(handle_file(drawing), 3, api_name="/search")) == 3

@@ -172,3 +172,18 @@ def test_inference_providers_need_a_key(server, monkeypatch):
     monkeypatch.setattr("caan_hf.descriptions.chat.get_token", lambda: None)
     with pytest.raises(CaanError, match="no key for Hugging Face Inference Providers"):
         ChatGenerator(DescribeOptions("some/model"))
+
+
+def test_offline_mode_is_named_as_the_cause(server, chat, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(CaanError, match="HF_HUB_OFFLINE is set"):
+        chat()
+    assert server.requests == []
+
+
+def test_a_proxy_that_fails_is_named(monkeypatch):
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    for name in ("NO_PROXY", "no_proxy", "http_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    options = DescribeOptions(model="m", base_url="http://127.0.0.1:10/v1")
+    assert "through the proxy http://127.0.0.1:9 (NO_PROXY=127.0.0.1" in ChatGenerator(options).place

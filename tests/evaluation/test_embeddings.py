@@ -132,3 +132,9 @@ def test_sizes_that_do_not_match_are_named(problem):
         evaluate_embeddings(*problem, duplicates=np.ones(3, bool))
     with pytest.raises(ValueError, match="needs encoder, sketch_local and photo_local"):
         evaluate_embeddings(*problem, rerank=3)
+
+
+def test_embeddings_that_are_not_normalised_are_a_warning():
+    embeds = np.array([[1.0, 0.0], [0.0, 1.0]], np.float32)
+    with pytest.warns(UserWarning, match="photo embeddings are not L2-normalised"):
+        evaluate_embeddings(embeds, 3 * embeds, ["cup", "tree"], ["cup", "tree"])

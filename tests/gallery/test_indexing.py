@@ -330,6 +330,89 @@ def test_a_value_that_is_not_a_source_of_photos_is_refused(photos, encoder, tmp_
             gallery.add(given)
 
 
+@pytest.mark.parametrize("name", ["photos:2024", "s3:x", "a#b?c", "50%20", "C:"])
+def test_a_relative_name_of_a_gallery_is_a_folder(photos, encoder, sketch, tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    Gallery.create(name, model=encoder).add(photos / "winter")
+    assert (tmp_path / name / "photos.lance").is_dir()
+    assert len(Gallery.open(name, model=encoder).search(sketch)) == 6
+
+
+def test_an_impossible_name_of_a_gallery_is_refused(encoder):
+    for use in (lambda: Gallery.create("a\0b", model=encoder), lambda: Gallery.open("a\0b", model=encoder)):
+        with pytest.raises(CaanError, match=r"cannot be written|there is no gallery"):
+            use()
+
+
+def test_a_model_may_be_a_path_object(photos, checkpoint, sketch, tmp_path):
+    assert Gallery.create(tmp_path / "gallery", model=checkpoint, device="cpu").add(photos / "winter").num_added == 6
+    assert Gallery.open(tmp_path / "gallery", model=checkpoint, device="cpu").search(sketch)
+
+
+def test_a_dictionary_of_splits_is_a_dataset_and_a_stream_is_refused(encoder, tmp_path):
+    dataset = datasets.Dataset.from_dict({"image": [draw_photo(0)]}, features=datasets.Features(image=datasets.Image()))
+    gallery = Gallery.create(tmp_path / "gallery", model=encoder)
+    splits = datasets.DatasetDict({"test": dataset, "train": dataset})
+    assert gallery.add(splits, split="test").num_added == 1
+    with pytest.raises(CaanError, match=r"several splits.*--split"):
+        gallery.add(splits)
+    stream = dataset.to_iterable_dataset()
+    for given in (stream, datasets.IterableDatasetDict(test=stream)):
+        with pytest.raises(CaanError, match="streamed"):
+            gallery.add(given)
+    for given in (5, None, [5], b"photos", {"a": 1}):
+        with pytest.raises(CaanError, match=r"not photos|not a dataset"):
+            gallery.add(given)
+
+
+def test_a_name_that_no_file_can_have_is_skipped(photos, encoder, tmp_path):
+    gallery = Gallery.create(tmp_path / "gallery", model=encoder)
+    report = gallery.add(["a\0b", photos / "winter" / "06.png"])
+    assert report.num_added == 1
+    assert [problem.reason for problem in report.problems.found] == ["not a file name"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "latin-1"])
+def test_a_list_in_another_encoding_is_refused(photos, encoder, tmp_path, encoding):
+    (photos / "list.txt").write_text("winter/06.png\nnaïve.png\n", encoding=encoding)
+    with pytest.raises(CaanError, match=r"list\.txt: not a UTF-8 text file.*Save"):
+        Gallery.create(tmp_path / "gallery", model=encoder).add(photos / "list.txt")
+
+
+def test_force_notices_a_photo_that_was_replaced_with_equal_size_and_time(encoder, tmp_path):
+    (tmp_path / "photos").mkdir()
+    file = tmp_path / "photos" / "0.bmp"
+    draw_photo(0).save(file)
+    gallery = Gallery.create(tmp_path / "gallery", model=encoder)
+    gallery.add(file.parent)
+    status = file.stat()
+    draw_photo(1).save(file)
+    os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert gallery.add(file.parent).num_unchanged == 1
+    assert gallery.add(file.parent, force=True).num_changed == 1
+    found = from_vectors(rows(gallery, "global_embeds")["global_embeds"])
+    np.testing.assert_allclose(found[0], encoder.encode_photos(draw_photo(1))[0], atol=1e-5)
+
+
+def test_force_encodes_all_photos_again(photos, counting, tmp_path):
+    gallery = Gallery.create(tmp_path / "gallery", model=counting)
+    gallery.add(photos)
+    report = gallery.add(photos, force=True)
+    assert (report.num_changed, report.num_reused, report.num_photos, counting.num_photos) == (12, 0, 12, 24)
+
+
+@pytest.mark.parametrize("was_indexed", [False, True])
+def test_an_error_says_that_no_photo_can_be_used(photos, encoder, tmp_path, was_indexed):
+    gallery = Gallery.create(tmp_path / "gallery", model=encoder)
+    if was_indexed:
+        gallery.add(photos)
+    for file in photos.rglob("*.png"):
+        file.write_bytes(b"no picture any more")
+    with pytest.raises(CaanError, match=r"photos: none of the photos can be used.*00\.png"):
+        gallery.add(photos)
+    assert len(gallery) == (12 if was_indexed else 0)  # perhaps the wrong disk is mounted
+
+
 def test_progress_is_reported_after_each_batch(photos, encoder, tmp_path):
     calls = []
     gallery = Gallery.create(tmp_path / "gallery", model=encoder)
@@ -388,7 +471,9 @@ def test_local_embeddings_computed_later_equal_stored_ones(encoder, large_photos
         np.testing.assert_array_equal(computed.local_embeds.reshape(-1), stored[0])
 
 
-@pytest.mark.parametrize("wrong", [{"batch_size": 0}, {"workers": 0}, {"thumbnail": -1}, {"batch_size": True}])
+@pytest.mark.parametrize(
+    "wrong", [{"batch_size": 0}, {"workers": 0}, {"thumbnail": -1}, {"thumbnail": 5000}, {"batch_size": True}]
+)
 def test_options_out_of_range_are_refused(encoder, photos, tmp_path, wrong):
     gallery = Gallery.create(tmp_path / "gallery", model=encoder)
     with pytest.raises(CaanError, match=next(iter(wrong))):

@@ -343,3 +343,10 @@ def test_more_epochs_and_settings_that_do_not_change_weights_may_differ_when_res
     assert load_recipe(tmp_path / "run" / "recipe.yaml").training["num_train_epochs"] == 2
     with pytest.raises(CaanError, match=r"training\.num_train_epochs is 1, was 2"):
         train_recipe(load_recipe(recipe_file(training__num_train_epochs=1), words))
+
+
+def test_a_checkpoint_that_the_disk_cannot_hold_is_one_line_and_leaves_no_part(recipe_file, tmp_path, full_disk):
+    file = recipe_file(training__num_train_epochs=1)
+    with pytest.raises(CaanError, match=r"checkpoint-\d+: cannot be written.*resume_from_checkpoint=true"):
+        train_recipe(load_recipe(file))
+    assert not list((tmp_path / "run").glob("checkpoint-*"))

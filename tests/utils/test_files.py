@@ -10,6 +10,7 @@ import pytest
 from caan_hf.errors import CaanError
 from caan_hf.utils.files import (
     check_out_dir,
+    expand_home,
     read_bytes,
     read_text,
     require_writable,
@@ -188,3 +189,8 @@ def test_text_in_another_encoding_is_refused(tmp_path, encoding):
 def test_line_ends_and_byte_order_marks_of_windows_are_removed(tmp_path):
     (tmp_path / "list.txt").write_bytes("\ufeffa\r\nb\r\n".encode())
     assert read_text(tmp_path / "list.txt", "") == "a\nb\n"
+
+
+def test_an_unknown_home_folder_is_one_line_that_names_the_remedy():
+    with pytest.raises(CaanError, match=r"^~nosuchuser/gal: .*Set HOME"):
+        expand_home("~nosuchuser/gal")

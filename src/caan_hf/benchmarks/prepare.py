@@ -24,7 +24,7 @@ from .collect import collect, collect_sample, complete_categories
 from .items import MODALITIES, Collection, Item, in_row_order
 from .layouts import LAYOUTS
 from .options import PrepareOptions
-from .prepared import INFO_FILE, BenchmarkInfo, DescriptionsInfo, SplitCounts
+from .prepared import INFO_FILE, BenchmarkInfo, DescriptionsInfo, SplitCounts, require_text_path
 from .protocols import PROTOCOLS
 from .verify import verify
 
@@ -60,6 +60,7 @@ def prepare_benchmark(
     options = options or PrepareOptions()
     out_dir, raw_dir = Path(out_dir), None if raw_dir is None else Path(raw_dir)
     _check_arguments(name, raw_dir, out_dir, options)
+    require_text_path(out_dir)
     check_out_dir(out_dir, INFO_FILE, overwrite=options.overwrite)
     # Imported here, so that a missing package is reported before images are drawn or decoded. The import takes seconds,
     # so it must not happen while a folder is staged and an interrupt may come.

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import ConfigDict, Field
 
+from caan_hf.descriptions.spelling import is_text
 from caan_hf.errors import CaanError
-from caan_hf.utils.files import is_file
+from caan_hf.utils.files import is_file, printable
 from caan_hf.utils.problems import Problem
 from caan_hf.utils.records import Record
 
@@ -75,6 +76,16 @@ class BenchmarkInfo(Record):
     created_with: str = ""
 
 
+def require_text_path(path: Path) -> None:
+    """Refuse a folder that `datasets` cannot open.
+
+    Raises:
+        CaanError: Its path is not UTF-8.
+    """
+    if not is_text(str(path.absolute())):
+        raise CaanError(f"{printable(path)}: its path is not UTF-8, so the benchmark cannot be opened. Rename it.")
+
+
 def load_benchmark(path: str | Path) -> "tuple[DatasetDict, BenchmarkInfo]":
     """Open what `caan prepare` wrote; images are read from disk when they are accessed.
 
@@ -90,6 +101,7 @@ def load_benchmark(path: str | Path) -> "tuple[DatasetDict, BenchmarkInfo]":
     path = Path(path)
     if not (is_file(path / INFO_FILE) and is_file(path / "dataset_dict.json")):
         raise CaanError(f"{path}: not a prepared benchmark. Prepare one with `caan prepare`.")
+    require_text_path(path)
     info = BenchmarkInfo.read(path / INFO_FILE, REMEDY)
     from datasets import DatasetDict  # noqa: PLC0415 - takes seconds, and is not needed to report a wrong folder
 

@@ -1,7 +1,6 @@
 """What all commands share: options declared as dataclasses, errors in one line, tables printed in full."""
 
 import dataclasses
-import errno
 import inspect
 import io
 import logging
@@ -17,7 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from caan_hf.errors import CaanError
+from caan_hf.errors import CaanError, is_out_of_memory, one_line, os_problem
 
 EXTRAS = {
     "accelerate": "train",
@@ -39,15 +38,6 @@ EXTRAS = {
 """Optional packages and the extra that installs them."""
 
 INTERRUPTED = 130
-OS_REMEDIES = {
-    errno.ENOSPC: "Free disk space.",
-    errno.EDQUOT: "Free disk space.",
-    errno.EACCES: "Check its permissions.",
-    errno.EPERM: "Check its permissions.",
-    errno.EROFS: "Choose another folder.",
-    errno.ENAMETOOLONG: "Give a shorter name.",
-}
-"""Errors of the operating system that any command can meet, and what the user should do."""
 
 
 def command(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -102,36 +92,102 @@ def _default(field: dataclasses.Field[Any]) -> Any:
 def run(app: typer.Typer) -> None:
     """Run a command line and log to stderr.
 
-    The exit status is 2, with one line on stderr, for bad input, and 130 when interrupted.
+    Output that cannot be written, for example to a full disk, does not end the command before its work is done.
+
+    The exit status is 2, with one line on stderr, for bad input, for output that could not be written, and where disk
+    space or memory do not suffice. It is 130 when interrupted.
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that temporary folders are removed
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal without UTF-8 must not lose the result of long work
+    streams = sys.stdout, sys.stderr
+    stdout, sys.stdout = _steady(sys.stdout)
+    _, sys.stderr = _steady(sys.stderr)
     _log_to_stderr()
     try:
-        app()
-    except CaanError as error:
-        _print_error(_one_line(error))
-        sys.exit(2)
-    except ModuleNotFoundError as error:
-        extra = EXTRAS.get((error.name or "").partition(".")[0])
-        if extra is None:
-            raise
-        _print_error(f'this command needs {error.name}: pip install "caan-hf[{extra}]"')
-        sys.exit(2)
-    except OSError as error:
-        if error.errno not in OS_REMEDIES:
-            raise
-        _print_error(f"{error.filename or 'output'}: {error.strerror}. {OS_REMEDIES[error.errno]}")
-        sys.exit(2)
-    except (KeyboardInterrupt, SystemExit) as error:
-        code = error.code if isinstance(error, SystemExit) else INTERRUPTED
-        if code == INTERRUPTED:  # typer turns KeyboardInterrupt into this status
-            typer.echo("stopped", err=True)
-        sys.exit(code)
+        status = _run(app)
+        if stdout is not None:
+            sys.stdout.flush()
+            if stdout.problem is not None:
+                _print_error(f"standard output: {stdout.problem.strerror}, so what was printed is incomplete.")
+                status = status or 2
+        sys.exit(status)
     finally:
+        sys.stdout, sys.stderr = streams
         signal.signal(signal.SIGTERM, signal.SIG_DFL)  # an exception at interpreter exit would be printed
+
+
+def _run(app: typer.Typer) -> int | str | None:
+    """Run a command line and return its exit status."""
+    try:
+        app()
+    except SystemExit as error:
+        if error.code == INTERRUPTED:  # typer turns KeyboardInterrupt into this status
+            typer.echo("stopped", err=True)
+        return error.code
+    except KeyboardInterrupt:
+        typer.echo("stopped", err=True)
+        return INTERRUPTED
+    except Exception as error:
+        line = _line(error)
+        if line is None:
+            raise
+        _print_error(line)
+        return 2
+    return 0
+
+
+def _line(error: Exception) -> str | None:
+    """The one line for an error that the user can remedy; None for a fault of the program."""
+    if isinstance(error, CaanError):
+        return _one_line(error)
+    if isinstance(error, ModuleNotFoundError):
+        extra = EXTRAS.get((error.name or "").partition(".")[0])
+        return extra and f'this command needs {error.name}: pip install "caan-hf[{extra}]"'
+    if is_out_of_memory(error):
+        return f"not enough memory ({one_line(error)}). Free memory, or choose a smaller model, image or batch size."
+    problem = os_problem(error)
+    return problem and f"{getattr(error, 'filename', None) or 'output'}: {problem[0]}. {problem[1]}"
+
+
+class _SteadyFile(io.FileIO):
+    """A file that drops what cannot be written and remembers why, so that a full disk under a log ends no training.
+
+    A closed pipe still ends the command, as it does in other programs: nobody reads the output.
+    """
+
+    problem: OSError | None = None
+
+    def write(self, data: Any, /) -> int:
+        """Write, or drop, all of the data."""
+        if self.problem is None:
+            try:
+                return super().write(data)
+            except BrokenPipeError:
+                raise
+            except OSError as error:
+                self.problem = error
+        return memoryview(data).nbytes
+
+
+def _steady(stream: Any) -> tuple[_SteadyFile | None, Any]:
+    """The file of an output stream and a stream that writes to it; the same stream if it has no file.
+
+    Characters that the encoding of the stream lacks are written as escapes, so that they remain legible.
+    """
+    if not isinstance(stream, io.TextIOWrapper):
+        return None, stream
+    try:
+        file = _SteadyFile(stream.fileno(), "w", closefd=False)
+    except (OSError, ValueError):
+        return None, stream
+    stream.flush()
+    text = io.TextIOWrapper(
+        io.BufferedWriter(file),
+        encoding=stream.encoding,
+        errors="backslashreplace",
+        line_buffering=stream.line_buffering,
+        write_through=stream.write_through,
+    )
+    return file, text
 
 
 def _log_to_stderr() -> None:

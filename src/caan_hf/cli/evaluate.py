@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from caan_hf.evaluation.options import EvaluationOptions
+from caan_hf.utils.files import expand_home
 
 from .command import command, print_table
 
@@ -79,5 +80,5 @@ def evaluate_into(model: str, data: Path, options: EvaluationOptions, folder: Pa
 
 def default_folder(model: str, split: str, elsewhere: str = "evaluation") -> Path:
     """Folder of a report by default: inside the model's folder, or in the current folder for a Hub id."""
-    folder = Path(model).expanduser()
+    folder = expand_home(model)
     return folder / f"evaluation-{split}" if folder.is_dir() else Path(elsewhere)

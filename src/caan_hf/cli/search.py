@@ -10,6 +10,7 @@ from typer import Argument, Option
 
 from caan_hf.errors import CaanError
 from caan_hf.gallery.options import SearchOptions
+from caan_hf.utils.files import expand_home
 
 from .command import command
 
@@ -74,10 +75,10 @@ def search(
     if out is None and explain and not as_json:
         out = Path("results.png")
     if out is not None:
-        out = out.expanduser()
+        out = expand_home(out)
         _require_picture_file(out)
     opened = Gallery.open(gallery, model=model, device=device)
-    drawing = sys.stdin.buffer.read() if sketch == "-" else Path(sketch).expanduser()
+    drawing = sys.stdin.buffer.read() if sketch == "-" else expand_home(sketch)
     load_sketch(drawing)  # a missing or damaged file is reported before the model is loaded
     opened.encoder  # noqa: B018 - loaded here, so that the times below are those of the search
     start = time.perf_counter()

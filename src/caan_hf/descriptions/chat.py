@@ -9,9 +9,11 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from itertools import islice
 from typing import Any
 from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import httpx2
 from huggingface_hub import InferenceClient, get_token
+from huggingface_hub.constants import is_offline_mode
 from huggingface_hub.errors import HfHubHTTPError, InferenceTimeoutError
 
 from caan_hf.errors import CaanError
@@ -49,10 +51,12 @@ class ChatGenerator:
         base_url = options.base_url
         if base_url is not None:
             _check_address(base_url)
+        if is_offline_mode():
+            raise CaanError("HF_HUB_OFFLINE is set, which blocks requests to every language model server. Unset it.")
         self.name = options.model
         self.options = options
         self.backoff = backoff
-        self.place = _without_password(base_url) if base_url else "Hugging Face Inference Providers"
+        self.place = _place(base_url) if base_url else "Hugging Face Inference Providers"
         self.key = _key(base_url)
         self.client = InferenceClient(base_url=base_url, api_key=self.key, timeout=options.timeout)
         self.parameters: dict[str, Any] = {
@@ -190,6 +194,16 @@ def _check_address(base_url: str) -> None:
         valid = False
     if not valid:
         raise CaanError(f"--base-url {_without_password(base_url)}: not a URL. Example: http://localhost:8000/v1")
+
+
+def _place(base_url: str) -> str:
+    """The address as error messages name it, with the proxy of the environment through which it is reached."""
+    parts, proxies = urlsplit(base_url), getproxies()
+    proxy = proxies.get(parts.scheme) or proxies.get("all")
+    place = _without_password(base_url)
+    if not proxy or proxy_bypass(parts.hostname or ""):
+        return place
+    return f"{place} through the proxy {_without_password(proxy)} (NO_PROXY={parts.hostname} avoids it)"
 
 
 def _without_password(address: str) -> str:

@@ -62,6 +62,10 @@ def default_cache_folder() -> Path:
     """The cache beside the Hub's: `$HF_HOME/caan-embeddings`."""
     from huggingface_hub.constants import HF_HOME  # noqa: PLC0415
 
+    if HF_HOME.startswith("~"):  # `os.path.expanduser` did not know the home folder
+        raise CaanError(
+            "the home folder, for the cache of embeddings, is unknown. Set HOME or HF_HOME, or pass --no-cache."
+        )
     return Path(HF_HOME) / "caan-embeddings"
 
 

@@ -209,15 +209,22 @@ class Encoder(ABC):
         """
         if isinstance(sketch, EncodedSketch):
             return sketch
+        clean, prepared = self.prepare_sketch(sketch)
+        return EncodedSketch.from_features(clean, self.encode_batch([prepared], "sketch", local=True))
+
+    def prepare_sketch(self, sketch: Any) -> tuple[Image.Image, Array]:
+        """Open and clean one sketch; returns it as the encoder sees it, and as pixel values (3, H, W).
+
+        Raises:
+            CaanError: The sketch cannot be read or is blank.
+        """
         source, name = _named(sketch)
         image = load_sketch(source, name)
         try:
             clean = self.clean_sketch(image, name)
-            features = self.encode_batch([self.prepare(clean, "sketch", name)], "sketch", local=True)
+            return clean, self.prepare(clean, "sketch", name)
         except ValueError as error:
             raise CaanError(str(error)) from error
-        local = features.local_embeds
-        return EncodedSketch(clean, features.global_embeds[0], None if local is None else local[0])
 
     def encode_batch(self, prepared: Sequence[Array], modality: Modality, *, local: bool) -> Features:
         """Features of a batch of prepared pictures, checked to be finite.

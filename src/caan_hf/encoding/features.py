@@ -46,3 +46,9 @@ class EncodedSketch:
     image: Image.Image
     global_embeds: Array
     local_embeds: Array | None
+
+    @classmethod
+    def from_features(cls, image: Image.Image, features: Features, row: int = 0) -> "EncodedSketch":
+        """A sketch with its row of the features of a batch."""
+        local = features.local_embeds
+        return cls(image, features.global_embeds[row], None if local is None else local[row])

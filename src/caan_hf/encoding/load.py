@@ -8,7 +8,7 @@ from typing import Any
 
 from caan_hf.errors import CaanError
 from caan_hf.utils.download import download, looks_local
-from caan_hf.utils.files import is_folder
+from caan_hf.utils.files import expand_home, is_folder
 
 from .encoder import Encoder
 
@@ -51,7 +51,7 @@ def load_encoder(
     """
     if model is None:
         return _load_default(device, dtype)
-    name = str(Path(model).expanduser()) if os.fspath(model).startswith("~") else os.fspath(model)
+    name = str(expand_home(model)) if os.fspath(model).startswith("~") else os.fspath(model)
     folder = model_folder(name, revision)
     name = str(folder.resolve()) if looks_local(name) else name
     for marker in entry_points(group=ENTRY_POINTS):

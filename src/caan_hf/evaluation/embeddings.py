@@ -1,6 +1,7 @@
 """From embeddings to metrics: one ranking, every convention, in bounded memory."""
 
 import time
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -25,6 +26,10 @@ TOP = 10
 """Number of best photos per query that a result keeps, for the figure."""
 BYTES_PER_GATHERED_VALUE = 8
 """A global embedding value of a first photo (4), and a temporary copy for the mean (4)."""
+
+
+CHECKED_LENGTHS = 1000
+MAX_LENGTH_ERROR = 0.02  # float16 and quantised graphs round
 
 
 @dataclass(frozen=True)
@@ -150,6 +155,7 @@ def evaluate_embeddings(
     queries, gallery = as_array(sketch_embeds), as_array(photo_embeds)
     labels = _Labels(*category_numbers(sketch_categories, photo_categories))
     _check_sizes(queries, gallery, labels)
+    _warn_if_not_normalized(gallery)
     kept = _kept(duplicates, len(gallery))
     local = _local(encoder, sketch_local, photo_local) if rerank or exhaustive else None
     seconds = {} if seconds is None else seconds
@@ -254,6 +260,17 @@ def _check_sizes(queries: NDArray, gallery: NDArray, labels: _Labels) -> None:
         )
     if not np.isin(labels.sketches, labels.photos).any():
         raise CaanError("No sketch has a photo of its category, so there is nothing to evaluate.")
+
+
+def _warn_if_not_normalized(photos: NDArray) -> None:
+    """Warn if the first photo embeddings are not of unit length. All of them may be too large to read twice."""
+    lengths = np.linalg.norm(photos[:CHECKED_LENGTHS].astype(np.float32), axis=1)
+    if (abs(lengths - 1) > MAX_LENGTH_ERROR).any():
+        warnings.warn(
+            f"photo embeddings are not L2-normalised: the first ones have lengths from {lengths.min():.3g} to "
+            f"{lengths.max():.3g}, and the ranking prefers long ones. Divide each by its length.",
+            stacklevel=3,
+        )
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """The images of a dataset as a source of photos."""
 
 from pathlib import Path
+from typing import Any
 
 import datasets
 import pyarrow as pa
@@ -26,6 +27,21 @@ class DatasetPhotos(PhotoSource):
         dataset = _only_photos(dataset)
         self.version = int(dataset._fingerprint[:15], 16)
         self.rows = dataset.select_columns(self.column).cast_column(self.column, datasets.Image(decode=False))
+
+    @classmethod
+    def of(cls, given: Any, split: str | None) -> "DatasetPhotos":
+        """The photos of a `Dataset`, or of a split of a `DatasetDict`.
+
+        Raises:
+            CaanError: It is something else, such as a dataset that is streamed, or has no such split.
+        """
+        if isinstance(given, datasets.DatasetDict) and given:
+            given = _select_split(given, "the given dataset", split)
+        if isinstance(given, (datasets.IterableDataset, datasets.IterableDatasetDict)):
+            raise CaanError("the given dataset: is streamed, so it has no rows to refer to. Load it without streaming.")
+        if not isinstance(given, datasets.Dataset):
+            raise CaanError(f"a {type(given).__name__}: not a dataset. Give a Dataset, a DatasetDict or its folder.")
+        return cls(given, f"dataset-{given._fingerprint}")
 
     @classmethod
     def load(cls, name: str, split: str | None) -> "DatasetPhotos":

@@ -147,7 +147,7 @@ class LocalEngine:
 
         def read(listed: tuple[str, int, int]) -> PreparedPhoto:
             photo = reader.read(*listed)
-            return photo if may_hold(photo.sha256) else reader.prepare(photo)
+            return photo if not self.options.force and may_hold(photo.sha256) else reader.prepare(photo)
 
         size = self.options.batch_size
         for batch in batched(map_ahead(read, _rows(todo), workers=self.options.workers, ahead=2 * size), size):

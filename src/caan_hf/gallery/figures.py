@@ -1,12 +1,13 @@
 """Figures: matched regions of a sketch and a photo side by side, and the results of a search as a grid."""
 
-import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib import colormaps
 from PIL import Image, ImageDraw, ImageFont, ImageOps
+
+from .photo import open_thumbnail
 
 if TYPE_CHECKING:
     from .explanation import Box, Explanation
@@ -54,7 +55,7 @@ def results_figure(
 
     Args:
         sketch: The clean sketch.
-        results: The results. Their thumbnails are drawn, or an empty frame if the gallery stores none.
+        results: The results. Their thumbnails are drawn, or an empty frame where there is none.
         explanations: Figures of the first results, in their order.
     """
     columns = min(COLUMNS, len(results))
@@ -85,8 +86,9 @@ def _draw_result(
     canvas: Image.Image, draw: ImageDraw.ImageDraw, result: "SearchResult", place: tuple[int, int]
 ) -> None:
     left, top = place
-    if result.thumbnail is not None:
-        thumbnail = ImageOps.contain(Image.open(io.BytesIO(result.thumbnail)).convert("RGB"), (CELL, CELL))
+    picture = open_thumbnail(result.thumbnail)
+    if picture is not None:
+        thumbnail = ImageOps.contain(picture, (CELL, CELL))
         canvas.paste(thumbnail, (left + (CELL - thumbnail.width) // 2, top + (CELL - thumbnail.height) // 2))
     else:
         draw.rectangle((left, top, left + CELL - 1, top + CELL - 1), outline=FRAME)

@@ -23,11 +23,11 @@ from .engine import Engine, LocalEngine
 from .explanation import Explanation, explain
 from .indexing import IndexReport, index_photos, with_defaults
 from .options import IndexOptions, SearchOptions
-from .photo import decode_photo
+from .photo import decode_photo, open_thumbnail
 from .results import GalleryPhoto, SearchResult
 from .schema import GLOBAL, KEY, LOCAL, GalleryInfo, from_vectors
 from .sources import photo_source
-from .table import GalleryError, PhotoTable
+from .table import REINDEX, GalleryError, PhotoTable
 
 DISPLAY_SIDE = 1024
 """Photos are decoded for display with at least this side in pixels, if they are that large."""
@@ -274,7 +274,10 @@ class Gallery:
         """Fields of a `GalleryPhoto` for each row."""
         photos = found.select(PHOTO_COLUMNS).to_pylist()
         if self.info.local:
-            for photo, local in zip(photos, from_vectors(found[LOCAL]), strict=True):
+            vectors = from_vectors(found[LOCAL])
+            if not np.isfinite(vectors).all():
+                raise GalleryError(self.table.uri, "its embeddings hold NaN or infinity", REINDEX)
+            for photo, local in zip(photos, vectors, strict=True):
                 photo["local_embeds"] = local.reshape(self.info.identity.local_shape)
         return photos
 
@@ -291,10 +294,17 @@ class Gallery:
         try:
             return decode_photo(read_bytes(photo.path), side).image
         except (OSError, ValueError) as error:
-            copy = self.table.rows_where(KEY, [photo.path], ["image"])["image"].to_pylist()
-            data = (copy[0] if copy else None) or photo.thumbnail
-            if data is None:
+            image = self._stored_copy(photo, side) or open_thumbnail(photo.thumbnail)
+            if image is None:
                 reason = getattr(error, "strerror", None) or error
                 problem = f"this photo cannot be read any more ({reason})"
                 raise GalleryError(photo.path, problem, "Run `caan index` again.") from error
-            return decode_photo(data, side).image
+            return image
+
+    def _stored_copy(self, photo: GalleryPhoto, side: int) -> Image.Image | None:
+        """The copy of a photo in the gallery; None if there is none or it is damaged."""
+        copy = self.table.rows_where(KEY, [photo.path], ["image"])["image"].to_pylist()
+        try:
+            return decode_photo(copy[0], side).image if copy and copy[0] else None
+        except ValueError:
+            return None

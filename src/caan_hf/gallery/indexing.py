@@ -6,12 +6,12 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from caan_hf.errors import CaanError
+from caan_hf.utils.files import expand_home
 from caan_hf.utils.problems import Problems
 from caan_hf.utils.progress import Advance
 
@@ -138,7 +138,7 @@ def index_photos(
         progress: Called after each batch with the number of photos in it, and with the number of all as `total`.
 
     Raises:
-        CaanError: The source lists no photos, or the gallery cannot be written.
+        CaanError: The source lists no photos, none of them can be used, or the gallery cannot be written.
     """
     table.refresh()
     num_forgotten = _forget(table, options.forget or [])
@@ -160,7 +160,7 @@ def index_photos(
     absent = absent_places(places)
     start = time.perf_counter()
     if len(diff.todo):
-        _write(table, engine(source, diff.todo), diff, absent, report, progress)
+        _write(table, engine(source, diff.todo), diff, absent, report, progress, source.name)
     report.seconds = time.perf_counter() - start
     table.store_places(places)
     report.vanished = _vanished(table, diff, absent, prune=options.prune)
@@ -181,7 +181,7 @@ def diff_photos(table: PhotoTable, listing: pa.Table, source: PhotoSource, optio
     known = table.columns([*LISTING.names, *STORED])
     row = pc.index_in(listing[KEY], value_set=known[KEY].combine_chunks())  # null if the gallery does not hold it
     same = [pc.equal(known[column].take(row), listing[column]) for column in ("size", "mtime_ns")]
-    unchanged = pc.fill_null(pc.and_(*same), False)
+    unchanged = pc.and_(pc.fill_null(pc.and_(*same), False), not options.force)
     stored = {"has_copy": None if source.keeps_bytes else options.copy, "thumbnail_side": options.thumbnail}
     kept = unchanged
     for column, value in stored.items():
@@ -202,7 +202,7 @@ def _forget(table: PhotoTable, folders: Sequence[str]) -> int:
     """Remove the photos of folders; returns their number."""
     before = len(table)
     for given in folders:
-        folder = os.path.realpath(Path(given).expanduser())
+        folder = os.path.realpath(expand_home(given))
         if not count_below(table, [folder]):
             raise CaanError(f"--forget {given}: {table.uri} holds no photos of this folder. Check the path.")
         table.delete_prefix(prefix(folder))
@@ -231,13 +231,16 @@ def _write(
     absent: list[str],
     report: IndexReport,
     progress: Advance | None,
+    name: str,
 ) -> None:
     """Write chunks as they arrive."""
     unreadable: list[str] = []
+    num_written = 0
     writer = _Writer(table, diff, absent, report)
     try:
         for chunk in chunks:
             writer.add(chunk.rows)
+            num_written += len(chunk.rows)
             for path, reason in chunk.problems:
                 report.problems.add(path, reason)
                 if path not in diff.refreshed:
@@ -250,6 +253,8 @@ def _write(
             writer.flush()
         raise
     writer.flush()
+    if not num_written and not diff.num_unchanged:  # more often a wrong folder or disk than a request to remove all
+        raise CaanError(f"{name}: none of the photos can be used ({report.problems.summary()}). Check the files.")
     # A search must not return what such a file held before.
     spoiled = table.rows_where(KEY, unreadable, [KEY])[KEY].to_pylist()
     table.delete(spoiled)

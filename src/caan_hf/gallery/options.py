@@ -8,6 +8,8 @@ from typer import Option
 
 from caan_hf.errors import CaanError
 
+MAX_THUMBNAIL_SIDE = 4096
+
 
 @dataclass(frozen=True)
 class IndexOptions:
@@ -47,12 +49,20 @@ class IndexOptions:
         int | None,
         Option(
             min=0,
+            max=MAX_THUMBNAIL_SIDE,
             metavar="PIXELS",
             help="Longer side of the thumbnails, also of photos that GALLERY holds already; 0 stores no thumbnails. "
             "Default: that of most photos in GALLERY, or 256.",
             show_default=False,
         ),
     ] = None
+    force: Annotated[
+        bool,
+        Option(
+            "--force",
+            help="Encode all photos again, also those with the path, size and modification time of a photo in GALLERY.",
+        ),
+    ] = False
     split: Annotated[str | None, Option(help="Split of a dataset.", show_default=False)] = None
     exclude: Annotated[
         list[str] | None,
@@ -78,6 +88,8 @@ class IndexOptions:
 
     def __post_init__(self) -> None:
         _require_at_least(0, thumbnail=self.thumbnail)
+        if self.thumbnail is not None and self.thumbnail > MAX_THUMBNAIL_SIDE:
+            raise CaanError(f"`thumbnail` must be at most {MAX_THUMBNAIL_SIDE}, got {self.thumbnail}.")
         _require_at_least(1, batch_size=self.batch_size, workers=self.workers)
 
 

@@ -9,6 +9,8 @@ from PIL import Image
 
 from caan_hf.images_caan import REDUCED_MARGIN, decode, flatten, open_file, open_image, reason_unreadable
 
+from .options import MAX_THUMBNAIL_SIDE
+
 THUMBNAIL_QUALITY = 85
 HEIF_SUFFIXES = frozenset({".heic", ".heif"})
 # Formats that Pillow reads but that do not hold photos.
@@ -77,6 +79,15 @@ def thumbnail_jpeg(data: bytes, photo: DecodedPhoto, side: int) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=THUMBNAIL_QUALITY)
     return buffer.getvalue()
+
+
+def open_thumbnail(data: bytes | None) -> Image.Image | None:
+    """A thumbnail that `thumbnail_jpeg` made, in RGB; None if there is none, or it is damaged or something else."""
+    try:
+        image = Image.open(io.BytesIO(data or b""), formats=["JPEG"])
+        return flatten(image) if max(image.size) <= MAX_THUMBNAIL_SIDE else None
+    except Exception:  # damaged files make Pillow's decoders raise exceptions of any class
+        return None
 
 
 @cache

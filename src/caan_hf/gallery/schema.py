@@ -1,9 +1,10 @@
 """What a gallery stores: its columns, and the records in the metadata of its table."""
 
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import pyarrow as pa
+from pydantic import Field
 
 from caan_hf.encoding.identity import EncoderIdentity
 from caan_hf.errors import CaanError
@@ -12,6 +13,8 @@ from caan_hf.utils.records import Record
 FORMAT = 2
 KEY = "path"
 GLOBAL, LOCAL = "global_embeds", "local_embeds"
+IndexKind = Literal["exact", "IVF_RQ", "IVF_FLAT"]
+Count = Annotated[int, Field(ge=0, lt=2**31)]
 
 
 STORED = {
@@ -65,13 +68,13 @@ class IndexState(Record):
         build_seconds: Time for building or extending the index in seconds; 0 if nothing was done.
     """
 
-    kind: str = "exact"
-    num_partitions: int = 0
-    nprobes: int = 0
-    recall: float = 1.0
-    num_queries: int = 0
-    rows: int = 0
-    refine_factor: int = 1
+    kind: IndexKind = "exact"
+    num_partitions: Count = 0
+    nprobes: Count = 0
+    recall: Annotated[float, Field(ge=0, le=1)] = 1.0
+    num_queries: Count = 0
+    rows: Count = 0
+    refine_factor: Annotated[int, Field(ge=1, le=1000)] = 1
     build_seconds: float = 0.0
 
     @property

@@ -4,7 +4,7 @@ import os
 import re
 import stat
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from caan_hf.errors import CaanError
 from caan_hf.utils.download import looks_local
-from caan_hf.utils.files import printable, read_bytes, read_text
+from caan_hf.utils.files import expand_home, printable, read_bytes, read_text
 from caan_hf.utils.problems import Problems
 
 from .photo import photo_suffixes
@@ -89,7 +89,7 @@ def photo_source(photos: Any, *, split: str | None = None, exclude: Sequence[str
 
     Args:
         photos: A folder (searched recursively), a text file with one path per line, the folder or Hub id of a dataset,
-            a `datasets.Dataset`, an iterable of paths, or a `PhotoSource`, which is returned as it is.
+            a `datasets.Dataset` or `DatasetDict`, an iterable of paths, or a `PhotoSource`, which is returned as it is.
         split: Split of a dataset, required if it has several.
         exclude: Patterns of the files and folders to skip in a folder, see `FolderPhotos`.
 
@@ -109,13 +109,16 @@ def photo_source(photos: Any, *, split: str | None = None, exclude: Sequence[str
 def _open_source(photos: Any, split: str | None, exclude: tuple[str, ...]) -> PhotoSource:
     from .folder_photos import FolderPhotos  # noqa: PLC0415 - imports this module
 
-    if hasattr(photos, "features"):
+    if isinstance(photos, Mapping) or hasattr(photos, "features"):
         from .dataset_photos import DatasetPhotos  # noqa: PLC0415 - `datasets` is heavy
 
-        return DatasetPhotos(photos, f"dataset-{photos._fingerprint}")
+        return DatasetPhotos.of(photos, split)
     if not isinstance(photos, (str, os.PathLike)):
-        return ListedPhotos([Path(path) for path in photos], "the given paths")
-    path = Path(photos).expanduser()
+        try:
+            return ListedPhotos([Path(path) for path in photos], "the given paths")
+        except TypeError as error:
+            raise CaanError(f"{photos!r:.100}: not photos. Give a folder, a dataset or a list of paths.") from error
+    path = expand_home(photos)
     is_folder = path.is_dir() and not any((path / name).is_file() for name in DATASET_FILES)
     if split is not None and (is_folder or path.is_file()):
         raise CaanError(f"--split {split}: applies only to datasets, and {photos} is not a dataset.")

@@ -15,10 +15,12 @@ from typing import Any, TypeVar
 import lancedb
 import numpy as np
 import pyarrow as pa
+from pydantic import TypeAdapter
 
 from caan_hf.errors import CaanError, first_line
+from caan_hf.utils.files import expand_home, is_file, is_folder, unwritable
 
-from .schema import FORMAT, GLOBAL, KEY, STORED, GalleryInfo, IndexState, row_schema
+from .schema import FORMAT, GLOBAL, KEY, LOCAL, STORED, GalleryInfo, IndexState, row_schema
 
 TABLE = "photos"
 METADATA = "caan_gallery"
@@ -40,7 +42,9 @@ MAX_SMALL_FRAGMENTS = 100
 MAX_VERSIONS = 100
 MAX_WASTE = 0.1
 """Share of dead bytes from which the table is rewritten. Lance keeps a file with fewer deleted rows than this."""
-LANCE_ERRORS = (OSError, RuntimeError, ValueError)
+LANCE_ERRORS = Exception
+"""Lance raises errors of many types for damaged files, among them a RustPanic that cannot be imported."""
+NEVER_NULL = (KEY, "width", "height", "sha256", GLOBAL, LOCAL)
 REINDEX = "Index the photos again into a new folder."
 Result = TypeVar("Result")
 
@@ -91,8 +95,12 @@ class PhotoTable:
         if not may_be_gallery(uri):  # connecting would create it
             raise NoGalleryError(uri)
         try:
-            table = lancedb.connect(uri, read_consistency_interval=FRESHNESS).open_table(TABLE)
-            return cls(uri, table, _read_info(uri, table.schema))
+            table = lancedb.connect(_location(uri), read_consistency_interval=FRESHNESS).open_table(TABLE)
+            info = _read_info(uri, table.schema)
+            _require_columns(uri, table.schema, info)
+            return cls(uri, table, info)
+        except CaanError:
+            raise
         except LANCE_ERRORS as error:
             if "not found" in str(error):
                 raise NoGalleryError(uri) from error
@@ -121,7 +129,7 @@ class PhotoTable:
     def _create(cls, uri: str, info: GalleryInfo, mode: str = "create") -> "PhotoTable":
         schema = row_schema(info.identity, local=info.local).with_metadata({METADATA: info.model_dump_json()})
         try:
-            lancedb.connect(uri).create_table(TABLE, schema=schema, mode=mode)
+            lancedb.connect(_location(uri)).create_table(TABLE, schema=schema, mode=mode)
         except LANCE_ERRORS as error:
             try:
                 return cls.open(uri)  # another process created it at the same time
@@ -130,15 +138,18 @@ class PhotoTable:
         return cls.open(uri)
 
     def __len__(self) -> int:
-        return int(self.table.count_rows())
+        return int(self.read(self.table.count_rows))
 
     def refresh(self) -> None:
         """Read the newest version, with what other processes have written."""
-        self.table.checkout_latest()
+        try:
+            self.table.checkout_latest()
+        except LANCE_ERRORS as error:
+            raise self._unreadable(error) from error
 
     def columns(self, names: Sequence[str]) -> pa.Table:
         """Some columns of all rows."""
-        return self.read(lambda: self.table.search().select(list(names)).to_arrow())
+        return self._rows(lambda: self.table.search().select(list(names)).to_arrow())
 
     def batches(self, names: Sequence[str], size: int) -> Iterator[pa.RecordBatch]:
         """Some columns and `_rowid` of all rows, `size` rows at a time."""
@@ -151,7 +162,7 @@ class PhotoTable:
         def search(condition: str) -> pa.Table:
             return self.table.search().where(condition).limit(len(self)).select(names).to_arrow()
 
-        parts = [self.read(partial(search, condition)) for condition in _conditions(column, values)]
+        parts = [self._rows(partial(search, condition)) for condition in _conditions(column, values)]
         return pa.concat_tables(parts) if parts else self.table.schema.empty_table()
 
     def upsert(self, rows: pa.Table) -> None:
@@ -178,7 +189,7 @@ class PhotoTable:
     def places(self) -> dict[str, bool]:
         """Folders of the photos, see `absent_places`."""
         found = (self.table.schema.field(KEY).metadata or {}).get(PLACES.encode())
-        return json.loads(found) if found else {}
+        return _parse_places(found, self.uri) if found else {}
 
     def store_places(self, places: dict[str, bool]) -> None:
         """Store the folders of the photos, if they have changed."""
@@ -198,7 +209,10 @@ class PhotoTable:
             query = query.select([*columns, "_distance"])
             return (query.bypass_vector_index() if exact else self.index_state().apply(query)).to_arrow()
 
-        return self.read(search)
+        found = self._rows(search)
+        if not np.isfinite(found["_distance"].to_numpy()).all():
+            raise GalleryError(self.uri, "its embeddings hold NaN or infinity", REINDEX)
+        return found
 
     def index_state(self) -> IndexState:
         """The vector index as searches use it."""
@@ -245,14 +259,41 @@ class PhotoTable:
         return Path(self.uri) / f"{TABLE}.lance"
 
     def read(self, query: Callable[[], Result]) -> Result:
-        """Run a query, again with the newest version if another process removed the version that was read."""
+        """Run a query, again with the newest version if another process removed the version that was read.
+
+        Raises:
+            CaanError: The gallery is damaged.
+        """
         try:
             return query()
+        except CaanError:
+            raise
         except LANCE_ERRORS as error:
             if MISSING not in str(error):
-                raise
-            self.refresh()
+                raise self._unreadable(error) from error
+        self.refresh()
+        try:
             return query()
+        except CaanError:
+            raise
+        except LANCE_ERRORS as error:
+            raise self._unreadable(error) from error
+
+    def _rows(self, query: Callable[[], pa.Table]) -> pa.Table:
+        """Run a query, and check what it found: galleries may be damaged, or come from strangers."""
+
+        def checked() -> pa.Table:
+            rows = query()
+            rows.validate(full=True)
+            empty = [name for name in NEVER_NULL if name in rows.schema.names and rows[name].null_count]
+            if empty:
+                raise ValueError(f"no value of {empty[0]} in some rows")
+            return rows
+
+        return self.read(checked)
+
+    def _unreadable(self, error: Exception) -> "GalleryError":
+        return GalleryError(self.uri, "cannot be read", f"It may be damaged ({_reason(error)}). {REINDEX}")
 
     def _commit(self, write: Callable[[], Any]) -> None:
         """Write, and try again after another writer has changed the same rows or removed the version that was read."""
@@ -271,7 +312,7 @@ class PhotoTable:
 def may_be_gallery(uri: str | os.PathLike[str]) -> bool:
     """Whether a folder holds a gallery, without opening it; True for every URL."""
     uri = _expand(uri)
-    return _is_url(uri) or (Path(uri) / f"{TABLE}.lance").is_dir()
+    return _is_url(uri) or is_folder(Path(uri) / f"{TABLE}.lance")
 
 
 def _read_info(uri: str, schema: pa.Schema) -> GalleryInfo:
@@ -287,6 +328,32 @@ def _read_info(uri: str, schema: pa.Schema) -> GalleryInfo:
     return GalleryInfo.parse(stored, uri, REINDEX)
 
 
+def _require_columns(uri: str, schema: pa.Schema, info: GalleryInfo) -> None:
+    """Check that a gallery has the columns that its record says.
+
+    Raises:
+        CaanError: It has not.
+    """
+    try:
+        wanted = row_schema(info.identity, local=info.local)
+    except (OverflowError, ValueError) as error:  # more local tokens than a column can hold
+        raise GalleryError(uri, "its record is damaged", REINDEX) from error
+    if info.local and LOCAL not in wanted.names:
+        raise GalleryError(uri, "its record is damaged", REINDEX)
+    for field in wanted:
+        if field.name in STORED and field.name not in schema.names:  # added with the next photos
+            continue
+        if field.name not in schema.names or schema.field(field.name).type != field.type:
+            raise GalleryError(uri, f"its column '{field.name}' is missing or has another type", REINDEX)
+
+
+def _parse_places(stored: bytes, uri: str) -> dict[str, bool]:
+    try:
+        return TypeAdapter(dict[str, bool]).validate_json(stored)
+    except ValueError as error:
+        raise GalleryError(uri, "its record of folders is damaged", REINDEX) from error
+
+
 def _conditions(column: str, values: Sequence[str]) -> Iterator[str]:
     """SQL conditions that together match all values."""
     for start in range(0, len(values), VALUES_PER_CONDITION):
@@ -298,21 +365,26 @@ def _quoted(value: str) -> str:
     return "'" + value.replace("'", "''") + "'"
 
 
+def _location(uri: str) -> str:
+    """What LanceDB calls a gallery. It would take a relative path such as `photos:2024` for a URL."""
+    return uri if _is_url(uri) else str(Path(uri).absolute())
+
+
 def _expand(uri: str | os.PathLike[str]) -> str:
     """A path with `~` expanded; a URL unchanged."""
     uri = os.fspath(uri)
-    return uri if _is_url(uri) else str(Path(uri).expanduser())
+    return uri if _is_url(uri) else str(expand_home(uri))
 
 
 def _require_free(folder: Path) -> None:
-    if folder.exists() and not folder.is_dir():
+    if is_file(folder):
         raise CaanError(f"{folder}: a file, not a folder. Choose another place for the gallery.")
     try:
         if folder.is_dir() and any(folder.iterdir()):
             raise CaanError(f"{folder}: holds other files and no gallery. Choose a new folder.")
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise CaanError(f"{folder}: cannot be written ({error.strerror}). Choose another folder.") from error
+    except (OSError, ValueError) as error:
+        raise CaanError(f"{unwritable(folder, error)} Choose another folder.") from error
 
 
 def _is_url(uri: str) -> bool:

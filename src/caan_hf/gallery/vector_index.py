@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from lancedb.index import IvfFlat, IvfRq
 
-from .schema import GLOBAL, IndexState, from_vectors
+from .schema import GLOBAL, IndexKind, IndexState, from_vectors
 from .table import PhotoTable
 
 INDEX = "global_embeds_idx"
@@ -71,7 +71,7 @@ def _build(table: PhotoTable, rows: int) -> IndexState:
     is_divisible = table.info.identity.global_dim % 8 == 0  # RaBitQ requires it
     _compact(table)
     table.build_index(IvfRq(num_bits=RQ_BITS, **settings) if is_divisible else IvfFlat(**settings), INDEX)
-    kind = "IVF_RQ" if is_divisible else "IVF_FLAT"
+    kind: IndexKind = "IVF_RQ" if is_divisible else "IVF_FLAT"
     state = IndexState(kind=kind, num_partitions=partitions, rows=rows, refine_factor=REFINE)
     return _tune(table, state, time.perf_counter() - start)
 

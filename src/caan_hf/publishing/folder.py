@@ -4,12 +4,10 @@ import copy
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
-
 from caan_hf.configuration_caan import CaanConfig
 from caan_hf.modeling_caan import CaanModel
 from caan_hf.processing_caan import CaanProcessor
-from caan_hf.utils.files import unwritable
+from caan_hf.utils.files import writing
 
 AUTO_CLASSES: dict[Any, str] = {CaanConfig: "AutoConfig", CaanModel: "AutoModel", CaanProcessor: "AutoProcessor"}
 MAX_SHARD_SIZE = "5GB"
@@ -33,11 +31,10 @@ def save_published(
     try:
         for cls, name in AUTO_CLASSES.items():  # with `_auto_class`, `save_pretrained` copies the code
             cls._auto_class = name
-        model.save_pretrained(folder, max_shard_size=max_shard_size)
-        copy.deepcopy(processor).save_pretrained(folder)
-        share_weights(folder)
-    except (OSError, SafetensorError) as error:
-        raise unwritable(Path(folder), error) from error
+        with writing(Path(folder)):
+            model.save_pretrained(folder, max_shard_size=max_shard_size)
+            copy.deepcopy(processor).save_pretrained(folder)
+            share_weights(folder)
     finally:
         model.config = config
         for cls in AUTO_CLASSES:

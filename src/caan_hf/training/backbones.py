@@ -13,6 +13,7 @@ from caan_hf.errors import CaanError, one_line
 from caan_hf.modeling_caan import CaanModel
 from caan_hf.processing_caan import CaanProcessor
 from caan_hf.utils.download import looks_local
+from caan_hf.utils.files import expand_home
 
 from .recipe import DataSection, ModelSection
 
@@ -94,7 +95,7 @@ def _locate(tower: str | dict[str, Any] | None, key: str) -> str | None:
         raise CaanError(f"model.{key}: must be a Hub id or a folder if vision is one.")
     if tower.startswith(PACKAGE):
         return _inside_package(tower.removeprefix(PACKAGE), key)
-    folder = Path(tower).expanduser()
+    folder = expand_home(tower)
     # A name without a slash can be one of the oldest models on the Hub, such as bert-base-uncased.
     if "/" in tower and looks_local(tower) and not folder.is_dir():
         raise CaanError(f"model.{key}: {tower} is not a folder. Give a folder or a Hub id with model.{key}=...")

@@ -1,6 +1,8 @@
 """`CaanTrainer`: the Hugging Face Trainer with zero-shot retrieval as its evaluation."""
 
 import copy
+import re
+import shutil
 from concurrent.futures import Future
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,7 +14,7 @@ from huggingface_hub import CommitInfo, CommitOperationAdd, HfApi
 from torch import nn
 from transformers import Trainer
 from transformers.trainer import TRAINING_ARGS_NAME
-from transformers.trainer_utils import HubStrategy
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, HubStrategy
 from transformers.utils.hub import PushInProgress
 
 from caan_hf.configuration_caan import LOSS_WEIGHTS
@@ -24,12 +26,14 @@ from caan_hf.processing_caan import CaanProcessor
 from caan_hf.publishing.card import model_card
 from caan_hf.publishing.folder import for_retrieval, save_published
 from caan_hf.publishing.training_record import PublicRecipe, TrainingRecord, write_record
+from caan_hf.utils.files import writing
 
 from .arguments import CaanTrainingArguments
 from .callbacks import EpochCallback, TimeCallback
 from .precompute import encode_rows, measure_centers
 from .triplets import EpochSampler, TripletDataset
 
+TORCH_WRITER = re.compile(r"PytorchStreamWriter|inline_container")
 TOWERS = ("sketch_model.", "photo_model.", "text_model.")
 
 
@@ -262,6 +266,24 @@ class CaanTrainer(Trainer):
         embeddings = encode_rows(self.caan, self.processor, images.select(rows), modality, **self.args.encoding)
         gathered = self.accelerator.gather(embeddings.to(self.args.device))
         return gathered[: len(images)].cpu()
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        """Save a checkpoint; one that cannot be completed is removed, so that the earlier ones remain usable.
+
+        Raises:
+            CaanError: It cannot be written, for example because the disk is full.
+        """
+        folder = Path(str(self.args.output_dir), f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}")
+        try:
+            with writing(folder):
+                super()._save_checkpoint(model, trial)
+        except (CaanError, RuntimeError) as error:
+            # torch reports a full disk without the reason of the operating system
+            if isinstance(error, RuntimeError) and not TORCH_WRITER.search(str(error)):
+                raise
+            shutil.rmtree(folder, ignore_errors=True)
+            reason = str(error) if isinstance(error, CaanError) else f"{folder}: cannot be written. Free disk space."
+            raise CaanError(f"{reason} Then continue with training.resume_from_checkpoint=true.") from error
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
         try:

@@ -14,7 +14,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
-from caan_hf.errors import CaanError
+from caan_hf.errors import CaanError, os_problem
 
 MAX_FILE_BYTES = 2**30
 
@@ -108,15 +108,12 @@ def write_whole(file: Path, write: Callable[[Path], object]) -> None:
     Raises:
         CaanError: The file cannot be written, for example because the disk is full.
     """
-    try:
-        with tempfile.TemporaryDirectory(prefix=f".{file.name}.", dir=file.parent) as folder:
-            temporary = Path(folder, file.name)
-            write(temporary)
-            with temporary.open("rb") as stream:
-                os.fsync(stream.fileno())
-            temporary.replace(file)
-    except OSError as error:
-        raise unwritable(file, error) from error
+    with writing(file), tempfile.TemporaryDirectory(prefix=f".{file.name}.", dir=file.parent) as folder:
+        temporary = Path(folder, file.name)
+        write(temporary)
+        with temporary.open("rb") as stream:
+            os.fsync(stream.fileno())
+        temporary.replace(file)
 
 
 def write_whole_text(file: Path, text: str) -> None:
@@ -153,7 +150,7 @@ def require_writable(folder: Path, option: str = "--out") -> None:
         with tempfile.TemporaryFile(dir=nearest):
             pass
     except OSError as error:
-        raise CaanError(f"{unwritable(folder, error)}. Choose another folder with {option}.") from None
+        raise CaanError(f"{unwritable(folder, error)} Choose another folder with {option}.") from None
 
 
 def check_out_dir(out_dir: Path, marker: str, *, overwrite: bool) -> None:
@@ -200,14 +197,13 @@ def staged_folder(out_dir: Path, marker: str, *, overwrite: bool) -> Iterator[Pa
     staging = out_dir.with_name(f".{out_dir.name}.{os.getpid()}.partial")
     new_parents: list[Path] = []
     try:
-        new_parents = [parent for parent in out_dir.parents if not parent.exists()]
-        _remove_left_overs(out_dir)
-        staging.mkdir(parents=True)
-        yield staging
-        check_out_dir(out_dir, marker, overwrite=overwrite)
-        _swap(staging, out_dir)
-    except OSError as error:
-        raise unwritable(out_dir, error) from error
+        with writing(out_dir):
+            new_parents = [parent for parent in out_dir.parents if not parent.exists()]
+            _remove_left_overs(out_dir)
+            staging.mkdir(parents=True)
+            yield staging
+            check_out_dir(out_dir, marker, overwrite=overwrite)
+            _swap(staging, out_dir)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
         for parent in new_parents:
@@ -222,7 +218,48 @@ def printable(path: str | Path) -> str:
 
 def unwritable(place: Path, error: Exception) -> CaanError:
     """The error for a file or folder that cannot be written."""
-    return CaanError(f"{place}: cannot be written ({getattr(error, 'strerror', None) or error})")
+    problem, remedy = os_problem(error) or (getattr(error, "strerror", None) or str(error), "")
+    return CaanError(f"{place}: cannot be written ({problem}). {remedy}".rstrip())
+
+
+@contextmanager
+def writing(place: Path) -> Iterator[None]:
+    """Raise errors of the operating system, also those that a library reports as text, as [`unwritable`]."""
+    try:
+        yield
+    except CaanError:
+        raise
+    except Exception as error:
+        if not isinstance(error, OSError) and os_problem(error) is None:
+            raise
+        raise unwritable(place, error) from error
+
+
+def expand_home(path: str | os.PathLike[str]) -> Path:
+    """A path with `~` or `~USER` at its start replaced by the home folder.
+
+    Raises:
+        CaanError: The home folder is unknown.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise CaanError(f"{os.fspath(path)}: the home folder is unknown. Set HOME, or give the full path.") from None
+
+
+def user_cache(option: str) -> Path:
+    """The folder for caches of the user: `$XDG_CACHE_HOME`, by default `~/.cache`.
+
+    Args:
+        option: What chooses another place, for the error message.
+
+    Raises:
+        CaanError: The home folder is unknown.
+    """
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    except RuntimeError:
+        raise CaanError(f"the home folder, for the cache, is unknown. Set HOME, or {option}.") from None
 
 
 def _remove_left_overs(out_dir: Path) -> None:

@@ -1,0 +1,116 @@
+"""Damaged galleries and galleries of strangers end in one line that names the gallery, or are searched as they are."""
+
+import io
+import json
+import os
+
+import lancedb
+import numpy as np
+import pyarrow as pa
+import pytest
+from PIL import Image
+
+from caan_hf import CaanError
+from caan_hf.gallery import Gallery
+from caan_hf.gallery.figures import results_figure
+
+
+def rewrite(gallery, change):
+    """Replace the table of a gallery by a changed copy, and open the gallery again."""
+    table = lancedb.connect(gallery.table.uri).open_table("photos")
+    rows = change(table.to_arrow())
+    options = {"mode": "overwrite", "on_bad_vectors": "fill", "fill_value": np.nan}  # keeps NaN
+    lancedb.connect(gallery.table.uri).create_table("photos", data=rows, schema=rows.schema, **options)
+    return Gallery.open(gallery.table.uri, model=gallery.encoder)
+
+
+def with_values(column, value):
+    """Set a column of all rows."""
+
+    def change(rows):
+        field = rows.schema.field(column)
+        values = pa.array([value] * len(rows), field.type)
+        return rows.set_column(rows.schema.get_field_index(column), field, values)
+
+    return change
+
+
+def png_bomb():
+    buffer = io.BytesIO()
+    Image.new("1", (9000, 9000)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+def test_a_path_that_is_no_regular_file_is_not_read(own_gallery, sketch, tmp_path, kind):
+    os.mkfifo(tmp_path / "pipe")
+    path = str(tmp_path / "pipe") if kind == "pipe" else "/dev/zero"
+
+    def only_row(rows):
+        return with_values("path", path)(rows.slice(0, 1))
+
+    gallery = rewrite(own_gallery, only_row)
+    (result,) = gallery.search(sketch)
+    assert result.path == path
+    assert gallery.explain(sketch, result).photo.size == (60, 40)  # the thumbnail
+
+
+@pytest.mark.parametrize("thumbnail", [b"no picture", png_bomb(), b"", None], ids=["damaged", "bomb", "empty", "none"])
+def test_a_damaged_thumbnail_is_an_empty_frame(own_gallery, indexed_folder, sketch, thumbnail):
+    def change(rows):
+        missing = with_values("path", str(indexed_folder / "photos" / "gone.png"))(rows.slice(0, 1))
+        return with_values("thumbnail", thumbnail)(missing)
+
+    gallery = rewrite(own_gallery, change)
+    results = gallery.search(sketch)
+    assert results_figure(sketch, results).width > 0
+    with pytest.raises(CaanError, match=r"gone\.png: .*cannot be read.*Run `caan index`"):
+        gallery.photo(results[0])
+
+
+@pytest.mark.parametrize("column", ["path", "thumbnail", "global_embeds", "local_embeds"])
+@pytest.mark.parametrize("how", ["missing", "another type"])
+def test_a_missing_or_foreign_column_is_named(own_gallery, column, how):
+    def change(rows):
+        if how == "missing":
+            return rows.drop_columns([column])
+        return rows.set_column(rows.schema.get_field_index(column), column, pa.array(range(len(rows))))
+
+    with pytest.raises(CaanError, match=rf"gallery: its column '{column}'.*Index the photos again"):
+        rewrite(own_gallery, change)
+
+
+@pytest.mark.parametrize("column", ["width", "sha256"])
+def test_rows_without_values_are_refused(own_gallery, column):
+    gallery = rewrite(own_gallery, with_values(column, None))
+    with pytest.raises(CaanError, match=rf"gallery: cannot be read.*{column}"):
+        gallery.table.columns([column])
+
+
+def test_embeddings_that_are_not_numbers_are_refused(own_gallery, sketch):
+    width = own_gallery.table.table.schema.field("local_embeds").type.list_size
+    gallery = rewrite(own_gallery, with_values("local_embeds", np.full(width, np.nan, np.float16)))
+    with pytest.raises(CaanError, match=r"gallery: .*NaN"):
+        gallery.search(sketch)
+
+
+@pytest.mark.parametrize(
+    "settings", [{"nprobes": 2**40}, {"refine_factor": 0}, {"kind": "[/red]"}, {"recall": 7}], ids=str
+)
+def test_settings_of_the_index_out_of_range_are_named(own_gallery, sketch, settings):
+    metadata = {"caan_search": json.dumps(settings)}
+    own_gallery.table.table.update_field_metadata({"path": "global_embeds", "metadata": metadata})
+    with pytest.raises(CaanError, match=rf"gallery: {next(iter(settings))}.*Index the photos again"):
+        Gallery.open(own_gallery.table.uri, model=own_gallery.encoder).search(sketch)
+
+
+@pytest.mark.parametrize("how", ["truncated", "missing", "foreign"])
+def test_damaged_data_files_are_one_line(own_gallery, sketch, tmp_path, how):
+    for file in (tmp_path / "gallery" / "photos.lance" / "data").iterdir():
+        data = file.read_bytes()
+        file.unlink()
+        if how != "missing":
+            file.write_bytes(data[: len(data) // 2] if how == "truncated" else b"something else" * 99)
+    with pytest.raises(CaanError, match=r"gallery: cannot be read.*Index the photos again") as error:
+        Gallery.open(tmp_path / "gallery", model=own_gallery.encoder).search(sketch)
+    assert "\n" not in str(error.value)
