@@ -1,7 +1,9 @@
-"""Turns any picture into one clean RGB image: photos upright, sketches cropped to their ink."""
+"""Opens pictures of any format and mode, upright and in bounded memory. Sketches are cleaned in `sketches_caan.py`."""
 
 import os
 import stat
+from collections.abc import Iterator
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -12,13 +14,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 
 # Version of what `clean_photo` and `clean_sketch` compute. Raise it when their output changes: embeddings that were
 # computed before are then not mixed with new ones.
-PICTURE_VERSION = 1
-# A pixel is ink if it differs from the paper by at least this many grey levels, and by a quarter of the strongest
-# difference, so that neither JPEG noise nor the texture of a scanned page counts.
-INK_MIN_DIFFERENCE = 24
-INK_RELATIVE_DIFFERENCE = 0.25
-# The crop is at least this share of the picture's longer side, so that a dot is not enlarged to fill the square.
-MIN_CROP_SHARE = 1 / 8
+PICTURE_VERSION = 2
 # A decoded picture takes at most 512 MiB as RGB, which is also Pillow's default limit. Larger JPEGs, such as those of
 # 200 megapixel phones, are decoded at a half, quarter or eighth of their size. Other larger files are refused.
 MAX_PIXELS = 2**29 // 3
@@ -27,6 +23,7 @@ MAX_JPEG_PIXELS = 2**28
 # A JPEG that is needed at a smaller size is decoded at a reduced size of at least this many times the size that is
 # needed, which saves time and memory and changes little of what an encoder sees.
 REDUCED_MARGIN = 2
+MAX_FRAMES = 32
 # Arrays of floats up to this value range from 0 (black) to 1 (white): resizing may overshoot 1 a little.
 FLOAT_WHITE = 2
 
@@ -42,7 +39,7 @@ def open_image(source: Any, name: str | None = None) -> Image.Image:
     Raises:
         ValueError: The picture is missing, damaged or not a picture; the message names it.
     """
-    name = name or _name(source)
+    name = name or name_of(source)
     if isinstance(source, (Image.Image, str, os.PathLike, bytes)):
         image = _read(source, name)
     else:
@@ -57,11 +54,31 @@ def flatten(image: Image.Image) -> Image.Image:
     """Convert an image of any mode to RGB, with transparent pixels on white and 16 bits reduced to 8."""
     if image.mode.startswith("I") or image.mode == "F":
         image = _to_eight_bits(np.asarray(image))
-    if _has_alpha(image):
+    if has_alpha(image):
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image)
     return image.convert("RGB")
+
+
+def frames_after_the_first(source: Any) -> Iterator[Image.Image]:
+    """The frames of an animation or the pages of a document, upright: at most MAX_FRAMES, evenly spread.
+
+    Args:
+        source: As for `open_image`. Pictures of one frame and damaged frames give nothing.
+    """
+    if not isinstance(source, (Image.Image, str, os.PathLike, bytes)):
+        return
+    try:
+        image = source if isinstance(source, Image.Image) else open_file(_stream(source))
+        count = getattr(image, "n_frames", 1)
+        for number in range(1, count, -(-count // MAX_FRAMES)):
+            image.seek(number)
+            decode(image)
+            yield ImageOps.exif_transpose(image)
+        image.seek(0)
+    except Exception:  # damaged files make Pillow's decoders raise exceptions of any class
+        return
 
 
 def clean_photo(source: Any, name: str | None = None) -> Image.Image:
@@ -70,84 +87,24 @@ def clean_photo(source: Any, name: str | None = None) -> Image.Image:
     try:
         return flatten(image)
     except Exception as error:  # a damaged palette or transparency
-        raise ValueError(f"{name or _name(source)}: not a picture that can be read ({error})") from error
+        raise ValueError(f"{name or name_of(source)}: not a picture that can be read ({error})") from error
 
 
-def clean_sketch(source: Any, margin: float, name: str | None = None) -> Image.Image:
-    """Open a sketch as dark lines on white, cropped to its ink and padded to a square, in RGB.
-
-    Args:
-        source: As for `open_image`. White lines on black are inverted. White lines on transparent paper are drawn in
-            black.
-        margin: White space on each side as a share of the longer side of the ink.
-        name: Name of the sketch in error messages.
-
-    Raises:
-        ValueError: The sketch cannot be read, or has no ink because it is blank or evenly coloured.
-    """
-    image = open_image(source, name)
-    grey = _dark_on_light(image)
-    rows, columns = _ink_box(grey, name or _name(source))
-    whitening = 255 / _paper(grey)  # grey paper becomes as white as the margin
-    grey = (grey * whitening).clip(0, 255).round().astype(np.uint8)
-    return Image.fromarray(_crop_to_square(grey, rows, columns, margin)).convert("RGB")
-
-
-def is_blank(image: Image.Image) -> bool:
-    """Whether `clean_sketch` would refuse an image because it has no ink."""
-    grey = _dark_on_light(image)
-    return _paper(grey) - int(grey.min()) < INK_MIN_DIFFERENCE
-
-
-def _dark_on_light(image: Image.Image) -> np.ndarray:
-    """Grey levels (H, W) of dark lines on light paper."""
-    grey = np.asarray(flatten(image).convert("L"))
-    if int(grey.max()) - int(grey.min()) < INK_MIN_DIFFERENCE and _has_alpha(image):
-        grey = 255 - np.asarray(image.convert("RGBA").getchannel("A"))
-    return 255 - grey if _paper(grey) < 128 else grey
-
-
-def _ink_box(grey: np.ndarray, name: str) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Half-open ranges of the rows and columns that hold ink, in grey levels (H, W) of dark lines on light paper."""
-    difference = _paper(grey) - grey.astype(np.int16)
-    strongest = int(difference.max())
-    if strongest < INK_MIN_DIFFERENCE:
-        raise ValueError(f"{name}: the sketch is blank. Draw something in a colour that differs from the background.")
-    ink = difference >= max(INK_MIN_DIFFERENCE, INK_RELATIVE_DIFFERENCE * strongest)
-    rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
-    return (int(rows[0]), int(rows[-1]) + 1), (int(columns[0]), int(columns[-1]) + 1)
-
-
-def _crop_to_square(grey: np.ndarray, rows: tuple[int, int], columns: tuple[int, int], margin: float) -> np.ndarray:
-    """The box that holds the ink, with its aspect ratio, in the middle of a white square (side, side)."""
-    box = grey[rows[0] : rows[1], columns[0] : columns[1]]
-    longer = max(*box.shape, round(max(grey.shape) * MIN_CROP_SHARE))
-    side = longer + 2 * round(longer * margin)
-    square = np.full((side, side), 255, dtype=np.uint8)
-    top, left = (side - box.shape[0]) // 2, (side - box.shape[1]) // 2
-    square[top : top + box.shape[0], left : left + box.shape[1]] = box
-    return square
-
-
-def _paper(grey: np.ndarray) -> int:
-    """Grey level of the background: the median of the picture's border."""
-    border = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
-    return int(np.median(border))
-
-
-def _has_alpha(image: Image.Image) -> bool:
+def has_alpha(image: Image.Image) -> bool:
+    """Whether an image may have transparent pixels."""
     return image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info
 
 
 def _to_eight_bits(values: np.ndarray) -> Image.Image:
-    """Convert floats in [0, 1], 16-bit integers, or numbers from 0 to 255 of any type, to 8 bits."""
+    """Convert floats in [0, 1], integers of 10 to 16 bits, or numbers from 0 to 255 of any type, to 8 bits."""
     if values.dtype == np.uint8:
         return Image.fromarray(values)
     highest = np.nanmax(values, initial=0)
     if values.dtype == bool or (np.issubdtype(values.dtype, np.floating) and highest <= FLOAT_WHITE):
         values = values.astype(np.float64) * 255
     elif highest > 255:
-        values = values / 257  # 65535 becomes 255
+        bits = next((bits for bits in (10, 12, 14, 16) if highest < 2**bits), 16)  # of a scanner or a camera
+        values = values * (255 / (2**bits - 1))
     return Image.fromarray(np.nan_to_num(values).clip(0, 255).round().astype(np.uint8))
 
 
@@ -161,6 +118,17 @@ def _from_array(array: np.ndarray, name: str) -> Image.Image:
     return _to_eight_bits(array)
 
 
+@cache
+def register_heif() -> bool:
+    """Make Pillow read HEIC pictures if the optional package pillow-heif is installed; return whether it is."""
+    try:
+        from pillow_heif import register_heif_opener  # noqa: PLC0415 - optional
+    except ImportError:
+        return False
+    register_heif_opener()
+    return True
+
+
 def open_file(source: Any) -> Image.Image:
     """Open a picture file without decoding it, with a JPEG of more pixels than Pillow allows.
 
@@ -172,6 +140,7 @@ def open_file(source: Any) -> Image.Image:
     """
     if isinstance(source, (str, os.PathLike)) and not stat.S_ISREG(Path(source).stat().st_mode):
         raise ValueError("not a regular file")  # opening a pipe would block, and a device may never end
+    register_heif()
     try:
         return Image.open(source)
     except Image.DecompressionBombError as error:
@@ -206,12 +175,16 @@ def decode(image: Image.Image, side: int | None = None) -> None:
     image.load()
 
 
+def _stream(source: Any) -> Any:
+    return BytesIO(source) if isinstance(source, bytes) else source
+
+
 def _read(source: Any, name: str) -> Image.Image:
     try:
         if isinstance(source, Image.Image):
             source.load()
             return source
-        image = open_file(BytesIO(source) if isinstance(source, bytes) else source)
+        image = open_file(_stream(source))
         decode(image)
     except FileNotFoundError as error:
         raise ValueError(f"{name}: no such file") from error
@@ -232,7 +205,8 @@ def reason_unreadable(error: Exception) -> str:
     return getattr(error, "strerror", None) or text or type(error).__name__
 
 
-def _name(source: Any) -> str:
+def name_of(source: Any) -> str:
+    """The name of a picture in error messages: its path, where it has one."""
     if isinstance(source, (str, os.PathLike)):
         return os.fspath(source)
     if isinstance(source, bytes):

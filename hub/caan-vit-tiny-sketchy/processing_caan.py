@@ -13,8 +13,9 @@ from transformers.processing_utils import ProcessorMixin
 from transformers.utils.hub import cached_file
 
 from .arguments_caan import check_arguments
-from .images_caan import clean_photo, clean_sketch
+from .images_caan import clean_photo
 from .limits_caan import MAX_MARGIN, MAX_NUMBER, check_image_processor, check_range
+from .sketches_caan import clean_sketch
 
 TOKENIZER_CONFIG = "tokenizer_config.json"
 ImageSource = str | os.PathLike[str] | bytes | Image.Image | np.ndarray

@@ -3,6 +3,7 @@
 import os
 import stat
 from collections.abc import Iterator
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -117,6 +118,17 @@ def _from_array(array: np.ndarray, name: str) -> Image.Image:
     return _to_eight_bits(array)
 
 
+@cache
+def register_heif() -> bool:
+    """Make Pillow read HEIC pictures if the optional package pillow-heif is installed; return whether it is."""
+    try:
+        from pillow_heif import register_heif_opener  # noqa: PLC0415 - optional
+    except ImportError:
+        return False
+    register_heif_opener()
+    return True
+
+
 def open_file(source: Any) -> Image.Image:
     """Open a picture file without decoding it, with a JPEG of more pixels than Pillow allows.
 
@@ -128,6 +140,7 @@ def open_file(source: Any) -> Image.Image:
     """
     if isinstance(source, (str, os.PathLike)) and not stat.S_ISREG(Path(source).stat().st_mode):
         raise ValueError("not a regular file")  # opening a pipe would block, and a device may never end
+    register_heif()
     try:
         return Image.open(source)
     except Image.DecompressionBombError as error:

@@ -5,6 +5,7 @@ the paper, so that dark lines on light paper, chalk on a blackboard and red ink 
 """
 
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -71,7 +72,7 @@ def open_sketch(source: Any, name: str | None = None) -> Image.Image:
     image = open_image(source, name)
     best, most = image, 0
     for number, frame in enumerate(frames_after_the_first(source)):
-        if number == 0 and not is_blank(image):
+        if number == 0 and _ink(image) is not None:
             break
         ink = _ink(frame)
         if ink is not None and int(ink.drawing.sum()) > most:
@@ -80,8 +81,8 @@ def open_sketch(source: Any, name: str | None = None) -> Image.Image:
 
 
 def is_blank(image: Image.Image) -> bool:
-    """Whether `clean_sketch` would refuse an image because it has no ink."""
-    return _ink(image) is None
+    """Whether `clean_sketch` would refuse an image because none of its frames has ink."""
+    return all(_ink(frame) is None for frame in chain([image], frames_after_the_first(image)))
 
 
 @dataclass(frozen=True)

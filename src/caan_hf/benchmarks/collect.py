@@ -23,7 +23,7 @@ EXTRA_STROKES = frozenset({"sketchy-25", "sketchy-21", "tuberlin-30"})
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
 # Files that operating systems and data sets leave beside the images; they are ignored without a report.
-CLUTTER_SUFFIXES = frozenset({".txt", ".db", ".ini", ".json", ".csv", ".md", ".mat", ".xml", ".svg"})
+CLUTTER_SUFFIXES = frozenset({".txt", ".db", ".ini", ".json", ".csv", ".md", ".mat", ".xml"})
 
 UNSEEN_NOT_FOUND = "unseen category without a folder"
 ALONE = {"sketch": "category with sketches but no photos", "photo": "category with photos but no sketches"}

@@ -40,6 +40,8 @@ def load_sketch(source: Any, name: str | None = None) -> Image.Image:
             raise CaanError(f"{name}: larger than {MAX_BYTES // 2**20} MB. Reduce the picture.")
         if source.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"["):
             return _from_json(source, name)
+        if b"<svg" in source[:4096].lower():
+            raise CaanError(f"{name}: SVG drawings are not supported. Export the drawing as a PNG file.")
     try:
         return open_sketch(source, name)
     except ValueError as error:

@@ -7,7 +7,7 @@ from functools import cache
 
 from PIL import Image
 
-from caan_hf.images_caan import REDUCED_MARGIN, decode, flatten, open_file, open_image, reason_unreadable
+from caan_hf.images_caan import REDUCED_MARGIN, decode, flatten, open_file, open_image, reason_unreadable, register_heif
 
 from .options import MAX_THUMBNAIL_SIDE
 
@@ -50,7 +50,6 @@ def decode_photo(data: bytes, side: int) -> DecodedPhoto:
     """
     if not data:
         raise ValueError(EMPTY)
-    _register_heif()
     try:
         image = open_file(io.BytesIO(data))
         stored = image.size
@@ -101,17 +100,4 @@ def photo_suffixes() -> frozenset[str]:
 def heif_hint(path: str, reason: str) -> str:
     """How to install what reading a HEIC photo needs; empty for other files and reasons."""
     is_heif = path.lower().endswith(tuple(HEIF_SUFFIXES))
-    return (
-        " (HEIC photos need: pip install pillow-heif)" if is_heif and reason != EMPTY and not _register_heif() else ""
-    )
-
-
-@cache
-def _register_heif() -> bool:
-    """Make Pillow read HEIC photos if the optional package pillow-heif is installed; return whether it is."""
-    try:
-        from pillow_heif import register_heif_opener  # noqa: PLC0415 - optional
-    except ImportError:
-        return False
-    register_heif_opener()
-    return True
+    return " (HEIC photos need: pip install pillow-heif)" if is_heif and reason != EMPTY and not register_heif() else ""

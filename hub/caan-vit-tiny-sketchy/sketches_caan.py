@@ -1,0 +1,289 @@
+"""Turns any drawing into dark lines on a white square: whatever the paper, the pen, the light and the desk around it.
+
+The steps, with their constants, are specified in docs/sketches.md. A drawing is what differs from the local colour of
+the paper, so that dark lines on light paper, chalk on a blackboard and red ink on green paper are treated alike.
+"""
+
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageFilter
+
+from .images_caan import flatten, frames_after_the_first, has_alpha, name_of, open_image
+
+# The paper is estimated from a grid of cells. The colour of a cell is the median of SAMPLES x SAMPLES pixels.
+PAPER_CELLS = 64  # along the longer side
+SAMPLES = 5
+PAPER_TOLERANCE = 24  # grey levels by which a cell of paper may differ from the paper around it
+PAPER_RADIUS = 4  # in cells: the paper around a cell
+PAPER_ROUNDS = 24
+EVEN_PAPER = 12  # a paper that varies by fewer grey levels has one colour
+PAPER_FILL = 0.7  # the paper fills at least this share of the rectangle around it, unless it is the inside of a shape
+
+# Lines are found in a picture of at most this side. Each of its pixels keeps the strongest of the pixels it replaces.
+WORKING_SIDE = 1024
+MIN_CONTRAST = 24  # grey levels from the paper; less is not ink
+LINE_CONTRAST = 0.35  # share of the ink's contrast; less is not ink either: ruled lines, texture, shadows
+
+# Parts of a drawing are told apart on a grid of cells.
+PART_CELLS = 128  # along the longer side
+BORDER_SHARE = 0.15  # what covers more of the picture's border is the surroundings: a desk, or a frame
+FRAME_SPAN = 0.75  # a frame reaches over so much of the width and of the height,
+FRAME_BAND = 0.12  # and lies within this share of its own sides from its outline
+MIN_PART = 0.05  # share of the picture; the surroundings are only removed if something as large is left
+SPECK_LENGTH = 0.1  # share of the longest part; smaller parts may be specks
+SPECK_INK = 0.01  # share of the ink of the heaviest part; lighter parts may be specks
+
+MIN_LINE = 0.008  # line width as a share of the longer side of the drawing; thinner lines are thickened to it
+MIN_CROP_SHARE = 1 / 8  # of the picture's longer side, so that a dot is not enlarged to fill the square
+
+Box = tuple[slice, slice]
+
+
+def clean_sketch(source: Any, margin: float, name: str | None = None) -> Image.Image:
+    """Open a sketch as dark lines on white, cropped to the drawing and padded to a square, in RGB.
+
+    Args:
+        source: Path, encoded bytes, PIL image or array, as for `open_image`. If its first frame is blank, the frame
+            with the most ink is used.
+        margin: White space on each side as a share of the longer side of the drawing.
+        name: Name of the sketch in error messages.
+
+    Raises:
+        ValueError: The sketch cannot be read, or is blank.
+    """
+    image = open_sketch(source, name)
+    ink = _ink(image)
+    if ink is None:
+        name = name or name_of(source)
+        raise ValueError(f"{name}: the sketch is blank. Draw something in a colour that differs from the background.")
+    least = round(max(ink.contrast.shape) * MIN_CROP_SHARE)
+    return Image.fromarray(_square(_lines(ink, least), least, margin)).convert("RGB")
+
+
+def open_sketch(source: Any, name: str | None = None) -> Image.Image:
+    """Open a sketch in its own colours, upright. Of several frames, a blank first one is replaced.
+
+    Raises:
+        ValueError: It cannot be read; the message names it.
+    """
+    image = open_image(source, name)
+    best, most = image, 0
+    for number, frame in enumerate(frames_after_the_first(source)):
+        if number == 0 and _ink(image) is not None:
+            break
+        ink = _ink(frame)
+        if ink is not None and int(ink.drawing.sum()) > most:
+            best, most = frame, int(ink.drawing.sum())
+    return best
+
+
+def is_blank(image: Image.Image) -> bool:
+    """Whether `clean_sketch` would refuse an image because none of its frames has ink."""
+    return all(_ink(frame) is None for frame in chain([image], frames_after_the_first(image)))
+
+
+@dataclass(frozen=True)
+class _Ink:
+    contrast: np.ndarray  # (H, W) float32: grey levels from the paper; 0 where the surroundings were removed
+    drawing: np.ndarray  # (H, W) bool: the pixels of lines, without specks
+    noise: float  # contrast that paper has
+
+
+def _ink(image: Image.Image) -> _Ink | None:
+    """The ink of an image of any mode; None if it is blank."""
+    pixels = np.asarray(flatten(image))
+    paper, is_paper = _paper(pixels)
+    contrast = _contrast(pixels, paper)
+    if contrast.max() < MIN_CONTRAST and has_alpha(image):  # white lines on transparent paper
+        alpha = np.asarray(image.convert("RGBA").getchannel("A"), dtype=np.float32)
+        contrast = alpha - alpha.min()
+        middle, spread = 0.0, 0.0
+    else:
+        middle, spread = _noise(contrast, is_paper)
+    lines = contrast >= max(MIN_CONTRAST, middle + 6 * spread)
+    if not lines.any():
+        return None
+    drawing, surroundings = _parts(lines)
+    contrast = np.where(surroundings, 0, contrast)
+    drawing, _ = _parts(drawing & (contrast >= LINE_CONTRAST * _strength(contrast, drawing)))
+    return _Ink(contrast, drawing, middle + 3 * spread)
+
+
+def _paper(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The paper of a picture (H, W, 3) on a grid of cells: its colour (h, w, 3), and the cells (h, w) that show it."""
+    height, width = pixels.shape[:2]
+    rows, columns = (max(1, round(length * PAPER_CELLS / max(height, width))) for length in (height, width))
+    y, x = (_spread(length, cells * SAMPLES) for length, cells in ((height, rows), (width, columns)))
+    samples = pixels[y[:, None], x].reshape(rows, SAMPLES, columns, SAMPLES, 3).swapaxes(1, 2)
+    cells = np.median(samples.reshape(rows, columns, -1, 3), axis=2)
+    whole = np.median(cells, axis=(0, 1))
+    border = np.median(np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]]), axis=0)
+    paper, is_paper = _grown(cells, whole)
+    if np.abs(whole - border).max() > PAPER_TOLERANCE and _fill(is_paper) < PAPER_FILL:
+        paper, is_paper = _grown(cells, border)  # what covers most of the picture is a filled shape
+    if is_paper.any() and np.ptp(paper[is_paper], axis=0).max() < EVEN_PAPER:
+        paper = np.broadcast_to(np.median(cells[is_paper], axis=0), cells.shape)
+    return paper, is_paper
+
+
+def _spread(length: int, count: int) -> np.ndarray:
+    """`count` positions, evenly spread over `length` pixels."""
+    return ((np.arange(count) + 0.5) * length / count).astype(int)
+
+
+def _grown(cells: np.ndarray, start: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Start with the cells of one colour, and add those that differ little from the paper around them."""
+    paper = np.broadcast_to(start, cells.shape)
+    is_paper = np.abs(cells - paper).max(axis=-1) <= PAPER_TOLERANCE
+    for _ in range(PAPER_ROUNDS):
+        few = 1e-6  # where there is no paper around, its colour stays as it was
+        total = _window_sum(cells * is_paper[..., None]) + few * paper
+        paper = total / (_window_sum(is_paper[..., None].astype(float)) + few)
+        before, is_paper = is_paper, np.abs(cells - paper).max(axis=-1) <= PAPER_TOLERANCE
+        if np.array_equal(before, is_paper):
+            break
+    return paper, is_paper
+
+
+def _window_sum(values: np.ndarray) -> np.ndarray:
+    """Sums of (h, w, C) over windows of 2 PAPER_RADIUS + 1 cells a side."""
+    for axis in (0, 1):
+        length = values.shape[axis]
+        sums = np.concatenate([np.zeros_like(values.take([0], axis)), np.cumsum(values, axis)], axis)
+        last = np.minimum(np.arange(length) + PAPER_RADIUS + 1, length)
+        first = np.maximum(np.arange(length) - PAPER_RADIUS, 0)
+        values = sums.take(last, axis) - sums.take(first, axis)
+    return values
+
+
+def _fill(cells: np.ndarray) -> float:
+    """The share of the rectangle around cells (h, w) bool that they fill."""
+    return float(cells[_box(cells)].mean()) if cells.any() else 0.0
+
+
+def _contrast(pixels: np.ndarray, paper: np.ndarray) -> np.ndarray:
+    """Difference from the paper in grey levels, the largest of the three colours; reduced to the working size."""
+    step = -(-max(pixels.shape[:2]) // WORKING_SIDE)
+    lightest = darkest = pixels
+    if step > 1:
+        lightest, darkest = _blocks(np.maximum, pixels, step), _blocks(np.minimum, pixels, step)
+    contrast = np.zeros(lightest.shape[:2], dtype=np.float32)
+    for colour in range(3):
+        local = _resized(paper[..., colour], contrast.shape, Image.Resampling.BILINEAR)
+        np.maximum(contrast, lightest[..., colour] - local, out=contrast)
+        np.maximum(contrast, local - darkest[..., colour], out=contrast)
+    return contrast
+
+
+def _blocks(function: np.ufunc, values: np.ndarray, step: int) -> np.ndarray:
+    """Reduce blocks of `step` x `step` pixels to one."""
+    for axis in (0, 1):
+        values = function.reduceat(values, np.arange(0, values.shape[axis], step), axis=axis)
+    return values
+
+
+def _resized(values: np.ndarray, shape: tuple[int, ...], filter_: Image.Resampling) -> np.ndarray:
+    return np.asarray(Image.fromarray(values.astype(np.float32)).resize((shape[1], shape[0]), filter_))
+
+
+def _noise(contrast: np.ndarray, is_paper: np.ndarray) -> tuple[float, float]:
+    """Contrast of the paper itself: its median, and the distance of the upper quartile from it."""
+    on_paper = _resized(is_paper, contrast.shape, Image.Resampling.NEAREST) > 0.5
+    if not on_paper.any():
+        return 0.0, 0.0
+    middle, upper = np.percentile(contrast[on_paper], [50, 75])
+    return float(middle), float(upper - middle)
+
+
+def _strength(contrast: np.ndarray, drawing: np.ndarray) -> float:
+    """Contrast of the ink: of its strongest tenth, at least."""
+    return float(np.percentile(contrast[drawing], 90))
+
+
+def _parts(lines: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Divide lines (H, W) bool into the drawing and its surroundings, such as a desk or a frame, and drop specks."""
+    step = -(-max(lines.shape) // PART_CELLS)
+    ink = _blocks(np.add, lines.astype(np.int32), step)  # pixels of ink in each cell
+    labels = _labels(ink > 0)
+    cells = np.argwhere(labels)
+    if not len(cells):
+        return lines, np.zeros_like(lines)
+    numbers, part_of = np.unique(labels[labels > 0], return_inverse=True)
+    weight = np.bincount(part_of, ink[labels > 0])
+    first = np.full((len(numbers), 2), np.iinfo(np.int64).max)
+    last = np.zeros((len(numbers), 2), dtype=np.int64)
+    np.minimum.at(first, part_of, cells)
+    np.maximum.at(last, part_of, cells)
+    sides = last + 1 - first  # (parts, 2)
+    length = (sides / max(labels.shape)).max(axis=1)
+
+    at_border = ((cells == 0) | (cells == np.array(labels.shape) - 1)).any(axis=1)
+    border_share = np.bincount(part_of, at_border) / (2 * sum(labels.shape))
+    from_outline = np.minimum(cells - first[part_of], last[part_of] - cells) / sides[part_of]
+    is_ring = np.bincount(part_of, from_outline.min(axis=1) > FRAME_BAND) == 0
+    is_frame = is_ring & (sides >= FRAME_SPAN * np.array(labels.shape)).all(axis=1)
+    around = (border_share >= BORDER_SHARE) | is_frame
+    if not (length[~around] >= MIN_PART).any():
+        around[:] = False
+    speck = (length < SPECK_LENGTH * length[~around].max()) | (weight < SPECK_INK * weight[~around].max())
+
+    def pixels(parts: np.ndarray) -> np.ndarray:
+        chosen = np.isin(labels, numbers[parts])
+        return chosen.repeat(step, axis=0).repeat(step, axis=1)[: lines.shape[0], : lines.shape[1]]
+
+    return lines & pixels(~around & ~speck), pixels(around)
+
+
+def _labels(cells: np.ndarray) -> np.ndarray:
+    """Number the 8-connected parts of cells (h, w) bool with positive integers; 0 elsewhere."""
+    height, width = cells.shape
+    labels = np.where(cells, np.arange(1, cells.size + 1).reshape(cells.shape), 0)
+    while True:
+        around = np.pad(labels, 1)
+        highest = np.max([around[y : y + height, x : x + width] for y in range(3) for x in range(3)], axis=0)
+        highest = np.where(cells, highest.ravel()[highest - 1], 0)  # the label of the cell that the label names
+        if np.array_equal(highest, labels):
+            return labels
+        labels = highest
+
+
+def _lines(ink: _Ink, least: int) -> np.ndarray:
+    """The lines in the drawing's box as grey levels (h, w): black ink on white paper, none thinner than MIN_LINE."""
+    box = _box(ink.drawing)
+    strength = ((ink.contrast[box] - ink.noise) / (_strength(ink.contrast, ink.drawing) - ink.noise)).clip(0, 1)
+    faint = 3 * (strength - LINE_CONTRAST)  # from none at LINE_CONTRAST to all at 1.5 times that
+    strength = np.where(strength < 1.5 * LINE_CONTRAST, faint.clip(0), strength)
+    missing = MIN_LINE * max(*strength.shape, least) - _line_width(strength >= 0.5)
+    lines = Image.fromarray((255 * (1 - strength)).round().astype(np.uint8))
+    if missing <= 0:
+        return np.asarray(lines)
+    more = max(1, round(missing / 2))
+    wide = Image.new("L", (lines.width + 2 * more, lines.height + 2 * more), 255)
+    wide.paste(lines, (more, more))
+    return np.asarray(wide.filter(ImageFilter.MinFilter(2 * more + 1)))
+
+
+def _line_width(lines: np.ndarray) -> float:
+    """Mean width of lines (h, w) bool of all directions, in pixels: 8 / pi times their area by their edges."""
+    lines = np.pad(lines, 1)
+    edges = (lines[1:] != lines[:-1]).sum() + (lines[:, 1:] != lines[:, :-1]).sum()
+    return 8 / np.pi * float(lines.sum()) / max(1, float(edges))
+
+
+def _square(lines: np.ndarray, least: int, margin: float) -> np.ndarray:
+    """Grey levels (h, w) in the middle of a white square (side, side)."""
+    longer = max(*lines.shape, least)
+    side = longer + 2 * round(longer * margin)
+    square = np.full((side, side), 255, dtype=np.uint8)
+    top, left = (side - lines.shape[0]) // 2, (side - lines.shape[1]) // 2
+    square[top : top + lines.shape[0], left : left + lines.shape[1]] = lines
+    return square
+
+
+def _box(pixels: np.ndarray) -> Box:
+    """The smallest box that holds the pixels (H, W) bool."""
+    rows, columns = np.flatnonzero(pixels.any(axis=1)), np.flatnonzero(pixels.any(axis=0))
+    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
