@@ -1,0 +1,173 @@
+"""Cleaning of sketches: what each kind of drawing, paper and photo of a page becomes."""
+
+import numpy as np
+import pytest
+from drawings import KINDS
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageDraw, PngImagePlugin
+
+from caan_hf.benchmarks.sample import draw_object
+from caan_hf.sketches_caan import clean_sketch
+
+
+def grey(image: Image.Image) -> np.ndarray:
+    return np.asarray(image.convert("L")).astype(int)
+
+
+def ink_box(image: Image.Image) -> tuple[int, int, int, int]:
+    """First and last row, first and last column darker than middle grey."""
+    rows, columns = np.nonzero(grey(image) < 128)
+    return rows.min(), rows.max(), columns.min(), columns.max()
+
+
+def drawing(size=(100, 80), box=(20, 20, 60, 50), ink=0, paper=255) -> Image.Image:
+    image = Image.new("L", size, paper)
+    ImageDraw.Draw(image).rectangle(box, outline=ink, width=3)
+    return image
+
+
+def on_transparency(ink: tuple[int, int, int], mode: str = "RGBA") -> Image.Image:
+    image = Image.new("RGBA", (100, 80), (0, 0, 0, 0))
+    ImageDraw.Draw(image).rectangle((20, 20, 60, 50), outline=(*ink, 255), width=3)
+    return image.convert(mode)
+
+
+def test_sketch_is_cropped_to_its_ink_with_a_margin_and_padded_to_a_square():
+    clean = clean_sketch(drawing(box=(20, 20, 60, 50)), margin=0.1)  # 41 wide, 31 high
+    assert clean.mode == "RGB"
+    assert clean.size == (49, 49)  # 41 + 2 * round(4.1)
+    assert ink_box(clean) == (9, 39, 4, 44)
+    assert grey(clean)[0].min() == 255
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    left=st.integers(0, 60),
+    top=st.integers(0, 60),
+    width=st.integers(4, 38),
+    height=st.integers(4, 38),
+    margin=st.floats(0, 0.5),
+)
+def test_ink_keeps_its_size_and_aspect_wherever_it_lies(left, top, width, height, margin):
+    image = Image.new("L", (100, 100), 255)
+    image.paste(0, (left, top, left + width, top + height))
+    clean = clean_sketch(image, margin)
+    first_row, last_row, first_column, last_column = ink_box(clean)
+    longer = max(width, height, round(100 / 8))
+    assert clean.width == clean.height == longer + 2 * round(longer * margin)
+    assert (last_column - first_column + 1, last_row - first_row + 1) == (width, height)
+    assert abs((first_row + last_row) - (clean.height - 1)) <= 1
+    assert abs((first_column + last_column) - (clean.width - 1)) <= 1
+
+
+@pytest.mark.parametrize("source", [drawing(ink=255, paper=0), drawing(ink=250, paper=40).convert("RGBA")])
+def test_light_lines_on_dark_ground_are_inverted(source):
+    np.testing.assert_allclose(grey(clean_sketch(source, 0.1)), grey(clean_sketch(drawing(), 0.1)), atol=6)
+
+
+@pytest.mark.parametrize("ink", [(255, 255, 255), (250, 250, 250), (255, 255, 200), (0, 0, 0)])
+def test_lines_on_transparency_are_drawn_dark(ink):
+    np.testing.assert_array_equal(grey(clean_sketch(on_transparency(ink), 0.1)), grey(clean_sketch(drawing(), 0.1)))
+
+
+def test_white_lines_on_a_transparent_palette_are_found(tmp_path):
+    image = Image.new("P", (100, 80), 0)
+    image.putpalette([255, 255, 255] * 2)
+    ImageDraw.Draw(image).rectangle((20, 20, 60, 50), outline=1, width=3)
+    image.save(tmp_path / "palette.png", transparency=0)
+    np.testing.assert_array_equal(grey(clean_sketch(tmp_path / "palette.png", 0.1)), grey(clean_sketch(drawing(), 0.1)))
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        Image.new("RGB", (32, 32), "white"),
+        Image.new("RGB", (32, 32), "black"),
+        Image.new("L", (32, 32), 130),
+        Image.new("RGBA", (32, 32), (0, 0, 0, 0)),
+        Image.new("RGBA", (32, 32), (255, 255, 255, 255)),
+        Image.new("L", (1, 1), 0),
+    ],
+    ids=["white", "black", "grey", "transparent", "opaque", "one pixel"],
+)
+def test_sketch_without_ink_is_refused_by_name(tmp_path, image):
+    image.save(tmp_path / "empty.png")
+    with pytest.raises(ValueError, match=r"empty\.png: the sketch is blank"):
+        clean_sketch(tmp_path / "empty.png", 0.1)
+    with pytest.raises(ValueError, match="image: the sketch is blank"):
+        clean_sketch(np.asarray(image), 0.1)
+
+
+@pytest.mark.parametrize("place", [(0, 0), (40, 30), (99, 79)])
+def test_single_pixel_of_ink_stays_a_dot_in_the_middle(place):
+    image = Image.new("L", (100, 80), 255)
+    image.putpixel(place, 0)
+    clean = clean_sketch(image, 0.1)
+    assert (grey(clean) < 128).sum() == 1
+    assert clean.width == 14  # an eighth of the page and its margins
+    assert abs(ink_box(clean)[0] - clean.height // 2) <= 1
+
+
+@pytest.mark.parametrize(("size", "line"), [((2000, 20), (10, 10, 1990, 10)), ((9, 1500), (4, 5, 4, 1490))])
+def test_extreme_aspect_is_kept(size, line):
+    image = Image.new("L", size, 255)
+    ImageDraw.Draw(image).line(line, fill=0)
+    clean = clean_sketch(image, 0)
+    first_row, last_row, first_column, last_column = ink_box(clean)
+    assert clean.width == clean.height
+    assert {last_row - first_row, last_column - first_column} == {0, clean.width - 1}
+
+
+def test_noisy_scan_is_cropped_to_its_drawing_on_white():
+    noise = np.random.default_rng(0).normal(0, 5, (80, 100))
+    scan = Image.fromarray((grey(drawing(ink=60, paper=210)) + noise).clip(0, 255).astype(np.uint8))
+    clean = clean_sketch(scan, 0.1)
+    assert clean.size == clean_sketch(drawing(), 0.1).size
+    assert grey(clean)[15:30, 10:35].mean() > 245  # inside the rectangle: grey paper turned white
+
+
+def test_faint_pencil_is_found():
+    clean = clean_sketch(drawing(ink=200, paper=250), 0.1)
+    assert clean.size == clean_sketch(drawing(), 0.1).size
+
+
+def test_margin_is_given_to_the_longer_side():
+    assert clean_sketch(drawing(), 0).size == (41, 41)
+    assert clean_sketch(drawing(), 0.5).size == (41 + 2 * 20, 41 + 2 * 20)
+
+
+def test_cleaning_a_clean_sketch_changes_nothing():
+    once = clean_sketch(drawing(), 0.08)
+    np.testing.assert_array_equal(np.asarray(clean_sketch(once, 0.08)), np.asarray(once))
+
+
+def test_source_image_is_left_as_it_was():
+    image = on_transparency((255, 255, 255))
+    before = image.tobytes()
+    clean_sketch(image, 0.1)
+    assert (image.mode, image.tobytes()) == ("RGBA", before)
+
+
+def test_a_png_with_text_chunks_is_read(tmp_path):
+    info = PngImagePlugin.PngInfo()
+    info.add_text("comment", "hello")
+    drawing().save(tmp_path / "text.png", pnginfo=info)
+    assert clean_sketch(tmp_path / "text.png", 0.1).size == (49, 49)
+
+
+DRAWN = [draw_object(name, "sketch", seed=1, index=2, image_size=256) for name in ("bicycle", "teapot")]
+THICK = {"8 px on 256 px", "14 px on 256 px"}  # details run together, so that their lines lie elsewhere
+
+
+def lines_seen(source) -> np.ndarray:
+    """What a model sees, blurred by two pixels of 96."""
+    return 255 - grey(clean_sketch(source, 0.08).resize((96, 96), Image.Resampling.BOX).resize((24, 24)))
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in THICK])
+def test_a_drawing_is_seen_alike_on_any_paper_with_any_pen_and_in_any_light(kind):
+    for number, sketch in enumerate(DRAWN):
+        drawing = KINDS[kind](sketch, np.random.default_rng(number))
+        expected, found = lines_seen(sketch), lines_seen(drawing)
+        assert np.corrcoef(expected.ravel(), found.ravel())[0, 1] > 0.8, number
