@@ -321,7 +321,7 @@ KINDS: dict[str, Make] = {
     "transparent, black": transparent((0, 0, 0)),
     "transparent, white": transparent((255, 255, 255)),
     "transparent, yellow": transparent((250, 220, 60)),
-    "tiny": placed(0.12, 0.5, 0.5),
+    "tiny": placed(0.15, 0.5, 0.5),
     "small, off centre": placed(0.3, 0.95, 0.9),
     "GIF, first frame blank": frames("GIF"),
     "WebP, first frame blank": frames("WEBP"),

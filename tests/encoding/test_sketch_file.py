@@ -26,3 +26,8 @@ def test_more_points_than_a_person_draws_are_refused(record):
 def test_a_long_drawing_is_rendered():
     spiral = {"strokes": [[[x % 500, x % 301] for x in range(MAX_POINTS)]]}
     assert load_sketch(json.dumps(spiral).encode()).getextrema()[0] == 0
+
+
+def test_an_svg_drawing_is_refused_by_name():
+    with pytest.raises(CaanError, match=r"cup\.svg: SVG .* PNG"):
+        load_sketch(b'<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg"/>', "cup.svg")
