@@ -25,11 +25,12 @@ PAPER_FILL = 0.7  # the paper fills at least this share of the rectangle around 
 # Lines are found in a picture of at most this side. Each of its pixels keeps the strongest of the pixels it replaces.
 WORKING_SIDE = 1024
 MIN_CONTRAST = 24  # grey levels from the paper; less is not ink
-LINE_CONTRAST = 0.35  # share of the ink's contrast; less is not ink either: ruled lines, texture, shadows
+LINE_CONTRAST = 0.45  # share of the ink's contrast; less is no part of a drawing: ruled lines, texture, shadows
+FAINT_CONTRAST = 0.3  # share of the ink's contrast; less is drawn as paper, and up to 1.5 times as much is lightened
 
 # Parts of a drawing are told apart on a grid of cells.
 PART_CELLS = 128  # along the longer side
-BORDER_SHARE = 0.15  # what covers more of the picture's border is the surroundings: a desk, or a frame
+BORDER_SHARE = 0.3  # what covers more of the picture's border is the surroundings: a desk, or a frame
 FRAME_SPAN = 0.75  # a frame reaches over so much of the width and of the height,
 FRAME_BAND = 0.12  # and lies within this share of its own sides from its outline
 MIN_PART = 0.05  # share of the picture; the surroundings are only removed if something as large is left
@@ -254,8 +255,7 @@ def _lines(ink: _Ink, least: int) -> np.ndarray:
     """The lines in the drawing's box as grey levels (h, w): black ink on white paper, none thinner than MIN_LINE."""
     box = _box(ink.drawing)
     strength = ((ink.contrast[box] - ink.noise) / (_strength(ink.contrast, ink.drawing) - ink.noise)).clip(0, 1)
-    faint = 3 * (strength - LINE_CONTRAST)  # from none at LINE_CONTRAST to all at 1.5 times that
-    strength = np.where(strength < 1.5 * LINE_CONTRAST, faint.clip(0), strength)
+    strength = np.minimum(strength, 3 * (strength - FAINT_CONTRAST).clip(0))
     missing = MIN_LINE * max(*strength.shape, least) - _line_width(strength >= 0.5)
     lines = Image.fromarray((255 * (1 - strength)).round().astype(np.uint8))
     if missing <= 0:
