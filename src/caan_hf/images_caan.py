@@ -39,11 +39,41 @@ def open_image(source: Any, name: str | None = None) -> Image.Image:
     Raises:
         ValueError: The picture is missing, damaged or not a picture; the message names it.
     """
+    return next(open_frames(source, name))
+
+
+def open_frames(source: Any, name: str | None = None) -> Iterator[Image.Image]:
+    """Open the frames of an animation, the pages of a document or a single picture, one after another, upright.
+
+    Args:
+        source: As for `open_image`.
+        name: Name of the picture in error messages; its path by default.
+
+    Yields:
+        The first frame, then at most MAX_FRAMES others, evenly spread. Frames after a damaged one are left out.
+
+    Raises:
+        ValueError: The first frame is missing, damaged or not a picture; the message names it.
+    """
     name = name or name_of(source)
-    if isinstance(source, (Image.Image, str, os.PathLike, bytes)):
-        image = _read(source, name)
-    else:
-        image = _from_array(np.asarray(source), name)
+    if not isinstance(source, (Image.Image, str, os.PathLike, bytes)):
+        yield _from_array(np.asarray(source), name)
+        return
+    image = _read(source, name)
+    yield _upright(image)
+    try:
+        count = getattr(image, "n_frames", 1)
+        for number in range(1, count, -(-count // MAX_FRAMES)):
+            image.seek(number)
+            decode(image)
+            yield _upright(image)
+        if count > 1:
+            image.seek(0)
+    except Exception:  # damaged files make Pillow's decoders raise exceptions of any class
+        return
+
+
+def _upright(image: Image.Image) -> Image.Image:
     try:
         return ImageOps.exif_transpose(image)
     except Exception:  # a damaged orientation does not make the picture unusable
@@ -59,26 +89,6 @@ def flatten(image: Image.Image) -> Image.Image:
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image)
     return image.convert("RGB")
-
-
-def frames_after_the_first(source: Any) -> Iterator[Image.Image]:
-    """The frames of an animation or the pages of a document, upright: at most MAX_FRAMES, evenly spread.
-
-    Args:
-        source: As for `open_image`. Pictures of one frame and damaged frames give nothing.
-    """
-    if not isinstance(source, (Image.Image, str, os.PathLike, bytes)):
-        return
-    try:
-        image = source if isinstance(source, Image.Image) else open_file(_stream(source))
-        count = getattr(image, "n_frames", 1)
-        for number in range(1, count, -(-count // MAX_FRAMES)):
-            image.seek(number)
-            decode(image)
-            yield ImageOps.exif_transpose(image)
-        image.seek(0)
-    except Exception:  # damaged files make Pillow's decoders raise exceptions of any class
-        return
 
 
 def clean_photo(source: Any, name: str | None = None) -> Image.Image:
@@ -175,16 +185,12 @@ def decode(image: Image.Image, side: int | None = None) -> None:
     image.load()
 
 
-def _stream(source: Any) -> Any:
-    return BytesIO(source) if isinstance(source, bytes) else source
-
-
 def _read(source: Any, name: str) -> Image.Image:
     try:
         if isinstance(source, Image.Image):
             source.load()
             return source
-        image = open_file(_stream(source))
+        image = open_file(BytesIO(source) if isinstance(source, bytes) else source)
         decode(image)
     except FileNotFoundError as error:
         raise ValueError(f"{name}: no such file") from error

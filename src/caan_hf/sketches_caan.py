@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageFilter
 
-from .images_caan import flatten, frames_after_the_first, has_alpha, name_of, open_image
+from .images_caan import flatten, has_alpha, name_of, open_frames
 
 # The paper is estimated from a grid of cells. The colour of a cell is the median of SAMPLES x SAMPLES pixels.
 PAPER_CELLS = 64  # along the longer side
@@ -70,11 +70,12 @@ def open_sketch(source: Any, name: str | None = None) -> Image.Image:
     Raises:
         ValueError: It cannot be read; the message names it.
     """
-    image = open_image(source, name)
-    best, most = image, 0
-    for number, frame in enumerate(frames_after_the_first(source)):
-        if number == 0 and _ink(image) is not None:
-            break
+    frames = open_frames(source, name)
+    first, second = next(frames), next(frames, None)
+    if second is None or _ink(first) is not None:
+        return first
+    best, most = first, 0
+    for frame in chain([second], frames):
         ink = _ink(frame)
         if ink is not None and int(ink.drawing.sum()) > most:
             best, most = frame, int(ink.drawing.sum())
@@ -83,7 +84,7 @@ def open_sketch(source: Any, name: str | None = None) -> Image.Image:
 
 def is_blank(image: Image.Image) -> bool:
     """Whether `clean_sketch` would refuse an image because none of its frames has ink."""
-    return all(_ink(frame) is None for frame in chain([image], frames_after_the_first(image)))
+    return all(_ink(frame) is None for frame in open_frames(image))
 
 
 @dataclass(frozen=True)
@@ -104,13 +105,14 @@ def _ink(image: Image.Image) -> _Ink | None:
         middle, spread = 0.0, 0.0
     else:
         middle, spread = _noise(contrast, is_paper)
-    lines = contrast >= max(MIN_CONTRAST, middle + 6 * spread)
+    # The bound is for coarse noise, such as that of dithering: the strongest half of the contrasts is ink.
+    lines = contrast >= max(MIN_CONTRAST, min(middle + 6 * spread, contrast.max() / 2))
     if not lines.any():
         return None
     drawing, surroundings = _parts(lines)
     contrast = np.where(surroundings, 0, contrast)
     drawing, _ = _parts(drawing & (contrast >= LINE_CONTRAST * _strength(contrast, drawing)))
-    return _Ink(contrast, drawing, middle + 3 * spread)
+    return _Ink(contrast, drawing, min(middle + 3 * spread, contrast.max() / 4))
 
 
 def _paper(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
