@@ -12,10 +12,10 @@ from caan_hf.retrieval.expansion import PHOTO_WEIGHT
 class Oracle:
     """An encoder whose relation logit of two local embeddings (1, R) is their negative dot product."""
 
-    def relation_logits(self, sketches, photos):
+    def local_scores(self, sketches, photos):
         return -np.einsum("smr,pmr->sp", sketches, photos)
 
-    def paired_relation_logits(self, sketches, photos):
+    def paired_local_scores(self, sketches, photos):
         return -np.einsum("smr,skmr->sk", sketches, photos)
 
 

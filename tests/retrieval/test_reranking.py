@@ -9,10 +9,10 @@ from caan_hf.retrieval.reranking import rank_all_pairs, rerank
 class MeanCosine:
     """Scores a pair by the mean cosine of their local tokens, so that the expected order is known."""
 
-    def relation_logits(self, sketch_local, photo_local):
+    def local_scores(self, sketch_local, photo_local):
         return np.einsum("smr,pnr->sp", sketch_local, photo_local).astype(np.float32)
 
-    def paired_relation_logits(self, sketch_local, photo_local):
+    def paired_local_scores(self, sketch_local, photo_local):
         return np.einsum("bmr,bknr->bk", sketch_local, photo_local).astype(np.float32)
 
 
@@ -25,7 +25,7 @@ def test_candidates_are_ordered_by_logit(byte_budget):
     queries, gallery = local_embeds(5, seed=0), local_embeds(40, seed=1)
     candidates = np.stack([np.random.default_rng(row).permutation(40)[:7] for row in range(5)]).astype(np.uint32)
     order, logits = rerank(MeanCosine(), candidates, queries, gallery, byte_budget=byte_budget)
-    expected = MeanCosine().relation_logits(queries.astype(np.float32), gallery.astype(np.float32))
+    expected = MeanCosine().local_scores(queries.astype(np.float32), gallery.astype(np.float32))
     for row in range(5):
         assert set(order[row]) == set(candidates[row])
         np.testing.assert_allclose(logits[row], expected[row][order[row]], rtol=1e-5)

@@ -109,7 +109,7 @@ class Encoder(ABC):
     def encode_prepared(self, pixel_values: Array, modality: Modality) -> Features:
         """Features of prepared pictures (B, 3, H, W)."""
 
-    def relation_logits(self, sketch_local: Array, photo_local: Array) -> Array:
+    def local_scores(self, sketch_local: Array, photo_local: Array) -> Array:
         """Relation logits (S, P) of every sketch (S, M, R) with every photo (P, M, R), in bounded memory.
 
         Raises:
@@ -117,7 +117,7 @@ class Encoder(ABC):
         """
         raise CaanError(f"{self.name}: has no relation network. Rank by global embeddings alone.")
 
-    def paired_relation_logits(self, sketch_local: Array, photo_local: Array) -> Array:
+    def paired_local_scores(self, sketch_local: Array, photo_local: Array) -> Array:
         """Relation logits (B, K) of each sketch (B, M, R) with its own K photos (B, K, M, R).
 
         Raises:

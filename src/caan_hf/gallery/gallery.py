@@ -239,10 +239,10 @@ class Gallery:
         results = self._with_local(results)
         photo_local = np.stack([one.local_embeds for one in results if one.local_embeds is not None])
         assert query.local_embeds is not None
-        logits = self.encoder.relation_logits(query.local_embeds[None], photo_local.astype(np.float32))[0]
+        logits = self.encoder.local_scores(query.local_embeds[None], photo_local.astype(np.float32))[0]
         scores = (1 / (1 + np.exp(-logits.astype(np.float64)))).tolist()
         order = np.argsort(-logits, kind="stable").tolist()
-        return [replace(results[row], rank=rank, relation_score=scores[row]) for rank, row in enumerate(order, start=1)]
+        return [replace(results[row], rank=rank, local_score=scores[row]) for rank, row in enumerate(order, start=1)]
 
     def _with_local(self, photos: list[Photo]) -> list[Photo]:
         """The photos with their local embeddings; if these have to be computed, without unreadable photos.

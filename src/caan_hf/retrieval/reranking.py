@@ -45,7 +45,7 @@ def rerank(
     for columns in _slices(candidates.shape[1], pairs):
         for rows in _slices(len(candidates), pairs // (columns.stop - columns.start)):
             photos = gallery_local[candidates[rows, columns]].astype(np.float32)  # (b, k, M, R)
-            logits[rows, columns] = encoder.paired_relation_logits(query_local[rows].astype(np.float32), photos)
+            logits[rows, columns] = encoder.paired_local_scores(query_local[rows].astype(np.float32), photos)
     order = stable_order(logits)
     return np.take_along_axis(candidates, order, axis=1), np.take_along_axis(logits, order, axis=1)
 
@@ -68,7 +68,7 @@ def rank_all_pairs(
     def score(rows: slice) -> Array:
         queries = query_local[rows].astype(np.float32)
         parts = [
-            encoder.relation_logits(queries, gallery_local[photos].astype(np.float32))
+            encoder.local_scores(queries, gallery_local[photos].astype(np.float32))
             for photos in _slices(gallery_local.shape[0], PHOTOS_PER_CALL)
         ]
         return np.concatenate(parts, axis=1)

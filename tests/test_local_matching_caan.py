@@ -2,8 +2,8 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from caan_hf import relation_caan
-from caan_hf.relation_caan import CaanRelationNetwork
+from caan_hf import local_matching_caan
+from caan_hf.local_matching_caan import CaanRelationNetwork
 
 
 class LargestTensor(TorchDispatchMode):
@@ -38,7 +38,7 @@ def one_by_one(network, sketches, photos):
 def test_chunked_logits_equal_a_loop_over_pairs(network, monkeypatch, budget_in_pairs):
     sketches, photos = local_tokens(5), local_tokens(7)
     expected = one_by_one(network, sketches, photos)
-    monkeypatch.setattr(relation_caan, "PAIRS_BUDGET", budget_in_pairs * network.bytes_per_pair)
+    monkeypatch.setattr(local_matching_caan, "PAIRS_BUDGET", budget_in_pairs * network.bytes_per_pair)
     with torch.no_grad():
         torch.testing.assert_close(network(sketches, photos), expected)
     torch.testing.assert_close(network(sketches, photos).detach(), expected)
@@ -53,7 +53,7 @@ def test_candidate_scores_equal_those_of_the_full_matrix(network):
 
 def test_largest_intermediate_tensor_does_not_grow_with_the_gallery(network, monkeypatch):
     budget = 50 * network.bytes_per_pair
-    monkeypatch.setattr(relation_caan, "PAIRS_BUDGET", budget)
+    monkeypatch.setattr(local_matching_caan, "PAIRS_BUDGET", budget)
     sketches, photos = local_tokens(4), local_tokens(1600)
     with torch.no_grad(), LargestTensor() as largest:
         network(sketches, photos)
@@ -67,7 +67,7 @@ def test_chunked_scoring_saves_no_cosine_matrix_for_the_backward_pass(network, m
     expected = [sketches.grad.clone(), photos.grad.clone(), *(p.grad.clone() for p in network.parameters())]
     for tensor in (sketches, photos, *network.parameters()):
         tensor.grad = None
-    monkeypatch.setattr(relation_caan, "PAIRS_BUDGET", 10 * network.bytes_per_pair)
+    monkeypatch.setattr(local_matching_caan, "PAIRS_BUDGET", 10 * network.bytes_per_pair)
     kept = []
     with torch.autograd.graph.saved_tensors_hooks(lambda tensor: kept.append(tensor.nbytes) or tensor, lambda t: t):
         logits = network(sketches, photos)
