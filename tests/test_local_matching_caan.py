@@ -3,7 +3,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from caan_hf import local_matching_caan
-from caan_hf.local_matching_caan import CaanRelationNetwork
+from caan_hf.local_matching_caan import CaanLateInteraction, CaanRelationNetwork, inked_regions
 
 
 class LargestTensor(TorchDispatchMode):
@@ -81,3 +81,92 @@ def test_chunked_scoring_saves_no_cosine_matrix_for_the_backward_pass(network, m
 def test_no_images_give_an_empty_matrix(network, sketches, photos):
     with torch.no_grad():
         assert network(local_tokens(sketches), local_tokens(photos)).shape == (sketches, photos)
+
+
+# Late interaction
+
+GRID, WIDTH = 4, 16
+
+
+@pytest.fixture
+def make_late(make_config):
+    def make(**settings) -> CaanLateInteraction:
+        config = make_config(local_matching="late_interaction", local_grid=GRID, local_dim=WIDTH, **settings)
+        return CaanLateInteraction(config)
+
+    return make
+
+
+def orthogonal_tokens() -> torch.Tensor:
+    """An image (1, 16, 16) whose tokens have cosines of 0 with each other."""
+    return torch.linalg.qr(torch.randn(GRID**2, WIDTH))[0][None]
+
+
+def without_ink(tokens: torch.Tensor, blank: list[int]) -> torch.Tensor:
+    tokens = tokens.clone()
+    tokens[:, blank] = 0
+    return tokens
+
+
+def test_late_interaction_equals_a_loop_over_tokens(make_late):
+    sketches = without_ink(torch.nn.functional.normalize(torch.randn(3, 16, WIDTH), dim=-1), [0, 5])
+    photos = torch.nn.functional.normalize(torch.randn(4, 16, WIDTH), dim=-1)
+    expected = [
+        [sum(max(float(s @ p) for p in photo) for s in sketch if s.any()) / 14 for photo in photos]
+        for sketch in sketches
+    ]
+    torch.testing.assert_close(make_late()(sketches, photos), torch.tensor(expected))
+
+
+def test_identical_images_score_one(make_late):
+    tokens = orthogonal_tokens()
+    for sketch in (tokens, without_ink(tokens, [1, 2, 3])):
+        torch.testing.assert_close(make_late()(sketch, tokens), torch.ones(1, 1))
+
+
+def test_the_order_of_photo_tokens_changes_nothing_without_a_position_prior(make_late):
+    sketch, photo = orthogonal_tokens(), orthogonal_tokens()
+    moved = photo[:, torch.randperm(GRID**2)]
+    torch.testing.assert_close(make_late()(sketch, photo), make_late()(sketch, moved))
+    near = make_late(local_position_weight=0.5)
+    torch.testing.assert_close(near(sketch, sketch), torch.ones(1, 1))
+    assert near(sketch, sketch.flip(1)) < 1
+
+
+def test_the_position_prior_follows_its_formula(make_late):
+    tokens = orthogonal_tokens()
+    sketch = without_ink(tokens, list(range(1, 16)))  # the first token alone
+    photo = torch.zeros_like(tokens)
+    photo[:, 3] = tokens[:, 0]  # three cells to the right
+    score = make_late(local_position_weight=0.01)(sketch, photo)
+    torch.testing.assert_close(score, torch.tensor([[1 - 0.01 * (3 / 4) ** 2 / (2 * 0.25**2)]]))
+
+
+def test_a_changed_photo_token_changes_the_shares_of_its_matches_only(make_late):
+    tokens, late = orthogonal_tokens(), make_late()
+    photo = tokens.clone()
+    photo[:, 7] = -tokens[:, 7]
+    cosines = torch.einsum("smr,pnr->spmn", tokens, photo)
+    shares = late.shares(cosines, tokens)[0, 0]
+    torch.testing.assert_close(shares.sum(), late(tokens, photo)[0, 0])
+    expected = torch.full((16,), 1 / 16)
+    expected[7] = 0  # its best remaining cosine
+    torch.testing.assert_close(shares, expected, atol=1e-5, rtol=0)
+
+
+def test_a_sketch_without_ink_scores_zero_and_has_gradients(make_late):
+    photo = orthogonal_tokens().requires_grad_()
+    score = make_late()(torch.zeros(1, 16, WIDTH), photo)
+    score.sum().backward()
+    assert score == 0
+    assert photo.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.5])
+def test_regions_with_ink_are_found_whatever_the_normalisation(scale):
+    pixels = torch.full((1, 3, 32, 32), 1.0)
+    pixels[:, :, 9, 3] = -1.0  # one dark pixel in the second row of cells, first column
+    pixels[:, :, 31, 31] = 0.7  # too light
+    found = inked_regions(pixels * scale + 3, GRID)
+    assert found.nonzero().tolist() == [[0, 4]]
+    assert inked_regions(torch.ones(1, 3, 32, 32), GRID).all()

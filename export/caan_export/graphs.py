@@ -68,7 +68,7 @@ class RelationModule(nn.Module):
 
     def example(self) -> dict[str, tuple[Tensor, str]]:
         """See [`EncoderModule.example`]."""
-        shape = self.model.config.num_local_tokens, self.model.config.local_dim
+        shape = self.model.local_shape
         return {
             "sketch_local_embeds": (torch.zeros(2, *shape, device=self.model.device), "sketches"),
             "photo_local_embeds": (torch.zeros(3, *shape, device=self.model.device), "photos"),

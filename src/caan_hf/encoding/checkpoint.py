@@ -153,7 +153,7 @@ class CheckpointEncoder(TorchEncoder):
         # The processor may return another size than the model was made for.
         size = getattr(getattr(images, "crop_size", None) or images.size, "height", None) or config.image_size
         width = config.projection_dim or tower_width(self.model.sketch_model)
-        return self._identity(size, width, (config.num_local_tokens, config.local_dim))
+        return self._identity(size, width, self.model.local_shape)
 
     @property
     def training_data(self) -> TrainingData | None:
@@ -172,7 +172,7 @@ class CheckpointEncoder(TorchEncoder):
             return Features(_to_numpy(output.global_embeds), _to_numpy(output.local_embeds))
 
     def local_scores(self, sketch_local: Array, photo_local: Array) -> Array:
-        """See [`Encoder.relation_logits`]."""
+        """See [`Encoder.local_scores`]."""
         return self._logits(self.model.get_local_scores, sketch_local, photo_local)
 
     def paired_local_scores(self, sketch_local: Array, photo_local: Array) -> Array:
