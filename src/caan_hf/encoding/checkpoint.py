@@ -171,6 +171,11 @@ class CheckpointEncoder(TorchEncoder):
             output = encode(self._tensor(pixel_values))
             return Features(_to_numpy(output.global_embeds), _to_numpy(output.local_embeds))
 
+    @property
+    def local_weight(self) -> float | None:
+        """See [`Encoder.local_weight`]."""
+        return self.model.config.local_weight
+
     def local_scores(self, sketch_local: Array, photo_local: Array) -> Array:
         """See [`Encoder.local_scores`]."""
         return self._logits(self.model.get_local_scores, sketch_local, photo_local)

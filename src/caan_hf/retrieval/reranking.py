@@ -22,32 +22,43 @@ PHOTOS_PER_CALL = 512
 def rerank(
     encoder: Encoder,
     candidates: Positions,
+    cosines: Array,
     query_local: NDArray[np.floating],
     gallery_local: LocalEmbeds,
     *,
     byte_budget: int = BYTE_BUDGET,
 ) -> tuple[Positions, Array]:
-    """Order the candidates of each query by relation logit; ties keep the given order.
+    """Order the candidates of each query by local and global score; ties keep the given order.
 
     Args:
-        encoder: Its relation network scores the pairs.
+        encoder: It scores the pairs by their local tokens, and gives the weight of that score.
         candidates: (Q, K) gallery positions, best first.
+        cosines: (Q, K) cosines of the global embeddings.
         query_local: (Q, M, R) local embeddings of the queries.
         gallery_local: (N, M, R) local embeddings of the gallery.
         byte_budget: Bytes that may be held at a time; at least one pair is scored.
 
     Returns:
-        The (Q, K) positions in their new order, and their (Q, K) logits.
+        The (Q, K) positions in their new order, and their (Q, K) scores; see `fused`.
     """
-    logits = np.empty(candidates.shape, np.float32)
+    local = np.empty(candidates.shape, np.float32)
     tokens, width = gallery_local.shape[1:]
     pairs = max(1, byte_budget // (BYTES_PER_LOCAL_VALUE * tokens * width + BYTES_PER_COSINE * tokens * tokens))
     for columns in _slices(candidates.shape[1], pairs):
         for rows in _slices(len(candidates), pairs // (columns.stop - columns.start)):
             photos = gallery_local[candidates[rows, columns]].astype(np.float32)  # (b, k, M, R)
-            logits[rows, columns] = encoder.paired_local_scores(query_local[rows].astype(np.float32), photos)
-    order = stable_order(logits)
-    return np.take_along_axis(candidates, order, axis=1), np.take_along_axis(logits, order, axis=1)
+            local[rows, columns] = encoder.paired_local_scores(query_local[rows].astype(np.float32), photos)
+    scores = fused(cosines, local, encoder.local_weight)
+    order = stable_order(scores)
+    return np.take_along_axis(candidates, order, axis=1), np.take_along_axis(scores, order, axis=1)
+
+
+def fused(cosines: Array, local: Array, weight: float | None) -> Array:
+    """(1 - w) cosine + w local, or the local scores alone if there is no weight."""
+    if weight is None:
+        return local
+    scores: Array = np.float32(1 - weight) * cosines + np.float32(weight) * local
+    return scores
 
 
 def rank_all_pairs(
