@@ -21,8 +21,8 @@ PAPER_RADIUS = 4  # in cells: the paper around a cell
 PAPER_ROUNDS = 24
 EVEN_PAPER = 12  # a paper that varies by fewer grey levels has one colour
 SMALL_PAGE = 0.1  # share of the picture; a smaller page on a dark ground is not found
-EVEN_BORDER = 0.9  # share of the border's pixels that have one colour where nothing surrounds a drawing
-LINES = (0.002, 0.2)  # share of a page that lines cover
+EVEN_BORDER = 0.7  # share of the border's pixels that have one colour where nothing surrounds a drawing
+MIN_LINES = 0.002  # share of a page that lines cover at least; FILLED_CELLS tells them from filled shapes
 PAPER_FILL = 0.7  # the paper fills at least this share of the rectangle around it, unless it is the inside of a shape
 
 # Lines are found in a picture of at most this side. Each of its pixels keeps the strongest of the pixels it replaces.
@@ -39,7 +39,7 @@ FRAME_BAND = 0.12  # and lies within this share of its own sides from its outlin
 MIN_PART = 0.05  # share of the picture; the surroundings are only removed if something as large is left
 HAND_SHARE = 0.03  # a hand covers more of the picture's border
 HAND_DRAWING = 0.2  # share of the picture; a hand is only removed if a drawing as long is left
-FILLED_CELLS = 3  # a filled part is wider than twice as many cells
+FILLED_CELLS = 4  # a filled part is wider than twice as many cells
 DOT_REACH = 0.75  # share of the drawing; nearer parts may be dots of it
 SPECK_LENGTH = 0.1  # share of the longest part; smaller parts may be specks
 SPECK_INK = 0.01  # share of the ink of the heaviest part; lighter parts may be specks
@@ -160,21 +160,25 @@ def _page(cells: np.ndarray, samples: np.ndarray, edge: np.ndarray) -> tuple[np.
 
 
 def _has_lines(samples: np.ndarray, is_paper: np.ndarray) -> bool:
-    """Whether there is something on the paper, and no more of it than lines cover."""
+    """Whether there are lines on the paper, and no filled shape."""
     page = np.ones_like(is_paper)  # cells with paper on all four sides
     for axis in (0, 1):
         for step in (1, -1):
             seen = np.maximum.accumulate(np.flip(is_paper, axis) if step < 0 else is_paper, axis)
             page &= np.flip(seen, axis) if step < 0 else seen
-    inner = page.copy()  # without the edge of the page
-    inner[1:] &= page[:-1]
-    inner[:-1] &= page[1:]
-    inner[:, 1:] &= page[:, :-1]
-    inner[:, :-1] &= page[:, 1:]
-    if not inner.any():
+    inner = _eroded(page, 1)  # without the edge of the page
+    if not inner.any() or _eroded(page & ~is_paper, FILLED_CELLS // 2).any():
         return False
     differs = np.abs(samples[inner] - np.median(samples[inner], axis=(0, 1, 2))).max(axis=-1) > 2 * PAPER_TOLERANCE
-    return bool(LINES[0] < differs.mean() < LINES[1])
+    return bool(differs.mean() > MIN_LINES)
+
+
+def _eroded(cells: np.ndarray, times: int) -> np.ndarray:
+    """Cells (h, w) bool whose neighbours on all four sides are True, repeatedly; nothing lies outside."""
+    for _ in range(times):
+        around = np.pad(cells, 1)
+        cells = around[:-2, 1:-1] & around[2:, 1:-1] & around[1:-1, :-2] & around[1:-1, 2:] & cells
+    return cells
 
 
 def _spread(length: int, count: int) -> np.ndarray:
@@ -294,10 +298,7 @@ def _parts(lines: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _reaches_in(labels: np.ndarray, numbers: np.ndarray, weight: np.ndarray, border_share: np.ndarray) -> np.ndarray:
     """Which parts are a hand: filled, from the border into a picture whose other parts are lines."""
-    core = labels > 0
-    for _ in range(FILLED_CELLS):
-        around = np.pad(core, 1)
-        core = around[:-2, 1:-1] & around[2:, 1:-1] & around[1:-1, :-2] & around[1:-1, 2:] & core
+    core = _eroded(labels > 0, FILLED_CELLS)
     filled = np.array([core[labels == number].mean() >= 0.5 for number in numbers])
     hand = filled & (border_share >= HAND_SHARE) & (weight > 0)
     others = np.where(hand, 0, weight)
