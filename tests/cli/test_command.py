@@ -142,7 +142,8 @@ def test_an_interrupt_prints_its_line():
     assert process.returncode == 130
 
 
-SCRIPTS = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))["project"]["scripts"]
+PROJECT = Path(__file__).parents[2] / "pyproject.toml"
+SCRIPTS = tomllib.loads(PROJECT.read_text(encoding="utf-8"))["project"]["scripts"]
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
