@@ -9,6 +9,7 @@ Tables stand between `<!-- KIND ... -->` and `<!-- /KIND -->` and are made by be
                                  (`sweep` for a study of two axes, which recipes/ablations/NAME.yaml names)
     averages NAME against LABEL  bench/records/NAME-averages.json, the averages.json of bench/averages.py
     resolution, rescoring        output of bench/resolution.py and bench/rescoring.py with --record
+    sketches                     output of bench/sketches.py with --record, of two versions of the package
     shipped                      metrics.json of hub/caan-vit-tiny-sketchy, and bench/records/shipped-generalized.json,
                                  metrics.json of `caan evaluate hub/caan-vit-tiny-sketchy ... --generalized --expand 5`
     categories                   the best and the worst categories in the same metrics.json
@@ -37,7 +38,7 @@ ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "results.md"
 RECORDS = ROOT / "bench" / "records"
 SHIPPED = ROOT / "hub" / "caan-vit-tiny-sketchy" / "metrics.json"
-SECTION = re.compile(r"(<!-- (study|averages|resolution|rescoring|shipped|categories)( .+)? -->\n)")
+SECTION = re.compile(r"(<!-- (study|averages|resolution|rescoring|shipped|categories|sketches)( .+)? -->\n)")
 DIGEST = "records"  # PNG text chunk with the hash of the record that a plot shows
 REMEDY = "Run python bench/results.py."
 

@@ -56,6 +56,18 @@ def rescoring(record: list[dict[str, Any]]) -> str:
     return markdown_table(lines) + "\n"
 
 
+def sketches(record: dict[str, Any]) -> str:
+    """A row per kind of drawing: mAP@all with the cleaning of an earlier version and with today's."""
+    before, after = record["before"], record["after"]
+    clean = after["clean"]["mAP@all"]
+    lines = [["drawing", "before", "after", "share of clean"]]
+    for kind, now in after.items():
+        refused = before[kind]["refused"]
+        earlier = f"{refused} of {record['sketches']} refused" if refused else f"{before[kind]['mAP@all']:.3f}"
+        lines.append([kind, earlier, f"{now['mAP@all']:.3f}", f"{now['mAP@all'] / clean:.2f}"])
+    return markdown_table(lines) + "\n"
+
+
 def shipped(unseen: dict[str, Any], generalized: dict[str, Any]) -> str:
     """A row per gallery and ranking."""
     lines = [["gallery", "ranking", METRIC, "95 % interval", "P@100", f"chance {METRIC}"]]

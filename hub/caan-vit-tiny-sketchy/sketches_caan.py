@@ -20,6 +20,9 @@ PAPER_TOLERANCE = 24  # grey levels by which a cell of paper may differ from the
 PAPER_RADIUS = 4  # in cells: the paper around a cell
 PAPER_ROUNDS = 24
 EVEN_PAPER = 12  # a paper that varies by fewer grey levels has one colour
+SMALL_PAGE = 0.1  # share of the picture; a smaller page on a dark ground is not found
+EVEN_BORDER = 0.7  # share of the border's pixels that have one colour where nothing surrounds a drawing
+MIN_LINES = 0.002  # share of a page that lines cover at least; FILLED_CELLS tells them from filled shapes
 PAPER_FILL = 0.7  # the paper fills at least this share of the rectangle around it, unless it is the inside of a shape
 
 # Lines are found in a picture of at most this side. Each of its pixels keeps the strongest of the pixels it replaces.
@@ -34,6 +37,10 @@ BORDER_SHARE = 0.3  # what covers more of the picture's border is the surroundin
 FRAME_SPAN = 0.75  # a frame reaches over so much of the width and of the height,
 FRAME_BAND = 0.12  # and lies within this share of its own sides from its outline
 MIN_PART = 0.05  # share of the picture; the surroundings are only removed if something as large is left
+HAND_SHARE = 0.03  # a hand covers more of the picture's border
+HAND_DRAWING = 0.2  # share of the picture; a hand is only removed if a drawing as long is left
+FILLED_CELLS = 4  # a filled part is wider than twice as many cells
+DOT_REACH = 0.75  # share of the drawing; nearer parts may be dots of it
 SPECK_LENGTH = 0.1  # share of the longest part; smaller parts may be specks
 SPECK_INK = 0.01  # share of the ink of the heaviest part; lighter parts may be specks
 
@@ -122,14 +129,56 @@ def _paper(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     y, x = (_spread(length, cells * SAMPLES) for length, cells in ((height, rows), (width, columns)))
     samples = pixels[y[:, None], x].reshape(rows, SAMPLES, columns, SAMPLES, 3).swapaxes(1, 2)
     cells = np.median(samples.reshape(rows, columns, -1, 3), axis=2)
-    whole = np.median(cells, axis=(0, 1))
-    border = np.median(np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]]), axis=0)
-    paper, is_paper = _grown(cells, whole)
-    if np.abs(whole - border).max() > PAPER_TOLERANCE and _fill(is_paper) < PAPER_FILL:
-        paper, is_paper = _grown(cells, border)  # what covers most of the picture is a filled shape
+    paper, is_paper = _page(cells, samples, np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]]))
     if is_paper.any() and np.ptp(paper[is_paper], axis=0).max() < EVEN_PAPER:
         paper = np.broadcast_to(np.median(cells[is_paper], axis=0), cells.shape)
     return paper, is_paper
+
+
+def _page(cells: np.ndarray, samples: np.ndarray, edge: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of the colours that may be the paper's, the one of the page that was drawn on.
+
+    Args:
+        cells: Colours (h, w, 3).
+        samples: The pixels (h, w, SAMPLES, SAMPLES, 3) that they are the medians of.
+        edge: The pixels (N, 3) along the border of the picture.
+    """
+    whole, border = np.median(cells, axis=(0, 1)), np.median(edge, axis=0)
+    paper, is_paper = _grown(cells, whole)
+    if np.abs(whole - border).max() > PAPER_TOLERANCE:
+        around_is_blank = border.mean() > whole.mean() and np.mean(np.abs(edge - border).max(axis=1) <= 2) > EVEN_BORDER
+        if _fill(is_paper) < PAPER_FILL or (around_is_blank and not _has_lines(samples, is_paper)):
+            return _grown(cells, border)  # what covers most of the picture is a filled shape
+        return paper, is_paper
+    brightness = cells.mean(axis=-1)
+    light = np.median(cells[brightness >= np.quantile(brightness, 1 - SMALL_PAGE)], axis=0)
+    if light.mean() - whole.mean() > PAPER_TOLERANCE:
+        light_paper, is_light = _grown(cells, light)
+        if not (is_light & is_paper).any() and _fill(is_light) >= PAPER_FILL and _has_lines(samples, is_light):
+            return light_paper, is_light  # a page on a larger dark ground
+    return paper, is_paper
+
+
+def _has_lines(samples: np.ndarray, is_paper: np.ndarray) -> bool:
+    """Whether there are lines on the paper, and no filled shape."""
+    page = np.ones_like(is_paper)  # cells with paper on all four sides
+    for axis in (0, 1):
+        for step in (1, -1):
+            seen = np.maximum.accumulate(np.flip(is_paper, axis) if step < 0 else is_paper, axis)
+            page &= np.flip(seen, axis) if step < 0 else seen
+    inner = _eroded(page, 1)  # without the edge of the page
+    if not inner.any() or _eroded(page & ~is_paper, FILLED_CELLS // 2).any():
+        return False
+    differs = np.abs(samples[inner] - np.median(samples[inner], axis=(0, 1, 2))).max(axis=-1) > 2 * PAPER_TOLERANCE
+    return bool(differs.mean() > MIN_LINES)
+
+
+def _eroded(cells: np.ndarray, times: int) -> np.ndarray:
+    """Cells (h, w) bool whose neighbours on all four sides are True, repeatedly; nothing lies outside."""
+    for _ in range(times):
+        around = np.pad(cells, 1)
+        cells = around[:-2, 1:-1] & around[2:, 1:-1] & around[1:-1, :-2] & around[1:-1, 2:] & cells
+    return cells
 
 
 def _spread(length: int, count: int) -> np.ndarray:
@@ -231,13 +280,31 @@ def _parts(lines: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     around = (border_share >= BORDER_SHARE) | is_frame
     if not (length[~around] >= MIN_PART).any():
         around[:] = False
-    speck = (length < SPECK_LENGTH * length[~around].max()) | (weight < SPECK_INK * weight[~around].max())
+    around |= _reaches_in(labels, numbers, np.where(around, 0, weight), border_share)
+    light = weight < SPECK_INK * weight[~around].max()
+    speck = light | (length < SPECK_LENGTH * length[~around].max())
+    if (~around & ~speck).any():  # eyes, and the dot of an exclamation mark: heavier than specks, and near
+        top_left, bottom_right = first[~around & ~speck].min(axis=0), last[~around & ~speck].max(axis=0)
+        reach = DOT_REACH * (bottom_right - top_left).max()
+        near = (first >= top_left - reach).all(axis=1) & (last <= bottom_right + reach).all(axis=1)
+        speck &= light | ~near
 
     def pixels(parts: np.ndarray) -> np.ndarray:
         chosen = np.isin(labels, numbers[parts])
         return chosen.repeat(step, axis=0).repeat(step, axis=1)[: lines.shape[0], : lines.shape[1]]
 
     return lines & pixels(~around & ~speck), pixels(around)
+
+
+def _reaches_in(labels: np.ndarray, numbers: np.ndarray, weight: np.ndarray, border_share: np.ndarray) -> np.ndarray:
+    """Which parts are a hand: filled, from the border into a picture whose other parts are lines."""
+    core = _eroded(labels > 0, FILLED_CELLS)
+    filled = np.array([core[labels == number].mean() >= 0.5 for number in numbers])
+    hand = filled & (border_share >= HAND_SHARE) & (weight > 0)
+    others = np.where(hand, 0, weight)
+    drawn = others.argmax()
+    length = np.ptp(np.argwhere(labels == numbers[drawn]), axis=0).max() + 1
+    return hand & bool(others.any() and not filled[drawn] and length >= HAND_DRAWING * max(labels.shape))
 
 
 def _labels(cells: np.ndarray) -> np.ndarray:
