@@ -123,9 +123,6 @@ def _run(app: typer.Typer) -> int | str | None:
         if error.code == INTERRUPTED:  # typer turns KeyboardInterrupt into this status
             typer.echo("stopped", err=True)
         return error.code
-    except KeyboardInterrupt:
-        typer.echo("stopped", err=True)
-        return INTERRUPTED
     except Exception as error:
         line = _line(error)
         if line is None:
