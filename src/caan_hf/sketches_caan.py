@@ -231,9 +231,14 @@ def _contrast(pixels: np.ndarray, paper: np.ndarray) -> np.ndarray:
 
 
 def _blocks(function: np.ufunc, values: np.ndarray, step: int) -> np.ndarray:
-    """Reduce blocks of `step` x `step` pixels to one."""
+    """Reduce blocks of `step` x `step` pixels to one. `reduceat` would take 15 times as long."""
     for axis in (0, 1):
-        values = function.reduceat(values, np.arange(0, values.shape[axis], step), axis=axis)
+        lines = np.moveaxis(values, axis, 0)
+        reduced = lines[::step].copy()
+        for offset in range(1, step):
+            others = lines[offset::step]
+            function(reduced[: len(others)], others, out=reduced[: len(others)])
+        values = np.moveaxis(reduced, 0, axis)
     return values
 
 
