@@ -322,3 +322,14 @@ def test_a_heic_drawing_is_read_in_a_process_that_has_read_no_photo(tmp_path):
         [sys.executable, "-c", code, str(tmp_path / "drawing.heic")], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "(41, 41)"
+
+
+def test_a_spiral_is_one_part():
+    angles = np.linspace(0, 12 * np.pi, 600)
+    points = [(128 + 3 * angle * np.cos(angle), 128 + 3 * angle * np.sin(angle)) for angle in angles]
+    image = Image.new("L", (256, 256), 255)
+    ImageDraw.Draw(image).line(points, fill=0, width=2)
+    top, bottom, left, right = ink_box(image)
+    clean = clean_sketch(image, 0)
+    assert clean.width == max(bottom - top, right - left) + 1
+    assert (grey(clean) < 128).sum() >= (grey(image) < 128).sum()

@@ -104,6 +104,8 @@ class _Ink:
 def _ink(image: Image.Image) -> _Ink | None:
     """The ink of an image of any mode; None if it is blank."""
     pixels = np.asarray(flatten(image))
+    if (pixels == pixels[..., :1]).all():  # grey
+        pixels = pixels[..., :1]
     paper, is_paper = _paper(pixels)
     contrast = _contrast(pixels, paper)
     if contrast.max() < MIN_CONTRAST and has_alpha(image):  # white lines on transparent paper
@@ -123,12 +125,12 @@ def _ink(image: Image.Image) -> _Ink | None:
 
 
 def _paper(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The paper of a picture (H, W, 3) on a grid of cells: its colour (h, w, 3), and the cells (h, w) that show it."""
-    height, width = pixels.shape[:2]
+    """The paper of a picture (H, W, C) on a grid of cells: its colour (h, w, C), and the cells (h, w) that show it."""
+    height, width, colours = pixels.shape
     rows, columns = (max(1, round(length * PAPER_CELLS / max(height, width))) for length in (height, width))
     y, x = (_spread(length, cells * SAMPLES) for length, cells in ((height, rows), (width, columns)))
-    samples = pixels[y[:, None], x].reshape(rows, SAMPLES, columns, SAMPLES, 3).swapaxes(1, 2)
-    cells = np.median(samples.reshape(rows, columns, -1, 3), axis=2)
+    samples = pixels[y[:, None], x].reshape(rows, SAMPLES, columns, SAMPLES, colours).swapaxes(1, 2)
+    cells = np.median(samples.reshape(rows, columns, -1, colours), axis=2)
     paper, is_paper = _page(cells, samples, np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]]))
     if is_paper.any() and np.ptp(paper[is_paper], axis=0).max() < EVEN_PAPER:
         paper = np.broadcast_to(np.median(cells[is_paper], axis=0), cells.shape)
@@ -139,9 +141,9 @@ def _page(cells: np.ndarray, samples: np.ndarray, edge: np.ndarray) -> tuple[np.
     """Of the colours that may be the paper's, the one of the page that was drawn on.
 
     Args:
-        cells: Colours (h, w, 3).
-        samples: The pixels (h, w, SAMPLES, SAMPLES, 3) that they are the medians of.
-        edge: The pixels (N, 3) along the border of the picture.
+        cells: Colours (h, w, C).
+        samples: The pixels (h, w, SAMPLES, SAMPLES, C) that they are the medians of.
+        edge: The pixels (N, C) along the border of the picture.
     """
     whole, border = np.median(cells, axis=(0, 1)), np.median(edge, axis=0)
     paper, is_paper = _grown(cells, whole)
@@ -217,13 +219,13 @@ def _fill(cells: np.ndarray) -> float:
 
 
 def _contrast(pixels: np.ndarray, paper: np.ndarray) -> np.ndarray:
-    """Difference from the paper in grey levels, the largest of the three colours; reduced to the working size."""
+    """Difference from the paper in grey levels, the largest of all colours; reduced to the working size."""
     step = -(-max(pixels.shape[:2]) // WORKING_SIDE)
     lightest = darkest = pixels
     if step > 1:
         lightest, darkest = _blocks(np.maximum, pixels, step), _blocks(np.minimum, pixels, step)
     contrast = np.zeros(lightest.shape[:2], dtype=np.float32)
-    for colour in range(3):
+    for colour in range(pixels.shape[2]):
         local = _resized(paper[..., colour], contrast.shape, Image.Resampling.BILINEAR)
         np.maximum(contrast, lightest[..., colour] - local, out=contrast)
         np.maximum(contrast, local - darkest[..., colour], out=contrast)
@@ -233,12 +235,20 @@ def _contrast(pixels: np.ndarray, paper: np.ndarray) -> np.ndarray:
 def _blocks(function: np.ufunc, values: np.ndarray, step: int) -> np.ndarray:
     """Reduce blocks of `step` x `step` pixels to one. `reduceat` would take 15 times as long."""
     for axis in (0, 1):
+<<<<<<< HEAD
         lines = np.moveaxis(values, axis, 0)
         reduced = lines[::step].copy()
         for offset in range(1, step):
             others = lines[offset::step]
             function(reduced[: len(others)], others, out=reduced[: len(others)])
         values = np.moveaxis(reduced, 0, axis)
+=======
+        parts = [values[(slice(None),) * axis + (slice(offset, None, step),)] for offset in range(step)]
+        values = parts[0].copy()
+        for part in parts[1:]:
+            covered = values[: part.shape[0], : part.shape[1]]  # the last block may be smaller
+            function(covered, part, out=covered)
+>>>>>>> main
     return values
 
 
@@ -285,7 +295,7 @@ def _parts(lines: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     around = (border_share >= BORDER_SHARE) | is_frame
     if not (length[~around] >= MIN_PART).any():
         around[:] = False
-    around |= _reaches_in(labels, numbers, np.where(around, 0, weight), border_share)
+    around |= _reaches_in(labels > 0, part_of, np.where(around, 0, weight), border_share)
     light = weight < SPECK_INK * weight[~around].max()
     speck = light | (length < SPECK_LENGTH * length[~around].max())
     if (~around & ~speck).any():  # eyes, and the dot of an exclamation mark: heavier than specks, and near
@@ -301,28 +311,34 @@ def _parts(lines: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return lines & pixels(~around & ~speck), pixels(around)
 
 
-def _reaches_in(labels: np.ndarray, numbers: np.ndarray, weight: np.ndarray, border_share: np.ndarray) -> np.ndarray:
+def _reaches_in(cells: np.ndarray, part_of: np.ndarray, weight: np.ndarray, border_share: np.ndarray) -> np.ndarray:
     """Which parts are a hand: filled, from the border into a picture whose other parts are lines."""
-    core = _eroded(labels > 0, FILLED_CELLS)
-    filled = np.array([core[labels == number].mean() >= 0.5 for number in numbers])
+    core = _eroded(cells, FILLED_CELLS)[cells]
+    filled = np.bincount(part_of, core) >= 0.5 * np.bincount(part_of)
     hand = filled & (border_share >= HAND_SHARE) & (weight > 0)
     others = np.where(hand, 0, weight)
     drawn = others.argmax()
-    length = np.ptp(np.argwhere(labels == numbers[drawn]), axis=0).max() + 1
-    return hand & bool(others.any() and not filled[drawn] and length >= HAND_DRAWING * max(labels.shape))
+    length = np.ptp(np.argwhere(cells)[part_of == drawn], axis=0).max() + 1
+    return hand & bool(others.any() and not filled[drawn] and length >= HAND_DRAWING * max(cells.shape))
 
 
 def _labels(cells: np.ndarray) -> np.ndarray:
     """Number the 8-connected parts of cells (h, w) bool with positive integers; 0 elsewhere."""
-    height, width = cells.shape
-    labels = np.where(cells, np.arange(1, cells.size + 1).reshape(cells.shape), 0)
-    while True:
-        around = np.pad(labels, 1)
-        highest = np.max([around[y : y + height, x : x + width] for y in range(3) for x in range(3)], axis=0)
-        highest = np.where(cells, highest.ravel()[highest - 1], 0)  # the label of the cell that the label names
-        if np.array_equal(highest, labels):
-            return labels
-        labels = highest
+    starts = cells.copy()
+    starts[:, 1:] &= ~cells[:, :-1]
+    runs = np.where(cells, np.cumsum(starts).reshape(cells.shape) - 1, -1)  # number of the run of cells in its row
+    above, below = np.pad(runs[:-1], ((0, 0), (1, 1)), constant_values=-1), runs[1:]
+    width = cells.shape[1]
+    pairs = np.concatenate([np.stack([above[:, x : x + width].ravel(), below.ravel()]) for x in range(3)], axis=1)
+    pairs = pairs[:, pairs.min(axis=0) >= 0]  # (2, N): runs that touch in two rows
+    part = np.arange(starts.sum() + 1)  # of each run, the highest run of its part that is known; the last is no run
+    while pairs.size:
+        low, high = np.sort(part[pairs], axis=0)
+        np.maximum.at(part, low, high)
+        while not np.array_equal(part, part[part]):
+            part = part[part]
+        pairs = pairs[:, part[pairs[0]] != part[pairs[1]]]
+    return np.where(cells, part[runs] + 1, 0)
 
 
 def _lines(ink: _Ink, least: int) -> np.ndarray:

@@ -86,7 +86,7 @@ def test_the_space_uses_the_model_and_gallery_of_its_variables(checkpoint, galle
 
 
 def test_a_page_without_a_model_says_how_to_get_one(no_model, searcher, drawing):
-    galleries, notice = open_galleries(None, [], None, "cpu", Console(stderr=True))
+    galleries, notice = open_galleries(None, [], None, Console(stderr=True), device="cpu")
     assert galleries == {}
     with served(lambda: build_page({}, notice=notice)) as address, pytest.raises(AppError, match="make quickstart"):
         Client(address, verbose=False).predict(handle_file(drawing), 3, api_name="/search")

@@ -10,6 +10,7 @@ from caan_demo.galleries import default_gallery, draw_samples
 from caan_demo.searcher import MAX_FILE_BYTES, MAX_RESULTS, Searcher, read_drawing
 from PIL import Image, ImageDraw
 
+from caan_hf.encoding.load import load_encoder
 from caan_hf.errors import CaanError
 from caan_hf.gallery import Gallery
 
@@ -74,6 +75,12 @@ def test_each_folder_and_model_has_its_own_gallery(gallery, tmp_path, monkeypatc
     assert place == default_gallery(str(tmp_path / "a" / "." / "Photos 2024"), gallery.encoder)
     assert place != default_gallery(str(tmp_path / "a"), gallery.encoder)
     assert place.name.startswith("Photos-2024-")
+
+
+def test_the_gallery_of_a_folder_does_not_depend_on_the_precision(checkpoint, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    encoders = [load_encoder(checkpoint, device="cpu", dtype=dtype) for dtype in ("float32", "bfloat16")]
+    assert len({default_gallery(str(tmp_path), encoder) for encoder in encoders}) == 1
 
 
 def test_samples_are_drawn_once(tmp_path):

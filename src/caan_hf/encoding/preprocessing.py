@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 from pydantic import Field, model_validator
 
-from caan_hf.images_caan import PICTURE_VERSION, clean_photo
+from caan_hf.images_caan import PICTURE_VERSION, clean_photo, cut_ends
 from caan_hf.limits_caan import MAX_MARGIN, MAX_SIDE
 from caan_hf.sketches_caan import clean_sketch
 from caan_hf.utils.records import Record
@@ -102,6 +102,7 @@ class Preprocessing(Record):
 
     def fit(self, image: Image.Image) -> Image.Image:
         """The picture resized and cropped to the encoder's input size, still with grey levels from 0 to 255."""
+        image = cut_ends(image) if isinstance(self.size, int) and self.crop is not None else image
         size = _resized(image.size, self.size)
         image = image if size == image.size else image.resize(size, Image.Resampling(self.resample))
         return image if self.crop is None else _centre(image, self.crop)

@@ -6,9 +6,10 @@ import datasets
 import numpy as np
 import torch
 
-from caan_hf.encoding.checkpoint import CheckpointEncoder, DType
+from caan_hf.encoding.checkpoint import CheckpointEncoder
 from caan_hf.encoding.dataset_pictures import DatasetPictures, unreadable
 from caan_hf.encoding.features import PLURAL, Modality
+from caan_hf.encoding.identity import Precision
 from caan_hf.modeling_caan import CaanModel
 from caan_hf.processing_caan import CaanProcessor
 from caan_hf.utils.progress import progress_bar
@@ -25,7 +26,7 @@ def encode_rows(
     modality: Modality,
     *,
     batch_size: int = 64,
-    dtype: DType = "float32",
+    dtype: Precision = "float32",
     progress: bool = False,
 ) -> torch.Tensor:
     """Global embeddings of the images of a dataset.
