@@ -102,8 +102,9 @@ def test_sketch_without_ink_is_refused_by_name(tmp_path, image):
         clean_sketch(np.asarray(image), 0.1)
 
 
-def test_premultiplied_grey_is_read():
-    image = drawing().convert("LA").convert("La")
+@pytest.mark.parametrize("ink", [0, 255], ids=["black", "white on transparency"])
+def test_premultiplied_grey_is_read(ink):
+    image = on_transparency((ink, ink, ink)).convert("LA").convert("La")
     np.testing.assert_array_equal(grey(clean_sketch(image, 0.1)), grey(clean_sketch(drawing(), 0.1)))
 
 

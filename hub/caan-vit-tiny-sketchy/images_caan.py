@@ -78,6 +78,8 @@ def open_frames(source: Any, name: str | None = None) -> Iterator[Image.Image]:
 
 
 def _upright(image: Image.Image) -> Image.Image:
+    if image.mode == "La":  # Pillow converts it to LA only
+        image = image.convert("LA")
     try:
         return ImageOps.exif_transpose(image)
     except Exception:  # a damaged orientation does not make the picture unusable
@@ -88,8 +90,6 @@ def flatten(image: Image.Image) -> Image.Image:
     """Convert an image of any mode to RGB, with transparent pixels on white and 16 bits reduced to 8."""
     if image.mode.startswith("I") or image.mode == "F":
         image = _to_eight_bits(np.asarray(image))
-    if image.mode == "La":  # Pillow converts it to LA only
-        image = image.convert("LA")
     if has_alpha(image):
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")
