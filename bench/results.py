@@ -39,7 +39,9 @@ ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "results.md"
 RECORDS = ROOT / "bench" / "records"
 SHIPPED = ROOT / "hub" / "caan-vit-tiny-sketchy" / "metrics.json"
-SECTION = re.compile(r"(<!-- (study|averages|encoders|photos|resolution|rescoring|shipped|categories|sketches)( .+)? -->\n)")
+SECTION = re.compile(
+    r"(<!-- (study|averages|encoders|photos|resolution|rescoring|shipped|categories|sketches)( .+)? -->\n)"
+)
 DIGEST = "records"  # PNG text chunk with the hash of the record that a plot shows
 REMEDY = "Run python bench/results.py."
 
