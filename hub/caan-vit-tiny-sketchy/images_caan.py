@@ -125,7 +125,7 @@ def _to_eight_bits(values: np.ndarray) -> Image.Image:
     """Convert floats in [0, 1], integers of 10 to 16 bits, or numbers from 0 to 255 of any type, to 8 bits."""
     if values.dtype == np.uint8:
         return Image.fromarray(values)
-    highest = np.nanmax(values, initial=0)
+    highest = float(np.nanmax(values, initial=0))
     if values.dtype == bool or (np.issubdtype(values.dtype, np.floating) and highest <= FLOAT_WHITE):
         values = values.astype(np.float64) * 255
     elif highest > 255:

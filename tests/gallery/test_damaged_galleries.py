@@ -3,6 +3,7 @@
 import io
 import json
 import os
+from pathlib import Path
 
 import lancedb
 import numpy as np
@@ -53,6 +54,19 @@ def test_a_path_that_is_no_regular_file_is_not_read(own_gallery, sketch, tmp_pat
     (result,) = gallery.search(sketch)
     assert result.path == path
     assert gallery.explain(sketch, result).photo.size == (60, 40)  # the thumbnail
+
+
+@pytest.mark.parametrize("folder", ["data", "_versions"])
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+def test_a_pipe_or_device_among_the_files_of_a_gallery_is_refused(own_gallery, kind, folder):
+    file = max((Path(own_gallery.table.uri) / "photos.lance" / folder).iterdir())
+    file.unlink()
+    if kind == "pipe":
+        os.mkfifo(file)
+    else:
+        file.symlink_to("/dev/zero")
+    with pytest.raises(CaanError, match=r"regular file.*Index"):
+        Gallery.open(own_gallery.table.uri)
 
 
 @pytest.mark.parametrize("thumbnail", [b"no picture", png_bomb(), b"", None], ids=["damaged", "bomb", "empty", "none"])

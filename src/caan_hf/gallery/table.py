@@ -4,6 +4,7 @@ import json
 import os
 import random
 import re
+import stat
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -94,6 +95,8 @@ class PhotoTable:
         uri = _expand(uri)
         if not may_be_gallery(uri):  # connecting would create it
             raise NoGalleryError(uri)
+        if not _is_url(uri):
+            _require_regular_files(uri)
         try:
             table = lancedb.connect(_location(uri), read_consistency_interval=FRESHNESS).open_table(TABLE)
             info = _read_info(uri, table.schema)
@@ -345,6 +348,19 @@ def _require_columns(uri: str, schema: pa.Schema, info: GalleryInfo) -> None:
             continue
         if field.name not in schema.names or schema.field(field.name).type != field.type:
             raise GalleryError(uri, f"its column '{field.name}' is missing or has another type", REINDEX)
+
+
+def _require_regular_files(uri: str) -> None:
+    """Check that Lance will find no pipe or device among the files of a gallery: it would wait for them forever.
+
+    Raises:
+        CaanError: There is one.
+    """
+    for file in (Path(uri) / f"{TABLE}.lance").rglob("*"):
+        with suppress(OSError):  # another process removed it meanwhile
+            mode = file.stat().st_mode
+            if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+                raise GalleryError(uri, f"{file.name} in it is not a regular file", REINDEX)
 
 
 def _parse_places(stored: bytes, uri: str) -> dict[str, bool]:
