@@ -235,20 +235,11 @@ def _contrast(pixels: np.ndarray, paper: np.ndarray) -> np.ndarray:
 def _blocks(function: np.ufunc, values: np.ndarray, step: int) -> np.ndarray:
     """Reduce blocks of `step` x `step` pixels to one. `reduceat` would take 15 times as long."""
     for axis in (0, 1):
-<<<<<<< HEAD
-        lines = np.moveaxis(values, axis, 0)
-        reduced = lines[::step].copy()
-        for offset in range(1, step):
-            others = lines[offset::step]
-            function(reduced[: len(others)], others, out=reduced[: len(others)])
-        values = np.moveaxis(reduced, 0, axis)
-=======
         parts = [values[(slice(None),) * axis + (slice(offset, None, step),)] for offset in range(step)]
         values = parts[0].copy()
         for part in parts[1:]:
             covered = values[: part.shape[0], : part.shape[1]]  # the last block may be smaller
             function(covered, part, out=covered)
->>>>>>> main
     return values
 
 
