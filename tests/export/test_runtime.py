@@ -16,6 +16,7 @@ from PIL import Image
 
 from caan_hf import load_encoder
 from caan_hf.benchmarks.sample import draw_object
+from caan_hf.encoding.features import Features
 from caan_hf.errors import CaanError
 
 # Makes imports fail as on a machine without torch.
@@ -158,6 +159,17 @@ def test_batches_above_the_limit_of_tensorrt_are_split(onnx, monkeypatch):
     assert sizes == [64, 64, 2]
     np.testing.assert_allclose(found.global_embeds, expected.global_embeds, atol=1e-5)
     np.testing.assert_allclose(found.local_embeds, expected.local_embeds, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["fp32", "int8"])
+def test_batches_of_any_size_give_the_features_of_each_picture(exported, dtype):
+    encoder = CaanOnnx.from_pretrained(exported(dtype), ["cpu"])
+    pixel_values = np.random.default_rng(0).standard_normal((19, 3, 32, 32), dtype=np.float32)
+    together = encoder.encode_prepared(pixel_values, "photo")
+    alone = Features.joined([encoder.encode_prepared(one[None], "photo") for one in pixel_values])
+    np.testing.assert_allclose(together.global_embeds, alone.global_embeds, atol=1e-5)
+    np.testing.assert_allclose(together.local_embeds, alone.local_embeds, atol=1e-5)
+    assert encoder.encode_prepared(pixel_values[:0], "photo").global_embeds.shape == (0, encoder.identity.global_dim)
 
 
 def test_inputs_of_another_shape_are_errors(onnx):

@@ -14,7 +14,7 @@ from PIL import Image
 from caan_hf.gallery import Gallery
 from caan_hf.gallery.photo import decode_photo
 from caan_hf.gallery.schema import from_vectors
-from caan_hf.images_caan import REDUCED_MARGIN
+from caan_hf.images_caan import REDUCED_MARGIN, register_heif
 
 
 def encoded(image: Image.Image, form: str = "PNG", **options) -> bytes:
@@ -180,8 +180,10 @@ def test_a_photo_of_12_megapixels_is_decoded_at_an_eighth_of_its_size_for_a_mode
     assert photo.image.size == (500, 375)
 
 
-@pytest.mark.parametrize("form", ["JPEG", "PNG"])
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "HEIF"])
 def test_a_large_photo_is_decoded_at_a_reduced_size(encoder, form):
+    if not register_heif() and form == "HEIF":
+        pytest.skip("pillow-heif is not installed")
     small = draw_photo(3, (60, 40)).resize((1500, 1000), Image.Resampling.BICUBIC)
     photo = decode_photo(encoded(small, form), 64)
     assert (photo.width, photo.height) == (1500, 1000)

@@ -1,5 +1,6 @@
 """`caan index`: encode photos into a gallery that is searched by sketch."""
 
+import os
 from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option
@@ -64,6 +65,10 @@ def index(
 
     - `caan index data/sketchy-25 s3://bucket/gallery --split test --model someone/caan-sketchy --device cuda`
     """
+    # Threads of torch that wait for the next layer would spin, and slow down the threads that decode photos. OpenMP
+    # reads this when torch is loaded.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
     from rich.console import Console
 
     from caan_hf.gallery import Gallery
