@@ -97,7 +97,7 @@ def error_of(tmp_path, monkeypatch, capsys):
     """`error_of(*arguments)`: the one line on stderr with which `caan-demo` fails."""
     from caan_demo import cli
 
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)  # the variable is read once
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(signal, "signal", lambda *_: None)
 
