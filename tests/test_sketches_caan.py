@@ -8,32 +8,11 @@ import pytest
 from drawings import KINDS
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from line_drawings import drawing, grey, ink_box, on_transparency
 from PIL import Image, ImageDraw, PngImagePlugin
 
 from caan_hf.benchmarks.sample import draw_object
 from caan_hf.sketches_caan import MIN_LINE, clean_sketch, is_blank
-
-
-def grey(image: Image.Image) -> np.ndarray:
-    return np.asarray(image.convert("L")).astype(int)
-
-
-def ink_box(image: Image.Image) -> tuple[int, int, int, int]:
-    """First and last row, first and last column darker than middle grey."""
-    rows, columns = np.nonzero(grey(image) < 128)
-    return rows.min(), rows.max(), columns.min(), columns.max()
-
-
-def drawing(size=(100, 80), box=(20, 20, 60, 50), ink=0, paper=255) -> Image.Image:
-    image = Image.new("L", size, paper)
-    ImageDraw.Draw(image).rectangle(box, outline=ink, width=3)
-    return image
-
-
-def on_transparency(ink: tuple[int, int, int], mode: str = "RGBA") -> Image.Image:
-    image = Image.new("RGBA", (100, 80), (0, 0, 0, 0))
-    ImageDraw.Draw(image).rectangle((20, 20, 60, 50), outline=(*ink, 255), width=3)
-    return image.convert(mode)
 
 
 def test_sketch_is_cropped_to_its_ink_with_a_margin_and_padded_to_a_square():
@@ -179,8 +158,8 @@ def lines_seen(source) -> np.ndarray:
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in THICK])
 def test_a_drawing_is_seen_alike_on_any_paper_with_any_pen_and_in_any_light(kind):
     for number, sketch in enumerate(DRAWN):
-        drawing = KINDS[kind](sketch, np.random.default_rng(number))
-        expected, found = lines_seen(sketch), lines_seen(drawing)
+        redrawn = KINDS[kind](sketch, np.random.default_rng(number))
+        expected, found = lines_seen(sketch), lines_seen(redrawn)
         assert np.corrcoef(expected.ravel(), found.ravel())[0, 1] > 0.75, number
 
 

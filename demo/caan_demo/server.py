@@ -22,7 +22,7 @@ MAX_WAITING = 32
 DELETE_FILES_EVERY, DELETE_FILES_AFTER = 10, 3600
 """Seconds between deletions of visitors' files, and their age."""
 MAX_FILES_BYTES = 2**30
-"""Disk space of visitors' files. Beyond it the oldest ones are deleted, whatever their age."""
+"""Disk space of visitors' files. If they take more, the oldest ones are deleted."""
 BLOCK = 4096
 """Disk space in bytes that a file or folder takes besides its content."""
 SESSIONS = 128
@@ -123,7 +123,7 @@ def delete_old_files(folder: Path, kept: set[Path], age: float, max_bytes: int) 
         folder: Gradio's files.
         kept: Files and folders that stay.
         age: Time since the last change in seconds from which a file is deleted.
-        max_bytes: Disk space that may be left; beyond it the oldest files are deleted whatever their age.
+        max_bytes: Disk space that the files may take. If they take more, the oldest are deleted.
     """
     latest = time.time() - age
     left = []

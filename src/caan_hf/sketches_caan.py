@@ -1,4 +1,4 @@
-"""Turns any drawing into dark lines on a white square: whatever the paper, the pen, the light and the desk around it.
+"""Converts any drawing to dark lines on a white square, for any paper, pen, light and surroundings.
 
 The steps, with their constants, are specified in docs/sketches.md. A drawing is what differs from the local colour of
 the paper, so that dark lines on light paper, chalk on a blackboard and red ink on green paper are treated alike.
@@ -31,7 +31,7 @@ MIN_CONTRAST = 24  # grey levels from the paper; less is not ink
 LINE_CONTRAST = 0.45  # share of the ink's contrast; less is no part of a drawing: ruled lines, texture, shadows
 FAINT_CONTRAST = 0.3  # share of the ink's contrast; less is drawn as paper, and up to 1.5 times as much is lightened
 
-# Parts of a drawing are told apart on a grid of cells.
+# Lines are divided into connected parts on a grid of cells.
 PART_CELLS = 128  # along the longer side
 BORDER_SHARE = 0.3  # what covers more of the picture's border is the surroundings: a desk, or a frame
 FRAME_SPAN = 0.75  # a frame reaches over so much of the width and of the height,
