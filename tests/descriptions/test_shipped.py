@@ -2,7 +2,6 @@
 
 import re
 from collections import Counter
-from itertools import chain
 
 import pytest
 
@@ -54,7 +53,7 @@ def test_texts_are_one_to_three_sentences_of_15_to_60_words(records):
 
 
 def test_no_two_texts_share_a_sentence(records):
-    sentences = Counter(chain.from_iterable(split_sentences(record.text.casefold()) for record in records))
+    sentences = Counter(sentence.casefold() for record in records for sentence in split_sentences(record.text))
     assert [sentence for sentence, count in sentences.items() if count > 1] == []
 
 
