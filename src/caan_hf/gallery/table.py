@@ -165,9 +165,13 @@ class PhotoTable:
         return pa.concat_tables(parts) if parts else self.table.schema.empty_table()
 
     def upsert(self, rows: pa.Table) -> None:
-        """Add photos and replace those with the same path, in one transaction."""
+        """Add photos and replace those with the same path, in one transaction.
+
+        Columns that another program added keep their values, and are null for new photos.
+        """
         merge = self.table.merge_insert(KEY).when_matched_update_all().when_not_matched_insert_all()
-        rows = rows.select(self.table.schema.names).cast(self.table.schema)
+        fields = [field for field in self.table.schema if field.name in rows.schema.names]
+        rows = rows.select([field.name for field in fields]).cast(pa.schema(fields))
         self._commit(lambda: merge.execute(rows))
 
     def delete(self, paths: Sequence[str]) -> None:
