@@ -221,7 +221,7 @@ def test_pictures_of_another_size_than_the_graphs_take_are_refused(exported, tmp
     content = json.loads(manifest.read_text())
     content["files"]["preprocessing.json"]["sha256"] = sha256_of(file)
     manifest.write_text(json.dumps(content))
-    with pytest.raises(CaanError, match=r"preprocessing\.json: .*pixels.*Export again"):
+    with pytest.raises(CaanError, match=r"preprocessing\.json: .*pixels.*Export the checkpoint again"):
         CaanOnnx.from_pretrained(folder)
 
 
