@@ -124,3 +124,17 @@ def photos(record: list[dict[str, Any]]) -> str:
         cells += [f"{row[key]:.5f}" for key in ("mean_cosine", "smallest_cosine")]
         lines.append([row["kind"], *cells, f"{row['grown_gib']:.2f} GiB"])
     return markdown_table(lines) + "\n"
+
+
+def gpu(record: dict[str, Any]) -> str:
+    """A row per engine and architecture: images per second, and the share of a matrix product's operations."""
+    products = ", ".join(f"{value:.0f} TFLOP/s in {name}" for name, value in record["product_tflops"].items())
+    lines = [["towers", "work", "engine", "images/s", "share of a matrix product", "largest difference from torch"]]
+    for row in record["speeds"]:
+        share = "" if row["share"] is None else f"{100 * row['share']:.0f} %"
+        parity = record["parity"].get(f"{row['towers']}, {row['engine']}")
+        difference = f"{parity['difference']:.1e} ({parity['allowed']:.0e} allowed)" if parity else ""
+        cells = [row["towers"], row["work"], row["engine"], f"{row['images_per_second']:,.0f}", share, difference]
+        lines.append(cells)
+    note = f"{record['device']}, torch {record['torch']}, onnxruntime {record['onnxruntime']}, batches of "
+    return markdown_table(lines) + f"\n{note}{record['batch_size']} images; a matrix product reaches {products}.\n"
