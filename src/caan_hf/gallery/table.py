@@ -103,7 +103,7 @@ class PhotoTable:
         except LANCE_ERRORS as error:
             if "not found" in str(error):
                 raise NoGalleryError(uri) from error
-            raise CaanError(f"{uri}: cannot be opened ({_reason(error)}).") from error
+            raise CaanError(f"{uri}: cannot be opened ({_reason(error)}). If it is damaged: {REINDEX}") from error
 
     @classmethod
     def create_or_open(cls, uri: str | os.PathLike[str], info: GalleryInfo) -> "PhotoTable":

@@ -78,7 +78,7 @@ def first_problem(error: ValidationError) -> str:
     where = ".".join(str(part) for part in problem["loc"])[:MAX_NAME]
     message = problem["msg"].removeprefix("Value error, ")
     message = message[:1].lower() + message[1:]
-    if problem["type"] not in ("missing", "json_invalid", "extra_forbidden"):
+    if where and problem["type"] not in ("missing", "json_invalid", "extra_forbidden"):  # not the whole document
         shown = repr(problem["input"])
         message += f", got {shown[:60] + '...' if len(shown) > 60 else shown}"
     return f"{where}: {message}" if where else message
