@@ -117,7 +117,7 @@ def preprocessing_of(encoder: CheckpointEncoder, name: str) -> Preprocessing:
     try:
         preprocessing = Preprocessing.of_processor(encoder.processor)
         preprocessing.require_size(
-            encoder.model.config.image_size, f"{name}: its {kind}", "Pass --image-size, which sets both."
+            encoder.model.config.image_size, f"{name}: its processor", "Pass --image-size, which sets both."
         )
         largest, share = grey_level_difference(encoder, preprocessing)
     except (AttributeError, KeyError, OverflowError, RuntimeError, TypeError, ValueError, ZeroDivisionError) as error:

@@ -86,7 +86,7 @@ class Preprocessing(Record):
             width, height = self.fit(Image.new("RGB", shape)).size
             if (height, width) != (image_size, image_size):
                 raise CaanError(
-                    f"{name}: prepares pictures of {height} x {width} pixels, but the model expects "
+                    f"{name}: prepares pictures of {height} x {width} pixels, but its model expects "
                     f"{image_size} x {image_size}. {remedy}"
                 )
 
