@@ -93,6 +93,7 @@ class CaanOnnx(Encoder):
         chosen = choose_providers(providers)  # before anything is downloaded
         export = open_unchanged(name_or_path, revision, subfolder)
         preprocessing = Preprocessing.read(export.path / PREPROCESSING, EXPORT_AGAIN)
+        preprocessing.require_size(export.manifest.identity.image_size, str(export.path / PREPROCESSING), EXPORT_AGAIN)
         if providers is None and export.manifest.dtype == "int8":
             chosen = [CPU]  # GPU providers lack the int8 operators
 

@@ -261,56 +261,96 @@ def _strength(contrast: np.ndarray, drawing: np.ndarray) -> float:
     return float(np.percentile(contrast[drawing], 90))
 
 
+@dataclass(frozen=True)
+class _Parts:
+    """The connected parts of lines, measured on a grid of cells (h, w)."""
+
+    grid: np.ndarray  # (h, w) bool: the cells with ink
+    part_of: np.ndarray  # (cells with ink,): number of the part, from 0
+    weight: np.ndarray  # (parts,): pixels of ink
+    first: np.ndarray  # (parts, 2): first row and column
+    last: np.ndarray  # (parts, 2): last row and column
+    length: np.ndarray  # (parts,): longer side as a share of the longer side of the picture
+    border_share: np.ndarray  # (parts,): share of the cells along the border of the picture
+
+
 def _parts(lines: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Divide lines (H, W) bool into the drawing and its surroundings, such as a desk or a frame, and drop specks."""
     step = -(-max(lines.shape) // PART_CELLS)
     ink = _blocks(np.add, lines.astype(np.int32), step)  # pixels of ink in each cell
-    labels = _labels(ink > 0)
-    cells = np.argwhere(labels)
-    if not len(cells):
+    if not ink.any():
         return lines, np.zeros_like(lines)
-    numbers, part_of = np.unique(labels[labels > 0], return_inverse=True)
-    weight = np.bincount(part_of, ink[labels > 0])
+    parts = _measured(ink)
+    around = _surroundings(parts)
+    around |= _hands(parts, around)
+    drawing = ~around & ~_specks(parts, around)
+
+    def pixels(chosen: np.ndarray) -> np.ndarray:
+        cells = np.zeros_like(parts.grid)
+        cells[parts.grid] = chosen[parts.part_of]
+        return cells.repeat(step, axis=0).repeat(step, axis=1)[: lines.shape[0], : lines.shape[1]]
+
+    return lines & pixels(drawing), pixels(around)
+
+
+def _measured(ink: np.ndarray) -> _Parts:
+    """The parts of cells (h, w) with so many pixels of ink; at least one has ink."""
+    grid = ink > 0
+    cells = np.argwhere(grid)
+    numbers, part_of = np.unique(_labels(grid)[grid], return_inverse=True)
     first = np.full((len(numbers), 2), np.iinfo(np.int64).max)
     last = np.zeros((len(numbers), 2), dtype=np.int64)
     np.minimum.at(first, part_of, cells)
     np.maximum.at(last, part_of, cells)
-    sides = last + 1 - first  # (parts, 2)
-    length = (sides / max(labels.shape)).max(axis=1)
-
-    at_border = ((cells == 0) | (cells == np.array(labels.shape) - 1)).any(axis=1)
-    border_share = np.bincount(part_of, at_border) / (2 * sum(labels.shape))
-    from_outline = np.minimum(cells - first[part_of], last[part_of] - cells) / sides[part_of]
-    is_ring = np.bincount(part_of, from_outline.min(axis=1) > FRAME_BAND) == 0
-    is_frame = is_ring & (sides >= FRAME_SPAN * np.array(labels.shape)).all(axis=1)
-    around = (border_share >= BORDER_SHARE) | is_frame
-    if not (length[~around] >= MIN_PART).any():
-        around[:] = False
-    around |= _reaches_in(labels > 0, part_of, np.where(around, 0, weight), border_share)
-    light = weight < SPECK_INK * weight[~around].max()
-    speck = light | (length < SPECK_LENGTH * length[~around].max())
-    if (~around & ~speck).any():  # eyes, and the dot of an exclamation mark: heavier than specks, and near
-        top_left, bottom_right = first[~around & ~speck].min(axis=0), last[~around & ~speck].max(axis=0)
-        reach = DOT_REACH * (bottom_right - top_left).max()
-        near = (first >= top_left - reach).all(axis=1) & (last <= bottom_right + reach).all(axis=1)
-        speck &= light | ~near
-
-    def pixels(parts: np.ndarray) -> np.ndarray:
-        chosen = np.isin(labels, numbers[parts])
-        return chosen.repeat(step, axis=0).repeat(step, axis=1)[: lines.shape[0], : lines.shape[1]]
-
-    return lines & pixels(~around & ~speck), pixels(around)
+    at_border = ((cells == 0) | (cells == np.array(grid.shape) - 1)).any(axis=1)
+    return _Parts(
+        grid=grid,
+        part_of=part_of,
+        weight=np.bincount(part_of, ink[grid]),
+        first=first,
+        last=last,
+        length=((last + 1 - first) / max(grid.shape)).max(axis=1),
+        border_share=np.bincount(part_of, at_border) / (2 * sum(grid.shape)),
+    )
 
 
-def _reaches_in(cells: np.ndarray, part_of: np.ndarray, weight: np.ndarray, border_share: np.ndarray) -> np.ndarray:
+def _surroundings(parts: _Parts) -> np.ndarray:
+    """Which parts are a desk or a frame; none, if nothing of some length is left then."""
+    found = (parts.border_share >= BORDER_SHARE) | _frames(parts)
+    return found & (parts.length[~found] >= MIN_PART).any()
+
+
+def _frames(parts: _Parts) -> np.ndarray:
+    """Which parts are a frame: a ring that reaches over most of the picture."""
+    cells, sides = np.argwhere(parts.grid), parts.last + 1 - parts.first
+    inside = np.minimum(cells - parts.first[parts.part_of], parts.last[parts.part_of] - cells)
+    is_ring = np.bincount(parts.part_of, (inside / sides[parts.part_of]).min(axis=1) > FRAME_BAND) == 0
+    return is_ring & (sides >= FRAME_SPAN * np.array(parts.grid.shape)).all(axis=1)
+
+
+def _hands(parts: _Parts, around: np.ndarray) -> np.ndarray:
     """Which parts are a hand: filled, from the border into a picture whose other parts are lines."""
-    core = _eroded(cells, FILLED_CELLS)[cells]
-    filled = np.bincount(part_of, core) >= 0.5 * np.bincount(part_of)
-    hand = filled & (border_share >= HAND_SHARE) & (weight > 0)
+    weight = np.where(around, 0, parts.weight)
+    core = _eroded(parts.grid, FILLED_CELLS)[parts.grid]
+    filled = np.bincount(parts.part_of, core) >= 0.5 * np.bincount(parts.part_of)
+    hand = filled & (parts.border_share >= HAND_SHARE) & (weight > 0)
     others = np.where(hand, 0, weight)
     drawn = others.argmax()
-    length = np.ptp(np.argwhere(cells)[part_of == drawn], axis=0).max() + 1
-    return hand & bool(others.any() and not filled[drawn] and length >= HAND_DRAWING * max(cells.shape))
+    return hand & bool(others.any() and not filled[drawn] and parts.length[drawn] >= HAND_DRAWING)
+
+
+def _specks(parts: _Parts, around: np.ndarray) -> np.ndarray:
+    """Which parts are specks: much lighter than the drawing, or short and far from it."""
+    light = parts.weight < SPECK_INK * parts.weight[~around].max()
+    speck = light | (parts.length < SPECK_LENGTH * parts.length[~around].max())
+    drawing = ~around & ~speck
+    if not drawing.any():
+        return speck
+    # Eyes, and the dot of an exclamation mark, are heavier than specks, and near.
+    top_left, bottom_right = parts.first[drawing].min(axis=0), parts.last[drawing].max(axis=0)
+    reach = DOT_REACH * (bottom_right - top_left).max()
+    near = (parts.first >= top_left - reach).all(axis=1) & (parts.last <= bottom_right + reach).all(axis=1)
+    return speck & (light | ~near)
 
 
 def _labels(cells: np.ndarray) -> np.ndarray:

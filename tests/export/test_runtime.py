@@ -1,5 +1,6 @@
 """The runtime without torch, through its public methods."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -13,11 +14,13 @@ from caan_export.session import TENSORRT
 from hub_repositories import Blob, Repository
 from hub_server import HubServer
 from PIL import Image
+from tiny import IMAGE_SIZE
 
 from caan_hf import load_encoder
 from caan_hf.benchmarks.sample import draw_object
 from caan_hf.encoding.features import Features
 from caan_hf.errors import CaanError
+from caan_hf.utils.files import sha256_of
 
 # Makes imports fail as on a machine without torch.
 WITHOUT_TORCH = """
@@ -207,6 +210,19 @@ def test_a_damaged_folder_is_an_error_of_one_line(exported, tmp_path, damage, me
     with pytest.raises(CaanError, match=message) as error:
         CaanOnnx.from_pretrained(folder)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("change", [{"size": [IMAGE_SIZE, 5]}, {"size": IMAGE_SIZE}, {"crop": [5, 5]}], ids=str)
+def test_pictures_of_another_size_than_the_graphs_take_are_refused(exported, tmp_path, change):
+    folder = shutil.copytree(exported(), tmp_path / "copy")
+    file = folder / "preprocessing.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), **change}))
+    manifest = folder / "caan_export.json"
+    content = json.loads(manifest.read_text())
+    content["files"]["preprocessing.json"]["sha256"] = sha256_of(file)
+    manifest.write_text(json.dumps(content))
+    with pytest.raises(CaanError, match=r"preprocessing\.json: .*pixels.*Export the checkpoint again"):
+        CaanOnnx.from_pretrained(folder)
 
 
 def test_an_export_on_the_hub_is_read_from_the_cache(exported, tmp_path):

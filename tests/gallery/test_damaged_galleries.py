@@ -9,6 +9,7 @@ import lancedb
 import numpy as np
 import pyarrow as pa
 import pytest
+from photos import draw_photo
 from PIL import Image
 
 from caan_hf import CaanError
@@ -128,3 +129,17 @@ def test_damaged_data_files_are_one_line(own_gallery, sketch, tmp_path, how):
     with pytest.raises(CaanError, match=r"gallery: cannot be read.*Index the photos again") as error:
         Gallery.open(tmp_path / "gallery", model=own_gallery.encoder).search(sketch)
     assert "\n" not in str(error.value)
+
+
+def test_columns_of_other_programs_are_kept(own_gallery, indexed_folder, sketch, tmp_path):
+    def change(rows):
+        return rows.append_column("tag", pa.array([f"tag {number}" for number in range(len(rows))]))
+
+    gallery = rewrite(own_gallery, change)
+    before = {row["path"]: row["tag"] for row in gallery.table.columns(["path", "tag"]).to_pylist()}
+    assert gallery.search(sketch)
+    draw_photo(99).save(tmp_path / "new.png")
+    gallery.add(indexed_folder / "photos", force=True)
+    gallery.add([tmp_path / "new.png"])
+    after = {row["path"]: row["tag"] for row in gallery.table.columns(["path", "tag"]).to_pylist()}
+    assert after == {**before, str(tmp_path / "new.png"): None}

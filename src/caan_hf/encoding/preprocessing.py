@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 from pydantic import Field, model_validator
 
+from caan_hf.errors import CaanError
 from caan_hf.images_caan import PICTURE_VERSION, clean_photo, cut_ends
 from caan_hf.limits_caan import MAX_MARGIN, MAX_SIDE
 from caan_hf.sketches_caan import clean_sketch
@@ -74,6 +75,20 @@ class Preprocessing(Record):
             std=_triple(given.image_std) if normalised else (1.0, 1.0, 1.0),
             sketch_margin=float(processor.sketch_margin),
         )
+
+    def require_size(self, image_size: int, name: str, remedy: str) -> None:
+        """Check that pictures of any aspect ratio become squares of the size that a model expects.
+
+        Raises:
+            CaanError: They do not.
+        """
+        for shape in ((8, 8), (12, 8), (8, 12)):
+            width, height = self.fit(Image.new("RGB", shape)).size
+            if (height, width) != (image_size, image_size):
+                raise CaanError(
+                    f"{name}: prepares pictures of {height} x {width} pixels, but its model expects "
+                    f"{image_size} x {image_size}. {remedy}"
+                )
 
     @property
     def hash(self) -> str:
