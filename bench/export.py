@@ -36,7 +36,8 @@ def main() -> None:
     print("| --- | --- | --- | --- | --- | --- | --- | --- |", flush=True)
     for model in options.models:
         with tempfile.TemporaryDirectory() as folder:
-            folders = [export(model, dtype, options.provider, Path(folder)) for dtype in dtypes]
+            _, image_size, sizes = MODELS[model]
+            folders = [export(sizes, image_size, dtype, options.provider, Path(folder)) for dtype in dtypes]
             timing_options = TimingOptions(
                 batch_sizes=list(BATCHES), repeats=options.repeats, providers=[options.provider]
             )
@@ -48,9 +49,8 @@ def main() -> None:
     print(f"\n{environment['processor']}; onnxruntime {environment['onnxruntime']}")
 
 
-def export(model: str, dtype: str, provider: str, folder: Path) -> Path:
-    """Export an untrained CAAN with tied towers of these sizes, and return the folder."""
-    _, image_size, sizes = MODELS[model]
+def export(sizes: dict[str, int], image_size: int, dtype: str, provider: str, folder: Path) -> Path:
+    """Export an untrained CAAN with tied ViT towers of these sizes, and return the folder."""
     checkpoint, out = folder / "model", folder / dtype
     if not checkpoint.exists():
         tower = ViTConfig(image_size=image_size, **sizes)

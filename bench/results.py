@@ -8,6 +8,7 @@ Tables stand between `<!-- KIND ... -->` and `<!-- /KIND -->` and are made by be
     study NAME [plot|sweep]      bench/records/NAME.json, the results.json of `caan ablate`, with docs/NAME.png
                                  (`sweep` for a study of two axes, which recipes/ablations/NAME.yaml names)
     averages NAME against LABEL  bench/records/NAME-averages.json, the averages.json of bench/averages.py
+    encoders, photos             output of bench/encoders.py and bench/photos.py with --record
     resolution, rescoring        output of bench/resolution.py and bench/rescoring.py with --record
     sketches                     output of bench/sketches.py with --record, of two versions of the package
     shipped                      metrics.json of hub/caan-vit-tiny-sketchy, and bench/records/shipped-generalized.json,
@@ -38,7 +39,9 @@ ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "results.md"
 RECORDS = ROOT / "bench" / "records"
 SHIPPED = ROOT / "hub" / "caan-vit-tiny-sketchy" / "metrics.json"
-SECTION = re.compile(r"(<!-- (study|averages|resolution|rescoring|shipped|categories|sketches)( .+)? -->\n)")
+SECTION = re.compile(
+    r"(<!-- (study|averages|encoders|photos|resolution|rescoring|shipped|categories|sketches)( .+)? -->\n)"
+)
 DIGEST = "records"  # PNG text chunk with the hash of the record that a plot shows
 REMEDY = "Run python bench/results.py."
 

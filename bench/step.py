@@ -40,6 +40,19 @@ def build(tower: dict, image_size: int, heads: int, negatives: str) -> CaanModel
     return CaanModel(config).train()
 
 
+def random_batch(model: CaanModel, image_size: int, size: int, negatives: str) -> dict[str, torch.Tensor]:
+    """A batch of `size` triplets of random images and text tokens on the device of the model."""
+    photos = size * (2 if negatives == "sampled" else 1)
+    batch = {
+        "sketch_pixel_values": torch.randn(size, 3, image_size, image_size),
+        "photo_pixel_values": torch.randn(photos, 3, image_size, image_size),
+        "category_ids": torch.arange(photos),
+        "text_hidden_states": torch.randn(photos, TEXT_LENGTH, TEXT_WIDTH),
+        "attention_mask": torch.ones(photos, TEXT_LENGTH, dtype=torch.long),
+    }
+    return {key: tensor.to(model.device) for key, tensor in batch.items()}
+
+
 def caan_step(model: CaanModel, batch: dict[str, torch.Tensor]) -> None:
     """A full step: towers, alignment, relation network and losses."""
     model(**batch).loss.backward()
@@ -80,15 +93,7 @@ def main() -> None:
 
 def measure(name: str, model: CaanModel, image_size: int, negatives: str, options) -> None:
     """Print one row."""
-    size, photos = options.batch_size, options.batch_size * (2 if negatives == "sampled" else 1)
-    batch = {
-        "sketch_pixel_values": torch.randn(size, 3, image_size, image_size),
-        "photo_pixel_values": torch.randn(photos, 3, image_size, image_size),
-        "category_ids": torch.arange(photos),
-        "text_hidden_states": torch.randn(photos, TEXT_LENGTH, TEXT_WIDTH),
-        "attention_mask": torch.ones(photos, TEXT_LENGTH, dtype=torch.long),
-    }
-    batch = {key: tensor.to(model.device) for key, tensor in batch.items()}
+    batch = random_batch(model, image_size, options.batch_size, negatives)
     for step in (towers_step, caan_step):
         seconds(step, model, batch)  # warm-up
     pairs = [(seconds(towers_step, model, batch), seconds(caan_step, model, batch)) for _ in range(options.repeats)]

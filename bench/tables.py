@@ -98,3 +98,43 @@ def categories(metrics: dict[str, Any]) -> str:
     pairs = zip(ranked[:LISTED], ranked[: -LISTED - 1 : -1], strict=True)
     lines += [[*cells(best), "", *cells(worst)] for best, worst in pairs]
     return markdown_table(lines) + "\n"
+
+
+def encoders(record: dict[str, Any]) -> str:
+    """A row per engine: speed and its ratio to the first engine by batch size, agreement with its rankings."""
+    engines = record["engines"]
+    sizes = [timed["batch"] for timed in engines[0]["speed"]]
+    lines = [["photo encoder", *(f"batch size {size}" for size in sizes), "top-10 overlap", f"change in {METRIC}"]]
+    for row in engines:
+        cells = [
+            f"{timed['per_second']:.0f}/s ({timed['ratio']:.2f}, CPU {timed['cpu_ratio']:.2f})"
+            for timed in row["speed"]
+        ]
+        change = row["mAP@all"] - engines[0]["mAP@all"]
+        lines.append([row["engine"], *cells, f"{row['top10_overlap']:.3f}", f"{change:+.4f}"])
+    return markdown_table(lines) + "\n"
+
+
+def photos(record: list[dict[str, Any]]) -> str:
+    """A row per file format: photos per second, cosine to full decoding and memory."""
+    lines = [["12 megapixels", "`caan index`", "CPU time", "plain loop", "ratio", "cosine, mean", "smallest", "memory"]]
+    for row in record:
+        speeds = row["per_second"], row["loop_per_second"]
+        cells = [f"{speeds[0]:.1f}/s", f"{row['cpu_ms']:.0f} ms", f"{speeds[1]:.1f}/s", f"{speeds[0] / speeds[1]:.1f}"]
+        cells += [f"{row[key]:.5f}" for key in ("mean_cosine", "smallest_cosine")]
+        lines.append([row["kind"], *cells, f"{row['grown_gib']:.2f} GiB"])
+    return markdown_table(lines) + "\n"
+
+
+def gpu(record: dict[str, Any]) -> str:
+    """A row per engine and architecture: images per second, and the share of a matrix product's operations."""
+    products = ", ".join(f"{value:.0f} TFLOP/s in {name}" for name, value in record["product_tflops"].items())
+    lines = [["towers", "work", "engine", "images/s", "share of a matrix product", "largest difference from torch"]]
+    for row in record["speeds"]:
+        share = "" if row["share"] is None else f"{100 * row['share']:.0f} %"
+        parity = record["parity"].get(f"{row['towers']}, {row['engine']}")
+        difference = f"{parity['difference']:.1e} ({parity['allowed']:.0e} allowed)" if parity else ""
+        cells = [row["towers"], row["work"], row["engine"], f"{row['images_per_second']:,.0f}", share, difference]
+        lines.append(cells)
+    note = f"{record['device']}, torch {record['torch']}, onnxruntime {record['onnxruntime']}, batches of "
+    return markdown_table(lines) + f"\n{note}{record['batch_size']} images; a matrix product reaches {products}.\n"

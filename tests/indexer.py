@@ -22,4 +22,4 @@ def index(checkpoint: str, photos: str, gallery: str) -> None:
 
     torch.set_num_threads(1)
     indexing.COMMIT_SECONDS = 0
-    Gallery.create(gallery, model=checkpoint, device="cpu").add(photos, batch_size=2, workers=1)
+    Gallery.create(gallery, model=checkpoint, device="cpu", dtype="float32").add(photos, batch_size=2, workers=1)

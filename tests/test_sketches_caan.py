@@ -8,32 +8,11 @@ import pytest
 from drawings import KINDS
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from line_drawings import drawing, grey, ink_box, on_transparency
 from PIL import Image, ImageDraw, PngImagePlugin
 
 from caan_hf.benchmarks.sample import draw_object
 from caan_hf.sketches_caan import MIN_LINE, clean_sketch, is_blank
-
-
-def grey(image: Image.Image) -> np.ndarray:
-    return np.asarray(image.convert("L")).astype(int)
-
-
-def ink_box(image: Image.Image) -> tuple[int, int, int, int]:
-    """First and last row, first and last column darker than middle grey."""
-    rows, columns = np.nonzero(grey(image) < 128)
-    return rows.min(), rows.max(), columns.min(), columns.max()
-
-
-def drawing(size=(100, 80), box=(20, 20, 60, 50), ink=0, paper=255) -> Image.Image:
-    image = Image.new("L", size, paper)
-    ImageDraw.Draw(image).rectangle(box, outline=ink, width=3)
-    return image
-
-
-def on_transparency(ink: tuple[int, int, int], mode: str = "RGBA") -> Image.Image:
-    image = Image.new("RGBA", (100, 80), (0, 0, 0, 0))
-    ImageDraw.Draw(image).rectangle((20, 20, 60, 50), outline=(*ink, 255), width=3)
-    return image.convert(mode)
 
 
 def test_sketch_is_cropped_to_its_ink_with_a_margin_and_padded_to_a_square():
@@ -100,6 +79,12 @@ def test_sketch_without_ink_is_refused_by_name(tmp_path, image):
         clean_sketch(tmp_path / "empty.png", 0.1)
     with pytest.raises(ValueError, match="image: the sketch is blank"):
         clean_sketch(np.asarray(image), 0.1)
+
+
+@pytest.mark.parametrize("ink", [0, 255], ids=["black", "white on transparency"])
+def test_premultiplied_grey_is_read(ink):
+    image = on_transparency((ink, ink, ink)).convert("LA").convert("La")
+    np.testing.assert_array_equal(grey(clean_sketch(image, 0.1)), grey(clean_sketch(drawing(), 0.1)))
 
 
 @pytest.mark.parametrize("place", [(0, 0), (40, 30), (99, 79)])
@@ -173,8 +158,8 @@ def lines_seen(source) -> np.ndarray:
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in THICK])
 def test_a_drawing_is_seen_alike_on_any_paper_with_any_pen_and_in_any_light(kind):
     for number, sketch in enumerate(DRAWN):
-        drawing = KINDS[kind](sketch, np.random.default_rng(number))
-        expected, found = lines_seen(sketch), lines_seen(drawing)
+        redrawn = KINDS[kind](sketch, np.random.default_rng(number))
+        expected, found = lines_seen(sketch), lines_seen(redrawn)
         assert np.corrcoef(expected.ravel(), found.ravel())[0, 1] > 0.75, number
 
 
@@ -206,6 +191,78 @@ def test_a_filled_shape_is_not_the_paper():
     clean = grey(clean_sketch(shape, 0))
     assert clean[clean.shape[0] // 2, clean.shape[1] // 2] == 0
     assert clean[2, 2] == 255
+
+
+def inked_share(image: Image.Image) -> float:
+    return float((grey(clean_sketch(image, 0)) < 128).mean())
+
+
+@pytest.mark.parametrize("name", ["disc", "square", "camera", "tall"])
+def test_a_large_filled_shape_on_white_is_dark_itself_and_no_page(name):
+    shape = Image.new("L", (200, 300 if name == "tall" else 200), 255)
+    draw = ImageDraw.Draw(shape)
+    if name == "disc":
+        draw.ellipse((2, 2, 198, 198), fill=0)
+    else:
+        draw.rectangle((10, 10, shape.width - 10, shape.height - 10), fill=0)
+    if name == "camera":
+        draw.ellipse((60, 60, 140, 140), fill=255)
+    expected = {"disc": np.pi / 4, "square": 1, "camera": 1 - np.pi / 4 * (81 / 181) ** 2, "tall": 181 / 281}
+    assert inked_share(shape) == pytest.approx(expected[name], abs=0.03)
+
+
+def test_a_dark_canvas_in_a_light_window_is_a_page():
+    window = Image.new("L", (400, 300), 255)
+    window.paste(drawing(size=(300, 260), box=(60, 60, 200, 180), ink=255, paper=0), (50, 20))
+    np.testing.assert_array_equal(
+        grey(clean_sketch(window, 0)), grey(clean_sketch(drawing((300, 260), (60, 60, 200, 180)), 0))
+    )
+
+
+@pytest.mark.parametrize("noise", [0, 4])
+def test_a_light_page_that_covers_a_quarter_of_a_dark_ground_is_found(noise):
+    page = drawing(size=(200, 150), box=(40, 30, 160, 120), paper=245)
+    ground = np.full((300, 400), 60.0)
+    ground[100:250, 60:260] = grey(page)
+    ground += np.random.default_rng(0).normal(0, noise, ground.shape)
+    seen = clean_sketch(Image.fromarray(ground.clip(0, 255).astype(np.uint8)), 0)
+    assert seen.size == clean_sketch(page, 0).size
+    assert (grey(seen) < 128).mean() < 0.2
+
+
+def face_without_outline() -> Image.Image:
+    face = Image.new("L", (400, 400), 255)
+    draw = ImageDraw.Draw(face)
+    draw.arc((60, 150, 340, 330), 20, 160, fill=0, width=4)
+    for left in (80, 300):
+        draw.ellipse((left, 100, left + 12, 112), fill=0)
+    return face
+
+
+def test_eyes_beside_the_drawing_belong_to_it():
+    seen = grey(clean_sketch(face_without_outline(), 0))
+    assert (seen[:20] < 128).any()  # the eyes are highest
+    assert (seen[-20:] < 128).any()
+
+
+@pytest.mark.parametrize("pencil", [False, True], ids=["hand", "hand with pencil"])
+def test_a_hand_that_reaches_into_the_picture_is_left_out(pencil):
+    page = Image.new("RGB", (400, 500), (245, 243, 238))
+    ImageDraw.Draw(page).rectangle((60, 60, 220, 200), outline=(40, 40, 60), width=4)
+    alone = grey(clean_sketch(page, 0.1))
+    draw = ImageDraw.Draw(page)
+    draw.polygon([(400, 375), (290, 310), (250, 330), (265, 390), (290, 500), (400, 500)], fill=(205, 150, 120))
+    if pencil:
+        draw.line((260, 300, 350, 450), fill=(20, 20, 20), width=12)
+    np.testing.assert_allclose(grey(clean_sketch(page, 0.1)), alone, atol=30)
+
+
+def test_a_filled_shape_that_runs_out_of_the_picture_is_kept():
+    house = Image.new("L", (200, 200), 255)
+    draw = ImageDraw.Draw(house)
+    draw.polygon([(20, 90), (100, 20), (180, 90), (180, 200), (20, 200)], fill=0)
+    draw.line((130, 40, 130, 5), fill=0, width=4)
+    assert inked_share(house) > 0.5
 
 
 def test_specks_outside_the_drawing_do_not_change_what_is_seen():
@@ -245,3 +302,14 @@ def test_a_heic_drawing_is_read_in_a_process_that_has_read_no_photo(tmp_path):
         [sys.executable, "-c", code, str(tmp_path / "drawing.heic")], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "(41, 41)"
+
+
+def test_a_spiral_is_one_part():
+    angles = np.linspace(0, 12 * np.pi, 600)
+    points = [(128 + 3 * angle * np.cos(angle), 128 + 3 * angle * np.sin(angle)) for angle in angles]
+    image = Image.new("L", (256, 256), 255)
+    ImageDraw.Draw(image).line(points, fill=0, width=2)
+    top, bottom, left, right = ink_box(image)
+    clean = clean_sketch(image, 0)
+    assert clean.width == max(bottom - top, right - left) + 1
+    assert (grey(clean) < 128).sum() >= (grey(image) < 128).sum()

@@ -11,6 +11,7 @@ from rich.console import Console
 from typer import Argument, Option
 
 from caan_hf.cli.command import run
+from caan_hf.encoding.options import DeviceOption, DTypeOption
 from caan_hf.errors import CaanError
 
 app = typer.Typer(rich_markup_mode="markdown", pretty_exceptions_enable=False, add_completion=False)
@@ -57,9 +58,8 @@ def demo(
             show_default=False,
         ),
     ] = None,
-    device: Annotated[
-        str | None, Option(help="Device such as `cpu` or `cuda:0`. Default: a GPU if available.", show_default=False)
-    ] = None,
+    device: DeviceOption = None,
+    dtype: DTypeOption = "auto",
     browser: Annotated[bool, Option("--browser/--no-browser", help="Open the page in a browser.")] = True,
 ) -> None:
     """Search photos by drawing in the browser.
@@ -84,7 +84,7 @@ def demo(
     from .server import served
 
     console = Console(stderr=True, highlight=False)
-    opened, notice = open_galleries(photos, gallery or [], model, device, console)
+    opened, notice = open_galleries(photos, gallery or [], model, console, device=device, dtype=dtype)
     searchers = {name: Searcher(found) for name, found in opened.items()}
     show_paths = is_local(host) and not allow_host
     with served(

@@ -1,7 +1,7 @@
 """The galleries that the demo searches: opened, indexed from photos, or made of drawn samples."""
 
 import re
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from rich.console import Console
@@ -10,7 +10,7 @@ from rich.markup import escape
 from caan_hf.benchmarks.sample import SAMPLE_CATEGORIES, draw_object
 from caan_hf.cli.index import print_report
 from caan_hf.encoding.encoder import Encoder
-from caan_hf.encoding.identity import hash_of_json
+from caan_hf.encoding.identity import DType, hash_of_json
 from caan_hf.encoding.load import load_encoder
 from caan_hf.errors import CaanError
 from caan_hf.gallery import Gallery
@@ -24,7 +24,13 @@ SAMPLE_SIDE = 192
 
 
 def open_galleries(
-    photos: str | None, places: list[str], model: str | None, device: str | None, console: Console
+    photos: str | None,
+    places: list[str],
+    model: str | None,
+    console: Console,
+    *,
+    device: str | None = None,
+    dtype: DType = "auto",
 ) -> tuple[dict[str, Gallery], str]:
     """Open or index what the command line or the Space names.
 
@@ -39,7 +45,8 @@ def open_galleries(
     elif not photos and len(places) == 1 and Path(places[0]).is_dir() and not may_be_gallery(places[0]):
         photos, places = places[0], []  # a folder of photos
     if not photos and places:
-        return name_galleries({place: Gallery.open(place, model=model, device=device) for place in places}), ""
+        opened = {place: Gallery.open(place, model=model, device=device, dtype=dtype) for place in places}
+        return name_galleries(opened), ""
     if len(places) > 1:
         raise CaanError("PHOTOS are indexed into one --gallery. Leave out PHOTOS to choose between several galleries.")
     if photos:
@@ -47,7 +54,7 @@ def open_galleries(
         photo_source(photos).require_photos()  # a wrong path or an empty folder is reported before the model is loaded
     try:
         with console.status(f"loading {escape(model or 'the model')}"):
-            encoder = load_encoder(model, device=device)
+            encoder = load_encoder(model, device=device, dtype=dtype)
     except CaanError as error:
         if model or photos:
             raise
@@ -72,7 +79,7 @@ def index(photos: str, place: str | None, encoder: Encoder, console: Console) ->
     gallery = Gallery.create(place, model=encoder)
     with progress_bar("indexing", None, unit="photos") as advance:
         report = gallery.add(photos, prune=is_own, progress=advance)
-    print_report(report, place, console, pruned=is_own)
+    print_report(report, gallery, console, pruned=is_own)
     return gallery
 
 
@@ -80,7 +87,8 @@ def default_gallery(photos: str, encoder: Encoder) -> Path:
     """The folder in the user's cache for the gallery of a folder of photos, one per folder and model."""
     full = str(Path(photos).resolve()) if Path(photos).exists() else photos
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(full).name).strip("-.") or "photos"
-    return _cache() / "galleries" / f"{name[:40]}-{hash_of_json([full, asdict(encoder.identity)])[:12]}"
+    identity = asdict(replace(encoder.identity, precision="float32"))  # any precision may search and extend a gallery
+    return _cache() / "galleries" / f"{name[:40]}-{hash_of_json([full, identity])[:12]}"
 
 
 def draw_samples(folder: Path | None = None, per_category: int = SAMPLES_PER_CATEGORY) -> Path:

@@ -3,6 +3,7 @@
 import html
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -175,7 +176,8 @@ class Page:
         except CaanError as error:
             return [], error_line(str(error)), _hidden(), None
         shown = list(zip(answer.pictures, map(caption, answer.results), strict=True))
-        return shown, status_line(summary(answer)), _hidden(), (gallery, answer)
+        # The pictures take most of the memory of an answer, and explanations do not need them.
+        return shown, status_line(summary(answer)), _hidden(), (gallery, replace(answer, pictures=[]))
 
     def _put(self, path: Path) -> tuple[Any, ...]:
         """The drawing of a file for the pad, and the status; for a bad file, only the status is changed."""

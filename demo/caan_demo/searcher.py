@@ -3,10 +3,10 @@
 import io
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from PIL import Image
 
@@ -17,7 +17,7 @@ from caan_hf.gallery import Gallery, SearchResult
 from caan_hf.gallery.options import SearchOptions
 from caan_hf.gallery.photo import open_thumbnail
 from caan_hf.gallery.table import GalleryError
-from caan_hf.images_caan import flatten
+from caan_hf.images_caan import MAX_FRAMES, flatten, open_file
 from caan_hf.sketches_caan import clean_sketch, is_blank
 
 from .batching import BatchingEncoder
@@ -28,6 +28,10 @@ MAX_PIXELS = 25_000_000
 SKETCH_SIDE = 1024
 """Larger sketches are reduced to this longer side, which is several times the input size of an encoder."""
 THUMBNAIL_SIDE = 256
+MAX_FRAMES_PIXELS = 4 * MAX_PIXELS
+"""The same for all frames of an animation or pages of a document."""
+LARGE_DRAWINGS = ThreadPoolExecutor(2)
+"""Threads that read drawings larger than `SKETCH_SIDE`, which take up to 500 MB, of which a thread keeps a part."""
 MARGIN = 0.1
 MAX_RESULTS = 60
 CANDIDATES = SearchOptions().candidates
@@ -171,18 +175,35 @@ def read_drawing(drawing: bytes | None) -> Image.Image:
     if len(drawing) > MAX_FILE_BYTES:
         raise CaanError(f"the sketch is larger than {MAX_FILE_BYTES // 2**20} MB. Reduce the picture.")
     try:
-        source: Any = Image.open(io.BytesIO(drawing))  # reads the header only
-        size = f"{source.width} x {source.height}" if source.width * source.height > MAX_PIXELS else None
+        source = open_file(io.BytesIO(drawing))  # reads the header only
     except Image.DecompressionBombError:
-        size = "too many"
-    except OSError:  # strokes, or a file that `load_sketch` refuses
-        source, size = drawing, None
-    if size is not None:
-        raise CaanError(f"the sketch has {size} pixels, more than {MAX_PIXELS // 10**6} million. Reduce the picture.")
-    image = load_sketch(source)
-    if max(image.size) > SKETCH_SIDE:
-        image = flatten(image)
-        image.thumbnail((SKETCH_SIDE, SKETCH_SIDE), Image.Resampling.LANCZOS, reducing_gap=2.0)
+        raise _too_large("too many pixels") from None
+    except Exception:  # strokes, or a file that `load_sketch` refuses
+        return load_sketch(drawing)
+    frames = _num_frames(source)
+    pixels = source.width * source.height
+    if pixels > MAX_PIXELS or frames * pixels > MAX_FRAMES_PIXELS:
+        raise _too_large(f"{source.width} x {source.height} pixels" + (f" in {frames} frames" if frames > 1 else ""))
+    if max(source.size) > SKETCH_SIDE:
+        return LARGE_DRAWINGS.submit(_reduced, source).result()
+    return load_sketch(source)
+
+
+def _too_large(size: str) -> CaanError:
+    return CaanError(f"the sketch has {size}, more than {MAX_PIXELS // 10**6} million. Reduce the picture.")
+
+
+def _num_frames(image: Image.Image) -> int:
+    """How many frames `load_sketch` reads."""
+    try:
+        return min(getattr(image, "n_frames", 1), 1 + MAX_FRAMES)
+    except Exception:  # damaged; the first frame is read
+        return 1
+
+
+def _reduced(large: Image.Image) -> Image.Image:
+    image = flatten(load_sketch(large))
+    image.thumbnail((SKETCH_SIDE, SKETCH_SIDE), Image.Resampling.LANCZOS, reducing_gap=2.0)
     return image
 
 

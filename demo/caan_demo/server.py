@@ -19,8 +19,12 @@ from .searcher import MAX_FILE_BYTES
 
 MAX_WAITING = 32
 """Number of waiting requests. Further visitors are told at once that the demo is busy instead of waiting long."""
-DELETE_FILES_EVERY, DELETE_FILES_AFTER = 600, 3600
+DELETE_FILES_EVERY, DELETE_FILES_AFTER = 10, 3600
 """Seconds between deletions of visitors' files, and their age."""
+MAX_FILES_BYTES = 2**30
+"""Disk space of visitors' files. If they take more, the oldest ones are deleted."""
+BLOCK = 4096
+"""Disk space in bytes that a file or folder takes besides its content."""
 SESSIONS = 128
 """Number of visitors with results that are held for explanations, at most 3 MB each."""
 
@@ -109,22 +113,33 @@ async def _delete_regularly(folder: Path) -> None:
     kept = set(folder.rglob("*"))  # the page's own files, such as the examples
     while True:
         await asyncio.sleep(DELETE_FILES_EVERY)
-        await asyncio.to_thread(delete_old_files, folder, kept, DELETE_FILES_AFTER)
+        await asyncio.to_thread(delete_old_files, folder, kept, DELETE_FILES_AFTER, MAX_FILES_BYTES)
 
 
-def delete_old_files(folder: Path, kept: set[Path], age: float) -> None:
+def delete_old_files(folder: Path, kept: set[Path], age: float, max_bytes: int) -> None:
     """Delete what visitors left in a folder, with their empty folders; gradio forgets these and cancelled uploads.
 
     Args:
         folder: Gradio's files.
         kept: Files and folders that stay.
         age: Time since the last change in seconds from which a file is deleted.
+        max_bytes: Disk space that the files may take. If they take more, the oldest are deleted.
     """
     latest = time.time() - age
-    for path in sorted(set(folder.rglob("*")) - kept, reverse=True):  # files before their folders
-        with suppress(OSError):  # a visitor uses it again
-            if path.lstat().st_ctime <= latest:
-                path.rmdir() if path.is_dir() else path.unlink()
+    left = []
+    for path in set(folder.rglob("*")) - kept:
+        with suppress(OSError):  # deleted meanwhile
+            status = path.lstat()
+            left.append((status.st_ctime, path, status.st_size + BLOCK))
+    excess = sum(size for _, _, size in left) - max_bytes
+    for changed, path, size in sorted(left):
+        if changed > latest and excess <= 0:
+            break
+        with suppress(OSError):  # a folder that holds files
+            path.rmdir() if path.is_dir() else path.unlink()
+            excess -= size
+            if path.parent not in {folder, *kept}:
+                path.parent.rmdir()
 
 
 @contextmanager

@@ -116,7 +116,9 @@ def preprocessing_of(encoder: CheckpointEncoder, name: str) -> Preprocessing:
     kind = type(encoder.processor.image_processor).__name__
     try:
         preprocessing = Preprocessing.of_processor(encoder.processor)
-        _check_size(preprocessing, encoder.model.config.image_size, name)
+        preprocessing.require_size(
+            encoder.model.config.image_size, f"{name}: its processor", "Pass --image-size, which sets both."
+        )
         largest, share = grey_level_difference(encoder, preprocessing)
     except (AttributeError, KeyError, OverflowError, RuntimeError, TypeError, ValueError, ZeroDivisionError) as error:
         raise CaanError(f"{name}: its {kind} cannot be exported ({first_line(error)})") from error
@@ -145,17 +147,6 @@ def grey_level_difference(encoder: CheckpointEncoder, preprocessing: Preprocessi
         differences.append((np.abs(found - expected) * levels).ravel())
     together = np.concatenate(differences)
     return float(together.max()), float((together > MAX_GREY_LEVELS + TOLERANCE).mean())
-
-
-def _check_size(preprocessing: Preprocessing, image_size: int, name: str) -> None:
-    """Check that pictures of any aspect ratio become squares of the size that the model expects."""
-    for shape in ((8, 8, 3), (8, 12, 3), (12, 8, 3)):
-        _, height, width = preprocessing.photo(np.zeros(shape, np.uint8)).shape
-        if (height, width) != (image_size, image_size):
-            raise CaanError(
-                f"{name}: its processor prepares pictures of {height} x {width} pixels, but its model expects "
-                f"{image_size} x {image_size}. Pass --image-size, which sets both."
-            )
 
 
 def _check_options(options: ExportOptions) -> None:

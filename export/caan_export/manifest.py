@@ -215,10 +215,7 @@ class ExportedFolder:
         Raises:
             CaanError: A file cannot be read.
         """
-        try:
-            return [name for name in self.manifest.files if sha256_of(self.path / name) != self.sha256(name)]
-        except OSError as error:
-            raise CaanError(f"{error.filename}: cannot be read ({error.strerror or error})") from error
+        return [name for name in self.manifest.files if self._hash(self.path / name) != self.sha256(name)]
 
     def require_unchanged(self) -> None:
         """Check that all files have the recorded hashes.
@@ -228,6 +225,13 @@ class ExportedFolder:
         """
         if changed := self.changed():
             raise CaanError(f"{self.path}: {', '.join(changed)} changed since the export, or damaged. Export again.")
+
+    @staticmethod
+    def _hash(file: Path) -> str:
+        try:
+            return sha256_of(file)
+        except OSError as error:  # an error while reading, unlike one while opening, does not name the file
+            raise CaanError(f"{file}: cannot be read ({error.strerror or error}). {EXPORT_AGAIN}") from error
 
 
 def file_entries(folder: Path) -> dict[str, FileEntry]:

@@ -23,7 +23,7 @@ class ExportOptions:
     """How a checkpoint is exported and verified."""
 
     dtype: Annotated[
-        GraphDType, Option(help="Precision of the encoders: fp32, fp16 (for GPUs) or int8 (for CPUs).")
+        GraphDType, Option(help="Precision of the encoders: fp32, fp16 (for GPUs) or int8 (for size, on CPUs).")
     ] = "fp32"
     opset: Annotated[int, Option(help="ONNX opset, 18 to 23. Opset 23 has attention as one operator.")] = 20
     atol: Annotated[

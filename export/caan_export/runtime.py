@@ -22,6 +22,8 @@ from .session import CPU, TENSORRT, TENSORRT_MAX_BATCH, GraphSession, Provider, 
 
 MAX_CHUNK_BYTES = 256 * 2**20
 """Memory that the pairs of one call of the relation network may take."""
+AT_ONCE = {CPU: 8, TENSORRT: TENSORRT_MAX_BATCH}
+"""Pictures per call of an encoder. On the CPU, the activations of more pictures leave the cache, which takes longer."""
 FILES = ("*.json", "*.onnx", "*.onnx.data", "*.npz")
 PRECISION = {"fp32": "float32", "fp16": "float16", "int8": "int8"}
 ENCODER_OF: dict[Modality, str] = {"sketch": SKETCH_ENCODER, "photo": PHOTO_ENCODER}
@@ -91,6 +93,7 @@ class CaanOnnx(Encoder):
         chosen = choose_providers(providers)  # before anything is downloaded
         export = open_unchanged(name_or_path, revision, subfolder)
         preprocessing = Preprocessing.read(export.path / PREPROCESSING, EXPORT_AGAIN)
+        preprocessing.require_size(export.manifest.identity.image_size, str(export.path / PREPROCESSING), EXPORT_AGAIN)
         if providers is None and export.manifest.dtype == "int8":
             chosen = [CPU]  # GPU providers lack the int8 operators
 
@@ -132,7 +135,7 @@ class CaanOnnx(Encoder):
         return self.preprocessing.pixel_values(image) if modality == "sketch" else self.preprocessing.photo(image, name)
 
     def encode_prepared(self, pixel_values: Array, modality: Modality) -> Features:
-        """Features of prepared pictures (B, 3, H, W); TensorRT runs at most 64 at a time.
+        """Features of prepared pictures (B, 3, H, W), of which the graph runs at most `AT_ONCE` at a time.
 
         Raises:
             ValueError: The pixel values have another shape.
@@ -142,7 +145,7 @@ class CaanOnnx(Encoder):
         count, shapes = len(pixel_values), self.export.manifest.graphs[graph].outputs
         outputs = {name: np.empty((count, *map(int, shape[1:])), np.float32) for name, shape in shapes.items()}
         session = self.sessions[graph]
-        at_once = TENSORRT_MAX_BATCH if session.provider == TENSORRT else max(1, count)
+        at_once = AT_ONCE.get(session.provider, max(1, count))
         for part in _slices(count, at_once):
             session.run({"pixel_values": pixel_values[part]}, {name: array[part] for name, array in outputs.items()})
         return Features(**outputs)

@@ -147,6 +147,8 @@ class GraphSession:
         settings.log_severity_level = 3  # errors only
         for pool in ("intra_op", "inter_op"):
             settings.add_session_config_entry(f"session.{pool}.allow_spinning", str(int(spinning)))
+        # Without VNNI, sums of products of unsigned by signed bytes overflow; onnxruntime then converts the weights.
+        settings.add_session_config_entry("session.x64quantprecision", "1")
         requested = configured[0][0]
         if requested != CPU and hasattr(onnxruntime, "preload_dlls"):
             onnxruntime.preload_dlls()  # CUDA and cuDNN from NVIDIA's wheels, which are not on the library path

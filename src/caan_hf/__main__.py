@@ -1,6 +1,6 @@
 """`python -m caan_hf`, which is also what torchrun starts."""
 
-from caan_hf.cli.main import main
+from caan_hf.cli import caan
 
 if __name__ == "__main__":
-    main()
+    caan()

@@ -23,8 +23,20 @@ OUT_OF_MEMORY = re.compile(
 )
 
 
+CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+
 class CaanError(Exception):
-    """Bad input. The message names the file or setting, says the problem and the remedy."""
+    """Bad input. The message is one line that names the file or setting, says the problem and the remedy.
+
+    Args:
+        message: The message. Control characters, which may come from file names and documents, are escaped.
+    """
+
+    def __init__(self, message: str = ""):
+        if "Original Traceback" in message:  # in which a DataLoader wraps the error of a worker
+            message = message.rpartition(f"{CaanError.__name__}: ")[2]
+        super().__init__(CONTROL_CHARACTERS.sub(lambda found: repr(found[0])[1:-1], message.strip()))
 
 
 def first_line(error: BaseException) -> str:

@@ -13,7 +13,7 @@ from transformers.processing_utils import ProcessorMixin
 from transformers.utils.hub import cached_file
 
 from .arguments_caan import check_arguments
-from .images_caan import clean_photo
+from .images_caan import clean_photo, cut_ends
 from .limits_caan import MAX_MARGIN, MAX_NUMBER, check_image_processor, check_range
 from .sketches_caan import clean_sketch
 
@@ -131,6 +131,9 @@ class CaanProcessor(ProcessorMixin):
 
     def to_pixel_values(self, images: Sequence[Image.Image]) -> torch.Tensor:
         """Resize and normalise clean RGB images to a tensor (B, 3, H, W)."""
+        size = dict(getattr(self.image_processor, "size", None) or {})
+        if size.get("shortest_edge") and getattr(self.image_processor, "do_center_crop", False):
+            images = [cut_ends(image) for image in images]
         return self.image_processor(list(images), return_tensors="pt")["pixel_values"]
 
     def tokenize(self, texts: str | Sequence[str]) -> dict[str, torch.Tensor]:

@@ -1,4 +1,4 @@
-"""Turns any drawing into dark lines on a white square: whatever the paper, the pen, the light and the desk around it.
+"""Converts any drawing to dark lines on a white square, for any paper, pen, light and surroundings.
 
 The steps, with their constants, are specified in docs/sketches.md. A drawing is what differs from the local colour of
 the paper, so that dark lines on light paper, chalk on a blackboard and red ink on green paper are treated alike.
@@ -20,6 +20,9 @@ PAPER_TOLERANCE = 24  # grey levels by which a cell of paper may differ from the
 PAPER_RADIUS = 4  # in cells: the paper around a cell
 PAPER_ROUNDS = 24
 EVEN_PAPER = 12  # a paper that varies by fewer grey levels has one colour
+SMALL_PAGE = 0.1  # share of the picture; a smaller page on a dark ground is not found
+EVEN_BORDER = 0.7  # share of the border's pixels that have one colour where nothing surrounds a drawing
+MIN_LINES = 0.002  # share of a page that lines cover at least; FILLED_CELLS tells them from filled shapes
 PAPER_FILL = 0.7  # the paper fills at least this share of the rectangle around it, unless it is the inside of a shape
 
 # Lines are found in a picture of at most this side. Each of its pixels keeps the strongest of the pixels it replaces.
@@ -28,12 +31,16 @@ MIN_CONTRAST = 24  # grey levels from the paper; less is not ink
 LINE_CONTRAST = 0.45  # share of the ink's contrast; less is no part of a drawing: ruled lines, texture, shadows
 FAINT_CONTRAST = 0.3  # share of the ink's contrast; less is drawn as paper, and up to 1.5 times as much is lightened
 
-# Parts of a drawing are told apart on a grid of cells.
+# Lines are divided into connected parts on a grid of cells.
 PART_CELLS = 128  # along the longer side
 BORDER_SHARE = 0.3  # what covers more of the picture's border is the surroundings: a desk, or a frame
 FRAME_SPAN = 0.75  # a frame reaches over so much of the width and of the height,
 FRAME_BAND = 0.12  # and lies within this share of its own sides from its outline
 MIN_PART = 0.05  # share of the picture; the surroundings are only removed if something as large is left
+HAND_SHARE = 0.03  # a hand covers more of the picture's border
+HAND_DRAWING = 0.2  # share of the picture; a hand is only removed if a drawing as long is left
+FILLED_CELLS = 4  # a filled part is wider than twice as many cells
+DOT_REACH = 0.75  # share of the drawing; nearer parts may be dots of it
 SPECK_LENGTH = 0.1  # share of the longest part; smaller parts may be specks
 SPECK_INK = 0.01  # share of the ink of the heaviest part; lighter parts may be specks
 
@@ -97,6 +104,8 @@ class _Ink:
 def _ink(image: Image.Image) -> _Ink | None:
     """The ink of an image of any mode; None if it is blank."""
     pixels = np.asarray(flatten(image))
+    if (pixels == pixels[..., :1]).all():  # grey
+        pixels = pixels[..., :1]
     paper, is_paper = _paper(pixels)
     contrast = _contrast(pixels, paper)
     if contrast.max() < MIN_CONTRAST and has_alpha(image):  # white lines on transparent paper
@@ -116,20 +125,62 @@ def _ink(image: Image.Image) -> _Ink | None:
 
 
 def _paper(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The paper of a picture (H, W, 3) on a grid of cells: its colour (h, w, 3), and the cells (h, w) that show it."""
-    height, width = pixels.shape[:2]
+    """The paper of a picture (H, W, C) on a grid of cells: its colour (h, w, C), and the cells (h, w) that show it."""
+    height, width, colours = pixels.shape
     rows, columns = (max(1, round(length * PAPER_CELLS / max(height, width))) for length in (height, width))
     y, x = (_spread(length, cells * SAMPLES) for length, cells in ((height, rows), (width, columns)))
-    samples = pixels[y[:, None], x].reshape(rows, SAMPLES, columns, SAMPLES, 3).swapaxes(1, 2)
-    cells = np.median(samples.reshape(rows, columns, -1, 3), axis=2)
-    whole = np.median(cells, axis=(0, 1))
-    border = np.median(np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]]), axis=0)
-    paper, is_paper = _grown(cells, whole)
-    if np.abs(whole - border).max() > PAPER_TOLERANCE and _fill(is_paper) < PAPER_FILL:
-        paper, is_paper = _grown(cells, border)  # what covers most of the picture is a filled shape
+    samples = pixels[y[:, None], x].reshape(rows, SAMPLES, columns, SAMPLES, colours).swapaxes(1, 2)
+    cells = np.median(samples.reshape(rows, columns, -1, colours), axis=2)
+    paper, is_paper = _page(cells, samples, np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]]))
     if is_paper.any() and np.ptp(paper[is_paper], axis=0).max() < EVEN_PAPER:
         paper = np.broadcast_to(np.median(cells[is_paper], axis=0), cells.shape)
     return paper, is_paper
+
+
+def _page(cells: np.ndarray, samples: np.ndarray, edge: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of the colours that may be the paper's, the one of the page that was drawn on.
+
+    Args:
+        cells: Colours (h, w, C).
+        samples: The pixels (h, w, SAMPLES, SAMPLES, C) that they are the medians of.
+        edge: The pixels (N, C) along the border of the picture.
+    """
+    whole, border = np.median(cells, axis=(0, 1)), np.median(edge, axis=0)
+    paper, is_paper = _grown(cells, whole)
+    if np.abs(whole - border).max() > PAPER_TOLERANCE:
+        around_is_blank = border.mean() > whole.mean() and np.mean(np.abs(edge - border).max(axis=1) <= 2) > EVEN_BORDER
+        if _fill(is_paper) < PAPER_FILL or (around_is_blank and not _has_lines(samples, is_paper)):
+            return _grown(cells, border)  # what covers most of the picture is a filled shape
+        return paper, is_paper
+    brightness = cells.mean(axis=-1)
+    light = np.median(cells[brightness >= np.quantile(brightness, 1 - SMALL_PAGE)], axis=0)
+    if light.mean() - whole.mean() > PAPER_TOLERANCE:
+        light_paper, is_light = _grown(cells, light)
+        if not (is_light & is_paper).any() and _fill(is_light) >= PAPER_FILL and _has_lines(samples, is_light):
+            return light_paper, is_light  # a page on a larger dark ground
+    return paper, is_paper
+
+
+def _has_lines(samples: np.ndarray, is_paper: np.ndarray) -> bool:
+    """Whether there are lines on the paper, and no filled shape."""
+    page = np.ones_like(is_paper)  # cells with paper on all four sides
+    for axis in (0, 1):
+        for step in (1, -1):
+            seen = np.maximum.accumulate(np.flip(is_paper, axis) if step < 0 else is_paper, axis)
+            page &= np.flip(seen, axis) if step < 0 else seen
+    inner = _eroded(page, 1)  # without the edge of the page
+    if not inner.any() or _eroded(page & ~is_paper, FILLED_CELLS // 2).any():
+        return False
+    differs = np.abs(samples[inner] - np.median(samples[inner], axis=(0, 1, 2))).max(axis=-1) > 2 * PAPER_TOLERANCE
+    return bool(differs.mean() > MIN_LINES)
+
+
+def _eroded(cells: np.ndarray, times: int) -> np.ndarray:
+    """Cells (h, w) bool whose neighbours on all four sides are True, repeatedly; nothing lies outside."""
+    for _ in range(times):
+        around = np.pad(cells, 1)
+        cells = around[:-2, 1:-1] & around[2:, 1:-1] & around[1:-1, :-2] & around[1:-1, 2:] & cells
+    return cells
 
 
 def _spread(length: int, count: int) -> np.ndarray:
@@ -168,13 +219,13 @@ def _fill(cells: np.ndarray) -> float:
 
 
 def _contrast(pixels: np.ndarray, paper: np.ndarray) -> np.ndarray:
-    """Difference from the paper in grey levels, the largest of the three colours; reduced to the working size."""
+    """Difference from the paper in grey levels, the largest of all colours; reduced to the working size."""
     step = -(-max(pixels.shape[:2]) // WORKING_SIDE)
     lightest = darkest = pixels
     if step > 1:
         lightest, darkest = _blocks(np.maximum, pixels, step), _blocks(np.minimum, pixels, step)
     contrast = np.zeros(lightest.shape[:2], dtype=np.float32)
-    for colour in range(3):
+    for colour in range(pixels.shape[2]):
         local = _resized(paper[..., colour], contrast.shape, Image.Resampling.BILINEAR)
         np.maximum(contrast, lightest[..., colour] - local, out=contrast)
         np.maximum(contrast, local - darkest[..., colour], out=contrast)
@@ -184,7 +235,11 @@ def _contrast(pixels: np.ndarray, paper: np.ndarray) -> np.ndarray:
 def _blocks(function: np.ufunc, values: np.ndarray, step: int) -> np.ndarray:
     """Reduce blocks of `step` x `step` pixels to one."""
     for axis in (0, 1):
-        values = function.reduceat(values, np.arange(0, values.shape[axis], step), axis=axis)
+        parts = [values[(slice(None),) * axis + (slice(offset, None, step),)] for offset in range(step)]
+        values = parts[0].copy()
+        for part in parts[1:]:
+            covered = values[: part.shape[0], : part.shape[1]]  # the last block may be smaller
+            function(covered, part, out=covered)
     return values
 
 
@@ -206,51 +261,115 @@ def _strength(contrast: np.ndarray, drawing: np.ndarray) -> float:
     return float(np.percentile(contrast[drawing], 90))
 
 
+@dataclass(frozen=True)
+class _Parts:
+    """The connected parts of lines, measured on a grid of cells (h, w)."""
+
+    grid: np.ndarray  # (h, w) bool: the cells with ink
+    part_of: np.ndarray  # (cells with ink,): number of the part, from 0
+    weight: np.ndarray  # (parts,): pixels of ink
+    first: np.ndarray  # (parts, 2): first row and column
+    last: np.ndarray  # (parts, 2): last row and column
+    length: np.ndarray  # (parts,): longer side as a share of the longer side of the picture
+    border_share: np.ndarray  # (parts,): share of the cells along the border of the picture
+
+
 def _parts(lines: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Divide lines (H, W) bool into the drawing and its surroundings, such as a desk or a frame, and drop specks."""
     step = -(-max(lines.shape) // PART_CELLS)
     ink = _blocks(np.add, lines.astype(np.int32), step)  # pixels of ink in each cell
-    labels = _labels(ink > 0)
-    cells = np.argwhere(labels)
-    if not len(cells):
+    if not ink.any():
         return lines, np.zeros_like(lines)
-    numbers, part_of = np.unique(labels[labels > 0], return_inverse=True)
-    weight = np.bincount(part_of, ink[labels > 0])
+    parts = _measured(ink)
+    around = _surroundings(parts)
+    around |= _hands(parts, around)
+    drawing = ~around & ~_specks(parts, around)
+
+    def pixels(chosen: np.ndarray) -> np.ndarray:
+        cells = np.zeros_like(parts.grid)
+        cells[parts.grid] = chosen[parts.part_of]
+        return cells.repeat(step, axis=0).repeat(step, axis=1)[: lines.shape[0], : lines.shape[1]]
+
+    return lines & pixels(drawing), pixels(around)
+
+
+def _measured(ink: np.ndarray) -> _Parts:
+    """The parts of cells (h, w) with so many pixels of ink; at least one has ink."""
+    grid = ink > 0
+    cells = np.argwhere(grid)
+    numbers, part_of = np.unique(_labels(grid)[grid], return_inverse=True)
     first = np.full((len(numbers), 2), np.iinfo(np.int64).max)
     last = np.zeros((len(numbers), 2), dtype=np.int64)
     np.minimum.at(first, part_of, cells)
     np.maximum.at(last, part_of, cells)
-    sides = last + 1 - first  # (parts, 2)
-    length = (sides / max(labels.shape)).max(axis=1)
+    at_border = ((cells == 0) | (cells == np.array(grid.shape) - 1)).any(axis=1)
+    return _Parts(
+        grid=grid,
+        part_of=part_of,
+        weight=np.bincount(part_of, ink[grid]),
+        first=first,
+        last=last,
+        length=((last + 1 - first) / max(grid.shape)).max(axis=1),
+        border_share=np.bincount(part_of, at_border) / (2 * sum(grid.shape)),
+    )
 
-    at_border = ((cells == 0) | (cells == np.array(labels.shape) - 1)).any(axis=1)
-    border_share = np.bincount(part_of, at_border) / (2 * sum(labels.shape))
-    from_outline = np.minimum(cells - first[part_of], last[part_of] - cells) / sides[part_of]
-    is_ring = np.bincount(part_of, from_outline.min(axis=1) > FRAME_BAND) == 0
-    is_frame = is_ring & (sides >= FRAME_SPAN * np.array(labels.shape)).all(axis=1)
-    around = (border_share >= BORDER_SHARE) | is_frame
-    if not (length[~around] >= MIN_PART).any():
-        around[:] = False
-    speck = (length < SPECK_LENGTH * length[~around].max()) | (weight < SPECK_INK * weight[~around].max())
 
-    def pixels(parts: np.ndarray) -> np.ndarray:
-        chosen = np.isin(labels, numbers[parts])
-        return chosen.repeat(step, axis=0).repeat(step, axis=1)[: lines.shape[0], : lines.shape[1]]
+def _surroundings(parts: _Parts) -> np.ndarray:
+    """Which parts are a desk or a frame; none, if nothing of some length is left then."""
+    found = (parts.border_share >= BORDER_SHARE) | _frames(parts)
+    return found & (parts.length[~found] >= MIN_PART).any()
 
-    return lines & pixels(~around & ~speck), pixels(around)
+
+def _frames(parts: _Parts) -> np.ndarray:
+    """Which parts are a frame: a ring that reaches over most of the picture."""
+    cells, sides = np.argwhere(parts.grid), parts.last + 1 - parts.first
+    inside = np.minimum(cells - parts.first[parts.part_of], parts.last[parts.part_of] - cells)
+    is_ring = np.bincount(parts.part_of, (inside / sides[parts.part_of]).min(axis=1) > FRAME_BAND) == 0
+    return is_ring & (sides >= FRAME_SPAN * np.array(parts.grid.shape)).all(axis=1)
+
+
+def _hands(parts: _Parts, around: np.ndarray) -> np.ndarray:
+    """Which parts are a hand: filled, from the border into a picture whose other parts are lines."""
+    weight = np.where(around, 0, parts.weight)
+    core = _eroded(parts.grid, FILLED_CELLS)[parts.grid]
+    filled = np.bincount(parts.part_of, core) >= 0.5 * np.bincount(parts.part_of)
+    hand = filled & (parts.border_share >= HAND_SHARE) & (weight > 0)
+    others = np.where(hand, 0, weight)
+    drawn = others.argmax()
+    return hand & bool(others.any() and not filled[drawn] and parts.length[drawn] >= HAND_DRAWING)
+
+
+def _specks(parts: _Parts, around: np.ndarray) -> np.ndarray:
+    """Which parts are specks: much lighter than the drawing, or short and far from it."""
+    light = parts.weight < SPECK_INK * parts.weight[~around].max()
+    speck = light | (parts.length < SPECK_LENGTH * parts.length[~around].max())
+    drawing = ~around & ~speck
+    if not drawing.any():
+        return speck
+    # Eyes, and the dot of an exclamation mark, are heavier than specks, and near.
+    top_left, bottom_right = parts.first[drawing].min(axis=0), parts.last[drawing].max(axis=0)
+    reach = DOT_REACH * (bottom_right - top_left).max()
+    near = (parts.first >= top_left - reach).all(axis=1) & (parts.last <= bottom_right + reach).all(axis=1)
+    return speck & (light | ~near)
 
 
 def _labels(cells: np.ndarray) -> np.ndarray:
     """Number the 8-connected parts of cells (h, w) bool with positive integers; 0 elsewhere."""
-    height, width = cells.shape
-    labels = np.where(cells, np.arange(1, cells.size + 1).reshape(cells.shape), 0)
-    while True:
-        around = np.pad(labels, 1)
-        highest = np.max([around[y : y + height, x : x + width] for y in range(3) for x in range(3)], axis=0)
-        highest = np.where(cells, highest.ravel()[highest - 1], 0)  # the label of the cell that the label names
-        if np.array_equal(highest, labels):
-            return labels
-        labels = highest
+    starts = cells.copy()
+    starts[:, 1:] &= ~cells[:, :-1]
+    runs = np.where(cells, np.cumsum(starts).reshape(cells.shape) - 1, -1)  # number of the run of cells in its row
+    above, below = np.pad(runs[:-1], ((0, 0), (1, 1)), constant_values=-1), runs[1:]
+    width = cells.shape[1]
+    pairs = np.concatenate([np.stack([above[:, x : x + width].ravel(), below.ravel()]) for x in range(3)], axis=1)
+    pairs = pairs[:, pairs.min(axis=0) >= 0]  # (2, N): runs that touch in two rows
+    part = np.arange(starts.sum() + 1)  # of each run, the highest run of its part that is known; the last is no run
+    while pairs.size:
+        low, high = np.sort(part[pairs], axis=0)
+        np.maximum.at(part, low, high)
+        while not np.array_equal(part, part[part]):
+            part = part[part]
+        pairs = pairs[:, part[pairs[0]] != part[pairs[1]]]
+    return np.where(cells, part[runs] + 1, 0)
 
 
 def _lines(ink: _Ink, least: int) -> np.ndarray:

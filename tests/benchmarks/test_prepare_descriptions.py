@@ -41,7 +41,6 @@ def test_records_join_across_spellings_and_missing_ones_are_reported(sketchy, pr
         "",
         record("alarm-clock", "A round dial."),
         record("cat", "Whiskers.", prompt_id="parts"),
-        record("dog", "Tail."),
         record("cup", "A handle."),
         record("unicorn", "A horn."),
     )
@@ -50,8 +49,8 @@ def test_records_join_across_spellings_and_missing_ones_are_reported(sketchy, pr
     assert rows["alarm_clock"]["descriptions"] == ["It has two bells.", "A round dial."]
     assert rows["alarm_clock"]["description_prompts"] == ["parts", "unnamed"]
     assert rows["swan"]["description_prompts"] == ["plain@1"]
-    assert reasons(prepared) == {"category without a description (the plain template is used)": ["swan"]}
-    assert prepared.info.descriptions.model_dump() == {"origin": "sentences.jsonl", "plain": ["swan"]}
+    assert reasons(prepared) == {"seen category without a description": ["dog"]}  # swan is unseen: no text is read
+    assert prepared.info.descriptions.model_dump() == {"origin": "sentences.jsonl", "plain": ["dog", "swan"]}
 
 
 def test_a_description_file_overrides_those_of_the_sample(tmp_path):

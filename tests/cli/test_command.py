@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -123,12 +124,43 @@ def test_a_fault_of_the_program_keeps_its_traceback():
     assert process.returncode == 1
 
 
+def interrupted(script, **options):
+    """A process that was interrupted after it had printed `ready`."""
+    # a shell lets its background jobs ignore the signal, which Python inherits
+    default = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
+    process = start(script, stdout=subprocess.PIPE, **default, **options)
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(signal.SIGINT)
+    return process
+
+
 def test_an_interrupt_prints_its_line():
     script = "import time, typer\nfrom caan_hf.cli.command import run\napp = typer.Typer()\n"
     script += "@app.command()\ndef wait() -> None:\n    print('ready', flush=True)\n    time.sleep(60)\nrun(app)"
-    # a shell lets its background jobs ignore the signal, which Python inherits
-    process = start(script, stdout=subprocess.PIPE, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
-    assert process.stdout.readline() == "ready\n"
-    process.send_signal(signal.SIGINT)
+    process = interrupted(script)
     assert process.communicate(timeout=60)[1] == "stopped\n"
     assert process.returncode == 130
+
+
+PROJECT = Path(__file__).parents[2] / "pyproject.toml"
+SCRIPTS = tomllib.loads(PROJECT.read_text(encoding="utf-8"))["project"]["scripts"]
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_an_interrupt_while_modules_are_imported_prints_its_line(tmp_path, name):
+    (tmp_path / "typer.py").write_text("import time\nprint('ready', flush=True)\ntime.sleep(60)\n")
+    module, _, function = SCRIPTS[name].partition(":")
+    script = f"import sys\nsys.path.insert(0, {str(tmp_path)!r})\nfrom {module} import {function}\n{function}()"
+    process = interrupted(script)
+    assert process.communicate(timeout=60)[1] == "stopped\n"
+    assert process.returncode == 130
+
+
+def test_an_interrupt_during_interpreter_exit_prints_nothing():
+    script = "import atexit, sys, time\nfrom caan_hf.cli import caan\nsys.argv = ['caan', 'compare', 'a', 'b']\n"
+    script += "atexit.register(lambda: (print('ready', file=sys.__stdout__, flush=True), time.sleep(60)))\n"
+    script += "caan()"
+    process = interrupted(script)
+    (line,) = process.communicate(timeout=60)[1].splitlines()
+    assert line.startswith("error: ")
+    assert process.returncode == -signal.SIGINT

@@ -47,6 +47,32 @@ def test_prepare_prints_counts_and_problems(raw, tmp_path):
     assert load_benchmark(tmp_path / "out")[1].unseen == ["yak"]
 
 
+def test_training_categories_without_description_are_named_with_the_remedy(raw, tmp_path):
+    for modality in ("sketches", "photos"):
+        (raw / modality / "lamp").rename(raw / modality / "zither")
+        (raw / modality / "boat").rename(raw / modality / "cat")
+    shipped = caan_prepare("folder", raw, tmp_path / "out", "--validation-categories", 0).output
+    assert "1 of 2 training categories have no description: zither." in shipped
+    assert "yak" not in shipped  # no text is read of unseen categories
+    assert "a photo of a" in shipped
+    assert "caan describe" in shipped
+    assert "--descriptions descriptions.jsonl" in shipped
+
+    file = tmp_path / "mine.jsonl"
+    file.write_text('{"category": "zither", "text": "Strings over a flat box."}\n')
+    options = ("--validation-categories", 0, "--descriptions", file, "--overwrite")
+    own = caan_prepare("folder", raw, tmp_path / "out", *options).output
+    assert own.count("no description: cat.") == 1
+    assert "--out mine.jsonl" in own
+
+
+def test_strict_accepts_unseen_categories_without_description(raw, tmp_path):
+    file = tmp_path / "mine.jsonl"
+    file.write_text("".join(f'{{"category": "{name}", "text": "Seen."}}\n' for name in ("boat", "lamp")))
+    result = caan_prepare("folder", raw, tmp_path / "out", "--descriptions", file, "--strict")
+    assert result.exit_code == 0, result.output
+
+
 def test_progress_is_silent_without_a_terminal(raw, tmp_path):
     assert "verifying" not in caan_prepare("folder", raw, tmp_path / "out").output
 

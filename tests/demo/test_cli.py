@@ -86,7 +86,7 @@ def test_the_space_uses_the_model_and_gallery_of_its_variables(checkpoint, galle
 
 
 def test_a_page_without_a_model_says_how_to_get_one(no_model, searcher, drawing):
-    galleries, notice = open_galleries(None, [], None, "cpu", Console(stderr=True))
+    galleries, notice = open_galleries(None, [], None, Console(stderr=True), device="cpu")
     assert galleries == {}
     with served(lambda: build_page({}, notice=notice)) as address, pytest.raises(AppError, match="make quickstart"):
         Client(address, verbose=False).predict(handle_file(drawing), 3, api_name="/search")
@@ -97,7 +97,7 @@ def error_of(tmp_path, monkeypatch, capsys):
     """`error_of(*arguments)`: the one line on stderr with which `caan-demo` fails."""
     from caan_demo import cli
 
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)  # the variable is read once
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(signal, "signal", lambda *_: None)
 

@@ -1,6 +1,8 @@
 """Searching for a drawing on the server, without a browser."""
 
 import io
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from caan_demo.galleries import default_gallery, draw_samples
 from caan_demo.searcher import MAX_FILE_BYTES, MAX_RESULTS, Searcher, read_drawing
 from PIL import Image, ImageDraw
 
+from caan_hf.encoding.load import load_encoder
 from caan_hf.errors import CaanError
 from caan_hf.gallery import Gallery
 
@@ -74,6 +77,12 @@ def test_each_folder_and_model_has_its_own_gallery(gallery, tmp_path, monkeypatc
     assert place.name.startswith("Photos-2024-")
 
 
+def test_the_gallery_of_a_folder_does_not_depend_on_the_precision(checkpoint, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    encoders = [load_encoder(checkpoint, device="cpu", dtype=dtype) for dtype in ("float32", "bfloat16")]
+    assert len({default_gallery(str(tmp_path), encoder) for encoder in encoders}) == 1
+
+
 def test_samples_are_drawn_once(tmp_path):
     folder = draw_samples(tmp_path / "samples", per_category=1)
     files = sorted(folder.iterdir())
@@ -95,3 +104,33 @@ def test_an_empty_gallery_is_reported_without_its_path(checkpoint, drawing, tmp_
     with pytest.raises(CaanError, match="the gallery is empty") as error:
         Searcher(empty).search(drawing.read_bytes(), 3)
     assert str(tmp_path) not in str(error.value)
+
+
+def test_an_animation_of_too_many_pixels_is_refused():
+    frames = [Image.new("1", (4000, 4000), 1) for _ in range(8)]
+    buffer = io.BytesIO()
+    frames[0].save(buffer, "TIFF", save_all=True, append_images=frames[1:], compression="group4")
+    with pytest.raises(CaanError, match=r"4000 x 4000 pixels in 8 frames.* Reduce"):
+        read_drawing(buffer.getvalue())
+
+
+MEMORY = """
+import resource, sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from caan_demo.searcher import read_drawing
+
+content = Path(sys.argv[1]).read_bytes()
+for number in (1, 6):
+    with ThreadPoolExecutor(number) as pool:
+        list(pool.map(read_drawing, [content] * number))
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+
+
+def test_many_large_drawings_at_once_take_little_memory(tmp_path):
+    large = tmp_path / "large.png"
+    Image.new("RGBA", (4000, 3000), (0, 0, 0, 0)).save(large, compress_level=1)
+    done = subprocess.run([sys.executable, "-c", MEMORY, large], check=True, capture_output=True, text=True)
+    one, six = map(int, done.stdout.split())
+    assert six - one < 300  # MiB; each takes 200

@@ -229,11 +229,29 @@ def test_old_files_of_visitors_are_deleted_with_their_folders(tmp_path):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"x")
     kept = {tmp_path / "example", tmp_path / "example" / "cat.png"}
-    delete_old_files(tmp_path, kept, age=60)
+    delete_old_files(tmp_path, kept, age=60, max_bytes=10**6)
     assert len(set(tmp_path.rglob("*"))) == 5
-    delete_old_files(tmp_path, kept, age=0)
-    delete_old_files(tmp_path, kept, age=0)  # a folder changes when its files are deleted
+    delete_old_files(tmp_path, kept, age=0, max_bytes=10**6)
     assert set(tmp_path.rglob("*")) == kept
+
+
+def test_the_oldest_files_of_visitors_are_deleted_when_they_take_too_much_space(tmp_path):
+    kept = {tmp_path / "example"}
+    (tmp_path / "example").write_bytes(b"x" * 10**6)
+    for number in range(10):
+        (tmp_path / str(number)).mkdir()
+        (tmp_path / str(number) / "sketch.png").write_bytes(b"x" * 10**6)
+        time.sleep(0.02)  # the clock of a file system ticks slowly
+    delete_old_files(tmp_path, kept, age=3600, max_bytes=4 * 10**6)
+    assert {path.name for path in tmp_path.iterdir()} == {"example", "7", "8", "9"}
+    assert len(list(tmp_path.rglob("sketch.png"))) == 3
+
+
+def test_many_tiny_files_of_visitors_take_space(tmp_path):
+    for number in range(50):
+        (tmp_path / str(number)).write_bytes(b"")
+    delete_old_files(tmp_path, set(), age=3600, max_bytes=100_000)
+    assert len(list(tmp_path.iterdir())) < 25
 
 
 @pytest.mark.parametrize("route", ["file=", "file/", "file%2F", "file%253D", "proxy=", "/file/"])

@@ -21,6 +21,11 @@ from caan_hf.errors import CaanError
         ("head-phones", "a photo of a pair of head-phones"),
         ("armor", "a photo of armor"),
         ("moon", "a photo of the moon"),
+        ("the eiffel tower", "a photo of the eiffel tower"),
+        ("euphonium", "a photo of a euphonium"),
+        ("ewer", "a photo of a ewer"),
+        ("grass", "a photo of grass"),
+        ("flip_flops", "a photo of a pair of flip flops"),
     ],
 )
 def test_the_plain_template(category, text):

@@ -78,6 +78,10 @@ def test_an_unreadable_file_is_one_clear_error(tmp_path, file):
         ("alarm clock", "Alarm_Clock"),
         ("t-shirt", "T shirt"),
         ("hotdog", "hot-dog"),
+        ("the_eiffel_tower", "eiffel tower"),
+        ("television", "tv"),
+        ("pants", "trousers"),
+        ("tv", "television"),
     ],
 )
 def test_join_across_spellings(spelled, recorded):

@@ -1,6 +1,7 @@
 """Preprocessing with numpy and PIL, compared with that of the processor in grey levels."""
 
 import json
+import resource
 from pathlib import Path
 
 import numpy as np
@@ -141,3 +142,29 @@ def test_a_damaged_setting_is_named(tmp_path, name, value):
     file.write_text(json.dumps(json.loads(file.read_text()) | {name: value}))
     with pytest.raises(CaanError, match=rf"p\.json: {name}.* Export again\."):
         Preprocessing.read(file, REMEDY)
+
+
+@pytest.mark.parametrize("size", [(1, 60_000), (60_000, 1)])
+@pytest.mark.parametrize("name", ["clip", "vit"])
+def test_a_photo_of_one_pixel_by_60_000_takes_little_memory(name, size):
+    processor = CaanProcessor(PROCESSORS[name]())
+    settings = Preprocessing.of_processor(processor)
+    photo = Image.new("RGB", size, "red")
+    photo.paste("blue", (0, 0, max(1, size[0] // 4), max(1, size[1] // 4)))  # the end of the strip, or all of it
+    before = peak_memory()
+    found, expected = settings.photo(photo), processor(photos=photo)["pixel_values"][0].numpy()
+    assert peak_memory() - before < 100 * 2**20
+    assert grey_levels(found, expected, settings) < MAX_DIFFERENCE
+
+
+def test_the_ends_that_are_cut_from_a_long_photo_are_those_that_the_crop_removes():
+    settings = Preprocessing.of_processor(CaanProcessor(PROCESSORS["clip"]()))
+    long = picture("RGB", (75 * 40, 75))
+    expected = long.resize((40 * 40, 40), Image.Resampling(settings.resample)).crop((784, 4, 816, 36))
+    found = np.asarray(settings.fit(long), np.float32)
+    assert np.abs(found - np.asarray(expected, np.float32)).max() <= 1
+
+
+def peak_memory() -> int:
+    """Peak memory of this process in bytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -31,3 +31,8 @@ def test_a_long_drawing_is_rendered():
 def test_an_svg_drawing_is_refused_by_name():
     with pytest.raises(CaanError, match=r"cup\.svg: SVG .* PNG"):
         load_sketch(b'<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg"/>', "cup.svg")
+
+
+def test_a_coordinate_of_thousands_of_digits_is_one_plain_line():
+    with pytest.raises(CaanError, match=r"s\.json: not strokes \(a coordinate .* too large\)"):
+        load_sketch(b'{"drawing": [[[' + b"9" * 5000 + b", 1], [1, 2]]]}", "s.json")

@@ -23,6 +23,7 @@ class Oracle:
 def problem():
     generator = np.random.default_rng(0)
     queries, gallery = (generator.standard_normal((n, 8), np.float32) for n in (30, 70))
+    queries, gallery = (values / np.linalg.norm(values, axis=1, keepdims=True) for values in (queries, gallery))
     return queries, gallery, generator.integers(5, size=30), generator.integers(5, size=70)
 
 
@@ -94,7 +95,7 @@ def test_exhaustive_ranking_orders_all_photos_by_the_relation_network(problem, l
 
 @pytest.mark.parametrize(("k", "taken"), [(1, 1), (4, 4), (15, 15), (1000, 70)])
 def test_expansion_ranks_by_the_sketch_and_its_first_photos(problem, k, taken):
-    queries, gallery = (values / np.linalg.norm(values, axis=1, keepdims=True) for values in problem[:2])
+    queries, gallery = problem[:2]
     expanded = []
     for query in queries:
         mean = gallery[np.argsort(-(gallery @ query))[:k]].mean(0)

@@ -1,5 +1,7 @@
 """`caan_hf.evaluate`: any encoder by object or name, on a prepared benchmark or on splits in memory."""
 
+from dataclasses import replace
+
 import datasets
 import numpy as np
 import pytest
@@ -7,7 +9,7 @@ import torch
 from transformers import ViTConfig, ViTImageProcessor, ViTModel
 
 import caan_hf
-from caan_hf.encoding.checkpoint import CheckpointEncoder
+from caan_hf.encoding.checkpoint import CheckpointEncoder, precision_on
 from caan_hf.errors import CaanError
 from caan_hf.evaluation import CONVENTIONS, EvaluationOptions
 from caan_hf.evaluation.record import EvaluationRecord
@@ -47,8 +49,18 @@ def test_untrained_tower_is_evaluated_and_named(vit, benchmark, tmp_path):
     assert result.model_kind == "untrained tower"
     assert result.metrics["mAP@all"] > 0
     record = EvaluationRecord.of_folder(tmp_path / "report")
-    assert (record.model.kind, record.model.precision) == ("untrained tower", "float32")
+    assert record.model.kind == "untrained tower"
     assert "untrained tower" in (tmp_path / "report" / "report.md").read_text()
+
+
+@pytest.mark.parametrize("dtype", ["auto", "float32", "bfloat16"])
+def test_the_report_and_its_command_name_the_precision_that_was_used(vit, benchmark, tmp_path, dtype):
+    precision = precision_on(torch.device("cpu"), dtype)
+    result = caan_hf.evaluate(vit, benchmark, replace(QUIET, device="cpu", dtype=dtype), out=tmp_path / "report")
+    record = EvaluationRecord.of_folder(tmp_path / "report")
+    assert result.precision == record.model.precision == precision
+    assert f"--dtype {precision}" in record.command
+    assert f"(untrained tower, {precision})" in (tmp_path / "report" / "report.md").read_text()
 
 
 @pytest.mark.parametrize(("options", "named"), [({"rerank": 5}, "--rerank"), ({"exhaustive": True}, "--exhaustive")])

@@ -167,15 +167,30 @@ def test_figure_shows_the_ranking_that_its_captions_name(evaluated, record, monk
         assert caption in (tmp_path / name).read_text()
 
 
-def test_an_incomplete_report_has_no_metrics(evaluated, tmp_path, monkeypatch):
+def test_a_full_disk_leaves_no_part_of_a_report(evaluated, tmp_path, full_disk):
+    with pytest.raises(CaanError, match=r"png: cannot be written \(File too large"):
+        write_report(*evaluated, tmp_path / "report", data="data/sample")
+    assert list((tmp_path / "report").iterdir()) == []
+
+
+def test_a_full_disk_keeps_the_earlier_report(evaluated, tmp_path, monkeypatch):
+    write_report(*evaluated, tmp_path, data="data/sample")
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+
     def full(*_):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(pyarrow.parquet, "write_table", full)
     with pytest.raises(CaanError, match=r"queries\.parquet: cannot be written \(No space left"):
-        write_report(*evaluated, tmp_path, data="data/sample")
-    assert not (tmp_path / "metrics.json").exists()
-    assert not list(tmp_path.glob(".*"))
+        write_report(*evaluated, tmp_path, data="data/another")
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_a_report_replaces_an_earlier_one(evaluated, tmp_path):
+    for data in ("data/sample", "data/another"):
+        write_report(*evaluated, tmp_path, data=data)
+    assert sorted(path.name for path in tmp_path.iterdir()) == FILES
+    assert json.loads((tmp_path / "metrics.json").read_text())["data"] == "data/another"
 
 
 def test_hash_depends_on_the_gallery_alone(split):

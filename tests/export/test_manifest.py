@@ -95,3 +95,11 @@ def test_outputs_that_the_graphs_do_not_have_are_refused(folder, exported):
     with pytest.raises(CaanError, match=r"sketch_encoder\.onnx: .*global_embeds.*\(batch, 48\)") as error:
         CaanOnnx.from_pretrained(folder)
     assert "\n" not in str(error.value)
+
+
+def test_a_file_that_fails_while_it_is_read_is_named(folder, tmp_path):
+    copy = Path(shutil.copytree(folder, tmp_path / "copy"))
+    (copy / "relation.onnx").unlink()
+    (copy / "relation.onnx").symlink_to("/proc/self/mem")  # reading it is an input/output error
+    with pytest.raises(CaanError, match=r"relation\.onnx: cannot be read.*again"):
+        CaanOnnx.from_pretrained(copy)

@@ -1,5 +1,6 @@
 """The runtime without torch, through its public methods."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -13,10 +14,13 @@ from caan_export.session import TENSORRT
 from hub_repositories import Blob, Repository
 from hub_server import HubServer
 from PIL import Image
+from tiny import IMAGE_SIZE
 
 from caan_hf import load_encoder
 from caan_hf.benchmarks.sample import draw_object
+from caan_hf.encoding.features import Features
 from caan_hf.errors import CaanError
+from caan_hf.utils.files import sha256_of
 
 # Makes imports fail as on a machine without torch.
 WITHOUT_TORCH = """
@@ -160,6 +164,17 @@ def test_batches_above_the_limit_of_tensorrt_are_split(onnx, monkeypatch):
     np.testing.assert_allclose(found.local_embeds, expected.local_embeds, atol=1e-5)
 
 
+@pytest.mark.parametrize("dtype", ["fp32", "int8"])
+def test_batches_of_any_size_give_the_features_of_each_picture(exported, dtype):
+    encoder = CaanOnnx.from_pretrained(exported(dtype), ["cpu"])
+    pixel_values = np.random.default_rng(0).standard_normal((19, 3, 32, 32), dtype=np.float32)
+    together = encoder.encode_prepared(pixel_values, "photo")
+    alone = Features.joined([encoder.encode_prepared(one[None], "photo") for one in pixel_values])
+    np.testing.assert_allclose(together.global_embeds, alone.global_embeds, atol=1e-5)
+    np.testing.assert_allclose(together.local_embeds, alone.local_embeds, atol=1e-5)
+    assert encoder.encode_prepared(pixel_values[:0], "photo").global_embeds.shape == (0, encoder.identity.global_dim)
+
+
 def test_inputs_of_another_shape_are_errors(onnx):
     with pytest.raises(ValueError, match=r"pixel_values .*\(batch, 3, 32, 32\), got \(1, 3, 64, 64\)"):
         onnx.encode_prepared(np.zeros((1, 3, 64, 64), np.float32), "photo")
@@ -195,6 +210,19 @@ def test_a_damaged_folder_is_an_error_of_one_line(exported, tmp_path, damage, me
     with pytest.raises(CaanError, match=message) as error:
         CaanOnnx.from_pretrained(folder)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("change", [{"size": [IMAGE_SIZE, 5]}, {"size": IMAGE_SIZE}, {"crop": [5, 5]}], ids=str)
+def test_pictures_of_another_size_than_the_graphs_take_are_refused(exported, tmp_path, change):
+    folder = shutil.copytree(exported(), tmp_path / "copy")
+    file = folder / "preprocessing.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), **change}))
+    manifest = folder / "caan_export.json"
+    content = json.loads(manifest.read_text())
+    content["files"]["preprocessing.json"]["sha256"] = sha256_of(file)
+    manifest.write_text(json.dumps(content))
+    with pytest.raises(CaanError, match=r"preprocessing\.json: .*pixels.*Export the checkpoint again"):
+        CaanOnnx.from_pretrained(folder)
 
 
 def test_an_export_on_the_hub_is_read_from_the_cache(exported, tmp_path):

@@ -3,11 +3,13 @@
 import io
 import json
 import os
+from pathlib import Path
 
 import lancedb
 import numpy as np
 import pyarrow as pa
 import pytest
+from photos import draw_photo
 from PIL import Image
 
 from caan_hf import CaanError
@@ -53,6 +55,19 @@ def test_a_path_that_is_no_regular_file_is_not_read(own_gallery, sketch, tmp_pat
     (result,) = gallery.search(sketch)
     assert result.path == path
     assert gallery.explain(sketch, result).photo.size == (60, 40)  # the thumbnail
+
+
+@pytest.mark.parametrize("folder", ["data", "_versions"])
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+def test_a_pipe_or_device_among_the_files_of_a_gallery_is_refused(own_gallery, kind, folder):
+    file = max((Path(own_gallery.table.uri) / "photos.lance" / folder).iterdir())
+    file.unlink()
+    if kind == "pipe":
+        os.mkfifo(file)
+    else:
+        file.symlink_to("/dev/zero")
+    with pytest.raises(CaanError, match=r"regular file.*Index"):
+        Gallery.open(own_gallery.table.uri)
 
 
 @pytest.mark.parametrize("thumbnail", [b"no picture", png_bomb(), b"", None], ids=["damaged", "bomb", "empty", "none"])
@@ -114,3 +129,17 @@ def test_damaged_data_files_are_one_line(own_gallery, sketch, tmp_path, how):
     with pytest.raises(CaanError, match=r"gallery: cannot be read.*Index the photos again") as error:
         Gallery.open(tmp_path / "gallery", model=own_gallery.encoder).search(sketch)
     assert "\n" not in str(error.value)
+
+
+def test_columns_of_other_programs_are_kept(own_gallery, indexed_folder, sketch, tmp_path):
+    def change(rows):
+        return rows.append_column("tag", pa.array([f"tag {number}" for number in range(len(rows))]))
+
+    gallery = rewrite(own_gallery, change)
+    before = {row["path"]: row["tag"] for row in gallery.table.columns(["path", "tag"]).to_pylist()}
+    assert gallery.search(sketch)
+    draw_photo(99).save(tmp_path / "new.png")
+    gallery.add(indexed_folder / "photos", force=True)
+    gallery.add([tmp_path / "new.png"])
+    after = {row["path"]: row["tag"] for row in gallery.table.columns(["path", "tag"]).to_pylist()}
+    assert after == {**before, str(tmp_path / "new.png"): None}

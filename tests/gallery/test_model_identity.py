@@ -10,7 +10,6 @@ import pytest
 from photos import draw_photo, save_checkpoint
 
 from caan_hf import CaanError
-from caan_hf.encoding.checkpoint import CheckpointEncoder
 from caan_hf.gallery import Gallery
 
 PLUGIN = '''
@@ -72,10 +71,21 @@ def test_the_same_model_in_another_folder_is_accepted(checkpoint, encoder, photo
     assert Gallery.open(tmp_path / "gallery", model=str(tmp_path / "copy")).search(draw_photo(3).convert("L"))
 
 
-def test_another_precision_is_accepted(checkpoint, encoder, photos, sketch, tmp_path):
-    Gallery.create(tmp_path / "gallery", model=encoder).add(photos)
-    half = CheckpointEncoder.load(str(checkpoint), device="cpu", dtype="bfloat16")
-    assert Gallery.open(tmp_path / "gallery", model=half).search(sketch)
+@pytest.mark.parametrize(("indexed", "searched"), [("bfloat16", "float32"), ("float32", "bfloat16")])
+def test_a_gallery_is_searched_and_extended_in_another_precision(
+    checkpoint, photos, sketch, tmp_path, indexed, searched
+):
+    options = {"model": str(checkpoint), "device": "cpu"}
+    first = Gallery.create(tmp_path / "gallery", dtype=indexed, **options)
+    first.add(photos)
+    found = first.search(sketch, rerank=True)
+    moved = Gallery.create(tmp_path / "gallery", dtype=searched, **options)
+    assert (moved.encoder.identity.precision, moved.info.identity.precision) == (searched, indexed)
+    assert moved.add(photos).num_unchanged == len(first)
+    again = moved.search(sketch, rerank=True)
+    assert {result.path for result in again} == {result.path for result in found}
+    scores = [sorted(result.score for result in results) for results in (again, found)]
+    np.testing.assert_allclose(*scores, atol=0.01)
 
 
 @pytest.mark.parametrize(("version", "remedy"), [(1, "new folder"), (99, "[Uu]pgrade")])
@@ -118,7 +128,9 @@ def test_an_encoder_of_another_package_and_the_checkpoint_share_a_gallery(plugin
     gallery = Gallery.create(tmp_path / "gallery", model=str(export))
     gallery.add(photos)
     assert gallery.info.model == str(export)
-    by_checkpoint = Gallery.open(tmp_path / "gallery", model=str(checkpoint), device="cpu").search(sketch, rerank=True)
+    by_checkpoint = Gallery.open(tmp_path / "gallery", model=str(checkpoint), device="cpu", dtype="float32").search(
+        sketch, rerank=True
+    )
     assert Gallery.open(tmp_path / "gallery").search(sketch, rerank=True) == by_checkpoint
 
 
@@ -128,7 +140,7 @@ def test_an_onnx_export_indexes_and_searches_like_its_checkpoint(checkpoint, pho
     export.export_checkpoint(str(checkpoint), tmp_path / "onnx", export.ExportOptions())
     gallery = Gallery.create(tmp_path / "gallery", model=str(tmp_path / "onnx"))
     gallery.add(photos)
-    by_checkpoint = Gallery.open(tmp_path / "gallery", model=str(checkpoint), device="cpu")
+    by_checkpoint = Gallery.open(tmp_path / "gallery", model=str(checkpoint), device="cpu", dtype="float32")
     for rerank in (False, True):
         results = [some.search(sketch, k=12, rerank=rerank) for some in (gallery, by_checkpoint)]
         assert {result.path for result in results[0]} == {result.path for result in results[1]}

@@ -4,6 +4,7 @@ import os
 import shutil
 
 import pytest
+from gallery_rows import paths
 from photos import draw_photo
 
 from caan_hf import CaanError
@@ -13,10 +14,6 @@ from caan_hf.gallery import Gallery
 @pytest.fixture
 def gallery(counting, tmp_path):
     return Gallery.create(tmp_path / "gallery", model=counting)
-
-
-def paths(gallery):
-    return sorted(gallery.table.columns(["path"])["path"].to_pylist())
 
 
 def files(folder):

@@ -64,7 +64,7 @@ def test_a_failing_node_loses_and_duplicates_no_photos(cluster, encoder, tmp_pat
             nodes.remove_node(second, allow_graceful=False)
             killed_at.append(steps)
 
-    gallery = Gallery.create(tmp_path / "gallery", model=encoder, device="cpu")
+    gallery = Gallery.create(tmp_path / "gallery", model=encoder, device="cpu", dtype="float32")
     report = gallery.add(photos, engine="ray", batch_size=3, progress=remove_node)
     assert 0 < killed_at[0] < COUNT
     assert (report.num_added, report.num_photos) == (COUNT, COUNT)

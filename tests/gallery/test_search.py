@@ -161,7 +161,7 @@ def test_a_deleted_photo_is_replaced_by_its_thumbnail(photos, encoder, sketch, t
 
 
 def test_the_model_is_loaded_by_the_name_in_the_gallery(indexed_folder, checkpoint, encoder, sketch):
-    opened = Gallery.open(indexed_folder / "gallery", device="cpu")
+    opened = Gallery.open(indexed_folder / "gallery", device="cpu", dtype="float32")
     assert opened.info.model == str(checkpoint)
     assert opened.search(sketch) == Gallery.open(indexed_folder / "gallery", model=encoder).search(sketch)
 

@@ -32,11 +32,13 @@ CODE = {
         "configuration",
         "features",
         "images",
+        "limits",
         "loss",
         "modeling",
         "outputs",
         "processing",
         "relation",
+        "sketches",
         "towers",
     )
 }

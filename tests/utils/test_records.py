@@ -36,6 +36,8 @@ def test_written_record_is_read_back(tmp_path):
         ({"size": {"width": 3, "height": 4}, "share": 1}, r"size\.height"),
         ({"size": [], "share": 1}, r"size: "),
         ([], r"a\.json: "),
+        ({"size": {"width": 3}, "share": 1, "a\nb": 1}, r"a\\nb: "),
+        ({"size": {"width": 3}, "share": 1, "n" * 10**6: 1}, r"a\.json: n+: .{,99}$"),
     ],
 )
 def test_error_names_file_field_and_remedy(tmp_path, content, message):

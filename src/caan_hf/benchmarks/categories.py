@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from caan_hf.descriptions.spelling import fold
+from caan_hf.descriptions.spelling import canonical, fold
 from caan_hf.errors import CaanError
 from caan_hf.utils.files import read_text
 
@@ -32,12 +32,12 @@ SYNONYMS = (
     ("ape", "monkey"),
     ("jack-o-lantern", "pumpkin"),
 )
-_CONCEPTS = {fold(name): fold(group[0]) for group in SYNONYMS for name in group}
+_CONCEPTS = {canonical(name): canonical(group[0]) for group in SYNONYMS for name in group}
 
 
 def concept(name: str) -> str:
     """A key that is equal for two names of one category, across spellings and synonyms."""
-    return _CONCEPTS.get(fold(name), fold(name))
+    return _CONCEPTS.get(canonical(name), canonical(name))
 
 
 @dataclass(frozen=True)

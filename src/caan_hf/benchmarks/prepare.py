@@ -29,7 +29,7 @@ from .protocols import PROTOCOLS
 from .verify import verify
 
 SAMPLE = "sample"
-NO_DESCRIPTION = "category without a description (the plain template is used)"
+NO_DESCRIPTION = "seen category without a description"
 # Options that apply only to some benchmarks.
 APPLIES_TO = {
     "unseen": ("folder",),
@@ -70,7 +70,7 @@ def prepare_benchmark(
     collection = collect_sample(options) if raw_dir is None else collect(name, raw_dir, options, problems)
     # Everything that can be checked without opening an image is checked before the images are decoded.
     _require_items(collection, problems)
-    descriptions, origin = _descriptions(name, collection.categories, options.descriptions, problems)
+    descriptions, origin = _descriptions(name, collection, options.descriptions, problems)
     choose_validation(collection.seen, options.validation_categories, options.seed)
     problems.raise_if_strict(options.strict)
 
@@ -121,7 +121,7 @@ def _check_arguments(name: str, raw_dir: Path | None, out_dir: Path, options: Pr
 
 
 def _descriptions(
-    name: str, categories: tuple[str, ...], file: Path | None, problems: Problems
+    name: str, collection: Collection, file: Path | None, problems: Problems
 ) -> tuple[CategoryDescriptions, str]:
     """The descriptions of each category, the plain template if there are none, and their origin."""
     if file is not None:
@@ -132,11 +132,11 @@ def _descriptions(
         records, origin = sample_descriptions(), SAMPLE
     else:
         records, origin = shipped_descriptions(), SHIPPED_NAME
-    found = join(categories, records)
-    for category in categories:
+    found = join(collection.categories, records)
+    for category in collection.seen:  # training reads no text of unseen categories
         if file is not None and not found[category]:
             problems.add(category, NO_DESCRIPTION)
-    return {category: found[category] or (plain(category),) for category in categories}, origin
+    return {category: found[category] or (plain(category),) for category in collection.categories}, origin
 
 
 def _usable(collection: Collection, problems: Problems, progress: bool) -> Collection:

@@ -123,9 +123,6 @@ def _run(app: typer.Typer) -> int | str | None:
         if error.code == INTERRUPTED:  # typer turns KeyboardInterrupt into this status
             typer.echo("stopped", err=True)
         return error.code
-    except KeyboardInterrupt:
-        typer.echo("stopped", err=True)
-        return INTERRUPTED
     except Exception as error:
         line = _line(error)
         if line is None:
@@ -138,7 +135,7 @@ def _run(app: typer.Typer) -> int | str | None:
 def _line(error: Exception) -> str | None:
     """The one line for an error that the user can remedy; None for a fault of the program."""
     if isinstance(error, CaanError):
-        return _one_line(error)
+        return str(error)
     if isinstance(error, ModuleNotFoundError):
         extra = EXTRAS.get((error.name or "").partition(".")[0])
         return extra and f'this command needs {error.name}: pip install "caan-hf[{extra}]"'
@@ -206,12 +203,6 @@ class _StderrHandler(logging.Handler):
 
 def _print_error(message: str) -> None:
     Console(stderr=True).print(f"[bold red]error:[/] {escape(message)}", soft_wrap=True, highlight=False)
-
-
-def _one_line(error: CaanError) -> str:
-    """The message, without the traceback in which a DataLoader worker wraps it."""
-    text = str(error).strip()
-    return text.rpartition(f"{CaanError.__name__}: ")[2] if "Original Traceback" in text else text
 
 
 def print_table(header: Sequence[str], rows: Iterable[Sequence[str]], *, text_columns: int = 1) -> None:

@@ -1,9 +1,11 @@
 """`caan index`: encode photos into a gallery that is searched by sketch."""
 
-from typing import TYPE_CHECKING, Annotated, Literal
+import os
+from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option
 
+from caan_hf.encoding.options import DeviceOption, DTypeOption
 from caan_hf.gallery.options import IndexOptions
 
 from .command import command
@@ -11,6 +13,7 @@ from .command import command
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from caan_hf.gallery import Gallery
     from caan_hf.gallery.indexing import IndexReport
 
 
@@ -42,10 +45,8 @@ def index(
         ),
     ] = None,
     options: IndexOptions,
-    device: Annotated[
-        str | None, Option(help="Device such as `cpu` or `cuda:0`. Default: a GPU if available.", show_default=False)
-    ] = None,
-    dtype: Annotated[Literal["float32", "bfloat16", "float16"], Option(help="Precision of the encoder.")] = "float32",
+    device: DeviceOption = None,
+    dtype: DTypeOption = "auto",
     quiet: Annotated[bool, Option("--quiet", help="Show no progress bar.")] = False,
 ) -> None:
     """Encode photos and store their embeddings in GALLERY, for `caan search`.
@@ -62,8 +63,12 @@ def index(
 
     - `caan index ~/Pictures my_gallery --model runs/sketchy/model`
 
-    - `caan index data/sketchy-25 s3://bucket/gallery --split test --model someone/caan-sketchy --dtype bfloat16`
+    - `caan index data/sketchy-25 s3://bucket/gallery --split test --model someone/caan-sketchy --device cuda`
     """
+    # Threads of torch that wait for the next layer would spin, and slow down the threads that decode photos. OpenMP
+    # reads this when torch is loaded.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
     from rich.console import Console
 
     from caan_hf.gallery import Gallery
@@ -80,10 +85,10 @@ def index(
         )
     with progress_bar("indexing", None, shown=not quiet, unit="photos") as advance:
         report = opened.add(source, options, progress=advance)
-    print_report(report, gallery, Console(highlight=False), pruned=options.prune)
+    print_report(report, opened, Console(highlight=False), pruned=options.prune)
 
 
-def print_report(report: "IndexReport", gallery: str, console: "Console", *, pruned: bool) -> None:
+def print_report(report: "IndexReport", gallery: "Gallery", console: "Console", *, pruned: bool) -> None:
     """Print what was done, what was skipped and why, and the recall of the vector index."""
     from rich import filesize
     from rich.markup import escape
@@ -103,11 +108,12 @@ def print_report(report: "IndexReport", gallery: str, console: "Console", *, pru
         "skipped": len(report.problems),
     }
     summary = ", ".join(f"{count:,} {name}" for name, count in counts.items() if count) or "nothing to do"
-    console.print(f"[bold]{report.num_photos:,} photos[/] in {escape(gallery)}: {summary}", soft_wrap=True)
+    console.print(f"[bold]{report.num_photos:,} photos[/] in {escape(gallery.table.uri)}: {summary}", soft_wrap=True)
     num_written = report.num_added + report.num_moved + report.num_changed + report.num_refreshed
     num_encoded = num_written - report.num_reused
     if num_encoded > 0 and report.seconds > 0:
-        console.print(f"{report.seconds:.1f} s, {num_encoded / report.seconds:.1f} photos/s")
+        precision = gallery.encoder.identity.precision
+        console.print(f"{report.seconds:.1f} s, {num_encoded / report.seconds:.1f} photos/s, {precision}")
     for reason, paths in report.problems.by_reason().items():
         console.print(
             f"[yellow]{len(paths):,} skipped[/] ({escape(reason)}): {escape(first_paths(paths))}", soft_wrap=True

@@ -63,7 +63,7 @@ def prepare(
 
 def _print_summary(info: "BenchmarkInfo", out_dir: Path) -> None:
     """Print the number of images by split and modality, what was skipped and why, and the output folder."""
-    from caan_hf.descriptions.records import SHIPPED_NAME
+    from caan_hf.benchmarks.prepare import NO_DESCRIPTION
     from caan_hf.utils.problems import Problems, first_paths
 
     typer.echo(f"{info.protocol}, images {info.images}")
@@ -75,11 +75,28 @@ def _print_summary(info: "BenchmarkInfo", out_dir: Path) -> None:
     rows = [(split, f"{len(names):,}", f"{counts.sketch:,}", f"{counts.photo:,}") for split, names, counts in splits]
     print_table(("split", "categories", "sketches", "photos"), rows)
     for reason, paths in Problems(info.skipped).by_reason().items():
-        typer.echo(f"{len(paths):,} {reason}: {first_paths(paths)}")
-    plain = info.descriptions.plain
-    if plain and info.descriptions.origin == SHIPPED_NAME:
-        typer.echo(
-            f'{len(plain):,} categories without a shipped description ("a photo of a ..." is used): '
-            f"{first_paths(plain)}; `caan describe` generates descriptions with a language model"
-        )
+        if reason != NO_DESCRIPTION:
+            typer.echo(f"{len(paths):,} {reason}: {first_paths(paths)}")
+    _print_plain(info)
     typer.echo(f"written to {out_dir}")
+
+
+def _print_plain(info: "BenchmarkInfo") -> None:
+    """Print which training categories have no description, what training does, and how to describe them."""
+    from caan_hf.descriptions.records import SHIPPED_NAME
+    from caan_hf.utils.problems import first_paths
+
+    missing = [name for name in info.descriptions.plain if name in info.seen]
+    if not missing:
+        return
+    own = info.descriptions.origin != SHIPPED_NAME
+    which = "their names" if own else "the names of all training categories"
+    out = info.descriptions.origin if own else "descriptions.jsonl"
+    typer.echo(
+        f"{len(missing):,} of {len(info.seen):,} training categories have no description: {first_paths(missing)}. "
+        'Training uses the text "a photo of a ..." for them.'
+    )
+    typer.echo(
+        f"To describe them, write {which} to categories.txt, run `caan describe categories.txt --out {out} --model ID` "
+        f"and prepare again with `--descriptions {out}`."
+    )

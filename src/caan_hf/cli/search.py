@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
+from caan_hf.encoding.options import DeviceOption, DTypeOption
 from caan_hf.errors import CaanError
 from caan_hf.gallery.options import SearchOptions
 from caan_hf.utils.files import expand_home
@@ -49,9 +50,8 @@ def search(
             show_default=False,
         ),
     ] = None,
-    device: Annotated[
-        str | None, Option(help="Device such as `cpu` or `cuda:0`. Default: a GPU if available.", show_default=False)
-    ] = None,
+    device: DeviceOption = None,
+    dtype: DTypeOption = "auto",
 ) -> None:
     """Find photos by sketch.
 
@@ -77,7 +77,7 @@ def search(
     if out is not None:
         out = expand_home(out)
         _require_picture_file(out)
-    opened = Gallery.open(gallery, model=model, device=device)
+    opened = Gallery.open(gallery, model=model, device=device, dtype=dtype)
     drawing = sys.stdin.buffer.read() if sketch == "-" else expand_home(sketch)
     load_sketch(drawing)  # a missing or damaged file is reported before the model is loaded
     opened.encoder  # noqa: B018 - loaded here, so that the times below are those of the search
@@ -94,7 +94,7 @@ def search(
         return
     _print_results(results)
     times = ", ".join(f"{stage} {value * 1000:.0f} ms" for stage, value in seconds.items())
-    print(f"{len(opened):,} photos; {times}", file=sys.stderr)
+    print(f"{len(opened):,} photos; {times}, {opened.encoder.identity.precision}", file=sys.stderr)
     if out is not None:
         print(f"results drawn into {out}", file=sys.stderr)
 

@@ -13,7 +13,7 @@ from caan_hf.utils.files import read_text, write_whole_text
 from caan_hf.utils.records import Record
 
 from .prompts import PLAIN
-from .spelling import fold
+from .spelling import canonical, fold
 
 SHIPPED = resources.files("caan_hf.descriptions") / "descriptions.jsonl"
 SHIPPED_NAME = "caan-hf"
@@ -89,11 +89,11 @@ def shipped_descriptions() -> list[Description]:
 
 
 def join(categories: Iterable[str], records: Sequence[Description]) -> CategoryDescriptions:
-    """The records of each category across spellings, in the order of `records`; empty if there are none."""
+    """The records of each category under all its names, in the order of `records`; empty if none."""
     of_category: defaultdict[str, list[Description]] = defaultdict(list)
     for record in records:
-        of_category[fold(record.category)].append(record)
-    return {category: tuple(of_category.get(fold(category), ())) for category in categories}
+        of_category[canonical(record.category)].append(record)
+    return {category: tuple(of_category.get(canonical(category), ())) for category in categories}
 
 
 def write_descriptions(file: Path, records: Iterable[Description]) -> None:

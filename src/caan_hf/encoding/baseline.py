@@ -15,9 +15,9 @@ from caan_hf.errors import CaanError, one_line
 from caan_hf.processing_caan import CaanProcessor
 from caan_hf.towers_caan import encode_image, load_tower, native_image_size
 
-from .checkpoint import DType, TorchEncoder, check_fits_weights, usable_device
+from .checkpoint import TorchEncoder, check_fits_weights, precision_on, usable_device
 from .features import Array, Features, Modality
-from .identity import EncoderIdentity
+from .identity import DType, EncoderIdentity
 from .model_files import check_model_files
 
 
@@ -31,7 +31,7 @@ class BaselineEncoder(TorchEncoder):
         folder: Folder of a pretrained model.
         name: Folder or Hub id from which it can be loaded again.
         device: Where it computes; a GPU by default if there is one.
-        dtype: "bfloat16" or "float16" for automatic mixed precision.
+        dtype: See `precision_on`.
 
     Raises:
         CaanError: The model cannot be loaded, or has no vision tower.
@@ -43,13 +43,14 @@ class BaselineEncoder(TorchEncoder):
         name = name or str(Path(folder).resolve())
         place = usable_device(device)
         try:
-            model = _load_model(folder).to(place).eval()
+            precision = precision_on(place, dtype)
+            model = _load_model(folder).to(place, getattr(torch, precision)).eval()
             self.image_size = native_image_size(getattr(model, "vision_model", model))
             processor = CaanProcessor.from_backbones(folder, image_size=self.image_size)
-            super().__init__(model, processor, name, dtype)
-            blank = torch.zeros(1, 3, self.image_size, self.image_size, device=place)
+            super().__init__(model, processor, name, precision)
+            blank = np.zeros((1, 3, self.image_size, self.image_size), np.float32)
             with self._inference():
-                self._dim = self._global_feature(blank).shape[1]
+                self._dim = self._global_feature(self._tensor(blank)).shape[1]
         except CaanError:
             raise
         except Exception as error:  # of any type, for a model that is not a vision encoder
@@ -69,6 +70,7 @@ class BaselineEncoder(TorchEncoder):
             return Features(F.normalize(feature, dim=-1).cpu().numpy())
 
     def _global_feature(self, pixel_values: Tensor) -> Any:
+        pixel_values = pixel_values.to(self.model.dtype)
         if hasattr(self.model, "get_image_features"):
             output = self.model.get_image_features(pixel_values=pixel_values)
             return output.pooler_output if isinstance(output, BaseModelOutputWithPooling) else output

@@ -2,15 +2,15 @@
 
 import hashlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, AutoProcessor, PreTrainedConfig
 from transformers.utils import logging as transformers_logging
 
@@ -23,11 +23,10 @@ from caan_hf.towers_caan import patch_size, tower_width
 
 from .encoder import Encoder, TrainingData
 from .features import Array, Features, Modality
-from .identity import EncoderIdentity, hash_of_json
+from .identity import DType, EncoderIdentity, Precision, hash_of_json
 from .model_files import SAVE_AGAIN, check_model_files
 from .preprocessing import Preprocessing
 
-DType = Literal["float32", "bfloat16", "float16"]
 SPARE_VALUES = 2**24
 """Values that a model may have beyond twice those in its files, for parts that are not stored."""
 
@@ -52,15 +51,24 @@ class TorchEncoder(Encoder):
         model: The model, on the device where it computes. Its mode (training or evaluation) is kept.
         processor: Its processor.
         name: Folder or Hub id from which it can be loaded again.
-        dtype: "bfloat16" or "float16" for automatic mixed precision.
+        dtype: "bfloat16" or "float16" for automatic mixed precision, if the weights are in float32. Default: the
+            precision of the weights.
+
+    Raises:
+        CaanError: The weights are in half precision, and another precision is asked for.
     """
 
     _weights: str | None = None
     """Hash of the weights, where it is known."""
 
-    def __init__(self, model: Any, processor: CaanProcessor, name: str = "model", dtype: DType = "float32"):
-        if dtype not in get_args(DType):
-            raise CaanError(f"dtype {dtype}: not supported. Choose {', '.join(get_args(DType))}.")
+    def __init__(self, model: Any, processor: CaanProcessor, name: str = "model", dtype: Precision | None = None):
+        weights: Precision = str(next(model.parameters()).dtype).removeprefix("torch.")  # type: ignore[assignment]
+        dtype = dtype or weights
+        if dtype not in get_args(Precision):
+            raise CaanError(f"dtype {dtype}: not supported. Choose {', '.join(get_args(Precision))}.")
+        if weights not in (dtype, "float32"):
+            raise CaanError(f"dtype {dtype}: {name} has weights in {weights}. Convert them with `model.float()`.")
+        self._autocast: torch.dtype | None = None if dtype == weights else getattr(torch, dtype)
         self.model = model
         self.processor = processor
         self.name = name
@@ -88,17 +96,17 @@ class TorchEncoder(Encoder):
         configuration, preprocessing = configuration_hash(self.model.config), preprocessing_hash(self.processor)
         return EncoderIdentity(weights, configuration, preprocessing, self.dtype, image_size, global_dim, local_shape)
 
-    def _tensor(self, values: Array, dtype: torch.dtype | None = None) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(values)).to(self.device, dtype, non_blocking=True)
+    def _tensor(self, values: Array) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(values)).to(self.device, non_blocking=True)
 
     @contextmanager
     def _inference(self) -> Iterator[None]:
         was_training = self.model.training
         if was_training:
             self.model.eval()
-        dtype = None if self.dtype == "float32" else getattr(torch, self.dtype)
+        mixed = torch.autocast(self.device.type, dtype=self._autocast) if self._autocast else nullcontext()
         try:
-            with torch.inference_mode(), torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None):
+            with torch.inference_mode(), mixed:
                 yield
         finally:
             if was_training:
@@ -117,13 +125,25 @@ class CheckpointEncoder(TorchEncoder):
     ) -> "CheckpointEncoder":
         """Load a checkpoint folder for retrieval, to compute in `dtype` whatever the stored precision is.
 
+        The relation network and the centres of the features are always in float32: they take little time.
+
+        Args:
+            folder: The folder.
+            name: Folder or Hub id from which it can be loaded again.
+            device: Where it computes; a GPU by default if there is one.
+            dtype: See `precision_on`.
+
         Raises:
             CaanError: The folder is not a CAAN checkpoint, or the device is not available.
         """
         place = usable_device(device)
+        precision = precision_on(place, dtype)
         model, processor = load_checkpoint(folder)
         weights = weights_hash(model)  # in the stored precision
-        encoder = cls(model.float().to(place).eval(), processor, name or str(Path(folder).resolve()), dtype)
+        nn.Module.to(model, place, getattr(torch, precision))
+        for part in (model.relation, model.sketch_center, model.photo_center):
+            part.float()
+        encoder = cls(model.eval(), processor, name or str(Path(folder).resolve()), precision)
         encoder._weights = weights
         encoder._encode_blank(folder)
         return encoder
@@ -186,7 +206,7 @@ class CheckpointEncoder(TorchEncoder):
 
     def _logits(self, score: Any, *local: Array) -> Array:
         with self._inference():
-            return _to_numpy(score(*(self._tensor(values, self.model.dtype) for values in local)))
+            return _to_numpy(score(*map(self._tensor, local)))
 
 
 def load_checkpoint(folder: str, *, with_text: bool = False) -> tuple[CaanModel, CaanProcessor]:
@@ -257,7 +277,7 @@ def _load(auto_class: Any, folder: str, **options: Any) -> Any:
             transformers_logging.enable_progress_bar()
 
 
-def weights_hash(model: torch.nn.Module) -> str:
+def weights_hash(model: nn.Module) -> str:
     """SHA-256 of a model's weights by name, in their stored precision."""
     digest = hashlib.sha256()
     for name, weights in sorted(model.state_dict().items()):
@@ -303,6 +323,33 @@ def usable_device(name: str | None) -> torch.device:
     except (RuntimeError, AssertionError) as error:
         raise CaanError(f"device {name}: not available ({first_line(error)}).") from error
     return device
+
+
+def precision_on(device: torch.device, dtype: DType) -> Precision:
+    """The precision in which a model computes on a device.
+
+    Args:
+        device: The device.
+        dtype: The precision. "auto" is bfloat16 if the device multiplies it natively, otherwise float32.
+
+    Raises:
+        CaanError: The precision is unknown.
+    """
+    if dtype not in get_args(DType):
+        raise CaanError(f"dtype {dtype}: not supported. Choose {', '.join(get_args(DType))}.")
+    if dtype == "auto":
+        return "bfloat16" if _multiplies_bfloat16(device) else "float32"
+    return dtype
+
+
+def _multiplies_bfloat16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        with torch.cuda.device(device):
+            return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type != "cpu" or not torch.backends.mkldnn.is_available():
+        return False
+    capabilities = torch.cpu.get_capabilities()
+    return any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))  # the last is that of Arm
 
 
 def _to_numpy(values: Tensor | None) -> Array:

@@ -3,12 +3,16 @@
 import hashlib
 import json
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
 from caan_hf.limits_caan import MAX_GRID, MAX_SIDE
 
+Precision = Literal["float32", "bfloat16", "float16"]
+"""Precision in which a model on torch computes."""
+DType = Literal["auto", "float32", "bfloat16", "float16"]
+"""Precision that a user asks for; see `load_encoder`."""
 MAX_WIDTH = 2**16
 MAX_LOCAL_VALUES = 2**22
 """Largest M * R, which is 16 MiB per image."""
@@ -54,7 +58,9 @@ class EncoderIdentity:
     def difference(self, other: "EncoderIdentity") -> str | None:
         """Why embeddings of the two must not be compared, as a phrase; None if they may.
 
-        The precision does not count: an int8 export may search what its float32 checkpoint has indexed.
+        The precision does not count: an int8 export may search what its float32 checkpoint has indexed, and a gallery
+        may move to a computer where `dtype="auto"` stands for another precision. The cosine of the embeddings of one
+        image in float32 and in bfloat16 is at least 0.9995.
         """
         if self.weights != other.weights:
             return "other weights"

@@ -11,6 +11,7 @@ from caan_hf.utils.download import download, looks_local
 from caan_hf.utils.files import expand_home, is_folder
 
 from .encoder import Encoder
+from .identity import DType
 
 ENTRY_POINTS = "caan_hf.encoders"
 """Group of entry points with which other packages add formats of their own.
@@ -28,7 +29,7 @@ def load_encoder(
     model: str | os.PathLike[str] | None = None,
     *,
     device: str | None = None,
-    dtype: str = "float32",
+    dtype: DType = "auto",
     revision: str | None = None,
 ) -> Encoder:
     """Open an encoder.
@@ -38,7 +39,8 @@ def load_encoder(
             which is then used without training. The default is `hub/caan-vit-tiny-sketchy` in the working directory,
             then the same model on the Hub, then the model that `make quickstart` trained in the working directory.
         device: Where a checkpoint computes, such as "cpu" or "cuda:0"; a GPU by default if there is one.
-        dtype: Precision in which a checkpoint computes: "float32", "bfloat16" or "float16". An export has its own.
+        dtype: Precision in which the model computes: "float32", "bfloat16", "float16", or "auto" for bfloat16 on
+            processors and GPUs that multiply it natively and float32 on others. An export has its own.
         revision: Branch, tag or commit on the Hub.
 
     Raises:
@@ -93,7 +95,7 @@ def model_folder(name: str, revision: str | None = None, patterns: Sequence[str]
     return download(name, revision=revision, patterns=patterns)
 
 
-def _load_default(device: str | None, dtype: str) -> Encoder:
+def _load_default(device: str | None, dtype: DType) -> Encoder:
     """The published model from `hub/` in the working directory or from the Hub, or else that of the quickstart."""
     local = Path("hub") / DEFAULT_MODEL
     is_local = (local / "config.json").is_file()

@@ -10,7 +10,8 @@ import numpy as np
 from PIL import Image
 from pydantic import Field, model_validator
 
-from caan_hf.images_caan import PICTURE_VERSION, clean_photo
+from caan_hf.errors import CaanError
+from caan_hf.images_caan import PICTURE_VERSION, clean_photo, cut_ends
 from caan_hf.limits_caan import MAX_MARGIN, MAX_SIDE
 from caan_hf.sketches_caan import clean_sketch
 from caan_hf.utils.records import Record
@@ -75,6 +76,20 @@ class Preprocessing(Record):
             sketch_margin=float(processor.sketch_margin),
         )
 
+    def require_size(self, image_size: int, name: str, remedy: str) -> None:
+        """Check that pictures of any aspect ratio become squares of the size that a model expects.
+
+        Raises:
+            CaanError: They do not.
+        """
+        for shape in ((8, 8), (12, 8), (8, 12)):
+            width, height = self.fit(Image.new("RGB", shape)).size
+            if (height, width) != (image_size, image_size):
+                raise CaanError(
+                    f"{name}: prepares pictures of {height} x {width} pixels, but its model expects "
+                    f"{image_size} x {image_size}. {remedy}"
+                )
+
     @property
     def hash(self) -> str:
         """SHA-256 of the settings and of the version of the code that cleans pictures, for `EncoderIdentity`."""
@@ -102,6 +117,7 @@ class Preprocessing(Record):
 
     def fit(self, image: Image.Image) -> Image.Image:
         """The picture resized and cropped to the encoder's input size, still with grey levels from 0 to 255."""
+        image = cut_ends(image) if isinstance(self.size, int) and self.crop is not None else image
         size = _resized(image.size, self.size)
         image = image if size == image.size else image.resize(size, Image.Resampling(self.resample))
         return image if self.crop is None else _centre(image, self.crop)

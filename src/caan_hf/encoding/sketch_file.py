@@ -52,9 +52,9 @@ def _from_json(data: bytes, name: str) -> Image.Image:
     try:
         text = data.decode("utf-8-sig").strip()
         try:
-            record = json.loads(text)
+            record = json.loads(text, parse_int=float)  # Python refuses integers of more than 4,300 digits
         except json.JSONDecodeError:
-            record = json.loads(text.partition("\n")[0])
+            record = json.loads(text.partition("\n")[0], parse_int=float)
         return render_strokes(parse_strokes(_record(record)))
     except TooManyPointsError as error:
         raise CaanError(f"{name}: {error}. Simplify the drawing, or give it as a picture.") from error

@@ -3,13 +3,13 @@
 import shlex
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from typer import Option
 
+from caan_hf.encoding.options import DeviceOption, DTypeOption
 from caan_hf.errors import CaanError
 
-DTypeName = Literal["float32", "bfloat16", "float16"]
 WITHOUT_EFFECT = ("batch_size", "num_workers", "device", "cache", "no_cache", "progress")
 """Options that do not change a metric by more than rounding."""
 
@@ -62,10 +62,8 @@ class EvaluationOptions:
     num_workers: Annotated[
         int | None, Option(min=1, help="Number of threads that read images.", show_default="one per core, at most 8")
     ] = None
-    device: Annotated[str | None, Option(help="Such as `cpu` or `cuda:0`.", show_default="a GPU if there is one")] = (
-        None
-    )
-    dtype: Annotated[DTypeName, Option(help="Precision of the encoders. An ONNX export has its own.")] = "float32"
+    device: DeviceOption = None
+    dtype: DTypeOption = "auto"
     seed: Annotated[
         int, Option(min=0, max=2**32 - 1, help="Seed of the bootstrap and of the sketches in the figure.")
     ] = 0

@@ -1,19 +1,22 @@
 """`metrics.json`: everything that an evaluation found, as a typed record."""
 
 import hashlib
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import ConfigDict, Field
 
+from caan_hf.encoding.identity import Precision
 from caan_hf.utils.records import Record
 
 from .embeddings import EvaluationResult, RankingResult
 from .evaluator import ZeroShotEvaluator
 from .metrics import Conventions
+from .options import EvaluationOptions
 
 METRICS_FILE = "metrics.json"
 QUERIES_FILE = "queries.parquet"
@@ -164,7 +167,7 @@ def evaluation_record(result: EvaluationResult, evaluator: ZeroShotEvaluator, da
         checkpoint=result.model,
         model=ModelRecord(kind=result.model_kind, precision=result.precision),
         data=data,
-        command=evaluator.options.command(result.model or "MODEL", data),
+        command=_options_used(result, evaluator).command(result.model or "MODEL", data),
         num_queries=result.num_queries,
         num_left_out=result.num_left_out,
         num_gallery=result.num_gallery,
@@ -255,6 +258,13 @@ def _by_category(
             "most_confused_with": names[int(wrong.argmax())] if wrong.any() else None,
         }
     return rows
+
+
+def _options_used(result: EvaluationResult, evaluator: ZeroShotEvaluator) -> EvaluationOptions:
+    """The options with the precision that "auto" stood for, because it may be another one on another computer."""
+    options = evaluator.options
+    is_choice = options.dtype == "auto" and result.precision in get_args(Precision)
+    return replace(options, dtype=result.precision) if is_choice else options  # type: ignore[arg-type]
 
 
 def _relevant_share(evaluator: ZeroShotEvaluator) -> float:

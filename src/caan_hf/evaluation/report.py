@@ -1,6 +1,7 @@
 """Write the report of an evaluation: data for programs, and pages with pictures for people."""
 
 import base64
+import tempfile
 from functools import partial
 from io import BytesIO
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 import pyarrow
 import pyarrow.parquet
 
-from caan_hf.utils.files import make_folder, write_whole, write_whole_text
+from caan_hf.utils.files import make_folder, write_whole, write_whole_text, writing
 
 from .embeddings import EvaluationResult
 from .evaluator import ZeroShotEvaluator
@@ -21,7 +22,7 @@ BEST_AND_WORST = 5
 
 
 def write_report(result: EvaluationResult, evaluator: ZeroShotEvaluator, folder: Path, *, data: str) -> None:
-    """Write the report of one evaluation, each file completely or not at all.
+    """Write the report of one evaluation, completely or not at all.
 
     The files are `metrics.json`, `queries.parquet` (the metrics of each sketch, which `caan compare` pairs),
     `report.md`, `report.html` (one file that includes its pictures), `top10.png`, `precision_recall.png`, and for up
@@ -30,7 +31,7 @@ def write_report(result: EvaluationResult, evaluator: ZeroShotEvaluator, folder:
     Args:
         result: What the evaluator returned.
         evaluator: The evaluator.
-        folder: Created if missing. An earlier report in it is replaced.
+        folder: Created if missing. An earlier report in it is replaced once the new one is complete.
         data: Name of the benchmark's folder.
 
     Raises:
@@ -38,14 +39,24 @@ def write_report(result: EvaluationResult, evaluator: ZeroShotEvaluator, folder:
     """
     record = evaluation_record(result, evaluator, data)
     pictures = _pictures(result, evaluator, record)
-    make_folder(folder)
-    for name, png in pictures.items():
-        write_whole(folder / f"{name}.png", partial(Path.write_bytes, data=png))
     queries = _queries(result, evaluator)
-    write_whole(folder / QUERIES_FILE, lambda path: pyarrow.parquet.write_table(queries, path))
-    write_whole_text(folder / "report.md", markdown(record, has_confusion="confusion" in pictures))
-    write_whole_text(folder / "report.html", html(record, pictures))
-    record.write(folder / METRICS_FILE)  # last, so that it exists only in complete reports
+    make_folder(folder)
+    with writing(folder), tempfile.TemporaryDirectory(prefix=".report.", dir=folder) as temporary:
+        staging = Path(temporary)
+        for name, png in pictures.items():
+            write_whole(staging / f"{name}.png", partial(Path.write_bytes, data=png))
+        write_whole(staging / QUERIES_FILE, lambda path: pyarrow.parquet.write_table(queries, path))
+        write_whole_text(staging / "report.md", markdown(record, has_confusion="confusion" in pictures))
+        write_whole_text(staging / "report.html", html(record, pictures))
+        record.write(staging / METRICS_FILE)
+        _move_report(staging, folder)
+
+
+def _move_report(staging: Path, folder: Path) -> None:
+    """Replace an earlier report. While the files are of two reports there is no `metrics.json`."""
+    (folder / METRICS_FILE).unlink(missing_ok=True)
+    for file in sorted(staging.iterdir(), key=lambda file: file.name == METRICS_FILE):
+        file.replace(folder / file.name)
 
 
 def markdown(record: EvaluationRecord, *, has_confusion: bool = False) -> str:

@@ -12,6 +12,7 @@ from PIL import Image
 
 from caan_hf.encoding.encoder import Encoder
 from caan_hf.encoding.features import EncodedSketch
+from caan_hf.encoding.identity import DType
 from caan_hf.encoding.load import load_encoder
 from caan_hf.errors import CaanError
 from caan_hf.retrieval.expansion import expand_queries
@@ -54,7 +55,7 @@ class Gallery:
         model: str | os.PathLike[str] | Encoder | None,
         *,
         device: str | None = None,
-        dtype: str = "float32",
+        dtype: DType = "auto",
     ):
         self.table = table
         self.columns = [*PHOTO_COLUMNS, LOCAL] if table.info.local else PHOTO_COLUMNS
@@ -69,7 +70,7 @@ class Gallery:
         *,
         model: str | os.PathLike[str] | Encoder | None = None,
         device: str | None = None,
-        dtype: str = "float32",
+        dtype: DType = "auto",
     ) -> "Gallery":
         """Open a gallery for searching. The model is loaded with the first sketch.
 
@@ -92,7 +93,7 @@ class Gallery:
         model: str | os.PathLike[str] | Encoder | None = None,
         local: bool = True,
         device: str | None = None,
-        dtype: str = "float32",
+        dtype: DType = "auto",
     ) -> "Gallery":
         """Open a gallery for adding photos, or create an empty one.
 

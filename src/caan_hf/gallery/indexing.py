@@ -15,6 +15,7 @@ from caan_hf.utils.files import expand_home
 from caan_hf.utils.problems import Problems
 from caan_hf.utils.progress import Advance
 
+from .disk_space import disk_bytes
 from .engine import Chunk, Engine
 from .options import IndexOptions
 from .places import absent_places, count_below, is_below, prefix
@@ -167,9 +168,9 @@ def index_photos(
     if options.prune:
         report.num_pruned = len(report.vanished)
         table.delete(report.vanished)
-    size = table.disk_bytes()
+    size = disk_bytes(table)
     report.index = maintain_index(table)
-    report.freed_bytes = max(0, size - table.disk_bytes())
+    report.freed_bytes = max(0, size - disk_bytes(table))
     report.num_photos = len(table)
     report.absent = count_below(table, absent)
     report.num_stored = pc.sum(table.columns(["has_copy"])["has_copy"]).as_py() or 0

@@ -58,7 +58,7 @@ def decode_photo(data: bytes, side: int) -> DecodedPhoto:
         rgb = flatten(upright)
     except Exception as error:  # damaged files make Pillow's decoders raise exceptions of any class
         raise ValueError(reason_unreadable(error)) from error
-    factor = min(rgb.size) // (REDUCED_MARGIN * side)
+    factor = int(min(rgb.size) / (REDUCED_MARGIN * side))
     turned = (upright.width > upright.height) != (stored[0] > stored[1])
     width, height = stored[::-1] if turned else stored
     return DecodedPhoto(rgb.reduce(factor) if factor > 1 else rgb, width, height)

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 import ray
 import ray.data
 
+from caan_hf.encoding.identity import DType
 from caan_hf.encoding.load import load_encoder
 from caan_hf.utils.prefetch import map_ahead
 
@@ -40,14 +41,14 @@ class RayEngine:
         options: What is stored of each photo, batch size, and number of workers. By default, there is one worker per
             GPU, or without GPUs one per core.
         device: Device of the model; a GPU by default if the worker has one.
-        dtype: Precision in which the model computes.
+        dtype: Precision in which the model computes. With "auto", each machine decides for itself.
     """
 
     model: str
     info: GalleryInfo
     options: IndexOptions
     device: str | None = None
-    dtype: str = "float32"
+    dtype: DType = "auto"
 
     def __call__(self, source: PhotoSource, todo: pa.Table) -> Iterator[Chunk]:
         """Encode the photos, in no particular order."""

@@ -4,6 +4,7 @@ import json
 import os
 import random
 import re
+import stat
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -38,10 +39,6 @@ MISSING = "Not found"
 """Lance's words for a missing file."""
 KEPT_VERSIONS = timedelta(milliseconds=1)
 """Old versions are removed at once, because they hold the bytes of removed photos. Readers of them read again."""
-MAX_SMALL_FRAGMENTS = 100
-MAX_VERSIONS = 100
-MAX_WASTE = 0.1
-"""Share of dead bytes from which the table is rewritten. Lance keeps a file with fewer deleted rows than this."""
 LANCE_ERRORS = Exception
 """Lance raises errors of many types for damaged files, among them a RustPanic that cannot be imported."""
 NEVER_NULL = (KEY, "width", "height", "sha256", GLOBAL, LOCAL)
@@ -94,6 +91,8 @@ class PhotoTable:
         uri = _expand(uri)
         if not may_be_gallery(uri):  # connecting would create it
             raise NoGalleryError(uri)
+        if not _is_url(uri):
+            _require_regular_files(uri)
         try:
             table = lancedb.connect(_location(uri), read_consistency_interval=FRESHNESS).open_table(TABLE)
             info = _read_info(uri, table.schema)
@@ -104,7 +103,7 @@ class PhotoTable:
         except LANCE_ERRORS as error:
             if "not found" in str(error):
                 raise NoGalleryError(uri) from error
-            raise CaanError(f"{uri}: cannot be opened ({_reason(error)}).") from error
+            raise CaanError(f"{uri}: cannot be opened ({_reason(error)}). If it is damaged: {REINDEX}") from error
 
     @classmethod
     def create_or_open(cls, uri: str | os.PathLike[str], info: GalleryInfo) -> "PhotoTable":
@@ -166,9 +165,13 @@ class PhotoTable:
         return pa.concat_tables(parts) if parts else self.table.schema.empty_table()
 
     def upsert(self, rows: pa.Table) -> None:
-        """Add photos and replace those with the same path, in one transaction."""
+        """Add photos and replace those with the same path, in one transaction.
+
+        Columns that another program added keep their values, and are null for new photos.
+        """
         merge = self.table.merge_insert(KEY).when_matched_update_all().when_not_matched_insert_all()
-        rows = rows.select(self.table.schema.names).cast(self.table.schema)
+        fields = [field for field in self.table.schema if field.name in rows.schema.names]
+        rows = rows.select([field.name for field in fields]).cast(pa.schema(fields))
         self._commit(lambda: merge.execute(rows))
 
     def delete(self, paths: Sequence[str]) -> None:
@@ -228,35 +231,17 @@ class PhotoTable:
         """Index the global embeddings; an older index is used until the new one is complete."""
         self._commit(lambda: self.table.create_index(GLOBAL, config=config, replace=True, name=name))
 
+    @property
+    def folder(self) -> Path | None:
+        """Folder of the table's files; None for a URL."""
+        return None if _is_url(self.uri) else Path(self.uri) / f"{TABLE}.lance"
+
     def optimize(self) -> None:
         """Merge small files, remove old versions with what was deleted, and add new rows to the vector index.
 
         Other processes may read and write at the same time, see `read`.
         """
         self._commit(partial(self.table.optimize, cleanup_older_than=KEPT_VERSIONS))
-
-    def disk_bytes(self) -> int:
-        """Size of the table on disk, with old versions; 0 for a URL."""
-        return 0 if _is_url(self.uri) else _size(self._folder)
-
-    def is_wasteful(self) -> bool:
-        """Whether it pays to rewrite the table, because of many small files, deleted rows or old versions."""
-        stats = self.table.stats()
-        fragments = stats["fragment_stats"]
-        if fragments["num_small_fragments"] > MAX_SMALL_FRAGMENTS:
-            return True
-        live = stats["total_bytes"]
-        rows = max(fragments["num_fragments"] * fragments["lengths"]["mean"], 1)  # with the deleted ones
-        wasted = live * max(rows - stats["num_rows"], 0) / rows
-        if not _is_url(self.uri):
-            if len(list((self._folder / "_versions").iterdir())) > MAX_VERSIONS:
-                return True
-            wasted += _size(self._folder / "data") - live
-        return bool(wasted > MAX_WASTE * live)
-
-    @property
-    def _folder(self) -> Path:
-        return Path(self.uri) / f"{TABLE}.lance"
 
     def read(self, query: Callable[[], Result]) -> Result:
         """Run a query, again with the newest version if another process removed the version that was read.
@@ -347,6 +332,19 @@ def _require_columns(uri: str, schema: pa.Schema, info: GalleryInfo) -> None:
             raise GalleryError(uri, f"its column '{field.name}' is missing or has another type", REINDEX)
 
 
+def _require_regular_files(uri: str) -> None:
+    """Check that Lance will find no pipe or device among the files of a gallery: it would wait for them forever.
+
+    Raises:
+        CaanError: There is one.
+    """
+    for file in (Path(uri) / f"{TABLE}.lance").rglob("*"):
+        with suppress(OSError):  # another process removed it meanwhile
+            mode = file.stat().st_mode
+            if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+                raise GalleryError(uri, f"{file.name} in it is not a regular file", REINDEX)
+
+
 def _parse_places(stored: bytes, uri: str) -> dict[str, bool]:
     try:
         return TypeAdapter(dict[str, bool]).validate_json(stored)
@@ -389,15 +387,6 @@ def _require_free(folder: Path) -> None:
 
 def _is_url(uri: str) -> bool:
     return "://" in uri
-
-
-def _size(folder: Path) -> int:
-    """Total size of the files in a folder; other processes may remove them meanwhile."""
-    total = 0
-    for file in folder.rglob("*"):
-        with suppress(OSError):
-            total += file.stat().st_size if file.is_file() else 0
-    return total
 
 
 def _reason(error: Exception) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from lancedb.index import IvfFlat, IvfRq
 
+from .disk_space import compact, is_wasteful
 from .schema import GLOBAL, IndexKind, IndexState, from_vectors
 from .table import PhotoTable
 
@@ -46,13 +47,13 @@ def maintain_index(table: PhotoTable, *, min_rows: int = MIN_ROWS) -> IndexState
     rows = len(table)
     state = table.index_state()
     if rows < min_rows and state.is_exact:
-        _compact(table)
+        compact(table)
         return state
     if rows > REBUILD_GROWTH * state.rows:  # also if there is no index yet
         return _build(table, rows)
     stats = table.table.index_stats(INDEX)
     unindexed = stats.num_unindexed_rows if stats else rows
-    if unindexed > min(MAX_UNINDEXED, MAX_UNINDEXED_SHARE * rows) or table.is_wasteful():
+    if unindexed > min(MAX_UNINDEXED, MAX_UNINDEXED_SHARE * rows) or is_wasteful(table):
         start = time.perf_counter()
         table.optimize()
         return _tune(table, state, time.perf_counter() - start)
@@ -69,7 +70,7 @@ def _build(table: PhotoTable, rows: int) -> IndexState:
     partitions = num_partitions(rows)
     settings: dict[str, Any] = {"distance_type": "dot", "num_partitions": partitions, "sample_rate": 64}
     is_divisible = table.info.identity.global_dim % 8 == 0  # RaBitQ requires it
-    _compact(table)
+    compact(table)
     table.build_index(IvfRq(num_bits=RQ_BITS, **settings) if is_divisible else IvfFlat(**settings), INDEX)
     kind: IndexKind = "IVF_RQ" if is_divisible else "IVF_FLAT"
     state = IndexState(kind=kind, num_partitions=partitions, rows=rows, refine_factor=REFINE)
@@ -131,8 +132,3 @@ def measure_recall(table: PhotoTable, queries: np.ndarray, nearest: np.ndarray, 
         result = state.apply(search.select(["_distance"]).with_row_id(True)).to_arrow()
         num_found += len(set(result["_rowid"].to_pylist()) & set(wanted.tolist()))
     return num_found / nearest.size if nearest.size else 1.0
-
-
-def _compact(table: PhotoTable) -> None:
-    if table.is_wasteful():
-        table.optimize()

@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, ValidatorFunctionWrapHa
 from transformers import TrainingArguments
 from typing_extensions import TypedDict
 
-from caan_hf.encoding.checkpoint import DType
+from caan_hf.encoding.identity import Precision
 
 STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, arbitrary_types_allowed=True)
 MAX_SEED = 2**32 - 1  # numpy's limit
@@ -45,7 +45,7 @@ class CaanTrainingArguments(TrainingArguments):
     @property
     def encoding(self) -> dict[str, Any]:
         """Arguments of [`encode_rows`]: batch size, the precision of training, and a progress bar in one process."""
-        dtype: DType = "bfloat16" if self.bf16 else "float16" if self.fp16 else "float32"
+        dtype: Precision = "bfloat16" if self.bf16 else "float16" if self.fp16 else "float32"
         progress = not self.disable_tqdm and self.process_index == 0
         return {"batch_size": self.per_device_eval_batch_size, "dtype": dtype, "progress": progress}
 

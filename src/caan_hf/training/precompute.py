@@ -6,9 +6,10 @@ import datasets
 import numpy as np
 import torch
 
-from caan_hf.encoding.checkpoint import CheckpointEncoder, DType
+from caan_hf.encoding.checkpoint import CheckpointEncoder
 from caan_hf.encoding.dataset_pictures import DatasetPictures, unreadable
 from caan_hf.encoding.features import PLURAL, Array, Features, Modality
+from caan_hf.encoding.identity import Precision
 from caan_hf.features_caan import CaanPatchTokens
 from caan_hf.modeling_caan import CaanModel
 from caan_hf.processing_caan import CaanProcessor
@@ -26,7 +27,7 @@ def encode_rows(
     modality: Modality,
     *,
     batch_size: int = 64,
-    dtype: DType = "float32",
+    dtype: Precision = "float32",
     progress: bool = False,
     encoder_class: type[CheckpointEncoder] = CheckpointEncoder,
 ) -> torch.Tensor:

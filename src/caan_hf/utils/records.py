@@ -13,6 +13,9 @@ from .files import read_bytes, write_whole_text
 MAX_BYTES = 64 * 2**20
 """Largest JSON file that is read. The largest of a model is its vocabulary."""
 
+MAX_NAME = 200
+"""Number of characters of a field's name that error messages show. Documents may hold names of any length."""
+
 
 class Record(BaseModel):
     """Base class of everything that is stored as JSON.
@@ -72,10 +75,10 @@ class Record(BaseModel):
 def first_problem(error: ValidationError) -> str:
     """The first problem of a validation error as one phrase: the field, what is wrong and the value."""
     problem = error.errors(include_url=False, include_context=False)[0]
-    where = ".".join(str(part) for part in problem["loc"])
+    where = ".".join(str(part) for part in problem["loc"])[:MAX_NAME]
     message = problem["msg"].removeprefix("Value error, ")
     message = message[:1].lower() + message[1:]
-    if problem["type"] not in ("missing", "json_invalid", "extra_forbidden"):
+    if where and problem["type"] not in ("missing", "json_invalid", "extra_forbidden"):  # not the whole document
         shown = repr(problem["input"])
         message += f", got {shown[:60] + '...' if len(shown) > 60 else shown}"
     return f"{where}: {message}" if where else message

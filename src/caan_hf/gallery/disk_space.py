@@ -1,0 +1,47 @@
+"""Disk space of a gallery: how much it takes, and whether rewriting the table would free some."""
+
+from contextlib import suppress
+from pathlib import Path
+
+from .table import PhotoTable
+
+MAX_SMALL_FRAGMENTS = 100
+MAX_VERSIONS = 100
+MAX_WASTE = 0.1
+"""Share of dead bytes from which the table is rewritten. Lance keeps a file with fewer deleted rows than this."""
+
+
+def disk_bytes(table: PhotoTable) -> int:
+    """Size of a table on disk, with old versions; 0 for a URL."""
+    return _size(table.folder) if table.folder else 0
+
+
+def compact(table: PhotoTable) -> None:
+    """Rewrite a table if that pays."""
+    if is_wasteful(table):
+        table.optimize()
+
+
+def is_wasteful(table: PhotoTable) -> bool:
+    """Whether it pays to rewrite a table, because of many small files, deleted rows or old versions."""
+    stats = table.table.stats()
+    fragments = stats["fragment_stats"]
+    if fragments["num_small_fragments"] > MAX_SMALL_FRAGMENTS:
+        return True
+    live = stats["total_bytes"]
+    rows = max(fragments["num_fragments"] * fragments["lengths"]["mean"], 1)  # with the deleted ones
+    wasted = live * max(rows - stats["num_rows"], 0) / rows
+    if table.folder:
+        if len(list((table.folder / "_versions").iterdir())) > MAX_VERSIONS:
+            return True
+        wasted += _size(table.folder / "data") - live
+    return bool(wasted > MAX_WASTE * live)
+
+
+def _size(folder: Path) -> int:
+    """Total size of the files in a folder; other processes may remove them meanwhile."""
+    total = 0
+    for file in folder.rglob("*"):
+        with suppress(OSError):
+            total += file.stat().st_size if file.is_file() else 0
+    return total

@@ -1,0 +1,106 @@
+"""Every stored precision, computed in every precision, by checkpoints and untrained towers."""
+
+import copy
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, ViTConfig, ViTImageProcessor, ViTModel
+
+from caan_hf.encoding.checkpoint import CheckpointEncoder, precision_on
+from caan_hf.encoding.load import load_encoder
+from caan_hf.errors import CaanError
+
+STORED = ("float32", "bfloat16", "float16")
+SIZE = 32
+TOWER = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+VISION = {**TOWER, "image_size": SIZE, "patch_size": 8}
+CPU = torch.device("cpu")
+
+
+def pictures(width: int = 60) -> list[Image.Image]:
+    generator = np.random.default_rng(0)
+    return [Image.fromarray(generator.integers(0, 255, (40, width, 3), np.uint8)) for _ in range(3)]
+
+
+def save_caan(folder, tiny_caan):
+    for part in tiny_caan:
+        part.save_pretrained(folder)
+
+
+def save_vit(folder, _):
+    ViTModel(ViTConfig(**VISION)).save_pretrained(folder)
+    ViTImageProcessor(size={"height": SIZE, "width": SIZE}).save_pretrained(folder)
+
+
+def save_clip(folder, _):
+    text = {**TOWER, "vocab_size": 99, "max_position_embeddings": 8}
+    CLIPModel(CLIPConfig(text_config=text, vision_config=VISION, projection_dim=12)).save_pretrained(folder)
+    size = {"height": SIZE, "width": SIZE}
+    CLIPImageProcessor(size=size, crop_size=size).save_pretrained(folder)
+
+
+def store_in(precision: str, folder) -> None:
+    weights = load_file(folder / "model.safetensors")
+    weights = {name: values.to(getattr(torch, precision)) for name, values in weights.items()}
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"dtype": precision}))
+
+
+@pytest.mark.parametrize("stored", STORED)
+@pytest.mark.parametrize("save", [save_caan, save_vit, save_clip])
+def test_every_stored_precision_computes_in_every_precision(save, stored, tiny_caan, tmp_path):
+    save(tmp_path, tiny_caan)
+    store_in(stored, tmp_path)
+    expected = load_encoder(tmp_path, device="cpu", dtype="float32").encode(pictures(), "photo")
+    for asked in ("auto", *STORED):
+        encoder = load_encoder(tmp_path, device="cpu", dtype=asked)
+        assert encoder.identity.precision == precision_on(CPU, asked)
+        found = encoder.encode(pictures(), "photo")
+        assert (found.global_embeds * expected.global_embeds).sum(axis=1).min() > 0.999
+        if encoder.has_local:
+            local = found.local_embeds
+            logits = encoder.relation_logits(local, local)
+            np.testing.assert_allclose(encoder.paired_relation_logits(local, np.stack([local] * 3)), logits, atol=1e-4)
+
+
+@pytest.mark.parametrize("weights", STORED)
+@pytest.mark.parametrize("asked", [None, *STORED])
+def test_the_weights_of_a_given_model_are_kept(weights, asked, tiny_caan):
+    model, processor = tiny_caan
+    model = copy.deepcopy(model).to(getattr(torch, weights))
+    if asked not in (None, weights) and weights != "float32":
+        with pytest.raises(CaanError, match=rf"{asked}.*{weights}.*model\.float"):
+            CheckpointEncoder(model, processor, dtype=asked)
+        return
+    encoder = CheckpointEncoder(model, processor, dtype=asked)
+    assert np.isfinite(encoder.encode_photos(pictures())).all()
+    assert encoder.identity.precision == (asked or weights)
+    assert model.dtype == getattr(torch, weights)
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "with_onednn", "expected"),
+    [
+        ({"avx512_f": True, "avx512_bf16": True}, True, "bfloat16"),
+        ({"amx_bf16": True}, True, "bfloat16"),
+        ({"bf16": True}, True, "bfloat16"),  # Arm
+        ({"bf16": True}, False, "float32"),
+        ({"avx512_f": True, "avx512_bf16": False}, True, "float32"),
+    ],
+)
+def test_auto_is_bfloat16_where_the_processor_multiplies_it(capabilities, with_onednn, expected, monkeypatch):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: with_onednn)
+    assert precision_on(CPU, "auto") == expected
+    assert precision_on(CPU, "float16") == "float16"
+
+
+def test_an_unknown_precision_is_refused(tiny_caan, tmp_path):
+    save_caan(tmp_path, tiny_caan)
+    with pytest.raises(CaanError, match=r"float8.*auto, float32, bfloat16, float16"):
+        load_encoder(tmp_path, dtype="float8")
