@@ -141,7 +141,7 @@ class CheckpointEncoder(TorchEncoder):
         model, processor = load_checkpoint(folder)
         weights = weights_hash(model)  # in the stored precision
         nn.Module.to(model, place, getattr(torch, precision))
-        for part in (model.relation, model.sketch_center, model.photo_center):
+        for part in (model.local_matching, model.sketch_center, model.photo_center):
             part.float()
         encoder = cls(model.eval(), processor, name or str(Path(folder).resolve()), precision)
         encoder._weights = weights

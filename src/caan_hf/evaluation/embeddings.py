@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from caan_hf.encoding.cache import LocalEmbeds
 from caan_hf.encoding.encoder import Encoder
+from caan_hf.encoding.features import Array
 from caan_hf.errors import CaanError
 from caan_hf.retrieval.expansion import expand_queries
 from caan_hf.retrieval.ranking import BYTE_BUDGET, Positions, rank_gallery
-from caan_hf.retrieval.reranking import rank_all_pairs
+from caan_hf.retrieval.reranking import candidate_cosines, rank_all_pairs
 from caan_hf.retrieval.reranking import rerank as reorder
 from caan_hf.utils.progress import progress_bar
 
@@ -170,7 +171,9 @@ def evaluate_embeddings(
                 without_duplicates.add(rows, order[kept[order]].reshape(len(order), -1))
             if rerank and local is not None:
                 with timed(seconds, "rerank"):
-                    by_relation.add(rows, _reranked(order, rerank, local, rows, byte_budget))
+                    first_photos = order[:, :rerank]
+                    cosines = candidate_cosines(queries[rows], gallery, first_photos, byte_budget=byte_budget)
+                    by_relation.add(rows, _reranked(order, cosines, local, rows, byte_budget))
             advance(len(order))
     seconds["rank"] -= seconds.get("rerank", 0.0)
     if exhaustive and local is not None:
@@ -216,9 +219,10 @@ class _Collector:
         return {**vars(self.metrics.compute()), "top": self.top}
 
 
-def _reranked(order: Positions, k: int, local: _Local, rows: slice, byte_budget: int) -> Positions:
-    """(q, N) order of the queries in a slice after re-ranking their first k photos."""
-    best, _ = reorder(local.encoder, order[:, :k], local.sketches[rows], local.photos, byte_budget=byte_budget)
+def _reranked(order: Positions, cosines: Array, local: _Local, rows: slice, byte_budget: int) -> Positions:
+    """(q, N) order of the queries in a slice after re-ranking their first k photos, of which the cosines are (q, k)."""
+    k = cosines.shape[1]
+    best, _ = reorder(local.encoder, order[:, :k], cosines, local.sketches[rows], local.photos, byte_budget=byte_budget)
     return np.concatenate([best, order[:, k:]], axis=1)
 
 

@@ -15,6 +15,8 @@ BYTES_PER_LOCAL_VALUE = 10
 """A gathered local value in half precision (2), in full precision (4), and copied by the relation network (4)."""
 BYTES_PER_COSINE = 8
 """A cosine (4), and laid out for the relation network (4)."""
+BYTES_PER_GATHERED_VALUE = 6
+"""A gathered value of a photo in half precision (2) and in full precision (4)."""
 PHOTOS_PER_CALL = 512
 """Photos whose local embeddings are read at a time when every pair is scored."""
 
@@ -51,6 +53,23 @@ def rerank(
     scores = fused(cosines, local, encoder.local_weight)
     order = stable_order(scores)
     return np.take_along_axis(candidates, order, axis=1), np.take_along_axis(scores, order, axis=1)
+
+
+def candidate_cosines(
+    queries: NDArray[np.floating],
+    gallery: NDArray[np.floating],
+    candidates: Positions,
+    *,
+    byte_budget: int = BYTE_BUDGET,
+) -> Array:
+    """The (Q, K) cosines of normalised queries (Q, D) with their candidates (Q, K) out of a gallery (N, D)."""
+    cosines = np.empty(candidates.shape, np.float32)
+    for rows in _slices(
+        len(queries), byte_budget // (BYTES_PER_GATHERED_VALUE * candidates.shape[1] * queries.shape[1])
+    ):
+        photos = gallery[candidates[rows]].astype(np.float32)  # (q, K, D)
+        cosines[rows] = np.matmul(photos, queries[rows, :, None].astype(np.float32))[..., 0]
+    return cosines
 
 
 def fused(cosines: Array, local: Array, weight: float | None) -> Array:
