@@ -47,8 +47,8 @@ def average_checkpoints(checkpoints: Sequence[str | Path], out: Path, data: str 
     model, processor = load_checkpoint(str(folders[0]))
     if model.config.has_means and split is None:
         raise CaanError(
-            f"{checkpoints[0]}: the model subtracts means that are measured on training images (center_features, late interaction). Give the "
-            "benchmark with --data."
+            f"{checkpoints[0]}: the model subtracts means that are measured on training images (center_features, late "
+            "interaction). Give the benchmark with --data."
         )
     sums = {name: tensor.double() for name, tensor in model.state_dict().items()}
     averaged = [name for name in sums if not name.startswith(TAKEN_FROM_FIRST)]
