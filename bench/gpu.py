@@ -3,7 +3,7 @@
     python bench/gpu.py [--device cuda] [--models tiny base] [--batch-size 256] [--record bench/records/gpu.json]
 
 The towers are untrained, because speed does not depend on the weights. The record is written after each measurement.
-Images are on the device already, except for ONNX, whose time includes the copies to and from the GPU as in `caan index`.
+Images are on the device already, except for ONNX, whose time includes the copies to and from the GPU.
 The share is the number of floating-point operations per second, divided by that of a product of two large matrices in
 the same precision (float32 without TF32). Each export is verified against torch on the device; the last column is the
 largest difference. With `--device cpu` the script runs anywhere, with int8 in place of fp16.
