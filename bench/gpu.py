@@ -2,11 +2,11 @@
 
     python bench/gpu.py [--device cuda] [--models tiny base] [--batch-size 256] [--record bench/records/gpu.json]
 
-Takes about four minutes on one GPU. The towers are untrained, because speed does not depend on the weights. Images are
-on the device already, except for ONNX, whose time includes the copies to and from the GPU as in `caan index`. The share
-is the number of floating-point operations per second, divided by that of a product of two large matrices in the same
-precision (float32 without TF32). Each export is verified against torch on the device: the row of parity has the largest
-difference. With `--device cpu` the script runs anywhere, with int8 in place of fp16.
+The towers are untrained, because speed does not depend on the weights. The record is written after each measurement.
+Images are on the device already, except for ONNX, whose time includes the copies to and from the GPU.
+The share is the number of floating-point operations per second, divided by that of a product of two large matrices in
+the same precision (float32 without TF32). Each export is verified against torch on the device; the last column is the
+largest difference. With `--device cpu` the script runs anywhere, with int8 in place of fp16.
 """
 
 import tempfile
@@ -43,8 +43,7 @@ class Speed:
         work: "encode" or "train".
         engine: Engine and precision.
         images_per_second: Images per second. A training step of B pairs has 2B images.
-        share: Share of the operations per second of a matrix product in the same precision; None for ONNX fp16 and
-            int8.
+        share: Share of the operations per second of a matrix product in the same precision; None for ONNX.
     """
 
     towers: str
@@ -70,7 +69,6 @@ def main() -> None:
         "torch": torch.__version__,
         "onnxruntime": machine()["onnxruntime"],
         "batch_size": options.batch_size,
-        "product_tflops": {name: limit / 1e12 for name, limit in limits.items()},
         "speeds": [],
         "parity": {},
     }
@@ -78,10 +76,10 @@ def main() -> None:
         measured = Measurement(TOWERS[name], device, options.batch_size, limits)
         for speed in measured.speeds():
             record["speeds"].append(asdict(speed))
+            record["parity"] |= measured.parity
             print(asdict(speed), flush=True)
-        record["parity"] |= measured.parity
-        if options.record:
-            write_json(options.record, record)
+            if options.record is not None:
+                write_json(options.record, record)
     print(gpu(record))
 
 

@@ -128,7 +128,6 @@ def photos(record: list[dict[str, Any]]) -> str:
 
 def gpu(record: dict[str, Any]) -> str:
     """A row per engine and architecture: images per second, and the share of a matrix product's operations."""
-    products = ", ".join(f"{value:.0f} TFLOP/s in {name}" for name, value in record["product_tflops"].items())
     lines = [["towers", "work", "engine", "images/s", "share of a matrix product", "largest difference from torch"]]
     for row in record["speeds"]:
         share = "" if row["share"] is None else f"{100 * row['share']:.0f} %"
@@ -136,5 +135,5 @@ def gpu(record: dict[str, Any]) -> str:
         difference = f"{parity['difference']:.1e} ({parity['allowed']:.0e} allowed)" if parity else ""
         cells = [row["towers"], row["work"], row["engine"], f"{row['images_per_second']:,.0f}", share, difference]
         lines.append(cells)
-    note = f"{record['device']}, torch {record['torch']}, onnxruntime {record['onnxruntime']}, batches of "
-    return markdown_table(lines) + f"\n{note}{record['batch_size']} images; a matrix product reaches {products}.\n"
+    note = f"{record['device']}, torch {record['torch']}, onnxruntime {record['onnxruntime']}"
+    return markdown_table(lines) + f"\n\n{note}, batches of {record['batch_size']} images.\n"
