@@ -219,6 +219,11 @@ class CaanConfig(PreTrainedConfig):
                 check_grid("image_size", self.image_size, patch_size)
 
     @property
+    def has_means(self) -> bool:
+        """Whether retrieval subtracts means that are measured on training images."""
+        return self.center_features or self.local_matching == "late_interaction"
+
+    @property
     def num_local_tokens(self) -> int:
         """Number M of local tokens per image."""
         return self.local_grid**2

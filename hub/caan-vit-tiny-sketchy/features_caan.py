@@ -34,8 +34,9 @@ class CaanPatchTokens(nn.Module):
     def __init__(self, config: CaanConfig, hidden_size: int):
         super().__init__()
         self.grid = config.local_grid
+        self.width = config.local_dim or hidden_size
         project = config.local_dim is not None
-        self.projection = nn.Linear(hidden_size, config.local_dim, bias=False) if project else nn.Identity()
+        self.projection = nn.Linear(hidden_size, self.width, bias=False) if project else nn.Identity()
         self.register_buffer("sketch_mean", torch.zeros(hidden_size))
         self.register_buffer("photo_mean", torch.zeros(hidden_size))
 
@@ -75,7 +76,8 @@ class CaanLocalTokens(nn.Module):
     def __init__(self, config: CaanConfig, hidden_size: int):
         super().__init__()
         self.grid = config.local_grid
-        self.convolution = nn.Conv2d(hidden_size, config.local_dim, kernel_size=2, stride=2)
+        self.width = config.local_dim or hidden_size
+        self.convolution = nn.Conv2d(hidden_size, self.width, kernel_size=2, stride=2)
 
     def forward(self, patches: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
         """Convert patches (B, h * w, D) of a `grid` (h, w) to L2-normalised local tokens (B, M, R), both row-major."""

@@ -200,6 +200,11 @@ class CaanModel(PreTrainedModel):
             return text_model(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
 
     @property
+    def local_shape(self) -> tuple[int, int]:
+        """Number M and width R of the local tokens of an image."""
+        return self.config.num_local_tokens, self.local_tokens.width
+
+    @property
     def local_matching(self) -> CaanLocalMatching:
         """The relation network, or late interaction."""
         matching = self.late_interaction if self.relation is None else self.relation

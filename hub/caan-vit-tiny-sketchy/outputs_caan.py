@@ -56,8 +56,9 @@ class CaanOutput(ModelOutput):
         loss_txt (`torch.FloatTensor` of shape `()`): Image-text contrastive loss, unweighted, if `lambda_txt` > 0.
         loss_dis (`torch.FloatTensor` of shape `()`): Distillation loss, unweighted, if `lambda_dis` > 0.
         local_scores (`torch.FloatTensor` of shape `(B, 2)` or `(B, N)`, *optional*):
-            Relation logits, or scores of late interaction if `lambda_loc` > 0, of each sketch with its photo+ and photo- (`negatives="sampled"`), or with all photos of the
-            batch (in distributed training, of all processes).
+            Relation logits, or scores of late interaction if `lambda_loc` > 0, of each sketch with its photo+ and
+            photo- (relation network with `negatives="sampled"`), or with all photos of the batch (in distributed
+            training, of all processes).
         sketch_features (`CaanImageFeatures`):
             Features of the B sketches, aligned with their sentence (or photo+, if `alignment="visual"`).
         photo_features (`CaanImageFeatures`):
