@@ -1,8 +1,9 @@
 """Compare the time of a CAAN training step with forward and backward of the towers alone (see docs/results.md).
 
-    python bench/step.py [--repeats 5] [--batch-size 16]
+    python bench/step.py [--repeats 5] [--batch-size 16] [--unpaired]
 
-Both run alternately in one process on the same tensors; compare the medians. The text tower is frozen. Its tokens are
+With --unpaired, each step has as many unpaired sketches and photos as paired ones, L_txt over 500 categories of 6
+sentences each, and L_mod. Both run alternately in one process on the same tensors; compare the medians. The text tower is frozen. Its tokens are
 computed once before training, as `caan train` does, so it is not part of a step.
 """
 

@@ -35,7 +35,12 @@ def check_arguments(method: Callable[P, T]) -> Callable[P, T]:
 
 
 def check_step(
-    config: CaanConfig, sketches: int, photos: int, photo_inputs: Mapping[str, torch.Tensor], training: bool
+    config: CaanConfig,
+    sketches: int,
+    photos: int,
+    photo_inputs: Mapping[str, torch.Tensor],
+    unpaired: tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor | None],
+    training: bool,
 ) -> None:
     """Check the inputs of a training step.
 
@@ -44,14 +49,17 @@ def check_step(
         sketches: Number of sketches B.
         photos: Number of photos N.
         photo_inputs: Other inputs of `CaanModel.forward`, which have one row per photo.
+        unpaired: Unpaired sketches, unpaired photos, and their categories.
         training: Require the inputs of all losses that have a weight.
 
     Raises:
         ValueError: If the inputs exclude each other, do not match in number, or are missing.
     """
+    more_photos = _check_unpaired(*unpaired)
     for name, value in photo_inputs.items():
-        if len(value) != photos:
-            raise ValueError(f"{name} must have one row per photo, {photos}, got {len(value)}.")
+        rows = photos + more_photos if name == "photo_targets" else photos
+        if len(value) != rows:
+            raise ValueError(f"{name} must have one row per photo, {rows}, got {len(value)}.")
     has_text = "input_ids" in photo_inputs or "text_hidden_states" in photo_inputs
     if "input_ids" in photo_inputs and "text_hidden_states" in photo_inputs:
         raise ValueError("input_ids and text_hidden_states are mutually exclusive.")
@@ -69,3 +77,14 @@ def check_step(
             raise ValueError("lambda_txt > 0 requires input_ids or text_hidden_states, and a text tower, in training.")
         if config.lambda_dis and "photo_targets" not in photo_inputs:
             raise ValueError("lambda_dis > 0 requires photo_targets in training.")
+
+
+def _check_unpaired(
+    sketches: torch.Tensor | None, photos: torch.Tensor | None, category_ids: torch.Tensor | None
+) -> int:
+    """Check the unpaired images of a training step, and return the number of photos."""
+    numbers = [0 if images is None else len(images) for images in (sketches, photos)]
+    rows = 0 if category_ids is None else len(category_ids)
+    if rows != sum(numbers):
+        raise ValueError(f"unpaired_category_ids must have one row per unpaired image, {sum(numbers)}, got {rows}.")
+    return numbers[1]

@@ -28,8 +28,8 @@ def test_tokens_of_a_sentence_do_not_depend_on_padding(make_model, processor, si
 def test_measured_means_are_those_of_the_training_images(make_model, processor, train_split):
     model = make_model(text_config=None, center_features=True)
     triplets = TripletDataset(train_split, processor)
-    measure_centers(model, processor, triplets)
-    measure_centers(model, processor, triplets)  # a second measurement does not depend on the first
+    measure_centers(model, processor, triplets.paired_rows())
+    measure_centers(model, processor, triplets.paired_rows())  # a second measurement does not depend on the first
     plain = make_model(text_config=None)
     plain.load_state_dict(model.state_dict(), strict=False)
     pixels = processor(sketches=[datasets.Image().decode_example(row["image"]) for row in triplets.sketches])

@@ -59,7 +59,7 @@ def average_checkpoints(checkpoints: Sequence[str | Path], out: Path, data: str 
             sums[name] += other[name]
     model.load_state_dict(sums | {name: sums[name] / len(checkpoints) for name in averaged})
     if model.config.has_means:
-        measure_centers(model, processor, TripletDataset(split, processor), progress=True)
+        measure_centers(model, processor, TripletDataset(split, processor).paired_rows(), progress=True)
     seeds = [record.recipe.training.seed if record else None for record in records]
     record = records[0] and records[0].model_copy(update={"averaged_seeds": seeds})
     save_for_retrieval(model, processor, out, record)

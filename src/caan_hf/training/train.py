@@ -11,6 +11,7 @@ import datasets
 from transformers import set_seed
 
 from caan_hf.benchmarks import load_benchmark
+from caan_hf.configuration_caan import CaanConfig
 from caan_hf.errors import CaanError, one_line
 from caan_hf.evaluation.evaluator import ZeroShotEvaluator
 from caan_hf.modeling_caan import CaanModel
@@ -33,10 +34,11 @@ from .checkpoints import (
     write_recipe,
 )
 from .collator import TripletCollator, at_size
-from .precompute import encode_rows, encode_sentences
+from .precompute import encode_rows, encode_sentences, sentence_table
 from .recipe import Recipe
 from .trainer import CaanTrainer
 from .triplets import TripletDataset
+from .unpaired import UnpairedPerBatch, warn_of_unused
 
 
 @dataclass(frozen=True)
@@ -139,7 +141,10 @@ def build_trainer(
         sample_negatives=model.config.negatives != "in_batch",
         augment_sketch=sketch_augmentation() if recipe.data.augment else None,
         augment_photo=photo_augmentation(photo_size) if recipe.data.augment else None,
+        balance=recipe.data.balance,
+        unpaired=_unpaired(recipe, model.config),
     )
+    warn_of_unused(split, triplets.unpaired)
     evaluator = _evaluator(recipe, arguments, splits)
     with arguments.main_process_first(desc="cleaning sketches"):
         shown = not arguments.disable_tqdm and sys.stderr.isatty()
@@ -161,6 +166,18 @@ def build_trainer(
         raise CaanError(f"section training: {one_line(error)}") from error
 
 
+def _unpaired(recipe: Recipe, config: CaanConfig) -> UnpairedPerBatch:
+    data = recipe.data
+    if (data.unpaired_sketches_per_batch or data.unpaired_photos_per_batch) and not config.trains_unpaired:
+        raise CaanError(
+            "data.unpaired_..._per_batch: no loss trains on unpaired images. Set model.lambda_mod, or model.lambda_txt "
+            "with model.text_negatives=all."
+        )
+    return UnpairedPerBatch(
+        data.unpaired_sketches_per_batch, data.unpaired_photos_per_batch, data.unpaired_per_category
+    )
+
+
 def _collator(
     recipe: Recipe,
     arguments: CaanTrainingArguments,
@@ -172,6 +189,8 @@ def _collator(
     states, targets = None, None
     if uses_text and model.config.freeze_text:
         states = encode_sentences(model, processor, triplets.sentences())
+        if model.text_contrast is not None:
+            model.text_contrast.set_sentences(*sentence_table(states, triplets.sentences_of))
     if model.config.lambda_dis:
         targets = encode_rows(
             model,
