@@ -86,7 +86,7 @@ class EvaluationResult(RankingResult):
     removed_categories: Mapping[str, str] = field(default_factory=dict)
 
 
-class _Labels(NamedTuple):
+class Labels(NamedTuple):
     """Categories as numbers: (Q,) of the sketches, (N,) of the photos, and the (C,) labels they stand for."""
 
     sketches: NDArray[np.intp]
@@ -154,8 +154,10 @@ def evaluate_embeddings(
         ```
     """
     queries, gallery = as_array(sketch_embeds), as_array(photo_embeds)
-    labels = _Labels(*category_numbers(sketch_categories, photo_categories))
-    _check_sizes(queries, gallery, labels)
+    labels = Labels(*category_numbers(sketch_categories, photo_categories))
+    check_sizes(queries, gallery, labels)
+    if not np.isin(labels.sketches, labels.photos).any():
+        raise CaanError("No sketch has a photo of its category, so there is nothing to evaluate.")
     _warn_if_not_normalized(gallery)
     kept = _kept(duplicates, len(gallery))
     local = _local(encoder, sketch_local, photo_local) if rerank or exhaustive else None
@@ -201,7 +203,7 @@ def evaluate_embeddings(
 class _Collector:
     """Metrics and best photos of one ranking, collected over chunks of queries in their order."""
 
-    def __init__(self, labels: _Labels, conventions: Sequence[str]):
+    def __init__(self, labels: Labels, conventions: Sequence[str]):
         self.labels = labels
         self.metrics = MetricAccumulator(conventions)
         self.top = np.empty((len(labels.sketches), min(TOP, len(labels.photos))), np.int64)
@@ -254,16 +256,15 @@ def _kept(duplicates: Any, num_photos: int) -> NDArray[np.bool_] | None:
     return None if kept.all() else kept
 
 
-def _check_sizes(queries: NDArray, gallery: NDArray, labels: _Labels) -> None:
+def check_sizes(queries: NDArray, gallery: NDArray, labels: Labels, what: str = "category") -> None:
+    """Require embeddings (Q, D) and (N, D), and one label per image; `what` names the label in the message."""
     if queries.ndim != 2 or gallery.ndim != 2 or queries.shape[1] != gallery.shape[1]:
         raise ValueError(f"embeddings must be (Q, D) and (N, D), got {queries.shape} and {gallery.shape}")
     if (len(queries), len(gallery)) != (len(labels.sketches), len(labels.photos)):
         raise ValueError(
-            f"every image needs a category: got {len(queries)} sketches with {len(labels.sketches)} categories and "
-            f"{len(gallery)} photos with {len(labels.photos)} categories"
+            f"every image needs a {what}: got {len(queries)} sketches, {len(labels.sketches)} of them labelled, and "
+            f"{len(gallery)} photos, {len(labels.photos)} of them labelled"
         )
-    if not np.isin(labels.sketches, labels.photos).any():
-        raise CaanError("No sketch has a photo of its category, so there is nothing to evaluate.")
 
 
 def _warn_if_not_normalized(photos: NDArray) -> None:

@@ -95,13 +95,10 @@ def rank_all_pairs(
         The queries as a slice, and their (q, N) gallery positions, best first.
     """
 
+    photos = np.arange(gallery_local.shape[0])
+
     def score(rows: slice) -> Array:
-        queries = query_local[rows].astype(np.float32)
-        parts = [
-            encoder.local_scores(queries, gallery_local[photos].astype(np.float32))
-            for photos in _slices(gallery_local.shape[0], PHOTOS_PER_CALL)
-        ]
-        return np.concatenate(parts, axis=1)
+        return all_local_scores(encoder, query_local[rows], gallery_local, photos)
 
     bytes_per_query = 4 * int(np.prod(query_local.shape[1:]))
     yield from rank_by(
@@ -111,6 +108,18 @@ def rank_all_pairs(
         bytes_per_query=bytes_per_query,
         byte_budget=byte_budget,
     )
+
+
+def all_local_scores(
+    encoder: Encoder, query_local: NDArray[np.floating], gallery_local: LocalEmbeds, photos: NDArray[np.integer]
+) -> Array:
+    """Local scores (Q, n) of every query (Q, M, R) with the photos at n positions of a gallery (N, M, R)."""
+    queries = query_local.astype(np.float32)
+    parts = [
+        encoder.local_scores(queries, gallery_local[photos[some]].astype(np.float32))
+        for some in _slices(len(photos), PHOTOS_PER_CALL)
+    ]
+    return np.concatenate(parts, axis=1)
 
 
 def _slices(length: int, step: int) -> Iterator[slice]:
