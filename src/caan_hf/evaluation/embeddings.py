@@ -262,7 +262,7 @@ def check_sizes(queries: NDArray, gallery: NDArray, labels: Labels, what: str = 
         raise ValueError(f"embeddings must be (Q, D) and (N, D), got {queries.shape} and {gallery.shape}")
     if (len(queries), len(gallery)) != (len(labels.sketches), len(labels.photos)):
         raise ValueError(
-            f"every image needs a {what}: got {len(queries)} sketches, {len(labels.sketches)} of them labelled, and "
+            f"every image needs its {what}: got {len(queries)} sketches, {len(labels.sketches)} of them labelled, and "
             f"{len(gallery)} photos, {len(labels.photos)} of them labelled"
         )
 

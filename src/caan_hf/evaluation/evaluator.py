@@ -199,7 +199,7 @@ class ZeroShotEvaluator:
         pictures = DatasetPictures(self.sketches if modality == "sketch" else self.photos)
         options = self.options
         feeding: dict[str, Any] = {"batch_size": options.batch_size, "workers": options.num_workers}
-        feeding["local"] = options.needs_local
+        feeding["local"] = local
         try:
             with progress_bar(f"encoding {PLURAL[modality]}", len(pictures), shown=options.progress) as advance:
                 if cache is not None:
