@@ -1,5 +1,6 @@
 """One training run, from a recipe to a model for retrieval."""
 
+import sys
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -138,6 +139,9 @@ def build_trainer(
         augment_photo=photo_augmentation(photo_size) if recipe.data.augment else None,
     )
     evaluator = _evaluator(recipe, arguments, splits)
+    with arguments.main_process_first(desc="cleaning sketches"):
+        shown = not arguments.disable_tqdm and sys.stderr.isatty()
+        triplets.clean_once(workers=arguments.dataloader_num_workers, progress=shown)
     model.to(arguments.device)  # type: ignore[arg-type]  # transformers loses the signature of Module.to
     collator = _collator(recipe, arguments, model, processor, triplets)
     try:

@@ -17,6 +17,8 @@ from caan_hf.encoding.dataset_pictures import picture_of, unreadable
 from caan_hf.errors import CaanError
 from caan_hf.processing_caan import CaanProcessor
 
+from .clean_sketches import clean_grey, clean_once, open_clean
+
 Augmentation = Callable[[Image.Image], Image.Image]
 T = TypeVar("T")
 
@@ -53,7 +55,7 @@ class TripletDataset(Dataset):
         seed: Seed of all random choices.
         sentences: Category id -> sentences to draw from; by default all descriptions of the category.
         sample_negatives: Draw a photo of another category for each sketch.
-        augment_sketch: Applied to the clean sketch; it may use torch's global generator.
+        augment_sketch: Applied to the clean sketch, in grey levels; it may use torch's global generator.
         augment_photo: Applied to each clean photo; it may use torch's global generator.
 
     Raises:
@@ -76,10 +78,11 @@ class TripletDataset(Dataset):
         self.sample_negatives = sample_negatives
         self.augment_sketch = augment_sketch
         self.augment_photo = augment_photo
+        self.clean_sketches: datasets.Dataset | None = None
         columns = split.select_columns(["modality", "category"]).with_format("numpy")[:]
         is_sketch = columns["modality"] == split.features["modality"].str2int("sketch")
         sketch_rows, photo_rows = np.flatnonzero(is_sketch), np.flatnonzero(~is_sketch)
-        # `_clean` decodes the images, so that an error names the source of the image.
+        # `_photo` decodes the images, so that an error names the source of the image.
         split = split.cast_column("image", datasets.Image(decode=False))
         self.sketches = split.select(sketch_rows)
         self.photos = split.select(photo_rows)
@@ -107,25 +110,37 @@ class TripletDataset(Dataset):
             # torchvision's transforms draw from the global CPU generator.
             torch.default_generator.manual_seed(int(generator.integers(2**63)))
             return Triplet(
-                sketch=self._clean(self.sketches[sketch], self.processor.clean_sketch, self.augment_sketch),
-                photos=tuple(self._clean(row, self.processor.clean_photo, self.augment_photo) for row in photos),
+                sketch=self._sketch(sketch),
+                photos=tuple(self._photo(row) for row in photos),
                 category_ids=tuple(categories),
                 photo_rows=tuple(photo_rows),
                 sentences=tuple(str(generator.choice(self.sentences_of[c])) for c in categories),
             )
 
+    def clean_once(self, *, workers: int = 0, progress: bool = False) -> None:
+        """Clean the sketches now instead of in each epoch; the triplets stay the same. See [`clean_once`]."""
+        self.clean_sketches = clean_once(self.sketches, self.processor, workers=workers, progress=progress)
+
     def sentences(self) -> list[str]:
         """All sentences that a triplet can hold, sorted and without duplicates."""
         return sorted({sentence for sentences in self.sentences_of.values() for sentence in sentences})
 
-    @staticmethod
-    def _clean(row: dict[str, Any], clean: Callable[..., Image.Image], augment: Augmentation | None) -> Image.Image:
+    def _sketch(self, index: int) -> Image.Image:
+        if self.clean_sketches is None:
+            sketch = clean_grey(self.processor, self.sketches[index])
+        else:
+            sketch = open_clean(self.clean_sketches[index])
+        if self.augment_sketch is not None:
+            sketch = self.augment_sketch(sketch)
+        return sketch.convert("RGB")  # after augmentation, which takes less than half as long for one channel
+
+    def _photo(self, row: dict[str, Any]) -> Image.Image:
         picture = picture_of(row)
         try:
-            image = clean(picture.source, picture.name)
+            photo = self.processor.clean_photo(picture.source, picture.name)
         except ValueError as error:
             raise unreadable(error) from error
-        return augment(image) if augment is not None else image
+        return photo if self.augment_photo is None else self.augment_photo(photo)
 
     def _check(self, names: list[str]) -> None:
         without_photos = sorted({int(c) for c in self.sketch_categories} - set(self.photos_of))
