@@ -257,14 +257,14 @@ def _kept(duplicates: Any, num_photos: int) -> NDArray[np.bool_] | None:
     return None if kept.all() else kept
 
 
-def check_sizes(queries: NDArray, gallery: NDArray, labels: Labels, what: str = "category") -> None:
-    """Require embeddings (Q, D) and (N, D), and one label per image; `what` names the label in the message."""
+def check_sizes(queries: NDArray, gallery: NDArray, labels: Labels, what: str = "categories") -> None:
+    """Require embeddings (Q, D) and (N, D), and one label per image; `what` names the labels in the message."""
     if queries.ndim != 2 or gallery.ndim != 2 or queries.shape[1] != gallery.shape[1]:
         raise ValueError(f"embeddings must be (Q, D) and (N, D), got {queries.shape} and {gallery.shape}")
     if (len(queries), len(gallery)) != (len(labels.sketches), len(labels.photos)):
         raise ValueError(
-            f"every image needs its {what}: got {len(queries)} sketches, {len(labels.sketches)} of them labelled, and "
-            f"{len(gallery)} photos, {len(labels.photos)} of them labelled"
+            f"every image needs one of the {what}: got {len(queries)} sketches with {len(labels.sketches)} {what} and "
+            f"{len(gallery)} photos with {len(labels.photos)} {what}"
         )
 
 

@@ -1,6 +1,6 @@
 """Fine-grained retrieval: each sketch ranks the photos of its category, and the photo it was drawn from is right.
 
-The ranking and its metrics follow fine-grained ZS-SBIR as ZSE-SBIR (Lin et al., CVPR 2023) evaluates it.
+This is the fine-grained ZS-SBIR that ZSE-SBIR (Lin et al., CVPR 2023) and CLIP-AT (Sain et al., CVPR 2023) report.
 """
 
 from collections.abc import Iterator, Mapping
@@ -166,7 +166,7 @@ def evaluate_instance_embeddings(
     labels = Labels(*category_numbers(sketch_categories, photo_categories))
     check_sizes(queries, gallery, labels)
     instances = Labels(*category_numbers(sketch_instances, photo_instances))
-    check_sizes(queries, gallery, instances, "instance")
+    check_sizes(queries, gallery, instances, "instances")
     answered = _answered(labels, instances)
     if not len(answered):
         raise CaanError(
