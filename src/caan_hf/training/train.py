@@ -23,6 +23,7 @@ from .arguments import CaanTrainingArguments
 from .augmentation import photo_augmentation, sketch_augmentation
 from .backbones import build_model
 from .callbacks import StartCallback
+from .category_sentences import category_sentences
 from .checkpoints import (
     MODEL_FOLDER,
     MODEL_MARKER,
@@ -31,10 +32,11 @@ from .checkpoints import (
     save_for_retrieval,
     write_recipe,
 )
+from .collator import TripletCollator, at_size
 from .precompute import encode_rows, encode_sentences
 from .recipe import Recipe
 from .trainer import CaanTrainer
-from .triplets import TripletCollator, TripletDataset, at_size, category_sentences
+from .triplets import TripletDataset
 
 
 @dataclass(frozen=True)
