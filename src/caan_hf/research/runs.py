@@ -18,8 +18,8 @@ from caan_hf.errors import CaanError
 from caan_hf.evaluation.evaluator import ZeroShotEvaluator
 from caan_hf.evaluation.rankings import EvaluationResult
 from caan_hf.training import Recipe, load_recipe, train_recipe
+from caan_hf.training.category_sentences import category_sentences
 from caan_hf.training.recipe import EXECUTION_KEYS
-from caan_hf.training.triplets import category_sentences
 from caan_hf.utils.files import make_folder, write_json
 from caan_hf.utils.records import Record
 
