@@ -175,7 +175,7 @@ def test_sketches_without_a_photo_are_left_out_and_counted(tiny_caan, benchmark)
 
 @pytest.mark.parametrize(
     "other",
-    [{"rerank": 5}, {"expand": 3}, {"exhaustive": True}, {"generalized": True}],
+    [{"rerank": 5}, {"smooth": 2}, {"expand": 3}, {"exhaustive": True}, {"generalized": True}],
     ids=lambda other: next(iter(other)),
 )
 def test_options_of_the_whole_gallery_are_refused(tiny_caan, benchmark, other):

@@ -5,11 +5,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .conventions import CONVENTIONS
-    from .embeddings import EvaluationResult, RankingResult, evaluate_embeddings
+    from .embeddings import evaluate_embeddings
     from .evaluator import ZeroShotEvaluator
     from .fine_grained import FineGrainedResult, evaluate_instance_embeddings
     from .metrics import MetricAccumulator, RetrievalMetrics, chance_map, retrieval_metrics
     from .options import EvaluationOptions
+    from .rankings import EvaluationResult, RankingResult
 
 __all__ = [
     "CONVENTIONS",
@@ -27,9 +28,9 @@ __all__ = [
 ]
 _MODULES = {
     "EvaluationOptions": "options",
-    "EvaluationResult": "embeddings",
+    "EvaluationResult": "rankings",
     "FineGrainedResult": "fine_grained",
-    "RankingResult": "embeddings",
+    "RankingResult": "rankings",
     "ZeroShotEvaluator": "evaluator",
     "evaluate_embeddings": "embeddings",
     "evaluate_instance_embeddings": "fine_grained",

@@ -18,11 +18,10 @@ from .conventions import CONVENTIONS, Values
 from .fine_report import CONVENTION as INSTANCE
 from .fine_report import FineGrainedRecord
 from .metrics import average, category_means
-from .record import EvaluationRecord
+from .record import OTHER_RANKINGS, EvaluationRecord
 from .report_record import METRICS_FILE, QUERIES_FILE, REMEDY, ReportTask
 from .templating import render
 
-OTHER_RANKINGS = {"rerank": "reranked", "expand": "expanded"}  # prefix in `queries.parquet`: field of `metrics.json`
 FINE_RANKINGS = ("local", "fused")  # prefixes of fine-grained evaluations
 IS_MACRO = {name: convention.macro for name, convention in CONVENTIONS.items()} | {INSTANCE: False}
 MAX_CATEGORIES = 5
@@ -42,7 +41,7 @@ class Report:
         return np.stack([self.queries[name].to_numpy() for name in columns], axis=1)
 
     def depth(self, ranking: str) -> int | None:
-        """Number of photos that a ranking reordered or expanded with; None if the report does not have it."""
+        """Number of photos that a ranking reordered, expanded or smoothed with; None if the report does not have it."""
         return getattr(getattr(self.record, OTHER_RANKINGS[ranking], None), "k", None)
 
     def computed(self, ranking: str) -> str:
@@ -51,14 +50,14 @@ class Report:
             has_ranking = any(_parts(name)[0] == ranking for name in self.queries.column_names[2:])
             return "computed" if has_ranking else "not computed"
         depth = self.depth(ranking)
-        return "not computed" if depth is None else f"{depth:,} photos per sketch"
+        return "not computed" if depth is None else f"with {depth:,} photos"
 
 
 class Row(Record):
     """Difference B - A of A (first) and B (second) in one metric, with its 95 % interval and two-sided p-value.
 
     Attributes:
-        ranking: "global", "rerank" or "expand", or "local" or "fused" of fine-grained evaluations.
+        ranking: "global", "adjusted", "rerank" or "expand", or "local" or "fused" of fine-grained evaluations.
     """
 
     ranking: str
@@ -82,6 +81,7 @@ class Comparison(Record):
     """The contents of `comparison.json`; `first` is the name of A, `second` that of B.
 
     Attributes:
+        smoothed: Number of neighbours with which photos were smoothed, if rankings of smoothed photos are compared.
         reranked: Number of re-ranked photos, if re-ranking is compared.
         expanded: Number of photos of query expansion, if it is compared.
         notes: What was not compared, as sentences.
@@ -95,6 +95,7 @@ class Comparison(Record):
     protocol: str | None
     split: str | None
     num_queries: int
+    smoothed: int | None
     reranked: int | None
     expanded: int | None
     notes: list[str]
@@ -160,6 +161,7 @@ def compare_reports(first: Report, second: Report, *, seed: int = 0) -> Comparis
         protocol=first.record.protocol,
         split=first.record.split,
         num_queries=len(first.queries),
+        smoothed=None if "adjusted" in unequal else first.depth("adjusted"),
         reranked=None if "rerank" in unequal else first.depth("rerank"),
         expanded=None if "expand" in unequal else first.depth("expand"),
         notes=[

@@ -15,10 +15,10 @@ from caan_hf.errors import CaanError
 from caan_hf.utils.files import require_writable
 
 from .conventions import CONVENTIONS
-from .embeddings import EvaluationResult
 from .evaluator import ZeroShotEvaluator
 from .fine_grained import FineGrainedResult, evaluate_instance_embeddings
 from .options import EvaluationOptions
+from .rankings import EvaluationResult
 from .setting import fine_grained as as_fine_grained
 from .setting import generalized, plain, without_seen
 

@@ -21,8 +21,9 @@ from caan_hf.utils.progress import progress_bar
 
 from .bootstrap import interval, resampled_averages
 from .conventions import Values
-from .embeddings import TOP, Labels, check_sizes, timed
+from .embeddings import check_sizes, timed
 from .metrics import as_array, category_means, category_numbers
+from .rankings import TOP, Labels
 
 ACCURACY_CUTOFFS = (1, 5)
 FINE_METRICS = (*(f"Acc@{k}" for k in ACCURACY_CUTOFFS), "MRR")

@@ -6,11 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from .embeddings import EvaluationResult, RankingResult
 from .evaluator import ZeroShotEvaluator
 from .metrics import Conventions
+from .rankings import EvaluationResult, RankingResult
 from .report_record import Part, ReportRecord, report_fields
 
+OTHER_RANKINGS = {"adjusted": "adjusted", "rerank": "reranked", "expand": "expanded"}
+"""Prefix in `queries.parquet` to the field of `metrics.json` and of [`EvaluationResult`]."""
 NUM_CONFUSIONS = 10
 
 
@@ -33,7 +35,7 @@ class RankingRecord(Part):
             category that is retrieved most.
         confusions: The largest shares of wrong categories among the ten best photos.
         precision_at_recall: Interpolated precision at recall 0, 0.01, ..., 1.
-        k: Number of photos that were re-ranked, or with which the sketch was expanded.
+        k: Number of photos that were re-ranked, or with which the sketch was expanded or each photo was smoothed.
     """
 
     conventions: Annotated[Conventions, Field(min_length=1)]
@@ -59,12 +61,14 @@ class EvaluationRecord(RankingRecord, ReportRecord):
     `chance` holds "mAP@all" and "precision".
 
     Attributes:
+        adjusted: Ranking of the smoothed photos, if requested; the two below then use the smoothed photos too.
         reranked: Ranking by local matching, if requested.
         expanded: Ranking with query expansion, if requested.
         deduplicated: Metrics without duplicate photos, if there are any.
     """
 
     task: Literal["category"] = "category"
+    adjusted: RankingRecord | None = None
     reranked: RankingRecord | None
     expanded: RankingRecord | None = None
     deduplicated: DeduplicatedRecord | None = None
@@ -73,6 +77,8 @@ class EvaluationRecord(RankingRecord, ReportRecord):
     def rankings(self) -> dict[str, RankingRecord]:
         """The rankings by the name that tables and figures give them."""
         named: dict[str, RankingRecord] = {"global": self}
+        if self.adjusted is not None:
+            named[f"smooth@{self.adjusted.k}"] = self.adjusted
         if self.reranked is not None:
             is_complete = (self.reranked.k or 0) >= self.num_gallery
             named["rerank, all pairs" if is_complete else f"rerank@{self.reranked.k}"] = self.reranked
@@ -89,7 +95,7 @@ def evaluation_record(result: EvaluationResult, evaluator: ZeroShotEvaluator, da
         evaluator: The evaluator.
         data: Name of the benchmark's folder.
     """
-    reranked, expanded = result.reranked, result.expanded
+    adjusted, reranked, expanded = result.adjusted, result.reranked, result.expanded
     deduplicated = None
     if result.deduplicated is not None:
         deduplicated = DeduplicatedRecord(
@@ -101,6 +107,7 @@ def evaluation_record(result: EvaluationResult, evaluator: ZeroShotEvaluator, da
         **report_fields(result, evaluator, data),
         chance={"mAP@all": result.chance, "precision": _relevant_share(evaluator)},
         **_ranking_fields(result, evaluator),
+        adjusted=None if adjusted is None else RankingRecord(**_ranking_fields(adjusted, evaluator)),
         reranked=None if reranked is None else RankingRecord(**_ranking_fields(reranked, evaluator)),
         expanded=None if expanded is None else RankingRecord(**_ranking_fields(expanded, evaluator)),
         deduplicated=deduplicated,

@@ -11,10 +11,10 @@ from pydantic import ConfigDict, Field
 from caan_hf.encoding.identity import Precision
 from caan_hf.utils.records import Record
 
-from .embeddings import EvaluationResult
 from .evaluator import ZeroShotEvaluator
 from .fine_grained import FineGrainedResult
 from .options import EvaluationOptions
+from .rankings import EvaluationResult
 
 METRICS_FILE = "metrics.json"
 QUERIES_FILE = "queries.parquet"
