@@ -164,8 +164,7 @@ class Gallery:
         """
         wanted = replace(options or IndexOptions(), **changes)
         source = photo_source(photos, split=wanted.split, exclude=wanted.exclude)
-        wanted = with_defaults(self.table, wanted)
-        engine = self._engine(wanted)
+        engine = self._engine(with_defaults(self.table, wanted))
         return index_photos(self.table, source, engine, wanted, progress=progress)
 
     def encode_sketch(self, sketch: Any) -> EncodedSketch:

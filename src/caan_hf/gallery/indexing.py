@@ -57,17 +57,14 @@ class PhotoDiff:
 
 
 def with_defaults(table: PhotoTable, options: IndexOptions) -> IndexOptions:
-    """Options with `copy` and `thumbnail` as in most photos, and `smooth` as in the gallery, if they are not given."""
+    """Options with `copy` and `thumbnail` as in most photos of the gallery where they are not given."""
     table.add_missing_columns()
     stored = table.columns(list(STORED))
     copy = len(stored) > 0 and pc.all(stored["has_copy"]).as_py()
     sides = Counter(stored["thumbnail_side"].drop_null().to_pylist())
     side = sides.most_common(1)[0][0] if sides else THUMBNAIL
-    state = table.search_state()
-    smooth = SMOOTH if state is None else state.smooth
     return replace(
         options,
-        smooth=smooth if options.smooth is None else options.smooth,
         copy=copy if options.copy is None else options.copy,
         thumbnail=side if options.thumbnail is None else options.thumbnail,
     )
@@ -101,9 +98,7 @@ def index_photos(
     if not len(listing):  # more often a mistyped or unmounted folder than a request to remove all
         kept = f" The gallery keeps its {len(diff.vanished):,} photos." if options.prune and diff.vanished else ""
         raise CaanError(source.no_photos(problems) + kept)
-    smooth = options.smooth or 0
-    if smooth != getattr(table.search_state(), "smooth", 0):  # stored now, so that an interrupted call is continued
-        table.store_search_state(SearchState(smooth=smooth))
+    smooth = _prepare_smoothing(table, options)
     report = IndexReport(
         smooth=smooth,
         num_forgotten=num_forgotten,
@@ -155,6 +150,15 @@ def diff_photos(table: PhotoTable, listing: pa.Table, source: PhotoSource, optio
         refreshed=frozenset(listing[KEY].filter(pc.and_not(unchanged, kept)).to_pylist()),
         vanished=known[KEY].filter(pc.and_not(source.covers(known[KEY]), is_listed)).to_pylist(),
     )
+
+
+def _prepare_smoothing(table: PhotoTable, options: IndexOptions) -> int:
+    """Store the number of neighbours before photos are written, so that an interrupted call is continued with it."""
+    state = table.search_state() or SearchState(smooth=SMOOTH)
+    smooth = state.smooth if options.smooth is None else options.smooth
+    if smooth != state.smooth:
+        table.store_search_state(SearchState(smooth=smooth))
+    return smooth
 
 
 def _forget(table: PhotoTable, folders: Sequence[str]) -> int:
