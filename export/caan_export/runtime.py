@@ -210,7 +210,7 @@ class CaanOnnx(Encoder):
 
 
 def relation_logits(session: GraphSession, sketches: Array, photos: Array) -> Array:
-    """Compute the logits (S, P) of sketches (S, M, R) and photos (P, M, R) with a relation network's graph, in chunks."""
+    """Compute the logits (S, P) of sketches (S, M, R) and photos (P, M, R) with the graph of a relation network."""
     tokens, width = photos.shape[1:]
     # The photos, cosine matrices and hidden layers of a chunk.
     at_once = max(1, MAX_CHUNK_BYTES // (4 * (tokens * width + 3 * tokens * tokens)))
