@@ -16,7 +16,7 @@ LATE = {
     "model__local_matching": "late_interaction",
     "model__lambda_rn": 0.0,
     "model__negatives": "in_batch",
-    "data__instance_pairs": True,
+    "data__instance_pairs": 1.0,
 }
 
 
@@ -40,7 +40,7 @@ def names(triplets, triplet, sketch):
 
 @pytest.mark.parametrize("sample_negatives", [True, False])
 def test_a_sketch_is_paired_with_its_own_photo(train_split, processor, sample_negatives):
-    triplets = TripletDataset(train_split, processor, instance_pairs=True, sample_negatives=sample_negatives)
+    triplets = TripletDataset(train_split, processor, instance_pairs=1, sample_negatives=sample_negatives)
     for sketch in range(len(triplets)):
         for epoch in range(2):
             triplet = triplets[epoch * len(triplets) + sketch]
@@ -53,7 +53,7 @@ def test_a_sketch_is_paired_with_its_own_photo(train_split, processor, sample_ne
 
 
 def test_sketches_without_their_photo_get_any_photo_of_the_category(partly_paired, processor):
-    triplets = TripletDataset(partly_paired, processor, instance_pairs=True)
+    triplets = TripletDataset(partly_paired, processor, instance_pairs=1)
     drawn = {}
     for sketch in range(len(triplets)):
         for epoch in range(12):
@@ -66,10 +66,22 @@ def test_sketches_without_their_photo_get_any_photo_of_the_category(partly_paire
         assert photos == {name} if not name.startswith("x") else len(photos) > 1
 
 
+def test_a_share_of_the_sketches_gets_any_photo_of_the_category(train_split, processor):
+    triplets = TripletDataset(train_split, processor, instance_pairs=0.5, sample_negatives=False)
+    own = []
+    for index in range(10 * len(triplets)):
+        triplet = triplets[index]
+        name, photos = names(triplets, triplet, index % len(triplets))
+        assert triplet.category_ids[0] == triplets.sketch_categories[index % len(triplets)]
+        assert (triplet.instance_ids[0] == triplet.instance_ids[1]) == (photos == [name])
+        own.append(photos == [name])
+    assert 0.5 < np.mean(own) < 0.75  # one half, and a fourth of the other half by chance
+
+
 def test_a_split_without_pairs_is_a_one_line_error(train_split, processor):
     split = train_split.map(lambda row: {"source": row["source"].replace(".png", f" {row['modality']}.png")})
     with pytest.raises(CaanError, match=r"data\.instance_pairs: no training sketch.*NAME-1\.png") as error:
-        TripletDataset(split, processor, instance_pairs=True)
+        TripletDataset(split, processor, instance_pairs=1)
     assert "\n" not in str(error.value)
 
 
@@ -81,7 +93,7 @@ def test_triplets_without_pairs_are_those_of_before(train_split, processor):
 
 @pytest.mark.parametrize("sample_negatives", [True, False])
 def test_batches_hold_the_instances_of_sketches_then_photos(train_split, processor, sample_negatives):
-    triplets = TripletDataset(train_split, processor, instance_pairs=True, sample_negatives=sample_negatives)
+    triplets = TripletDataset(train_split, processor, instance_pairs=1, sample_negatives=sample_negatives)
     chosen = [triplets[index] for index in (0, 5, 9)]
     batch = TripletCollator(processor, use_text=False)(chosen)
     photos = len(batch["photo_pixel_values"])
@@ -149,11 +161,11 @@ def test_training_logs_the_instance_loss_and_its_batches_hold_groups(recipe_file
     [
         (
             {"model__lambda_ins": 1.0, "model__instance_score": "global"},
-            r"lambda_ins: .*data\.instance_pairs=true",
+            r"lambda_ins: .*data\.instance_pairs=1",
         ),
         ({"data__images_per_category": 3}, r"data\.images_per_category: must divide .*batch_size, 4, got 3"),
-        ({"data__instance_pairs": True}, "sample@1: its sketches were not drawn from its photos"),
-        ({"model__lambda_ins": 1.0, "data__instance_pairs": True}, "sample@1"),
+        ({"data__instance_pairs": 1.0}, "sample@1: its sketches were not drawn from its photos"),
+        ({"model__lambda_ins": 1.0, "data__instance_pairs": 1.0}, "sample@1"),
         ({"model__lambda_ins": 1.0}, "lambda_ins requires local_matching"),
     ],
 )

@@ -170,7 +170,7 @@ def build_trainer(
 
 def _check_batches(recipe: Recipe, arguments: CaanTrainingArguments, config: CaanConfig) -> None:
     if config.lambda_ins and not recipe.data.instance_pairs:
-        raise CaanError("model.lambda_ins: needs pairs of a sketch and its photo. Set data.instance_pairs=true.")
+        raise CaanError("model.lambda_ins: needs pairs of a sketch and its photo. Set data.instance_pairs=1.")
     size, count = arguments.per_device_train_batch_size, recipe.data.images_per_category
     if size % count:
         raise CaanError(

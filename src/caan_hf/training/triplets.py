@@ -57,8 +57,8 @@ class TripletDataset(Dataset):
         sample_negatives: Draw a photo of another category for each sketch.
         augment_sketch: Applied to the clean sketch, in grey levels; it may use torch's global generator.
         augment_photo: Applied to each clean photo; it may use torch's global generator.
-        instance_pairs: Pair each sketch with the photo that it was drawn from. A sketch whose photo is not in the split
-            gets any photo of its category.
+        instance_pairs: Probability that a sketch is paired with the photo that it was drawn from, if the split has it,
+            instead of any photo of its category.
         images_per_category: Number of sketches of a category that follow each other in an epoch, each with its photo.
 
     Attributes:
@@ -79,7 +79,7 @@ class TripletDataset(Dataset):
         sample_negatives: bool = True,
         augment_sketch: Augmentation | None = None,
         augment_photo: Augmentation | None = None,
-        instance_pairs: bool = False,
+        instance_pairs: float = 0.0,
         images_per_category: int = 1,
     ):
         self.processor = processor
@@ -87,6 +87,7 @@ class TripletDataset(Dataset):
         self.sample_negatives = sample_negatives
         self.augment_sketch = augment_sketch
         self.augment_photo = augment_photo
+        self.instance_pairs = instance_pairs
         self.clean_sketches: datasets.Dataset | None = None
         columns = split.select_columns(["modality", "category"]).with_format("numpy")[:]
         is_sketch = columns["modality"] == split.features["modality"].str2int("sketch")
@@ -120,8 +121,8 @@ class TripletDataset(Dataset):
             others = self.categories[self.categories != category]
             categories.append(int(generator.choice(others)))
         candidates = [self.photos_of[c] for c in categories]
-        if self.pairs is not None and (own := self.pairs.photos_of(sketch)) is not None:
-            candidates[0] = own
+        if self.pairs is not None and generator.random() < self.instance_pairs:
+            candidates[0] = self.pairs.photos_of(sketch, candidates[0])
         photo_rows = [int(generator.choice(rows)) for rows in candidates]
         photos = [self.photos[row] for row in photo_rows]
         with torch.random.fork_rng(devices=[]):
