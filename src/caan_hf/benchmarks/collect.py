@@ -50,17 +50,20 @@ def collect_sample(options: PrepareOptions) -> Collection:
         for drawn in draw_sample(seed=options.seed, **given):
             items.append(Item(drawn.modality, drawn.category, drawn.name, png=png_bytes(drawn.image)))
             advance()
-    return Collection(items, frozenset(SAMPLE_UNSEEN))
+    return Collection(items, frozenset(SAMPLE_UNSEEN), (SAMPLE,))
 
 
-def collect(name: str, raw_dir: Path, options: PrepareOptions, problems: Problems) -> Collection:
+def collect(name: str, raw_dir: Path, options: PrepareOptions, problems: Problems) -> tuple[list[Item], CategorySplit]:
     """List the images of a raw folder.
 
     Args:
         name: A key of `LAYOUTS`.
         raw_dir: The distributed folder.
-        options: `strokes`, `strokes_per_category`, `unseen` and `progress` are used.
+        options: `strokes`, `strokes_per_category`, `stroke_width`, `unseen` and `progress` are used.
         problems: Receives what is skipped.
+
+    Returns:
+        The images, and the categories of the benchmark, of which some may have no images.
 
     Raises:
         CaanError: A required folder is missing, or a list cannot be used.
@@ -69,46 +72,78 @@ def collect(name: str, raw_dir: Path, options: PrepareOptions, problems: Problem
         raise CaanError(f"{raw_dir}: not a folder. RAW_DIR is the folder of the unpacked benchmark {name}.")
     layout, strokes = LAYOUTS[name], options.strokes
     split = _own_split(raw_dir, options.unseen, problems) if name == "folder" else published_split(name)
-    lists = find_lists(raw_dir, layout)
+    required_folder(raw_dir, layout.photos, "photos")
+    if strokes is None and first_folder(raw_dir, layout.strokes) is None or name in EXTRA_STROKES:
+        required_folder(raw_dir, layout.sketches, "sketches")
+    items = read_images(name, raw_dir, split, problems)
+    if strokes is None:
+        return items + read_layout_strokes(name, raw_dir, split, options, problems), split
+    drawn = {item.category for item in items if item.modality == "sketch"}
+    wanted = split.seen if name in EXTRA_STROKES else set(split.names) - drawn
+    more = stroke_items(strokes, sorted(wanted), problems, origin=name + STROKES, **stroke_options(options))
+    return items + list(more), split
+
+
+def stroke_options(options: PrepareOptions) -> dict[str, Any]:
+    """The arguments of `stroke_items` that the user chooses."""
+    return {
+        "widths": parse_width(options.stroke_width),
+        "per_category": options.strokes_per_category,
+        "progress": options.progress,
+    }
+
+
+def read_images(name: str, raw_dir: Path, split: CategorySplit, problems: Problems) -> list[Item]:
+    """The image files of a raw folder: those in the published lists if it has them, otherwise those in its folders."""
+    layout = LAYOUTS[name]
+    lists = find_lists(raw_dir, layout) if layout.lists else None
     if lists is not None:
-        items = list(listed_items(raw_dir, lists, layout, split, problems))
+        found = listed_items(raw_dir, lists, layout, split, problems)
     else:
-        need_sketches = strokes is None or name in EXTRA_STROKES
-        items = list(_folder_items(raw_dir, layout, split, problems, need_sketches))
-    if strokes is not None:
-        drawn = {item.category for item in items if item.modality == "sketch"}
-        wanted = split.seen if name in EXTRA_STROKES else set(split.names) - drawn
-        limit, progress = options.strokes_per_category, options.progress
-        items += stroke_items(strokes, sorted(wanted), problems, per_category=limit, progress=progress)
-    return Collection(complete_categories(items, problems), frozenset(split.unseen))
+        found = _folder_items(raw_dir, layout, split, problems)
+    return [replace(item, origin=name) for item in found]
+
+
+def read_layout_strokes(
+    name: str, raw_dir: Path, split: CategorySplit, options: PrepareOptions, problems: Problems
+) -> list[Item]:
+    """The stroke drawings that lie beside the images of a raw folder, if its layout has any."""
+    folder = first_folder(raw_dir, LAYOUTS[name].strokes)
+    if folder is None:
+        return []
+    prefix, origin = f"{folder.name}/", name + STROKES
+    return list(stroke_items(folder, split.names, problems, origin=origin, prefix=prefix, **stroke_options(options)))
+
+
+def category_names(raw_dir: Path) -> list[str]:
+    """The categories of a folder with the layout `folder`; of several spellings of a name, the first."""
+    layout = LAYOUTS["folder"]
+    roots = (first_folder(raw_dir, layout.photos), first_folder(raw_dir, layout.sketches))
+    names = [folder.name for root in roots if root is not None for folder in _category_folders(root)]
+    strokes = first_folder(raw_dir, layout.strokes)
+    names += [path.stem for path in stroke_files(strokes)] if strokes is not None else []
+    return sorted({fold(name): name for name in reversed(names) if is_text(name)}.values())
 
 
 def _own_split(raw_dir: Path, unseen: Path | None, problems: Problems) -> CategorySplit:
     """The split of the user's own folder: unseen categories are listed in a file, all others are seen."""
-    layout = LAYOUTS["folder"]
-    roots = (required_folder(raw_dir, layout.photos, "photos"), first_folder(raw_dir, layout.sketches))
-    folders = [folder.name for root in roots if root is not None for folder in _category_folders(root)]
-    spelling = {fold(name): name for name in reversed(folders) if is_text(name)}  # of several, the first
+    found = category_names(raw_dir)
     unseen_file = unseen or raw_dir / "unseen.txt"
-    unseen_names = {fold(name): name for name in read_category_file(unseen_file)}
-    for folded, name in unseen_names.items():
-        if folded not in spelling:
+    listed = read_category_file(unseen_file)
+    spelling = {fold(name): name for name in found}
+    for name in listed:
+        if fold(name) not in spelling:
             problems.add(f"{unseen_file.name}: {name}", UNSEEN_NOT_FOUND)
+    unseen_names = {fold(name): spelling.get(fold(name), name) for name in listed}
     return CategorySplit(
-        seen=tuple(sorted(name for folded, name in spelling.items() if folded not in unseen_names)),
-        unseen=tuple(sorted(name for folded, name in spelling.items() if folded in unseen_names)),
+        seen=tuple(name for name in found if fold(name) not in unseen_names), unseen=tuple(sorted(unseen_names.values()))
     )
 
 
-def _folder_items(
-    raw_dir: Path, layout: Layout, split: CategorySplit, problems: Problems, need_sketches: bool
-) -> Iterator[Item]:
+def _folder_items(raw_dir: Path, layout: Layout, split: CategorySplit, problems: Problems) -> Iterator[Item]:
     """The images of the category folders, sorted by file name."""
-    photos = required_folder(raw_dir, layout.photos, "photos")
-    sketches = first_folder(raw_dir, layout.sketches)
-    if need_sketches:
-        sketches = required_folder(raw_dir, layout.sketches, "sketches")
-    roots = (("sketch", sketches), ("photo", photos), ("photo", first_folder(raw_dir, layout.extended)))
+    alternatives = (("sketch", layout.sketches), ("photo", layout.photos), ("photo", layout.extended))
+    roots = [(modality, first_folder(raw_dir, folders)) for modality, folders in alternatives]
     missing = dict.fromkeys(split.names)
     for modality, root in roots:
         folders = _match_folders(root, split.spelling(), raw_dir, problems) if root is not None else {}
@@ -118,8 +153,9 @@ def _folder_items(
             if not paths:
                 problems.add(folder.relative_to(raw_dir), EMPTY_FOLDER)
             yield from (file_item(modality, category, path, raw_dir) for path in paths)
-    for category in missing:
-        problems.add((photos / category).relative_to(raw_dir), NO_FOLDER)
+    if layout is not LAYOUTS["folder"]:  # whose categories are those that it has folders of
+        for category in missing:
+            problems.add(f"{_photos(roots, raw_dir)}/{category}", NO_FOLDER)
 
 
 def _category_folders(root: Path) -> list[Path]:
