@@ -55,7 +55,7 @@ def export(sizes: dict[str, int], image_size: int, dtype: str, provider: str, fo
     if not checkpoint.exists():
         tower = ViTConfig(image_size=image_size, **sizes)
         grid = image_size // 32
-        config = {"image_size": image_size, "relation_grid": grid, "tie_visual_towers": True}
+        config = {"image_size": image_size, "local_grid": grid, "tie_visual_towers": True}
         CaanModel(CaanConfig(sketch_config=tower, photo_config=tower, **config)).save_pretrained(checkpoint)
         size = {"height": image_size, "width": image_size}
         CaanProcessor(ViTImageProcessor(size=size)).save_pretrained(checkpoint)

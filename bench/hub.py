@@ -49,7 +49,7 @@ with torch.no_grad():
         inputs = processor(sketches=chosen) if modality == "sketch" else processor(photos=chosen)
         features = getattr(model, f"get_{modality}_features")(**inputs)
         outputs += [features.global_embeds, features.local_embeds]
-    outputs.append(model.get_relation_logits(outputs[1], outputs[3]))
+    outputs.append(model.get_local_scores(outputs[1], outputs[3]))
 np.savez(out, *(tensor.float().numpy() for tensor in outputs))
 print(json.dumps(seconds))
 """

@@ -21,7 +21,7 @@ from safetensors.numpy import load_file, save_file
 
 from caan_hf import CaanConfig
 from caan_hf.encoding.cache import StoredLocalEmbeds
-from caan_hf.relation_caan import CaanRelationNetwork
+from caan_hf.local_matching_caan import CaanRelationNetwork
 from caan_hf.retrieval.reranking import rerank
 
 TOKENS, WIDTH = 49, 512
@@ -47,7 +47,7 @@ class RelationEncoder:
         self.relation = CaanRelationNetwork(CaanConfig()).eval()
 
     @torch.inference_mode()
-    def paired_relation_logits(self, sketch_local: np.ndarray, photo_local: np.ndarray) -> np.ndarray:
+    def paired_local_scores(self, sketch_local: np.ndarray, photo_local: np.ndarray) -> np.ndarray:
         return self.relation.score_candidates(torch.from_numpy(sketch_local), torch.from_numpy(photo_local)).numpy()
 
 
@@ -61,7 +61,7 @@ def in_memory(folder: Path, photos: int, local: np.ndarray, candidates: np.ndarr
     encoder = RelationEncoder()
     gallery = np.concatenate([load_file(path)["local_embeds"].astype(np.float32) for path in sorted(folder.iterdir())])
     pairs = zip(local, candidates, strict=True)
-    return np.concatenate([encoder.paired_relation_logits(one[None], gallery[best][None]) for one, best in pairs])
+    return np.concatenate([encoder.paired_local_scores(one[None], gallery[best][None]) for one, best in pairs])
 
 
 def measure(contender: str, folder: Path, sketches: int, photos: int, k: int) -> None:

@@ -33,7 +33,7 @@ def main() -> None:
     seen_sketches = encoder.encode_sketches(list(DatasetPictures(training.sketches))[::SEEN_STRIDE])
     seen_photos = encoder.encode_photos(list(DatasetPictures(training.photos))[::SEEN_STRIDE])
     cosine = sketches.global_embeds @ photos.global_embeds.T
-    relation = encoder.relation_logits(sketches.local_embeds, photos.local_embeds)
+    relation = encoder.local_scores(sketches.local_embeds, photos.local_embeds)
     rows = []
 
     def record(change: str, scores: np.ndarray, categories=validation.photo_categories, **strength: float) -> None:

@@ -33,7 +33,7 @@ def build(tower: dict, image_size: int, heads: int, negatives: str) -> CaanModel
         text_config=text,
         image_size=image_size,
         alignment_num_heads=heads,
-        relation_grid=image_size // 32,
+        local_grid=image_size // 32,
         negatives=negatives,
         text_dropout=0.5,
     )

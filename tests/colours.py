@@ -36,8 +36,8 @@ def tiny_caan():
         sketch_config=dict(tower),
         photo_config=dict(tower),
         image_size=SIDE,
-        relation_grid=2,
-        relation_dim=8,
+        local_grid=2,
+        local_dim=8,
         relation_hidden_sizes=[8],
     )
     return CaanModel(config).eval(), CaanProcessor(ViTImageProcessor(size={"height": SIDE, "width": SIDE}))

@@ -30,8 +30,8 @@ def make_config():
             "image_size": IMAGE_SIZE,
             "alignment_num_heads": 2,
             "alignment_intermediate_size": 32,
-            "relation_grid": 4,
-            "relation_dim": 8,
+            "local_grid": 4,
+            "local_dim": 8,
             "relation_hidden_sizes": [16],
         }
         return CaanConfig(**{**fields, **overrides})

@@ -19,7 +19,7 @@ def save_checkpoint(folder: Path, seed: int = 0) -> Path:
     torch.manual_seed(seed)
     tower = {"model_type": "vit", "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
     tower |= {"intermediate_size": 32, "image_size": SIDE, "patch_size": 4}
-    relation = {"relation_grid": 4, "relation_dim": 8, "relation_hidden_sizes": [8]}
+    relation = {"local_grid": 4, "local_dim": 8, "relation_hidden_sizes": [8]}
     config = CaanConfig(sketch_config=tower, photo_config=dict(tower), image_size=SIDE, **relation)
     CaanModel(config).save_pretrained(folder)
     CaanProcessor(ViTImageProcessor(size={"height": SIDE, "width": SIDE})).save_pretrained(folder)

@@ -62,7 +62,7 @@ def test_integers_are_accepted_for_float_fields(make_config, field):
         ("alignment_dropout", 1.5, "between 0 and 1"),
         ("contrastive_temperature", 0, "above 0"),
         ("projection_dim", 0, "at least 1"),
-        ("relation_grid", 0, "at least 1"),
+        ("local_grid", 0, "at least 1"),
         ("num_alignment_layers", 0, "at least 1"),
         ("lambda_tri", "1", "lambda_tri"),
         ("relation_hidden_sizes", ["a"], "relation_hidden_sizes"),
@@ -76,7 +76,7 @@ def test_invalid_value_is_refused_and_its_field_named(make_config, field, value,
 
 
 def test_number_of_local_tokens_is_the_square_of_the_grid(make_config):
-    assert make_config(relation_grid=5).num_local_tokens == 25
+    assert make_config(local_grid=5).num_local_tokens == 25
 
 
 @pytest.mark.parametrize("weight", LOSS_WEIGHTS.values())

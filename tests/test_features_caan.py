@@ -14,7 +14,7 @@ def test_center_changes_nothing_until_its_mean_is_measured():
 
 
 def test_local_tokens_are_normalised_2x2_convolutions_in_row_major_order(make_config):
-    layer = CaanLocalTokens(make_config(relation_grid=3), 5)
+    layer = CaanLocalTokens(make_config(local_grid=3), 5)
     patches = torch.randn(2, 36, 5)
     local = layer(patches, (6, 6))
     assert local.shape == (2, 9, 8)
@@ -29,7 +29,7 @@ def test_local_tokens_are_normalised_2x2_convolutions_in_row_major_order(make_co
 
 @pytest.mark.parametrize("grid", [(8, 8), (5, 7), (1, 1), (3, 12)])
 def test_every_patch_grid_gives_the_configured_number_of_local_tokens(make_config, grid):
-    layer = CaanLocalTokens(make_config(relation_grid=4), 5)
+    layer = CaanLocalTokens(make_config(local_grid=4), 5)
     assert layer(torch.randn(1, grid[0] * grid[1], 5), grid).shape == (1, 16, 8)
 
 

@@ -146,9 +146,9 @@ def test_sampled_negatives_compare_each_sketch_with_its_own_photos(make_model, m
     positive, negative = photo.global_embeds[:3], photo.global_embeds[3:]
     towards, away = (sketch.global_embeds - positive).norm(dim=-1), (sketch.global_embeds - negative).norm(dim=-1)
     torch.testing.assert_close(output.loss_tri, (1.5 + towards - away).clamp_min(0).mean(), rtol=1e-3, atol=1e-3)
-    matrix = model.get_relation_logits(sketch.local_embeds, photo.local_embeds)
+    matrix = model.get_local_scores(sketch.local_embeds, photo.local_embeds)
     expected = torch.stack([matrix.diagonal(), matrix[:, 3:].diagonal()], dim=1)
-    torch.testing.assert_close(output.relation_logits, expected)
+    torch.testing.assert_close(output.local_scores, expected)
     torch.testing.assert_close(output.loss_rn, relation_loss(expected, torch.tensor([[True, False]] * 3), "mse"))
     torch.testing.assert_close(output.loss, 0.5 * output.loss_tri + 2 * output.loss_rn)
     assert output.loss_con is None
@@ -165,8 +165,8 @@ def test_in_batch_negatives_are_all_photos_of_other_categories(make_model, make_
     is_match = categories[:4, None] == categories[None]
     tri = triplet_loss(sketch.global_embeds, photo.global_embeds[:4], photo.global_embeds, ~is_match, 0.3)
     torch.testing.assert_close(output.loss_tri, tri)
-    logits = model.get_relation_logits(sketch.local_embeds, photo.local_embeds)
-    torch.testing.assert_close(output.relation_logits, logits)
+    logits = model.get_local_scores(sketch.local_embeds, photo.local_embeds)
+    torch.testing.assert_close(output.local_scores, logits)
     torch.testing.assert_close(output.loss_rn, relation_loss(logits, is_match, "bce"))
 
 

@@ -86,13 +86,13 @@ def test_visual_alignment_compares_aligned_pairs(make_model, make_batch):
         negative = pairs[1][1][:, 0]
         losses.append(nn.TripletMarginLoss(margin=1.0)(anchor, positive, negative))
         local = [[model.local_tokens(tokens[:, 1:], (8, 8)) for tokens in pair] for pair in pairs]
-        logits.append([model.get_relation_logits(*pair).item() for pair in local])
+        logits.append([model.get_local_scores(*pair).item() for pair in local])
         features = output.sketch_features.last_hidden_state[number]
         torch.testing.assert_close(features, pairs[0][0][0], rtol=1e-4, atol=1e-5)  # aligned with the photo+
     assert [len(tensor) for tensor in output.sketch_features.to_tuple()] == [3, 3, 3]
     assert [len(tensor) for tensor in output.photo_features.to_tuple()] == [6, 6, 6]
     torch.testing.assert_close(output.loss_tri, torch.stack(losses).mean(), rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(output.relation_logits, torch.tensor(logits), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(output.local_scores, torch.tensor(logits), rtol=1e-4, atol=1e-5)
 
 
 def test_visual_alignment_is_dropped_for_retrieval(make_model, make_batch, tmp_path):
@@ -371,10 +371,10 @@ def test_small_model_overfits_one_batch(make_model, make_batch):
 
 def test_a_half_precision_model_scores_stored_float32_embeddings(make_model):
     model = make_model()
-    size = model.config.num_local_tokens, model.config.relation_dim
+    size = model.config.num_local_tokens, model.config.local_dim
     sketches, photos = torch.randn(2, *size), torch.randn(3, *size)
-    expected = model.get_relation_logits(sketches, photos)
+    expected = model.get_local_scores(sketches, photos)
     half = model.half()
-    assert torch.allclose(half.get_relation_logits(sketches, photos).float(), expected, atol=0.02)
-    paired = half.get_paired_relation_logits(sketches, photos.expand(2, *photos.shape))
+    assert torch.allclose(half.get_local_scores(sketches, photos).float(), expected, atol=0.02)
+    paired = half.get_paired_local_scores(sketches, photos.expand(2, *photos.shape))
     assert torch.allclose(paired.float(), expected, atol=0.02)

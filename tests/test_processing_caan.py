@@ -180,4 +180,4 @@ def test_outputs_are_the_inputs_of_the_model(processor, make_model, sketch, phot
     queries = model.get_sketch_features(**processor(sketches=[sketch]))
     gallery = model.get_photo_features(**processor(photos=[photo, photo]))
     assert (queries.global_embeds @ gallery.global_embeds.T).shape == (1, 2)
-    assert model.get_relation_logits(queries.local_embeds, gallery.local_embeds).shape == (1, 2)
+    assert model.get_local_scores(queries.local_embeds, gallery.local_embeds).shape == (1, 2)

@@ -12,7 +12,7 @@ VISION = {**SMALL, "image_size": 32, "patch_size": 4}
 TEXT = {**SMALL, "vocab_size": 50, "max_position_embeddings": 16}
 TEXT_IDS = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
 DINO = {name: value for name, value in VISION.items() if name != "intermediate_size"}
-HEADS = {"alignment_num_heads": 2, "alignment_intermediate_size": 32, "relation_dim": 8, "relation_hidden_sizes": [16]}
+HEADS = {"alignment_num_heads": 2, "alignment_intermediate_size": 32, "local_dim": 8, "relation_hidden_sizes": [16]}
 TIMM_VIT = {"img_size": 32, "patch_size": 4, "depth": 2, "embed_dim": 32, "num_heads": 2}
 
 
@@ -156,11 +156,11 @@ def test_saved_configuration_contains_no_local_path(backbone, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "image_size", "relation_grid"), [("vit", 32, 4), ("timm_vit", 32, 4), ("swin", 32, 7), ("convnext", 32, 1)]
+    ("name", "image_size", "local_grid"), [("vit", 32, 4), ("timm_vit", 32, 4), ("swin", 32, 7), ("convnext", 32, 1)]
 )
-def test_image_size_and_relation_grid_default_to_those_of_the_tower(backbone, name, image_size, relation_grid):
+def test_image_size_and_local_grid_default_to_those_of_the_tower(backbone, name, image_size, local_grid):
     config = CaanModel.from_backbones(backbone(name), **HEADS).config
-    assert (config.image_size, config.relation_grid) == (image_size, relation_grid)
+    assert (config.image_size, config.local_grid) == (image_size, local_grid)
 
 
 def test_timm_positions_are_interpolated_as_timm_does(backbone):

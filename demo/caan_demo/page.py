@@ -155,7 +155,7 @@ class Page:
             results,
             **SEARCHES,
             api_name="search",
-            api_description="Search with a picture or strokes (JSON): rank, photo, score, relation_score.",
+            api_description="Search with a picture or strokes (JSON): rank, photo, score, local_score.",
         )
         gr.Button(visible=False).click(
             self.explain_endpoint,
@@ -238,7 +238,7 @@ def _errors_for_clients() -> Iterator[None]:
 
 def caption(result: SearchResult) -> str:
     """Rank, scores and name of a photo."""
-    relation = "" if result.relation_score is None else f" · {result.relation_score:.2f}"
+    relation = "" if result.local_score is None else f" · {result.local_score:.2f}"
     return f"{result.rank}. {result.score:.2f}{relation}  {shown_name(result.path)}"
 
 

@@ -120,7 +120,7 @@ def reference_answers(encoder: Encoder, preprocessing: Preprocessing) -> Referen
         features = encoder.encode_prepared(preprocessing.normalise(reference[f"picture/{kind}"]), modality)
         for output, values in features._asdict().items():
             reference[_key(modality, kind, output)] = values
-    reference["relation_logits"] = encoder.relation_logits(*_local_embeds(reference))
+    reference["relation_logits"] = encoder.local_scores(*_local_embeds(reference))
     return reference
 
 
@@ -153,7 +153,7 @@ def measure_parity(onnx: CaanOnnx, reference: Reference, atol: float) -> list[Di
             "batch": f"{rows} x {columns}",
         }
         allowed = atol * max(1.0, float(np.abs(expected).max()))
-        found = onnx.relation_logits(sketches[:rows], photos[:columns])
+        found = onnx.local_scores(sketches[:rows], photos[:columns])
         differences.append(_difference(place, found, expected, allowed))
     return differences
 

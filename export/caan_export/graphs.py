@@ -63,12 +63,12 @@ class RelationModule(nn.Module):
 
     def forward(self, sketch_local_embeds: Tensor, photo_local_embeds: Tensor) -> Tensor:
         """Logits (S, P) of sketches (S, M, R) and photos (P, M, R)."""
-        score: Callable[..., Tensor] = self.model.get_relation_logits
+        score: Callable[..., Tensor] = self.model.get_local_scores
         return score(sketch_local_embeds, photo_local_embeds)
 
     def example(self) -> dict[str, tuple[Tensor, str]]:
         """See [`EncoderModule.example`]."""
-        shape = self.model.config.num_local_tokens, self.model.config.relation_dim
+        shape = self.model.local_shape
         return {
             "sketch_local_embeds": (torch.zeros(2, *shape, device=self.model.device), "sketches"),
             "photo_local_embeds": (torch.zeros(3, *shape, device=self.model.device), "photos"),

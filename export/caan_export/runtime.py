@@ -45,7 +45,7 @@ class CaanOnnx(Encoder):
         >>> sketch = encoder.encode("sketch.png", "sketch")
         >>> photos = encoder.encode(["a.jpg", "b.jpg"], "photo")
         >>> scores = sketch.global_embeds @ photos.global_embeds.T  # (1, 2)
-        >>> logits = encoder.relation_logits(sketch.local_embeds, photos.local_embeds)  # (1, 2)
+        >>> logits = encoder.local_scores(sketch.local_embeds, photos.local_embeds)  # (1, 2)
     """
 
     kind = "ONNX export"
@@ -150,7 +150,7 @@ class CaanOnnx(Encoder):
             session.run({"pixel_values": pixel_values[part]}, {name: array[part] for name, array in outputs.items()})
         return Features(**outputs)
 
-    def relation_logits(self, sketch_local: Array, photo_local: Array) -> Array:
+    def local_scores(self, sketch_local: Array, photo_local: Array) -> Array:
         """Relation logits (S, P) of every sketch (S, M, R) with every photo (P, M, R), in bounded memory.
 
         Raises:
@@ -170,7 +170,7 @@ class CaanOnnx(Encoder):
                 logits[rows, columns] = block
         return logits
 
-    def paired_relation_logits(self, sketch_local: Array, photo_local: Array) -> Array:
+    def paired_local_scores(self, sketch_local: Array, photo_local: Array) -> Array:
         """Relation logits (B, K) of each sketch (B, M, R) with its own K photos (B, K, M, R).
 
         Raises:
@@ -183,7 +183,7 @@ class CaanOnnx(Encoder):
             )
         logits = np.empty(photo_local.shape[:2], np.float32)
         for row, (sketch, photos) in enumerate(zip(sketch_local, photo_local, strict=True)):
-            logits[row] = self.relation_logits(sketch[None], photos)
+            logits[row] = self.local_scores(sketch[None], photos)
         return logits
 
     def _checked(self, graph: str, name: str, array: np.ndarray) -> Array:

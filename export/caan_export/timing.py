@@ -136,7 +136,7 @@ def _torch_engines(model: "CaanModel", options: TimingOptions) -> dict[str, Enco
     if options.compiled:
         torch._dynamo.reset()  # each batch size is compiled on its own
         models["torch.compile"] = compiled = copy.copy(model)
-        for name in ("get_sketch_features", "get_photo_features", "get_relation_logits"):
+        for name in ("get_sketch_features", "get_photo_features", "get_local_scores"):
             setattr(compiled, name, torch.compile(getattr(model, name), dynamic=False))
     processor: Any = None  # images are not prepared
     return {f"{name} ({model.device.type})": CheckpointEncoder(one, processor) for name, one in models.items()}
@@ -179,7 +179,7 @@ def _warm_call(
 
     def call() -> object:
         if graph == RELATION:
-            return encoder.relation_logits(inputs[:1], inputs[1:])
+            return encoder.local_scores(inputs[:1], inputs[1:])
         return encoder.encode_prepared(inputs, "sketch" if graph == SKETCH_ENCODER else "photo")
 
     try:

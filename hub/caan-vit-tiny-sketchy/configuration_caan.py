@@ -11,26 +11,30 @@ from .limits_caan import MAX_GRID, check_grid, check_limits
 CHOICES = {
     "relation_loss": ("mse", "bce"),
     "alignment": ("text", "visual"),
+    "local_matching": ("relation", "late_interaction"),
     "negatives": ("sampled", "in_batch", "both"),
     "triplet_reduction": ("all", "violating"),
 }
-PROBABILITIES = ("text_dropout", "alignment_dropout")
+PROBABILITIES = ("text_dropout", "alignment_dropout", "local_weight")
+EARLIER_NAMES = {"relation_grid": "local_grid", "relation_dim": "local_dim"}
 # Field of `CaanOutput` -> the field of the configuration that weights it.
 LOSS_WEIGHTS = {
     "loss_tri": "lambda_tri",
     "loss_rn": "lambda_rn",
+    "loss_loc": "lambda_loc",
     "loss_con": "lambda_con",
     "loss_txt": "lambda_txt",
     "loss_dis": "lambda_dis",
 }
-NON_NEGATIVE = ("triplet_margin", *LOSS_WEIGHTS.values())
+NON_NEGATIVE = ("triplet_margin", "local_position_weight", *LOSS_WEIGHTS.values())
 SIZES = (
     "image_size",
     "num_alignment_layers",
     "alignment_num_heads",
     "alignment_intermediate_size",
-    "relation_grid",
-    "relation_dim",
+    "local_grid",
+    "local_dim",
+    "projection_dim",
 )
 
 
@@ -68,8 +72,18 @@ class CaanConfig(PreTrainedConfig):
         text_dropout (`float`, defaults to 0.0):
             Probability that a training sample skips the alignment, so that the losses also train the features of
             retrieval, which are computed without text. The paper has no text dropout.
-        relation_grid (`int`, defaults to 7): The local tokens form a grid of `relation_grid` x `relation_grid`.
-        relation_dim (`int`, defaults to 512): Width R of a local token.
+        local_matching (`str`, defaults to `"relation"`):
+            How the local tokens of a sketch and a photo are compared. `"relation"` is the paper's relation network.
+            `"late_interaction"` (ours) is the mean, over the inked tokens of the sketch, of the best cosine to a token
+            of the photo.
+        local_grid (`int`, defaults to 7): The local tokens form a grid of `local_grid` x `local_grid`.
+        local_dim (`int`, *optional*, defaults to 512):
+            Width R of a local token. `None`, for late interaction only, keeps the width of the towers' tokens.
+        local_position_weight (`float`, defaults to 0.0):
+            Weight of the position prior of late interaction, which prefers matches at the same place.
+        local_weight (`float`, *optional*):
+            *Ours*: weight w of the local score in the score of re-ranking, (1 - w) cosine + w local. It is chosen on
+            validation categories. `None` re-ranks by the local score alone.
         relation_hidden_sizes (`list[int]`, defaults to `[343, 49]`): Widths of the relation network's hidden layers.
         relation_loss (`str`, defaults to `"mse"`):
             `"mse"` is the squared error of the sigmoid; `"bce"` is binary cross-entropy on the logits.
@@ -85,7 +99,10 @@ class CaanConfig(PreTrainedConfig):
             `"all"` averages the triplet loss over all pairs of a sketch and a negative photo. `"violating"` (ours)
             averages over the pairs that violate the margin.
         lambda_tri (`float`, defaults to 1.0): Weight of the global triplet loss.
-        lambda_rn (`float`, defaults to 1.0): Weight of the local relation loss.
+        lambda_rn (`float`, defaults to 1.0): Weight of the local relation loss, if `local_matching="relation"`.
+        lambda_loc (`float`, defaults to 0.0):
+            *Ours*: weight of the category-contrastive loss on the scores of late interaction, with a learned
+            temperature.
         lambda_con (`float`, defaults to 0.0):
             *Ours*: weight of the category-contrastive loss between the sketches and photos of the batch.
         contrastive_temperature (`float`, defaults to 0.07): Temperature of the contrastive losses.
@@ -134,8 +151,11 @@ class CaanConfig(PreTrainedConfig):
     alignment_norm_first: bool = True
     alignment_dropout: float | int = 0.0
     text_dropout: float | int = 0.0
-    relation_grid: int = 7
-    relation_dim: int = 512
+    local_matching: str = "relation"
+    local_grid: int = 7
+    local_dim: int | None = 512
+    local_position_weight: float | int = 0.0
+    local_weight: float | int | None = None
     relation_hidden_sizes: list[int] | tuple[int, ...] = (343, 49)
     relation_loss: str = "mse"
     negatives: str = "sampled"
@@ -144,6 +164,7 @@ class CaanConfig(PreTrainedConfig):
     triplet_reduction: str = "all"
     lambda_tri: float | int = 1.0
     lambda_rn: float | int = 1.0
+    lambda_loc: float | int = 0.0
     lambda_con: float | int = 0.0
     contrastive_temperature: float | int = 0.07
     lambda_txt: float | int = 0.0
@@ -155,6 +176,9 @@ class CaanConfig(PreTrainedConfig):
     validation_categories: list[str] | None = None
 
     def __post_init__(self, **kwargs: Any) -> None:
+        for earlier, name in EARLIER_NAMES.items():
+            if earlier in kwargs:
+                setattr(self, name, kwargs.pop(earlier))
         check_limits({**vars(self), **kwargs})  # before the configurations of the towers are built
         self.relation_hidden_sizes = list(self.relation_hidden_sizes)  # JSON returns lists, not tuples
         super().__post_init__(**kwargs)
@@ -166,8 +190,10 @@ class CaanConfig(PreTrainedConfig):
                 raise ValueError(f"{name} must be one of {', '.join(choices)}, got {getattr(self, name)!r}")
         if self.alignment == "visual" and (self.text_config is not None or self.negatives != "sampled"):
             raise ValueError('alignment="visual" requires text_config=None and negatives="sampled"')
+        if self.local_matching == "relation" and (self.lambda_loc or self.local_position_weight):
+            raise ValueError('lambda_loc and local_position_weight require local_matching="late_interaction"')
         for name in PROBABILITIES:
-            if not 0 <= getattr(self, name) <= 1:
+            if getattr(self, name) is not None and not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be between 0 and 1, got {getattr(self, name)}")
         for name in NON_NEGATIVE:
             if getattr(self, name) < 0:
@@ -178,24 +204,29 @@ class CaanConfig(PreTrainedConfig):
     def validate_sizes(self) -> None:
         """Check the sizes. `@strict` calls this after construction."""
         sizes = {name: getattr(self, name) for name in SIZES}
-        if self.projection_dim is not None:
-            sizes["projection_dim"] = self.projection_dim
         for name, size in sizes.items():
-            if size < 1:
+            if size is not None and size < 1:
                 raise ValueError(f"{name} must be at least 1, got {size}")
+        if self.local_dim is None and self.local_matching == "relation":
+            raise ValueError('local_dim=None requires local_matching="late_interaction"')
         if min(self.relation_hidden_sizes, default=1) < 1:
             raise ValueError(f"relation_hidden_sizes must each be at least 1, got {self.relation_hidden_sizes}")
-        if self.relation_grid > MAX_GRID:
-            raise ValueError(f"relation_grid must be at most {MAX_GRID}, got {self.relation_grid}")
+        if self.local_grid > MAX_GRID:
+            raise ValueError(f"local_grid must be at most {MAX_GRID}, got {self.local_grid}")
         for tower in (self.sketch_config, self.photo_config):
             patch_size = getattr(tower, "patch_size", None)
             if isinstance(patch_size, int):
                 check_grid("image_size", self.image_size, patch_size)
 
     @property
+    def has_means(self) -> bool:
+        """Whether retrieval subtracts means that are measured on training images."""
+        return self.center_features or self.local_matching == "late_interaction"
+
+    @property
     def num_local_tokens(self) -> int:
         """Number M of local tokens per image."""
-        return self.relation_grid**2
+        return self.local_grid**2
 
 
 __all__ = ["CaanConfig"]

@@ -13,13 +13,13 @@ from transformers.utils import logging
 from .alignment_caan import CaanAlignment, CaanVisualAlignment
 from .arguments_caan import check_arguments, check_step
 from .configuration_caan import CaanConfig
-from .features_caan import CaanCenter, CaanLocalTokens, normalized, sentence_mean
+from .features_caan import CaanCenter, CaanLocalTokens, CaanPatchTokens, normalized, sentence_mean
+from .local_matching_caan import CaanLateInteraction, CaanLocalMatching, CaanRelationNetwork, inked_regions
 from .loss_caan import distillation_loss, is_distributed, matching_losses, text_loss, weighted_sum
 from .outputs_caan import CaanImageFeatures, CaanOutput, CaanTextFeatures
-from .relation_caan import CaanRelationNetwork
 from .towers_caan import (
     build_tower,
-    default_relation_grid,
+    default_local_grid,
     encode_image,
     freeze_unused,
     load_tower,
@@ -52,6 +52,9 @@ class CaanModel(PreTrainedModel):
     config: CaanConfig
     sketch_model: PreTrainedModel
     photo_model: PreTrainedModel | None
+    local_tokens: CaanLocalTokens | CaanPatchTokens
+    relation: CaanRelationNetwork | None
+    late_interaction: CaanLateInteraction | None
     text_model: PreTrainedModel | None
     text_projection: nn.Linear | None
     sketch_alignment: CaanAlignment | None
@@ -87,8 +90,13 @@ class CaanModel(PreTrainedModel):
         self.photo_projection = nn.Linear(photo_width, width) if project else nn.Identity()
         self.sketch_center = CaanCenter(width) if config.center_features else nn.Identity()
         self.photo_center = CaanCenter(width) if config.center_features else nn.Identity()
-        self.local_tokens = CaanLocalTokens(config, width)
-        self.relation = CaanRelationNetwork(config)
+        self.relation = self.late_interaction = None
+        if config.local_matching == "relation":
+            self.local_tokens = CaanLocalTokens(config, width)
+            self.relation = CaanRelationNetwork(config)
+        else:
+            self.local_tokens = CaanPatchTokens(config, width)
+            self.late_interaction = CaanLateInteraction(config)
         self.text_model = self.text_projection = self.sketch_alignment = self.photo_alignment = None
         self.visual_alignment = CaanVisualAlignment(config, width) if config.alignment == "visual" else None
         if config.text_config is not None:
@@ -116,7 +124,7 @@ class CaanModel(PreTrainedModel):
             text: Hub id or folder of the text encoder. `None` creates a model without text.
             sketch: Hub id or folder of the sketch encoder, instead of `vision`.
             photo: Hub id or folder of the photo encoder, instead of `vision`.
-            **config: Fields of [`CaanConfig`]. `image_size` defaults to that of the photo tower, `relation_grid` to
+            **config: Fields of [`CaanConfig`]. `image_size` defaults to that of the photo tower, `local_grid` to
                 half its patch grid.
 
         Raises:
@@ -138,8 +146,8 @@ class CaanModel(PreTrainedModel):
         config.setdefault("image_size", native_image_size(photo_model))
         sketch_model = photo_model if sketch == photo else load_tower(sketch, "vision", config["image_size"])
         text_model = load_tower(text, "text") if text is not None else None
-        if "relation_grid" not in config:
-            config["relation_grid"] = default_relation_grid(photo_model, config["image_size"])
+        if "local_grid" not in config:
+            config["local_grid"] = default_local_grid(photo_model, config["image_size"])
         model = cls(
             CaanConfig(
                 sketch_config=copy.deepcopy(sketch_model.config),
@@ -158,12 +166,16 @@ class CaanModel(PreTrainedModel):
     @check_arguments
     def get_sketch_features(self, pixel_values: torch.Tensor) -> CaanImageFeatures:
         """Compute the features of sketches (B, 3, H, W) for retrieval, without text."""
-        return self._features(*self._sketch_tokens(pixel_values), self.sketch_center)
+        tokens, grid = self._sketch_tokens(pixel_values)
+        local = self._local_embeds(tokens, grid, "sketch", pixel_values)
+        return self._features(tokens, self.sketch_center(normalized(tokens[:, 0])), local)
 
     @check_arguments
     def get_photo_features(self, pixel_values: torch.Tensor) -> CaanImageFeatures:
         """Compute the features of photos (B, 3, H, W) for retrieval, without text."""
-        return self._features(*self._photo_tokens(pixel_values), self.photo_center)
+        tokens, grid = self._photo_tokens(pixel_values)
+        local = self._local_embeds(tokens, grid, "photo")
+        return self._features(tokens, self.photo_center(normalized(tokens[:, 0])), local)
 
     @check_arguments
     def get_text_features(
@@ -187,17 +199,35 @@ class CaanModel(PreTrainedModel):
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.config.freeze_text):
             return text_model(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
 
-    def get_relation_logits(self, sketch_local_embeds: torch.Tensor, photo_local_embeds: torch.Tensor) -> torch.Tensor:
-        """Compute the relation logits (S, P) of all sketches (S, M, R) and photos (P, M, R) in bounded memory."""
-        dtype = next(self.relation.parameters()).dtype  # stored embeddings may have another precision
-        return self.relation(sketch_local_embeds.to(dtype), photo_local_embeds.to(dtype))
+    @property
+    def local_shape(self) -> tuple[int, int]:
+        """Number M and width R of the local tokens of an image."""
+        return self.config.num_local_tokens, self.local_tokens.width
 
-    def get_paired_relation_logits(
+    @property
+    def local_matching(self) -> CaanLocalMatching:
+        """The relation network, or late interaction."""
+        matching = self.late_interaction if self.relation is None else self.relation
+        assert matching is not None
+        return matching
+
+    def get_local_scores(self, sketch_local_embeds: torch.Tensor, photo_local_embeds: torch.Tensor) -> torch.Tensor:
+        """Compute the local scores (S, P) of all sketches (S, M, R) and photos (P, M, R) in bounded memory.
+
+        They are logits of the relation network, or scores of late interaction, at most 1.
+        """
+        return self.local_matching(self._as_stored(sketch_local_embeds), self._as_stored(photo_local_embeds))
+
+    def get_paired_local_scores(
         self, sketch_local_embeds: torch.Tensor, photo_local_embeds: torch.Tensor
     ) -> torch.Tensor:
-        """Compute the relation logits (B, K) of each sketch (B, M, R) with its own K photos (B, K, M, R)."""
-        dtype = next(self.relation.parameters()).dtype
-        return self.relation.score_candidates(sketch_local_embeds.to(dtype), photo_local_embeds.to(dtype))
+        """Compute the local scores (B, K) of each sketch (B, M, R) with its own K photos (B, K, M, R)."""
+        matching = self.local_matching
+        return matching.score_candidates(self._as_stored(sketch_local_embeds), self._as_stored(photo_local_embeds))
+
+    def _as_stored(self, local_embeds: torch.Tensor) -> torch.Tensor:
+        """Local embeddings in the precision of the weights; stored ones may have another."""
+        return local_embeds.to(next(self.local_matching.parameters()).dtype)
 
     @check_arguments
     def forward(
@@ -261,20 +291,22 @@ class CaanModel(PreTrainedModel):
         elif self.visual_alignment is not None:
             # 2 B sketches: aligned with their photo+, then with their photo-
             sketch_tokens, photo_tokens = self.visual_alignment(sketch_tokens.repeat(2, 1, 1), photo_tokens)
-        sketch = self._features(sketch_tokens, sketch_grid)
-        photo = self._features(photo_tokens, photo_grid)
+        sketch_local = self._local_embeds(sketch_tokens, sketch_grid, sketches=sketch_pixel_values)
+        sketch = self._features(sketch_tokens, normalized(sketch_tokens[:, 0]), sketch_local)
+        photo_local = self._local_embeds(photo_tokens, photo_grid)
+        photo = self._features(photo_tokens, normalized(photo_tokens[:, 0]), photo_local)
         first = CaanImageFeatures(*(rows[:batch] for rows in sketch.to_tuple()))
         if category_ids is None:
             return CaanOutput(sketch_features=first, photo_features=photo)
         gather = self.training and is_distributed()
-        losses, logits = matching_losses(self.config, self.relation, sketch, photo, category_ids, gather)
+        losses, scores = matching_losses(self.config, self.local_matching, sketch, photo, category_ids, gather)
         if self.config.lambda_txt and text_embeds is not None:
             images = normalized(plain_sketch), normalized(plain_photo)
             losses["loss_txt"] = text_loss(self.config, *images, text_embeds, category_ids, gather)
         if self.config.lambda_dis and photo_targets is not None:
             losses["loss_dis"] = distillation_loss(plain_photo, photo_targets)
         loss = weighted_sum(self.config, losses)
-        return CaanOutput(loss=loss, **losses, relation_logits=logits, sketch_features=first, photo_features=photo)
+        return CaanOutput(loss=loss, **losses, local_scores=scores, sketch_features=first, photo_features=photo)
 
     def drop_text(self) -> "CaanModel":
         """Remove the parts that only training needs (text tower, alignment), in place. Returns the model."""
@@ -294,6 +326,9 @@ class CaanModel(PreTrainedModel):
         for tower in (self.sketch_model, self.photo_model, self.text_model):
             if tower is not None:
                 freeze_unused(tower)
+        if self.late_interaction is not None and not self.config.lambda_loc:
+            self.local_tokens.requires_grad_(False)
+            self.late_interaction.requires_grad_(False)
         if self.text_model is not None and self.config.freeze_text:
             self.text_model.requires_grad_(False).eval()
 
@@ -324,16 +359,30 @@ class CaanModel(PreTrainedModel):
         tokens = sentences if sentences.ndim == 3 else self.encode_text(sentences, attention_mask)
         return projection(tokens.to(self.dtype)), attention_mask
 
-    def _features(
-        self, tokens: torch.Tensor, grid: tuple[int, int], center: nn.Module | None = None
-    ) -> CaanImageFeatures:
-        """Global and local features of tokens (B, 1 + h * w, D). Only retrieval uses `center`."""
-        global_embeds = normalized(tokens[:, 0])
-        return CaanImageFeatures(
-            global_embeds=global_embeds if center is None else center(global_embeds),
-            local_embeds=self.local_tokens(tokens[:, 1:], grid),
-            last_hidden_state=tokens,
-        )
+    def _features(self, tokens: torch.Tensor, global_embeds: torch.Tensor, local: torch.Tensor) -> CaanImageFeatures:
+        return CaanImageFeatures(global_embeds=global_embeds, local_embeds=local, last_hidden_state=tokens)
+
+    def _local_embeds(
+        self,
+        tokens: torch.Tensor,
+        grid: tuple[int, int],
+        modality: str | None = None,
+        sketches: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Local tokens (B, M, R) of tokens (B, 1 + h * w, D).
+
+        Args:
+            tokens: Tokens of a tower, perhaps aligned.
+            grid: Height and width of the grid of the patches.
+            modality: "sketch" or "photo", whose mean patch retrieval subtracts.
+            sketches: Pixel values (B, 3, H, W) of the sketches that the tokens belong to, for their ink.
+        """
+        if isinstance(self.local_tokens, CaanLocalTokens):
+            local: torch.Tensor = self.local_tokens(tokens[:, 1:], grid)
+            return local
+        means = {"sketch": self.local_tokens.sketch_mean, "photo": self.local_tokens.photo_mean, None: None}
+        inked = None if sketches is None else inked_regions(sketches, self.config.local_grid)
+        return self.local_tokens(tokens[:, 1:], grid, means[modality], inked)
 
     def _align(
         self, sketch_tokens: torch.Tensor, photo_tokens: torch.Tensor, text: torch.Tensor, attention_mask: torch.Tensor
@@ -364,6 +413,11 @@ class CaanModel(PreTrainedModel):
                     init.zeros_(layer.bias)
         elif isinstance(module, CaanCenter):
             init.zeros_(module.mean)
+        elif isinstance(module, CaanPatchTokens):
+            init.zeros_(module.sketch_mean)
+            init.zeros_(module.photo_mean)
+        elif isinstance(module, CaanLateInteraction):
+            module.reset()
 
     def _set_gradient_checkpointing(self, enable: bool = True, *args: Any, **kwargs: Any) -> None:
         for tower in {self.sketch_model, self._photo_tower()}:

@@ -21,17 +21,63 @@ class CaanCenter(nn.Module):
         return F.normalize(features - self.mean, dim=-1)
 
 
+class CaanPatchTokens(nn.Module):
+    """Local tokens of late interaction (ours): the patches of a tower, pooled to a grid, centred and projected.
+
+    The mean patch of each modality is zero until it is measured on training images. The projection, for `local_dim`, is
+    linear, without bias and the same for both modalities.
+    """
+
+    sketch_mean: torch.Tensor
+    photo_mean: torch.Tensor
+
+    def __init__(self, config: CaanConfig, hidden_size: int):
+        super().__init__()
+        self.grid = config.local_grid
+        self.width = config.local_dim or hidden_size
+        project = config.local_dim is not None
+        self.projection = nn.Linear(hidden_size, self.width, bias=False) if project else nn.Identity()
+        self.register_buffer("sketch_mean", torch.zeros(hidden_size))
+        self.register_buffer("photo_mean", torch.zeros(hidden_size))
+
+    def forward(
+        self,
+        patches: torch.Tensor,
+        grid: tuple[int, int],
+        mean: torch.Tensor | None = None,
+        inked: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Convert patches (B, h * w, D) of a `grid` (h, w) to L2-normalised local tokens (B, M, R), both row-major.
+
+        Args:
+            patches: Patch tokens.
+            grid: Height and width of their grid.
+            mean: Mean (D,) to subtract.
+            inked: Mask (B, M). The tokens of other regions become zero vectors.
+        """
+        if tuple(grid) != (self.grid, self.grid):
+            feature_map = patches.transpose(1, 2).unflatten(2, grid)  # (B, D, h, w)
+            patches = F.adaptive_avg_pool2d(feature_map, (self.grid, self.grid)).flatten(2).transpose(1, 2)
+        if mean is not None:
+            patches = patches - mean
+        local = F.normalize(self.projection(patches).float(), dim=-1)
+        if inked is not None:
+            local = local * inked.unsqueeze(-1)
+        return local.to(patches.dtype)
+
+
 class CaanLocalTokens(nn.Module):
     """Convert patch tokens to local tokens by a 2x2 convolution of stride 2 over their grid, as in ZSE-SBIR.
 
-    A patch grid of another size than twice `relation_grid` is first pooled to that size, so that every tower gives the
+    A patch grid of another size than twice `local_grid` is first pooled to that size, so that every tower gives the
     same number of local tokens (our choice).
     """
 
     def __init__(self, config: CaanConfig, hidden_size: int):
         super().__init__()
-        self.grid = config.relation_grid
-        self.convolution = nn.Conv2d(hidden_size, config.relation_dim, kernel_size=2, stride=2)
+        self.grid = config.local_grid
+        self.width = config.local_dim or hidden_size
+        self.convolution = nn.Conv2d(hidden_size, self.width, kernel_size=2, stride=2)
 
     def forward(self, patches: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
         """Convert patches (B, h * w, D) of a `grid` (h, w) to L2-normalised local tokens (B, M, R), both row-major."""

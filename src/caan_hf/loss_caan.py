@@ -8,8 +8,8 @@ from torch import distributed as dist
 from torch.nn import functional as F
 
 from .configuration_caan import LOSS_WEIGHTS, CaanConfig
+from .local_matching_caan import CaanLateInteraction, CaanLocalMatching
 from .outputs_caan import CaanImageFeatures
-from .relation_caan import CaanRelationNetwork
 
 
 def pairwise_distance(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
@@ -77,7 +77,14 @@ def contrastive_loss(a: torch.Tensor, b: torch.Tensor, is_match: torch.Tensor, t
         The mean of both directions. Each direction averages -log p(match) over the matches of a row, then over the rows
         that have a match.
     """
-    logits = _float32_product(a, b) / temperature  # (B, N)
+    return symmetric_match_loss(_float32_product(a, b) / temperature, is_match)
+
+
+def symmetric_match_loss(logits: torch.Tensor, is_match: torch.Tensor) -> torch.Tensor:
+    """Category-contrastive loss of logits (B, N) in both directions, with the mask `is_match` (B, N).
+
+    [`contrastive_loss`] applies it to cosines, the loss L_loc of late interaction (ours) to local scores.
+    """
     return (_match_cross_entropy(logits, is_match) + _match_cross_entropy(logits.T, is_match.T)) / 2
 
 
@@ -88,17 +95,17 @@ def distillation_loss(photo: torch.Tensor, target: torch.Tensor) -> torch.Tensor
 
 def matching_losses(
     config: CaanConfig,
-    relation: CaanRelationNetwork,
+    matching: CaanLocalMatching,
     sketch: CaanImageFeatures,
     photo: CaanImageFeatures,
     category_ids: torch.Tensor,
     gather: bool = False,
-) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
-    """Compute L_tri, L_rn and, if `lambda_con` is above 0, L_con.
+) -> tuple[dict[str, torch.Tensor], torch.Tensor | None]:
+    """Compute L_tri, L_rn or L_loc and, if `lambda_con` is above 0, L_con.
 
     Args:
         config: Configuration of the model.
-        relation: Relation network of the model.
+        matching: Relation network or late interaction of the model.
         sketch: Features of B sketches, or with `alignment="visual"` of 2 B: aligned with their photo+, then photo-.
         photo: Features of N photos: the B photos+, then, if N = 2 B, the B photos-.
         category_ids: Categories (N,) of the photos.
@@ -107,8 +114,8 @@ def matching_losses(
             computes it, is then the gradient of the joined batch.
 
     Returns:
-        The losses by name, and the relation logits: (B, 2) with photo+ and photo- if `negatives="sampled"`, else (B, N)
-        with all photos, which with `gather` are those of all processes.
+        The losses by name, and the local scores: (B, 2) with photo+ and photo- if `negatives="sampled"`, else (B, N)
+        with all photos, which with `gather` are those of all processes. Late interaction without L_loc has None.
     """
     is_sampled = config.negatives == "sampled"
     batch = sketch.global_embeds.shape[0] // (2 if config.alignment == "visual" else 1)
@@ -119,22 +126,30 @@ def matching_losses(
         # The columns are B photos+, then B photos-: the photo- of sketch i is column B + i.
         own = torch.eye(rows, dtype=torch.bool, device=is_match.device)
         is_negative = torch.cat([torch.zeros_like(own), own], dim=1) & ~is_match
-        logits = _triplet_relation_logits(relation, sketch.local_embeds, photo.local_embeds)
-        target = torch.tensor([[True, False]], device=is_match.device).expand(batch, 2)
-        loss_rn = relation_loss(logits, target, config.relation_loss)
     else:
         is_negative = ~is_match
-        logits = relation(sketch.local_embeds, join(photo.local_embeds))
-        loss_rn = relation_loss(join(logits), is_match, config.relation_loss)
+    losses: dict[str, torch.Tensor] = {}
+    scores = None
+    if isinstance(matching, CaanLateInteraction):
+        if config.lambda_loc:
+            scores = matching(sketch.local_embeds[:batch], join(photo.local_embeds))
+            logits = join(scores.float()) / matching.log_temperature.exp()
+            losses["loss_loc"] = symmetric_match_loss(logits, is_match)
+    elif is_sampled:
+        scores = _triplet_relation_logits(matching, sketch.local_embeds, photo.local_embeds)
+        target = torch.tensor([[True, False]], device=is_match.device).expand(batch, 2)
+        losses["loss_rn"] = relation_loss(scores, target, config.relation_loss)
+    else:
+        scores = matching(sketch.local_embeds, join(photo.local_embeds))
+        losses["loss_rn"] = relation_loss(join(scores), is_match, config.relation_loss)
     anchors, others = join(_triplet_features(config, sketch)[:batch]), join(_triplet_features(config, photo))
-    loss_tri = triplet_loss(
+    losses["loss_tri"] = triplet_loss(
         anchors, others[:rows], others, is_negative, config.triplet_margin, config.triplet_reduction
     )
-    losses = {"loss_tri": loss_tri, "loss_rn": loss_rn}
     if config.lambda_con:
         embeds = join(sketch.global_embeds[:batch]), join(photo.global_embeds)
         losses["loss_con"] = contrastive_loss(*embeds, is_match, config.contrastive_temperature)
-    return losses, logits
+    return losses, scores
 
 
 def text_loss(
@@ -205,13 +220,13 @@ class _GatherWithGradient(torch.autograd.Function):
 
 
 def _triplet_relation_logits(
-    relation: CaanRelationNetwork, sketch_local: torch.Tensor, photo_local: torch.Tensor
+    matching: CaanLocalMatching, sketch_local: torch.Tensor, photo_local: torch.Tensor
 ) -> torch.Tensor:
     """Relation logits (B, 2) of each sketch with its photo+ and photo-."""
     pairs = photo_local.shape[0]
     if sketch_local.shape[0] != pairs:  # visual alignment has paired each sketch with both photos already
         sketch_local = sketch_local.repeat(2, 1, 1)
-    logits = relation.score_candidates(sketch_local, photo_local[:, None])  # (2 B, 1)
+    logits = matching.score_candidates(sketch_local, photo_local[:, None])  # (2 B, 1)
     return logits.view(2, pairs // 2).T
 
 

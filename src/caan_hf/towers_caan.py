@@ -137,7 +137,7 @@ def native_image_size(tower: PreTrainedModel) -> int:
     return size if isinstance(size, int) else size[-1]
 
 
-def default_relation_grid(tower: PreTrainedModel, image_size: int) -> int:
+def default_local_grid(tower: PreTrainedModel, image_size: int) -> int:
     """Grid of local tokens that needs no pooling: half the patch grid, because of the 2x2 convolution of stride 2.
 
     For convolutional and hierarchical encoders, whose grid is coarse, it is their own grid, but at most 7.

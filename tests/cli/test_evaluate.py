@@ -37,7 +37,7 @@ def checkpoint(tmp_path_factory):
     torch.manual_seed(0)
     tower = {"model_type": "vit", "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
     tower |= {"intermediate_size": 32, "image_size": SIDE, "patch_size": 8}
-    relation = {"relation_grid": 2, "relation_dim": 8, "relation_hidden_sizes": [8]}
+    relation = {"local_grid": 2, "local_dim": 8, "relation_hidden_sizes": [8]}
     config = CaanConfig(sketch_config=tower, photo_config=dict(tower), image_size=SIDE, **relation)
     folder = tmp_path_factory.mktemp("run") / "model"
     CaanModel(config).save_pretrained(folder)

@@ -82,7 +82,7 @@ def test_damaged_weights_are_refused_in_one_line(folder, damage):
         (folder / "model.safetensors").write_bytes(b"junk")
     else:
         config = json.loads((folder / "config.json").read_text())
-        (folder / "config.json").write_text(json.dumps(config | {"relation_dim": 9}))
+        (folder / "config.json").write_text(json.dumps(config | {"local_dim": 9}))
     with pytest.raises(CaanError, match=r"cannot be (loaded, because|read as safetensors)") as error:
         load_checkpoint(str(folder))
     assert "\n" not in str(error.value)
@@ -107,9 +107,9 @@ def test_relation_logits_are_those_of_the_model(tiny_caan, split):
     encoder = CheckpointEncoder(model, processor)
     sketches = encoder.encode(pictures(split, 0)[:2], "sketch").local_embeds
     photos = encoder.encode(pictures(split, 1)[:3], "photo").local_embeds
-    expected = model.get_relation_logits(torch.tensor(sketches), torch.tensor(photos)).detach()
-    np.testing.assert_allclose(encoder.relation_logits(sketches, photos), expected, atol=1e-5)
-    paired = encoder.paired_relation_logits(sketches, np.stack([photos, photos]))
+    expected = model.get_local_scores(torch.tensor(sketches), torch.tensor(photos)).detach()
+    np.testing.assert_allclose(encoder.local_scores(sketches, photos), expected, atol=1e-5)
+    paired = encoder.paired_local_scores(sketches, np.stack([photos, photos]))
     np.testing.assert_allclose(paired, expected, atol=1e-5)
 
 

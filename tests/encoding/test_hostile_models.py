@@ -200,9 +200,9 @@ CAAN = {
     "image size 1e9": (setting(CONFIG, "image_size", HUGE), "image_size must"),
     "image size 4096": (setting(CONFIG, "image_size", 4096), "image_size must give at most 128 patches"),
     "tower of another activation": (setting(CONFIG, "photo_config.hidden_act", "evil"), "evil"),
-    "relation grid 1e9": (setting(CONFIG, "relation_grid", HUGE), "relation_grid must be at most"),
-    "relation grid 5": (setting(CONFIG, "relation_grid", 5), "relation"),
-    "relation dim 1e9": (setting(CONFIG, "relation_dim", HUGE), "relation_dim must be at most"),
+    "relation grid 1e9": (setting(CONFIG, "local_grid", HUGE), "local_grid must be at most"),
+    "relation grid 5": (setting(CONFIG, "local_grid", 5), "relation"),
+    "relation dim 1e9": (setting(CONFIG, "local_dim", HUGE), "local_dim must be at most"),
     "relation layers 1e6": (setting(CONFIG, "relation_hidden_sizes", [1] * 10**6), "relation_hidden_sizes"),
     "relation width 1e9": (setting(CONFIG, "relation_hidden_sizes", [HUGE]), "relation_hidden_sizes must be at most"),
     "relation width is text": (setting(CONFIG, "relation_hidden_sizes", ["x"]), "relation_hidden_sizes"),
@@ -272,7 +272,7 @@ def saved(tmp_path_factory) -> Path:
     """A tiny CAAN with a text tower."""
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("saved")
-    relation = {"relation_grid": 4, "relation_dim": 8, "relation_hidden_sizes": [16]}
+    relation = {"local_grid": 4, "local_dim": 8, "relation_hidden_sizes": [16]}
     text = {"model_type": "bert", "hidden_size": 8, "num_attention_heads": 2, "vocab_size": 9, "intermediate_size": 8}
     towers = {"sketch_config": dict(VISION), "photo_config": dict(VISION), "image_size": IMAGE_SIZE}
     config = CaanConfig(**towers, **relation, text_config={**text, "num_hidden_layers": 1}, alignment_num_heads=2)
@@ -323,7 +323,7 @@ UNUSABLE = {  # what a plain `from_pretrained` refuses too, with the key in the 
     "num_hidden_layers": setting(CONFIG, "photo_config.num_hidden_layers", HUGE),
     "num_labels": setting(CONFIG, "photo_config.num_labels", HUGE),
     "image_size": setting(CONFIG, "image_size", HUGE),
-    "relation_dim": setting(CONFIG, "relation_dim", HUGE),
+    "local_dim": setting(CONFIG, "local_dim", HUGE),
     "depth": timm(architecture="vit_tiny_patch16_224", model_args={"depth": HUGE}),
     "checkpoint_path": timm(model_args={"checkpoint_path": "/tmp/evil.pth"}),
     "architecture": timm(architecture="hf-hub:evil/model"),

@@ -10,12 +10,14 @@ from caan_hf.retrieval.expansion import PHOTO_WEIGHT
 
 
 class Oracle:
-    """An encoder whose relation logit of two local embeddings (1, R) is their negative dot product."""
+    """An encoder whose local score of two local embeddings (1, R) is their negative dot product."""
 
-    def relation_logits(self, sketches, photos):
+    local_weight = None
+
+    def local_scores(self, sketches, photos):
         return -np.einsum("smr,pmr->sp", sketches, photos)
 
-    def paired_relation_logits(self, sketches, photos):
+    def paired_local_scores(self, sketches, photos):
         return -np.einsum("smr,skmr->sk", sketches, photos)
 
 
@@ -86,7 +88,7 @@ def test_reranking_reorders_the_first_photos_and_keeps_the_rest(problem, local, 
     assert set(found.seconds) == {"rank", "rerank"}
 
 
-def test_exhaustive_ranking_orders_all_photos_by_the_relation_network(problem, local):
+def test_exhaustive_ranking_orders_all_photos_by_the_local_score(problem, local):
     found = evaluate_embeddings(*problem, exhaustive=True, **local, byte_budget=2000)
     expected = retrieval_metrics(-problem[0] @ problem[1].T, *problem[2:])
     assert found.reranked.k == 70

@@ -45,7 +45,7 @@ def test_reranking_uses_the_relation_network_of_the_model(encoder, split, tmp_pa
     cache = {"cache": tmp_path} if cached else {"no_cache": True}
     result = ZeroShotEvaluator(split, EvaluationOptions(rerank=6, progress=False, **cache))(encoder)
     sketches, photos = encoder.encode(images(split, 0), "sketch"), encoder.encode(images(split, 1), "photo")
-    logits = encoder.relation_logits(sketches.local_embeds, photos.local_embeds)  # (12, 20)
+    logits = encoder.local_scores(sketches.local_embeds, photos.local_embeds)  # (12, 20)
     for query in range(SKETCHES):
         before, after = result.top[query, :6], result.reranked.top[query, :6]
         assert sorted(after) == sorted(before)

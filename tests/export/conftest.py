@@ -11,7 +11,7 @@ from caan_hf import CaanConfig, CaanModel, CaanProcessor
 from caan_hf.benchmarks import PrepareOptions, prepare_benchmark
 from caan_hf.encoding.checkpoint import CheckpointEncoder
 
-RELATION = {"relation_grid": 4, "relation_dim": 8, "relation_hidden_sizes": [16]}
+RELATION = {"local_grid": 4, "local_dim": 8, "relation_hidden_sizes": [16]}
 
 
 def _save_checkpoint(folder: Path, processor=None, **config) -> Path:

@@ -60,7 +60,7 @@ def test_the_graphs_equal_torch_at_every_batch_size(exported, encoder):
             np.testing.assert_allclose(found[1], expected.local_embeds, atol=1e-5)
             local[f"{modality}_local_embeds"] = expected.local_embeds
         (found,) = sessions["relation"].run(None, local)
-        np.testing.assert_allclose(found, encoder.relation_logits(*local.values()), rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(found, encoder.local_scores(*local.values()), rtol=1e-4, atol=1e-4)
 
 
 def test_the_manifest_describes_the_export(exported, checkpoint, encoder):

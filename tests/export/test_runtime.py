@@ -36,7 +36,7 @@ import numpy as np
 from caan_export.runtime import CaanOnnx
 encoder = CaanOnnx.from_pretrained(sys.argv[1])
 features = encoder.encode([np.full((8, 9, 3), 90, np.uint8)] * 3, "photo")
-print(features.global_embeds.shape, encoder.relation_logits(features.local_embeds, features.local_embeds).shape)
+print(features.global_embeds.shape, encoder.local_scores(features.local_embeds, features.local_embeds).shape)
 import caan_hf
 print(type(caan_hf.load_encoder(sys.argv[1])) is CaanOnnx)
 from caan_export.check import check_export
@@ -97,8 +97,8 @@ def test_features_and_logits_equal_those_of_the_checkpoint(onnx, encoder, pictur
     np.testing.assert_array_equal(onnx.encode_sketches(sketch), found.global_embeds)
     photos = onnx.encode(pictures, "photo")
     np.testing.assert_array_equal(onnx.encode_photos(pictures), photos.global_embeds)
-    logits = encoder.relation_logits(found.local_embeds, photos.local_embeds)
-    np.testing.assert_allclose(onnx.relation_logits(found.local_embeds, photos.local_embeds), logits, atol=1e-4)
+    logits = encoder.local_scores(found.local_embeds, photos.local_embeds)
+    np.testing.assert_allclose(onnx.local_scores(found.local_embeds, photos.local_embeds), logits, atol=1e-4)
 
 
 def test_an_export_has_the_identity_of_its_checkpoint(onnx, exported, encoder, tied_checkpoint):
@@ -124,20 +124,20 @@ def test_load_encoder_opens_an_export(exported, pictures, tmp_path):
 def test_relation_logits_do_not_depend_on_the_chunks(onnx, monkeypatch, budget):
     generator = np.random.default_rng(0)
     sketches, photos = (generator.standard_normal((count, 16, 8)).astype(np.float32) for count in (4, 5))
-    whole = onnx.relation_logits(sketches, photos)
+    whole = onnx.local_scores(sketches, photos)
     monkeypatch.setattr(runtime, "MAX_CHUNK_BYTES", budget)
-    np.testing.assert_allclose(onnx.relation_logits(sketches, photos), whole, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(onnx.local_scores(sketches, photos), whole, rtol=1e-4, atol=1e-5)
     pairs = np.stack([photos[[0, 3]], photos[[1, 1]], photos[[2, 4]], photos[[4, 0]]])
     expected = np.stack([whole[0, [0, 3]], whole[1, [1, 1]], whole[2, [2, 4]], whole[3, [4, 0]]])
-    np.testing.assert_allclose(onnx.paired_relation_logits(sketches, pairs), expected, rtol=1e-4, atol=1e-5)
-    assert onnx.relation_logits(sketches, photos[:0]).shape == (4, 0)
-    assert onnx.relation_logits(sketches[:0], photos).shape == (0, 5)
+    np.testing.assert_allclose(onnx.paired_local_scores(sketches, pairs), expected, rtol=1e-4, atol=1e-5)
+    assert onnx.local_scores(sketches, photos[:0]).shape == (4, 0)
+    assert onnx.local_scores(sketches[:0], photos).shape == (0, 5)
 
 
 def test_inputs_of_any_memory_layout_and_type_are_accepted(onnx):
     values = np.random.default_rng(0).standard_normal((8, 16, 3))
-    found = onnx.relation_logits(values.T[:2], values.T)
-    expected = onnx.relation_logits(*(np.ascontiguousarray(part, np.float32) for part in (values.T[:2], values.T)))
+    found = onnx.local_scores(values.T[:2], values.T)
+    expected = onnx.local_scores(*(np.ascontiguousarray(part, np.float32) for part in (values.T[:2], values.T)))
     np.testing.assert_array_equal(found, expected)
     pixels = np.random.default_rng(0).standard_normal((32, 32, 3, 2)).T
     np.testing.assert_array_equal(
@@ -179,9 +179,9 @@ def test_inputs_of_another_shape_are_errors(onnx):
     with pytest.raises(ValueError, match=r"pixel_values .*\(batch, 3, 32, 32\), got \(1, 3, 64, 64\)"):
         onnx.encode_prepared(np.zeros((1, 3, 64, 64), np.float32), "photo")
     with pytest.raises(ValueError, match=r"photo_local_embeds .*\(photos, 16, 8\), got \(2, 9, 8\)"):
-        onnx.relation_logits(np.zeros((2, 16, 8), np.float32), np.zeros((2, 9, 8), np.float32))
+        onnx.local_scores(np.zeros((2, 16, 8), np.float32), np.zeros((2, 9, 8), np.float32))
     with pytest.raises(ValueError, match=r"photo_local .*\(2, K, M, R\).* got \(3, 4, 16, 8\)"):
-        onnx.paired_relation_logits(np.zeros((2, 16, 8)), np.zeros((3, 4, 16, 8)))
+        onnx.paired_local_scores(np.zeros((2, 16, 8)), np.zeros((3, 4, 16, 8)))
 
 
 def test_spinning_is_off_by_default(onnx, exported):

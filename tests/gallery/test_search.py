@@ -28,23 +28,21 @@ def test_results_are_sorted_by_cosine(gallery, sketch):
     assert [result.path for result in results] == paths[:7]
     np.testing.assert_allclose([result.score for result in results], scores[:7], atol=1e-5)
     assert [result.rank for result in results] == list(range(1, 8))
-    assert all(result.relation_score is None for result in results)
+    assert all(result.local_score is None for result in results)
     assert (results[0].width, results[0].height) == (60, 40)
     assert results[0].thumbnail[:2] == b"\xff\xd8"
 
 
 @pytest.mark.parametrize("candidates", [5, 30])
-def test_reranking_sorts_the_candidates_by_relation_score(gallery, sketch, candidates):
+def test_reranking_sorts_the_candidates_by_local_score(gallery, sketch, candidates):
     paths, scores = naive_search(gallery, sketch)
     best = paths[:candidates]
     photos = gallery.encoder.encode(best, "photo")
-    logits = gallery.encoder.relation_logits(gallery.encode_sketch(sketch).local_embeds[None], photos.local_embeds)[0]
+    logits = gallery.encoder.local_scores(gallery.encode_sketch(sketch).local_embeds[None], photos.local_embeds)[0]
     results = gallery.search(sketch, k=5, rerank=True, candidates=candidates)
     wanted = [best[row] for row in np.argsort(-logits)[:5]]
     assert [result.path for result in results] == wanted
-    np.testing.assert_allclose(
-        [result.relation_score for result in results], 1 / (1 + np.exp(-np.sort(logits)[::-1][:5])), atol=1e-3
-    )
+    np.testing.assert_allclose([result.local_score for result in results], np.sort(logits)[::-1][:5], atol=1e-3)
     assert [result.score for result in results] == pytest.approx(
         [scores[paths.index(path)] for path in wanted], abs=1e-5
     )

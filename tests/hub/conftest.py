@@ -119,8 +119,8 @@ def checkpoint(tmp_path_factory) -> Path:
         image_size=IMAGE_SIZE,
         alignment_num_heads=2,
         alignment_intermediate_size=32,
-        relation_grid=4,
-        relation_dim=8,
+        local_grid=4,
+        local_dim=8,
         relation_hidden_sizes=[16],
     )
     folder = tmp_path_factory.mktemp("run") / "model"

@@ -46,7 +46,7 @@ with torch.no_grad():
     photos = model.get_photo_features(**processor(photos=[picture]))
     direct = model(**images(Image.open(picture).convert("RGB"), return_tensors="pt"))
 torch.testing.assert_close(direct.global_embeds, photos.global_embeds)
-logits = model.get_relation_logits(sketches.local_embeds, photos.local_embeds)
+logits = model.get_local_scores(sketches.local_embeds, photos.local_embeds)
 torch.save([*sketches.to_tuple(), *photos.to_tuple(), logits], out)
 """
 PLACED = """
@@ -93,7 +93,7 @@ def expected(checkpoint, picture) -> list[torch.Tensor]:
     with torch.no_grad():
         sketches = model.get_sketch_features(**processor(sketches=[picture]))
         photos = model.get_photo_features(**processor(photos=[picture]))
-        logits = model.get_relation_logits(sketches.local_embeds, photos.local_embeds)
+        logits = model.get_local_scores(sketches.local_embeds, photos.local_embeds)
     return [*sketches.to_tuple(), *photos.to_tuple(), logits]
 
 
@@ -147,7 +147,7 @@ with torch.no_grad():
 def test_a_private_model_with_a_timm_tower_loads_without_the_package(client, server, tmp_path):
     torch.manual_seed(0)
     model = CaanModel(
-        CaanConfig(sketch_config=TIMM, photo_config=TIMM, tie_visual_towers=True, image_size=64, relation_grid=2)
+        CaanConfig(sketch_config=TIMM, photo_config=TIMM, tie_visual_towers=True, image_size=64, local_grid=2)
     ).eval()
     save_published(model, CaanProcessor(ViTImageProcessor()), tmp_path / "timm")
     server.repositories["model", "me/timm"] = repository = Repository("model", "me/timm", private=True)

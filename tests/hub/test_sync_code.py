@@ -22,7 +22,7 @@ def published(tmp_path, monkeypatch):
     for name, content in CODE.items():
         (folder / name).write_bytes(content)
     (folder / "loss_caan.py").write_text("changed")
-    (folder / "relation_caan.py").unlink()
+    (folder / "local_matching_caan.py").unlink()
     (folder / "old_caan.py").write_text("old")
     return folder
 
@@ -39,7 +39,7 @@ def test_code_is_copied_and_superfluous_files_are_removed(published):
 def test_check_fails_and_names_the_files_until_the_code_is_copied(published):
     result = run("--check")
     assert result.exit_code == 1
-    for name in ("loss_caan.py", "relation_caan.py", "old_caan.py", "sync-code"):
+    for name in ("loss_caan.py", "local_matching_caan.py", "old_caan.py", "sync-code"):
         assert name in result.stderr
     assert (published / "loss_caan.py").read_text() == "changed"
     run("hub/mine")

@@ -23,7 +23,7 @@ assert model.text_model is None and processor.tokenizer is None
 
 @pytest.fixture
 def recipe(tmp_path, benchmark):
-    relation = {"relation_grid": 2, "relation_dim": 8, "relation_hidden_sizes": [8], "alignment_num_heads": 2}
+    relation = {"local_grid": 2, "local_dim": 8, "relation_hidden_sizes": [8], "alignment_num_heads": 2}
     training = {
         "output_dir": str(tmp_path / "run"),
         "use_cpu": True,

@@ -15,13 +15,13 @@ from caan_hf.research.study import load_study
 
 
 def test_the_runs_are_all_combinations_with_all_seeds(study_file, tmp_path):
-    runs = plan_runs(load_study(study_file()), ["model.relation_dim=8"])
+    runs = plan_runs(load_study(study_file()), ["model.local_dim=8"])
     assert len(runs) == 2 * 2 * 2
     first = runs[0]
     assert first.name == "No text!, 0.001, seed 0"
     assert first.folder == tmp_path / "study" / "no-text--0.001" / "seed-0"
     assert first.recipe.model.text is None
-    assert first.recipe.model.config["relation_dim"] == 8
+    assert first.recipe.model.config["local_dim"] == 8
     assert first.recipe.training["learning_rate"] == 0.001
     assert first.recipe.training["seed"] == 0
     assert [run.seed for run in runs] == [0] * 4 + [1] * 4  # one seed of everything before the next

@@ -63,7 +63,7 @@ def test_feature_means_are_measured_again(saved, tmp_path, sample_data):
 
 
 def test_models_that_cannot_be_averaged_are_errors(saved, tmp_path):
-    one, other, narrow = saved("one"), saved("other", 1), saved("narrow", relation_dim=4)
+    one, other, narrow = saved("one"), saved("other", 1), saved("narrow", local_dim=4)
     faster = saved("faster", learning_rate=0.1)
     (tmp_path / "file").write_text("")
     with pytest.raises(CaanError, match="at least two checkpoints"):

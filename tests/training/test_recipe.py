@@ -200,5 +200,5 @@ def test_defaults_are_filled_in_before_recipes_are_compared(file):
         "model.relation_hidden_sizes=[343, 49]",
     ]
     assert changed_settings(before, load_recipe(file, spelled_out).to_dict()) == {}
-    after = load_recipe(file, ["model.relation_dim=8", "training.seed=1", "training.output_dir=elsewhere"]).to_dict()
-    assert changed_settings(before, after) == {"model.relation_dim": (512, 8), "training.seed": (42, 1)}
+    after = load_recipe(file, ["model.local_dim=8", "training.seed=1", "training.output_dir=elsewhere"]).to_dict()
+    assert changed_settings(before, after) == {"model.local_dim": (512, 8), "training.seed": (42, 1)}

@@ -225,7 +225,7 @@ def test_towers_have_their_own_learning_rate(recipe_file):
         ({"model__text": "bert-base-uncased"}, "mapping"),
         ({"model__text": None, "model__lambda_txt": 1.0}, "model.lambda_txt: requires a text tower"),
         ({"model__relation_loss": "hinge"}, "relation_loss"),
-        ({"model__relation_grid": 0}, "^section model: relation_grid must be at least 1"),
+        ({"model__local_grid": 0}, "^section model: local_grid must be at least 1"),
         ({"data__path": "no/such/benchmark"}, "caan prepare"),
         ({"data__path": None}, "data.path"),
         ({"data__validation_split": "dev"}, "no split 'dev'"),
@@ -304,7 +304,7 @@ def test_resuming_with_another_recipe_is_refused_and_keeps_the_records(recipe_fi
     records = [run / "recipe.yaml", run / "model" / "training.json", run / "model" / "config.json"]
     before = [record.read_bytes() for record in records]
     resume = "training.resume_from_checkpoint=true"
-    for word in ("training.learning_rate=0.5", "model.negatives=both", "model.relation_dim=8", "data.sketch_size=24"):
+    for word in ("training.learning_rate=0.5", "model.negatives=both", "model.local_dim=8", "data.sketch_size=24"):
         key = word.partition("=")[0]
         with pytest.raises(CaanError, match=rf"recipe\.yaml: .*{key} is .*, was .*resume_with_changes=true") as error:
             train_recipe(load_recipe(recipe_file(), [resume, word]))
@@ -313,7 +313,7 @@ def test_resuming_with_another_recipe_is_refused_and_keeps_the_records(recipe_fi
     with pytest.raises(CaanError, match="the run is finished after 8 steps"):
         train_recipe(load_recipe(recipe_file(), [*allowed, "model.lambda_con=1"]))
     with pytest.raises(CaanError, match=r"checkpoint-8: does not fit the model of this recipe.*size mismatch") as error:
-        train_recipe(load_recipe(recipe_file(), [*allowed, "model.relation_dim=8", "training.num_train_epochs=3"]))
+        train_recipe(load_recipe(recipe_file(), [*allowed, "model.local_dim=8", "training.num_train_epochs=3"]))
     assert "\n" not in str(error.value)
     assert [record.read_bytes() for record in records] == before
 

@@ -136,10 +136,10 @@ def _document(
 
 def _print_results(results: "list[SearchResult]") -> None:
     """Print one line per result, which never wraps, so that other programs can read it."""
-    is_reranked = results[0].relation_score is not None
+    is_reranked = results[0].local_score is not None
     print("rank  score" + ("  relation" if is_reranked else "") + "  photo")
     for result in results:
-        relation = f"  {result.relation_score:8.3f}" if is_reranked else ""
+        relation = f"  {result.local_score:8.3f}" if is_reranked else ""
         print(f"{result.rank:4}  {result.score:5.3f}{relation}  {_printable(result.path)}")
 
 

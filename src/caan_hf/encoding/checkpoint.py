@@ -141,7 +141,7 @@ class CheckpointEncoder(TorchEncoder):
         model, processor = load_checkpoint(folder)
         weights = weights_hash(model)  # in the stored precision
         nn.Module.to(model, place, getattr(torch, precision))
-        for part in (model.relation, model.sketch_center, model.photo_center):
+        for part in (model.local_matching, model.sketch_center, model.photo_center):
             part.float()
         encoder = cls(model.eval(), processor, name or str(Path(folder).resolve()), precision)
         encoder._weights = weights
@@ -173,7 +173,7 @@ class CheckpointEncoder(TorchEncoder):
         # The processor may return another size than the model was made for.
         size = getattr(getattr(images, "crop_size", None) or images.size, "height", None) or config.image_size
         width = config.projection_dim or tower_width(self.model.sketch_model)
-        return self._identity(size, width, (config.num_local_tokens, config.relation_dim))
+        return self._identity(size, width, self.model.local_shape)
 
     @property
     def training_data(self) -> TrainingData | None:
@@ -191,13 +191,18 @@ class CheckpointEncoder(TorchEncoder):
             output = encode(self._tensor(pixel_values))
             return Features(_to_numpy(output.global_embeds), _to_numpy(output.local_embeds))
 
-    def relation_logits(self, sketch_local: Array, photo_local: Array) -> Array:
-        """See [`Encoder.relation_logits`]."""
-        return self._logits(self.model.get_relation_logits, sketch_local, photo_local)
+    @property
+    def local_weight(self) -> float | None:
+        """See [`Encoder.local_weight`]."""
+        return self.model.config.local_weight
 
-    def paired_relation_logits(self, sketch_local: Array, photo_local: Array) -> Array:
-        """See [`Encoder.paired_relation_logits`]."""
-        return self._logits(self.model.get_paired_relation_logits, sketch_local, photo_local)
+    def local_scores(self, sketch_local: Array, photo_local: Array) -> Array:
+        """See [`Encoder.local_scores`]."""
+        return self._logits(self.model.get_local_scores, sketch_local, photo_local)
+
+    def paired_local_scores(self, sketch_local: Array, photo_local: Array) -> Array:
+        """See [`Encoder.paired_local_scores`]."""
+        return self._logits(self.model.get_paired_local_scores, sketch_local, photo_local)
 
     def _logits(self, score: Any, *local: Array) -> Array:
         with self._inference():

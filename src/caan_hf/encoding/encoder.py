@@ -109,21 +109,26 @@ class Encoder(ABC):
     def encode_prepared(self, pixel_values: Array, modality: Modality) -> Features:
         """Features of prepared pictures (B, 3, H, W)."""
 
-    def relation_logits(self, sketch_local: Array, photo_local: Array) -> Array:
-        """Relation logits (S, P) of every sketch (S, M, R) with every photo (P, M, R), in bounded memory.
+    def local_scores(self, sketch_local: Array, photo_local: Array) -> Array:
+        """Local scores (S, P) of every sketch (S, M, R) with every photo (P, M, R), in bounded memory.
 
         Raises:
-            CaanError: The encoder has no relation network.
+            CaanError: The encoder has no local tokens.
         """
-        raise CaanError(f"{self.name}: has no relation network. Rank by global embeddings alone.")
+        raise CaanError(f"{self.name}: has no local tokens. Rank by global embeddings alone.")
 
-    def paired_relation_logits(self, sketch_local: Array, photo_local: Array) -> Array:
-        """Relation logits (B, K) of each sketch (B, M, R) with its own K photos (B, K, M, R).
+    def paired_local_scores(self, sketch_local: Array, photo_local: Array) -> Array:
+        """Local scores (B, K) of each sketch (B, M, R) with its own K photos (B, K, M, R).
 
         Raises:
-            CaanError: The encoder has no relation network.
+            CaanError: The encoder has no local tokens.
         """
-        raise CaanError(f"{self.name}: has no relation network. Rank by global embeddings alone.")
+        raise CaanError(f"{self.name}: has no local tokens. Rank by global embeddings alone.")
+
+    @property
+    def local_weight(self) -> float | None:
+        """Weight w of the local score in the score of re-ranking, (1 - w) cosine + w local; None for local alone."""
+        return None
 
     @property
     def has_local(self) -> bool:

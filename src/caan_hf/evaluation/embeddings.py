@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from caan_hf.encoding.cache import LocalEmbeds
 from caan_hf.encoding.encoder import Encoder
+from caan_hf.encoding.features import Array
 from caan_hf.errors import CaanError
 from caan_hf.retrieval.expansion import expand_queries
 from caan_hf.retrieval.ranking import BYTE_BUDGET, Positions, rank_gallery
-from caan_hf.retrieval.reranking import rank_all_pairs
+from caan_hf.retrieval.reranking import candidate_cosines, rank_all_pairs
 from caan_hf.retrieval.reranking import rerank as reorder
 from caan_hf.utils.progress import progress_bar
 
@@ -55,7 +56,7 @@ class EvaluationResult(RankingResult):
     Attributes:
         num_gallery: Number of photos.
         chance: Expected mAP@all of a random ranking.
-        reranked: Ranking with the first k photos, or all of them, reordered by the relation network, if requested.
+        reranked: Ranking with the first k photos, or all of them, reordered by the fused score, if requested.
         expanded: Ranking with query expansion, if requested.
         deduplicated: Ranking by global embeddings of the gallery without duplicate photos. None if there are none.
         num_duplicates: Number of photos with the content and category of an earlier one.
@@ -94,7 +95,7 @@ class _Labels(NamedTuple):
 
 
 class _Local(NamedTuple):
-    """Local embeddings (Q, M, R) and (N, M, R), and the encoder with the relation network that scores them."""
+    """Local embeddings (Q, M, R) and (N, M, R), and the encoder that scores them."""
 
     encoder: Encoder
     sketches: LocalEmbeds
@@ -132,9 +133,9 @@ def evaluate_embeddings(
         conventions: Names in `CONVENTIONS`.
         duplicates: (N,) bool, photos that repeat an earlier one; the gallery without them is evaluated as well.
         expand: Rank also with each sketch expanded by its first photos, this many; see `expand_queries`.
-        rerank: Also reorder the first photos of each sketch, this many, by the relation network of `encoder`.
-        exhaustive: Also rank by the relation of every sketch with every photo.
-        encoder: Encoder with a relation network, for `rerank` and `exhaustive`.
+        rerank: Also reorder the first photos of each sketch, this many, by the fused score of `encoder`.
+        exhaustive: Also rank all photos of each sketch by the fused score.
+        encoder: Encoder with local tokens, for `rerank` and `exhaustive`.
         sketch_local: (Q, M, R) local embeddings, for `rerank` and `exhaustive`.
         photo_local: (N, M, R) local embeddings, for `rerank` and `exhaustive`.
         device: Where global embeddings are ranked, such as "cpu" or "cuda".
@@ -160,7 +161,7 @@ def evaluate_embeddings(
     local = _local(encoder, sketch_local, photo_local) if rerank or exhaustive else None
     seconds = {} if seconds is None else seconds
     expand, rerank = min(expand or 0, len(gallery)), min(rerank or 0, len(gallery))
-    by_global, by_relation, without_duplicates, by_expansion = (_Collector(labels, conventions) for _ in range(4))
+    by_global, by_fused, without_duplicates, by_expansion = (_Collector(labels, conventions) for _ in range(4))
     first = np.empty((len(queries), expand), np.uint32)
     with timed(seconds, "rank"), progress_bar("ranking", len(queries), shown=progress) as advance:
         for rows, order in rank_gallery(queries, gallery, byte_budget=byte_budget, device=device):
@@ -170,13 +171,16 @@ def evaluate_embeddings(
                 without_duplicates.add(rows, order[kept[order]].reshape(len(order), -1))
             if rerank and local is not None:
                 with timed(seconds, "rerank"):
-                    by_relation.add(rows, _reranked(order, rerank, local, rows, byte_budget))
+                    first_photos = order[:, :rerank]
+                    cosines = candidate_cosines(queries[rows], gallery, first_photos, byte_budget=byte_budget)
+                    by_fused.add(rows, _reranked(order, cosines, local, rows, byte_budget))
             advance(len(order))
     seconds["rank"] -= seconds.get("rerank", 0.0)
     if exhaustive and local is not None:
         with timed(seconds, "rerank"), progress_bar("ranking all pairs", len(queries), shown=progress) as advance:
-            for rows, order in rank_all_pairs(*local, byte_budget=byte_budget):
-                by_relation.add(rows, order)
+            pairs = rank_all_pairs(local.encoder, queries, gallery, *local[1:], byte_budget=byte_budget)
+            for rows, order in pairs:
+                by_fused.add(rows, order)
                 advance(len(order))
     if expand:
         with timed(seconds, "expand"):
@@ -187,7 +191,7 @@ def evaluate_embeddings(
         **by_global.fields(),
         num_gallery=len(gallery),
         chance=chance_map(labels.sketches, labels.photos),
-        reranked=RankingResult(**by_relation.fields(), k=len(gallery) if exhaustive else rerank) if local else None,
+        reranked=RankingResult(**by_fused.fields(), k=len(gallery) if exhaustive else rerank) if local else None,
         expanded=RankingResult(**by_expansion.fields(), k=expand) if expand else None,
         deduplicated=None if kept is None else without_duplicates.metrics.compute(),
         num_duplicates=0 if kept is None else int((~kept).sum()),
@@ -216,9 +220,10 @@ class _Collector:
         return {**vars(self.metrics.compute()), "top": self.top}
 
 
-def _reranked(order: Positions, k: int, local: _Local, rows: slice, byte_budget: int) -> Positions:
-    """(q, N) order of the queries in a slice after re-ranking their first k photos."""
-    best, _ = reorder(local.encoder, order[:, :k], local.sketches[rows], local.photos, byte_budget=byte_budget)
+def _reranked(order: Positions, cosines: Array, local: _Local, rows: slice, byte_budget: int) -> Positions:
+    """(q, N) order of the queries in a slice after re-ranking their first k photos, of which the cosines are (q, k)."""
+    k = cosines.shape[1]
+    best, _ = reorder(local.encoder, order[:, :k], cosines, local.sketches[rows], local.photos, byte_budget=byte_budget)
     return np.concatenate([best, order[:, k:]], axis=1)
 
 

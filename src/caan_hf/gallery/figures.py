@@ -92,7 +92,7 @@ def _draw_result(
         canvas.paste(thumbnail, (left + (CELL - thumbnail.width) // 2, top + (CELL - thumbnail.height) // 2))
     else:
         draw.rectangle((left, top, left + CELL - 1, top + CELL - 1), outline=FRAME)
-    scores = f"{result.score:.3f}" + ("" if result.relation_score is None else f"  ·  {result.relation_score:.3f}")
+    scores = f"{result.score:.3f}" + ("" if result.local_score is None else f"  ·  {result.local_score:.3f}")
     draw.text((left, top + CELL + 4), f"{result.rank}   {scores}", INK, ImageFont.load_default(14))
     name = _shorten(result.path.rpartition("/")[2], 24)
     draw.text((left, top + CELL + 21), name, FAINT, ImageFont.load_default(12))

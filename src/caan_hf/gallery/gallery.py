@@ -16,6 +16,7 @@ from caan_hf.encoding.identity import DType
 from caan_hf.encoding.load import load_encoder
 from caan_hf.errors import CaanError
 from caan_hf.retrieval.expansion import expand_queries
+from caan_hf.retrieval.reranking import fused
 from caan_hf.utils.files import read_bytes
 from caan_hf.utils.prefetch import map_ahead
 from caan_hf.utils.progress import Advance
@@ -236,14 +237,16 @@ class Gallery:
         return RayEngine(self.encoder.name, self.info, options, self.device, self.dtype)
 
     def _reranked(self, query: EncodedSketch, results: list[SearchResult]) -> list[SearchResult]:
-        """The results in the order of the relation network, without photos that cannot be read."""
+        """The results in the order of the fused score, without photos that cannot be read."""
         results = self._with_local(results)
         photo_local = np.stack([one.local_embeds for one in results if one.local_embeds is not None])
         assert query.local_embeds is not None
-        logits = self.encoder.relation_logits(query.local_embeds[None], photo_local.astype(np.float32))[0]
-        scores = (1 / (1 + np.exp(-logits.astype(np.float64)))).tolist()
-        order = np.argsort(-logits, kind="stable").tolist()
-        return [replace(results[row], rank=rank, relation_score=scores[row]) for rank, row in enumerate(order, start=1)]
+        local = self.encoder.local_scores(query.local_embeds[None], photo_local.astype(np.float32))[0]
+        cosines = np.array([one.score for one in results], np.float32)
+        order = np.argsort(-fused(cosines, local, self.encoder.local_weight), kind="stable").tolist()
+        return [
+            replace(results[row], rank=rank, local_score=float(local[row])) for rank, row in enumerate(order, start=1)
+        ]
 
     def _with_local(self, photos: list[Photo]) -> list[Photo]:
         """The photos with their local embeddings; if these have to be computed, without unreadable photos.

@@ -33,14 +33,14 @@ class SearchResult(GalleryPhoto):
     Attributes:
         rank: 1 for the best result.
         score: Cosine of the global embeddings of the photo and the sketch (with query expansion: the expanded query).
-        relation_score: Relation network's probability that sketch and photo share a category; None without re-ranking.
+        local_score: Relation network's probability that sketch and photo share a category; None without re-ranking.
     """
 
     rank: int
     score: float
-    relation_score: float | None = None
+    local_score: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as JSON holds them, without thumbnail and local embeddings."""
-        names = ("rank", "path", "score", "relation_score", "width", "height")
+        names = ("rank", "path", "score", "local_score", "width", "height")
         return {name: getattr(self, name) for name in names}

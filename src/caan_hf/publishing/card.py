@@ -108,7 +108,7 @@ def _facts(model: CaanModel) -> list[tuple[str, str]]:
         *((name.capitalize(), _describe_tower(tower)) for name, tower in _tower_configs(config).items()),
         ("Input", f"{config.image_size} x {config.image_size} pixels"),
         ("Global feature", f"{width} numbers, L2-normalised"),
-        ("Local features", f"{config.num_local_tokens} tokens of {config.relation_dim} numbers"),
+        ("Local features", f"{config.num_local_tokens} tokens of {config.local_dim} numbers"),
         ("Parameters", f"{parameters:,}, {dtype}"),
     ]
 

@@ -29,7 +29,7 @@ def average_checkpoints(checkpoints: Sequence[str | Path], out: Path, data: str 
     Args:
         checkpoints: At least two models. Their recorded recipes may differ only in the seed.
         out: The folder to write; it must not exist.
-        data: The benchmark that the models were trained on, required if they use `center_features`.
+        data: The benchmark that the models were trained on, required if they use `center_features` or late interaction.
 
     Raises:
         CaanError: There are fewer than two models, one is given twice, they differ in size or recipe, `out` exists or
@@ -45,10 +45,10 @@ def average_checkpoints(checkpoints: Sequence[str | Path], out: Path, data: str 
     for checkpoint, record in zip(checkpoints[1:], records[1:], strict=True):
         _require_same_recipe(records[0], record, checkpoints[0], checkpoint)
     model, processor = load_checkpoint(str(folders[0]))
-    if model.config.center_features and split is None:
+    if model.config.has_means and split is None:
         raise CaanError(
-            f"{checkpoints[0]}: the model uses center_features, which is measured on training images. Give the "
-            "benchmark with --data."
+            f"{checkpoints[0]}: the model subtracts means that are measured on training images (center_features, late "
+            "interaction). Give the benchmark with --data."
         )
     sums = {name: tensor.double() for name, tensor in model.state_dict().items()}
     averaged = [name for name in sums if not name.startswith(TAKEN_FROM_FIRST)]
@@ -58,7 +58,7 @@ def average_checkpoints(checkpoints: Sequence[str | Path], out: Path, data: str 
         for name in averaged:
             sums[name] += other[name]
     model.load_state_dict(sums | {name: sums[name] / len(checkpoints) for name in averaged})
-    if model.config.center_features:
+    if model.config.has_means:
         measure_centers(model, processor, TripletDataset(split, processor), progress=True)
     seeds = [record.recipe.training.seed if record else None for record in records]
     record = records[0] and records[0].model_copy(update={"averaged_seeds": seeds})

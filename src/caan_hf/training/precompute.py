@@ -8,8 +8,9 @@ import torch
 
 from caan_hf.encoding.checkpoint import CheckpointEncoder
 from caan_hf.encoding.dataset_pictures import DatasetPictures, unreadable
-from caan_hf.encoding.features import PLURAL, Modality
+from caan_hf.encoding.features import PLURAL, Array, Features, Modality
 from caan_hf.encoding.identity import Precision
+from caan_hf.features_caan import CaanPatchTokens
 from caan_hf.modeling_caan import CaanModel
 from caan_hf.processing_caan import CaanProcessor
 from caan_hf.utils.progress import progress_bar
@@ -28,6 +29,7 @@ def encode_rows(
     batch_size: int = 64,
     dtype: Precision = "float32",
     progress: bool = False,
+    encoder_class: type[CheckpointEncoder] = CheckpointEncoder,
 ) -> torch.Tensor:
     """Global embeddings of the images of a dataset.
 
@@ -39,6 +41,7 @@ def encode_rows(
         batch_size: Batch size.
         dtype: "bfloat16" or "float16" for automatic mixed precision.
         progress: Show a progress bar.
+        encoder_class: What to encode with.
 
     Returns:
         (rows, D) on the CPU, L2-normalised.
@@ -49,7 +52,7 @@ def encode_rows(
     # Advances the generator like the DataLoader that recorded runs encoded with. Without this, a recipe that validates
     # during training would draw other text dropout and no longer reproduce its recorded weights.
     torch.empty((), dtype=torch.int64).random_()
-    encoder = CheckpointEncoder(model, processor, dtype=dtype)
+    encoder = encoder_class(model, processor, dtype=dtype)
     batches = encoder.stream(DatasetPictures(rows), modality, local=False, batch_size=batch_size)
     parts = []
     try:
@@ -84,8 +87,20 @@ def encode_sentences(
     return states
 
 
+class _MeanPatchEncoder(CheckpointEncoder):
+    """Encodes an image as the mean of its patch tokens, before they are centred and projected."""
+
+    def encode_prepared(self, pixel_values: Array, modality: Modality) -> Features:
+        encode = self.model.get_sketch_features if modality == "sketch" else self.model.get_photo_features
+        with self._inference():
+            tokens = encode(self._tensor(pixel_values)).last_hidden_state[:, 1:]
+            return Features(tokens.float().mean(dim=1).cpu().numpy())
+
+
 def measure_centers(model: CaanModel, processor: CaanProcessor, triplets: TripletDataset, **encoding: Any) -> None:
-    """Measure the means that `center_features` subtracts, on clean training images at the model's resolution.
+    """Measure the means that retrieval subtracts, on clean training images at the model's resolution.
+
+    These are the mean global features, if `center_features` is set, and the mean patches of late interaction.
 
     Args:
         model: The trained model; its means are changed in place.
@@ -93,11 +108,13 @@ def measure_centers(model: CaanModel, processor: CaanProcessor, triplets: Triple
         triplets: The training triplets. At most `MAX_CENTER_IMAGES` images per modality are encoded.
         **encoding: `batch_size`, `dtype` and `progress` of [`encode_rows`].
     """
-    sides: list[tuple[Any, datasets.Dataset, Modality]] = [
-        (model.sketch_center, triplets.sketches, "sketch"),
-        (model.photo_center, triplets.photos, "photo"),
-    ]
-    for center, images, modality in sides:
-        center.mean.zero_()
+    sides: list[tuple[datasets.Dataset, Modality]] = [(triplets.sketches, "sketch"), (triplets.photos, "photo")]
+    for images, modality in sides:
         rows = images.select(range(0, len(images), -(-len(images) // MAX_CENTER_IMAGES)))
-        center.mean.copy_(encode_rows(model, processor, rows, modality, **encoding).mean(dim=0))
+        if model.config.center_features:
+            mean = getattr(model, f"{modality}_center").mean
+            mean.zero_()
+            mean.copy_(encode_rows(model, processor, rows, modality, **encoding).mean(dim=0))
+        if isinstance(model.local_tokens, CaanPatchTokens):
+            patches = encode_rows(model, processor, rows, modality, encoder_class=_MeanPatchEncoder, **encoding)
+            getattr(model.local_tokens, f"{modality}_mean").copy_(patches.mean(dim=0))

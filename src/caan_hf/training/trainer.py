@@ -137,8 +137,8 @@ class CaanTrainer(Trainer):
         return metrics
 
     def finish_model(self) -> None:
-        """Measure the means of `center_features` on the training images, which retrieval and validation need."""
-        if self.caan.config.center_features:
+        """Measure the means that retrieval and validation subtract, on the training images."""
+        if self.caan.config.has_means:
             measure_centers(self.caan, self.processor, self.train_dataset, **self.args.encoding)
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:

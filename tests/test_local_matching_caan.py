@@ -1,0 +1,172 @@
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from caan_hf import local_matching_caan
+from caan_hf.local_matching_caan import CaanLateInteraction, CaanRelationNetwork, inked_regions
+
+
+class LargestTensor(TorchDispatchMode):
+    """Records the size in bytes of the largest tensor that an operation inside the `with` block returns."""
+
+    def __init__(self):
+        super().__init__()
+        self.nbytes = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        if isinstance(result, torch.Tensor):
+            self.nbytes = max(self.nbytes, result.nbytes)
+        return result
+
+
+@pytest.fixture
+def network(make_config) -> CaanRelationNetwork:
+    return CaanRelationNetwork(make_config())
+
+
+def local_tokens(images: int) -> torch.Tensor:
+    return torch.nn.functional.normalize(torch.randn(images, 16, 8), dim=-1)
+
+
+def one_by_one(network, sketches, photos):
+    """Naive reference: MLP(flatten(cosine matrix)) of one pair at a time."""
+    return torch.tensor([[network.layers((s @ p.T).reshape(1, -1)).item() for p in photos] for s in sketches])
+
+
+@pytest.mark.parametrize("budget_in_pairs", [0, 1, 2, 3, 5, 7, 100])
+def test_chunked_logits_equal_a_loop_over_pairs(network, monkeypatch, budget_in_pairs):
+    sketches, photos = local_tokens(5), local_tokens(7)
+    expected = one_by_one(network, sketches, photos)
+    monkeypatch.setattr(local_matching_caan, "PAIRS_BUDGET", budget_in_pairs * network.bytes_per_pair)
+    with torch.no_grad():
+        torch.testing.assert_close(network(sketches, photos), expected)
+    torch.testing.assert_close(network(sketches, photos).detach(), expected)
+
+
+def test_candidate_scores_equal_those_of_the_full_matrix(network):
+    sketches, photos = local_tokens(3), local_tokens(6)
+    candidates = torch.tensor([[0, 5], [2, 2], [4, 1]])
+    logits = network.score_candidates(sketches, photos[candidates])
+    torch.testing.assert_close(logits, network(sketches, photos).gather(1, candidates))
+
+
+def test_largest_intermediate_tensor_does_not_grow_with_the_gallery(network, monkeypatch):
+    budget = 50 * network.bytes_per_pair
+    monkeypatch.setattr(local_matching_caan, "PAIRS_BUDGET", budget)
+    sketches, photos = local_tokens(4), local_tokens(1600)
+    with torch.no_grad(), LargestTensor() as largest:
+        network(sketches, photos)
+    assert largest.nbytes <= budget
+    assert 50 * budget < 4 * 1600 * 16 * 16 * 4  # size of the cosine matrices of all pairs
+
+
+def test_chunked_scoring_saves_no_cosine_matrix_for_the_backward_pass(network, monkeypatch):
+    sketches, photos = local_tokens(4).requires_grad_(), local_tokens(60).requires_grad_()
+    network(sketches, photos).square().sum().backward()
+    expected = [sketches.grad.clone(), photos.grad.clone(), *(p.grad.clone() for p in network.parameters())]
+    for tensor in (sketches, photos, *network.parameters()):
+        tensor.grad = None
+    monkeypatch.setattr(local_matching_caan, "PAIRS_BUDGET", 10 * network.bytes_per_pair)
+    kept = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda tensor: kept.append(tensor.nbytes) or tensor, lambda t: t):
+        logits = network(sketches, photos)
+    assert max(kept) < 10 * 16 * 16 * 4  # smaller than the matrices of one chunk
+    logits.square().sum().backward()
+    for tensor, gradient in zip((sketches, photos, *network.parameters()), expected, strict=True):
+        torch.testing.assert_close(tensor.grad, gradient, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("sketches", "photos"), [(0, 3), (2, 0), (0, 0)])
+def test_no_images_give_an_empty_matrix(network, sketches, photos):
+    with torch.no_grad():
+        assert network(local_tokens(sketches), local_tokens(photos)).shape == (sketches, photos)
+
+
+# Late interaction
+
+GRID, WIDTH = 4, 16
+
+
+@pytest.fixture
+def make_late(make_config):
+    def make(**settings) -> CaanLateInteraction:
+        config = make_config(local_matching="late_interaction", local_grid=GRID, local_dim=WIDTH, **settings)
+        return CaanLateInteraction(config)
+
+    return make
+
+
+def orthogonal_tokens() -> torch.Tensor:
+    """An image (1, 16, 16) whose tokens have cosines of 0 with each other."""
+    return torch.linalg.qr(torch.randn(GRID**2, WIDTH))[0][None]
+
+
+def without_ink(tokens: torch.Tensor, blank: list[int]) -> torch.Tensor:
+    tokens = tokens.clone()
+    tokens[:, blank] = 0
+    return tokens
+
+
+def test_late_interaction_equals_a_loop_over_tokens(make_late):
+    sketches = without_ink(torch.nn.functional.normalize(torch.randn(3, 16, WIDTH), dim=-1), [0, 5])
+    photos = torch.nn.functional.normalize(torch.randn(4, 16, WIDTH), dim=-1)
+    expected = [
+        [sum(max(float(s @ p) for p in photo) for s in sketch if s.any()) / 14 for photo in photos]
+        for sketch in sketches
+    ]
+    torch.testing.assert_close(make_late()(sketches, photos), torch.tensor(expected))
+
+
+def test_identical_images_score_one(make_late):
+    tokens = orthogonal_tokens()
+    for sketch in (tokens, without_ink(tokens, [1, 2, 3])):
+        torch.testing.assert_close(make_late()(sketch, tokens), torch.ones(1, 1))
+
+
+def test_the_order_of_photo_tokens_changes_nothing_without_a_position_prior(make_late):
+    sketch, photo = orthogonal_tokens(), orthogonal_tokens()
+    moved = photo[:, torch.randperm(GRID**2)]
+    torch.testing.assert_close(make_late()(sketch, photo), make_late()(sketch, moved))
+    near = make_late(local_position_weight=0.5)
+    torch.testing.assert_close(near(sketch, sketch), torch.ones(1, 1))
+    assert near(sketch, sketch.flip(1)) < 1
+
+
+def test_the_position_prior_follows_its_formula(make_late):
+    tokens = orthogonal_tokens()
+    sketch = without_ink(tokens, list(range(1, 16)))  # the first token alone
+    photo = torch.zeros_like(tokens)
+    photo[:, 3] = tokens[:, 0]  # three cells to the right
+    score = make_late(local_position_weight=0.01)(sketch, photo)
+    torch.testing.assert_close(score, torch.tensor([[1 - 0.01 * (3 / 4) ** 2 / (2 * 0.25**2)]]))
+
+
+def test_a_changed_photo_token_changes_the_shares_of_its_matches_only(make_late):
+    tokens, late = orthogonal_tokens(), make_late()
+    photo = tokens.clone()
+    photo[:, 7] = -tokens[:, 7]
+    cosines = torch.einsum("smr,pnr->spmn", tokens, photo)
+    shares = late.shares(cosines, tokens)[0, 0]
+    torch.testing.assert_close(shares.sum(), late(tokens, photo)[0, 0])
+    expected = torch.full((16,), 1 / 16)
+    expected[7] = 0  # its best remaining cosine
+    torch.testing.assert_close(shares, expected, atol=1e-5, rtol=0)
+
+
+def test_a_sketch_without_ink_scores_zero_and_has_gradients(make_late):
+    photo = orthogonal_tokens().requires_grad_()
+    score = make_late()(torch.zeros(1, 16, WIDTH), photo)
+    score.sum().backward()
+    assert score == 0
+    assert photo.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.5])
+def test_regions_with_ink_are_found_whatever_the_normalisation(scale):
+    pixels = torch.full((1, 3, 32, 32), 1.0)
+    pixels[:, :, 9, 3] = -1.0  # one dark pixel in the second row of cells, first column
+    pixels[:, :, 31, 31] = 0.7  # too light
+    found = inked_regions(pixels * scale + 3, GRID)
+    assert found.nonzero().tolist() == [[0, 4]]
+    assert inked_regions(torch.ones(1, 3, 32, 32), GRID).all()
