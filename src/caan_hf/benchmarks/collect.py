@@ -1,8 +1,9 @@
 """Lists the images of a raw folder without opening them, or draws those of the sample benchmark."""
 
-from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from caan_hf.descriptions.spelling import fold, is_text
 from caan_hf.errors import CaanError
@@ -11,11 +12,13 @@ from caan_hf.utils.progress import progress_bar
 
 from .categories import CategorySplit, published_split, read_category_file
 from .filelists import find_lists, listed_items
-from .items import MODALITIES, Collection, Item, file_item
+from .items import MODALITIES, STROKES, Collection, Item, file_item, first_items
 from .layouts import LAYOUTS, Layout, first_folder, required_folder
 from .options import PrepareOptions
-from .quickdraw import stroke_items
-from .strokes import png_bytes
+from .quickdraw import stroke_files, stroke_items
+from .strokes import parse_width, png_bytes
+
+SAMPLE = "sample"
 
 # In these benchmarks, strokes are additional training sketches, so the test queries stay the published ones. In the
 # others, strokes replace the missing sketches of categories without any.
@@ -48,7 +51,7 @@ def collect_sample(options: PrepareOptions) -> Collection:
     items = []
     with progress_bar("drawing", None, shown=options.progress) as advance:
         for drawn in draw_sample(seed=options.seed, **given):
-            items.append(Item(drawn.modality, drawn.category, drawn.name, png=png_bytes(drawn.image)))
+            items.append(Item(drawn.modality, drawn.category, drawn.name, SAMPLE, png=png_bytes(drawn.image)))
             advance()
     return Collection(items, frozenset(SAMPLE_UNSEEN), (SAMPLE,))
 
@@ -72,9 +75,10 @@ def collect(name: str, raw_dir: Path, options: PrepareOptions, problems: Problem
         raise CaanError(f"{raw_dir}: not a folder. RAW_DIR is the folder of the unpacked benchmark {name}.")
     layout, strokes = LAYOUTS[name], options.strokes
     split = _own_split(raw_dir, options.unseen, problems) if name == "folder" else published_split(name)
-    required_folder(raw_dir, layout.photos, "photos")
-    if strokes is None and first_folder(raw_dir, layout.strokes) is None or name in EXTRA_STROKES:
-        required_folder(raw_dir, layout.sketches, "sketches")
+    if not layout.lists or find_lists(raw_dir, layout) is None:
+        required_folder(raw_dir, layout.photos, "photos")
+        if name in EXTRA_STROKES or (strokes is None and first_folder(raw_dir, layout.strokes) is None):
+            required_folder(raw_dir, layout.sketches, "sketches")
     items = read_images(name, raw_dir, split, problems)
     if strokes is None:
         return items + read_layout_strokes(name, raw_dir, split, options, problems), split
@@ -136,7 +140,8 @@ def _own_split(raw_dir: Path, unseen: Path | None, problems: Problems) -> Catego
             problems.add(f"{unseen_file.name}: {name}", UNSEEN_NOT_FOUND)
     unseen_names = {fold(name): spelling.get(fold(name), name) for name in listed}
     return CategorySplit(
-        seen=tuple(name for name in found if fold(name) not in unseen_names), unseen=tuple(sorted(unseen_names.values()))
+        seen=tuple(name for name in found if fold(name) not in unseen_names),
+        unseen=tuple(sorted(unseen_names.values())),
     )
 
 
@@ -154,8 +159,10 @@ def _folder_items(raw_dir: Path, layout: Layout, split: CategorySplit, problems:
                 problems.add(folder.relative_to(raw_dir), EMPTY_FOLDER)
             yield from (file_item(modality, category, path, raw_dir) for path in paths)
     if layout is not LAYOUTS["folder"]:  # whose categories are those that it has folders of
+        photos_first = [root for _, root in roots[1:] + roots[:1] if root is not None]
+        place = photos_first[0] if photos_first else raw_dir
         for category in missing:
-            problems.add(f"{_photos(roots, raw_dir)}/{category}", NO_FOLDER)
+            problems.add((place / category).relative_to(raw_dir), NO_FOLDER)
 
 
 def _category_folders(root: Path) -> list[Path]:
@@ -195,13 +202,24 @@ def _image_files(folder: Path, raw_dir: Path, problems: Problems) -> Iterator[Pa
             yield path
 
 
-def complete_categories(items: list[Item], problems: Problems) -> list[Item]:
-    """The items of categories with both sketches and photos; the other categories are reported."""
-    first: defaultdict[str, dict[str, Item]] = defaultdict(dict)
-    for item in items:
-        first[item.category].setdefault(item.modality, item)
-    incomplete = {category: found for category, found in first.items() if len(found) < len(MODALITIES)}
-    for found in incomplete.values():
-        ((modality, item),) = found.items()
-        problems.add(str(PurePosixPath(item.source).parent), ALONE[modality])
-    return [item for item in items if item.category not in incomplete]
+def complete_categories(collection: Collection, problems: Problems, *, keep_unpaired: bool) -> Collection:
+    """The categories with both sketches and photos; the others are reported.
+
+    Args:
+        collection: The images.
+        problems: Receives the categories that are left out.
+        keep_unpaired: Keep seen categories that have sketches or photos only.
+    """
+    first = first_items(collection.items)
+    out = {category for category, found in first.items() if len(found) < len(MODALITIES)}
+    out -= set(collection.seen) if keep_unpaired else set()
+    for category, found in first.items():
+        if category in out:
+            ((modality, item),) = found.items()
+            problems.add(_place_of(item), ALONE[modality])
+    return replace(collection, items=[item for item in collection.items if item.category not in out])
+
+
+def _place_of(item: Item) -> str:
+    """The category's folder or stroke file."""
+    return str(PurePosixPath(item.source).parent) if item.offset is None else item.source.partition("#")[0]

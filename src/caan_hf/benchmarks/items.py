@@ -83,6 +83,12 @@ class Collection:
         first = first_items(self.items)
         return tuple(name for name in self.seen if first[name].keys() == set(modalities))
 
+    @cached_property
+    def origins(self) -> tuple[str, ...]:
+        """The origins of the images, those of the benchmark itself first."""
+        present = {item.origin for item in self.items}
+        return tuple(origin for name in self.names for origin in (name, name + STROKES) if origin in present)
+
     def is_own(self, item: Item) -> bool:
         """Whether an image belongs to the benchmark itself, and not to an added data set."""
         return item.origin.removesuffix(STROKES) == self.names[0]

@@ -94,9 +94,7 @@ def _name_map(folder: Path) -> dict[str, str]:
     return {fold(category): word for category, word in names.items() if word is not None}
 
 
-def _drawings(
-    path: Path, prefix: str, problems: Problems, per_category: int | None
-) -> Iterator[tuple[object, int]]:
+def _drawings(path: Path, prefix: str, problems: Problems, per_category: int | None) -> Iterator[tuple[object, int]]:
     """The key and the position of each drawing in a file."""
     found = offset = 0
     with path.open("rb") as lines:
