@@ -16,7 +16,7 @@ from .items import MODALITIES, STROKES, Collection, Item, file_item, first_items
 from .layouts import LAYOUTS, Layout, first_folder, required_folder
 from .options import PrepareOptions
 from .quickdraw import stroke_files, stroke_items
-from .strokes import parse_width, png_bytes
+from .strokes import parse_width, png_bytes, width_of
 
 SAMPLE = "sample"
 
@@ -24,6 +24,7 @@ SAMPLE = "sample"
 # others, strokes replace the missing sketches of categories without any.
 EXTRA_STROKES = frozenset({"sketchy-25", "sketchy-21", "tuberlin-30"})
 
+SVG = ".svg"
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
 # Files that operating systems and data sets leave beside the images; they are ignored without a report.
 CLUTTER_SUFFIXES = frozenset({".txt", ".db", ".ini", ".json", ".csv", ".md", ".mat", ".xml"})
@@ -79,7 +80,7 @@ def collect(name: str, raw_dir: Path, options: PrepareOptions, problems: Problem
         required_folder(raw_dir, layout.photos, "photos")
         if name in EXTRA_STROKES or (strokes is None and first_folder(raw_dir, layout.strokes) is None):
             required_folder(raw_dir, layout.sketches, "sketches")
-    items = read_images(name, raw_dir, split, problems)
+    items = read_images(name, raw_dir, split, options, problems)
     if strokes is None:
         return items + read_layout_strokes(name, raw_dir, split, options, problems), split
     drawn = {item.category for item in items if item.modality == "sketch"}
@@ -97,7 +98,9 @@ def stroke_options(options: PrepareOptions) -> dict[str, Any]:
     }
 
 
-def read_images(name: str, raw_dir: Path, split: CategorySplit, problems: Problems) -> list[Item]:
+def read_images(
+    name: str, raw_dir: Path, split: CategorySplit, options: PrepareOptions, problems: Problems
+) -> list[Item]:
     """The image files of a raw folder: those in the published lists if it has them, otherwise those in its folders."""
     layout = LAYOUTS[name]
     lists = find_lists(raw_dir, layout) if layout.lists else None
@@ -105,7 +108,8 @@ def read_images(name: str, raw_dir: Path, split: CategorySplit, problems: Proble
         found = listed_items(raw_dir, lists, layout, split, problems)
     else:
         found = _folder_items(raw_dir, layout, split, problems)
-    return [replace(item, origin=name) for item in found]
+    widths = parse_width(options.stroke_width)
+    return [replace(item, origin=name, width=width_of(item.source, widths)) for item in found]
 
 
 def read_layout_strokes(
@@ -154,7 +158,8 @@ def _folder_items(raw_dir: Path, layout: Layout, split: CategorySplit, problems:
         folders = _match_folders(root, split.spelling(), raw_dir, problems) if root is not None else {}
         for category, folder in folders.items():
             missing.pop(category, None)
-            paths = list(_image_files(folder, raw_dir, problems))
+            suffixes = IMAGE_SUFFIXES | {SVG} if modality == "sketch" else IMAGE_SUFFIXES
+            paths = list(_image_files(folder, raw_dir, suffixes, problems))
             if not paths:
                 problems.add(folder.relative_to(raw_dir), EMPTY_FOLDER)
             yield from (file_item(modality, category, path, raw_dir) for path in paths)
@@ -189,12 +194,12 @@ def _match_folders(root: Path, spelling: dict[str, str], raw_dir: Path, problems
     return matched
 
 
-def _image_files(folder: Path, raw_dir: Path, problems: Problems) -> Iterator[Path]:
+def _image_files(folder: Path, raw_dir: Path, suffixes: frozenset[str], problems: Problems) -> Iterator[Path]:
     for path in sorted(folder.iterdir()):
         suffix = path.suffix.lower()
         if path.name.startswith(".") or suffix in CLUTTER_SUFFIXES:
             continue
-        if suffix not in IMAGE_SUFFIXES:
+        if suffix not in suffixes:
             problems.add(path.relative_to(raw_dir), NOT_READ)
         elif not is_text(path.name):
             problems.add(path.relative_to(raw_dir), NOT_UTF8)

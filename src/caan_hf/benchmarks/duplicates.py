@@ -3,10 +3,11 @@
 Two images are equal if all their pixels are, whatever the file format. Photos are also compared approximately, to find
 copies that were resized or encoded again:
 
-1. Candidates have similar gradients: a dHash of 16 x 16 bits (whether each of 16 x 17 grey cells is darker than the next
-   one in its row) that differs in at most `MAX_BITS` bits.
+1. Candidates have similar gradients: a dHash of 16 x 16 bits (whether each of 16 x 17 grey cells is darker than the
+   next one in its row) that differs in at most `MAX_BITS` bits.
 2. Candidates are copies if their thumbnails of 16 x 16 colours differ by a root mean square of at most `MAX_DIFFERENCE`
-   times their standard deviation. Products before a white background often have similar gradients and fail here.
+   times the standard deviation of their pixels. Products before a white background often have similar gradients and
+   fail here.
 
 Both limits are conservative. Among 21,600 photos of ten collections, all 30 pairs up to `MAX_DIFFERENCE` were copies,
 and about half of the pairs up to twice as much showed another object. Cropped and mirrored copies are not found.
@@ -113,6 +114,6 @@ def _find_similar(
 
 
 def _is_copy(one: Fingerprint, other: Fingerprint) -> bool:
-    first, second = (np.frombuffer(each.thumbnail, np.uint8).astype(np.float32) for each in (one, other))
-    spread = min(first.std(), second.std())
-    return bool(np.sqrt(np.mean((first - second) ** 2)) <= MAX_DIFFERENCE * spread and spread > 0)
+    first, second = (np.frombuffer(each.thumbnail, np.uint8).astype(np.float32).reshape(-1, 3) for each in (one, other))
+    spread = np.sqrt(min(first.var(axis=0).mean(), second.var(axis=0).mean()))  # 0 for a plain picture of any colour
+    return bool(spread and np.sqrt(np.mean((first - second) ** 2)) <= MAX_DIFFERENCE * spread)

@@ -25,7 +25,7 @@ class Item:
         origin: Name of the data set that it comes from.
         file: The image file, or the ndjson file of a stroke drawing; None for a drawn image.
         offset: Position of the drawing's line in `file` in bytes; None for an image file.
-        width: Line width of a stroke drawing in pixels of an image of 256 pixels.
+        width: Line width of a drawing in pixels of an image of 256 pixels.
         png: The encoded image, for a drawn image only.
     """
 
@@ -40,8 +40,13 @@ class Item:
 
     @property
     def image_path(self) -> Path | None:
-        """The image file, which a prepared benchmark can reference; None for all other images."""
-        return Path(self.file) if self.file is not None and self.offset is None else None
+        """The image file, which a prepared benchmark can reference; None for drawings, which are rendered."""
+        return Path(self.file) if self.file is not None and self.offset is None and not self.is_svg else None
+
+    @property
+    def is_svg(self) -> bool:
+        """Whether it is a drawing in an SVG file."""
+        return self.file is not None and self.offset is None and self.file.lower().endswith(".svg")
 
 
 @dataclass(frozen=True)

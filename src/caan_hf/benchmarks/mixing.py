@@ -1,4 +1,4 @@
-"""Adds the images of more data sets to the training categories of a benchmark. Its unseen categories stay as they are."""
+"""Adds the images of more data sets to the seen categories of a benchmark. Its unseen categories stay as they are."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -134,9 +134,7 @@ def _read(one: DataSet, options: PrepareOptions, problems: Problems) -> list[Ite
         items = _read_folders(one, options, found)
     if not items:
         summary = f" ({found.summary()})" if found.found else ""
-        raise CaanError(
-            f"--add {one.folder}: no images{summary}. See `caan prepare --help` for the folders it may hold."
-        )
+        raise CaanError(f"--add {one.folder}: no images{summary}. `caan prepare --help` lists the folders to give.")
     for problem in found.found:
         problems.add(f"{one.name}/{problem.path}", problem.reason)
     endings = {item.origin: STROKES if item.origin.endswith(STROKES) else "" for item in items}
@@ -152,7 +150,7 @@ def _read_folders(one: DataSet, options: PrepareOptions, problems: Problems) -> 
     alternatives = (*layout.sketches, *layout.photos, *layout.strokes)
     if first_folder(one.folder, alternatives) is None:
         raise CaanError(f"--add {one.folder}: no images. Expected one of the folders {', '.join(alternatives)}.")
-    return read_images(one.layout, one.folder, split, problems) + read_layout_strokes(
+    return read_images(one.layout, one.folder, split, options, problems) + read_layout_strokes(
         one.layout, one.folder, split, options, problems
     )
 

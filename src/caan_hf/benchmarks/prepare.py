@@ -99,7 +99,7 @@ def prepare_benchmark(
         unseen=list(collection.unseen),
         counts=_counts(splits),
         descriptions=DescriptionsInfo(origin=origin, plain=plain_categories),
-        origins=_origins(rows, copies, collection.origins),
+        origins=_origins(splits, copies, collection.origins),
         added=list(collection.names[1:]),
         only_sketches=list(collection.seen_with("sketch")),
         only_photos=list(collection.seen_with("photo")),
@@ -222,18 +222,26 @@ def _without_copies(
     return [item for number, item in enumerate(items) if number not in copies], reasons
 
 
-def _origins(rows: list[Item], copies: list[tuple[Item, str]], names: tuple[str, ...]) -> list[Origin]:
+def _origins(splits: dict[str, list[Item]], copies: list[tuple[Item, str]], names: tuple[str, ...]) -> list[Origin]:
     """The numbers of images and of duplicates by data set and modality."""
-    images = Counter((item.origin, item.modality) for item in rows)
+    rows = [item for split in splits.values() for item in split]
+    images, training = (Counter((item.origin, item.modality) for item in some) for some in (rows, splits["train"]))
     categories = Counter(
         (origin, modality) for origin, modality, _ in {(r.origin, r.modality, r.category) for r in rows}
     )
     duplicates = Counter((item.origin, item.modality) for item, _ in copies)
-    keys = ((name, modality) for name in names for modality in MODALITIES)
     return [
-        Origin(name=key[0], modality=key[1], categories=categories[key], images=images[key], duplicates=duplicates[key])
-        for key in keys
-        if images[key] or duplicates[key]
+        Origin(
+            name=name,
+            modality=modality,
+            categories=categories[name, modality],
+            images=images[name, modality],
+            training=training[name, modality],
+            duplicates=duplicates[name, modality],
+        )
+        for name in names
+        for modality in MODALITIES
+        if images[name, modality] or duplicates[name, modality]
     ]
 
 

@@ -1,5 +1,6 @@
 """A prepared benchmark on disk: the contents of `benchmark.json`, and how to open it."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -44,6 +45,7 @@ class Origin(Record):
         modality: "sketch" or "photo".
         categories: Number of categories with such images.
         images: Number of images.
+        training: Number of those in the train split.
         duplicates: Number of images that were left out because an earlier data set or file has them too.
     """
 
@@ -51,7 +53,19 @@ class Origin(Record):
     modality: str
     categories: int
     images: int
+    training: int
     duplicates: int = 0
+
+
+ORIGIN_COLUMNS = ("data set", "modality", "categories", "images", "for training", "duplicates left out")
+
+
+def origin_rows(origins: Sequence[Origin]) -> list[tuple[str, ...]]:
+    """The rows of a table with the columns `ORIGIN_COLUMNS`."""
+    return [
+        (one.name, one.modality, *(f"{n:,}" for n in (one.categories, one.images, one.training, one.duplicates)))
+        for one in origins
+    ]
 
 
 class DescriptionsInfo(Record):

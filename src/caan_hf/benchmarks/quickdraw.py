@@ -13,7 +13,7 @@ from caan_hf.utils.problems import Problems
 from caan_hf.utils.progress import progress_bar
 
 from .items import Item
-from .strokes import LINE_WIDTH, Strokes, parse_strokes, png_bytes, render_strokes, width_of
+from .strokes import LINE_WIDTH, parse_strokes, width_of
 
 NAME_MAP = "sketchy_to_quickdraw.json"
 BAD_LINE = "line that is not a drawing"
@@ -65,20 +65,6 @@ def stroke_items(
 def stroke_files(folder: Path) -> list[Path]:
     """The stroke files in a folder, sorted by name."""
     return sorted(path for path in folder.glob("*.ndjson") if is_text(path.name))
-
-
-def read_strokes(item: Item) -> Strokes:
-    """The strokes of an item."""
-    assert item.file is not None
-    assert item.offset is not None
-    with Path(item.file).open("rb") as lines:
-        lines.seek(item.offset)
-        return parse_strokes(json.loads(lines.readline()))
-
-
-def stroke_png(item: Item) -> bytes:
-    """Render the stroke drawing of an item as PNG."""
-    return png_bytes(render_strokes(read_strokes(item), width=item.width))
 
 
 def _name_map(folder: Path) -> dict[str, str]:

@@ -11,13 +11,14 @@ from caan_hf.images_caan import decode, open_file
 from caan_hf.sketches_caan import is_blank
 from caan_hf.utils.prefetch import map_ahead
 
+from .drawings import read_strokes
 from .duplicates import Fingerprint, image_fingerprint, stroke_fingerprint
 from .items import Item
-from .quickdraw import read_strokes
 
 EMPTY = "empty file"
 TOO_LARGE = "image with too many pixels to be decoded safely"
 BLANK = "blank sketch"
+BAD_SVG = "SVG drawing without shapes that can be drawn"
 # The first entry whose type matches an exception gives the reason.
 ERRORS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str], ...] = (
     (UnidentifiedImageError, "not an image"),
@@ -44,7 +45,7 @@ class Verified:
 
 
 def verify(items: Iterable[Item], *, fingerprints: bool = False) -> Iterator[Verified]:
-    """Decode each image file completely, exactly once. Stroke drawings and drawn images need no check.
+    """Decode each image file completely, exactly once. Stroke files were checked, and drawn images need no check.
 
     Args:
         items: The items.
@@ -63,8 +64,8 @@ def _verified(item: Item, fingerprints: bool) -> Verified:
     path = item.image_path
     try:
         if path is None:
-            has_print = fingerprints and item.offset is not None
-            return Verified(item, fingerprint=stroke_fingerprint(read_strokes(item)) if has_print else None)
+            strokes = read_strokes(item) if item.is_svg or (fingerprints and item.offset is not None) else None
+            return Verified(item, fingerprint=stroke_fingerprint(strokes) if fingerprints and strokes else None)
         if path.stat().st_size == 0:
             return Verified(item, EMPTY)
         with open_file(path) as image:
@@ -74,4 +75,6 @@ def _verified(item: Item, fingerprints: bool) -> Verified:
             found = image_fingerprint(image, is_photo=item.modality == "photo") if fingerprints else None
             return Verified(item, fingerprint=found)
     except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, ValueError, struct.error and others
+        if item.is_svg and isinstance(error, ValueError):
+            return Verified(item, BAD_SVG)
         return Verified(item, next(reason for kind, reason in ERRORS if isinstance(error, kind)))

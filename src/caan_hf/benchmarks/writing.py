@@ -12,8 +12,8 @@ from caan_hf.descriptions.records import CategoryDescriptions, Description
 from caan_hf.errors import CaanError
 from caan_hf.utils.files import read_bytes, sha256_of
 
+from .drawings import stroke_png
 from .items import MODALITIES, Item
-from .quickdraw import stroke_png
 
 ROWS_AT_ONCE = 64  # rows held in memory: 64 photos of half a megabyte are 32 MB
 DATA_FILE = "data-00000-of-00001.arrow"
