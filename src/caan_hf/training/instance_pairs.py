@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from caan_hf.benchmarks.pairs import RULE, WITHOUT_PHOTO, instances
+from caan_hf.benchmarks.pairs import RULE, WITHOUT_PHOTO, row_instances
 from caan_hf.errors import CaanError
 
 if TYPE_CHECKING:
@@ -37,9 +37,7 @@ class InstancePairs:
         sketch_categories: NDArray[np.integer],
         photo_categories: NDArray[np.integer],
     ):
-        self.sketches, self.photos = instances(
-            sketches["source"], photos["source"], sketch_categories, photo_categories
-        )
+        self.sketches, self.photos = row_instances(sketches, photos, sketch_categories, photo_categories)
         if (self.sketches == WITHOUT_PHOTO).all():
             raise CaanError(f"data.instance_pairs: no training sketch has its photo in the benchmark. {RULE}")
         order = np.argsort(self.photos, kind="stable")
