@@ -87,7 +87,7 @@ def train_recipe(recipe: Recipe) -> TrainedModel:
     record = record.model_copy(update={"resumed": list(notes)}) if notes else record
     trainer = build_trainer(recipe, arguments, splits, record=record)
     config = trainer.caan.config
-    config.training_protocol, config.training_categories = info.protocol, info.seen
+    config.training_protocol, config.training_categories = info.training_protocol, info.seen
     config.validation_categories = info.validation
     if arguments.should_save:
         trainer.add_callback(StartCallback(lambda: write_recipe(recipe, output_dir, notes)))
