@@ -15,6 +15,7 @@ CHOICES = {
     "negatives": ("sampled", "in_batch", "both"),
     "triplet_reduction": ("all", "violating"),
     "text_negatives": ("batch", "all"),
+    "instance_score": ("local", "global", "both"),
 }
 PROBABILITIES = ("text_dropout", "alignment_dropout", "local_weight")
 EARLIER_NAMES = {"relation_grid": "local_grid", "relation_dim": "local_dim"}
@@ -23,6 +24,7 @@ LOSS_WEIGHTS = {
     "loss_tri": "lambda_tri",
     "loss_rn": "lambda_rn",
     "loss_loc": "lambda_loc",
+    "loss_ins": "lambda_ins",
     "loss_con": "lambda_con",
     "loss_txt": "lambda_txt",
     "loss_mod": "lambda_mod",
@@ -105,6 +107,13 @@ class CaanConfig(PreTrainedConfig):
         lambda_loc (`float`, defaults to 0.0):
             *Ours*: weight of the category-contrastive loss on the scores of late interaction, with a learned
             temperature.
+        lambda_ins (`float`, defaults to 0.0):
+            *Ours*: weight of the instance-contrastive loss, in which only the photo that a sketch was drawn from
+            matches, and all other photos of the batch, also those of its category, are negatives. It requires
+            `instance_ids` in training.
+        instance_score (`str`, defaults to `"local"`):
+            Score that `lambda_ins` contrasts: `"local"` is that of late interaction, with its learned temperature,
+            `"global"` the cosine of the global features, and `"both"` averages the two losses.
         lambda_con (`float`, defaults to 0.0):
             *Ours*: weight of the category-contrastive loss between the sketches and photos of the batch.
         contrastive_temperature (`float`, defaults to 0.07): Temperature of the contrastive losses.
@@ -176,6 +185,8 @@ class CaanConfig(PreTrainedConfig):
     lambda_tri: float | int = 1.0
     lambda_rn: float | int = 1.0
     lambda_loc: float | int = 0.0
+    lambda_ins: float | int = 0.0
+    instance_score: str = "local"
     lambda_con: float | int = 0.0
     contrastive_temperature: float | int = 0.07
     lambda_txt: float | int = 0.0
@@ -210,6 +221,8 @@ class CaanConfig(PreTrainedConfig):
             raise ValueError('text_negatives="all" requires freeze_text')
         if self.sample_sentences and self.text_negatives != "all":
             raise ValueError('sample_sentences requires text_negatives="all"')
+        if self.local_matching == "relation" and self.lambda_ins and self.instance_score != "global":
+            raise ValueError('lambda_ins requires local_matching="late_interaction" or instance_score="global"')
         for name in PROBABILITIES:
             if getattr(self, name) is not None and not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be between 0 and 1, got {getattr(self, name)}")
@@ -245,6 +258,11 @@ class CaanConfig(PreTrainedConfig):
     def trains_unpaired(self) -> bool:
         """Whether a loss trains on unpaired images, whose category has no image of the other modality."""
         return bool(self.lambda_mod or (self.lambda_txt and self.text_negatives == "all"))
+
+    @property
+    def trains_late_interaction(self) -> bool:
+        """Whether a loss trains the local tokens of late interaction."""
+        return bool(self.lambda_loc or (self.lambda_ins and self.instance_score != "global"))
 
     @property
     def num_local_tokens(self) -> int:

@@ -40,6 +40,7 @@ def check_step(
     photos: int,
     photo_inputs: Mapping[str, torch.Tensor],
     unpaired: tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor | None],
+    instance_ids: torch.Tensor | None,
     training: bool,
 ) -> None:
     """Check the inputs of a training step.
@@ -50,6 +51,7 @@ def check_step(
         photos: Number of photos N.
         photo_inputs: Other inputs of `CaanModel.forward`, which have one row per photo.
         unpaired: Unpaired sketches, unpaired photos, and their categories.
+        instance_ids: Instances of the sketches, then of the photos.
         training: Require the inputs of all losses that have a weight.
 
     Raises:
@@ -60,6 +62,9 @@ def check_step(
         rows = photos + more_photos if name == "photo_targets" else photos
         if len(value) != rows:
             raise ValueError(f"{name} must have one row per photo, {rows}, got {len(value)}.")
+    if instance_ids is not None and len(instance_ids) != sketches + photos:
+        rows = sketches + photos
+        raise ValueError(f"instance_ids must have one row per sketch and photo, {rows}, got {len(instance_ids)}.")
     has_text = "input_ids" in photo_inputs or "text_hidden_states" in photo_inputs
     if "input_ids" in photo_inputs and "text_hidden_states" in photo_inputs:
         raise ValueError("input_ids and text_hidden_states are mutually exclusive.")
@@ -77,6 +82,8 @@ def check_step(
             raise ValueError("lambda_txt > 0 requires input_ids or text_hidden_states, and a text tower, in training.")
         if config.lambda_dis and "photo_targets" not in photo_inputs:
             raise ValueError("lambda_dis > 0 requires photo_targets in training.")
+        if config.lambda_ins and instance_ids is None:
+            raise ValueError("lambda_ins > 0 requires instance_ids in training.")
 
 
 def _check_unpaired(

@@ -245,6 +245,7 @@ class CaanModel(PreTrainedModel):
         attention_mask: torch.Tensor | None = None,
         text_hidden_states: torch.Tensor | None = None,
         photo_targets: torch.Tensor | None = None,
+        instance_ids: torch.Tensor | None = None,
         unpaired_sketch_pixel_values: torch.Tensor | None = None,
         unpaired_photo_pixel_values: torch.Tensor | None = None,
         unpaired_category_ids: torch.Tensor | None = None,
@@ -264,6 +265,8 @@ class CaanModel(PreTrainedModel):
             attention_mask: Mask (N, L), 1 at tokens and 0 at padding. The default is no padding.
             text_hidden_states: Output (N, L, T) of `encode_text` for the sentences, instead of `input_ids`.
             photo_targets: Target features (N, D) of the distillation loss; (N + V, D) with unpaired photos.
+            instance_ids: Numbers (B + N,) of the photos that the B sketches were drawn from, -1 if unknown, then of the
+                N photos. They are for the instance loss.
             unpaired_sketch_pixel_values: More sketches (U, 3, H, W), for the losses of `lambda_mod` and of `lambda_txt`
                 with `text_negatives="all"`. Their categories need no photos.
             unpaired_photo_pixel_values: More photos (V, 3, H, W), likewise.
@@ -294,7 +297,7 @@ class CaanModel(PreTrainedModel):
         if sketch_pixel_values is None or photo_pixel_values is None:
             raise ValueError("Give sketch_pixel_values and photo_pixel_values, or pixel_values for photos alone.")
         batch, photos = len(sketch_pixel_values), len(photo_pixel_values)
-        check_step(self.config, batch, photos, photo_inputs, unpaired, self.training)
+        check_step(self.config, batch, photos, photo_inputs, unpaired, instance_ids, self.training)
         all_sketches = _joined(sketch_pixel_values, unpaired_sketch_pixel_values)
         all_photos = _joined(photo_pixel_values, unpaired_photo_pixel_values)
         sketch_tokens, sketch_grid = self._sketch_tokens(all_sketches)
@@ -317,7 +320,9 @@ class CaanModel(PreTrainedModel):
         if category_ids is None:
             return CaanOutput(sketch_features=first, photo_features=photo)
         gather = self.training and is_distributed()
-        losses, scores = matching_losses(self.config, self.local_matching, sketch, photo, category_ids, gather)
+        losses, scores = matching_losses(
+            self.config, self.local_matching, sketch, photo, category_ids, instance_ids, gather=gather
+        )
         plain = category_images(plain_sketch, plain_photo, category_ids, unpaired_category_ids, batch)
         losses |= category_losses(self.config, *plain, self.text_contrast, self.text_projection, gather)
         if self.text_contrast is None and self.config.lambda_txt and text_embeds is not None:
@@ -346,7 +351,7 @@ class CaanModel(PreTrainedModel):
         for tower in (self.sketch_model, self.photo_model, self.text_model):
             if tower is not None:
                 freeze_unused(tower)
-        if self.late_interaction is not None and not self.config.lambda_loc:
+        if self.late_interaction is not None and not self.config.trains_late_interaction:
             self.local_tokens.requires_grad_(False)
             self.late_interaction.requires_grad_(False)
         if self.text_model is not None and self.config.freeze_text:

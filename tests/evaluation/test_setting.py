@@ -1,6 +1,7 @@
 """Settings: seen photos in the gallery, and categories that training saw under another name."""
 
 import collections
+from dataclasses import replace
 
 import datasets
 import pytest
@@ -9,7 +10,7 @@ from PIL import Image
 from caan_hf import CaanError
 from caan_hf.benchmarks import BenchmarkInfo, PrepareOptions, prepare_benchmark
 from caan_hf.encoding.encoder import TrainingData
-from caan_hf.evaluation.setting import generalized, plain, training_data, without_seen
+from caan_hf.evaluation.setting import fine_grained, generalized, plain, training_data, without_seen
 
 CATEGORIES = ["car (sedan)", "cat", "hot air balloon", "tree"]
 
@@ -70,6 +71,32 @@ def test_generalized_adds_a_fifth_of_the_seen_photos_of_each_category(benchmark)
         generalized(plain(benchmark, INFO, "train"), benchmark)
 
 
+def with_origin(rows, *origins):
+    """The rows with the column `origin`; the benchmark itself is "folder"."""
+    features = datasets.ClassLabel(names=["folder", "folder/strokes", "pool"])
+    return rows.add_column("origin", list(origins)).cast_column("origin", features)
+
+
+def test_generalized_ignores_the_photos_of_added_data_sets(benchmark):
+    mixed = benchmark["train"].map(lambda row: {"source": f"pool/{row['source']}"})
+    train = datasets.concatenate_datasets([with_origin(benchmark["train"], *[0] * 12), with_origin(mixed, *[2] * 12)])
+    own = {split: with_origin(rows, *[0] * len(rows)) for split, rows in benchmark.items()}
+    setting = generalized(plain(own | {"train": train}, INFO, "test"), own | {"train": train})
+    assert setting.rows["source"][:] == generalized(plain(own, INFO, "test"), own).rows["source"][:]
+
+
+def test_more_training_data_than_the_benchmark_has_are_noted():
+    benchmark = datasets.DatasetDict(test=rows([0, 1]), validation=rows([2]))
+    setting = without(plain(benchmark, INFO, "test"), "folder@1+pool+more", "zebra")
+    assert (setting.protocol, setting.removed) == ("folder@1", {})
+    assert [note for note in setting.notes if "folder@1+pool+more" in note and "(pool+more)" in note]
+    assert without(plain(benchmark, INFO, "test"), "folder@1", "zebra").notes == ()
+    elsewhere = without(plain(benchmark, INFO, "test"), "sketchy-25@1+pool", "cat")
+    assert elsewhere.protocol == "folder@1/from-sketchy-25@1+pool"
+    info = BenchmarkInfo.model_construct(protocol="folder@1", added=["pool"])
+    assert "validation split of folder@1+pool" in plain(benchmark, info, "validation").notes[0]
+
+
 @pytest.mark.parametrize("seen", ["hot-air_balloon", "Hot Air Balloon", "hotairballoon"])
 def test_a_category_seen_under_another_spelling_is_left_out(benchmark, seen):
     setting = without(plain(benchmark, INFO, "test"), "elsewhere@1", seen, "zebra")
@@ -117,3 +144,19 @@ def test_training_data_is_a_protocol_a_file_or_a_folder(tmp_path):
     for wrong in ("sample", "nothing/here"):
         with pytest.raises(CaanError, match="--trained-on"):
             training_data(wrong)
+
+
+def test_fine_grained_setting_has_no_extended_photos(benchmark):
+    folders = ["sketch/", "256x256/photo/tx_000000000000/cat/", "EXTEND_image_sketchy_ready/cat/"]
+    rows = benchmark["test"].map(lambda row, place: {"source": folders[place % 3] + row["source"]}, with_indices=True)
+    setting = plain(datasets.DatasetDict(test=rows), None, "test")
+    found = fine_grained(replace(setting, protocol="sketchy-25@1/from-x"))
+    assert found.protocol == "sketchy-25-fine@1/from-x"
+    assert (found.rows.num_rows, setting.rows.num_rows) == (16, 24)
+    assert not any(source.startswith("EXTEND") for source in found.rows["source"])
+    assert found.notes == ("8 extended photos, from which no sketch was drawn, are not in the gallery",)
+
+
+def test_fine_grained_setting_of_a_benchmark_without_pairs_is_refused(benchmark):
+    with pytest.raises(CaanError, match=r"tuberlin-30@1: .*not drawn from its photos"):
+        fine_grained(plain(benchmark, BenchmarkInfo.model_construct(protocol="tuberlin-30@1"), "train"))

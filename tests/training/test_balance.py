@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from caan_hf.training.balance import balanced_weights
+from caan_hf.training.instance_pairs import CategoryGroups
 from caan_hf.training.sampler import EpochSampler
 
 
@@ -28,3 +29,12 @@ def test_a_balanced_epoch_draws_categories_equally_often_and_no_index_twice():
     for indices in epochs:
         assert np.bincount(category[np.array(indices) % 24]).tolist() == [8, 8, 8]
     assert epochs[0] != [index - 24 for index in epochs[1]]
+
+
+def test_sketches_of_a_balanced_epoch_are_grouped_by_category():
+    category = np.array([0] * 20 + [1] * 3 + [2])
+    weights = balanced_weights([category], 24)
+    indices = list(EpochSampler(24, seed=0, weights=weights, groups=CategoryGroups(4, category)))
+    assert len(set(indices)) == 24
+    groups = category[np.array(indices) % 24].reshape(6, 4)
+    assert (groups == groups[:, :1]).all()

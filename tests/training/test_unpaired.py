@@ -31,7 +31,7 @@ def mixed(tmp_path_factory) -> datasets.Dataset:
     removed = (np.isin(categories, [3, 4]), np.isin(categories, [5, 6, 7]))
     keep = ~np.where(np.array(everything["modality"]) == PHOTO, *removed)
     split = everything.select(np.flatnonzero(keep))
-    return split.add_column("origin", [f"set {row % 2}" for row in range(len(split))])
+    return split.remove_columns("origin").add_column("origin", [f"set {row % 2}" for row in range(len(split))])
 
 
 def make(split: datasets.Dataset, processor, **options) -> TripletDataset:

@@ -58,6 +58,9 @@ class TripletCollator:
         }
         if unpaired:
             batch.update(self._unpaired(unpaired))
+        instances = [triplet.instance_ids for triplet in triplets if triplet.instance_ids is not None]
+        if instances:
+            batch["instance_ids"] = torch.tensor(_by_role(instances))  # of the sketches, then of the photos
         if self.use_text:
             batch.update(self._text(_by_role([triplet.sentences for triplet in triplets])))
         if self.photo_targets is not None:

@@ -18,6 +18,7 @@ from caan_hf.processing_caan import CaanProcessor
 from .balance import BalanceBy, ModalityImages, images_by_modality
 from .category_sentences import category_sentences
 from .clean_sketches import clean_grey, clean_once, open_clean
+from .instance_pairs import CategoryGroups, InstancePairs
 from .unpaired import NO_UNPAIRED, UnpairedDraw, UnpairedImage, UnpairedPerBatch
 
 Augmentation = Callable[[Image.Image], Image.Image]
@@ -33,6 +34,7 @@ class Triplet:
         category_ids: Categories of the photos.
         photo_rows: Positions of the photos among the photos of the split.
         sentences: A description of each photo's category.
+        instance_ids: Instances of the sketch, -1 if unknown, and of the photos; None without `instance_pairs`.
     """
 
     sketch: Image.Image
@@ -40,6 +42,7 @@ class Triplet:
     category_ids: tuple[int, ...]
     photo_rows: tuple[int, ...]
     sentences: tuple[str, ...]
+    instance_ids: tuple[int, ...] | None = None
 
 
 class PairedRows(NamedTuple):
@@ -76,16 +79,20 @@ class TripletDataset(Dataset):
         balance: Levels by which the photos of a category, the unpaired images and `sketch_weights` are balanced, see
             [`balanced_weights`]. "origin" requires a column of that name.
         unpaired: Numbers of unpaired images in a batch.
+        instance_pairs: Probability that a sketch is paired with the photo that it was drawn from, if the split has it,
+            instead of any photo of its category.
+        images_per_category: Number of sketches of a category that follow each other in an epoch, each with its photo.
 
     Raises:
-        CaanError: No category is paired, there are fewer than two categories with photos, or there are no images for
-            `unpaired` or no column for `balance`.
+        CaanError: No category is paired, there are fewer than two categories with photos, there are no images for
+            `unpaired` or no column for `balance`, or no sketch has its photo in the split.
 
     Attributes:
         sketches: Rows of the sketches that are used.
         photos: Rows of the photos that are used.
         paired: Positions (len,) of the sketches that triplets are made of.
         sketch_weights: Their balanced probabilities, for [`EpochSampler`]; None without `balance`.
+        groups: How the sampler arranges them; None for one image per category.
     """
 
     def __init__(
@@ -100,12 +107,15 @@ class TripletDataset(Dataset):
         augment_photo: Augmentation | None = None,
         balance: Sequence[BalanceBy] = (),
         unpaired: UnpairedPerBatch = NO_UNPAIRED,
+        instance_pairs: float = 0.0,
+        images_per_category: int = 1,
     ):
         self.processor = processor
         self.seed = seed
         self.sample_negatives = sample_negatives
         self.augment_sketch = augment_sketch
         self.augment_photo = augment_photo
+        self.instance_pairs = instance_pairs
         self.clean_sketches: datasets.Dataset | None = None
         self.unpaired = unpaired
         # `_photo` decodes the images, so that an error names the source of the image.
@@ -128,6 +138,12 @@ class TripletDataset(Dataset):
         all_sentences = category_sentences(split) if sentences is None else sentences
         used = np.union1d(sketches.categories, photos.categories).tolist()
         self.sentences_of = {category: all_sentences[category] for category in used}
+        pairing = self.sketches, self.photos, self.sketch_categories, self.photo_categories
+        self.pairs = InstancePairs(*pairing) if instance_pairs else None
+        self.groups: CategoryGroups | None = None
+        if images_per_category > 1:
+            instances = None if self.pairs is None else self.pairs.sketches[self.paired]
+            self.groups = CategoryGroups(images_per_category, self.sketch_categories[self.paired], instances)
 
     def __len__(self) -> int:
         return len(self.paired)
@@ -141,7 +157,11 @@ class TripletDataset(Dataset):
         if self.sample_negatives:
             others = self.categories[self.categories != category]
             categories.append(int(generator.choice(others)))
-        photo_rows = [int(generator.choice(self.photos_of[c], p=self._photo_weights[c])) for c in categories]
+        candidates = [(self.photos_of[c], self._photo_weights[c]) for c in categories]
+        if self.pairs is not None and generator.random() < self.instance_pairs:
+            own = self.pairs.photos_of(sketch)
+            candidates[0] = candidates[0] if own is None else (own, None)
+        photo_rows = [int(generator.choice(rows, p=weights)) for rows, weights in candidates]
         with _seeded(generator):
             return Triplet(
                 sketch=self._sketch(sketch),
@@ -149,6 +169,7 @@ class TripletDataset(Dataset):
                 category_ids=tuple(categories),
                 photo_rows=tuple(photo_rows),
                 sentences=tuple(str(generator.choice(self.sentences_of[c])) for c in categories),
+                instance_ids=None if self.pairs is None else self.pairs.of_triplet(sketch, photo_rows),
             )
 
     def __getitems__(self, indices: Sequence[int]) -> list[Triplet | UnpairedImage]:
