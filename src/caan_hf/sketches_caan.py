@@ -115,7 +115,7 @@ def _has_edge(image: Image.Image) -> bool:
         for x, y in ((1, 0), (0, 1))
     )
     limit = 2 * MIN_CONTRAST + slope + 2  # for rounding
-    return limit < 255 and any(one.getextrema()[1] > limit for one in differences)
+    return limit < 255 and any(np.asarray(one).max() > limit for one in differences)
 
 
 @dataclass(frozen=True)
