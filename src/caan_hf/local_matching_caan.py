@@ -11,11 +11,11 @@ from torch.utils.checkpoint import checkpoint
 from transformers import initialization as init
 
 from .configuration_caan import CaanConfig
+from .position_prior_caan import position_penalty
+from .sketches_caan import INK
 
 # Maximum memory in bytes of one chunk of sketch-photo pairs.
 PAIRS_BUDGET = 256 * 2**20
-SIGMA = 0.25  # standard deviation of the position prior, as a share of the grid
-INK = 0.25  # darkness above which a pixel is ink, as a share of a sketch's range of grey levels
 
 
 class CaanLocalMatching(nn.Module):
@@ -100,16 +100,9 @@ class CaanLateInteraction(CaanLocalMatching):
         """Compute the share (B, P, M) of each token of a sketch (B, M, R) in the scores, which is their sum."""
         cosines = cosines.float()
         if self.config.local_position_weight:
-            cosines = cosines - _position_penalty(self.config).to(cosines.device)
+            penalty = position_penalty(self.config.local_grid, self.config.local_position_weight)
+            cosines = cosines - torch.from_numpy(penalty).to(cosines.device)
         return cosines.amax(dim=-1) * ink_weights(sketch_local)[:, None]
-
-
-def _position_penalty(config: CaanConfig) -> torch.Tensor:
-    """What the position prior takes from the cosines (M, M)."""
-    centres = (torch.arange(config.local_grid, dtype=torch.float32) + 0.5) / config.local_grid
-    places = torch.cartesian_prod(centres, centres)  # (M, 2)
-    squared = (places[:, None] - places[None]).square().sum(dim=-1)
-    return config.local_position_weight * squared / (2 * SIGMA**2)
 
 
 def ink_weights(sketch_local: torch.Tensor) -> torch.Tensor:

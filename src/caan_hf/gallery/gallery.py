@@ -201,7 +201,7 @@ class Gallery:
         return self._reranked(query, results)[: options.k] if options.rerank else results
 
     def explain(self, sketch: Any, photo: SearchResult | str, *, max_matches: int = 8) -> Explanation:
-        """Find which regions of a sketch match which regions of a photo.
+        """Divide the local score of a sketch and a photo among their regions, see [`Explanation`].
 
         Args:
             sketch: A sketch, or the result of `encode_sketch`.
@@ -214,7 +214,8 @@ class Gallery:
         query = self.encode_sketch(sketch)
         (found,) = self._with_local([self._look_up(photo)])
         assert found.local_embeds is not None
-        return explain(query, self._decode(found, DISPLAY_SIDE), found.local_embeds, max_matches=max_matches)
+        image = self._decode(found, DISPLAY_SIDE)
+        return explain(self.encoder, query, image, found.local_embeds, max_matches=max_matches)
 
     def photo(self, photo: GalleryPhoto | str) -> Image.Image:
         """A photo of the gallery, upright and in RGB; its thumbnail if the file cannot be read.
