@@ -10,10 +10,8 @@ from caan_hf.encoding.encoder import Encoder
 from caan_hf.encoding.features import EncodedSketch
 from caan_hf.sketches_caan import INK
 
-from .figures import draw_explanation
+from .figures import Box, draw_explanation
 
-Box = tuple[float, float, float, float]
-"""(left, top, right, bottom) as shares of a picture's width and height."""
 PIXELS_PER_CELL = 16
 """Side in pixels at which a region of a sketch is searched for ink."""
 
@@ -45,8 +43,8 @@ class Explanation:
         photo: The photo, upright.
         sketch_view: Part of the sketch over which the grid of g x g regions lies.
         photo_view: Part of the photo over which the grid lies: all of it unless the encoder crops photos.
-        shares: (g * g, g * g) shares of the pairs of a region of the sketch and one of the photo, each row by row. Their
-            sum is the local score. At most one share of a row is not 0; regions without ink have none.
+        shares: (g * g, g * g) shares of the pairs of a region of the sketch and one of the photo, each row by row, in
+            the local score, which is their sum. At most one share of a row is not 0; regions without ink have none.
         matches: Pairs with the largest shares, see [`select_matches`].
     """
 
@@ -78,7 +76,7 @@ class Explanation:
 
 
 def explain(
-    encoder: Encoder, sketch: EncodedSketch, photo: Image.Image, photo_local: np.ndarray, *, max_matches: int = 8
+    encoder: Encoder, sketch: EncodedSketch, photo: Image.Image, photo_local: np.ndarray, *, max_matches: int = 6
 ) -> Explanation:
     """Divide the local score of a sketch and a photo among their regions.
 
@@ -93,7 +91,7 @@ def explain(
         ValueError: M is not a square number, or the two shapes differ.
     """
     sketch_view, photo_view = (_view(encoder, image) for image in (sketch.image, photo))
-    sketch_local = np.empty((0, 0)) if sketch.local_embeds is None else sketch.local_embeds
+    sketch_local = np.empty((0, 0), np.float32) if sketch.local_embeds is None else sketch.local_embeds
     if encoder.local_position_weight is None:  # only the tokens of late interaction say where there is no ink
         sketch_local = sketch_local * inked_cells(sketch.image, sketch_view, isqrt(len(sketch_local)))[:, None]
     shares = encoder.local_shares(sketch_local, photo_local)
@@ -108,31 +106,38 @@ def explain(
 def select_matches(shares: np.ndarray, max_matches: int) -> list[tuple[int, int]]:
     """Choose pairs of regions that are worth showing, the largest share first (our choice).
 
-    Neighbouring regions of a sketch often match the same part of a photo. A pair is skipped if its region of the sketch
-    and its region of the photo are each the same as, or one of the eight neighbours of, those of a chosen pair. Pairs
-    with a negative share are left out.
+    Neighbouring regions of a sketch often match the same part of a photo. A pair is skipped if both its regions are
+    near those of a chosen pair: at most a sixth of the grid away in rows and in columns, or next to them on a coarser
+    grid. Pairs with a negative share are left out.
 
     Args:
         shares: (M, M) shares of the pairs of regions of two square grids.
         max_matches: Maximum number of pairs.
     """
     grid = isqrt(len(shares))
+    near = max(1, round(grid / 6))
     pairs = np.argwhere(shares > 0)
     pairs = pairs[np.argsort(-shares[*pairs.T], kind="stable")]
     places = np.stack(np.divmod(pairs, grid), axis=-1)  # (pairs, sketch and photo, row and column)
     chosen: list[int] = []
     for row in range(len(pairs)):
-        apart = np.abs(places[chosen] - places[row]).max(axis=(1, 2), initial=0) > 1
+        apart = np.abs(places[chosen] - places[row]).max(axis=(1, 2), initial=0) > near
         if len(chosen) < max_matches and apart.all():
             chosen.append(row)
     return [(int(sketch_cell), int(photo_cell)) for sketch_cell, photo_cell in pairs[chosen]]
 
 
 def inked_cells(sketch: Image.Image, view: Box, grid: int) -> np.ndarray:
-    """Which regions of the `view` of a clean sketch hold ink, as bool (grid * grid,); as `inked_regions` of the model."""
+    """Which regions of the `view` of a clean sketch hold ink, as `inked_regions` of the model, as bool (grid * grid,).
+
+    All do if none does.
+    """
     side = PIXELS_PER_CELL * grid
-    part = [min(max(place, 0.0), 1.0) * length for place, length in zip(view, 2 * sketch.size, strict=True)]
-    grey = np.asarray(sketch.convert("L").resize((side, side), Image.Resampling.BILINEAR, box=tuple(part)), np.float32)
+    left, top, right, bottom = (
+        min(max(place, 0.0), 1.0) * length for place, length in zip(view, 2 * sketch.size, strict=True)
+    )
+    part = sketch.convert("L").resize((side, side), Image.Resampling.BILINEAR, box=(left, top, right, bottom))
+    grey = np.asarray(part, np.float32)
     darkness = (grey.max() - grey) / max(float(np.ptp(grey)), 1e-6)
     cells = darkness.reshape(grid, PIXELS_PER_CELL, grid, PIXELS_PER_CELL).max(axis=(1, 3)).reshape(-1)
     inked: np.ndarray = cells > INK

@@ -200,7 +200,7 @@ class Gallery:
         ]
         return self._reranked(query, results)[: options.k] if options.rerank else results
 
-    def explain(self, sketch: Any, photo: SearchResult | str, *, max_matches: int = 8) -> Explanation:
+    def explain(self, sketch: Any, photo: SearchResult | str, *, max_matches: int = 6) -> Explanation:
         """Divide the local score of a sketch and a photo among their regions, see [`Explanation`].
 
         Args:
@@ -244,9 +244,11 @@ class Gallery:
         assert query.local_embeds is not None
         local = self.encoder.local_scores(query.local_embeds[None], photo_local.astype(np.float32))[0]
         cosines = np.array([one.score for one in results], np.float32)
-        order = np.argsort(-fused(cosines, local, self.encoder.local_weight), kind="stable").tolist()
+        scores = fused(cosines, local, self.encoder.local_weight)
+        order = np.argsort(-scores, kind="stable").tolist()
         return [
-            replace(results[row], rank=rank, local_score=float(local[row])) for rank, row in enumerate(order, start=1)
+            replace(results[row], rank=rank, local_score=float(local[row]), fused_score=float(scores[row]))
+            for rank, row in enumerate(order, start=1)
         ]
 
     def _with_local(self, photos: list[Photo]) -> list[Photo]:
