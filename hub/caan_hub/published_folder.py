@@ -16,7 +16,7 @@ from caan_hf.utils.records import Record
 from .publish import CARD, files_of
 
 MODEL = (
-    r"[a-z0-9]+_caan\.py|model(-\d+-of-\d+)?\.safetensors|model\.safetensors\.index\.json|config\.json"
+    r"[a-z0-9_]+_caan\.py|model(-\d+-of-\d+)?\.safetensors|model\.safetensors\.index\.json|config\.json"
     r"|(pre)?processor_config\.json|tokenizer\.json|tokenizer_config\.json|special_tokens_map\.json|vocab\.(txt|json)"
     r"|merges\.txt|training\.json|metrics\.json|top10\.png"
 )
@@ -26,7 +26,7 @@ MANUAL = r"(?!onnx/)(.+/)?([^/]+\.(png|jpe?g|webp|gif|svg|md|txt)|LICEN[CS]E|NOT
 MODEL_FILES = re.compile(rf"{MODEL}|onnx/.*")  # written by `caan-hub push`
 PUSHED_FILES = re.compile(f"{MODEL}|{ONNX}|{MANUAL}")  # pushed from a published folder
 REPORTS = "evaluation-"  # prefix of the folders that `caan evaluate` writes
-CODE = re.compile(r"[a-z0-9]+_caan\.[A-Za-z]+")  # allowed in `auto_map`: a class in a file of the folder
+CODE = re.compile(r"[a-z0-9_]+_caan\.[A-Za-z]+")  # allowed in `auto_map`: a class in a file of the folder
 MARK_FILE = ".caan-hub"  # written by `--dry-run`; holds the repository id
 REMEDY = "Build it again from the checkpoint with --dry-run."
 

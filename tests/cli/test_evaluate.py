@@ -61,10 +61,12 @@ def own_cache(tmp_path_factory, monkeypatch):
 
 
 def test_evaluates_and_writes_a_report(checkpoint, data, tmp_path):
-    result = run(checkpoint, "--data", data, "--rerank", 5, "--expand", 3, "--out", tmp_path / "report")
+    rankings = ["--smooth", 2, "--rerank", 5, "--expand", 3]
+    result = run(checkpoint, "--data", data, *rankings, "--out", tmp_path / "report")
     assert result.exit_code == 0
     assert "rerank@5" in result.output
     assert "expand@3" in result.output
+    assert "smooth@2" in result.output
     assert "…" not in result.output
     assert "mAP@all" in result.output
     found = json.loads((tmp_path / "report" / "metrics.json").read_text())
@@ -77,7 +79,7 @@ def test_evaluates_and_writes_a_report(checkpoint, data, tmp_path):
     assert found["seconds"] > 0
     assert Image.open(tmp_path / "report" / "top10.png").format == "PNG"
     assert found["expanded"]["k"] == 3
-    options = ["--data", str(data), "--split", "test", "--rerank", "5", "--expand", "3"]
+    options = ["--data", str(data), "--split", "test", "--rerank", "5", "--smooth", "2", "--expand", "3"]
     command = shlex.join(["caan", "evaluate", str(checkpoint), *options])
     assert command in (tmp_path / "report" / "report.md").read_text()
 

@@ -90,8 +90,8 @@ def test_there_are_no_local_tokens(saved, photo):
     encoder = BaselineEncoder(str(saved[0]), device="cpu")
     assert not encoder.has_local
     assert encoder.encode(photo, "photo").local_embeds is None
-    for score in (encoder.relation_logits, encoder.paired_local_scores):
-        with pytest.raises(CaanError, match="no relation network"):
+    for score in (encoder.local_scores, encoder.paired_local_scores):
+        with pytest.raises(CaanError, match="no local tokens"):
             score(np.zeros((1, 1, 1)), np.zeros((1, 1, 1)))
 
 

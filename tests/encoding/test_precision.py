@@ -64,8 +64,8 @@ def test_every_stored_precision_computes_in_every_precision(save, stored, tiny_c
         assert (found.global_embeds * expected.global_embeds).sum(axis=1).min() > 0.999
         if encoder.has_local:
             local = found.local_embeds
-            logits = encoder.relation_logits(local, local)
-            np.testing.assert_allclose(encoder.paired_relation_logits(local, np.stack([local] * 3)), logits, atol=1e-4)
+            logits = encoder.local_scores(local, local)
+            np.testing.assert_allclose(encoder.paired_local_scores(local, np.stack([local] * 3)), logits, atol=1e-4)
 
 
 @pytest.mark.parametrize("weights", STORED)

@@ -37,7 +37,7 @@ CODE = {
         "modeling",
         "outputs",
         "processing",
-        "relation",
+        "local_matching",
         "sketches",
         "towers",
     )

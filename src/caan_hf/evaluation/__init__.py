@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .conventions import CONVENTIONS
-    from .embeddings import EvaluationResult, RankingResult, evaluate_embeddings
+    from .embeddings import evaluate_embeddings
     from .evaluator import ZeroShotEvaluator
     from .metrics import MetricAccumulator, RetrievalMetrics, chance_map, retrieval_metrics
     from .options import EvaluationOptions
+    from .rankings import EvaluationResult, RankingResult
 
 __all__ = [
     "CONVENTIONS",
@@ -24,8 +25,8 @@ __all__ = [
 ]
 _MODULES = {
     "EvaluationOptions": "options",
-    "EvaluationResult": "embeddings",
-    "RankingResult": "embeddings",
+    "EvaluationResult": "rankings",
+    "RankingResult": "rankings",
     "ZeroShotEvaluator": "evaluator",
     "evaluate_embeddings": "embeddings",
 }

@@ -16,10 +16,9 @@ from caan_hf.utils.records import Record
 from .bootstrap import RESAMPLES, interval, resampled_averages
 from .conventions import CONVENTIONS, Values
 from .metrics import average, category_means
-from .record import METRICS_FILE, QUERIES_FILE, REMEDY, EvaluationRecord
+from .record import METRICS_FILE, OTHER_RANKINGS, QUERIES_FILE, REMEDY, EvaluationRecord
 from .templating import render
 
-OTHER_RANKINGS = {"rerank": "reranked", "expand": "expanded"}  # prefix in `queries.parquet`: field of `metrics.json`
 MAX_CATEGORIES = 5
 HEADER = ["ranking", "convention", "metric", "A", "B", "B - A", "95 % interval", "p"]
 
@@ -37,7 +36,7 @@ class Report:
         return np.stack([self.queries[name].to_numpy() for name in columns], axis=1)
 
     def depth(self, ranking: str) -> int | None:
-        """Number of photos that a ranking reordered or expanded with; None if the report does not have it."""
+        """Number of photos that a ranking reordered, expanded or smoothed with; None if the report does not have it."""
         return getattr(getattr(self.record, OTHER_RANKINGS[ranking]), "k", None)
 
 
@@ -45,7 +44,7 @@ class Row(Record):
     """Difference B - A of A (first) and B (second) in one metric, with its 95 % interval and two-sided p-value.
 
     Attributes:
-        ranking: "global", "rerank" or "expand".
+        ranking: "global", "adjusted", "rerank" or "expand".
     """
 
     ranking: str
@@ -69,6 +68,7 @@ class Comparison(Record):
     """The contents of `comparison.json`; `first` is the name of A, `second` that of B.
 
     Attributes:
+        smoothed: Number of neighbours with which photos were smoothed, if rankings of smoothed photos are compared.
         reranked: Number of re-ranked photos, if re-ranking is compared.
         expanded: Number of photos of query expansion, if it is compared.
         notes: What was not compared, as sentences.
@@ -82,6 +82,7 @@ class Comparison(Record):
     protocol: str | None
     split: str | None
     num_queries: int
+    smoothed: int | None
     reranked: int | None
     expanded: int | None
     notes: list[str]
@@ -145,6 +146,7 @@ def compare_reports(first: Report, second: Report, *, seed: int = 0) -> Comparis
         protocol=first.record.protocol,
         split=first.record.split,
         num_queries=len(first.queries),
+        smoothed=None if "adjusted" in unequal else first.depth("adjusted"),
         reranked=None if "rerank" in unequal else first.depth("rerank"),
         expanded=None if "expand" in unequal else first.depth("expand"),
         notes=[_not_compared(ranking, first.depth(ranking), second.depth(ranking)) for ranking in unequal],
@@ -237,7 +239,7 @@ def _verdict(comparison: Comparison, row: Row) -> str:
 
 
 def _not_compared(ranking: str, first: int | None, second: int | None) -> str:
-    sides = ["not computed" if depth is None else f"{depth:,} photos per sketch" for depth in (first, second)]
+    sides = ["not computed" if depth is None else f"with {depth:,} photos" for depth in (first, second)]
     return f"{ranking} rankings are not compared: A {sides[0]}, B {sides[1]}"
 
 

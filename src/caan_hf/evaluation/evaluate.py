@@ -11,9 +11,9 @@ from caan_hf.encoding.load import load_encoder
 from caan_hf.utils.files import require_writable
 
 from .conventions import CONVENTIONS
-from .embeddings import EvaluationResult
 from .evaluator import ZeroShotEvaluator
 from .options import EvaluationOptions
+from .rankings import EvaluationResult
 from .setting import generalized, plain, without_seen
 
 if TYPE_CHECKING:

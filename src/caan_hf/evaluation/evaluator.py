@@ -20,8 +20,9 @@ from caan_hf.errors import CaanError
 from caan_hf.retrieval.ranking import BYTE_BUDGET
 from caan_hf.utils.progress import progress_bar
 
-from .embeddings import EvaluationResult, evaluate_embeddings, timed
+from .embeddings import evaluate_embeddings, timed
 from .options import EvaluationOptions
+from .rankings import EvaluationResult
 
 if TYPE_CHECKING:
     import datasets
@@ -153,6 +154,7 @@ class ZeroShotEvaluator:
             names[self.photo_categories],
             conventions=self.conventions,
             duplicates=repeated(self.photo_hashes, self.photo_categories) if self.deduplicate else None,
+            smooth=self.options.smooth,
             expand=self.options.expand,
             rerank=self.options.rerank,
             exhaustive=self.options.exhaustive,

@@ -13,13 +13,15 @@ from pydantic import ConfigDict, Field
 from caan_hf.encoding.identity import Precision
 from caan_hf.utils.records import Record
 
-from .embeddings import EvaluationResult, RankingResult
 from .evaluator import ZeroShotEvaluator
 from .metrics import Conventions
 from .options import EvaluationOptions
+from .rankings import EvaluationResult, RankingResult
 
 METRICS_FILE = "metrics.json"
 QUERIES_FILE = "queries.parquet"
+OTHER_RANKINGS = {"adjusted": "adjusted", "rerank": "reranked", "expand": "expanded"}
+"""Prefix in `queries.parquet` to the field of `metrics.json` and of [`EvaluationResult`]."""
 REMEDY = "Evaluate again with `caan evaluate`."
 NUM_CONFUSIONS = 10
 PACKAGES = ("caan-hf", "torch", "transformers")
@@ -50,7 +52,7 @@ class RankingRecord(_Part):
             category that is retrieved most.
         confusions: The largest shares of wrong categories among the ten best photos.
         precision_at_recall: Interpolated precision at recall 0, 0.01, ..., 1.
-        k: Number of photos that were re-ranked, or with which the sketch was expanded.
+        k: Number of photos that were re-ranked, or with which the sketch was expanded or each photo was smoothed.
     """
 
     conventions: Annotated[Conventions, Field(min_length=1)]
@@ -94,6 +96,7 @@ class EvaluationRecord(RankingRecord):
         num_gallery: Number of photos.
         gallery: SHA-256 of the sources and categories of all photos in order.
         chance: "mAP@all" and "precision" of a random ranking.
+        adjusted: Ranking of the smoothed photos, if requested; the two below then use the smoothed photos too.
         reranked: Ranking by the relation network, if requested.
         expanded: Ranking with query expansion, if requested.
         deduplicated: Metrics without duplicate photos, if there are any.
@@ -115,6 +118,7 @@ class EvaluationRecord(RankingRecord):
     num_gallery: int
     gallery: str
     chance: dict[str, float]
+    adjusted: RankingRecord | None = None
     reranked: RankingRecord | None
     expanded: RankingRecord | None = None
     deduplicated: DeduplicatedRecord | None = None
@@ -135,6 +139,8 @@ class EvaluationRecord(RankingRecord):
     def rankings(self) -> dict[str, RankingRecord]:
         """The rankings by the name that tables and figures give them."""
         named: dict[str, RankingRecord] = {"global": self}
+        if self.adjusted is not None:
+            named[f"smooth@{self.adjusted.k}"] = self.adjusted
         if self.reranked is not None:
             is_complete = (self.reranked.k or 0) >= self.num_gallery
             named["rerank, all pairs" if is_complete else f"rerank@{self.reranked.k}"] = self.reranked
@@ -151,7 +157,7 @@ def evaluation_record(result: EvaluationResult, evaluator: ZeroShotEvaluator, da
         evaluator: The evaluator.
         data: Name of the benchmark's folder.
     """
-    reranked, expanded = result.reranked, result.expanded
+    adjusted, reranked, expanded = result.adjusted, result.reranked, result.expanded
     deduplicated = None
     if result.deduplicated is not None:
         deduplicated = DeduplicatedRecord(
@@ -174,6 +180,7 @@ def evaluation_record(result: EvaluationResult, evaluator: ZeroShotEvaluator, da
         gallery=gallery_hash(evaluator),
         chance={"mAP@all": result.chance, "precision": _relevant_share(evaluator)},
         **_ranking_fields(result, evaluator),
+        adjusted=None if adjusted is None else RankingRecord(**_ranking_fields(adjusted, evaluator)),
         reranked=None if reranked is None else RankingRecord(**_ranking_fields(reranked, evaluator)),
         expanded=None if expanded is None else RankingRecord(**_ranking_fields(expanded, evaluator)),
         deduplicated=deduplicated,

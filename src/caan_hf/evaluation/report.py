@@ -12,10 +12,10 @@ import pyarrow.parquet
 
 from caan_hf.utils.files import make_folder, write_whole, write_whole_text, writing
 
-from .embeddings import EvaluationResult
 from .evaluator import ZeroShotEvaluator
 from .figures import confusion_chart, precision_recall_chart, top10_figure
-from .record import METRICS_FILE, QUERIES_FILE, EvaluationRecord, evaluation_record, retrieved_shares
+from .rankings import EvaluationResult
+from .record import METRICS_FILE, OTHER_RANKINGS, QUERIES_FILE, EvaluationRecord, evaluation_record, retrieved_shares
 from .templating import render
 
 BEST_AND_WORST = 5
@@ -98,7 +98,7 @@ def table_rows(record: EvaluationRecord) -> list[list[str]]:
 def _caption(record: EvaluationRecord) -> str:
     """What captions call the ranking of which `top10.png` shows the best photos, which is re-ranked if any is."""
     if record.reranked is None:
-        return "ranked by global embedding"
+        return "ranked by global embedding" + (", smoothed" if record.adjusted else "")
     if (record.reranked.k or 0) >= record.num_gallery:
         return "ranked by local tokens, all pairs"
     return f"first {record.reranked.k:,} photos re-ranked by local tokens"
@@ -106,7 +106,7 @@ def _caption(record: EvaluationRecord) -> str:
 
 def _pictures(result: EvaluationResult, evaluator: ZeroShotEvaluator, record: EvaluationRecord) -> dict[str, bytes]:
     """PNG files by name."""
-    shown = result.reranked or result
+    shown = result.reranked or result.adjusted or result
     convention, metrics = next(iter(shown.conventions.items()))
     where = ", ".join(filter(None, [record.protocol, record.split]))
     score = f"mAP@all {metrics['mAP@all']:.3f} ({convention}), chance {result.chance:.3f}"
@@ -129,13 +129,14 @@ def _pictures(result: EvaluationResult, evaluator: ZeroShotEvaluator, record: Ev
 
 
 def _queries(result: EvaluationResult, evaluator: ZeroShotEvaluator) -> pyarrow.Table:
-    """One row per sketch that has a photo of its category: columns `standard/mAP@all`, `rerank/...`, `expand/...`."""
+    """One row per sketch that has a photo of its category: columns `standard/mAP@all`, `adjusted/...` and so on."""
     sources = evaluator.sketches["source"]
     columns: dict[str, Any] = {
         "source": [sources[query] for query in result.queries.tolist()],
         "category": result.labels.tolist(),
     }
-    for prefix, ranking in (("", result), ("rerank/", result.reranked), ("expand/", result.expanded)):
+    others = {f"{prefix}/": getattr(result, name) for prefix, name in OTHER_RANKINGS.items()}
+    for prefix, ranking in {"": result, **others}.items():
         for convention, metrics in (ranking.per_query if ranking else {}).items():
             columns |= {f"{prefix}{convention}/{metric}": values for metric, values in metrics.items()}
     return pyarrow.table(columns)

@@ -24,12 +24,13 @@ from caan_hf.utils.progress import Advance
 from .engine import Engine, LocalEngine
 from .explanation import Explanation, explain
 from .indexing import IndexReport, index_photos, with_defaults
+from .lance_table import REINDEX, GalleryError
 from .options import IndexOptions, SearchOptions
 from .photo import decode_photo, open_thumbnail
 from .results import GalleryPhoto, SearchResult
 from .schema import GLOBAL, KEY, LOCAL, GalleryInfo, from_vectors
 from .sources import photo_source
-from .table import REINDEX, GalleryError, PhotoTable
+from .table import PhotoTable
 
 DISPLAY_SIDE = 1024
 """Photos are decoded for display with at least this side in pixels, if they are that large."""

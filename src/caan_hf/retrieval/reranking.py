@@ -81,12 +81,20 @@ def fused(cosines: Array, local: Array, weight: float | None) -> Array:
 
 
 def rank_all_pairs(
-    encoder: Encoder, query_local: LocalEmbeds, gallery_local: LocalEmbeds, *, byte_budget: int = BYTE_BUDGET
+    encoder: Encoder,
+    queries: NDArray[np.floating],
+    gallery: NDArray[np.floating],
+    query_local: LocalEmbeds,
+    gallery_local: LocalEmbeds,
+    *,
+    byte_budget: int = BYTE_BUDGET,
 ) -> Iterator[tuple[slice, Positions]]:
-    """Rank the gallery by the relation logit of every query with every photo.
+    """Rank the gallery by the fused score of every query with every photo.
 
     Args:
-        encoder: Its relation network scores the pairs.
+        encoder: It scores the pairs by their local tokens, and gives the weight of that score.
+        queries: (Q, D) L2-normalised global embeddings of the queries.
+        gallery: (N, D) L2-normalised global embeddings of the gallery.
         query_local: (Q, M, R) local embeddings of the queries.
         gallery_local: (N, M, R) local embeddings of the gallery.
         byte_budget: Bytes that may be held at a time; at least one query is ranked.
@@ -96,21 +104,15 @@ def rank_all_pairs(
     """
 
     def score(rows: slice) -> Array:
-        queries = query_local[rows].astype(np.float32)
-        parts = [
-            encoder.local_scores(queries, gallery_local[photos].astype(np.float32))
-            for photos in _slices(gallery_local.shape[0], PHOTOS_PER_CALL)
-        ]
+        some, some_local = queries[rows].astype(np.float32), query_local[rows].astype(np.float32)
+        parts = []
+        for photos in _slices(len(gallery), PHOTOS_PER_CALL):
+            local = encoder.local_scores(some_local, gallery_local[photos].astype(np.float32))
+            parts.append(fused(some @ gallery[photos].astype(np.float32).T, local, encoder.local_weight))
         return np.concatenate(parts, axis=1)
 
     bytes_per_query = 4 * int(np.prod(query_local.shape[1:]))
-    yield from rank_by(
-        score,
-        query_local.shape[0],
-        gallery_local.shape[0],
-        bytes_per_query=bytes_per_query,
-        byte_budget=byte_budget,
-    )
+    yield from rank_by(score, len(queries), len(gallery), bytes_per_query=bytes_per_query, byte_budget=byte_budget)
 
 
 def _slices(length: int, step: int) -> Iterator[slice]:
