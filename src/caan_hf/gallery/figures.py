@@ -56,13 +56,11 @@ def draw_explanation(explanation: "Explanation", *, height: int, lines: bool) ->
     pale = ImageEnhance.Color(photo).enhance(COLOUR_LEFT)  # so that its colours are not mistaken for heat
     canvas.paste(_heated(pale, explanation.photo_heat, explanation.photo_view), places[1])
     draw = ImageDraw.Draw(canvas)
-    font = ImageFont.load_default(14)
-    for (x, _), text in zip(places, ("sketch as the model sees it", "photo"), strict=True):
-        draw.text((x, canvas.height - MARGIN), text, FAINT, font, anchor="ls")
-    end = (canvas.width - MARGIN, canvas.height - MARGIN)
-    draw.text(end, "the redder, the larger the share of the local score", FAINT, font, anchor="rs")
     left, top = places[0]
     draw.rectangle((left, top, left + sketch.width - 1, top + sketch.height - 1), outline=FRAME)
+    font, bottom = ImageFont.load_default(14), canvas.height - MARGIN
+    draw.text((MARGIN, bottom), "sketch as the model sees it", FAINT, font, anchor="ls")
+    draw.text((canvas.width - MARGIN, bottom), "redder: larger share of the local score", FAINT, font, anchor="rs")
     marks: list[Mark] = []
     for match in explanation.matches:
         sketch_box = _in_pixels(match.sketch_box, sketch.size, places[0])
