@@ -46,6 +46,9 @@ SPECK_INK = 0.01  # share of the ink of the heaviest part; lighter parts may be 
 
 MIN_LINE = 0.008  # line width as a share of the longer side of the drawing; thinner lines are thickened to it
 MIN_CROP_SHARE = 1 / 8  # of the picture's longer side, so that a dot is not enlarged to fill the square
+# Darkness above which a pixel of a clean sketch is ink, as a share of the sketch's range of grey levels. No two
+# differences of 8-bit levels have this ratio, so that rounding, which differs between torch and ONNX, decides nothing.
+INK = 0.249
 
 Box = tuple[slice, slice]
 

@@ -6,7 +6,6 @@ from itertools import pairwise
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 from transformers import initialization as init
 
@@ -114,7 +113,8 @@ def ink_weights(sketch_local: torch.Tensor) -> torch.Tensor:
 def inked_regions(pixel_values: torch.Tensor, grid: int) -> torch.Tensor:
     """Find the regions of clean sketches that hold ink.
 
-    Ink is darker than the lightest pixel of the sketch by a quarter of the sketch's range of grey levels (our choice).
+    Ink is darker than the lightest pixel of the sketch by a quarter of the sketch's range of grey levels or more (our
+    choice).
 
     Args:
         pixel_values: Sketches (B, 3, H, W), dark lines on white, with any normalisation.
@@ -123,8 +123,17 @@ def inked_regions(pixel_values: torch.Tensor, grid: int) -> torch.Tensor:
     Returns:
         Mask (B, grid * grid), row-major; all true for a sketch without ink.
     """
-    grey = pixel_values.mean(dim=1, keepdim=True)  # (B, 1, H, W)
-    lightest, darkest = grey.amax(dim=(2, 3), keepdim=True), grey.amin(dim=(2, 3), keepdim=True)
-    darkness = (lightest - grey) / (lightest - darkest).clamp_min(1e-6)
-    inked = F.adaptive_max_pool2d(darkness, (grid, grid)).flatten(1) > INK
+    darkest = pixel_values.mean(dim=1)  # (B, H, W)
+    lightest = darkest.flatten(1).amax(dim=1)[:, None]
+    for dim in (-2, -1):  # adaptive max pooling, which ONNX does not have
+        darkest = torch.stack([cell.amin(dim) for cell in _cells(darkest, grid, dim)], dim)
+    darkness = lightest - darkest.flatten(1)  # (B, grid * grid)
+    inked = darkness > INK * darkness.amax(dim=1, keepdim=True).clamp_min(1e-6)
     return inked | ~inked.any(dim=1, keepdim=True)
+
+
+def _cells(values: torch.Tensor, grid: int, dim: int) -> list[torch.Tensor]:
+    """`grid` slices of equal size along a dimension; where it does not divide evenly, neighbours overlap by one."""
+    size = values.shape[dim]
+    edges = [(cell * size // grid, -((-cell - 1) * size // grid)) for cell in range(grid)]
+    return [values.narrow(dim, start, stop - start) for start, stop in edges]

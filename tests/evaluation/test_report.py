@@ -13,14 +13,9 @@ from PIL import Image
 from caan_hf.encoding.checkpoint import CheckpointEncoder
 from caan_hf.errors import CaanError
 from caan_hf.evaluation import EvaluationOptions, ZeroShotEvaluator, report
-from caan_hf.evaluation.record import (
-    EvaluationRecord,
-    evaluation_record,
-    gallery_hash,
-    retrieved_shares,
-    worst_confusions,
-)
+from caan_hf.evaluation.record import EvaluationRecord, evaluation_record, retrieved_shares, worst_confusions
 from caan_hf.evaluation.report import html, markdown, write_report
+from caan_hf.evaluation.report_record import gallery_hash
 
 FILES = [
     "confusion.png",

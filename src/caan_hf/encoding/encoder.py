@@ -13,7 +13,7 @@ from caan_hf.utils.prefetch import batched, map_ahead
 
 from .features import PLURAL, Array, EncodedSketch, Features, Modality
 from .identity import EncoderIdentity
-from .local_shares import local_shares
+from .late_interaction import late_interaction_shares
 from .preprocessing import Preprocessing
 from .sketch_file import load_sketch
 
@@ -130,12 +130,12 @@ class Encoder(ABC):
         raise CaanError(f"{self.name}: has no local tokens. Rank by global embeddings alone.")
 
     def local_shares(self, sketch_local: Array, photo_local: Array) -> Array:
-        """Shares (M, M) of the pairs of sketch token (M, R) and photo token (M, R) in their local score, see there.
+        """Shares (M, M) of the pairs of tokens of a sketch (M, R) and a photo (M, R), see `late_interaction_shares`.
 
-        The sum is the score of late interaction. A relation network's score has no shares: then these are those of
+        Their sum is the score of late interaction. A relation network's score has no shares: then they are those of
         late interaction between its tokens.
         """
-        return local_shares(sketch_local, photo_local, self.local_position_weight or 0.0)
+        return late_interaction_shares(sketch_local, photo_local, self.local_position_weight or 0.0)
 
     @property
     def local_position_weight(self) -> float | None:

@@ -100,7 +100,9 @@ def evaluate_embeddings(
     """
     queries, gallery = as_array(sketch_embeds), as_array(photo_embeds)
     labels = Labels(*category_numbers(sketch_categories, photo_categories))
-    _check_sizes(queries, gallery, labels)
+    check_sizes(queries, gallery, labels)
+    if not np.isin(labels.sketches, labels.photos).any():
+        raise CaanError("No sketch has a photo of its category, so there is nothing to evaluate.")
     _warn_if_not_normalized(gallery)
     kept = _kept(duplicates, len(gallery))
     local = _local(encoder, sketch_local, photo_local) if rerank or exhaustive else None
@@ -199,16 +201,15 @@ def _kept(duplicates: Any, num_photos: int) -> NDArray[np.bool_] | None:
     return None if kept.all() else kept
 
 
-def _check_sizes(queries: NDArray, gallery: NDArray, labels: Labels) -> None:
+def check_sizes(queries: NDArray, gallery: NDArray, labels: Labels, what: str = "categories") -> None:
+    """Require embeddings (Q, D) and (N, D), and one label per image; `what` names the labels in the message."""
     if queries.ndim != 2 or gallery.ndim != 2 or queries.shape[1] != gallery.shape[1]:
         raise ValueError(f"embeddings must be (Q, D) and (N, D), got {queries.shape} and {gallery.shape}")
     if (len(queries), len(gallery)) != (len(labels.sketches), len(labels.photos)):
         raise ValueError(
-            f"every image needs a category: got {len(queries)} sketches with {len(labels.sketches)} categories and "
-            f"{len(gallery)} photos with {len(labels.photos)} categories"
+            f"every image needs one of the {what}: got {len(queries)} sketches with {len(labels.sketches)} {what} and "
+            f"{len(gallery)} photos with {len(labels.photos)} {what}"
         )
-    if not np.isin(labels.sketches, labels.photos).any():
-        raise CaanError("No sketch has a photo of its category, so there is nothing to evaluate.")
 
 
 def _warn_if_not_normalized(photos: NDArray) -> None:

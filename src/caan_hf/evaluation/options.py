@@ -14,6 +14,17 @@ from caan_hf.retrieval.smoothing import MAX_NEIGHBOURS
 WITHOUT_EFFECT = ("batch_size", "num_workers", "device", "cache", "no_cache", "progress")
 """Options that do not change a metric by more than rounding."""
 
+FineGrainedOption = Annotated[
+    bool,
+    Option(
+        "--fine-grained",
+        help="Rank the photos of each sketch's own category; only the photo that it was drawn from is right. "
+        "Global, local and fused scores are evaluated.",
+    ),
+]
+OTHER_GALLERIES = ("rerank", "smooth", "expand", "exhaustive", "generalized")
+"""Options that rank other photos than those of the sketch's category."""
+
 
 @dataclass(frozen=True)
 class EvaluationOptions:
@@ -96,9 +107,20 @@ class EvaluationOptions:
         """Whether local tokens are ranked."""
         return self.rerank is not None or self.exhaustive
 
-    def command(self, model: str, data: str) -> str:
+    def check_fine_grained(self) -> None:
+        """Refuse options that a fine-grained evaluation does not have.
+
+        Raises:
+            CaanError: One of them is set.
+        """
+        for name in OTHER_GALLERIES:
+            if getattr(self, name):
+                raise CaanError(f"--fine-grained and --{name} are mutually exclusive.")
+
+    def command(self, model: str, data: str, *, fine_grained: bool = False) -> str:
         """The command that gives the same metrics."""
         words = ["caan", "evaluate", model, "--data", data, "--split", self.split]
+        words += ["--fine-grained"] if fine_grained else []
         for known in fields(self):
             value = getattr(self, known.name)
             if known.name in ("split", *WITHOUT_EFFECT) or value == known.default:

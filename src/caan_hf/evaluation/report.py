@@ -3,7 +3,6 @@
 import base64
 import tempfile
 from functools import partial
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +12,14 @@ import pyarrow.parquet
 from caan_hf.utils.files import make_folder, write_whole, write_whole_text, writing
 
 from .evaluator import ZeroShotEvaluator
-from .figures import confusion_chart, precision_recall_chart, top10_figure
+from .figures import compressed_png, confusion_chart, precision_recall_chart, top10_figure
 from .rankings import EvaluationResult
-from .record import METRICS_FILE, OTHER_RANKINGS, QUERIES_FILE, EvaluationRecord, evaluation_record, retrieved_shares
+from .record import OTHER_RANKINGS, EvaluationRecord, evaluation_record, retrieved_shares
+from .report_record import METRICS_FILE, QUERIES_FILE, ReportRecord
 from .templating import render
 
 BEST_AND_WORST = 5
+PICTURES = ("top10", "precision_recall", "confusion")
 
 
 def write_report(result: EvaluationResult, evaluator: ZeroShotEvaluator, folder: Path, *, data: str) -> None:
@@ -39,15 +40,36 @@ def write_report(result: EvaluationResult, evaluator: ZeroShotEvaluator, folder:
     """
     record = evaluation_record(result, evaluator, data)
     pictures = _pictures(result, evaluator, record)
-    queries = _queries(result, evaluator)
+    texts = {
+        "report.md": markdown(record, has_confusion="confusion" in pictures),
+        "report.html": html(record, pictures),
+    }
+    write_files(folder, pictures, _queries(result, evaluator), texts, record)
+
+
+def write_files(
+    folder: Path, pictures: dict[str, bytes], queries: pyarrow.Table, texts: dict[str, str], record: ReportRecord
+) -> None:
+    """Write the files of a report, completely or not at all.
+
+    Args:
+        folder: Created if missing. An earlier report in it is replaced once the new one is complete.
+        pictures: PNG files by name without suffix.
+        queries: Content of `queries.parquet`.
+        texts: Pages by file name.
+        record: Content of `metrics.json`.
+
+    Raises:
+        CaanError: The folder cannot be written.
+    """
     make_folder(folder)
     with writing(folder), tempfile.TemporaryDirectory(prefix=".report.", dir=folder) as temporary:
         staging = Path(temporary)
         for name, png in pictures.items():
             write_whole(staging / f"{name}.png", partial(Path.write_bytes, data=png))
         write_whole(staging / QUERIES_FILE, lambda path: pyarrow.parquet.write_table(queries, path))
-        write_whole_text(staging / "report.md", markdown(record, has_confusion="confusion" in pictures))
-        write_whole_text(staging / "report.html", html(record, pictures))
+        for name, text in texts.items():
+            write_whole_text(staging / name, text)
         record.write(staging / METRICS_FILE)
         _move_report(staging, folder)
 
@@ -55,6 +77,8 @@ def write_report(result: EvaluationResult, evaluator: ZeroShotEvaluator, folder:
 def _move_report(staging: Path, folder: Path) -> None:
     """Replace an earlier report. While the files are of two reports there is no `metrics.json`."""
     (folder / METRICS_FILE).unlink(missing_ok=True)
+    for name in PICTURES:  # of a report of another kind
+        (folder / f"{name}.png").unlink(missing_ok=True)
     for file in sorted(staging.iterdir(), key=lambda file: file.name == METRICS_FILE):
         file.replace(folder / file.name)
 
@@ -71,8 +95,12 @@ def html(record: EvaluationRecord, pictures: dict[str, bytes]) -> str:
         record: The record of the evaluation.
         pictures: PNG files by name: `top10`, `precision_recall`, and optionally `confusion`.
     """
-    encoded = {name: f"data:image/png;base64,{base64.b64encode(png).decode()}" for name, png in pictures.items()}
-    return render("report.html.jinja", **_view(record), pictures=encoded)
+    return render("report.html.jinja", **_view(record), pictures=data_urls(pictures))
+
+
+def data_urls(pictures: dict[str, bytes]) -> dict[str, str]:
+    """PNG files as addresses that hold their content, for a page in one file."""
+    return {name: f"data:image/png;base64,{base64.b64encode(png).decode()}" for name, png in pictures.items()}
 
 
 def table_header(record: EvaluationRecord) -> list[str]:
@@ -118,10 +146,8 @@ def _pictures(result: EvaluationResult, evaluator: ZeroShotEvaluator, record: Ev
         seed=evaluator.options.seed,
     )
     curves = {name: ranking.precision_at_recall for name, ranking in record.rankings.items()}
-    top10 = BytesIO()
-    figure.save(top10, format="PNG", optimize=True)
     pictures = {
-        "top10": top10.getvalue(),
+        "top10": compressed_png(figure),
         "precision_recall": precision_recall_chart(curves, record.chance["precision"]),
     }
     confusion = confusion_chart(*retrieved_shares(result.top, evaluator))

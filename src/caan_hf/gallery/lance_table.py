@@ -87,9 +87,9 @@ class LanceTable:
         except LANCE_ERRORS as error:
             raise self._unreadable(error) from error
 
-    def columns(self, names: Sequence[str]) -> pa.Table:
-        """Some columns of all rows."""
-        return self._rows(lambda: self.table.search().select(list(names)).to_arrow())
+    def columns(self, names: Sequence[str], *, row_ids: bool = False) -> pa.Table:
+        """Some columns of all rows, and `_rowid` on request."""
+        return self._rows(lambda: self.table.search().select(list(names)).with_row_id(row_ids).to_arrow())
 
     def batches(self, names: Sequence[str], size: int) -> Iterator[pa.RecordBatch]:
         """Some columns and `_rowid` of all rows, `size` rows at a time."""

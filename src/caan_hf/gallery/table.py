@@ -11,6 +11,7 @@ from typing import Any
 
 import lancedb
 import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import TypeAdapter
 
 from caan_hf.errors import CaanError
@@ -30,12 +31,14 @@ from .lance_table import (
     quoted,
     reason_of,
 )
-from .schema import FORMAT, GLOBAL, KEY, LOCAL, STORED, GalleryInfo, row_schema
+from .schema import FORMAT, GLOBAL, KEY, LOCAL, STORED, GalleryInfo, SearchState, row_schema
 
 METADATA = "caan_gallery"
 """Key of the schema's metadata that holds the [`GalleryInfo`] as JSON."""
 PLACES = "caan_places"
 """Key of the path column's metadata that holds the folders of the photos as JSON."""
+SEARCH_STATE = "caan_smooth"
+"""Key of the path column's metadata that holds the [`SearchState`] as JSON."""
 
 
 class PhotoTable(LanceTable):
@@ -117,15 +120,18 @@ class PhotoTable(LanceTable):
         merge = self.table.merge_insert(KEY).when_matched_update_all().when_not_matched_insert_all()
         fields = [field for field in self.table.schema if field.name in rows.schema.names]
         rows = rows.select([field.name for field in fields]).cast(pa.schema(fields))
+        self._before_change()
         self._commit(lambda: merge.execute(rows))
 
     def delete(self, paths: Sequence[str]) -> None:
         """Remove photos from the gallery, not their files."""
         for condition in conditions(KEY, paths):
+            self._before_change()
             self._commit(partial(self.table.delete, condition))
 
     def delete_prefix(self, prefix: str) -> None:
         """Remove the photos with paths that begin with `prefix` from the gallery, not their files."""
+        self._before_change()
         self._commit(partial(self.table.delete, f"starts_with({KEY}, {quoted(prefix)})"))
 
     def add_missing_columns(self) -> None:
@@ -133,6 +139,31 @@ class PhotoTable(LanceTable):
         missing = {name: sql for name, (_, sql) in STORED.items() if name not in self.table.schema.names}
         if missing:
             self._commit(partial(self.table.add_columns, missing))
+
+    def rows_at(self, row_ids: Sequence[int], paths: Sequence[str], columns: Sequence[str]) -> pa.Table:
+        """Some columns and the path of the photos with some row ids, or where these have changed, with the paths."""
+        names = list(dict.fromkeys([KEY, *columns]))
+        found = self._rows(lambda: self.table.take_row_ids(list(row_ids)).select(names).to_arrow())
+        found = found.filter(pc.is_in(found[KEY], value_set=pa.array(paths, pa.string())))
+        missing = sorted(set(paths) - set(found[KEY].to_pylist()))
+        return pa.concat_tables([found, self.rows_where(KEY, missing, names)]) if missing else found
+
+    def search_state(self) -> SearchState | None:
+        """How the photos are smoothed; None if that was never decided."""
+        stored = (self.table.schema.field(KEY).metadata or {}).get(SEARCH_STATE.encode())
+        return SearchState.parse(stored, self.uri, REINDEX) if stored else None
+
+    def store_search_state(self, state: SearchState) -> None:
+        """Store how the photos are smoothed, if that has changed."""
+        if state != self.search_state():
+            metadata = {SEARCH_STATE: state.model_dump_json()}
+            self._commit(lambda: self.table.update_field_metadata({"path": KEY, "metadata": metadata}))
+
+    def _before_change(self) -> None:
+        """Record that smoothed vectors will no longer fit the photos."""
+        state = self.search_state()
+        if state is not None and state.token is not None:
+            self.store_search_state(SearchState(smooth=state.smooth))
 
     def places(self) -> dict[str, bool]:
         """Folders of the photos, see `absent_places`."""
@@ -192,7 +223,7 @@ def _require_regular_files(uri: str) -> None:
     Raises:
         CaanError: There is one.
     """
-    for file in (Path(uri) / f"{PhotoTable.name}.lance").rglob("*"):
+    for file in Path(uri).glob("*.lance/**/*"):
         with suppress(OSError):  # another process removed it meanwhile
             mode = file.stat().st_mode
             if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
