@@ -33,7 +33,7 @@ from .checkpoints import (
     write_recipe,
 )
 from .collator import TripletCollator, at_size
-from .precompute import encode_rows, encode_sentences
+from .precompute import encode_rows, encode_sentences, fit_hub_bank
 from .recipe import Recipe
 from .trainer import CaanTrainer
 from .triplets import TripletDataset
@@ -140,6 +140,7 @@ def build_trainer(
         augment_sketch=sketch_augmentation() if recipe.data.augment else None,
         augment_photo=photo_augmentation(photo_size) if recipe.data.augment else None,
     )
+    fit_hub_bank(model, len(triplets.sketches))
     evaluator = _evaluator(recipe, arguments, splits)
     with arguments.main_process_first(desc="cleaning sketches"):
         shown = not arguments.disable_tqdm and sys.stderr.isatty()
