@@ -14,6 +14,7 @@ CHOICES = {
     "local_matching": ("relation", "late_interaction"),
     "negatives": ("sampled", "in_batch", "both"),
     "triplet_reduction": ("all", "violating"),
+    "instance_score": ("local", "global", "both"),
 }
 PROBABILITIES = ("text_dropout", "alignment_dropout", "local_weight", "hub_weight")
 EARLIER_NAMES = {"relation_grid": "local_grid", "relation_dim": "local_dim"}
@@ -22,6 +23,7 @@ LOSS_WEIGHTS = {
     "loss_tri": "lambda_tri",
     "loss_rn": "lambda_rn",
     "loss_loc": "lambda_loc",
+    "loss_ins": "lambda_ins",
     "loss_con": "lambda_con",
     "loss_txt": "lambda_txt",
     "loss_dis": "lambda_dis",
@@ -103,6 +105,13 @@ class CaanConfig(PreTrainedConfig):
         lambda_loc (`float`, defaults to 0.0):
             *Ours*: weight of the category-contrastive loss on the scores of late interaction, with a learned
             temperature.
+        lambda_ins (`float`, defaults to 0.0):
+            *Ours*: weight of the instance-contrastive loss, in which only the photo that a sketch was drawn from
+            matches, and all other photos of the batch, also those of its category, are negatives. It requires
+            `instance_ids` in training.
+        instance_score (`str`, defaults to `"local"`):
+            Score that `lambda_ins` contrasts: `"local"` is that of late interaction, with its learned temperature,
+            `"global"` the cosine of the global features, and `"both"` averages the two losses.
         lambda_con (`float`, defaults to 0.0):
             *Ours*: weight of the category-contrastive loss between the sketches and photos of the batch.
         contrastive_temperature (`float`, defaults to 0.07): Temperature of the contrastive losses.
@@ -171,6 +180,8 @@ class CaanConfig(PreTrainedConfig):
     lambda_tri: float | int = 1.0
     lambda_rn: float | int = 1.0
     lambda_loc: float | int = 0.0
+    lambda_ins: float | int = 0.0
+    instance_score: str = "local"
     lambda_con: float | int = 0.0
     contrastive_temperature: float | int = 0.07
     lambda_txt: float | int = 0.0
@@ -200,6 +211,8 @@ class CaanConfig(PreTrainedConfig):
             raise ValueError('alignment="visual" requires text_config=None and negatives="sampled"')
         if self.local_matching == "relation" and (self.lambda_loc or self.local_position_weight):
             raise ValueError('lambda_loc and local_position_weight require local_matching="late_interaction"')
+        if self.local_matching == "relation" and self.lambda_ins and self.instance_score != "global":
+            raise ValueError('lambda_ins requires local_matching="late_interaction" or instance_score="global"')
         for name in PROBABILITIES:
             if getattr(self, name) is not None and not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be between 0 and 1, got {getattr(self, name)}")
@@ -231,6 +244,11 @@ class CaanConfig(PreTrainedConfig):
     def is_measured(self) -> bool:
         """Whether retrieval uses means or features that are measured on training images."""
         return self.center_features or self.local_matching == "late_interaction" or self.hub_bank_size > 0
+
+    @property
+    def trains_late_interaction(self) -> bool:
+        """Whether a loss trains the local tokens of late interaction."""
+        return bool(self.lambda_loc or (self.lambda_ins and self.instance_score != "global"))
 
     @property
     def num_local_tokens(self) -> int:
