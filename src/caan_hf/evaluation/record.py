@@ -77,13 +77,18 @@ class EvaluationRecord(RankingRecord, ReportRecord):
     deduplicated: DeduplicatedRecord | None = None
 
     @property
+    def adjustment(self) -> str:
+        """What tables and figures call the adjusted ranking, such as "smooth@5, hubs 0.5"; empty without one."""
+        smooth = [f"smooth@{self.adjusted.k}"] if self.adjusted is not None and self.adjusted.k else []
+        hubs = [f"hubs {self.hub_weight:g}"] if self.hub_weight else []
+        return ", ".join(smooth + hubs)
+
+    @property
     def rankings(self) -> dict[str, RankingRecord]:
         """The rankings by the name that tables and figures give them."""
         named: dict[str, RankingRecord] = {"global": self}
         if self.adjusted is not None:
-            smooth = [f"smooth@{self.adjusted.k}"] if self.adjusted.k else []
-            hubs = [f"hubs {self.hub_weight:g}"] if self.hub_weight else []
-            named[", ".join(smooth + hubs)] = self.adjusted
+            named[self.adjustment] = self.adjusted
         if self.reranked is not None:
             is_complete = (self.reranked.k or 0) >= self.num_gallery
             named["rerank, all pairs" if is_complete else f"rerank@{self.reranked.k}"] = self.reranked
