@@ -32,8 +32,8 @@ def test_tokens_of_a_sentence_do_not_depend_on_padding(make_model, processor, si
 def test_measured_means_are_those_of_the_training_images(make_model, processor, train_split):
     model = make_model(text_config=None, center_features=True)
     triplets = TripletDataset(train_split, processor)
-    measure_centers(model, processor, triplets)
-    measure_centers(model, processor, triplets)  # a second measurement does not depend on the first
+    measure_centers(model, processor, triplets.paired_rows())
+    measure_centers(model, processor, triplets.paired_rows())  # a second measurement does not depend on the first
     plain = make_model(text_config=None)
     plain.load_state_dict(model.state_dict(), strict=False)
     pixels = processor(sketches=[datasets.Image().decode_example(row["image"]) for row in triplets.sketches])
@@ -45,8 +45,8 @@ def test_measured_means_are_those_of_the_training_images(make_model, processor, 
 def test_the_hub_bank_holds_training_sketches_evenly_over_categories(make_model, processor, train_split):
     model = make_model(text_config=None, hub_bank_size=7, center_features=True)
     triplets = TripletDataset(train_split, processor)  # 4 categories of 4 sketches
-    measure_centers(model, processor, triplets)
-    measure_hub_bank(model, processor, triplets)
+    measure_centers(model, processor, triplets.paired_rows())
+    measure_hub_bank(model, processor, triplets.paired_rows())
     features = encode_rows(model, processor, triplets.sketches, "sketch")
     chosen = [int((features @ sketch).argmax()) for sketch in model.hub_bank.sketches]
     torch.testing.assert_close(model.hub_bank.sketches, features[chosen])
@@ -58,7 +58,7 @@ def test_the_hub_bank_holds_training_sketches_evenly_over_categories(make_model,
 def test_the_hub_bank_is_no_larger_than_the_training_data(make_model, processor, train_split, tmp_path):
     model = make_model(text_config=None, hub_bank_size=800)
     triplets = TripletDataset(train_split, processor)
-    measure_hub_bank(model, processor, triplets)
+    measure_hub_bank(model, processor, triplets.paired_rows())
     assert model.config.hub_bank_size == len(model.hub_bank.sketches) == len(triplets) == 16
     model.save_pretrained(tmp_path)
     loaded = AutoModel.from_pretrained(tmp_path)

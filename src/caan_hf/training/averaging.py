@@ -60,9 +60,9 @@ def average_checkpoints(checkpoints: Sequence[str | Path], out: Path, data: str 
             sums[name] += other[name]
     model.load_state_dict(sums | {name: sums[name] / len(checkpoints) for name in averaged})
     if model.config.is_measured:
-        triplets = TripletDataset(split, processor)
-        measure_centers(model, processor, triplets, progress=True)
-        measure_hub_bank(model, processor, triplets, progress=True)
+        images = TripletDataset(split, processor).paired_rows()
+        measure_centers(model, processor, images, progress=True)
+        measure_hub_bank(model, processor, images, progress=True)
     seeds = [record.recipe.training.seed if record else None for record in records]
     record = records[0] and records[0].model_copy(update={"averaged_seeds": seeds})
     save_for_retrieval(model, processor, out, record)

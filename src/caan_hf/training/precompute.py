@@ -1,5 +1,6 @@
 """Features that are computed outside of training steps."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import datasets
@@ -16,7 +17,7 @@ from caan_hf.modeling_caan import CaanModel
 from caan_hf.processing_caan import CaanProcessor
 from caan_hf.utils.progress import progress_bar
 
-from .triplets import TripletDataset
+from .triplets import PairedRows
 
 MAX_CENTER_IMAGES = 2000
 
@@ -88,6 +89,28 @@ def encode_sentences(
     return states
 
 
+def sentence_table(
+    states: Mapping[str, torch.Tensor], sentences_of: Mapping[int, Sequence[str]]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Sentences of all categories as one tensor, for `CaanTextContrast.set_sentences`.
+
+    Args:
+        states: Sentence -> tokens, as [`encode_sentences`] returns them.
+        sentences_of: Category id -> its sentences.
+
+    Returns:
+        Mean tokens (C, S, T) in float32, and the mask (C, S) of the sentences; C is one more than the largest id.
+    """
+    categories, most = max(sentences_of) + 1, max(map(len, sentences_of.values()))
+    table = torch.zeros(categories, most, next(iter(states.values())).shape[1])
+    is_sentence = torch.zeros(categories, most, dtype=torch.bool)
+    for category, sentences in sentences_of.items():
+        for place, sentence in enumerate(sentences):
+            table[category, place] = states[sentence].float().mean(dim=0)
+            is_sentence[category, place] = True
+    return table, is_sentence
+
+
 class _MeanPatchEncoder(CheckpointEncoder):
     """Encodes an image as the mean of its patch tokens, before they are centred and projected."""
 
@@ -98,7 +121,7 @@ class _MeanPatchEncoder(CheckpointEncoder):
             return Features(tokens.float().mean(dim=1).cpu().numpy())
 
 
-def measure_centers(model: CaanModel, processor: CaanProcessor, triplets: TripletDataset, **encoding: Any) -> None:
+def measure_centers(model: CaanModel, processor: CaanProcessor, images: PairedRows, **encoding: Any) -> None:
     """Measure the means that retrieval subtracts, on clean training images at the model's resolution.
 
     These are the mean global features, if `center_features` is set, and the mean patches of late interaction.
@@ -106,12 +129,13 @@ def measure_centers(model: CaanModel, processor: CaanProcessor, triplets: Triple
     Args:
         model: The trained model; its means are changed in place.
         processor: Its processor.
-        triplets: The training triplets. At most `MAX_CENTER_IMAGES` images per modality are encoded.
+        images: Training images of both modalities, see [`TripletDataset.paired_rows`]. At most `MAX_CENTER_IMAGES` per
+            modality are encoded.
         **encoding: `batch_size`, `dtype` and `progress` of [`encode_rows`].
     """
-    sides: list[tuple[datasets.Dataset, Modality]] = [(triplets.sketches, "sketch"), (triplets.photos, "photo")]
-    for images, modality in sides:
-        rows = images.select(range(0, len(images), -(-len(images) // MAX_CENTER_IMAGES)))
+    sides: list[tuple[datasets.Dataset, Modality]] = [(images.sketches, "sketch"), (images.photos, "photo")]
+    for side, modality in sides:
+        rows = side.select(range(0, len(side), -(-len(side) // MAX_CENTER_IMAGES)))
         if model.config.center_features:
             mean = getattr(model, f"{modality}_center").mean
             mean.zero_()
@@ -121,19 +145,20 @@ def measure_centers(model: CaanModel, processor: CaanProcessor, triplets: Triple
             getattr(model.local_tokens, f"{modality}_mean").copy_(patches.mean(dim=0))
 
 
-def measure_hub_bank(model: CaanModel, processor: CaanProcessor, triplets: TripletDataset, **encoding: Any) -> None:
+def measure_hub_bank(model: CaanModel, processor: CaanProcessor, images: PairedRows, **encoding: Any) -> None:
     """Encode training sketches for the correction of hubs, evenly over the categories, if `hub_bank_size` is set.
 
     Args:
         model: The trained model, with its measured means; its bank is changed in place.
         processor: Its processor.
-        triplets: The training triplets.
+        images: Training images, see [`TripletDataset.paired_rows`].
         **encoding: `batch_size`, `dtype` and `progress` of [`encode_rows`].
     """
     if model.hub_bank is None:
         return
-    fit_hub_bank(model, len(triplets.sketches))
-    rows = triplets.sketches.select(evenly(triplets.sketch_categories, model.config.hub_bank_size))
+    fit_hub_bank(model, len(images.sketches))
+    categories = np.asarray(images.sketches["category"])
+    rows = images.sketches.select(evenly(categories, model.config.hub_bank_size))
     model.hub_bank.sketches.copy_(encode_rows(model, processor, rows, "sketch", **encoding))
 
 

@@ -140,8 +140,9 @@ class CaanTrainer(Trainer):
     def finish_model(self) -> None:
         """Measure the means that retrieval subtracts, and encode sketches for the correction of hubs."""
         if self.caan.config.is_measured:
-            measure_centers(self.caan, self.processor, self.train_dataset, **self.args.encoding)
-            measure_hub_bank(self.caan, self.processor, self.train_dataset, **self.args.encoding)
+            images = self.train_dataset.paired_rows()
+            measure_centers(self.caan, self.processor, images, **self.args.encoding)
+            measure_hub_bank(self.caan, self.processor, images, **self.args.encoding)
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         """Create the optimizer with a separate learning rate for the towers and no decay of biases and norms."""
@@ -255,7 +256,7 @@ class CaanTrainer(Trainer):
 
     def _get_train_sampler(self, train_dataset: Any = None) -> EpochSampler:
         dataset = self.train_dataset if train_dataset is None else train_dataset
-        sampler = EpochSampler(len(dataset), self.args.seed, dataset.groups)
+        sampler = EpochSampler(len(dataset), self.args.seed, dataset.sketch_weights, dataset.groups)
         self.add_callback(EpochCallback(sampler))
         return sampler
 
