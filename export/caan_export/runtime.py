@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,10 @@ from caan_hf.errors import CaanError
 from caan_hf.sketches_caan import clean_sketch
 from caan_hf.utils.download import download, looks_local
 
+from .hub_bank import read_hub_bank
 from .manifest import (
     EXPORT_AGAIN,
+    HUB_BANK,
     MANIFEST,
     PHOTO_ENCODER,
     PREPROCESSING,
@@ -34,7 +37,7 @@ MAX_CHUNK_BYTES = 256 * 2**20
 """Memory that the pairs of one call of the relation network may take."""
 AT_ONCE = {CPU: 8, TENSORRT: TENSORRT_MAX_BATCH}
 """Pictures per call of an encoder. On the CPU, the activations of more pictures leave the cache, which takes longer."""
-FILES = ("*.json", "*.onnx", "*.onnx.data", "*.npz")
+FILES = ("*.json", "*.onnx", "*.onnx.data", "*.npz", HUB_BANK)
 PRECISION = {"fp32": "float32", "fp16": "float16", "int8": "int8"}
 ENCODER_OF: dict[Modality, str] = {"sketch": SKETCH_ENCODER, "photo": PHOTO_ENCODER}
 SKETCH_LOCAL, PHOTO_LOCAL, LOGITS = "sketch_local_embeds", "photo_local_embeds", "relation_logits"
@@ -133,6 +136,16 @@ class CaanOnnx(Encoder):
     def training_data(self) -> TrainingData | None:
         """Benchmark that the checkpoint was trained on; None if it is not recorded."""
         return self.export.manifest.training
+
+    @cached_property
+    def hub_sketches(self) -> Array | None:
+        """See [`Encoder.hub_sketches`]."""
+        return read_hub_bank(self.export)
+
+    @property
+    def hub_weight(self) -> float | None:
+        """See [`Encoder.hub_weight`]."""
+        return self.export.manifest.hub_weight
 
     @property
     def local_weight(self) -> float | None:

@@ -17,6 +17,7 @@ from caan_hf.encoding.dataset_pictures import DatasetPictures, unreadable
 from caan_hf.encoding.encoder import Encoder
 from caan_hf.encoding.features import PLURAL, Features, Modality
 from caan_hf.errors import CaanError
+from caan_hf.retrieval.hubs import HubCorrection
 from caan_hf.retrieval.ranking import BYTE_BUDGET
 from caan_hf.utils.progress import progress_bar
 
@@ -104,6 +105,7 @@ class ZeroShotEvaluator:
         Raises:
             CaanError: An image cannot be read, no sketch has a photo of its category, or local tokens are missing.
         """
+        hubs = HubCorrection.of(encoder, self.options.hub_weight)
         if self.options.needs_local and not encoder.has_local:
             option = "--exhaustive" if self.options.exhaustive else "--rerank"
             raise CaanError(
@@ -115,6 +117,7 @@ class ZeroShotEvaluator:
             result = self.evaluate_embeddings(
                 sketches.global_embeds,
                 photos.global_embeds,
+                hubs=hubs,
                 encoder=encoder,
                 sketch_local=sketches.local_embeds,
                 photo_local=photos.local_embeds,
@@ -160,7 +163,7 @@ class ZeroShotEvaluator:
             sketch_embeds: (Q, D) L2-normalised global embeddings, as arrays or tensors.
             photo_embeds: (N, D) L2-normalised global embeddings.
             device: Where embeddings are ranked.
-            **local: Arguments of [`embeddings.evaluate_embeddings`] for re-ranking.
+            **local: Arguments of [`embeddings.evaluate_embeddings`] for the correction of hubs and re-ranking.
 
         Raises:
             CaanError: No sketch has a photo of its category.

@@ -51,6 +51,17 @@ class EvaluationOptions:
             "smoothed photos.",
         ),
     ] = None
+    hub_weight: Annotated[
+        float | None,
+        Option(
+            min=0,
+            max=1,
+            metavar="WEIGHT",
+            help="Weight of the correction of hubs, photos that are near to sketches of all kinds. 0 ranks without it. "
+            "--expand and --rerank use it too.",
+            show_default="the model's",
+        ),
+    ] = None
     expand: Annotated[
         int | None,
         Option(min=1, metavar="K", help="Also rank with each sketch expanded by its first K photos (query expansion)."),
@@ -97,6 +108,8 @@ class EvaluationOptions:
                 raise CaanError(f"--{name.replace('_', '-')}: must be a positive integer, got {value}.")
         if (self.smooth or 0) > MAX_NEIGHBOURS:
             raise CaanError(f"--smooth: must be at most {MAX_NEIGHBOURS}, got {self.smooth}.")
+        if self.hub_weight is not None and not 0 <= self.hub_weight <= 1:
+            raise CaanError(f"--hub-weight: must be between 0 and 1, got {self.hub_weight}.")
         if self.exhaustive and self.rerank is not None:
             raise CaanError("--rerank and --exhaustive are mutually exclusive.")
         if self.no_cache and self.cache is not None:
