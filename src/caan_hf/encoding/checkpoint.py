@@ -130,7 +130,7 @@ class CheckpointEncoder(TorchEncoder):
     ) -> "CheckpointEncoder":
         """Load a checkpoint folder for retrieval, to compute in `dtype` whatever the stored precision is.
 
-        The relation network and the centres of the features are always in float32: they take little time.
+        Local matching and the centres of the features are always in float32: they take little time.
 
         Args:
             folder: The folder.

@@ -109,8 +109,8 @@ class ZeroShotEvaluator:
         if self.options.needs_local and not encoder.has_local:
             option = "--exhaustive" if self.options.exhaustive else "--rerank"
             raise CaanError(
-                f"{encoder.name}: {option} needs local tokens and a relation network, which this "
-                f"{encoder.kind} does not have. Leave the option out."
+                f"{encoder.name}: {option} needs local tokens, which this {encoder.kind} does not "
+                "have. Leave the option out."
             )
         seconds: dict[str, float] = {}
         with self.encoded(encoder, seconds, local=self.options.needs_local) as (sketches, photos):

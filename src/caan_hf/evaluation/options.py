@@ -39,7 +39,7 @@ class EvaluationOptions:
     ] = "test"
     rerank: Annotated[
         int | None,
-        Option(min=1, metavar="K", help="Also re-rank the first K photos of each sketch with the relation network."),
+        Option(min=1, metavar="K", help="Also re-rank the first K photos of each sketch by their fused score."),
     ] = None
     smooth: Annotated[
         int | None,
