@@ -1,10 +1,9 @@
 """Features of training sketches for the correction of hubs, as a file beside the graphs."""
 
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load, save
 
 from caan_hf.encoding.features import Array
 from caan_hf.errors import CaanError, first_line
@@ -14,7 +13,7 @@ from .manifest import EXPORT_AGAIN, HUB_BANK, ExportedFolder
 
 def write_hub_bank(sketches: Array, folder: Path) -> None:
     """Write the features (B, D)."""
-    (folder / HUB_BANK).write_bytes(save({"sketches": sketches}))
+    np.savez(folder / HUB_BANK, sketches=sketches)
 
 
 def read_hub_bank(export: ExportedFolder) -> Array | None:
@@ -27,9 +26,10 @@ def read_hub_bank(export: ExportedFolder) -> Array | None:
         return None
     file = export.path / HUB_BANK
     try:
-        sketches: Array = load(file.read_bytes())["sketches"].astype(np.float32)
+        with np.load(file, allow_pickle=False) as arrays:
+            sketches: Array = arrays["sketches"].astype(np.float32)
         if sketches.ndim != 2 or sketches.shape[1] != export.manifest.identity.global_dim:
             raise ValueError(f"features of shape {sketches.shape}")
-    except (OSError, KeyError, ValueError, SafetensorError) as error:
+    except (OSError, KeyError, ValueError, AttributeError, TypeError, BadZipFile) as error:
         raise CaanError(f"{file}: holds no features of sketches ({first_line(error)}). {EXPORT_AGAIN}") from error
     return sketches

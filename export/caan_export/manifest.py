@@ -16,7 +16,7 @@ from caan_hf.utils.records import Record
 MANIFEST = "caan_export.json"
 PREPROCESSING = "preprocessing.json"
 REFERENCE = "reference.npz"
-HUB_BANK = "hub_bank.safetensors"
+HUB_BANK = "hub_bank.npz"
 """Global embeddings of training sketches, if the checkpoint has any."""
 CONFIG = "config.json"
 SKETCH_ENCODER, PHOTO_ENCODER = "sketch_encoder", "photo_encoder"

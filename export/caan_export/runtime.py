@@ -22,7 +22,6 @@ from caan_hf.utils.download import download, looks_local
 from .hub_bank import read_hub_bank
 from .manifest import (
     EXPORT_AGAIN,
-    HUB_BANK,
     MANIFEST,
     PHOTO_ENCODER,
     PREPROCESSING,
@@ -37,7 +36,7 @@ MAX_CHUNK_BYTES = 256 * 2**20
 """Memory that the pairs of one call of the relation network may take."""
 AT_ONCE = {CPU: 8, TENSORRT: TENSORRT_MAX_BATCH}
 """Pictures per call of an encoder. On the CPU, the activations of more pictures leave the cache, which takes longer."""
-FILES = ("*.json", "*.onnx", "*.onnx.data", "*.npz", HUB_BANK)
+FILES = ("*.json", "*.onnx", "*.onnx.data", "*.npz")
 PRECISION = {"fp32": "float32", "fp16": "float16", "int8": "int8"}
 ENCODER_OF: dict[Modality, str] = {"sketch": SKETCH_ENCODER, "photo": PHOTO_ENCODER}
 SKETCH_LOCAL, PHOTO_LOCAL, LOGITS = "sketch_local_embeds", "photo_local_embeds", "relation_logits"

@@ -7,7 +7,6 @@ from caan_export.export import ExportOptions, export_checkpoint
 from caan_export.manifest import HUB_BANK, ExportedFolder
 from caan_export.runtime import CaanOnnx
 from photos import draw_photo
-from safetensors.numpy import save_file
 from tiny import VISION
 
 from caan_hf import CaanError, CaanModel, Gallery
@@ -52,9 +51,9 @@ def test_either_brings_the_gallery_of_the_other_up_to_date(folders, sketch, tmp_
 def test_a_damaged_bank_is_named(folders, tmp_path):
     export = ExportedFolder.open(folders[1])
     assert HUB_BANK in export.manifest.files
-    save_file({"sketches": np.zeros((3, 7), np.float32)}, tmp_path / "other")
+    np.savez(tmp_path / "other.npz", sketches=np.zeros((3, 7), np.float32))
     before = (folders[1] / HUB_BANK).read_bytes()
-    for content in (b"nothing", (tmp_path / "other").read_bytes()):
+    for content in (b"nothing", (tmp_path / "other.npz").read_bytes()):
         (folders[1] / HUB_BANK).write_bytes(content)
         with pytest.raises(CaanError, match=rf"{HUB_BANK}.*(changed|damaged)"):
             CaanOnnx.from_pretrained(folders[1])
