@@ -49,6 +49,16 @@ def test_a_hub_bank_changes_no_identity_and_keeps_its_precision(tiny_caan, tmp_p
     assert plain.hub_sketches is plain.hub_weight is None
 
 
+def test_the_weights_of_the_local_score_change_no_identity(late_caan):
+    model, processor = late_caan
+    other = copy(model)
+    other.config = type(model.config)(**{**model.config.to_dict(), "local_weight": None, "local_position_weight": 0.1})
+    encoders = [CheckpointEncoder(one, processor) for one in (model, other)]
+    assert [one.local_weight for one in encoders] == [0.25, None]
+    assert [one.reranks for one in encoders] == [True, False]
+    assert encoders[0].identity == encoders[1].identity
+
+
 def test_pickled_weights_are_refused(folder, tiny_caan):
     (folder / "model.safetensors").unlink()
     torch.save(tiny_caan[0].state_dict(), folder / "pytorch_model.bin")
