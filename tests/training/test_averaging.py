@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 from tiny import TEXT
@@ -11,6 +12,7 @@ from typer.testing import CliRunner
 from caan_hf import CaanError
 from caan_hf.benchmarks import load_benchmark
 from caan_hf.cli.main import app
+from caan_hf.encoding.load import load_encoder
 from caan_hf.encoding.text_encoder import TextEncoder
 from caan_hf.publishing.card import model_card
 from caan_hf.publishing.training_record import TrainingRecord, read_training_record
@@ -87,6 +89,16 @@ def test_text_sides_are_averaged(make_model, processor, tmp_path, sample_data):
     assert text.center.any()
     center, text.center = text.center, torch.zeros_like(text.center)
     torch.testing.assert_close(center, torch.from_numpy(text.encode(list(sentences.values()))).mean(dim=0))
+
+
+def test_the_hub_bank_is_measured_again(saved, tmp_path, sample_data):
+    models = [saved(f"model-{seed}", seed, hub_bank_size=4, hub_weight=0.5) for seed in range(2)]
+    with pytest.raises(CaanError, match=r"hub_bank_size.*--data"):
+        average_checkpoints(models, tmp_path / "soup")
+    average_checkpoints(models, tmp_path / "soup", sample_data)
+    averaged = load_encoder(tmp_path / "soup", device="cpu")
+    np.testing.assert_allclose(np.linalg.norm(averaged.hub_sketches, axis=1), np.ones(4), atol=1e-3)
+    assert averaged.hub_weight == 0.5
 
 
 def test_models_that_cannot_be_averaged_are_errors(saved, tmp_path):

@@ -37,7 +37,7 @@ from .checkpoints import (
     write_recipe,
 )
 from .collator import TripletCollator, at_size
-from .precompute import encode_rows, encode_sentences, sentence_table
+from .precompute import encode_rows, encode_sentences, fit_hub_bank, sentence_table
 from .recipe import Recipe
 from .trainer import CaanTrainer
 from .triplets import TripletDataset
@@ -153,6 +153,7 @@ def build_trainer(
         instance_pairs=recipe.data.instance_pairs,
         images_per_category=recipe.data.images_per_category,
     )
+    fit_hub_bank(model, len(triplets.paired))
     warn_of_unused(split, triplets.unpaired)
     evaluator = _evaluator(recipe, arguments, splits)
     with arguments.main_process_first(desc="cleaning sketches"):
