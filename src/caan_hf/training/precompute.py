@@ -87,14 +87,16 @@ def encode_sentences(
     return states
 
 
-class _MeanPatchEncoder(CheckpointEncoder):
-    """Encodes an image as the mean of its patch tokens, before they are centred and projected."""
+class _MeanEncoder(CheckpointEncoder):
+    """Encodes an image as its global embedding and the mean of its patch tokens, before any mean is subtracted."""
 
     def encode_prepared(self, pixel_values: Array, modality: Modality) -> Features:
         encode = self.model.get_sketch_features if modality == "sketch" else self.model.get_photo_features
         with self._inference():
-            tokens = encode(self._tensor(pixel_values)).last_hidden_state[:, 1:]
-            return Features(tokens.float().mean(dim=1).cpu().numpy())
+            features = encode(self._tensor(pixel_values))
+            patches = features.last_hidden_state[:, 1:].float().mean(dim=1)
+            both = torch.cat([features.global_embeds.float(), patches], dim=1)
+            return Features(both.cpu().numpy())
 
 
 def measure_centers(model: CaanModel, processor: CaanProcessor, triplets: TripletDataset, **encoding: Any) -> None:
@@ -111,10 +113,12 @@ def measure_centers(model: CaanModel, processor: CaanProcessor, triplets: Triple
     sides: list[tuple[datasets.Dataset, Modality]] = [(triplets.sketches, "sketch"), (triplets.photos, "photo")]
     for images, modality in sides:
         rows = images.select(range(0, len(images), -(-len(images) // MAX_CENTER_IMAGES)))
-        if model.config.center_features:
-            mean = getattr(model, f"{modality}_center").mean
-            mean.zero_()
-            mean.copy_(encode_rows(model, processor, rows, modality, **encoding).mean(dim=0))
+        center = getattr(model, f"{modality}_center").mean if model.config.center_features else None
+        if center is not None:
+            center.zero_()
+        means = encode_rows(model, processor, rows, modality, encoder_class=_MeanEncoder, **encoding).mean(dim=0)
+        global_mean, patch_mean = means.chunk(2)  # both have the width of the projected tokens
+        if center is not None:
+            center.copy_(global_mean)
         if isinstance(model.local_tokens, CaanPatchTokens):
-            patches = encode_rows(model, processor, rows, modality, encoder_class=_MeanPatchEncoder, **encoding)
-            getattr(model.local_tokens, f"{modality}_mean").copy_(patches.mean(dim=0))
+            getattr(model.local_tokens, f"{modality}_mean").copy_(patch_mean)
