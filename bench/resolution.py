@@ -13,8 +13,8 @@ from torch.nn import functional as F
 from caan_hf.benchmarks import load_benchmark
 from caan_hf.encoding.checkpoint import load_checkpoint
 from caan_hf.evaluation import ZeroShotEvaluator, evaluate_embeddings
+from caan_hf.training.collator import at_size
 from caan_hf.training.precompute import encode_rows
-from caan_hf.training.triplets import at_size
 from caan_hf.utils.files import write_json
 
 TRAINING_STRIDE = 3  # the means are those of a third of the training images

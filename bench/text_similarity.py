@@ -17,9 +17,9 @@ from torch.nn import functional as F
 from caan_hf.benchmarks import load_benchmark
 from caan_hf.evaluation import ZeroShotEvaluator
 from caan_hf.training.backbones import build_model
+from caan_hf.training.category_sentences import category_sentences
 from caan_hf.training.precompute import encode_rows, encode_sentences
 from caan_hf.training.recipe import load_recipe
-from caan_hf.training.triplets import category_sentences
 
 
 def main() -> None:

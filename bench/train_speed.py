@@ -35,7 +35,7 @@ def main() -> None:
 
 
 def report(trainer, arguments) -> None:
-    device, dtype = arguments.device, getattr(torch, arguments.encoding_dtype)
+    device, dtype = arguments.device, getattr(torch, arguments.encoding["dtype"])
     model = trainer.model.to(device).train()
     triplets = [trainer.train_dataset[index] for index in range(arguments.per_device_train_batch_size)]
     batch = {name: tensor.to(device) for name, tensor in trainer.data_collator(triplets).items()}

@@ -44,6 +44,16 @@ def tiny_caan():
 
 
 @pytest.fixture(scope="session")
+def late_caan(tiny_caan):
+    """Model and processor with late interaction."""
+    relation, processor = tiny_caan
+    torch.manual_seed(0)
+    changes = {"local_matching": "late_interaction", "local_dim": None}
+    weights = {"local_weight": 0.25, "local_position_weight": 0.3}
+    return CaanModel(CaanConfig(**relation.config.to_dict() | changes | weights)).eval(), processor
+
+
+@pytest.fixture(scope="session")
 def split_rows():
     """Rows of a split, sketches and photos interleaved: five photos and three sketches a category."""
     generator = np.random.default_rng(0)

@@ -14,9 +14,9 @@ from caan_hf.encoding.features import EncodedSketch
 from caan_hf.encoding.sketch_file import load_sketch
 from caan_hf.errors import CaanError
 from caan_hf.gallery import Gallery, SearchResult
+from caan_hf.gallery.lance_table import GalleryError
 from caan_hf.gallery.options import SearchOptions
 from caan_hf.gallery.photo import open_thumbnail
-from caan_hf.gallery.table import GalleryError
 from caan_hf.images_caan import MAX_FRAMES, flatten, open_file
 from caan_hf.sketches_caan import clean_sketch, is_blank
 

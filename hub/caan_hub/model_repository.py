@@ -10,7 +10,8 @@ from caan_export.manifest import MANIFEST, ExportedFolder
 from caan_hf import CaanModel, CaanProcessor
 from caan_hf.encoding.checkpoint import load_checkpoint
 from caan_hf.errors import CaanError
-from caan_hf.evaluation.record import METRICS_FILE, REMEDY, EvaluationRecord
+from caan_hf.evaluation.record import EvaluationRecord
+from caan_hf.evaluation.report_record import METRICS_FILE, REMEDY
 from caan_hf.publishing.card import OnnxGraphs, model_card
 from caan_hf.publishing.folder import save_published
 from caan_hf.publishing.provenance import restriction

@@ -8,7 +8,8 @@ from transformers.dynamic_module_utils import get_relative_import_files
 
 from caan_hf.encoding.model_files import check_model_files
 from caan_hf.errors import CaanError
-from caan_hf.evaluation.record import METRICS_FILE, EvaluationRecord
+from caan_hf.evaluation.record import EvaluationRecord
+from caan_hf.evaluation.report_record import METRICS_FILE
 from caan_hf.publishing.results import public_results
 from caan_hf.publishing.training_record import RECORD_FILE, read_training_record, write_record
 from caan_hf.utils.records import Record

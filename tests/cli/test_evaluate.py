@@ -6,6 +6,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -15,7 +16,7 @@ from transformers import ViTImageProcessor
 from typer.testing import CliRunner
 
 from caan_hf import CaanConfig, CaanError, CaanModel, CaanProcessor
-from caan_hf.benchmarks import PrepareOptions, prepare_benchmark
+from caan_hf.benchmarks import PrepareOptions, load_benchmark, prepare_benchmark
 from caan_hf.cli.compare import compare
 from caan_hf.cli.evaluate import evaluate
 from caan_hf.evaluation import CONVENTIONS
@@ -61,10 +62,12 @@ def own_cache(tmp_path_factory, monkeypatch):
 
 
 def test_evaluates_and_writes_a_report(checkpoint, data, tmp_path):
-    result = run(checkpoint, "--data", data, "--rerank", 5, "--expand", 3, "--out", tmp_path / "report")
+    rankings = ["--smooth", 2, "--rerank", 5, "--expand", 3]
+    result = run(checkpoint, "--data", data, *rankings, "--out", tmp_path / "report")
     assert result.exit_code == 0
     assert "rerank@5" in result.output
     assert "expand@3" in result.output
+    assert "smooth@2" in result.output
     assert "…" not in result.output
     assert "mAP@all" in result.output
     found = json.loads((tmp_path / "report" / "metrics.json").read_text())
@@ -77,7 +80,7 @@ def test_evaluates_and_writes_a_report(checkpoint, data, tmp_path):
     assert found["seconds"] > 0
     assert Image.open(tmp_path / "report" / "top10.png").format == "PNG"
     assert found["expanded"]["k"] == 3
-    options = ["--data", str(data), "--split", "test", "--rerank", "5", "--expand", "3"]
+    options = ["--data", str(data), "--split", "test", "--rerank", "5", "--smooth", "2", "--expand", "3"]
     command = shlex.join(["caan", "evaluate", str(checkpoint), *options])
     assert command in (tmp_path / "report" / "report.md").read_text()
 
@@ -220,6 +223,53 @@ def test_compares_checkpoints_and_reports(checkpoint, data, tmp_path):
     again = run(tmp_path / "out" / "A", tmp_path / "out" / "B", "--out", tmp_path / "again", command=compare)
     assert again.exit_code == 0
     assert json.loads((tmp_path / "again" / "comparison.json").read_text())["rows"] == found["rows"]
+
+
+@pytest.fixture(scope="module")
+def pairs(data, tmp_path_factory):
+    """A benchmark of the user's own pairs: sketches/CATEGORY/N-1.png is drawn from photos/CATEGORY/N.png."""
+    root = tmp_path_factory.mktemp("pairs")
+    split, _ = load_benchmark(data)
+    for row in split["test"]:
+        kind = "sketches" if row["modality"] == 0 else "photos"
+        number = Path(row["source"]).stem
+        file = root / "raw" / kind / f"category {row['category']}" / f"{number}{'-1' * (kind == 'sketches')}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        row["image"].save(file)
+    names = sorted(folder.name for folder in (root / "raw" / "photos").iterdir())
+    (root / "raw" / "unseen.txt").write_text("\n".join(names[:4]))
+    prepare_benchmark("folder", root / "raw", root / "data", PrepareOptions(progress=False))
+    return root / "data"
+
+
+def test_evaluates_and_compares_pairs(checkpoint, pairs, tmp_path):
+    result = run(checkpoint, "--data", pairs, "--fine-grained", "--out", tmp_path / "report")
+    assert result.exit_code == 0
+    assert "folder-fine@1, test: 8 sketches x 12 photos" in result.output
+    assert "chance" in result.output
+    assert "…" not in result.output
+    found = json.loads((tmp_path / "report" / "metrics.json").read_text())
+    assert found["task"] == "fine-grained"
+    assert found["chance"]["Acc@1"] == pytest.approx(1 / 3)
+    assert set(found["rankings"]) == {"global", "local"}
+    command = shlex.join(["caan", "evaluate", str(checkpoint), "--data", str(pairs), "--split", "test"])
+    assert f"{command} --fine-grained" in (tmp_path / "report" / "report.md").read_text()
+    words = [tmp_path / "report", checkpoint, "--data", pairs, "--fine-grained", "--out", tmp_path / "out"]
+    assert run(*words, command=compare).exit_code == 0
+    rows = json.loads((tmp_path / "out" / "comparison.json").read_text())["rows"]
+    assert {(row["ranking"], row["difference"]) for row in rows} == {("global", 0), ("local", 0)}
+
+
+def test_report_of_pairs_is_beside_that_of_categories_by_default(checkpoint, pairs):
+    run(checkpoint, "--data", pairs, "--fine-grained")
+    assert (checkpoint / "evaluation-test-fine" / "metrics.json").is_file()
+
+
+def test_a_benchmark_without_pairs_is_refused_in_one_line(checkpoint, data, tmp_path):
+    with pytest.raises(CaanError, match=r"sample@1: .*Use one of sketchy-25") as error:
+        run(checkpoint, "--data", data, "--fine-grained", "--out", tmp_path / "out")
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "out").exists()
 
 
 def test_report_is_compared_with_a_model_folder_that_holds_published_metrics(checkpoint, data, tmp_path):

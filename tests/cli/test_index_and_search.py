@@ -79,6 +79,19 @@ def test_the_summary_tells_what_happened_to_the_photos(indexed, checkpoint, tmp_
     assert re.search(rf"1 gone, 1 forgotten.*1 gone.* removed .*: {photos}/02.png", output, re.DOTALL)
 
 
+def test_a_smoothed_gallery_says_so_and_is_searched(indexed, checkpoint, sketch_file, tmp_path):
+    index = ["index", indexed[0], tmp_path / "gallery", "--model", checkpoint, "--device", "cpu", "--quiet"]
+    assert "each photo smoothed with its nearest 3 photos in" in run(*index, "--smooth", 3).output
+    assert re.search("smoothed with its nearest 3 photos$", run(*index).output, re.MULTILINE)
+    found = [
+        json.loads(run("search", tmp_path / "gallery", sketch_file, "--json", *more).stdout)["results"]
+        for more in ([], ["--plain"])
+    ]
+    assert len(found[0]) == len(found[1]) == 10
+    assert [one["score"] for one in found[0]] != [one["score"] for one in found[1]]
+    assert "smoothed" not in run(*index, "--smooth", 0).output
+
+
 def test_searching_prints_one_line_per_result(indexed, sketch_file):
     done = run("search", indexed[1], sketch_file, "-k", 3)
     assert done.exit_code == 0

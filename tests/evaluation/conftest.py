@@ -1,5 +1,5 @@
 """Fixtures of the evaluation tests."""
 
-from colours import split, split_rows, tiny_caan
+from colours import late_caan, split, split_rows, tiny_caan
 
-__all__ = ["split", "split_rows", "tiny_caan"]
+__all__ = ["late_caan", "split", "split_rows", "tiny_caan"]

@@ -144,9 +144,7 @@ def test_rankings_of_different_depth_are_not_compared(make_report, tmp_path):
         runs.append(load_report(tmp_path / name, name))
     different = compare_reports(runs[0], runs[1])
     assert {row.ranking for row in different.rows} == {"global"}
-    assert (
-        verdicts(different)[-1] == "rerank rankings are not compared: A 50 photos per sketch, B 100 photos per sketch"
-    )
+    assert verdicts(different)[-1] == "rerank rankings are not compared: A with 50 photos, B with 100 photos"
     same = compare_reports(runs[0], runs[2])
     assert [sentence.partition(" in ")[0] for sentence in verdicts(same)] == [
         "no significant difference",

@@ -7,6 +7,7 @@ import torch
 from caan_hf.errors import CaanError
 from caan_hf.evaluation import evaluate_embeddings, retrieval_metrics
 from caan_hf.retrieval.expansion import PHOTO_WEIGHT
+from caan_hf.retrieval.smoothing import smooth_photos
 
 
 class Oracle:
@@ -108,6 +109,30 @@ def test_expansion_ranks_by_the_sketch_and_its_first_photos(problem, k, taken):
     assert found.expanded.metrics == pytest.approx(expected.metrics)
     assert found.expanded.top.shape == (30, 10)
     assert found.conventions == evaluate_embeddings(queries, gallery, *problem[2:]).conventions
+
+
+def test_smoothed_photos_are_ranked_beside_the_plain_ones(problem, local):
+    queries, gallery, *labels = problem
+    smoothed = smooth_photos(gallery, 3)
+    found = evaluate_embeddings(*problem, smooth=3, rerank=7, expand=4, **local)
+    assert found.conventions == evaluate_embeddings(*problem).conventions
+    alone = evaluate_embeddings(queries, smoothed, *labels, rerank=7, expand=4, **local)
+    assert found.adjusted.k == 3
+    assert found.adjusted.conventions == alone.conventions
+    assert found.adjusted.conventions != found.conventions
+    assert found.reranked.conventions == alone.reranked.conventions
+    assert found.expanded.conventions == alone.expanded.conventions
+    assert alone.adjusted is None
+    assert set(found.seconds) == {"smooth", "rank", "rerank", "expand"}
+
+
+def test_duplicates_are_no_neighbours_of_smoothed_photos(problem):
+    queries, gallery, query_labels, labels = problem
+    twice = [np.concatenate([values, values[:40]]) for values in (gallery, labels)]
+    found = evaluate_embeddings(queries, twice[0], query_labels, twice[1], duplicates=np.arange(110) >= 70, smooth=3)
+    smoothed = smooth_photos(gallery, 3)
+    expected = evaluate_embeddings(queries, np.concatenate([smoothed, smoothed[:40]]), query_labels, twice[1])
+    assert found.adjusted.conventions == expected.conventions
 
 
 @pytest.mark.parametrize("byte_budget", [1, 3000, 10**8])

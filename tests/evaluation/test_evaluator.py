@@ -104,6 +104,8 @@ def test_exhaustive_ranking_is_limited(split):
     [
         ({"rerank": 0}, "--rerank"),
         ({"expand": -1}, "--expand"),
+        ({"smooth": 0}, "--smooth"),
+        ({"smooth": 101}, "--smooth.*100"),
         ({"num_workers": 0}, "--num-workers"),
         ({"rerank": 3, "exhaustive": True}, "--rerank and --exhaustive"),
         ({"cache": "x", "no_cache": True}, "--cache and --no-cache"),

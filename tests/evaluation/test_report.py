@@ -13,14 +13,9 @@ from PIL import Image
 from caan_hf.encoding.checkpoint import CheckpointEncoder
 from caan_hf.errors import CaanError
 from caan_hf.evaluation import EvaluationOptions, ZeroShotEvaluator, report
-from caan_hf.evaluation.record import (
-    EvaluationRecord,
-    evaluation_record,
-    gallery_hash,
-    retrieved_shares,
-    worst_confusions,
-)
+from caan_hf.evaluation.record import EvaluationRecord, evaluation_record, retrieved_shares, worst_confusions
 from caan_hf.evaluation.report import html, markdown, write_report
+from caan_hf.evaluation.report_record import gallery_hash
 
 FILES = [
     "confusion.png",
@@ -38,7 +33,7 @@ REMOVED = {"car (sedan)": "car", "tree": "tree"}
 def evaluated(request, tiny_caan, split):
     """A result and its evaluator, on a split in which the first photo occurs twice."""
     rows = datasets.concatenate_datasets([split, split.select([0])])
-    rankings = {"rerank": 6, "expand": 3} if request.param == "others" else {}
+    rankings = {"smooth": 2, "rerank": 6, "expand": 3} if request.param == "others" else {}
     options = EvaluationOptions(progress=False, no_cache=True, **rankings)
     conventions = ("standard", "sake")
     evaluator = ZeroShotEvaluator(
@@ -61,7 +56,8 @@ def test_record_can_be_read_back(evaluated, record, tmp_path):
     table = pyarrow.parquet.read_table(folder / "queries.parquet").to_pydict()
     assert table["source"] == list(evaluator.sketches["source"])
     assert table["category"] == [evaluator.category_names[label] for label in evaluator.sketch_categories]
-    for prefix, ranking in (("", result), ("rerank/", result.reranked), ("expand/", result.expanded)):
+    rankings = {"": result, "adjusted/": result.adjusted, "rerank/": result.reranked, "expand/": result.expanded}
+    for prefix, ranking in rankings.items():
         if ranking:
             assert np.mean(table[f"{prefix}standard/mAP@all"]) == pytest.approx(ranking.metrics["mAP@all"])
     found = EvaluationRecord.of_folder(folder)
@@ -79,11 +75,12 @@ def test_record_can_be_read_back(evaluated, record, tmp_path):
     assert (found.deduplicated.num_duplicates, found.deduplicated.num_gallery) == (1, 20)
     assert len(found.precision_at_recall) == 101
     if result.reranked:
-        assert (found.reranked.k, found.expanded.k) == (6, 3)
+        assert (found.adjusted.k, found.reranked.k, found.expanded.k) == (2, 6, 3)
+        assert found.adjusted.conventions == result.adjusted.conventions
         assert found.reranked.conventions == result.reranked.conventions
         assert found.expanded.conventions == result.expanded.conventions
     else:
-        assert found.reranked is found.expanded is None
+        assert found.adjusted is found.reranked is found.expanded is None
 
 
 def test_records_of_other_versions_are_read(record, tmp_path):
@@ -131,7 +128,7 @@ def test_markdown_says_what_was_evaluated(evaluated, record):
     ):
         assert part in text
     assert "confusion.png" not in markdown(record)
-    others = " rerank@6 | expand@3 |" if result.reranked else ""
+    others = " smooth@2 | rerank@6 | expand@3 |" if result.reranked else ""
     assert f"| convention | metric | global | 95 % interval |{others} without duplicates |" in text
     tables = re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE)
     assert len(tables) == 3

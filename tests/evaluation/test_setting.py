@@ -1,6 +1,7 @@
 """Settings: seen photos in the gallery, and categories that training saw under another name."""
 
 import collections
+from dataclasses import replace
 
 import datasets
 import pytest
@@ -9,7 +10,7 @@ from PIL import Image
 from caan_hf import CaanError
 from caan_hf.benchmarks import BenchmarkInfo, PrepareOptions, prepare_benchmark
 from caan_hf.encoding.encoder import TrainingData
-from caan_hf.evaluation.setting import generalized, plain, training_data, without_seen
+from caan_hf.evaluation.setting import fine_grained, generalized, plain, training_data, without_seen
 
 CATEGORIES = ["car (sedan)", "cat", "hot air balloon", "tree"]
 
@@ -117,3 +118,19 @@ def test_training_data_is_a_protocol_a_file_or_a_folder(tmp_path):
     for wrong in ("sample", "nothing/here"):
         with pytest.raises(CaanError, match="--trained-on"):
             training_data(wrong)
+
+
+def test_fine_grained_setting_has_no_extended_photos(benchmark):
+    folders = ["sketch/", "256x256/photo/tx_000000000000/cat/", "EXTEND_image_sketchy_ready/cat/"]
+    rows = benchmark["test"].map(lambda row, place: {"source": folders[place % 3] + row["source"]}, with_indices=True)
+    setting = plain(datasets.DatasetDict(test=rows), None, "test")
+    found = fine_grained(replace(setting, protocol="sketchy-25@1/from-x"))
+    assert found.protocol == "sketchy-25-fine@1/from-x"
+    assert (found.rows.num_rows, setting.rows.num_rows) == (16, 24)
+    assert not any(source.startswith("EXTEND") for source in found.rows["source"])
+    assert found.notes == ("8 extended photos, from which no sketch was drawn, are not in the gallery",)
+
+
+def test_fine_grained_setting_of_a_benchmark_without_pairs_is_refused(benchmark):
+    with pytest.raises(CaanError, match=r"tuberlin-30@1: .*not drawn from its photos"):
+        fine_grained(plain(benchmark, BenchmarkInfo.model_construct(protocol="tuberlin-30@1"), "train"))

@@ -4,7 +4,7 @@ import datasets
 import pytest
 
 from caan_hf.errors import CaanError
-from caan_hf.training.triplets import category_sentences
+from caan_hf.training.category_sentences import category_sentences
 
 NAMES = ["alarm_clock", "bee", "cat"]
 FEATURES = datasets.Features(

@@ -270,7 +270,7 @@ def test_validation_with_one_category_is_an_error(recipe_file, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 1])
 def test_an_unreadable_sketch_is_a_one_line_error(recipe_file, tmp_path, workers):
-    """It is found only in training if the prepared benchmark refers to files that were removed since."""
+    """It is found only when training starts if the prepared benchmark refers to files that were removed since."""
     from caan_hf.benchmarks import PrepareOptions, prepare_benchmark
     from caan_hf.benchmarks.sample import draw_object
 
@@ -293,7 +293,7 @@ def test_an_unreadable_sketch_is_a_one_line_error(recipe_file, tmp_path, workers
     )
     assert done.returncode == 2
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("error:")]
-    assert f"error: sketches/{CATEGORIES[1]}/0.png: " in line
+    assert f"sketches/{CATEGORIES[1]}/0.png: " in line
     assert "Traceback" not in done.stderr
 
 

@@ -4,7 +4,8 @@ from PIL import Image
 
 from caan_hf import CaanError, CaanProcessor
 from caan_hf.training.augmentation import photo_augmentation, sketch_augmentation
-from caan_hf.training.triplets import EpochSampler, TripletDataset
+from caan_hf.training.sampler import EpochSampler
+from caan_hf.training.triplets import TripletDataset
 
 
 @pytest.fixture(scope="module")

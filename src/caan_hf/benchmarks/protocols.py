@@ -24,11 +24,13 @@ class Protocol:
         name: Name without the version.
         published: Numbers of sketches and photos in the published test lists; None if there are no such lists.
         version: Increases when the same name starts to mean other images.
+        has_pairs: Whether its sketches were drawn from its photos, as their file names say; see `pairs.py`.
     """
 
     name: str
     published: tuple[int, int] | None = None
     version: int = 1
+    has_pairs: bool = False
 
     @property
     def id(self) -> str:
@@ -72,11 +74,11 @@ class Protocol:
 
 
 _ALL = (
-    Protocol("sketchy-25", published=(15_229, 17_101)),
-    Protocol("sketchy-21", published=(12_694, 12_553)),
+    Protocol("sketchy-25", published=(15_229, 17_101), has_pairs=True),
+    Protocol("sketchy-21", published=(12_694, 12_553), has_pairs=True),
     Protocol("tuberlin-30", published=(2_400, 27_989)),
     Protocol("quickdraw-30", published=(92_291, 54_151)),
-    Protocol("folder"),
+    Protocol("folder", has_pairs=True),
     Protocol("sample"),
 )
 PROTOCOLS = {protocol.name: protocol for protocol in _ALL}

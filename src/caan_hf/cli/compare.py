@@ -6,10 +6,10 @@ from typing import Annotated
 import typer
 
 from caan_hf.errors import CaanError
-from caan_hf.evaluation.options import EvaluationOptions
+from caan_hf.evaluation.options import EvaluationOptions, FineGrainedOption
 
 from .command import command, print_table
-from .evaluate import default_folder, evaluate_into
+from .evaluate import default_folder, evaluate_into, evaluate_pairs_into
 
 HELP = "Folder of a report of `caan evaluate`, or a model to evaluate first, as `caan evaluate` takes it."
 
@@ -19,6 +19,7 @@ def compare(
     first: Annotated[str, typer.Argument(metavar="A", help=HELP)],
     second: Annotated[str, typer.Argument(metavar="B", help=HELP)],
     options: EvaluationOptions,
+    fine_grained: FineGrainedOption = False,
     data: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Folder of a benchmark, as `caan prepare` writes it. Required for models."),
@@ -64,9 +65,10 @@ def compare(
     for letter, name in zip("AB", names, strict=True):
         folder = Path(name)
         if not reports.is_report(folder) and data is not None:
-            elsewhere = default_folder(name, options.split, f"evaluation-{letter}")
+            elsewhere = default_folder(name, options.split, f"evaluation-{letter}", fine_grained=fine_grained)
             folder = elsewhere if out is None else out / letter
-            evaluate_into(name, data, options, folder)
+            run = evaluate_pairs_into if fine_grained else evaluate_into
+            run(name, data, options, folder)
         loaded.append(reports.load_report(folder, name))
     comparison = reports.compare_reports(*loaded, seed=options.seed)
     typer.echo(f"A: {first}\nB: {second}")

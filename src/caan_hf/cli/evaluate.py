@@ -5,13 +5,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from caan_hf.evaluation.options import EvaluationOptions
+from caan_hf.evaluation.options import EvaluationOptions, FineGrainedOption
 from caan_hf.utils.files import expand_home
 
 from .command import command, print_table
 
 if TYPE_CHECKING:
     from caan_hf.evaluation.record import EvaluationRecord
+    from caan_hf.evaluation.report_record import ReportRecord
 
 MODEL_HELP = "Folder or Hub id of a CAAN checkpoint, an ONNX export, or any vision model (evaluated without training)."
 
@@ -21,16 +22,20 @@ def evaluate(
     model: Annotated[str, typer.Argument(metavar="MODEL", help=MODEL_HELP)],
     data: Annotated[Path, typer.Option(metavar="DIR", help="Folder of a benchmark, as `caan prepare` writes it.")],
     options: EvaluationOptions,
+    fine_grained: FineGrainedOption = False,
     out: Annotated[
         Path | None,
         typer.Option(
             metavar="DIR",
             help="Folder for the report.",
-            show_default="MODEL/evaluation-SPLIT, or ./evaluation for a Hub id",
+            show_default="MODEL/evaluation-SPLIT, or ./evaluation for a Hub id, with --fine-grained and -fine",
         ),
     ] = None,
 ) -> None:
     """Evaluate zero-shot retrieval: encode each image once, rank, and optionally re-rank.
+
+    With `--fine-grained`, each sketch ranks the photos of its own category, and only the photo that it was drawn from
+    is right. File names tell which one that is: `NAME.png`, `NAME-1.png` and `NAME_1.png` are drawn from `NAME.jpg`.
 
     Prints a table and writes `report.html`, `report.md`, `metrics.json`, `queries.parquet` and pictures. Embeddings are
     cached by model and image content, so a second evaluation encodes nothing. The first evaluation with `--rerank`
@@ -49,8 +54,30 @@ def evaluate(
     - `caan evaluate runs/sketchy/model --data data/sketchy-25 --generalized`
 
     - `caan evaluate runs/sketchy/model --data data/tuberlin-30 --trained-on sketchy-25`
+
+    - `caan evaluate runs/sketchy/model --data data/sketchy-25 --fine-grained`
     """
-    evaluate_into(model, data, options, out or default_folder(model, options.split))
+    folder = out or default_folder(model, options.split, fine_grained=fine_grained)
+    run = evaluate_pairs_into if fine_grained else evaluate_into
+    run(model, data, options, folder)
+
+
+def evaluate_pairs_into(model: str, data: Path, options: EvaluationOptions, folder: Path) -> None:
+    """Evaluate fine-grained retrieval, write the report and print its table."""
+    from caan_hf.evaluation.evaluate import evaluate as run_evaluation
+    from caan_hf.evaluation.fine_report import FineGrainedRecord, fine_table_header, fine_table_rows
+
+    run_evaluation(model, data, options, out=folder, fine_grained=True)
+    record = FineGrainedRecord.of_folder(folder)
+    _print_subject(record, model)
+    print_table(fine_table_header(), fine_table_rows(record))
+    if record.num_left_out:
+        typer.echo(f"{record.num_left_out:,} sketches whose photo is not in the gallery are left out")
+    if record.local_weight is not None:
+        typer.echo(f"fused: (1 - w) cosine + w local score, w = {record.local_weight}")
+    _print_caveats(record)
+    typer.echo(", ".join(_times(record)))
+    _print_reports(folder)
 
 
 def evaluate_into(model: str, data: Path, options: EvaluationOptions, folder: Path) -> "EvaluationRecord":
@@ -61,24 +88,39 @@ def evaluate_into(model: str, data: Path, options: EvaluationOptions, folder: Pa
 
     run_evaluation(model, data, options, out=folder)
     record = EvaluationRecord.of_folder(folder)
+    _print_subject(record, model)
+    print_table(table_header(record), table_rows(record), text_columns=2)
+    _print_caveats(record)
+    typer.echo(f"mAP@all of a random ranking {record.chance['mAP@all']:.4f}; {', '.join(_times(record))}")
+    _print_reports(folder)
+    return record
+
+
+def _print_subject(record: "ReportRecord", model: str) -> None:
     typer.secho(
         f"{record.protocol}, {record.split}: {record.num_queries:,} sketches x {record.num_gallery:,} photos", bold=True
     )
     if record.model is not None:
         typer.echo(f"{model}: {record.model.kind}, {record.model.precision}")
-    print_table(table_header(record), table_rows(record), text_columns=2)
+
+
+def _print_caveats(record: "ReportRecord") -> None:
     for note in record.notes:
         typer.secho(f"note: {note}", fg="yellow")
     if record.removed_categories:
         typer.echo(f"left out: {', '.join(record.removed_categories)}")
-    times = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in record.seconds_by_stage.items())
-    typer.echo(f"mAP@all of a random ranking {record.chance['mAP@all']:.4f}; {times}")
+
+
+def _times(record: "ReportRecord") -> list[str]:
+    return [f"{stage} {seconds:.1f} s" for stage, seconds in record.seconds_by_stage.items()]
+
+
+def _print_reports(folder: Path) -> None:
     for name in ("report.md", "report.html"):
         typer.echo(f"report: {folder / name}")
-    return record
 
 
-def default_folder(model: str, split: str, elsewhere: str = "evaluation") -> Path:
+def default_folder(model: str, split: str, elsewhere: str = "evaluation", *, fine_grained: bool = False) -> Path:
     """Folder of a report by default: inside the model's folder, or in the current folder for a Hub id."""
-    folder = expand_home(model)
-    return folder / f"evaluation-{split}" if folder.is_dir() else Path(elsewhere)
+    folder, suffix = expand_home(model), "-fine" if fine_grained else ""
+    return folder / f"evaluation-{split}{suffix}" if folder.is_dir() else Path(f"{elsewhere}{suffix}")

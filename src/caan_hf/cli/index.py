@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from caan_hf.gallery import Gallery
-    from caan_hf.gallery.indexing import IndexReport
+    from caan_hf.gallery.index_report import IndexReport
 
 
 @command
@@ -60,6 +60,8 @@ def index(
     - `caan index ~/Pictures my_gallery`
 
     - `caan index ~/Pictures my_gallery --prune --exclude '*_thumb.jpg'`
+
+    - `caan index ~/Pictures my_gallery --smooth 5`
 
     - `caan index ~/Pictures my_gallery --model runs/sketchy/model`
 
@@ -139,6 +141,10 @@ def print_report(report: "IndexReport", gallery: "Gallery", console: "Console", 
         console.print(f"{report.num_stored:,} of {report.num_photos:,} photos have a copy of their file in the gallery")
     if report.freed_bytes:
         console.print(f"freed {filesize.decimal(report.freed_bytes)} of deleted photos and old versions")
+    if report.smooth:
+        photos = "photo" if report.smooth == 1 else f"{report.smooth} photos"
+        took = f" in {report.smooth_seconds:.1f} s" if report.smooth_seconds else ""
+        console.print(f"each photo smoothed with its nearest {photos}{took}")
     state = report.index
     if state.kind != "exact":
         built = f", built in {state.build_seconds:.0f} s" if state.build_seconds else ""

@@ -5,29 +5,35 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .conventions import CONVENTIONS
-    from .embeddings import EvaluationResult, RankingResult, evaluate_embeddings
+    from .embeddings import evaluate_embeddings
     from .evaluator import ZeroShotEvaluator
+    from .fine_grained import FineGrainedResult, evaluate_instance_embeddings
     from .metrics import MetricAccumulator, RetrievalMetrics, chance_map, retrieval_metrics
     from .options import EvaluationOptions
+    from .rankings import EvaluationResult, RankingResult
 
 __all__ = [
     "CONVENTIONS",
     "EvaluationOptions",
     "EvaluationResult",
+    "FineGrainedResult",
     "MetricAccumulator",
     "RankingResult",
     "RetrievalMetrics",
     "ZeroShotEvaluator",
     "chance_map",
     "evaluate_embeddings",
+    "evaluate_instance_embeddings",
     "retrieval_metrics",
 ]
 _MODULES = {
     "EvaluationOptions": "options",
-    "EvaluationResult": "embeddings",
-    "RankingResult": "embeddings",
+    "EvaluationResult": "rankings",
+    "FineGrainedResult": "fine_grained",
+    "RankingResult": "rankings",
     "ZeroShotEvaluator": "evaluator",
     "evaluate_embeddings": "embeddings",
+    "evaluate_instance_embeddings": "fine_grained",
 }
 
 

@@ -15,11 +15,15 @@ from caan_hf.utils.records import Record
 
 from .bootstrap import RESAMPLES, interval, resampled_averages
 from .conventions import CONVENTIONS, Values
+from .fine_report import CONVENTION as INSTANCE
+from .fine_report import FineGrainedRecord
 from .metrics import average, category_means
-from .record import METRICS_FILE, QUERIES_FILE, REMEDY, EvaluationRecord
+from .record import OTHER_RANKINGS, EvaluationRecord
+from .report_record import METRICS_FILE, QUERIES_FILE, REMEDY, ReportTask
 from .templating import render
 
-OTHER_RANKINGS = {"rerank": "reranked", "expand": "expanded"}  # prefix in `queries.parquet`: field of `metrics.json`
+FINE_RANKINGS = ("local", "fused")  # prefixes of fine-grained evaluations
+IS_MACRO = {name: convention.macro for name, convention in CONVENTIONS.items()} | {INSTANCE: False}
 MAX_CATEGORIES = 5
 HEADER = ["ranking", "convention", "metric", "A", "B", "B - A", "95 % interval", "p"]
 
@@ -29,7 +33,7 @@ class Report:
     """A report on disk: `metrics.json`, and one row per sketch from `queries.parquet`."""
 
     name: str
-    record: EvaluationRecord
+    record: EvaluationRecord | FineGrainedRecord
     queries: pyarrow.Table
 
     def values(self, columns: list[str]) -> Values:
@@ -37,15 +41,23 @@ class Report:
         return np.stack([self.queries[name].to_numpy() for name in columns], axis=1)
 
     def depth(self, ranking: str) -> int | None:
-        """Number of photos that a ranking reordered or expanded with; None if the report does not have it."""
-        return getattr(getattr(self.record, OTHER_RANKINGS[ranking]), "k", None)
+        """Number of photos that a ranking reordered, expanded or smoothed with; None if the report does not have it."""
+        return getattr(getattr(self.record, OTHER_RANKINGS[ranking], None), "k", None)
+
+    def computed(self, ranking: str) -> str:
+        """In words, whether the report has a ranking, and with how many photos."""
+        if ranking in FINE_RANKINGS:
+            has_ranking = any(_parts(name)[0] == ranking for name in self.queries.column_names[2:])
+            return "computed" if has_ranking else "not computed"
+        depth = self.depth(ranking)
+        return "not computed" if depth is None else f"with {depth:,} photos"
 
 
 class Row(Record):
     """Difference B - A of A (first) and B (second) in one metric, with its 95 % interval and two-sided p-value.
 
     Attributes:
-        ranking: "global", "rerank" or "expand".
+        ranking: "global", "adjusted", "rerank" or "expand", or "local" or "fused" of fine-grained evaluations.
     """
 
     ranking: str
@@ -69,6 +81,7 @@ class Comparison(Record):
     """The contents of `comparison.json`; `first` is the name of A, `second` that of B.
 
     Attributes:
+        smoothed: Number of neighbours with which photos were smoothed, if rankings of smoothed photos are compared.
         reranked: Number of re-ranked photos, if re-ranking is compared.
         expanded: Number of photos of query expansion, if it is compared.
         notes: What was not compared, as sentences.
@@ -82,6 +95,7 @@ class Comparison(Record):
     protocol: str | None
     split: str | None
     num_queries: int
+    smoothed: int | None
     reranked: int | None
     expanded: int | None
     notes: list[str]
@@ -103,14 +117,15 @@ def load_report(folder: Path, name: str | None = None) -> Report:
     Raises:
         CaanError: The folder is not a complete report.
     """
-    record = EvaluationRecord.of_folder(folder)
+    is_fine = ReportTask.of_folder(folder).task == "fine-grained"
+    record = FineGrainedRecord.of_folder(folder) if is_fine else EvaluationRecord.of_folder(folder)
     file = folder / QUERIES_FILE
     try:
         queries = pyarrow.parquet.read_table(file)
         if queries.column_names[:2] != ["source", "category"]:
             raise ValueError("it has other columns")
         for column in queries.column_names[2:]:
-            if _parts(column)[1] not in CONVENTIONS:
+            if _parts(column)[1] not in IS_MACRO:
                 raise ValueError(f"column {column} is of an unknown convention")
             if not np.isfinite(queries[column].to_numpy()).all():
                 raise ValueError(f"column {column} has values that are not numbers")
@@ -131,7 +146,8 @@ def compare_reports(first: Report, second: Report, *, seed: int = 0) -> Comparis
         CaanError: The reports are not of the same sketches and photos, or have no metric in common.
     """
     _require_same_data(first, second)
-    unequal = [ranking for ranking in OTHER_RANKINGS if first.depth(ranking) != second.depth(ranking)]
+    others = (*OTHER_RANKINGS, *FINE_RANKINGS)
+    unequal = [ranking for ranking in others if first.computed(ranking) != second.computed(ranking)]
     common = [name for name in first.queries.column_names[2:] if name in second.queries.column_names]
     columns = [name for name in common if _parts(name)[0] not in unequal]
     if not columns:
@@ -145,9 +161,13 @@ def compare_reports(first: Report, second: Report, *, seed: int = 0) -> Comparis
         protocol=first.record.protocol,
         split=first.record.split,
         num_queries=len(first.queries),
+        smoothed=None if "adjusted" in unequal else first.depth("adjusted"),
         reranked=None if "rerank" in unequal else first.depth("rerank"),
         expanded=None if "expand" in unequal else first.depth("expand"),
-        notes=[_not_compared(ranking, first.depth(ranking), second.depth(ranking)) for ranking in unequal],
+        notes=[
+            f"{ranking} rankings are not compared: A {first.computed(ranking)}, B {second.computed(ranking)}"
+            for ranking in unequal
+        ],
         resamples=RESAMPLES,
         seed=seed,
         rows=_rows(columns, before, after, numbers, seed),
@@ -199,7 +219,7 @@ def write_comparison(comparison: Comparison, folder: Path) -> None:
 def _rows(columns: list[str], before: Values, after: Values, numbers: NDArray[np.intp], seed: int) -> list[Row]:
     """One row per column of the (A, V) values before and after."""
     parts = [_parts(column) for column in columns]
-    macro = [CONVENTIONS[convention].macro for _, convention, _ in parts]
+    macro = [IS_MACRO[convention] for _, convention, _ in parts]
     ways = [resampled_averages(after - before, numbers, way, seed=seed) for way in (True, False)]
     resampled = np.where(macro, *ways)  # (resamples, V)
     low, high = interval(resampled).tolist()
@@ -236,11 +256,6 @@ def _verdict(comparison: Comparison, row: Row) -> str:
     )
 
 
-def _not_compared(ranking: str, first: int | None, second: int | None) -> str:
-    sides = ["not computed" if depth is None else f"{depth:,} photos per sketch" for depth in (first, second)]
-    return f"{ranking} rankings are not compared: A {sides[0]}, B {sides[1]}"
-
-
 def _require_same_data(first: Report, second: Report) -> None:
     pair = f"{first.name} and {second.name} cannot be compared"
     for what in ("protocol", "split", "gallery"):
@@ -255,7 +270,7 @@ def _require_same_data(first: Report, second: Report) -> None:
 def _parts(column: str) -> tuple[str, str, str]:
     """Ranking, convention and metric of a column of `queries.parquet`."""
     ranking, _, rest = column.partition("/")
-    if ranking not in OTHER_RANKINGS:
+    if ranking not in (*OTHER_RANKINGS, *FINE_RANKINGS):
         ranking, rest = "global", column
     convention, _, metric = rest.partition("/")
     return ranking, convention, metric

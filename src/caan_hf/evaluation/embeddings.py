@@ -2,9 +2,8 @@
 
 import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,13 +17,13 @@ from caan_hf.retrieval.expansion import expand_queries
 from caan_hf.retrieval.ranking import BYTE_BUDGET, Positions, rank_gallery
 from caan_hf.retrieval.reranking import candidate_cosines, rank_all_pairs
 from caan_hf.retrieval.reranking import rerank as reorder
+from caan_hf.retrieval.smoothing import smooth_photos
 from caan_hf.utils.progress import progress_bar
 
-from .conventions import CONVENTIONS, Hits
-from .metrics import MetricAccumulator, RetrievalMetrics, as_array, category_numbers, chance_map
+from .conventions import CONVENTIONS
+from .metrics import as_array, category_numbers, chance_map
+from .rankings import Collector, EvaluationResult, Labels, RankingResult
 
-TOP = 10
-"""Number of best photos per query that a result keeps, for the figure."""
 BYTES_PER_GATHERED_VALUE = 8
 """A global embedding value of a first photo (4), and a temporary copy for the mean (4)."""
 
@@ -33,65 +32,8 @@ CHECKED_LENGTHS = 1000
 MAX_LENGTH_ERROR = 0.02  # float16 and quantised graphs round
 
 
-@dataclass(frozen=True)
-class RankingResult(RetrievalMetrics):
-    """One ranking of the gallery for all queries: its metrics and its best photos.
-
-    Attributes:
-        top: (Q, 10) gallery positions of the best photos, with fewer columns if the gallery is smaller.
-        k: Number of photos per sketch that re-ranking reordered, or with which query expansion expanded the sketch.
-            None for the ranking by global embeddings.
-    """
-
-    top: NDArray[np.integer]
-    k: int | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class EvaluationResult(RankingResult):
-    """Result of evaluating one model on one split.
-
-    The fields of [`RankingResult`] are those of the ranking by global embeddings.
-
-    Attributes:
-        num_gallery: Number of photos.
-        chance: Expected mAP@all of a random ranking.
-        reranked: Ranking with the first k photos, or all of them, reordered by the fused score, if requested.
-        expanded: Ranking with query expansion, if requested.
-        deduplicated: Ranking by global embeddings of the gallery without duplicate photos. None if there are none.
-        num_duplicates: Number of photos with the content and category of an earlier one.
-        seconds: Wall time per stage: "encode", "rank", "rerank", "expand".
-        protocol: Id of the protocol, such as "sketchy-25@1", if known.
-        split: Name of the split, if known.
-        model: Folder or Hub id of the evaluated model, if known.
-        model_kind: "checkpoint", "ONNX export" or "untrained tower", if known.
-        precision: Precision in which the model encoded, such as "float32" or "int8", if known.
-        notes: Caveats that a reader must know, as sentences.
-        removed_categories: Category that was left out because training saw it, to its name in the training data.
-    """
-
-    num_gallery: int
-    chance: float
-    reranked: RankingResult | None = None
-    expanded: RankingResult | None = None
-    deduplicated: RetrievalMetrics | None = None
-    num_duplicates: int = 0
-    seconds: dict[str, float] = field(default_factory=dict)
-    protocol: str | None = None
-    split: str | None = None
-    model: str | None = None
-    model_kind: str | None = None
-    precision: str | None = None
-    notes: tuple[str, ...] = ()
-    removed_categories: Mapping[str, str] = field(default_factory=dict)
-
-
-class _Labels(NamedTuple):
-    """Categories as numbers: (Q,) of the sketches, (N,) of the photos, and the (C,) labels they stand for."""
-
-    sketches: NDArray[np.intp]
-    photos: NDArray[np.intp]
-    names: NDArray
+Collect = Callable[[slice, Positions], None]
+"""Takes the queries as a slice, and their (q, N) gallery positions, best first."""
 
 
 class _Local(NamedTuple):
@@ -110,6 +52,7 @@ def evaluate_embeddings(
     *,
     conventions: Sequence[str] = tuple(CONVENTIONS),
     duplicates: Any = None,
+    smooth: int | None = None,
     expand: int | None = None,
     rerank: int | None = None,
     exhaustive: bool = False,
@@ -132,6 +75,8 @@ def evaluate_embeddings(
         photo_categories: (N,) integers or names.
         conventions: Names in `CONVENTIONS`.
         duplicates: (N,) bool, photos that repeat an earlier one; the gallery without them is evaluated as well.
+        smooth: Rank also with each photo smoothed with its nearest photos, this many; see `smooth_photos`. Expansion
+            and re-ranking then use the smoothed photos.
         expand: Rank also with each sketch expanded by its first photos, this many; see `expand_queries`.
         rerank: Also reorder the first photos of each sketch, this many, by the fused score of `encoder`.
         exhaustive: Also rank all photos of each sketch by the fused score.
@@ -154,70 +99,71 @@ def evaluate_embeddings(
         ```
     """
     queries, gallery = as_array(sketch_embeds), as_array(photo_embeds)
-    labels = _Labels(*category_numbers(sketch_categories, photo_categories))
-    _check_sizes(queries, gallery, labels)
+    labels = Labels(*category_numbers(sketch_categories, photo_categories))
+    check_sizes(queries, gallery, labels)
+    if not np.isin(labels.sketches, labels.photos).any():
+        raise CaanError("No sketch has a photo of its category, so there is nothing to evaluate.")
     _warn_if_not_normalized(gallery)
     kept = _kept(duplicates, len(gallery))
     local = _local(encoder, sketch_local, photo_local) if rerank or exhaustive else None
     seconds = {} if seconds is None else seconds
     expand, rerank = min(expand or 0, len(gallery)), min(rerank or 0, len(gallery))
-    by_global, by_fused, without_duplicates, by_expansion = (_Collector(labels, conventions) for _ in range(4))
+    by_global, by_adjusted, by_fused, without_duplicates, by_expansion = (
+        Collector(labels, conventions) for _ in range(5)
+    )
     first = np.empty((len(queries), expand), np.uint32)
-    with timed(seconds, "rank"), progress_bar("ranking", len(queries), shown=progress) as advance:
-        for rows, order in rank_gallery(queries, gallery, byte_budget=byte_budget, device=device):
-            by_global.add(rows, order)
-            first[rows] = order[:, :expand]
-            if kept is not None:
-                without_duplicates.add(rows, order[kept[order]].reshape(len(order), -1))
-            if rerank and local is not None:
-                with timed(seconds, "rerank"):
-                    first_photos = order[:, :rerank]
-                    cosines = candidate_cosines(queries[rows], gallery, first_photos, byte_budget=byte_budget)
-                    by_fused.add(rows, _reranked(order, cosines, local, rows, byte_budget))
-            advance(len(order))
+
+    def rank(queries: Array, photos: Array, collectors: Sequence[Collect]) -> None:
+        with timed(seconds, "rank"), progress_bar("ranking", len(queries), shown=progress) as advance:
+            for rows, order in rank_gallery(queries, photos, byte_budget=byte_budget, device=device):
+                for collect in collectors:
+                    collect(rows, order)
+                advance(len(order))
+
+    def add_deduplicated(rows: slice, order: Positions) -> None:
+        if kept is not None:
+            without_duplicates.add(rows, order[kept[order]].reshape(len(order), -1))
+
+    def prepare_expansion(rows: slice, order: Positions) -> None:
+        first[rows] = order[:, :expand]
+
+    def add_reranked(rows: slice, order: Positions) -> None:
+        if rerank and local is not None:
+            with timed(seconds, "rerank"):
+                cosines = candidate_cosines(queries[rows], photos, order[:, :rerank], byte_budget=byte_budget)
+                by_fused.add(rows, _reranked(order, cosines, local, rows, byte_budget))
+
+    photos = gallery
+    if smooth:
+        with timed(seconds, "smooth"):
+            photos = smooth_photos(gallery, smooth, distinct=kept, byte_budget=byte_budget)
+        rank(queries, gallery, [by_global.add, add_deduplicated])
+        rank(queries, photos, [by_adjusted.add, prepare_expansion, add_reranked])
+    else:
+        rank(queries, gallery, [by_global.add, add_deduplicated, prepare_expansion, add_reranked])
     seconds["rank"] -= seconds.get("rerank", 0.0)
     if exhaustive and local is not None:
         with timed(seconds, "rerank"), progress_bar("ranking all pairs", len(queries), shown=progress) as advance:
-            pairs = rank_all_pairs(local.encoder, queries, gallery, *local[1:], byte_budget=byte_budget)
+            pairs = rank_all_pairs(local.encoder, queries, photos, *local[1:], byte_budget=byte_budget)
             for rows, order in pairs:
                 by_fused.add(rows, order)
                 advance(len(order))
     if expand:
         with timed(seconds, "expand"):
-            vectors = _expanded(queries, gallery, first, byte_budget)
-            for rows, order in rank_gallery(vectors, gallery, byte_budget=byte_budget, device=device):
+            vectors = _expanded(queries, photos, first, byte_budget)
+            for rows, order in rank_gallery(vectors, photos, byte_budget=byte_budget, device=device):
                 by_expansion.add(rows, order)
     return EvaluationResult(
         **by_global.fields(),
         num_gallery=len(gallery),
         chance=chance_map(labels.sketches, labels.photos),
+        adjusted=RankingResult(**by_adjusted.fields(), k=smooth) if smooth else None,
         reranked=RankingResult(**by_fused.fields(), k=len(gallery) if exhaustive else rerank) if local else None,
         expanded=RankingResult(**by_expansion.fields(), k=expand) if expand else None,
         deduplicated=None if kept is None else without_duplicates.metrics.compute(),
         num_duplicates=0 if kept is None else int((~kept).sum()),
         seconds=seconds,
     )
-
-
-class _Collector:
-    """Metrics and best photos of one ranking, collected over chunks of queries in their order."""
-
-    def __init__(self, labels: _Labels, conventions: Sequence[str]):
-        self.labels = labels
-        self.metrics = MetricAccumulator(conventions)
-        self.top = np.empty((len(labels.sketches), min(TOP, len(labels.photos))), np.int64)
-
-    def add(self, rows: slice, order: Positions) -> None:
-        """Add the (q, N) complete ranking of the queries in a slice."""
-        sketches = self.labels.sketches[rows]
-        relevance = self.labels.photos[order] == sketches[:, None]
-        self.metrics.update(Hits.from_relevance(relevance), self.labels.names[sketches])
-        best = order[:, :TOP]
-        self.top[rows, : best.shape[1]] = best
-
-    def fields(self) -> dict[str, Any]:
-        """Fields of [`RankingResult`] after all queries were added."""
-        return {**vars(self.metrics.compute()), "top": self.top}
 
 
 def _reranked(order: Positions, cosines: Array, local: _Local, rows: slice, byte_budget: int) -> Positions:
@@ -255,16 +201,15 @@ def _kept(duplicates: Any, num_photos: int) -> NDArray[np.bool_] | None:
     return None if kept.all() else kept
 
 
-def _check_sizes(queries: NDArray, gallery: NDArray, labels: _Labels) -> None:
+def check_sizes(queries: NDArray, gallery: NDArray, labels: Labels, what: str = "categories") -> None:
+    """Require embeddings (Q, D) and (N, D), and one label per image; `what` names the labels in the message."""
     if queries.ndim != 2 or gallery.ndim != 2 or queries.shape[1] != gallery.shape[1]:
         raise ValueError(f"embeddings must be (Q, D) and (N, D), got {queries.shape} and {gallery.shape}")
     if (len(queries), len(gallery)) != (len(labels.sketches), len(labels.photos)):
         raise ValueError(
-            f"every image needs a category: got {len(queries)} sketches with {len(labels.sketches)} categories and "
-            f"{len(gallery)} photos with {len(labels.photos)} categories"
+            f"every image needs one of the {what}: got {len(queries)} sketches with {len(labels.sketches)} {what} and "
+            f"{len(gallery)} photos with {len(labels.photos)} {what}"
         )
-    if not np.isin(labels.sketches, labels.photos).any():
-        raise CaanError("No sketch has a photo of its category, so there is nothing to evaluate.")
 
 
 def _warn_if_not_normalized(photos: NDArray) -> None:

@@ -20,8 +20,9 @@ from caan_hf.errors import CaanError
 from caan_hf.retrieval.ranking import BYTE_BUDGET
 from caan_hf.utils.progress import progress_bar
 
-from .embeddings import EvaluationResult, evaluate_embeddings, timed
+from .embeddings import evaluate_embeddings, timed
 from .options import EvaluationOptions
+from .rankings import EvaluationResult
 
 if TYPE_CHECKING:
     import datasets
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 UNCACHED = EvaluationOptions(no_cache=True)
+Encoded = Features | CachedFeatures
 
 
 class ZeroShotEvaluator:
@@ -108,13 +110,8 @@ class ZeroShotEvaluator:
                 f"{encoder.name}: {option} needs local tokens and a relation network, which this "
                 f"{encoder.kind} does not have. Leave the option out."
             )
-        if self.options.progress:
-            logger.info("encoding %s images with %s", f"{len(self.sketches) + len(self.photos):,}", encoder.name)
         seconds: dict[str, float] = {}
-        with self._cache() as cache:
-            with timed(seconds, "encode"):
-                sketches = self._encode(encoder, "sketch", cache)
-                photos = self._encode(encoder, "photo", cache)
+        with self.encoded(encoder, seconds, local=self.options.needs_local) as (sketches, photos):
             result = self.evaluate_embeddings(
                 sketches.global_embeds,
                 photos.global_embeds,
@@ -130,6 +127,29 @@ class ZeroShotEvaluator:
             model_kind=encoder.kind,
             precision=encoder.identity.precision,
         )
+
+    @contextmanager
+    def encoded(self, encoder: Encoder, seconds: dict[str, float], *, local: bool) -> Iterator[tuple[Encoded, Encoded]]:
+        """Encode every image of the split once.
+
+        Args:
+            encoder: Any encoder; with local tokens if `local` is set.
+            seconds: Wall time per stage, to which "encode" is added.
+            local: Encode local tokens too. Without a cache they lie in a folder that is removed after the block.
+
+        Yields:
+            Features of the sketches and of the photos.
+
+        Raises:
+            CaanError: An image cannot be read.
+        """
+        if self.options.progress:
+            logger.info("encoding %s images with %s", f"{len(self.sketches) + len(self.photos):,}", encoder.name)
+        with self._cache(local) as cache:
+            with timed(seconds, "encode"):
+                sketches = self._encode(encoder, "sketch", cache, local)
+                photos = self._encode(encoder, "photo", cache, local)
+            yield sketches, photos
 
     def evaluate_embeddings(
         self, sketch_embeds: Any, photo_embeds: Any, *, device: Any = "cpu", **local: Any
@@ -153,6 +173,7 @@ class ZeroShotEvaluator:
             names[self.photo_categories],
             conventions=self.conventions,
             duplicates=repeated(self.photo_hashes, self.photo_categories) if self.deduplicate else None,
+            smooth=self.options.smooth,
             expand=self.options.expand,
             rerank=self.options.rerank,
             exhaustive=self.options.exhaustive,
@@ -176,11 +197,11 @@ class ZeroShotEvaluator:
             )
         return dataset.select(rows)
 
-    def _encode(self, encoder: Encoder, modality: Modality, cache: EmbeddingCache | None) -> Features | CachedFeatures:
+    def _encode(self, encoder: Encoder, modality: Modality, cache: EmbeddingCache | None, local: bool) -> Encoded:
         pictures = DatasetPictures(self.sketches if modality == "sketch" else self.photos)
         options = self.options
         feeding: dict[str, Any] = {"batch_size": options.batch_size, "workers": options.num_workers}
-        feeding["local"] = options.needs_local
+        feeding["local"] = local
         try:
             with progress_bar(f"encoding {PLURAL[modality]}", len(pictures), shown=options.progress) as advance:
                 if cache is not None:
@@ -195,11 +216,11 @@ class ZeroShotEvaluator:
             raise unreadable(error) from error
 
     @contextmanager
-    def _cache(self) -> Iterator[EmbeddingCache | None]:
+    def _cache(self, local: bool) -> Iterator[EmbeddingCache | None]:
         """The embedding cache. Without one, local embeddings still lie on disk, because they may exceed memory."""
         if not self.options.no_cache:
             yield EmbeddingCache(self.options.cache or default_cache_folder())
-        elif not self.options.needs_local:
+        elif not local:
             yield None
         else:
             with TemporaryDirectory(prefix="caan-embeddings-") as folder:

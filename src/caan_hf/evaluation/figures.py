@@ -19,6 +19,7 @@ IMAGE, FRAME, GAP = 104, 4, 6
 MARGIN, LABEL, HEADER, FOOTER = 20, 112, 66, 44
 CELL = IMAGE + 2 * FRAME
 QUERY_GAP = 4 * GAP
+BY_CATEGORY = ("photo of the sketch's category", "photo of another category")
 MAX_CATEGORIES = 60
 """Maximum number of categories at which a confusion chart is legible."""
 
@@ -82,8 +83,10 @@ def pick_queries(categories: NDArray[np.integer], count: int, seed: int) -> list
     return [int(generator.choice(group)) for group in groups]
 
 
-def draw_grid(rows: Sequence[GridRow], *, title: str, subtitle: str) -> Image.Image:
-    """Lay out rows of photos on white, with a heading and a legend."""
+def draw_grid(
+    rows: Sequence[GridRow], *, title: str, subtitle: str, legend: tuple[str, str] = BY_CATEGORY
+) -> Image.Image:
+    """Lay out rows of photos on white, with a heading and a legend of the green and the red frame."""
     columns = max(len(row.photos) for row in rows)
     right_edge, bottom = cell_corner(len(rows) - 1, columns)
     canvas = Image.new("RGB", (right_edge + CELL + MARGIN, bottom + CELL + FOOTER), PAPER)
@@ -102,7 +105,7 @@ def draw_grid(rows: Sequence[GridRow], *, title: str, subtitle: str) -> Image.Im
             left, top = cell_corner(index, rank)
             draw.rectangle((left, top, left + CELL - 1, top + CELL - 1), fill=RIGHT if is_right else WRONG)
             canvas.paste(_square(photo), (left + FRAME, top + FRAME))
-    _draw_legend(draw, canvas.height - FOOTER // 2)
+    _draw_legend(draw, canvas.height - FOOTER // 2, legend)
     return canvas
 
 
@@ -146,6 +149,13 @@ def confusion_chart(shares: NDArray[np.float64], names: Sequence[str]) -> bytes 
     return _png(figure)
 
 
+def compressed_png(image: Image.Image) -> bytes:
+    """A picture as a small PNG file."""
+    stream = BytesIO()
+    image.save(stream, format="PNG", optimize=True)
+    return stream.getvalue()
+
+
 def _png(figure: Figure) -> bytes:
     stream = BytesIO()
     figure.savefig(stream, format="png", metadata={"Software": None})
@@ -160,10 +170,10 @@ def _draw_label(draw: ImageDraw.ImageDraw, category: str, middle: int) -> None:
     draw.multiline_text((MARGIN, middle), text, INK, (fitting or fonts[-1:])[0], anchor="lm", spacing=3)
 
 
-def _draw_legend(draw: ImageDraw.ImageDraw, middle: int) -> None:
+def _draw_legend(draw: ImageDraw.ImageDraw, middle: int, legend: tuple[str, str]) -> None:
     left = cell_corner(0, 1)[0]
     font = ImageFont.load_default(14)
-    for colour, text in ((RIGHT, "photo of the sketch's category"), (WRONG, "photo of another category")):
+    for colour, text in zip((RIGHT, WRONG), legend, strict=True):
         draw.rectangle((left, middle - 7, left + 14, middle + 7), outline=ImageColor.getrgb(colour), width=FRAME)
         draw.text((left + 22, middle), text, INK, font, anchor="lm")
         left += 22 + int(font.getlength(text)) + 4 * GAP

@@ -9,9 +9,21 @@ from typer import Option
 
 from caan_hf.encoding.options import DeviceOption, DTypeOption
 from caan_hf.errors import CaanError
+from caan_hf.retrieval.smoothing import MAX_NEIGHBOURS
 
 WITHOUT_EFFECT = ("batch_size", "num_workers", "device", "cache", "no_cache", "progress")
 """Options that do not change a metric by more than rounding."""
+
+FineGrainedOption = Annotated[
+    bool,
+    Option(
+        "--fine-grained",
+        help="Rank the photos of each sketch's own category; only the photo that it was drawn from is right. "
+        "Global, local and fused scores are evaluated.",
+    ),
+]
+OTHER_GALLERIES = ("rerank", "smooth", "expand", "exhaustive", "generalized")
+"""Options that rank other photos than those of the sketch's category."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +40,16 @@ class EvaluationOptions:
     rerank: Annotated[
         int | None,
         Option(min=1, metavar="K", help="Also re-rank the first K photos of each sketch with the relation network."),
+    ] = None
+    smooth: Annotated[
+        int | None,
+        Option(
+            min=1,
+            max=MAX_NEIGHBOURS,
+            metavar="K",
+            help="Also rank with each photo smoothed with its K nearest photos. --expand and --rerank then use the "
+            "smoothed photos.",
+        ),
     ] = None
     expand: Annotated[
         int | None,
@@ -70,9 +92,11 @@ class EvaluationOptions:
     progress: bool = True
 
     def __post_init__(self) -> None:
-        for name in ("rerank", "expand", "batch_size", "num_workers", "max_pairs"):
+        for name in ("rerank", "smooth", "expand", "batch_size", "num_workers", "max_pairs"):
             if (value := getattr(self, name)) is not None and value < 1:
                 raise CaanError(f"--{name.replace('_', '-')}: must be a positive integer, got {value}.")
+        if (self.smooth or 0) > MAX_NEIGHBOURS:
+            raise CaanError(f"--smooth: must be at most {MAX_NEIGHBOURS}, got {self.smooth}.")
         if self.exhaustive and self.rerank is not None:
             raise CaanError("--rerank and --exhaustive are mutually exclusive.")
         if self.no_cache and self.cache is not None:
@@ -83,9 +107,20 @@ class EvaluationOptions:
         """Whether local tokens are ranked."""
         return self.rerank is not None or self.exhaustive
 
-    def command(self, model: str, data: str) -> str:
+    def check_fine_grained(self) -> None:
+        """Refuse options that a fine-grained evaluation does not have.
+
+        Raises:
+            CaanError: One of them is set.
+        """
+        for name in OTHER_GALLERIES:
+            if getattr(self, name):
+                raise CaanError(f"--fine-grained and --{name} are mutually exclusive.")
+
+    def command(self, model: str, data: str, *, fine_grained: bool = False) -> str:
         """The command that gives the same metrics."""
         words = ["caan", "evaluate", model, "--data", data, "--split", self.split]
+        words += ["--fine-grained"] if fine_grained else []
         for known in fields(self):
             value = getattr(self, known.name)
             if known.name in ("split", *WITHOUT_EFFECT) or value == known.default:

@@ -1,37 +1,22 @@
 """`metrics.json`: everything that an evaluation found, as a typed record."""
 
-import hashlib
-from dataclasses import replace
-from importlib.metadata import version
-from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
-from caan_hf.encoding.identity import Precision
-from caan_hf.utils.records import Record
-
-from .embeddings import EvaluationResult, RankingResult
 from .evaluator import ZeroShotEvaluator
 from .metrics import Conventions
-from .options import EvaluationOptions
+from .rankings import EvaluationResult, RankingResult
+from .report_record import Part, ReportRecord, report_fields
 
-METRICS_FILE = "metrics.json"
-QUERIES_FILE = "queries.parquet"
-REMEDY = "Evaluate again with `caan evaluate`."
+OTHER_RANKINGS = {"adjusted": "adjusted", "rerank": "reranked", "expand": "expanded"}
+"""Prefix in `queries.parquet` to the field of `metrics.json` and of [`EvaluationResult`]."""
 NUM_CONFUSIONS = 10
-PACKAGES = ("caan-hf", "torch", "transformers")
 
 
-class _Part(Record):
-    """Fields that later versions add are ignored."""
-
-    model_config = ConfigDict(extra="ignore")
-
-
-class Confusion(_Part):
+class Confusion(Part):
     """Share of photos of the wrong category `retrieved` among the ten best photos of the sketches of `category`."""
 
     category: str
@@ -39,7 +24,7 @@ class Confusion(_Part):
     share: float
 
 
-class RankingRecord(_Part):
+class RankingRecord(Part):
     """Metrics of one ranking.
 
     Attributes:
@@ -50,7 +35,7 @@ class RankingRecord(_Part):
             category that is retrieved most.
         confusions: The largest shares of wrong categories among the ten best photos.
         precision_at_recall: Interpolated precision at recall 0, 0.01, ..., 1.
-        k: Number of photos that were re-ranked, or with which the sketch was expanded.
+        k: Number of photos that were re-ranked, or with which the sketch was expanded or each photo was smoothed.
     """
 
     conventions: Annotated[Conventions, Field(min_length=1)]
@@ -62,7 +47,7 @@ class RankingRecord(_Part):
     k: int | None = None
 
 
-class DeduplicatedRecord(_Part):
+class DeduplicatedRecord(Part):
     """Metrics of the gallery without its duplicate photos."""
 
     num_duplicates: int
@@ -70,71 +55,30 @@ class DeduplicatedRecord(_Part):
     conventions: Conventions
 
 
-class ModelRecord(_Part):
-    """What was evaluated: "checkpoint", "ONNX export" or "untrained tower", and the precision in which it encoded."""
-
-    kind: str | None
-    precision: str | None
-
-
-class EvaluationRecord(RankingRecord):
+class EvaluationRecord(RankingRecord, ReportRecord):
     """The contents of `metrics.json`; the fields of [`RankingRecord`] are those of the ranking by global embeddings.
 
+    `chance` holds "mAP@all" and "precision".
+
     Attributes:
-        protocol: Protocol id, such as "sketchy-25@1".
-        split: Split that was evaluated.
-        notes: Caveats, as sentences.
-        removed_categories: Category that was left out because training saw it, to its name in the training data.
-        checkpoint: Folder or Hub id of the model.
-        model: Kind and precision of the model; None in records of earlier versions.
-        data: Folder of the benchmark.
-        command: Command that gives the same metrics.
-        num_queries: Number of sketches.
-        num_left_out: Number of sketches without a photo of their category, which no metric includes.
-        num_gallery: Number of photos.
-        gallery: SHA-256 of the sources and categories of all photos in order.
-        chance: "mAP@all" and "precision" of a random ranking.
-        reranked: Ranking by the relation network, if requested.
+        adjusted: Ranking of the smoothed photos, if requested; the two below then use the smoothed photos too.
+        reranked: Ranking by local matching, if requested.
         expanded: Ranking with query expansion, if requested.
         deduplicated: Metrics without duplicate photos, if there are any.
-        seconds: Wall time.
-        seconds_by_stage: Wall time per stage.
-        versions: Versions of the packages.
     """
 
-    protocol: str | None
-    split: str | None
-    notes: list[str] = Field(default_factory=list)
-    removed_categories: dict[str, str] = Field(default_factory=dict)
-    checkpoint: str | None
-    model: ModelRecord | None = None
-    data: str
-    command: str
-    num_queries: int
-    num_left_out: int
-    num_gallery: int
-    gallery: str
-    chance: dict[str, float]
+    task: Literal["category"] = "category"
+    adjusted: RankingRecord | None = None
     reranked: RankingRecord | None
     expanded: RankingRecord | None = None
     deduplicated: DeduplicatedRecord | None = None
-    seconds: float
-    seconds_by_stage: dict[str, float] = Field(default_factory=dict)
-    versions: dict[str, str] = Field(default_factory=dict)
-
-    @classmethod
-    def of_folder(cls, folder: Path) -> "EvaluationRecord":
-        """Read the record of a report.
-
-        Raises:
-            CaanError: The folder does not hold one.
-        """
-        return cls.read(folder / METRICS_FILE, REMEDY)
 
     @property
     def rankings(self) -> dict[str, RankingRecord]:
         """The rankings by the name that tables and figures give them."""
         named: dict[str, RankingRecord] = {"global": self}
+        if self.adjusted is not None:
+            named[f"smooth@{self.adjusted.k}"] = self.adjusted
         if self.reranked is not None:
             is_complete = (self.reranked.k or 0) >= self.num_gallery
             named["rerank, all pairs" if is_complete else f"rerank@{self.reranked.k}"] = self.reranked
@@ -151,7 +95,7 @@ def evaluation_record(result: EvaluationResult, evaluator: ZeroShotEvaluator, da
         evaluator: The evaluator.
         data: Name of the benchmark's folder.
     """
-    reranked, expanded = result.reranked, result.expanded
+    adjusted, reranked, expanded = result.adjusted, result.reranked, result.expanded
     deduplicated = None
     if result.deduplicated is not None:
         deduplicated = DeduplicatedRecord(
@@ -160,35 +104,14 @@ def evaluation_record(result: EvaluationResult, evaluator: ZeroShotEvaluator, da
             conventions=result.deduplicated.conventions,
         )
     return EvaluationRecord(
-        protocol=result.protocol,
-        split=result.split,
-        notes=list(result.notes),
-        removed_categories=dict(result.removed_categories),
-        checkpoint=result.model,
-        model=ModelRecord(kind=result.model_kind, precision=result.precision),
-        data=data,
-        command=_options_used(result, evaluator).command(result.model or "MODEL", data),
-        num_queries=result.num_queries,
-        num_left_out=result.num_left_out,
-        num_gallery=result.num_gallery,
-        gallery=gallery_hash(evaluator),
+        **report_fields(result, evaluator, data),
         chance={"mAP@all": result.chance, "precision": _relevant_share(evaluator)},
         **_ranking_fields(result, evaluator),
+        adjusted=None if adjusted is None else RankingRecord(**_ranking_fields(adjusted, evaluator)),
         reranked=None if reranked is None else RankingRecord(**_ranking_fields(reranked, evaluator)),
         expanded=None if expanded is None else RankingRecord(**_ranking_fields(expanded, evaluator)),
         deduplicated=deduplicated,
-        seconds=round(sum(result.seconds.values()), 3),
-        seconds_by_stage={stage: round(seconds, 3) for stage, seconds in result.seconds.items()},
-        versions={name: version(name) for name in PACKAGES},
     )
-
-
-def gallery_hash(evaluator: ZeroShotEvaluator) -> str:
-    """SHA-256 of the sources and categories of all photos in order, which is equal for evaluations on one gallery."""
-    names = evaluator.category_names
-    sources = evaluator.photos["source"]
-    lines = (f"{source}\t{names[label]}\n" for source, label in zip(sources, evaluator.photo_categories, strict=True))
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def retrieved_shares(top: NDArray[np.integer], evaluator: ZeroShotEvaluator) -> tuple[NDArray[np.float64], list[str]]:
@@ -258,13 +181,6 @@ def _by_category(
             "most_confused_with": names[int(wrong.argmax())] if wrong.any() else None,
         }
     return rows
-
-
-def _options_used(result: EvaluationResult, evaluator: ZeroShotEvaluator) -> EvaluationOptions:
-    """The options with the precision that "auto" stood for, because it may be another one on another computer."""
-    options = evaluator.options
-    is_choice = options.dtype == "auto" and result.precision in get_args(Precision)
-    return replace(options, dtype=result.precision) if is_choice else options  # type: ignore[arg-type]
 
 
 def _relevant_share(evaluator: ZeroShotEvaluator) -> float:

@@ -3,7 +3,6 @@
 import base64
 import tempfile
 from functools import partial
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +11,15 @@ import pyarrow.parquet
 
 from caan_hf.utils.files import make_folder, write_whole, write_whole_text, writing
 
-from .embeddings import EvaluationResult
 from .evaluator import ZeroShotEvaluator
-from .figures import confusion_chart, precision_recall_chart, top10_figure
-from .record import METRICS_FILE, QUERIES_FILE, EvaluationRecord, evaluation_record, retrieved_shares
+from .figures import compressed_png, confusion_chart, precision_recall_chart, top10_figure
+from .rankings import EvaluationResult
+from .record import OTHER_RANKINGS, EvaluationRecord, evaluation_record, retrieved_shares
+from .report_record import METRICS_FILE, QUERIES_FILE, ReportRecord
 from .templating import render
 
 BEST_AND_WORST = 5
+PICTURES = ("top10", "precision_recall", "confusion")
 
 
 def write_report(result: EvaluationResult, evaluator: ZeroShotEvaluator, folder: Path, *, data: str) -> None:
@@ -39,15 +40,36 @@ def write_report(result: EvaluationResult, evaluator: ZeroShotEvaluator, folder:
     """
     record = evaluation_record(result, evaluator, data)
     pictures = _pictures(result, evaluator, record)
-    queries = _queries(result, evaluator)
+    texts = {
+        "report.md": markdown(record, has_confusion="confusion" in pictures),
+        "report.html": html(record, pictures),
+    }
+    write_files(folder, pictures, _queries(result, evaluator), texts, record)
+
+
+def write_files(
+    folder: Path, pictures: dict[str, bytes], queries: pyarrow.Table, texts: dict[str, str], record: ReportRecord
+) -> None:
+    """Write the files of a report, completely or not at all.
+
+    Args:
+        folder: Created if missing. An earlier report in it is replaced once the new one is complete.
+        pictures: PNG files by name without suffix.
+        queries: Content of `queries.parquet`.
+        texts: Pages by file name.
+        record: Content of `metrics.json`.
+
+    Raises:
+        CaanError: The folder cannot be written.
+    """
     make_folder(folder)
     with writing(folder), tempfile.TemporaryDirectory(prefix=".report.", dir=folder) as temporary:
         staging = Path(temporary)
         for name, png in pictures.items():
             write_whole(staging / f"{name}.png", partial(Path.write_bytes, data=png))
         write_whole(staging / QUERIES_FILE, lambda path: pyarrow.parquet.write_table(queries, path))
-        write_whole_text(staging / "report.md", markdown(record, has_confusion="confusion" in pictures))
-        write_whole_text(staging / "report.html", html(record, pictures))
+        for name, text in texts.items():
+            write_whole_text(staging / name, text)
         record.write(staging / METRICS_FILE)
         _move_report(staging, folder)
 
@@ -55,6 +77,8 @@ def write_report(result: EvaluationResult, evaluator: ZeroShotEvaluator, folder:
 def _move_report(staging: Path, folder: Path) -> None:
     """Replace an earlier report. While the files are of two reports there is no `metrics.json`."""
     (folder / METRICS_FILE).unlink(missing_ok=True)
+    for name in PICTURES:  # of a report of another kind
+        (folder / f"{name}.png").unlink(missing_ok=True)
     for file in sorted(staging.iterdir(), key=lambda file: file.name == METRICS_FILE):
         file.replace(folder / file.name)
 
@@ -71,8 +95,12 @@ def html(record: EvaluationRecord, pictures: dict[str, bytes]) -> str:
         record: The record of the evaluation.
         pictures: PNG files by name: `top10`, `precision_recall`, and optionally `confusion`.
     """
-    encoded = {name: f"data:image/png;base64,{base64.b64encode(png).decode()}" for name, png in pictures.items()}
-    return render("report.html.jinja", **_view(record), pictures=encoded)
+    return render("report.html.jinja", **_view(record), pictures=data_urls(pictures))
+
+
+def data_urls(pictures: dict[str, bytes]) -> dict[str, str]:
+    """PNG files as addresses that hold their content, for a page in one file."""
+    return {name: f"data:image/png;base64,{base64.b64encode(png).decode()}" for name, png in pictures.items()}
 
 
 def table_header(record: EvaluationRecord) -> list[str]:
@@ -98,7 +126,7 @@ def table_rows(record: EvaluationRecord) -> list[list[str]]:
 def _caption(record: EvaluationRecord) -> str:
     """What captions call the ranking of which `top10.png` shows the best photos, which is re-ranked if any is."""
     if record.reranked is None:
-        return "ranked by global embedding"
+        return "ranked by global embedding" + (", smoothed" if record.adjusted else "")
     if (record.reranked.k or 0) >= record.num_gallery:
         return "ranked by local tokens, all pairs"
     return f"first {record.reranked.k:,} photos re-ranked by local tokens"
@@ -106,7 +134,7 @@ def _caption(record: EvaluationRecord) -> str:
 
 def _pictures(result: EvaluationResult, evaluator: ZeroShotEvaluator, record: EvaluationRecord) -> dict[str, bytes]:
     """PNG files by name."""
-    shown = result.reranked or result
+    shown = result.reranked or result.adjusted or result
     convention, metrics = next(iter(shown.conventions.items()))
     where = ", ".join(filter(None, [record.protocol, record.split]))
     score = f"mAP@all {metrics['mAP@all']:.3f} ({convention}), chance {result.chance:.3f}"
@@ -118,10 +146,8 @@ def _pictures(result: EvaluationResult, evaluator: ZeroShotEvaluator, record: Ev
         seed=evaluator.options.seed,
     )
     curves = {name: ranking.precision_at_recall for name, ranking in record.rankings.items()}
-    top10 = BytesIO()
-    figure.save(top10, format="PNG", optimize=True)
     pictures = {
-        "top10": top10.getvalue(),
+        "top10": compressed_png(figure),
         "precision_recall": precision_recall_chart(curves, record.chance["precision"]),
     }
     confusion = confusion_chart(*retrieved_shares(result.top, evaluator))
@@ -129,13 +155,14 @@ def _pictures(result: EvaluationResult, evaluator: ZeroShotEvaluator, record: Ev
 
 
 def _queries(result: EvaluationResult, evaluator: ZeroShotEvaluator) -> pyarrow.Table:
-    """One row per sketch that has a photo of its category: columns `standard/mAP@all`, `rerank/...`, `expand/...`."""
+    """One row per sketch that has a photo of its category: columns `standard/mAP@all`, `adjusted/...` and so on."""
     sources = evaluator.sketches["source"]
     columns: dict[str, Any] = {
         "source": [sources[query] for query in result.queries.tolist()],
         "category": result.labels.tolist(),
     }
-    for prefix, ranking in (("", result), ("rerank/", result.reranked), ("expand/", result.expanded)):
+    others = {f"{prefix}/": getattr(result, name) for prefix, name in OTHER_RANKINGS.items()}
+    for prefix, ranking in {"": result, **others}.items():
         for convention, metrics in (ranking.per_query if ranking else {}).items():
             columns |= {f"{prefix}{convention}/{metric}": values for metric, values in metrics.items()}
     return pyarrow.table(columns)

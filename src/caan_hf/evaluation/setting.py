@@ -1,6 +1,7 @@
 """Settings of an evaluation: a split as it is, with seen photos in the gallery, or without categories of training."""
 
 import random
+import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ import numpy as np
 
 from caan_hf.benchmarks import BenchmarkInfo, load_benchmark
 from caan_hf.benchmarks.categories import concept, read_category_file
+from caan_hf.benchmarks.pairs import is_extended, require_pairs
 from caan_hf.benchmarks.protocols import PROTOCOLS, protocol_named
 from caan_hf.descriptions.spelling import fold
 from caan_hf.encoding.encoder import TrainingData
@@ -97,6 +99,22 @@ def generalized(setting: Setting, benchmark: "datasets.DatasetDict") -> Setting:
     )
     rows = concatenate_datasets([setting.rows, photos])
     return replace(setting, rows=rows, protocol=f"{setting.protocol}/generalized").noted(note)
+
+
+def fine_grained(setting: Setting) -> Setting:
+    """The same split for fine-grained retrieval, without the additional photos that no sketch was drawn from.
+
+    Raises:
+        CaanError: The sketches of the benchmark were not drawn from its photos.
+    """
+    require_pairs(setting.protocol)
+    extended = [is_extended(setting.protocol, source) for source in setting.rows["source"]]
+    name = re.sub(r"^[^@/]+", r"\g<0>-fine", setting.protocol)
+    if not any(extended):
+        return replace(setting, protocol=name)
+    rows = setting.rows.select(np.flatnonzero(~np.array(extended)))
+    note = f"{sum(extended):,} extended photos, from which no sketch was drawn, are not in the gallery"
+    return replace(setting, rows=rows, protocol=name).noted(note)
 
 
 def without_seen(setting: Setting, trained_on: str | None, recorded: TrainingData | None) -> Setting:

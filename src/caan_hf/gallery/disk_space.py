@@ -3,7 +3,7 @@
 from contextlib import suppress
 from pathlib import Path
 
-from .table import PhotoTable
+from .lance_table import LanceTable
 
 MAX_SMALL_FRAGMENTS = 100
 MAX_VERSIONS = 100
@@ -11,18 +11,18 @@ MAX_WASTE = 0.1
 """Share of dead bytes from which the table is rewritten. Lance keeps a file with fewer deleted rows than this."""
 
 
-def disk_bytes(table: PhotoTable) -> int:
+def disk_bytes(table: LanceTable) -> int:
     """Size of a table on disk, with old versions; 0 for a URL."""
     return _size(table.folder) if table.folder else 0
 
 
-def compact(table: PhotoTable) -> None:
+def compact(table: LanceTable) -> None:
     """Rewrite a table if that pays."""
     if is_wasteful(table):
         table.optimize()
 
 
-def is_wasteful(table: PhotoTable) -> bool:
+def is_wasteful(table: LanceTable) -> bool:
     """Whether it pays to rewrite a table, because of many small files, deleted rows or old versions."""
     stats = table.table.stats()
     fragments = stats["fragment_stats"]

@@ -23,13 +23,16 @@ from caan_hf.utils.progress import Advance
 
 from .engine import Engine, LocalEngine
 from .explanation import Explanation, explain
-from .indexing import IndexReport, index_photos, with_defaults
+from .index_report import IndexReport
+from .indexing import index_photos, with_defaults
+from .lance_table import REINDEX, GalleryError, LanceTable
 from .options import IndexOptions, SearchOptions
 from .photo import decode_photo, open_thumbnail
 from .results import GalleryPhoto, SearchResult
-from .schema import GLOBAL, KEY, LOCAL, GalleryInfo, from_vectors
+from .schema import KEY, LOCAL, GalleryInfo, from_vectors
+from .search_vectors import SearchVectors
 from .sources import photo_source
-from .table import REINDEX, GalleryError, PhotoTable
+from .table import PhotoTable
 
 DISPLAY_SIDE = 1024
 """Photos are decoded for display with at least this side in pixels, if they are that large."""
@@ -60,6 +63,7 @@ class Gallery:
     ):
         self.table = table
         self.columns = [*PHOTO_COLUMNS, LOCAL] if table.info.local else PHOTO_COLUMNS
+        self._vectors: SearchVectors | None = None
         self.model = model
         self.device = device
         self.dtype = dtype
@@ -170,7 +174,8 @@ class Gallery:
     def search(self, sketch: Any, options: SearchOptions | None = None, **changes: Any) -> list[SearchResult]:
         """Find the photos that are most similar to a sketch.
 
-        With query expansion, scores are cosines with the expanded query; re-ranking compares with the sketch alone. In
+        In a smoothed gallery, scores are cosines with the smoothed photos. With query expansion, they are cosines with
+        the expanded query; the local tokens of re-ranking are those of the sketch and the photo alone. In
         a gallery without local embeddings, re-ranking encodes the photos and leaves out those that cannot be read.
 
         Args:
@@ -187,11 +192,12 @@ class Gallery:
         options = replace(options or SearchOptions(), **changes)
         query = self.encode_sketch(sketch)
         vector = query.global_embeds
+        table = self.table if options.plain else self._searched()
         if options.expand is not None:
-            first = self.table.nearest(vector, options.expand, [GLOBAL], exact=options.exact)
-            vector = expand_queries(vector, from_vectors(first[GLOBAL])) if len(first) else vector
+            first = table.nearest(vector, options.expand, [table.vectors], exact=options.exact)
+            vector = expand_queries(vector, from_vectors(first[table.vectors])) if len(first) else vector
         number = max(options.k, options.candidates) if options.rerank else options.k
-        found = self.table.nearest(vector, number, self.columns, exact=options.exact)
+        found = table.nearest(vector, number, self.columns, exact=options.exact)
         if not len(found):
             raise GalleryError(self.table.uri, "the gallery is empty", "Add photos with `caan index`.")
         scores = (1 - found["_distance"].to_numpy()).tolist()
@@ -226,6 +232,15 @@ class Gallery:
             CaanError: The gallery has no such photo, or its file cannot be read.
         """
         return self._decode(self._look_up(photo), DISPLAY_SIDE)
+
+    def _searched(self) -> LanceTable:
+        """The smoothed vectors, or the photos if they are not smoothed or are being changed."""
+        state = self.table.search_state()
+        if state is None or state.token is None:
+            return self.table
+        if self._vectors is None or self._vectors.token != state.token:
+            self._vectors = SearchVectors.of(self.table)
+        return self._vectors or self.table
 
     def _engine(self, options: IndexOptions) -> Engine:
         if options.engine == "local":

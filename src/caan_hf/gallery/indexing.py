@@ -5,7 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -17,73 +17,22 @@ from caan_hf.utils.progress import Advance
 
 from .disk_space import disk_bytes
 from .engine import Chunk, Engine
-from .options import IndexOptions
+from .index_report import IndexReport
+from .options import SMOOTH, IndexOptions
 from .places import absent_places, count_below, is_below, prefix
-from .schema import KEY, STORED, IndexState
+from .schema import KEY, STORED, SearchState
+from .search_vectors import update_search_vectors
 from .sources import LISTING, PhotoSource, is_missing_file
 from .table import PhotoTable
-from .vector_index import maintain_index
+from .vector_index import MIN_ROWS, maintain_index
 
 THUMBNAIL = 256
 """Longer side of the thumbnails of a new gallery."""
+NEVER = 2**31
+"""Number of photos that no gallery has."""
 COMMIT_SECONDS = 20.0
 COMMIT_BYTES = 256 * 2**20
 """Rows are written after this time or at this size, whichever comes first. A killed process loses at most these."""
-
-
-@dataclass
-class IndexReport:
-    """What one call of `Gallery.add` did.
-
-    Attributes:
-        num_added: Number of photos that were not in the gallery, without moved ones.
-        num_copies: Number of added photos with the content of another photo of the gallery.
-        num_moved: Number of photos that took the place of one with the same content whose file no longer exists.
-        num_changed: Number of photos with a file that had changed.
-        num_refreshed: Number of unchanged photos whose stored copy or thumbnail was changed.
-        num_unchanged: Number of photos that were skipped because they are in the gallery already.
-        num_reused: Number of written photos with the embedding of a photo of the same content.
-        num_spoiled: Number of photos removed because their file has changed and can no longer be read.
-        vanished: Photos of the source that are in the gallery and are no longer found, or that are now excluded.
-        num_pruned: Number of vanished photos that were removed from the gallery.
-        num_forgotten: Number of photos removed from the gallery with `forget`.
-        absent: Folders that are not there, perhaps because a disk is not mounted, with the number of their photos.
-            These photos are kept.
-        num_stored: Number of photos in the gallery with a copy of their file.
-        num_photos: Number of photos in the gallery now.
-        num_other_files: Number of files in the folder that are not photos.
-        skipped_folders: System folders and excluded folders that were not entered.
-        problems: Photos that were skipped because they cannot be used, with the reasons.
-        freed_bytes: Number of bytes on disk that were freed by removing old versions and deleted rows.
-        seconds: Time for encoding and writing in seconds.
-        index: State of the vector index.
-    """
-
-    num_added: int = 0
-    num_copies: int = 0
-    num_moved: int = 0
-    num_changed: int = 0
-    num_refreshed: int = 0
-    num_unchanged: int = 0
-    num_reused: int = 0
-    num_spoiled: int = 0
-    vanished: Sequence[str] = ()
-    num_pruned: int = 0
-    num_forgotten: int = 0
-    absent: dict[str, int] = field(default_factory=dict)
-    num_stored: int = 0
-    num_photos: int = 0
-    num_other_files: int = 0
-    skipped_folders: Sequence[str] = ()
-    problems: Problems = field(default_factory=Problems)
-    freed_bytes: int = 0
-    seconds: float = 0.0
-    index: IndexState = field(default_factory=IndexState)
-
-    @property
-    def num_vanished(self) -> int:
-        """Number of `vanished` photos."""
-        return len(self.vanished)
 
 
 @dataclass(frozen=True)
@@ -149,7 +98,9 @@ def index_photos(
     if not len(listing):  # more often a mistyped or unmounted folder than a request to remove all
         kept = f" The gallery keeps its {len(diff.vanished):,} photos." if options.prune and diff.vanished else ""
         raise CaanError(source.no_photos(problems) + kept)
+    smooth = _prepare_smoothing(table, options)
     report = IndexReport(
+        smooth=smooth,
         num_forgotten=num_forgotten,
         num_unchanged=diff.num_unchanged,
         num_other_files=source.num_other_files,
@@ -169,8 +120,10 @@ def index_photos(
         report.num_pruned = len(report.vanished)
         table.delete(report.vanished)
     size = disk_bytes(table)
-    report.index = maintain_index(table)
+    index = maintain_index(table, min_rows=NEVER if report.smooth else MIN_ROWS)
     report.freed_bytes = max(0, size - disk_bytes(table))
+    vectors, report.smooth_seconds = update_search_vectors(table, report.smooth)
+    report.index = index if vectors is None else maintain_index(vectors)
     report.num_photos = len(table)
     report.absent = count_below(table, absent)
     report.num_stored = pc.sum(table.columns(["has_copy"])["has_copy"]).as_py() or 0
@@ -197,6 +150,15 @@ def diff_photos(table: PhotoTable, listing: pa.Table, source: PhotoSource, optio
         refreshed=frozenset(listing[KEY].filter(pc.and_not(unchanged, kept)).to_pylist()),
         vanished=known[KEY].filter(pc.and_not(source.covers(known[KEY]), is_listed)).to_pylist(),
     )
+
+
+def _prepare_smoothing(table: PhotoTable, options: IndexOptions) -> int:
+    """Store the number of neighbours before photos are written, so that an interrupted call is continued with it."""
+    state = table.search_state() or SearchState(smooth=SMOOTH)
+    smooth = state.smooth if options.smooth is None else options.smooth
+    if smooth != state.smooth:
+        table.store_search_state(SearchState(smooth=smooth))
+    return smooth
 
 
 def _forget(table: PhotoTable, folders: Sequence[str]) -> int:

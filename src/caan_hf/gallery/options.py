@@ -7,8 +7,11 @@ from typing import Annotated, Any, Literal
 from typer import Option
 
 from caan_hf.errors import CaanError
+from caan_hf.retrieval.smoothing import MAX_NEIGHBOURS
 
 MAX_THUMBNAIL_SIDE = 4096
+SMOOTH = 0
+"""Number of neighbours with which the photos of a new gallery are smoothed."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,17 @@ class IndexOptions:
             show_default=False,
         ),
     ] = None
+    smooth: Annotated[
+        int | None,
+        Option(
+            min=0,
+            max=MAX_NEIGHBOURS,
+            metavar="K",
+            help="Smooth all photos of GALLERY: search by the mean of each photo and its K nearest photos. Helps if "
+            "categories have many photos. 0 searches by the photos themselves. Default: as GALLERY is, or 0.",
+            show_default=False,
+        ),
+    ] = None
     force: Annotated[
         bool,
         Option(
@@ -87,7 +101,9 @@ class IndexOptions:
     batch_size: Annotated[int, Option(min=1, help="Batch size of the encoder.")] = 32
 
     def __post_init__(self) -> None:
-        _require_at_least(0, thumbnail=self.thumbnail)
+        _require_at_least(0, thumbnail=self.thumbnail, smooth=self.smooth)
+        if self.smooth is not None and self.smooth > MAX_NEIGHBOURS:
+            raise CaanError(f"`smooth` must be at most {MAX_NEIGHBOURS}, got {self.smooth}.")
         if self.thumbnail is not None and self.thumbnail > MAX_THUMBNAIL_SIDE:
             raise CaanError(f"`thumbnail` must be at most {MAX_THUMBNAIL_SIDE}, got {self.thumbnail}.")
         _require_at_least(1, batch_size=self.batch_size, workers=self.workers)
@@ -114,6 +130,9 @@ class SearchOptions:
         ),
     ] = None
     candidates: Annotated[int, Option(min=1, help="Number of photos to re-rank.")] = 100
+    plain: Annotated[
+        bool, Option("--plain", help="Compare with the photos themselves, not with the smoothed ones.")
+    ] = False
     exact: Annotated[bool, Option("--exact", help="Compare with every photo, without the vector index.")] = False
 
     def __post_init__(self) -> None:
@@ -122,7 +141,7 @@ class SearchOptions:
 
 def _require_at_least(least: int, **numbers: Any) -> None:
     for name, number in numbers.items():
-        if number is None and name in ("workers", "expand", "thumbnail"):
+        if number is None and name in ("workers", "expand", "smooth", "thumbnail"):
             continue
         if not isinstance(number, Integral) or isinstance(number, bool) or number < least:
             kind = "a positive integer" if least else "0 or a positive integer"

@@ -32,7 +32,8 @@ class SearchResult(GalleryPhoto):
 
     Attributes:
         rank: 1 for the best result.
-        score: Cosine of the global embeddings of the photo and the sketch (with query expansion: the expanded query).
+        score: Cosine of the global embeddings of the photo and the sketch. With query expansion, it is that of the
+            expanded query, and in a smoothed gallery that of the smoothed photo.
         local_score: Relation network's probability that sketch and photo share a category; None without re-ranking.
     """
 

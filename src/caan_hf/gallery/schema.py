@@ -8,6 +8,7 @@ from pydantic import Field
 
 from caan_hf.encoding.identity import EncoderIdentity
 from caan_hf.errors import CaanError
+from caan_hf.retrieval.smoothing import MAX_NEIGHBOURS
 from caan_hf.utils.records import Record
 
 FORMAT = 2
@@ -85,6 +86,19 @@ class IndexState(Record):
     def apply(self, query: Any) -> Any:
         """A query of LanceDB with these settings."""
         return query if self.is_exact else query.nprobes(self.nprobes).refine_factor(self.refine_factor)
+
+
+class SearchState(Record):
+    """How the photos of a gallery are smoothed.
+
+    Attributes:
+        smooth: Number of neighbours with which each photo is smoothed; 0 for none.
+        token: Name of the smoothed vectors that fit the photos. None while the photos are changed, and until the
+            vectors are written.
+    """
+
+    smooth: Annotated[int, Field(ge=0, le=MAX_NEIGHBOURS)] = 0
+    token: str | None = None
 
 
 def row_schema(identity: EncoderIdentity, *, local: bool) -> pa.Schema:

@@ -7,8 +7,8 @@ import numpy as np
 from lancedb.index import IvfFlat, IvfRq
 
 from .disk_space import compact, is_wasteful
-from .schema import GLOBAL, IndexKind, IndexState, from_vectors
-from .table import PhotoTable
+from .lance_table import LanceTable
+from .schema import IndexKind, IndexState, from_vectors
 
 INDEX = "global_embeds_idx"
 MIN_ROWS = 20_000
@@ -33,7 +33,7 @@ REBUILD_GROWTH = 4
 BATCH_ROWS = 16_384
 
 
-def maintain_index(table: PhotoTable, *, min_rows: int = MIN_ROWS) -> IndexState:
+def maintain_index(table: LanceTable, *, min_rows: int = MIN_ROWS) -> IndexState:
     """Build, extend or rebuild the vector index of a table, depending on its size.
 
     Args:
@@ -65,11 +65,11 @@ def num_partitions(rows: int) -> int:
     return max(1, round(min(rows / PARTITION_ROWS, PARTITIONS_BY_ROOT * rows**0.5)))
 
 
-def _build(table: PhotoTable, rows: int) -> IndexState:
+def _build(table: LanceTable, rows: int) -> IndexState:
     start = time.perf_counter()
     partitions = num_partitions(rows)
     settings: dict[str, Any] = {"distance_type": "dot", "num_partitions": partitions, "sample_rate": 64}
-    is_divisible = table.info.identity.global_dim % 8 == 0  # RaBitQ requires it
+    is_divisible = table.table.schema.field(table.vectors).type.list_size % 8 == 0  # RaBitQ requires it
     compact(table)
     table.build_index(IvfRq(num_bits=RQ_BITS, **settings) if is_divisible else IvfFlat(**settings), INDEX)
     kind: IndexKind = "IVF_RQ" if is_divisible else "IVF_FLAT"
@@ -77,7 +77,7 @@ def _build(table: PhotoTable, rows: int) -> IndexState:
     return _tune(table, state, time.perf_counter() - start)
 
 
-def _tune(table: PhotoTable, state: IndexState, build_seconds: float) -> IndexState:
+def _tune(table: LanceTable, state: IndexState, build_seconds: float) -> IndexState:
     """Find the smallest `nprobes` that reaches `TARGET_RECALL` by doubling, and store it."""
     table.refresh()
     queries = sample_queries(table)
@@ -96,7 +96,7 @@ def _tune(table: PhotoTable, state: IndexState, build_seconds: float) -> IndexSt
     return state
 
 
-def sample_queries(table: PhotoTable, count: int = SAMPLE, seed: int = 0) -> np.ndarray:
+def sample_queries(table: LanceTable, count: int = SAMPLE, seed: int = 0) -> np.ndarray:
     """Queries (Q, D) for measuring recall, each halfway between two random photos of the gallery.
 
     A photo itself would be too easy, because the index was built from it. A point between two random photos is about
@@ -104,19 +104,19 @@ def sample_queries(table: PhotoTable, count: int = SAMPLE, seed: int = 0) -> np.
     """
     generator = np.random.default_rng(seed)
     offsets = np.sort(generator.choice(len(table), size=min(2 * count, len(table)), replace=False)).tolist()
-    found = from_vectors(table.table.take_offsets(offsets).select([GLOBAL]).to_arrow()[GLOBAL])
+    found = from_vectors(table.table.take_offsets(offsets).select([table.vectors]).to_arrow()[table.vectors])
     found = found[generator.permutation(len(found))]
     half = len(found) // 2
     between: np.ndarray = found[:half] + found[half : 2 * half]
     return between / np.linalg.norm(between, axis=1, keepdims=True)
 
 
-def exact_nearest(table: PhotoTable, queries: np.ndarray, k: int = K) -> np.ndarray:
+def exact_nearest(table: LanceTable, queries: np.ndarray, k: int = K) -> np.ndarray:
     """Row ids (Q, k) of the true nearest photos, reading all vectors once."""
     best_scores = np.full((len(queries), k), -np.inf, np.float32)
     best_ids = np.full((len(queries), k), -1, np.int64)
-    for batch in table.batches([GLOBAL], BATCH_ROWS):
-        scores = np.concatenate([best_scores, queries @ from_vectors(batch.column(GLOBAL)).T], axis=1)
+    for batch in table.batches([table.vectors], BATCH_ROWS):
+        scores = np.concatenate([best_scores, queries @ from_vectors(batch.column(table.vectors)).T], axis=1)
         ids = np.broadcast_to(batch.column("_rowid").to_numpy().astype(np.int64), (len(queries), batch.num_rows))
         ids = np.concatenate([best_ids, ids], axis=1)
         top = np.argpartition(-scores, k - 1, axis=1)[:, :k]
@@ -124,11 +124,11 @@ def exact_nearest(table: PhotoTable, queries: np.ndarray, k: int = K) -> np.ndar
     return best_ids
 
 
-def measure_recall(table: PhotoTable, queries: np.ndarray, nearest: np.ndarray, state: IndexState) -> float:
+def measure_recall(table: LanceTable, queries: np.ndarray, nearest: np.ndarray, state: IndexState) -> float:
     """Share of the true nearest photos (Q, k) that searches with these index settings find; 1 without queries."""
     num_found = 0
     for query, wanted in zip(queries, nearest, strict=True):
-        search = table.table.search(query, vector_column_name=GLOBAL).distance_type("dot").limit(K)
+        search = table.table.search(query, vector_column_name=table.vectors).distance_type("dot").limit(K)
         result = state.apply(search.select(["_distance"]).with_row_id(True)).to_arrow()
         num_found += len(set(result["_rowid"].to_pylist()) & set(wanted.tolist()))
     return num_found / nearest.size if nearest.size else 1.0

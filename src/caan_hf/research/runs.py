@@ -15,11 +15,11 @@ from pydantic import Field
 from caan_hf.benchmarks import load_benchmark
 from caan_hf.encoding.checkpoint import CheckpointEncoder
 from caan_hf.errors import CaanError
-from caan_hf.evaluation.embeddings import EvaluationResult
 from caan_hf.evaluation.evaluator import ZeroShotEvaluator
+from caan_hf.evaluation.rankings import EvaluationResult
 from caan_hf.training import Recipe, load_recipe, train_recipe
+from caan_hf.training.category_sentences import category_sentences
 from caan_hf.training.recipe import EXECUTION_KEYS
-from caan_hf.training.triplets import category_sentences
 from caan_hf.utils.files import make_folder, write_json
 from caan_hf.utils.records import Record
 

@@ -17,6 +17,7 @@ BYTES_PER_PAIR = 32
 """Score (4), sort key and its temporary copies (20), position (4), relevance and what metrics make of it (4)."""
 ROWS_PER_THREAD = 128
 """Queries that a thread ranks at a time: with fewer, reading the gallery takes longer than multiplying."""
+NAN = "scores hold NaN, so that they cannot be ranked"
 
 Positions = NDArray[np.uint32]
 
@@ -34,7 +35,7 @@ def stable_order(scores: Array) -> Positions:
         ValueError: A score is NaN.
     """
     if np.isnan(scores).any():
-        raise ValueError("scores hold NaN, so that they cannot be ranked")
+        raise ValueError(NAN)
     bits = (scores + np.float32(0)).view(np.int32)  # adding 0 makes -0 equal to 0
     descending = np.where(bits < 0, bits, ~bits & 0x7FFFFFFF).view(np.uint32)  # the highest score becomes the least
     packed = descending.astype(np.uint64) << np.uint64(32)
@@ -75,6 +76,35 @@ def rank_gallery(
             byte_budget,
             workers=default_workers(),
         )
+
+
+def best_of_gallery(
+    queries: Array, gallery: Array, k: int, *, byte_budget: int = BYTE_BUDGET
+) -> Iterator[tuple[slice, Positions]]:
+    """The k photos with the highest dot product for all queries, without ordering the gallery.
+
+    Args:
+        queries: (Q, D) embeddings.
+        gallery: (N, D) embeddings.
+        k: Number of photos, at most N.
+        byte_budget: See `rank_gallery`.
+
+    Yields:
+        The queries as a slice, and their (q, k) gallery positions in no particular order.
+
+    Raises:
+        ValueError: An embedding holds NaN.
+    """
+    right = np.ascontiguousarray(gallery, np.float32).T
+
+    def best(rows: Array) -> Positions:
+        scores = np.asarray(rows, np.float32) @ right
+        if np.isnan(scores).any():
+            raise ValueError(NAN)
+        return np.argpartition(scores, len(gallery) - k, axis=1)[:, -k:].astype(np.uint32)
+
+    with _blas_threads().limit(limits=1, user_api="blas"):
+        yield from _ranked_chunks(best, len(queries), len(gallery), queries, byte_budget, workers=default_workers())
 
 
 def rank_by(
@@ -120,7 +150,7 @@ def _rank_on(device: str, gallery: Array) -> Callable[[Array], Positions]:
     def rank(rows: Array) -> Positions:
         scores = torch.as_tensor(rows, dtype=torch.float32).to(device) @ right
         if scores.isnan().any():
-            raise ValueError("scores hold NaN, so that they cannot be ranked")
+            raise ValueError(NAN)
         order: Positions = scores.sort(dim=1, descending=True, stable=True).indices.cpu().numpy().astype(np.uint32)
         return order
 

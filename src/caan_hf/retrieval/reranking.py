@@ -102,17 +102,26 @@ def rank_all_pairs(
     Yields:
         The queries as a slice, and their (q, N) gallery positions, best first.
     """
+    photos, right = np.arange(len(gallery)), np.asarray(gallery, np.float32).T
 
     def score(rows: slice) -> Array:
-        some, some_local = queries[rows].astype(np.float32), query_local[rows].astype(np.float32)
-        parts = []
-        for photos in _slices(len(gallery), PHOTOS_PER_CALL):
-            local = encoder.local_scores(some_local, gallery_local[photos].astype(np.float32))
-            parts.append(fused(some @ gallery[photos].astype(np.float32).T, local, encoder.local_weight))
-        return np.concatenate(parts, axis=1)
+        local = all_local_scores(encoder, query_local[rows], gallery_local, photos)
+        return fused(queries[rows].astype(np.float32) @ right, local, encoder.local_weight)
 
     bytes_per_query = 4 * int(np.prod(query_local.shape[1:]))
     yield from rank_by(score, len(queries), len(gallery), bytes_per_query=bytes_per_query, byte_budget=byte_budget)
+
+
+def all_local_scores(
+    encoder: Encoder, query_local: NDArray[np.floating], gallery_local: LocalEmbeds, photos: NDArray[np.integer]
+) -> Array:
+    """Local scores (Q, n) of every query (Q, M, R) with the photos at n positions of a gallery (N, M, R)."""
+    queries = query_local.astype(np.float32)
+    parts = [
+        encoder.local_scores(queries, gallery_local[photos[some]].astype(np.float32))
+        for some in _slices(len(photos), PHOTOS_PER_CALL)
+    ]
+    return np.concatenate(parts, axis=1)
 
 
 def _slices(length: int, step: int) -> Iterator[slice]:

@@ -8,7 +8,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState
 
 from caan_hf.errors import CaanError
 
-from .triplets import EpochSampler
+from .sampler import EpochSampler
 
 EPOCH_ROUNDING = 1e-6  # the Trainer counts epochs in fractions: the end of the second may be 1.9999999
 

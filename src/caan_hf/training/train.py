@@ -1,5 +1,6 @@
 """One training run, from a recipe to a model for retrieval."""
 
+import sys
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from .arguments import CaanTrainingArguments
 from .augmentation import photo_augmentation, sketch_augmentation
 from .backbones import build_model
 from .callbacks import StartCallback
+from .category_sentences import category_sentences
 from .checkpoints import (
     MODEL_FOLDER,
     MODEL_MARKER,
@@ -30,10 +32,11 @@ from .checkpoints import (
     save_for_retrieval,
     write_recipe,
 )
+from .collator import TripletCollator, at_size
 from .precompute import encode_rows, encode_sentences
 from .recipe import Recipe
 from .trainer import CaanTrainer
-from .triplets import TripletCollator, TripletDataset, at_size, category_sentences
+from .triplets import TripletDataset
 
 
 @dataclass(frozen=True)
@@ -138,6 +141,9 @@ def build_trainer(
         augment_photo=photo_augmentation(photo_size) if recipe.data.augment else None,
     )
     evaluator = _evaluator(recipe, arguments, splits)
+    with arguments.main_process_first(desc="cleaning sketches"):
+        shown = not arguments.disable_tqdm and sys.stderr.isatty()
+        triplets.clean_once(workers=arguments.dataloader_num_workers, progress=shown)
     model.to(arguments.device)  # type: ignore[arg-type]  # transformers loses the signature of Module.to
     collator = _collator(recipe, arguments, model, processor, triplets)
     try:

@@ -31,7 +31,8 @@ from caan_hf.utils.files import writing
 from .arguments import CaanTrainingArguments
 from .callbacks import EpochCallback, TimeCallback
 from .precompute import encode_rows, measure_centers
-from .triplets import EpochSampler, TripletDataset
+from .sampler import EpochSampler
+from .triplets import TripletDataset
 
 TORCH_WRITER = re.compile(r"PytorchStreamWriter|inline_container")
 TOWERS = ("sketch_model.", "photo_model.", "text_model.")

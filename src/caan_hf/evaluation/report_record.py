@@ -1,0 +1,133 @@
+"""What the records of all evaluations have in common: the fields of `metrics.json` that say what was evaluated."""
+
+import hashlib
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Self, get_args
+
+from pydantic import ConfigDict, Field
+
+from caan_hf.encoding.identity import Precision
+from caan_hf.utils.records import Record
+
+from .evaluator import ZeroShotEvaluator
+from .fine_grained import FineGrainedResult
+from .options import EvaluationOptions
+from .rankings import EvaluationResult
+
+METRICS_FILE = "metrics.json"
+QUERIES_FILE = "queries.parquet"
+REMEDY = "Evaluate again with `caan evaluate`."
+PACKAGES = ("caan-hf", "torch", "transformers")
+
+
+class Part(Record):
+    """Fields that later versions add are ignored."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+class ModelRecord(Part):
+    """What was evaluated: "checkpoint", "ONNX export" or "untrained tower", and the precision in which it encoded."""
+
+    kind: str | None
+    precision: str | None
+
+
+class ReportTask(Part):
+    """Which kind of evaluation a `metrics.json` is of.
+
+    Attributes:
+        task: "category" where the photos of a sketch's category are right, "fine-grained" where its own photo is.
+    """
+
+    task: str = "category"
+
+    @classmethod
+    def of_folder(cls, folder: Path) -> Self:
+        """Read the record of a report.
+
+        Raises:
+            CaanError: The folder does not hold one.
+        """
+        return cls.read(folder / METRICS_FILE, REMEDY)
+
+
+class ReportRecord(ReportTask):
+    """What every `metrics.json` says.
+
+    Attributes:
+        protocol: Protocol id, such as "sketchy-25@1".
+        split: Split that was evaluated.
+        notes: Caveats, as sentences.
+        removed_categories: Category that was left out because training saw it, to its name in the training data.
+        checkpoint: Folder or Hub id of the model.
+        model: Kind and precision of the model; None in records of earlier versions.
+        data: Folder of the benchmark.
+        command: Command that gives the same metrics.
+        num_queries: Number of sketches.
+        num_left_out: Number of sketches without a right photo in the gallery, which no metric includes.
+        num_gallery: Number of photos.
+        gallery: SHA-256 of the sources and categories of all photos in order.
+        chance: Values of a random ranking by their name.
+        seconds: Wall time.
+        seconds_by_stage: Wall time per stage.
+        versions: Versions of the packages.
+    """
+
+    protocol: str | None
+    split: str | None
+    notes: list[str] = Field(default_factory=list)
+    removed_categories: dict[str, str] = Field(default_factory=dict)
+    checkpoint: str | None
+    model: ModelRecord | None = None
+    data: str
+    command: str
+    num_queries: int
+    num_left_out: int
+    num_gallery: int
+    gallery: str
+    chance: dict[str, float]
+    seconds: float
+    seconds_by_stage: dict[str, float] = Field(default_factory=dict)
+    versions: dict[str, str] = Field(default_factory=dict)
+
+
+def report_fields(
+    result: EvaluationResult | FineGrainedResult, evaluator: ZeroShotEvaluator, data: str
+) -> dict[str, Any]:
+    """Fields of [`ReportRecord`] except for `chance`."""
+    options = _options_used(result, evaluator)
+    return {
+        "protocol": result.protocol,
+        "split": result.split,
+        "notes": list(result.notes),
+        "removed_categories": dict(result.removed_categories),
+        "checkpoint": result.model,
+        "model": ModelRecord(kind=result.model_kind, precision=result.precision),
+        "data": data,
+        "command": options.command(result.model or "MODEL", data, fine_grained=isinstance(result, FineGrainedResult)),
+        "num_queries": result.num_queries,
+        "num_left_out": result.num_left_out,
+        "num_gallery": result.num_gallery,
+        "gallery": gallery_hash(evaluator),
+        "seconds": round(sum(result.seconds.values()), 3),
+        "seconds_by_stage": {stage: round(seconds, 3) for stage, seconds in result.seconds.items()},
+        "versions": {name: version(name) for name in PACKAGES},
+    }
+
+
+def gallery_hash(evaluator: ZeroShotEvaluator) -> str:
+    """SHA-256 of the sources and categories of all photos in order, which is equal for evaluations on one gallery."""
+    names = evaluator.category_names
+    sources = evaluator.photos["source"]
+    lines = (f"{source}\t{names[label]}\n" for source, label in zip(sources, evaluator.photo_categories, strict=True))
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def _options_used(result: EvaluationResult | FineGrainedResult, evaluator: ZeroShotEvaluator) -> EvaluationOptions:
+    """The options with the precision that "auto" stood for, because it may be another one on another computer."""
+    options = evaluator.options
+    is_choice = options.dtype == "auto" and result.precision in get_args(Precision)
+    return replace(options, dtype=result.precision) if is_choice else options  # type: ignore[arg-type]

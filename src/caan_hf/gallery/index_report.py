@@ -1,0 +1,67 @@
+"""What one call of `Gallery.add` did."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from caan_hf.utils.problems import Problems
+
+from .schema import IndexState
+
+
+@dataclass
+class IndexReport:
+    """What one call of `Gallery.add` did.
+
+    Attributes:
+        num_added: Number of photos that were not in the gallery, without moved ones.
+        num_copies: Number of added photos with the content of another photo of the gallery.
+        num_moved: Number of photos that took the place of one with the same content whose file no longer exists.
+        num_changed: Number of photos with a file that had changed.
+        num_refreshed: Number of unchanged photos whose stored copy or thumbnail was changed.
+        num_unchanged: Number of photos that were skipped because they are in the gallery already.
+        num_reused: Number of written photos with the embedding of a photo of the same content.
+        num_spoiled: Number of photos removed because their file has changed and can no longer be read.
+        vanished: Photos of the source that are in the gallery and are no longer found, or that are now excluded.
+        num_pruned: Number of vanished photos that were removed from the gallery.
+        num_forgotten: Number of photos removed from the gallery with `forget`.
+        absent: Folders that are not there, perhaps because a disk is not mounted, with the number of their photos.
+            These photos are kept.
+        num_stored: Number of photos in the gallery with a copy of their file.
+        num_photos: Number of photos in the gallery now.
+        num_other_files: Number of files in the folder that are not photos.
+        skipped_folders: System folders and excluded folders that were not entered.
+        problems: Photos that were skipped because they cannot be used, with the reasons.
+        freed_bytes: Number of bytes on disk that were freed by removing old versions and deleted rows.
+        seconds: Time for encoding and writing in seconds.
+        smooth: Number of neighbours with which photos are smoothed; 0 for none.
+        smooth_seconds: Time for smoothing in seconds; 0 if no photo had changed.
+        index: State of the vector index.
+    """
+
+    num_added: int = 0
+    num_copies: int = 0
+    num_moved: int = 0
+    num_changed: int = 0
+    num_refreshed: int = 0
+    num_unchanged: int = 0
+    num_reused: int = 0
+    num_spoiled: int = 0
+    vanished: Sequence[str] = ()
+    num_pruned: int = 0
+    num_forgotten: int = 0
+    absent: dict[str, int] = field(default_factory=dict)
+    num_stored: int = 0
+    num_photos: int = 0
+    num_other_files: int = 0
+    skipped_folders: Sequence[str] = ()
+    problems: Problems = field(default_factory=Problems)
+    freed_bytes: int = 0
+    seconds: float = 0.0
+    smooth: int = 0
+    smooth_seconds: float = 0.0
+    index: IndexState = field(default_factory=IndexState)
+
+    @property
+    def num_vanished(self) -> int:
+        """Number of `vanished` photos."""
+        return len(self.vanished)

@@ -1,0 +1,149 @@
+"""Smoothed vectors of a gallery: a second table, which is written whole and searched instead of the photos' vectors.
+
+The photos' table names the table of vectors that fits it. Every change of the photos first removes that name, and the
+name is written after the new vectors. Between the two, and after an interruption, the photos' own vectors are searched.
+"""
+
+import time
+from typing import Any
+from uuid import uuid4
+
+import lancedb
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from caan_hf.errors import CaanError
+from caan_hf.retrieval.smoothing import MAX_EXACT, smooth_photos
+
+from .lance_table import LANCE_ERRORS, GalleryError, LanceTable, location, open_table, reason_of
+from .schema import GLOBAL, KEY, SearchState, from_vectors, to_vectors
+from .table import PhotoTable
+
+ROW = "photo"
+"""Column with the row ids of the photos when the vectors were computed. They change when the photos are rewritten."""
+TOKEN = "caan_vectors"
+"""Key of the schema's metadata that holds the name of the vectors."""
+
+
+class SearchVectors(LanceTable):
+    """The smoothed vectors of a gallery.
+
+    Args:
+        photos: The photos.
+        table: The open LanceDB table.
+    """
+
+    name = "vectors"
+    vectors = "search_embeds"
+    remedy = "Remove the folder vectors.lance from it and run `caan index` again."
+
+    def __init__(self, photos: PhotoTable, table: Any):
+        super().__init__(photos.uri, table)
+        self.photos = photos
+        self.token = (table.schema.metadata or {}).get(TOKEN.encode(), b"").decode()
+
+    @classmethod
+    def of(cls, photos: PhotoTable) -> "SearchVectors | None":
+        """The vectors that fit the photos; None if there are none.
+
+        Raises:
+            CaanError: They are damaged.
+        """
+        state = photos.search_state()
+        if state is None or state.token is None:
+            return None
+        try:
+            found = cls(photos, open_table(photos.uri, cls.name))
+            columns = {field.name: field.type for field in found.table.schema}
+        except LANCE_ERRORS as error:
+            if "not found" in str(error):
+                return None
+            raise GalleryError(photos.uri, f"its vectors cannot be read ({reason_of(error)})", cls.remedy) from error
+        if columns != {field.name: field.type for field in _schema(photos)}:
+            raise GalleryError(photos.uri, "its vectors are of another kind", cls.remedy)
+        return found if found.token == state.token and len(found) == len(photos) else None
+
+    def nearest(self, vector: np.ndarray, k: int, columns: Any, *, exact: bool = False) -> pa.Table:
+        """The `k` photos whose smoothed vectors have the highest dot product with `vector` (D,); see [`LanceTable`].
+
+        Photos that were removed meanwhile are left out.
+        """
+        if list(columns) == [self.vectors]:
+            return super().nearest(vector, k, columns, exact=exact)
+        found = super().nearest(vector, k, [KEY, ROW], exact=exact)
+        photos = self.photos.rows_at(found[ROW].to_pylist(), found[KEY].to_pylist(), columns)
+        row = pc.index_in(found[KEY], value_set=photos[KEY].combine_chunks())
+        found, row = found.filter(pc.is_valid(row)), pc.drop_null(row)
+        return photos.take(row).select(list(columns)).append_column("_distance", found["_distance"])
+
+    def is_of_rows(self) -> bool:
+        """Whether the photos have the paths and row ids of the vectors."""
+        own, photos = self.columns([KEY, ROW]).sort_by(KEY), self.photos.columns([KEY], row_ids=True).sort_by(KEY)
+        return bool(own[KEY].equals(photos[KEY]) and own[ROW].equals(photos["_rowid"]))
+
+
+def update_search_vectors(photos: PhotoTable, k: int) -> tuple[SearchVectors | None, float]:
+    """Smooth the photos of a gallery, if they or `k` have changed since the last time.
+
+    All photos are smoothed again, because a new photo may be a neighbour of any other one.
+
+    Args:
+        photos: The photos.
+        k: Number of neighbours; 0 removes the vectors.
+
+    Returns:
+        The vectors, None without smoothing; and the time in seconds, 0 if nothing had changed.
+
+    Raises:
+        CaanError: The gallery cannot be read or written.
+    """
+    photos.refresh()
+    current = SearchVectors.of(photos)
+    state = photos.search_state()
+    if current is not None and state is not None and state.smooth == k and current.is_of_rows():
+        return current, 0.0
+    start = time.perf_counter()
+    version = photos.table.version
+    rows = photos.columns([KEY, GLOBAL, "sha256"], row_ids=True)
+    if not k or not len(rows):
+        photos.store_search_state(SearchState(smooth=k))
+        _remove(photos)
+        return None, 0.0
+    vectors = from_vectors(rows[GLOBAL])
+    if not np.isfinite(vectors).all():
+        raise GalleryError(photos.uri, "its embeddings hold NaN or infinity", PhotoTable.remedy)
+    distinct = np.zeros(len(rows), bool)
+    distinct[np.unique(rows["sha256"].to_numpy(), return_index=True)[1]] = True
+    smoothed = smooth_photos(vectors, k, distinct=distinct, max_exact=MAX_EXACT)
+    token = uuid4().hex
+    columns = [rows[KEY], rows["_rowid"], to_vectors(smoothed)]
+    _write(photos, pa.table(columns, schema=_schema(photos).with_metadata({TOKEN: token})))
+    photos.refresh()
+    if photos.table.version == version:  # otherwise another process has changed the photos, and smooths them afterwards
+        photos.store_search_state(SearchState(smooth=k, token=token))
+    return SearchVectors.of(photos), time.perf_counter() - start
+
+
+def _schema(photos: PhotoTable) -> pa.Schema:
+    width = photos.info.identity.global_dim
+    fields = [(KEY, pa.string()), (ROW, pa.uint64()), (SearchVectors.vectors, pa.list_(pa.float32(), width))]
+    return pa.schema(fields)
+
+
+def _write(photos: PhotoTable, rows: pa.Table) -> None:
+    database = lancedb.connect(location(photos.uri))
+    try:
+        exists = SearchVectors.name in database.table_names()  # Lance warns when nothing is overwritten
+        database.create_table(SearchVectors.name, data=rows, mode="overwrite" if exists else "create")
+    except LANCE_ERRORS as error:
+        raise CaanError(f"{photos.uri}: its vectors cannot be written ({reason_of(error)}).") from error
+
+
+def _remove(photos: PhotoTable) -> None:
+    try:
+        lancedb.connect(location(photos.uri)).drop_table(SearchVectors.name)
+    except LANCE_ERRORS as error:
+        if "not found" in str(error):
+            return
+        raise CaanError(f"{photos.uri}: its vectors cannot be removed ({reason_of(error)}).") from error

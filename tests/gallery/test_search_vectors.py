@@ -1,0 +1,212 @@
+"""A smoothed gallery is searched by the mean of each photo and its nearest photos, which fit the photos at any time."""
+
+import shutil
+
+import lancedb
+import numpy as np
+import pytest
+from photos import draw_photo
+
+from caan_hf import CaanError
+from caan_hf.gallery import Gallery
+from caan_hf.gallery import search_vectors as module
+from caan_hf.gallery.schema import from_vectors
+from caan_hf.retrieval.expansion import expand_queries
+from caan_hf.retrieval.smoothing import smooth_photos
+
+K = 3
+
+
+@pytest.fixture
+def smoothed(own_gallery, indexed_folder):
+    own_gallery.add(indexed_folder / "photos", smooth=K)
+    return own_gallery
+
+
+def expected_scores(gallery, query, k=K):
+    """Path to score of every photo, from the plain embeddings of the gallery."""
+    found = gallery.table.columns(["path", "global_embeds", "sha256"])
+    contents = found["sha256"].to_pylist()
+    distinct = np.array([contents.index(content) == row for row, content in enumerate(contents)])
+    scores = smooth_photos(from_vectors(found["global_embeds"]), k, distinct=distinct) @ query
+    return dict(zip(found["path"].to_pylist(), scores.tolist(), strict=True))
+
+
+def require_smoothed(gallery, sketch, k=K):
+    """Check that a search finds all photos by their smoothed vectors."""
+    results = gallery.search(sketch, k=1000)
+    expected = expected_scores(gallery, gallery.encode_sketch(sketch).global_embeds, k)
+    assert {result.path: result.score for result in results} == pytest.approx(expected, abs=1e-5)
+    assert [result.score for result in results] == sorted((result.score for result in results), reverse=True)
+
+
+def test_a_smoothed_gallery_is_searched_by_the_smoothed_photos(smoothed, sketch):
+    require_smoothed(smoothed, sketch)
+    plain = smoothed.search(sketch, k=30, plain=True)
+    own = dict(zip(*smoothed.table.columns(["path", "global_embeds"]).to_pydict().values(), strict=True))
+    query = smoothed.encode_sketch(sketch).global_embeds
+    assert [one.score for one in plain] == pytest.approx([float(query @ own[one.path]) for one in plain], abs=1e-5)
+    assert (plain[0].width, plain[0].thumbnail[:2]) == (60, b"\xff\xd8")
+    assert smoothed.search(sketch, k=1)[0].thumbnail[:2] == b"\xff\xd8"
+
+
+def test_expansion_and_reranking_use_the_smoothed_photos(smoothed, sketch):
+    query = smoothed.encode_sketch(sketch).global_embeds
+    vectors = smooth_photos(from_vectors(smoothed.table.columns(["global_embeds"])["global_embeds"]), K)
+    expanded = expand_queries(query, vectors[np.argsort(-(vectors @ query))[:4]])
+    results = smoothed.search(sketch, k=30, expand=4)
+    assert [one.score for one in results] == pytest.approx(np.sort(vectors @ expanded)[::-1].tolist(), abs=1e-5)
+    expected = expected_scores(smoothed, query)
+    reranked = smoothed.search(sketch, k=5, rerank=True, candidates=30)
+    assert [one.score for one in reranked] == pytest.approx([expected[one.path] for one in reranked], abs=1e-5)
+    assert all(one.local_score is not None for one in reranked)
+
+
+def test_photos_that_are_added_changed_or_removed_are_smoothed_again(photos, encoder, sketch, tmp_path):
+    gallery = Gallery.create(tmp_path / "gallery", model=encoder)
+    assert gallery.add(photos / "summer", smooth=K).smooth_seconds > 0
+    require_smoothed(gallery, sketch)
+    assert (gallery.add(photos).smooth, len(gallery)) == (K, 12)  # without the option
+    require_smoothed(gallery, sketch)
+    draw_photo(77).save(photos / "summer" / "00.png")
+    gallery.add(photos)
+    require_smoothed(gallery, sketch)
+    (photos / "winter" / "06.png").unlink()
+    gallery.add(photos, prune=True)
+    require_smoothed(gallery, sketch)
+    gallery.add(photos, forget=[str(photos / "summer")])
+    require_smoothed(gallery, sketch)
+    assert Gallery.open(tmp_path / "gallery", model=encoder).search(sketch, k=3) == gallery.search(sketch, k=3)
+
+
+def test_nothing_is_smoothed_or_written_when_nothing_changed(smoothed, indexed_folder, tmp_path):
+    before = {file: file.stat().st_mtime_ns for file in (tmp_path / "gallery").rglob("*")}
+    report = smoothed.add(indexed_folder / "photos", smooth=K)
+    assert (report.smooth, report.smooth_seconds) == (K, 0)
+    assert {file: file.stat().st_mtime_ns for file in (tmp_path / "gallery").rglob("*")} == before
+
+
+def test_another_number_of_neighbours_smooths_again_and_zero_ends_it(smoothed, indexed_folder, sketch, tmp_path):
+    smoothed.add(indexed_folder / "photos", smooth=5)
+    require_smoothed(smoothed, sketch, 5)
+    assert smoothed.add(indexed_folder / "photos", smooth=0).smooth == 0
+    assert smoothed.search(sketch, k=30) == smoothed.search(sketch, k=30, plain=True)
+    assert smoothed.add(indexed_folder / "photos").smooth == 0
+    assert not (tmp_path / "gallery" / "vectors.lance").exists()
+
+
+def test_a_gallery_does_not_grow_by_smoothing_it_again(smoothed, indexed_folder, tmp_path):
+    def size():
+        return sum(file.stat().st_size for file in (tmp_path / "gallery" / "vectors.lance").rglob("*"))
+
+    first = size()
+    for _ in range(4):
+        for k in (2, K):
+            smoothed.add(indexed_folder / "photos", smooth=k)
+    assert size() < 2 * first
+
+
+class Stopped(Exception):
+    pass
+
+
+@pytest.mark.parametrize("where", ["smooth_photos", "_write", "while photos are written"])
+def test_an_interrupted_call_leaves_a_gallery_that_finds_all_its_photos(
+    smoothed, indexed_folder, photos, sketch, where, monkeypatch
+):
+    def stop(*args, **options):
+        raise Stopped
+
+    with monkeypatch.context() as patch:
+        if where == "while photos are written":
+            patch.setattr("caan_hf.gallery.indexing.update_search_vectors", stop)
+        else:
+            patch.setattr(module, where, stop)
+        with pytest.raises(Stopped):
+            smoothed.add(photos)
+    opened = Gallery.open(smoothed.table.uri, model=smoothed.encoder)
+    assert len(opened.search(sketch, k=100)) == 42
+    assert opened.search(sketch, k=100) == opened.search(sketch, k=100, plain=True)
+    assert smoothed.add(photos).smooth_seconds > 0  # although no photo is new
+    require_smoothed(smoothed, sketch)
+
+
+def test_an_interrupted_first_call_is_continued_with_its_number_of_neighbours(photos, encoder, sketch, tmp_path):
+    gallery = Gallery.create(tmp_path / "gallery", model=encoder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("caan_hf.gallery.indexing.maintain_index", lambda *args, **options: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            gallery.add(photos, smooth=K)
+    gallery.add(photos)
+    require_smoothed(gallery, sketch)
+
+
+def test_vectors_do_not_outlive_a_photo_that_another_program_changed(smoothed, sketch):
+    """A version of the package that knows nothing of smoothing removes a photo."""
+    photos = lancedb.connect(smoothed.table.uri).open_table("photos")
+    gone = smoothed.search(sketch, k=1)[0].path
+    photos.delete(f"path = '{gone}'")
+    opened = Gallery.open(smoothed.table.uri, model=smoothed.encoder)
+    assert gone not in {result.path for result in opened.search(sketch, k=100)}
+    assert len(opened.search(sketch, k=100)) == 29
+    smoothed.table.refresh()
+    assert gone not in {result.path for result in smoothed.search(sketch, k=100)}  # which had opened the vectors
+
+
+def test_photos_are_found_after_their_rows_have_moved(smoothed, indexed_folder, sketch):
+    require_smoothed(smoothed, sketch)
+    photos = lancedb.connect(smoothed.table.uri).open_table("photos")
+    photos.merge_insert("path").when_matched_update_all().execute(photos.to_arrow().slice(0, 9))  # new row ids
+    smoothed.table.refresh()
+    require_smoothed(smoothed, sketch)
+    assert smoothed.add(indexed_folder / "photos").smooth_seconds > 0
+    require_smoothed(smoothed, sketch)
+
+
+def test_copies_of_a_photo_are_no_neighbours_of_it(photos, encoder, sketch, tmp_path):
+    gallery = Gallery.create(tmp_path / "gallery", model=encoder)
+    gallery.add(photos, smooth=K)
+    before = {result.path: result.score for result in gallery.search(sketch, k=30)}
+    for copy in range(4):
+        shutil.copy(photos / "summer" / "00.png", photos / "summer" / f"copy-{copy}.png")
+    gallery.add(photos)
+    after = {result.path: result.score for result in gallery.search(sketch, k=30)}
+    assert {path: after[path] for path in before} == pytest.approx(before, abs=1e-5)
+    copies = [score for path, score in after.items() if "copy" in path]
+    assert copies == pytest.approx([before[str(photos / "summer" / "00.png")]] * 4, abs=1e-5)
+
+
+@pytest.mark.parametrize("how", ["missing", "truncated", "another width", "removed"])
+def test_damaged_vectors_are_named_or_not_used(smoothed, sketch, tmp_path, how):
+    folder = tmp_path / "gallery" / "vectors.lance"
+    if how == "removed":
+        shutil.rmtree(folder)
+    elif how == "another width":
+        rows = smoothed._searched().table.to_arrow().drop_columns(["search_embeds"])
+        lancedb.connect(smoothed.table.uri).create_table("vectors", data=rows, mode="overwrite")
+    for file in (folder / "data").glob("*"):
+        if how == "truncated":
+            file.write_bytes(file.read_bytes()[:50])
+        elif how == "missing":
+            file.unlink()
+    opened = Gallery.open(smoothed.table.uri, model=smoothed.encoder)
+    if how == "removed":
+        assert opened.search(sketch, k=9) == opened.search(sketch, k=9, plain=True)
+        return
+    with pytest.raises(CaanError, match=r"gallery: .*vectors\.lance.*caan index") as error:
+        opened.search(sketch)
+    assert "\n" not in str(error.value)
+    assert opened.search(sketch, plain=True)
+
+
+@pytest.mark.parametrize("wrong", [-1, 101, 2.5, True])
+def test_numbers_of_neighbours_out_of_range_are_named(own_gallery, indexed_folder, wrong):
+    with pytest.raises(CaanError, match="`smooth`"):
+        own_gallery.add(indexed_folder / "photos", smooth=wrong)
+
+
+def test_an_empty_gallery_has_no_vectors(smoothed, indexed_folder, sketch, tmp_path):
+    smoothed.table.delete(smoothed.table.columns(["path"])["path"].to_pylist())
+    assert module.update_search_vectors(smoothed.table, K) == (None, 0.0)
+    smoothed.add(indexed_folder / "photos")
+    require_smoothed(smoothed, sketch)
