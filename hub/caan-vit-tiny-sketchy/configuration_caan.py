@@ -78,7 +78,8 @@ class CaanConfig(PreTrainedConfig):
             of the photo.
         local_grid (`int`, defaults to 7): The local tokens form a grid of `local_grid` x `local_grid`.
         local_dim (`int`, *optional*, defaults to 512):
-            Width R of a local token. `None`, for late interaction only, keeps the width of the towers' tokens.
+            Width R of a local token. `None`, for late interaction only, keeps the width of the towers' tokens. Late
+            interaction without `lambda_loc` projects to the principal components of the patches of training images.
         local_position_weight (`float`, defaults to 0.0):
             Weight of the position prior of late interaction, which prefers matches at the same place.
         local_weight (`float`, *optional*):
@@ -222,6 +223,11 @@ class CaanConfig(PreTrainedConfig):
     def has_means(self) -> bool:
         """Whether retrieval subtracts means that are measured on training images."""
         return self.center_features or self.local_matching == "late_interaction"
+
+    @property
+    def projects_principal_components(self) -> bool:
+        """Whether late interaction projects its tokens to principal components that are measured after training."""
+        return self.local_matching == "late_interaction" and self.local_dim is not None and not self.lambda_loc
 
     @property
     def num_local_tokens(self) -> int:
