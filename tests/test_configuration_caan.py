@@ -57,6 +57,8 @@ def test_integers_are_accepted_for_float_fields(make_config, field):
         ("alignment", "visual", "requires text_config=None"),
         ("triplet_reduction", "mean", "one of all, violating"),
         ("lambda_txt", -1, "must not be negative"),
+        ("instance_score", "fused", "one of local, global, both"),
+        ("lambda_ins", 1, 'requires local_matching="late_interaction" or instance_score="global"'),
         ("text_dropout", 1.5, "between 0 and 1"),
         ("text_dropout", -0.1, "between 0 and 1"),
         ("alignment_dropout", 1.5, "between 0 and 1"),

@@ -170,3 +170,19 @@ def test_regions_with_ink_are_found_whatever_the_normalisation(scale):
     found = inked_regions(pixels * scale + 3, GRID)
     assert found.nonzero().tolist() == [[0, 4]]
     assert inked_regions(torch.ones(1, 3, 32, 32), GRID).all()
+
+
+@pytest.mark.parametrize(("size", "grid"), [(32, 4), (32, 5), (30, 12), (9, 12)])
+def test_regions_of_any_grid_equal_adaptive_pooling(size, grid):
+    grey = torch.randint(0, 256, (8, 1, size, size)).where(torch.rand(8, 1, size, size) < 0.02, 255).float()
+    darkness = torch.nn.functional.adaptive_max_pool2d(255 - grey, grid).flatten(1)
+    expected = darkness >= darkness.amax(dim=1, keepdim=True) / 4
+    torch.testing.assert_close(inked_regions(grey.expand(-1, 3, -1, -1) / 127.5 - 1, grid), expected)
+
+
+@pytest.mark.parametrize("lightest", range(200, 256, 5))
+def test_a_pixel_of_exactly_a_quarter_of_the_range_is_ink(lightest):
+    pixels = torch.full((1, 3, 32, 32), float(lightest))
+    pixels[:, :, 0, 0], pixels[:, :, 0, 9] = lightest - 200, lightest - 50
+    mean, std = (torch.tensor(values)[:, None, None] for values in ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]))
+    assert inked_regions((pixels / 255 - mean) / std, GRID).nonzero().tolist() == [[0, 0], [0, 1]]

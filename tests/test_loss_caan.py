@@ -10,7 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from caan_hf.loss_caan import contrastive_loss, distillation_loss, pairwise_distance, relation_loss, triplet_loss
+from caan_hf.loss_caan import (
+    contrastive_loss,
+    distillation_loss,
+    instance_loss,
+    pairwise_distance,
+    relation_loss,
+    triplet_loss,
+)
 
 
 def unit_rows(rows: int, width: int = 5) -> torch.Tensor:
@@ -223,6 +230,7 @@ def test_violating_reduction_reaches_the_training_step(make_model, make_batch):
 
 
 ONE_PROCESS = """
+import os
 import sys
 import torch
 from torch import distributed
@@ -232,7 +240,7 @@ from caan_hf import CaanModel
 folder, rank = sys.argv[1], int(sys.argv[2])
 distributed.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
 results = []
-for number in range(4):
+for number in range(len([path for path in os.listdir(folder) if path.startswith("batch-")])):
     model = CaanModel.from_pretrained(f"{folder}/model-{number}").train()
     batch = torch.load(f"{folder}/batch-{number}.pt")
     share = len(batch["sketch_pixel_values"]) // 2
@@ -249,6 +257,88 @@ distributed.destroy_process_group()
 """
 
 
+LATE = {"local_matching": "late_interaction", "lambda_rn": 0, "negatives": "in_batch"}
+
+
+def loop_over_instances(logits, sketch_ids, photo_ids):
+    """-log p(own photo) of each sketch and -log p(own sketch) of each photo, averaged over those that have one."""
+    ways = []
+    for rows, queries, keys in ((logits, sketch_ids, photo_ids), (logits.T, photo_ids, sketch_ids)):
+        terms = []
+        for row, query in zip(rows, queries, strict=True):
+            own = [place for place, key in enumerate(keys) if key == query]
+            terms += [torch.stack([row.logsumexp(0) - row[place] for place in own]).mean()] if own else []
+        ways.append(torch.stack(terms).mean())
+    return sum(ways) / 2
+
+
+@pytest.mark.parametrize("score", ["local", "global", "both"])
+@pytest.mark.parametrize("negatives", ["in_batch", "both"])
+def test_instance_loss_equals_a_loop_over_the_pairs(make_model, make_batch, score, negatives):
+    batch = make_batch(4) if negatives == "both" else photos_plus(make_batch(4))
+    batch["category_ids"][:] = 0  # the other photos of the category are negatives too
+    # The first two sketches are drawn from one photo, which is in the batch twice; the photo of the last is unknown.
+    sketch_ids, photo_ids = [5, 5, 7, -1], [5, 5, 7, 9, 2, 3, 7, 4][: len(batch["category_ids"])]
+    model = make_model(
+        **LATE | {"negatives": negatives}, lambda_ins=2, instance_score=score, contrastive_temperature=0.5
+    )
+    output = model(**batch, instance_ids=torch.tensor(sketch_ids + photo_ids))
+    sketch, photo = output.sketch_features, output.photo_features
+    logits = {
+        "local": model.get_local_scores(sketch.local_embeds, photo.local_embeds) / 0.5,
+        "global": sketch.global_embeds @ photo.global_embeds.T / 0.5,
+    }
+    chosen = logits.values() if score == "both" else [logits[score]]
+    expected = sum(loop_over_instances(one, sketch_ids, photo_ids) for one in chosen) / len(chosen)
+    torch.testing.assert_close(output.loss_ins, expected)
+    torch.testing.assert_close(output.loss, output.loss_tri + 2 * output.loss_ins)
+    assert output.loss_loc is None
+    assert (output.local_scores is None) == (score == "global")
+
+
+def test_instance_loss_is_zero_if_each_sketch_has_its_photo_alone(make_model):
+    config = make_model(**LATE, lambda_ins=1).config
+    assert instance_loss(config, torch.zeros(3, 3), 100 * torch.eye(3), torch.eye(3, dtype=torch.bool)) < 1e-6
+    equal = instance_loss(config, torch.zeros(3, 3), torch.zeros(3, 3), torch.eye(3, dtype=torch.bool))
+    assert equal.item() == pytest.approx(math.log(3))
+
+
+def test_instance_loss_without_pairs_is_zero_with_a_gradient(make_model, make_batch):
+    model = make_model(**LATE, lambda_ins=1).train()
+    output = model(**photos_plus(make_batch(2)), instance_ids=torch.tensor([-1, -1, 0, 1]))
+    assert output.loss_ins == 0
+    output.loss.backward()
+    assert all(parameter.grad is not None for parameter in model.parameters() if parameter.requires_grad)
+
+
+def test_instance_loss_trains_late_interaction(make_model, make_batch):
+    model = make_model(**LATE, lambda_ins=1, local_dim=8).train()
+    model(**photos_plus(make_batch(3)), instance_ids=torch.tensor([0, 1, 2, 0, 1, 2])).loss.backward()
+    for module in (model.local_tokens, model.late_interaction, model.sketch_model, model.photo_model):
+        trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
+        assert trained
+        assert all(parameter.grad is not None for parameter in trained)
+    assert model.late_interaction.log_temperature.grad != 0
+    assert any(parameter.grad.abs().sum() > 0 for parameter in model.local_tokens.parameters())
+
+
+def test_a_relation_network_can_have_an_instance_loss_on_the_cosine(make_model, make_batch):
+    model = make_model(lambda_ins=1, instance_score="global")
+    batch = make_batch(3)
+    output = model(**batch, instance_ids=torch.tensor([0, 1, 2, 0, 1, 2, 3, 4, 5]))
+    assert output.loss_ins > 0
+    torch.testing.assert_close(output.loss, output.loss_tri + output.loss_rn + output.loss_ins)
+
+
+def test_instances_are_required_for_all_images(make_model, make_batch):
+    model, batch = make_model(**LATE, lambda_ins=1), photos_plus(make_batch(3))
+    with pytest.raises(ValueError, match="instance_ids must have one row per sketch and photo, 6, got 3"):
+        model(**batch, instance_ids=torch.arange(3))
+    with pytest.raises(ValueError, match="lambda_ins > 0 requires instance_ids"):
+        model.train()(**batch)
+    assert model.eval()(**batch).loss_ins is None
+
+
 @pytest.mark.slow
 def test_two_processes_have_the_gradient_of_one_process_on_the_joined_batch(make_model, make_batch, tmp_path):
     configs = [
@@ -256,6 +346,7 @@ def test_two_processes_have_the_gradient_of_one_process_on_the_joined_batch(make
         {"negatives": "both", "lambda_txt": 1, "lambda_dis": 1, "triplet_reduction": "violating"},
         {"negatives": "sampled", "lambda_con": 1, "triplet_normalized": False, "triplet_reduction": "violating"},
         {"negatives": "sampled", "alignment": "visual", "text_config": None, "lambda_con": 1},
+        {**LATE, "negatives": "both", "lambda_loc": 1, "lambda_ins": 1, "instance_score": "both"},
     ]
     expected = []
     for number, config in enumerate(configs):
@@ -265,6 +356,8 @@ def test_two_processes_have_the_gradient_of_one_process_on_the_joined_batch(make
             batch = photos_plus(batch)
         if "lambda_dis" in config:
             batch["photo_targets"] = torch.randn(8, 32)
+        if "lambda_ins" in config:
+            batch["instance_ids"] = torch.tensor([4, 1, -1, 1, 4, 1, 2, 1, 7, 1, 0, 4])
         if config.get("alignment") == "visual":
             batch = without_text(batch)
         model.save_pretrained(tmp_path / f"model-{number}")

@@ -10,13 +10,13 @@ import numpy as np
 from PIL import Image
 
 from caan_hf.encoding.encoder import Encoder
-from caan_hf.encoding.features import Modality
+from caan_hf.encoding.features import PLURAL, Modality
 from caan_hf.encoding.preprocessing import Preprocessing
 from caan_hf.errors import CaanError, first_line
 from caan_hf.images_caan import clean_photo
 from caan_hf.sketches_caan import clean_sketch
 
-from .manifest import EXPORT_AGAIN, GRAPHS, MANIFEST, REFERENCE, RELATION, Difference, Manifest
+from .manifest import EXPORT_AGAIN, LATE_INTERACTION, MANIFEST, REFERENCE, RELATION, Difference, Manifest
 from .options import CheckOptions
 from .runtime import ENCODER_OF, CaanOnnx, open_unchanged
 from .session import choose_providers
@@ -37,7 +37,7 @@ ATOL = {"fp32": 1e-4, "fp16": 1e-2, "int8": 0.15}
 
 Reference = dict[str, np.ndarray]
 """Pictures and an encoder's outputs, as `reference.npz` holds them: `picture/KIND` (8, H, W, 3) uint8,
-`answer/GRAPH/KIND/OUTPUT` (8, ...) float32, and `relation_logits` (8, 8) float32 of the sketches with the photos."""
+`answer/GRAPH/KIND/OUTPUT` (8, ...) float32, and `local_scores` (8, 8) float32 of the sketches with the photos."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def check_export(folder: str | Path, checkpoint: str | None = None, options: Che
     atol = options.atol if options.atol is not None else _recorded_limit(export.path, export.manifest)
     onnx = CaanOnnx.from_pretrained(export.path, options.providers)
     with suppress(ModuleNotFoundError):  # onnx is optional where graphs are only run
-        check_graphs(export.path)
+        check_graphs(export.path, export.manifest.graphs)
     if checkpoint is None:
         reference, source = _recorded(export.path), "the outputs of torch, recorded at the export"
     else:
@@ -86,15 +86,15 @@ def check_export(folder: str | Path, checkpoint: str | None = None, options: Che
     return CheckResult(differences, source, onnx.providers)
 
 
-def check_graphs(folder: Path) -> None:
-    """Run the ONNX checker, with shape inference, on each graph.
+def check_graphs(folder: Path, graphs: Iterable[str]) -> None:
+    """Run the ONNX checker, with shape inference, on each graph of a folder.
 
     Raises:
         CaanError: A graph is not valid.
     """
     import onnx  # noqa: PLC0415 - optional at run time
 
-    for graph in GRAPHS:
+    for graph in graphs:
         file = folder / f"{graph}.onnx"
         try:
             onnx.checker.check_model(str(file), full_check=True)  # by path, as graphs above 2 GB require
@@ -120,12 +120,12 @@ def reference_answers(encoder: Encoder, preprocessing: Preprocessing) -> Referen
         features = encoder.encode_prepared(preprocessing.normalise(reference[f"picture/{kind}"]), modality)
         for output, values in features._asdict().items():
             reference[_key(modality, kind, output)] = values
-    reference["relation_logits"] = encoder.local_scores(*_local_embeds(reference))
+    reference["local_scores"] = encoder.local_scores(*_local_embeds(reference))
     return reference
 
 
 def measure_parity(onnx: CaanOnnx, reference: Reference, atol: float) -> list[Difference]:
-    """Differences of every output of every graph at several batch sizes.
+    """Differences of every output of the encoders and of the local scores, at several batch sizes.
 
     Args:
         onnx: The graphs.
@@ -139,22 +139,31 @@ def measure_parity(onnx: CaanOnnx, reference: Reference, atol: float) -> list[Di
             for output, found in onnx.encode_prepared(pixel_values[:size], modality)._asdict().items():
                 expected = reference[_key(modality, kind, output)][:size]
                 place = {"graph": ENCODER_OF[modality], "output": output, "inputs": kind, "batch": str(size)}
-                cosine = float((found * expected).sum(-1).min())
+                inked = expected.any(axis=-1)
+                cosine = float((found * expected).sum(-1)[inked].min(initial=1.0))
                 differences.append(_difference(place, found, expected, atol, cosine))
-    # The relation network is always in float32 and gets the local embeddings of torch, so the limit of fp32 applies.
-    atol = atol if onnx.export.manifest.dtype == "fp32" else min(atol, ATOL["fp32"])
-    sketches, photos = _local_embeds(reference)
+    return differences + _local_differences(onnx, reference, atol)
+
+
+def _local_differences(onnx: CaanOnnx, reference: Reference, atol: float) -> list[Difference]:
+    """Differences of the local scores of the drawn sketches and photos.
+
+    The graph of a relation network gets the local embeddings of torch. It is always in float32, so the limit of fp32
+    applies. Late interaction gets those of the graphs, because there is no graph of its own to compare.
+    """
+    if onnx.export.manifest.local_matching == RELATION:
+        place = {"graph": RELATION, "output": "relation_logits", "inputs": "pairs"}
+        sketches, photos = _local_embeds(reference)
+        atol = atol if onnx.export.manifest.dtype == "fp32" else min(atol, ATOL["fp32"])
+    else:
+        place = {"graph": LATE_INTERACTION, "output": "local_scores", "inputs": "pictures"}
+        sketches, photos = (_encoded_drawings(onnx, reference, modality) for modality in ENCODER_OF)
+    differences = []
     for rows, columns in PAIRS:
-        expected = reference["relation_logits"][:rows, :columns]
-        place = {
-            "graph": RELATION,
-            "output": "relation_logits",
-            "inputs": "pairs",
-            "batch": f"{rows} x {columns}",
-        }
+        expected = reference["local_scores"][:rows, :columns]
         allowed = atol * max(1.0, float(np.abs(expected).max()))
         found = onnx.local_scores(sketches[:rows], photos[:columns])
-        differences.append(_difference(place, found, expected, allowed))
+        differences.append(_difference({**place, "batch": f"{rows} x {columns}"}, found, expected, allowed))
     return differences
 
 
@@ -177,8 +186,9 @@ def require_parity(differences: Iterable[Difference]) -> None:
     failed = [difference for difference in differences if not difference.passed]
     if failed:
         worst = max(failed, key=lambda difference: np.nan_to_num(difference.largest / difference.allowed, nan=np.inf))
+        name = worst.graph if worst.graph == LATE_INTERACTION else f"{worst.graph}.onnx"
         raise CaanError(
-            f"{worst.graph}.onnx: {worst.output} differs from torch by {worst.largest:.2g} on {worst.inputs} at batch "
+            f"{name}: {worst.output} differs from torch by {worst.largest:.2g} on {worst.inputs} at batch "
             f"size {worst.batch}; {worst.allowed:.2g} is allowed. Choose another --dtype, or raise --atol."
         )
 
@@ -192,10 +202,22 @@ def _local_embeds(reference: Reference) -> tuple[np.ndarray, np.ndarray]:
     return reference[_key("sketch", "sketches", "local_embeds")], reference[_key("photo", "photos", "local_embeds")]
 
 
+def _encoded_drawings(onnx: CaanOnnx, reference: Reference, modality: Modality) -> np.ndarray:
+    """Local embeddings (8, M, R) that a graph gives the drawn sketches or photos."""
+    pixel_values = onnx.preprocessing.normalise(reference[f"picture/{PLURAL[modality]}"])
+    local = onnx.encode_prepared(pixel_values, modality).local_embeds
+    assert local is not None
+    return local
+
+
 def _difference(
     place: dict[str, Any], found: np.ndarray, expected: np.ndarray, allowed: float, cosine: float | None = None
 ) -> Difference:
-    return Difference(**place, largest=float(np.abs(found - expected).max()), allowed=allowed, cosine=cosine)
+    """The largest difference. It is at least 1 if they find ink in different regions, which must never happen."""
+    largest = np.abs(found - expected).max()
+    if (found.any(axis=-1) != expected.any(axis=-1)).any():
+        largest = np.maximum(largest, 1)
+    return Difference(**place, largest=float(largest), allowed=allowed, cosine=cosine)
 
 
 def _recorded_limit(folder: Path, manifest: Manifest) -> float:

@@ -65,12 +65,13 @@ def export_checkpoint(
     source = Source.find(checkpoint, options.revision)
     encoder = source.load(options.image_size, options.device)
     preprocessing = preprocessing_of(encoder, source.name)
+    config = encoder.model.config
     with staged_folder(out_dir, MANIFEST, overwrite=options.overwrite) as folder:
         report("exporting the graphs")
         preprocessing.write(folder / PREPROCESSING)
-        write_whole_text(folder / CONFIG, encoder.model.config.to_json_string(use_diff=True))
+        write_whole_text(folder / CONFIG, config.to_json_string(use_diff=True))
         graphs = write_graphs(copy.deepcopy(encoder.model), folder, opset=options.opset, dtype=options.dtype)
-        check_graphs(folder)
+        check_graphs(folder, graphs)
         report("comparing with torch")
         with full_float32():
             reference = reference_answers(encoder, preprocessing)
@@ -83,6 +84,9 @@ def export_checkpoint(
             training=encoder.training_data,
             opset=options.opset,
             dtype=options.dtype,
+            local_matching=config.local_matching,  # type: ignore[arg-type]
+            local_position_weight=config.local_position_weight,
+            local_weight=config.local_weight,
             graphs=graphs,
             files=file_entries(folder),
             parity=Parity(atol=atol, provider=name_of(providers[0]), differences=()),

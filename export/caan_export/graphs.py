@@ -1,4 +1,4 @@
-"""Writes the encoders and the relation network of a `CaanModel` as ONNX graphs."""
+"""Writes the encoders of a `CaanModel`, and its relation network if it has one, as ONNX graphs."""
 
 import contextlib
 import io
@@ -18,7 +18,7 @@ from caan_hf.encoding.features import Modality
 from caan_hf.errors import CaanError, first_line
 from caan_hf.modeling_caan import CaanModel
 
-from .manifest import ENCODERS, GRAPHS, RELATION, SINGLE_FILE_LIMIT, GraphDType, GraphEntry, Shape
+from .manifest import ENCODERS, RELATION, SINGLE_FILE_LIMIT, GraphDType, GraphEntry, Shapes
 from .quantise import quantise
 
 OPSETS = (18, 23)
@@ -76,7 +76,7 @@ class RelationModule(nn.Module):
 
 
 def write_graphs(model: CaanModel, folder: Path, *, opset: int, dtype: GraphDType = "fp32") -> dict[str, GraphEntry]:
-    """Write the three graphs.
+    """Write the two encoders, and the relation network if the model has one.
 
     Args:
         model: Model in float32, which is modified; pass a copy.
@@ -92,7 +92,10 @@ def write_graphs(model: CaanModel, folder: Path, *, opset: int, dtype: GraphDTyp
         CaanError: Torch cannot export a tower, or a tower has no linear layers for int8.
     """
     _use_plain_attention(model.eval(), opset)
-    _write(RelationModule(model), folder / f"{RELATION}.onnx", opset)
+    dtypes: dict[str, GraphDType] = dict.fromkeys(ENCODERS, dtype)
+    if model.relation is not None:
+        _write(RelationModule(model), folder / f"{RELATION}.onnx", opset)
+        dtypes[RELATION] = "fp32"
     if dtype == "fp16":
         model.half()
     sketch, photo = (folder / f"{graph}.onnx" for graph in ENCODERS)
@@ -101,13 +104,14 @@ def write_graphs(model: CaanModel, folder: Path, *, opset: int, dtype: GraphDTyp
         shutil.copyfile(sketch, photo)
     else:
         _write_encoder(model, "photo", photo, opset, dtype)
-    return {graph: _describe(folder / f"{graph}.onnx", dtype if graph in ENCODERS else "fp32") for graph in GRAPHS}
+    return {graph: _describe(folder / f"{graph}.onnx", precision) for graph, precision in dtypes.items()}
 
 
 def _encodes_alike(model: CaanModel) -> bool:
-    """Whether sketches and photos share everything: the tower, the projection and the centre."""
+    """Whether sketches and photos share everything: the tower, the projection, the centre and the local tokens."""
     own = (model.sketch_projection, model.sketch_center)
-    return bool(model.config.tie_visual_towers) and all(isinstance(module, nn.Identity) for module in own)
+    tied = model.config.tie_visual_towers and model.relation is not None
+    return bool(tied) and all(isinstance(module, nn.Identity) for module in own)
 
 
 def _write_encoder(model: CaanModel, modality: Modality, file: Path, opset: int, dtype: GraphDType) -> None:
@@ -148,7 +152,7 @@ def _describe(file: Path, dtype: GraphDType) -> GraphEntry:
     return GraphEntry(dtype=dtype, inputs=_shapes(graph.input), outputs=_shapes(graph.output))
 
 
-def _shapes(values: Iterable[onnx.ValueInfoProto]) -> dict[str, Shape]:
+def _shapes(values: Iterable[onnx.ValueInfoProto]) -> Shapes:
     return {
         value.name: tuple(size.dim_param or size.dim_value for size in value.type.tensor_type.shape.dim)
         for value in values

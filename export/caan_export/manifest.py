@@ -1,6 +1,7 @@
 """`caan_export.json`: what an exported folder holds, how it was made, and the SHA-256 of every file."""
 
 from dataclasses import dataclass
+from math import isqrt
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -16,17 +17,20 @@ MANIFEST = "caan_export.json"
 PREPROCESSING = "preprocessing.json"
 REFERENCE = "reference.npz"
 CONFIG = "config.json"
-SKETCH_ENCODER, PHOTO_ENCODER, RELATION = "sketch_encoder", "photo_encoder", "relation"
+SKETCH_ENCODER, PHOTO_ENCODER = "sketch_encoder", "photo_encoder"
+RELATION, LATE_INTERACTION = "relation", "late_interaction"
 ENCODERS = (SKETCH_ENCODER, PHOTO_ENCODER)
-GRAPHS = (*ENCODERS, RELATION)
 SINGLE_FILE_LIMIT = 1_900_000_000
 """A protobuf holds less than 2 GiB. The weights of larger graphs are stored in a second file."""
 EXPORT_AGAIN = "Export the checkpoint again with `caan-export onnx`, or upgrade caan-hf if the export is newer."
 
 GraphDType = Literal["fp32", "fp16", "int8"]
+LocalMatchingKind = Literal["relation", "late_interaction"]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Shape = tuple[int | str, ...]
 """Sizes of a tensor; a dimension of any size is a name."""
+Shapes = dict[str, Shape]
+"""Shapes of tensors by name."""
 FileName = Annotated[str, Field(pattern=r"^[^/\\\x00]{1,255}$")]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -56,21 +60,21 @@ class GraphEntry(Record):
     """Precision of a graph, and the shapes of its inputs and outputs by name."""
 
     dtype: GraphDType
-    inputs: dict[str, Shape]
-    outputs: dict[str, Shape]
+    inputs: Shapes
+    outputs: Shapes
 
 
 class Difference(Record):
-    """Largest difference between a graph and torch for one output, one kind of input and one batch size.
+    """Largest difference from torch for one output, one kind of input and one batch size.
 
     Attributes:
-        graph: Name of the graph.
+        graph: Name of the graph; "late_interaction" for local scores that the runtime computes without a graph.
         output: Name of the output.
         inputs: Kind of input: `noise`, `sketches`, `photos` or `pairs`.
         batch: Batch size, such as "3", or "3 x 8" for sketches and photos.
         largest: Largest absolute difference.
         allowed: Largest absolute difference that is accepted.
-        cosine: Lowest cosine similarity with torch's embeddings; None for logits.
+        cosine: Lowest cosine similarity with torch's embeddings; None for local scores.
     """
 
     graph: str
@@ -133,20 +137,27 @@ class Manifest(Record):
         identity: Identity of the checkpoint's encoder in float32, so that both can use the same galleries.
         training: Benchmark that the checkpoint was trained on; None if it is not recorded.
         opset: ONNX opset of the graphs.
-        dtype: Precision of the encoders. The relation network is always in float32.
+        dtype: Precision of the encoders. Local scores are always computed in float32.
+        local_matching: How local scores are computed, as in `CaanConfig`: by the graph of the relation network, or by
+            late interaction in the runtime.
+        local_position_weight: Weight of the position prior of late interaction.
+        local_weight: Weight of the local score in the score of re-ranking; None for the local score alone.
         graphs: Shapes by name of the graph.
         files: Hashes by file name.
         parity: Comparison with torch.
         agreement: Comparison of retrieval results; None if it was not requested.
     """
 
-    format: Literal[2] = 2
+    format: Literal[3] = 3
     versions: dict[str, str]
     checkpoint: CheckpointEntry
     identity: EncoderIdentity
     training: Annotated[TrainingData, PlainSerializer(TrainingData._asdict)] | None = None
     opset: Annotated[int, Field(gt=0, lt=100)]
     dtype: GraphDType
+    local_matching: LocalMatchingKind
+    local_position_weight: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    local_weight: Annotated[float, Field(ge=0, le=1)] | None
     graphs: dict[str, GraphEntry]
     files: dict[FileName, FileEntry]
     parity: Parity
@@ -154,19 +165,29 @@ class Manifest(Record):
 
     @model_validator(mode="after")
     def _check_files_and_shapes(self) -> Self:
-        needed = (*(f"{graph}.onnx" for graph in GRAPHS), PREPROCESSING, CONFIG, REFERENCE)
+        expected = self._expected_graphs()
+        if self.graphs.keys() != expected.keys():
+            raise ValueError(f"graphs must list {', '.join(expected)} for local_matching {self.local_matching}")
+        for graph, entry in self.graphs.items():
+            if (entry.inputs, entry.outputs) != expected[graph]:
+                raise ValueError(f"the inputs and outputs of {graph} do not fit the model")
+        needed = (*(f"{graph}.onnx" for graph in expected), PREPROCESSING, CONFIG, REFERENCE)
         if missing := [name for name in needed if name not in self.files]:
             raise ValueError(f"files does not list {', '.join(missing)}")
-        image, local = self.identity.image_size, self.identity.local_shape or ()
-        outputs = {"global_embeds": ("batch", self.identity.global_dim), "local_embeds": ("batch", *local)}
-        encoder = {"pixel_values": ("batch", 3, image, image)}, outputs
-        pair = {"sketch_local_embeds": ("sketches", *local), "photo_local_embeds": ("photos", *local)}
-        relation = pair, {"relation_logits": ("sketches", "photos")}
-        for graph in GRAPHS:
-            entry = self.graphs.get(graph)
-            if entry is None or (entry.inputs, entry.outputs) != (relation if graph == RELATION else encoder):
-                raise ValueError(f"the inputs and outputs of {graph} do not fit the model")
         return self
+
+    def _expected_graphs(self) -> dict[str, tuple[Shapes, Shapes]]:
+        """Inputs and outputs of the graphs that such a model has."""
+        image, local = self.identity.image_size, self.identity.local_shape
+        if local is None or isqrt(local[0]) ** 2 != local[0]:
+            raise ValueError("identity.local_shape is not that of a square grid of tokens")
+        pixels: Shapes = {"pixel_values": ("batch", 3, image, image)}
+        embeds: Shapes = {"global_embeds": ("batch", self.identity.global_dim), "local_embeds": ("batch", *local)}
+        graphs = dict.fromkeys(ENCODERS, (pixels, embeds))
+        if self.local_matching == RELATION:
+            pair: Shapes = {"sketch_local_embeds": ("sketches", *local), "photo_local_embeds": ("photos", *local)}
+            graphs[RELATION] = pair, {"relation_logits": ("sketches", "photos")}
+        return graphs
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,7 @@ class CheckOptions:
 
 @dataclass(frozen=True)
 class TimingOptions:
-    """How graphs are timed."""
+    """How the encoders and the local scores are timed."""
 
     batch_sizes: Annotated[
         list[int] | None,

@@ -11,13 +11,23 @@ from PIL import Image
 from caan_hf.encoding.encoder import Encoder, TrainingData
 from caan_hf.encoding.features import Array, Features, Modality
 from caan_hf.encoding.identity import EncoderIdentity
+from caan_hf.encoding.late_interaction import late_interaction_scores
 from caan_hf.encoding.load import model_folder
 from caan_hf.encoding.preprocessing import Preprocessing
 from caan_hf.errors import CaanError
 from caan_hf.sketches_caan import clean_sketch
 from caan_hf.utils.download import download, looks_local
 
-from .manifest import EXPORT_AGAIN, MANIFEST, PHOTO_ENCODER, PREPROCESSING, RELATION, SKETCH_ENCODER, ExportedFolder
+from .manifest import (
+    EXPORT_AGAIN,
+    MANIFEST,
+    PHOTO_ENCODER,
+    PREPROCESSING,
+    RELATION,
+    SKETCH_ENCODER,
+    ExportedFolder,
+    Shape,
+)
 from .session import CPU, TENSORRT, TENSORRT_MAX_BATCH, GraphSession, Provider, choose_providers
 
 MAX_CHUNK_BYTES = 256 * 2**20
@@ -37,7 +47,7 @@ class CaanOnnx(Encoder):
         name: Folder or Hub id from which it can be loaded again.
         export: The exported folder and its manifest.
         preprocessing: Prepares pictures.
-        sessions: Inference sessions by name of the graph.
+        sessions: Inference sessions by name of the graph. Late interaction has no graph; numpy computes it.
 
     Example:
         >>> from caan_export.runtime import CaanOnnx
@@ -45,7 +55,7 @@ class CaanOnnx(Encoder):
         >>> sketch = encoder.encode("sketch.png", "sketch")
         >>> photos = encoder.encode(["a.jpg", "b.jpg"], "photo")
         >>> scores = sketch.global_embeds @ photos.global_embeds.T  # (1, 2)
-        >>> logits = encoder.local_scores(sketch.local_embeds, photos.local_embeds)  # (1, 2)
+        >>> local = encoder.local_scores(sketch.local_embeds, photos.local_embeds)  # (1, 2)
     """
 
     kind = "ONNX export"
@@ -107,7 +117,9 @@ class CaanOnnx(Encoder):
         # Tied towers are exported as two identical graphs, which share one session to halve the memory.
         same = export.sha256(f"{SKETCH_ENCODER}.onnx") == export.sha256(f"{PHOTO_ENCODER}.onnx")
         photo = sketch if same else session(PHOTO_ENCODER)
-        sessions = {SKETCH_ENCODER: sketch, PHOTO_ENCODER: photo, RELATION: session(RELATION)}
+        sessions = {SKETCH_ENCODER: sketch, PHOTO_ENCODER: photo}
+        if RELATION in export.manifest.graphs:
+            sessions[RELATION] = session(RELATION)
         name = str(export.path.resolve() if looks_local(str(name_or_path)) else name_or_path)
         return cls(name, export, preprocessing, sessions)
 
@@ -120,6 +132,17 @@ class CaanOnnx(Encoder):
     def training_data(self) -> TrainingData | None:
         """Benchmark that the checkpoint was trained on; None if it is not recorded."""
         return self.export.manifest.training
+
+    @property
+    def local_weight(self) -> float | None:
+        """See [`Encoder.local_weight`]."""
+        return self.export.manifest.local_weight
+
+    @property
+    def local_position_weight(self) -> float | None:
+        """See [`Encoder.local_position_weight`]."""
+        manifest = self.export.manifest
+        return None if manifest.local_matching == RELATION else manifest.local_position_weight
 
     @property
     def providers(self) -> dict[str, str]:
@@ -141,9 +164,10 @@ class CaanOnnx(Encoder):
             ValueError: The pixel values have another shape.
         """
         graph = ENCODER_OF[modality]
-        pixel_values = self._checked(graph, "pixel_values", pixel_values)
-        count, shapes = len(pixel_values), self.export.manifest.graphs[graph].outputs
-        outputs = {name: np.empty((count, *map(int, shape[1:])), np.float32) for name, shape in shapes.items()}
+        entry = self.export.manifest.graphs[graph]
+        pixel_values = _checked("pixel_values", pixel_values, entry.inputs["pixel_values"])
+        count = len(pixel_values)
+        outputs = {name: np.empty((count, *map(int, shape[1:])), np.float32) for name, shape in entry.outputs.items()}
         session = self.sessions[graph]
         at_once = AT_ONCE.get(session.provider, max(1, count))
         for part in _slices(count, at_once):
@@ -151,27 +175,19 @@ class CaanOnnx(Encoder):
         return Features(**outputs)
 
     def local_scores(self, sketch_local: Array, photo_local: Array) -> Array:
-        """Relation logits (S, P) of every sketch (S, M, R) with every photo (P, M, R), in bounded memory.
+        """See [`Encoder.local_scores`].
 
         Raises:
             ValueError: An argument has another shape.
         """
-        sketches = self._checked(RELATION, SKETCH_LOCAL, sketch_local)
-        photos = self._checked(RELATION, PHOTO_LOCAL, photo_local)
-        logits = np.empty((len(sketches), len(photos)), np.float32)
-        session = self.sessions[RELATION]
-        width = max(1, min(len(photos), self._pairs_per_call()))
-        height = max(1, self._pairs_per_call() // width)
-        for columns in _slices(len(photos), width):
-            placed = session.place(photos[columns])
-            for rows in _slices(len(sketches), height):
-                block = np.empty_like(logits[rows, columns], order="C")
-                session.run({SKETCH_LOCAL: sketches[rows], PHOTO_LOCAL: placed}, {LOGITS: block})
-                logits[rows, columns] = block
-        return logits
+        sketches = _checked(SKETCH_LOCAL, sketch_local, ("sketches", *self._local_shape))
+        photos = _checked(PHOTO_LOCAL, photo_local, ("photos", *self._local_shape))
+        if self.local_position_weight is not None:
+            return late_interaction_scores(sketches, photos, self.local_position_weight)
+        return relation_logits(self.sessions[RELATION], sketches, photos)
 
     def paired_local_scores(self, sketch_local: Array, photo_local: Array) -> Array:
-        """Relation logits (B, K) of each sketch (B, M, R) with its own K photos (B, K, M, R).
+        """See [`Encoder.paired_local_scores`].
 
         Raises:
             ValueError: An argument has another shape.
@@ -181,28 +197,32 @@ class CaanOnnx(Encoder):
                 f"photo_local must have the shape ({len(sketch_local)}, K, M, R) for {len(sketch_local)} sketches, got "
                 f"{np.shape(photo_local)}"
             )
-        logits = np.empty(photo_local.shape[:2], np.float32)
+        scores = np.empty(photo_local.shape[:2], np.float32)
         for row, (sketch, photos) in enumerate(zip(sketch_local, photo_local, strict=True)):
-            logits[row] = self.local_scores(sketch[None], photos)
-        return logits
+            scores[row] = self.local_scores(sketch[None], photos)
+        return scores
 
-    def _checked(self, graph: str, name: str, array: np.ndarray) -> Array:
-        """A C-contiguous float32 array of the shape that a graph expects."""
-        array = np.ascontiguousarray(array, dtype=np.float32)
-        shape = self.export.manifest.graphs[graph].inputs[name]
-        fits = array.ndim == len(shape) and all(
-            isinstance(size, str) or size == given for size, given in zip(shape, array.shape, strict=True)
-        )
-        if not fits:
-            expected = ", ".join(map(str, shape))
-            raise ValueError(f"{name} must have the shape ({expected}), got {array.shape}")
-        return array
+    @property
+    def _local_shape(self) -> tuple[int, int]:
+        shape = self.identity.local_shape
+        assert shape is not None  # as the manifest requires
+        return shape
 
-    def _pairs_per_call(self) -> int:
-        """Number of pairs whose photos, cosine matrices and hidden layers fit in MAX_CHUNK_BYTES."""
-        assert self.identity.local_shape is not None
-        tokens, width = self.identity.local_shape
-        return max(1, MAX_CHUNK_BYTES // (4 * (tokens * width + 3 * tokens * tokens)))
+
+def relation_logits(session: GraphSession, sketches: Array, photos: Array) -> Array:
+    """Compute the logits (S, P) of sketches (S, M, R) and photos (P, M, R) with the graph of a relation network."""
+    tokens, width = photos.shape[1:]
+    # The photos, cosine matrices and hidden layers of a chunk.
+    at_once = max(1, MAX_CHUNK_BYTES // (4 * (tokens * width + 3 * tokens * tokens)))
+    logits = np.empty((len(sketches), len(photos)), np.float32)
+    columns_at_once = max(1, min(len(photos), at_once))
+    for columns in _slices(len(photos), columns_at_once):
+        placed = session.place(photos[columns])
+        for rows in _slices(len(sketches), max(1, at_once // columns_at_once)):
+            block = np.empty_like(logits[rows, columns], order="C")
+            session.run({SKETCH_LOCAL: sketches[rows], PHOTO_LOCAL: placed}, {LOGITS: block})
+            logits[rows, columns] = block
+    return logits
 
 
 def open_export(folder: Path, name: str) -> CaanOnnx:
@@ -252,6 +272,17 @@ def _open_cached(name: str, commit: Path, inside: str) -> ExportedFolder:
         repair(changed)
         export.require_unchanged()
     return export
+
+
+def _checked(name: str, array: np.ndarray, shape: Shape) -> Array:
+    """A C-contiguous float32 array, whose shape must be that one."""
+    array = np.ascontiguousarray(array, dtype=np.float32)
+    fits = array.ndim == len(shape) and all(
+        isinstance(size, str) or size == given for size, given in zip(shape, array.shape, strict=True)
+    )
+    if not fits:
+        raise ValueError(f"{name} must have the shape ({', '.join(map(str, shape))}), got {array.shape}")
+    return array
 
 
 def _slices(count: int, size: int) -> Iterator[slice]:

@@ -13,7 +13,7 @@ import onnxruntime
 from caan_hf.errors import CaanError, first_line
 from caan_hf.utils.files import user_cache
 
-from .manifest import MANIFEST, RELATION, ExportedFolder, GraphEntry, Shape
+from .manifest import MANIFEST, RELATION, ExportedFolder, GraphEntry, Shapes
 
 logger = logging.getLogger(__name__)
 
@@ -99,7 +99,7 @@ def with_options(
     return name, {**options, **given}
 
 
-def profile(input_shapes: Mapping[str, Shape], batch_size: int) -> str:
+def profile(input_shapes: Shapes, batch_size: int) -> str:
     """Input shapes as TensorRT expects them, such as `pixel_values:16x3x224x224`."""
     sizes = {
         name: [batch_size if isinstance(size, str) else size for size in shape] for name, shape in input_shapes.items()

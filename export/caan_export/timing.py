@@ -1,4 +1,4 @@
-"""Measures latency and throughput of the graphs on this machine, compared with eager torch and `torch.compile`."""
+"""Measures latency and throughput of an export on this machine, compared with eager torch and `torch.compile`."""
 
 import copy
 import platform
@@ -17,7 +17,7 @@ from caan_hf.encoding.encoder import Encoder
 from caan_hf.encoding.identity import EncoderIdentity
 from caan_hf.errors import CaanError, first_line
 
-from .manifest import CONFIG, GRAPHS, PHOTO_ENCODER, RELATION, SKETCH_ENCODER
+from .manifest import CONFIG, LATE_INTERACTION, PHOTO_ENCODER, RELATION, SKETCH_ENCODER
 from .options import TimingOptions
 from .runtime import CaanOnnx
 from .session import CPU
@@ -26,16 +26,17 @@ if TYPE_CHECKING:
     from caan_hf.modeling_caan import CaanModel
 
 BATCH_SIZES = (1, 8)
+LOCAL_SCORES = (RELATION, LATE_INTERACTION)
 
 
 @dataclass(frozen=True)
 class Timing:
-    """Speed of one engine on one graph at one batch size.
+    """Speed of one engine on one part of a model at one batch size.
 
     Attributes:
-        graph: Name of the graph.
-        batch_size: Batch size; for the relation network, number of photos for one sketch.
-        engine: Engine, such as `onnx fp32 (CPU)` or `torch eager (cpu)`.
+        graph: Name of the graph, or "late_interaction", which numpy computes without a graph.
+        batch_size: Batch size; for local scores, number of photos for one sketch.
+        engine: Engine, such as `onnx fp32 (CPU)`, `numpy` or `torch eager (cpu)`.
         median_ms: Median wall time per call in milliseconds.
         p95_ms: 95th percentile of the wall time per call.
         min_ms: Minimum wall time per call.
@@ -57,16 +58,16 @@ class Timing:
 
 
 def time_graphs(
-    folders: Sequence[str | Path], options: TimingOptions | None = None, *, graphs: Sequence[str] = GRAPHS
+    folders: Sequence[str | Path], options: TimingOptions | None = None, *, graphs: Sequence[str] | None = None
 ) -> list[Timing]:
-    """Time the graphs of exported folders of one model; the engines take turns.
+    """Time the encoders and the local scores of exported folders of one model; the engines take turns.
 
     Speed does not depend on the weights. Torch runs an untrained model with the exported configuration.
 
     Args:
         folders: Exported folders, such as the same checkpoint in fp32 and int8.
         options: See [`TimingOptions`].
-        graphs: Names of the graphs to time.
+        graphs: What to time: names of graphs, or "late_interaction"; all by default.
 
     Raises:
         CaanError: The folders hold different models, an engine fails, or torch is requested but not installed.
@@ -80,7 +81,7 @@ def time_graphs(
         raise CaanError("the folders were exported from models with different configurations. Time them one by one.")
     model = _torch_model(opened[0]) if options.eager or options.compiled else None
     timings = []
-    for graph in graphs:
+    for graph in graphs or (SKETCH_ENCODER, PHOTO_ENCODER, opened[0].export.manifest.local_matching):
         exports = _onnx_engines(folders, opened, graph)
         for batch_size in options.batch_sizes or BATCH_SIZES:
             torch_engines = _torch_engines(model, options) if model is not None else {}
@@ -105,6 +106,8 @@ def timing_report(timings: Sequence[Timing]) -> dict[str, Any]:
 
 def _onnx_engines(folders: Sequence[str | Path], opened: Sequence[CaanOnnx], graph: str) -> dict[str, Encoder]:
     """Engines by name, without repeated graphs; the folder is part of the name where the precision is ambiguous."""
+    if graph == LATE_INTERACTION:
+        return {"numpy": opened[0]}
     found: dict[tuple[str, str], tuple[str | Path, CaanOnnx]] = {}
     for folder, onnx in zip(folders, opened, strict=True):
         provider = onnx.providers[graph].removesuffix("ExecutionProvider")
@@ -178,13 +181,13 @@ def _warm_call(
     """A call with random inputs that has run once, because the first call compiles and allocates."""
 
     def call() -> object:
-        if graph == RELATION:
+        if graph in LOCAL_SCORES:
             return encoder.local_scores(inputs[:1], inputs[1:])
         return encoder.encode_prepared(inputs, "sketch" if graph == SKETCH_ENCODER else "photo")
 
     try:
         pair, image = (1 + batch_size, *(identity.local_shape or ())), (batch_size, 3, *2 * (identity.image_size,))
-        shape = pair if graph == RELATION else image
+        shape = pair if graph in LOCAL_SCORES else image
         inputs = np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
         call()
     except CaanError:

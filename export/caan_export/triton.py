@@ -7,7 +7,7 @@ from pathlib import Path
 from caan_hf.errors import CaanError
 from caan_hf.utils.files import check_out_dir, staged_folder, write_whole_text
 
-from .manifest import GRAPHS, RELATION, ExportedFolder
+from .manifest import RELATION, ExportedFolder
 from .runtime import open_unchanged
 from .session import TENSORRT_BATCHES, TENSORRT_MAX_BATCH, profile
 
@@ -22,8 +22,9 @@ MARKER = "caan_triton.json"
 def write_triton(folder: str | Path, repository: Path, *, tensorrt: bool = True, overwrite: bool = False) -> list[Path]:
     """Write a model repository with the graphs of an exported folder.
 
-    The encoders are served with dynamic batches and, on a GPU, with TensorRT. The relation network is not batched,
+    The encoders are served with dynamic batches and, on a GPU, with TensorRT. A relation network is not batched,
     because its numbers of sketches and photos are free dimensions that must not be joined with those of other requests.
+    Late interaction has no graph: clients compute it with `caan_hf.encoding.late_interaction`.
 
     Args:
         folder: Exported folder.
@@ -41,11 +42,12 @@ def write_triton(folder: str | Path, repository: Path, *, tensorrt: bool = True,
     export = open_unchanged(folder)
     if export.manifest.dtype == "int8" and tensorrt:
         raise CaanError(f"{folder}: int8 graphs are for CPUs. Export fp16 for TensorRT, or pass --no-tensorrt.")
+    graphs = export.manifest.graphs
     with staged_folder(repository, MARKER, overwrite=overwrite) as staging:
-        for graph in GRAPHS:
+        for graph in graphs:
             _write_model(export, graph, staging / graph, tensorrt)
         write_whole_text(staging / MARKER, export.manifest.checkpoint.model_dump_json(indent=2) + "\n")
-    return [repository / graph / "config.pbtxt" for graph in GRAPHS]
+    return [repository / graph / "config.pbtxt" for graph in graphs]
 
 
 def _write_model(export: ExportedFolder, graph: str, folder: Path, tensorrt: bool) -> None:

@@ -14,6 +14,7 @@ CHOICES = {
     "local_matching": ("relation", "late_interaction"),
     "negatives": ("sampled", "in_batch", "both"),
     "triplet_reduction": ("all", "violating"),
+    "instance_score": ("local", "global", "both"),
 }
 PROBABILITIES = ("text_dropout", "alignment_dropout", "local_weight")
 EARLIER_NAMES = {"relation_grid": "local_grid", "relation_dim": "local_dim"}
@@ -22,6 +23,7 @@ LOSS_WEIGHTS = {
     "loss_tri": "lambda_tri",
     "loss_rn": "lambda_rn",
     "loss_loc": "lambda_loc",
+    "loss_ins": "lambda_ins",
     "loss_con": "lambda_con",
     "loss_txt": "lambda_txt",
     "loss_dis": "lambda_dis",
@@ -79,7 +81,7 @@ class CaanConfig(PreTrainedConfig):
         local_grid (`int`, defaults to 7): The local tokens form a grid of `local_grid` x `local_grid`.
         local_dim (`int`, *optional*, defaults to 512):
             Width R of a local token. `None`, for late interaction only, keeps the width of the towers' tokens. Late
-            interaction without `lambda_loc` projects to the principal components of the patches of training images.
+            interaction that no loss trains projects to the principal components of the patches of training images.
         local_position_weight (`float`, defaults to 0.0):
             Weight of the position prior of late interaction, which prefers matches at the same place.
         local_weight (`float`, *optional*):
@@ -104,6 +106,13 @@ class CaanConfig(PreTrainedConfig):
         lambda_loc (`float`, defaults to 0.0):
             *Ours*: weight of the category-contrastive loss on the scores of late interaction, with a learned
             temperature.
+        lambda_ins (`float`, defaults to 0.0):
+            *Ours*: weight of the instance-contrastive loss, in which only the photo that a sketch was drawn from
+            matches, and all other photos of the batch, also those of its category, are negatives. It requires
+            `instance_ids` in training.
+        instance_score (`str`, defaults to `"local"`):
+            Score that `lambda_ins` contrasts: `"local"` is that of late interaction, with its learned temperature,
+            `"global"` the cosine of the global features, and `"both"` averages the two losses.
         lambda_con (`float`, defaults to 0.0):
             *Ours*: weight of the category-contrastive loss between the sketches and photos of the batch.
         contrastive_temperature (`float`, defaults to 0.07): Temperature of the contrastive losses.
@@ -166,6 +175,8 @@ class CaanConfig(PreTrainedConfig):
     lambda_tri: float | int = 1.0
     lambda_rn: float | int = 1.0
     lambda_loc: float | int = 0.0
+    lambda_ins: float | int = 0.0
+    instance_score: str = "local"
     lambda_con: float | int = 0.0
     contrastive_temperature: float | int = 0.07
     lambda_txt: float | int = 0.0
@@ -193,6 +204,8 @@ class CaanConfig(PreTrainedConfig):
             raise ValueError('alignment="visual" requires text_config=None and negatives="sampled"')
         if self.local_matching == "relation" and (self.lambda_loc or self.local_position_weight):
             raise ValueError('lambda_loc and local_position_weight require local_matching="late_interaction"')
+        if self.local_matching == "relation" and self.lambda_ins and self.instance_score != "global":
+            raise ValueError('lambda_ins requires local_matching="late_interaction" or instance_score="global"')
         for name in PROBABILITIES:
             if getattr(self, name) is not None and not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be between 0 and 1, got {getattr(self, name)}")
@@ -225,9 +238,15 @@ class CaanConfig(PreTrainedConfig):
         return self.center_features or self.local_matching == "late_interaction"
 
     @property
+    def trains_late_interaction(self) -> bool:
+        """Whether a loss trains the local tokens of late interaction."""
+        return bool(self.lambda_loc or (self.lambda_ins and self.instance_score != "global"))
+
+    @property
     def projects_principal_components(self) -> bool:
         """Whether late interaction projects its tokens to principal components that are measured after training."""
-        return self.local_matching == "late_interaction" and self.local_dim is not None and not self.lambda_loc
+        late = self.local_matching == "late_interaction"
+        return late and self.local_dim is not None and not self.trains_late_interaction
 
     @property
     def num_local_tokens(self) -> int:

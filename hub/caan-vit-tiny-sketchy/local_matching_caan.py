@@ -6,16 +6,15 @@ from itertools import pairwise
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 from transformers import initialization as init
 
 from .configuration_caan import CaanConfig
+from .position_prior_caan import position_penalty
+from .sketches_caan import INK
 
 # Maximum memory in bytes of one chunk of sketch-photo pairs.
 PAIRS_BUDGET = 256 * 2**20
-SIGMA = 0.25  # standard deviation of the position prior, as a share of the grid
-INK = 0.25  # darkness above which a pixel is ink, as a share of a sketch's range of grey levels
 
 
 class CaanLocalMatching(nn.Module):
@@ -100,16 +99,9 @@ class CaanLateInteraction(CaanLocalMatching):
         """Compute the share (B, P, M) of each token of a sketch (B, M, R) in the scores, which is their sum."""
         cosines = cosines.float()
         if self.config.local_position_weight:
-            cosines = cosines - _position_penalty(self.config).to(cosines.device)
+            penalty = position_penalty(self.config.local_grid, self.config.local_position_weight)
+            cosines = cosines - torch.from_numpy(penalty).to(cosines.device)
         return cosines.amax(dim=-1) * ink_weights(sketch_local)[:, None]
-
-
-def _position_penalty(config: CaanConfig) -> torch.Tensor:
-    """What the position prior takes from the cosines (M, M)."""
-    centres = (torch.arange(config.local_grid, dtype=torch.float32) + 0.5) / config.local_grid
-    places = torch.cartesian_prod(centres, centres)  # (M, 2)
-    squared = (places[:, None] - places[None]).square().sum(dim=-1)
-    return config.local_position_weight * squared / (2 * SIGMA**2)
 
 
 def ink_weights(sketch_local: torch.Tensor) -> torch.Tensor:
@@ -121,7 +113,8 @@ def ink_weights(sketch_local: torch.Tensor) -> torch.Tensor:
 def inked_regions(pixel_values: torch.Tensor, grid: int) -> torch.Tensor:
     """Find the regions of clean sketches that hold ink.
 
-    Ink is darker than the lightest pixel of the sketch by a quarter of the sketch's range of grey levels (our choice).
+    Ink is darker than the lightest pixel of the sketch by a quarter of the sketch's range of grey levels or more (our
+    choice).
 
     Args:
         pixel_values: Sketches (B, 3, H, W), dark lines on white, with any normalisation.
@@ -130,8 +123,17 @@ def inked_regions(pixel_values: torch.Tensor, grid: int) -> torch.Tensor:
     Returns:
         Mask (B, grid * grid), row-major; all true for a sketch without ink.
     """
-    grey = pixel_values.mean(dim=1, keepdim=True)  # (B, 1, H, W)
-    lightest, darkest = grey.amax(dim=(2, 3), keepdim=True), grey.amin(dim=(2, 3), keepdim=True)
-    darkness = (lightest - grey) / (lightest - darkest).clamp_min(1e-6)
-    inked = F.adaptive_max_pool2d(darkness, (grid, grid)).flatten(1) > INK
+    darkest = pixel_values.mean(dim=1)  # (B, H, W)
+    lightest = darkest.flatten(1).amax(dim=1)[:, None]
+    for dim in (-2, -1):  # adaptive max pooling, which ONNX does not have
+        darkest = torch.stack([cell.amin(dim) for cell in _cells(darkest, grid, dim)], dim)
+    darkness = lightest - darkest.flatten(1)  # (B, grid * grid)
+    inked = darkness > INK * darkness.amax(dim=1, keepdim=True).clamp_min(1e-6)
     return inked | ~inked.any(dim=1, keepdim=True)
+
+
+def _cells(values: torch.Tensor, grid: int, dim: int) -> list[torch.Tensor]:
+    """`grid` slices of equal size along a dimension; where it does not divide evenly, neighbours overlap by one."""
+    size = values.shape[dim]
+    edges = [(cell * size // grid, -((-cell - 1) * size // grid)) for cell in range(grid)]
+    return [values.narrow(dim, start, stop - start) for start, stop in edges]

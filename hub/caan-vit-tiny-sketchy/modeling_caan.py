@@ -239,6 +239,7 @@ class CaanModel(PreTrainedModel):
         attention_mask: torch.Tensor | None = None,
         text_hidden_states: torch.Tensor | None = None,
         photo_targets: torch.Tensor | None = None,
+        instance_ids: torch.Tensor | None = None,
         pixel_values: torch.Tensor | None = None,
     ) -> CaanOutput | CaanImageFeatures:
         """Compute the losses of B sketches and N photos or, given only `pixel_values`, the features of photos.
@@ -255,6 +256,8 @@ class CaanModel(PreTrainedModel):
             attention_mask: Mask (N, L), 1 at tokens and 0 at padding. The default is no padding.
             text_hidden_states: Output (N, L, T) of `encode_text` for the sentences, instead of `input_ids`.
             photo_targets: Target features (N, D) of the distillation loss.
+            instance_ids: Numbers (B + N,) of the photos that the B sketches were drawn from, -1 if unknown, then of the
+                N photos. They are for the instance loss.
             pixel_values: Photos (N, 3, H, W), instead of all other arguments, as pipelines call a model.
 
         Returns:
@@ -279,7 +282,7 @@ class CaanModel(PreTrainedModel):
         if sketch_pixel_values is None or photo_pixel_values is None:
             raise ValueError("Give sketch_pixel_values and photo_pixel_values, or pixel_values for photos alone.")
         batch = len(sketch_pixel_values)
-        check_step(self.config, batch, len(photo_pixel_values), photo_inputs, self.training)
+        check_step(self.config, batch, len(photo_pixel_values), photo_inputs, instance_ids, self.training)
         sketch_tokens, sketch_grid = self._sketch_tokens(sketch_pixel_values)
         photo_tokens, photo_grid = self._photo_tokens(photo_pixel_values)
         plain_sketch, plain_photo = sketch_tokens[:, 0], photo_tokens[:, 0]  # before alignment
@@ -299,7 +302,9 @@ class CaanModel(PreTrainedModel):
         if category_ids is None:
             return CaanOutput(sketch_features=first, photo_features=photo)
         gather = self.training and is_distributed()
-        losses, scores = matching_losses(self.config, self.local_matching, sketch, photo, category_ids, gather)
+        losses, scores = matching_losses(
+            self.config, self.local_matching, sketch, photo, category_ids, instance_ids, gather=gather
+        )
         if self.config.lambda_txt and text_embeds is not None:
             images = normalized(plain_sketch), normalized(plain_photo)
             losses["loss_txt"] = text_loss(self.config, *images, text_embeds, category_ids, gather)
@@ -326,7 +331,7 @@ class CaanModel(PreTrainedModel):
         for tower in (self.sketch_model, self.photo_model, self.text_model):
             if tower is not None:
                 freeze_unused(tower)
-        if self.late_interaction is not None and not self.config.lambda_loc:
+        if self.late_interaction is not None and not self.config.trains_late_interaction:
             self.local_tokens.requires_grad_(False)
             self.late_interaction.requires_grad_(False)
         if self.text_model is not None and self.config.freeze_text:

@@ -15,7 +15,7 @@ from datasets.table import embed_table_storage
 from huggingface_hub import DatasetCard, DatasetCardData
 
 from caan_hf.benchmarks import BenchmarkInfo, load_benchmark
-from caan_hf.benchmarks.prepared import INFO_FILE
+from caan_hf.benchmarks.prepared import INFO_FILE, ORIGIN_COLUMNS, origin_rows
 from caan_hf.errors import CaanError
 from caan_hf.publishing.provenance import SAMPLE, benchmark_name, describe_origin, restriction
 from caan_hf.publishing.results import TASK
@@ -52,7 +52,7 @@ def build_dataset_repository(
             its photos may not be shared freely and `options.images` is None.
     """
     splits, info = load_benchmark(benchmark)
-    restricted = restriction(info.protocol)
+    restricted = restriction(info.training_protocol)
     if options.images is None and restricted:
         raise CaanError(
             f"{benchmark}: contains {restricted}. Pass --without-images to push only splits, categories and "
@@ -144,7 +144,9 @@ def _card(
         info=info,
         pretty_name=name,
         with_images=with_images,
-        restricted=restriction(info.protocol),
+        restricted=restriction(info.training_protocol),
+        origin_columns=ORIGIN_COLUMNS,
+        origins=origin_rows(info.origins),
         categories={"train": info.seen, "validation": info.validation, "test": info.unseen},
         origin=describe_origin(info.descriptions.origin),
     )
@@ -159,7 +161,7 @@ def _configuration(name: str, table: DatasetInfo) -> dict[str, Any]:
 def _license(info: BenchmarkInfo, with_images: bool, given: str | None) -> dict[str, Any]:
     if given:
         return {"license": given}
-    if with_images and restriction(info.protocol):
+    if with_images and restriction(info.training_protocol):
         return {"license": "other", "license_name": "of-the-images-authors"}
     has_free_texts = info.descriptions.origin in ("caan-hf", SAMPLE)
     has_free_images = info.protocol.startswith(SAMPLE) or not with_images

@@ -35,7 +35,12 @@ def check_arguments(method: Callable[P, T]) -> Callable[P, T]:
 
 
 def check_step(
-    config: CaanConfig, sketches: int, photos: int, photo_inputs: Mapping[str, torch.Tensor], training: bool
+    config: CaanConfig,
+    sketches: int,
+    photos: int,
+    photo_inputs: Mapping[str, torch.Tensor],
+    instance_ids: torch.Tensor | None,
+    training: bool,
 ) -> None:
     """Check the inputs of a training step.
 
@@ -44,6 +49,7 @@ def check_step(
         sketches: Number of sketches B.
         photos: Number of photos N.
         photo_inputs: Other inputs of `CaanModel.forward`, which have one row per photo.
+        instance_ids: Instances of the sketches, then of the photos.
         training: Require the inputs of all losses that have a weight.
 
     Raises:
@@ -52,6 +58,9 @@ def check_step(
     for name, value in photo_inputs.items():
         if len(value) != photos:
             raise ValueError(f"{name} must have one row per photo, {photos}, got {len(value)}.")
+    if instance_ids is not None and len(instance_ids) != sketches + photos:
+        rows = sketches + photos
+        raise ValueError(f"instance_ids must have one row per sketch and photo, {rows}, got {len(instance_ids)}.")
     has_text = "input_ids" in photo_inputs or "text_hidden_states" in photo_inputs
     if "input_ids" in photo_inputs and "text_hidden_states" in photo_inputs:
         raise ValueError("input_ids and text_hidden_states are mutually exclusive.")
@@ -69,3 +78,5 @@ def check_step(
             raise ValueError("lambda_txt > 0 requires input_ids or text_hidden_states, and a text tower, in training.")
         if config.lambda_dis and "photo_targets" not in photo_inputs:
             raise ValueError("lambda_dis > 0 requires photo_targets in training.")
+        if config.lambda_ins and instance_ids is None:
+            raise ValueError("lambda_ins > 0 requires instance_ids in training.")

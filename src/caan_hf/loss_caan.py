@@ -99,9 +99,11 @@ def matching_losses(
     sketch: CaanImageFeatures,
     photo: CaanImageFeatures,
     category_ids: torch.Tensor,
+    instance_ids: torch.Tensor | None = None,
+    *,
     gather: bool = False,
 ) -> tuple[dict[str, torch.Tensor], torch.Tensor | None]:
-    """Compute L_tri, L_rn or L_loc and, if `lambda_con` is above 0, L_con.
+    """Compute L_tri, L_rn or L_loc and, if their weights are above 0, L_ins and L_con.
 
     Args:
         config: Configuration of the model.
@@ -109,13 +111,14 @@ def matching_losses(
         sketch: Features of B sketches, or with `alignment="visual"` of 2 B: aligned with their photo+, then photo-.
         photo: Features of N photos: the B photos+, then, if N = 2 B, the B photos-.
         category_ids: Categories (N,) of the photos.
+        instance_ids: Instances (B + N,) of the sketches, -1 if unknown, then of the photos. L_ins requires them.
         gather: Compute the losses on the joined batches of all processes, except L_rn with `negatives="sampled"`, which
             compares no triplets with each other. The average of the processes' gradients, as `DistributedDataParallel`
             computes it, is then the gradient of the joined batch.
 
     Returns:
         The losses by name, and the local scores: (B, 2) with photo+ and photo- if `negatives="sampled"`, else (B, N)
-        with all photos, which with `gather` are those of all processes. Late interaction without L_loc has None.
+        with all photos, which with `gather` are those of all processes. Late interaction that is not trained has None.
     """
     is_sampled = config.negatives == "sampled"
     batch = sketch.global_embeds.shape[0] // (2 if config.alignment == "visual" else 1)
@@ -129,12 +132,13 @@ def matching_losses(
     else:
         is_negative = ~is_match
     losses: dict[str, torch.Tensor] = {}
-    scores = None
+    scores = local_logits = None
     if isinstance(matching, CaanLateInteraction):
-        if config.lambda_loc:
+        if config.trains_late_interaction:
             scores = matching(sketch.local_embeds[:batch], join(photo.local_embeds))
-            logits = join(scores.float()) / matching.log_temperature.exp()
-            losses["loss_loc"] = symmetric_match_loss(logits, is_match)
+            local_logits = join(scores.float()) / matching.log_temperature.exp()
+            if config.lambda_loc:
+                losses["loss_loc"] = symmetric_match_loss(local_logits, is_match)
     elif is_sampled:
         scores = _triplet_relation_logits(matching, sketch.local_embeds, photo.local_embeds)
         target = torch.tensor([[True, False]], device=is_match.device).expand(batch, 2)
@@ -146,10 +150,38 @@ def matching_losses(
     losses["loss_tri"] = triplet_loss(
         anchors, others[:rows], others, is_negative, config.triplet_margin, config.triplet_reduction
     )
-    if config.lambda_con:
+    instances = join(instance_ids) if config.lambda_ins and instance_ids is not None else None
+    if config.lambda_con or instances is not None:
         embeds = join(sketch.global_embeds[:batch]), join(photo.global_embeds)
-        losses["loss_con"] = contrastive_loss(*embeds, is_match, config.contrastive_temperature)
+        global_logits = _float32_product(*embeds) / config.contrastive_temperature
+        if config.lambda_con:
+            losses["loss_con"] = symmetric_match_loss(global_logits, is_match)
+        if instances is not None:
+            is_own = instances[:rows, None] == instances[None, rows:]  # (B, N)
+            losses["loss_ins"] = instance_loss(config, global_logits, local_logits, is_own)
     return losses, scores
+
+
+def instance_loss(
+    config: CaanConfig, global_logits: torch.Tensor, local_logits: torch.Tensor | None, is_own: torch.Tensor
+) -> torch.Tensor:
+    """Instance-contrastive loss, L_ins (ours): that of L_loc where only the photo that a sketch was drawn from matches.
+
+    Args:
+        config: Its `instance_score` says which logits are contrasted.
+        global_logits: Cosines (B, N) of the global features, divided by the temperature.
+        local_logits: Scores (B, N) of late interaction, divided by the temperature; None without late interaction.
+        is_own: Mask (B, N), true for the pairs of a sketch and the photo that it was drawn from. The other photos of
+            the sketch's category are negatives, like all others.
+
+    Returns:
+        The mean of both directions, and for `instance_score="both"` of both scores. Sketches without their photo and
+        photos without a sketch are only negatives.
+    """
+    by_score = {"global": global_logits, "local": local_logits}
+    chosen = by_score if config.instance_score == "both" else (config.instance_score,)
+    logits = [by_score[name] for name in chosen]
+    return torch.stack([symmetric_match_loss(one, is_own) for one in logits if one is not None]).mean()
 
 
 def text_loss(

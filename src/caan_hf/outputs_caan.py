@@ -52,11 +52,12 @@ class CaanOutput(ModelOutput):
         loss_rn (`torch.FloatTensor` of shape `()`): Local relation loss, unweighted, of a relation network.
         loss_loc (`torch.FloatTensor` of shape `()`):
             Category-contrastive loss of late interaction, unweighted, if `lambda_loc` > 0.
+        loss_ins (`torch.FloatTensor` of shape `()`): Instance-contrastive loss, unweighted, if `lambda_ins` > 0.
         loss_con (`torch.FloatTensor` of shape `()`): Category-contrastive loss, unweighted, if `lambda_con` > 0.
         loss_txt (`torch.FloatTensor` of shape `()`): Image-text contrastive loss, unweighted, if `lambda_txt` > 0.
         loss_dis (`torch.FloatTensor` of shape `()`): Distillation loss, unweighted, if `lambda_dis` > 0.
         local_scores (`torch.FloatTensor` of shape `(B, 2)` or `(B, N)`, *optional*):
-            Relation logits, or scores of late interaction if `lambda_loc` > 0, of each sketch with its photo+ and
+            Relation logits, or scores of late interaction if a loss trains it, of each sketch with its photo+ and
             photo- (relation network with `negatives="sampled"`), or with all photos of the batch (in distributed
             training, of all processes).
         sketch_features (`CaanImageFeatures`):
@@ -69,6 +70,7 @@ class CaanOutput(ModelOutput):
     loss_tri: torch.Tensor | None = None
     loss_rn: torch.Tensor | None = None
     loss_loc: torch.Tensor | None = None
+    loss_ins: torch.Tensor | None = None
     loss_con: torch.Tensor | None = None
     loss_txt: torch.Tensor | None = None
     loss_dis: torch.Tensor | None = None

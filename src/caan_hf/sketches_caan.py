@@ -46,6 +46,9 @@ SPECK_INK = 0.01  # share of the ink of the heaviest part; lighter parts may be 
 
 MIN_LINE = 0.008  # line width as a share of the longer side of the drawing; thinner lines are thickened to it
 MIN_CROP_SHARE = 1 / 8  # of the picture's longer side, so that a dot is not enlarged to fill the square
+# Darkness above which a pixel of a clean sketch is ink, as a share of the sketch's range of grey levels. No two
+# differences of 8-bit levels have this ratio, so that rounding, which differs between torch and ONNX, decides nothing.
+INK = 0.249
 
 Box = tuple[slice, slice]
 
@@ -91,7 +94,7 @@ def open_sketch(source: Any, name: str | None = None) -> Image.Image:
 
 def is_blank(image: Image.Image) -> bool:
     """Whether `clean_sketch` would refuse an image because none of its frames has ink."""
-    return all(_ink(frame) is None for frame in open_frames(image))
+    return all(_contrast_from_paper(frame)[0].max() < MIN_CONTRAST for frame in open_frames(image))
 
 
 @dataclass(frozen=True)
@@ -103,25 +106,32 @@ class _Ink:
 
 def _ink(image: Image.Image) -> _Ink | None:
     """The ink of an image of any mode; None if it is blank."""
+    contrast, is_paper = _contrast_from_paper(image)
+    if contrast.max() < MIN_CONTRAST:
+        return None
+    middle, spread = (0.0, 0.0) if is_paper is None else _noise(contrast, is_paper)
+    # The bound is for coarse noise, such as that of dithering: the strongest half of the contrasts is ink.
+    lines = contrast >= max(MIN_CONTRAST, min(middle + 6 * spread, contrast.max() / 2))
+    drawing, surroundings = _parts(lines)
+    contrast = np.where(surroundings, 0, contrast)
+    drawing, _ = _parts(drawing & (contrast >= LINE_CONTRAST * _strength(contrast, drawing)))
+    return _Ink(contrast, drawing, min(middle + 3 * spread, contrast.max() / 4))
+
+
+def _contrast_from_paper(image: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:
+    """Grey levels (H, W) from the paper, below `MIN_CONTRAST` everywhere if an image is blank, and the cells of paper.
+
+    The cells are None for white lines on transparent paper, where the contrast is that of the transparency.
+    """
     pixels = np.asarray(flatten(image))
     if (pixels == pixels[..., :1]).all():  # grey
         pixels = pixels[..., :1]
     paper, is_paper = _paper(pixels)
     contrast = _contrast(pixels, paper)
-    if contrast.max() < MIN_CONTRAST and has_alpha(image):  # white lines on transparent paper
+    if contrast.max() < MIN_CONTRAST and has_alpha(image):
         alpha = np.asarray(image.convert("RGBA").getchannel("A"), dtype=np.float32)
-        contrast = alpha - alpha.min()
-        middle, spread = 0.0, 0.0
-    else:
-        middle, spread = _noise(contrast, is_paper)
-    # The bound is for coarse noise, such as that of dithering: the strongest half of the contrasts is ink.
-    lines = contrast >= max(MIN_CONTRAST, min(middle + 6 * spread, contrast.max() / 2))
-    if not lines.any():
-        return None
-    drawing, surroundings = _parts(lines)
-    contrast = np.where(surroundings, 0, contrast)
-    drawing, _ = _parts(drawing & (contrast >= LINE_CONTRAST * _strength(contrast, drawing)))
-    return _Ink(contrast, drawing, min(middle + 3 * spread, contrast.max() / 4))
+        return alpha - alpha.min(), None
+    return contrast, is_paper
 
 
 def _paper(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

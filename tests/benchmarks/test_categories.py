@@ -30,6 +30,17 @@ def test_train_and_validation_share_the_seen_categories(seen, wanted, seed):
     assert choose_validation(tuple(names[:seen]), wanted, seed) == (train, validation)
 
 
+@settings(max_examples=60, deadline=None)
+@given(own=st.integers(1, 20), new=st.integers(0, 20), wanted=st.integers(0, 39), seed=st.integers(0, 9))
+def test_categories_that_only_added_data_sets_have_are_chosen_in_proportion(own, new, wanted, seed):
+    added = {f"new {number}" for number in range(new)}
+    names = tuple(sorted({f"own {number}" for number in range(own)} | added))
+    wanted = min(wanted, len(names) - 1)
+    _, validation = choose_validation(names, wanted, seed, added)
+    assert len(validation) == wanted
+    assert abs(len(added & set(validation)) - wanted * new / len(names)) <= 0.5
+
+
 def test_another_seed_holds_out_other_categories():
     names = tuple(f"category {number}" for number in range(30))
     assert choose_validation(names, 5, 0) != choose_validation(names, 5, 1)

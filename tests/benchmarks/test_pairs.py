@@ -1,11 +1,12 @@
 """Which photo a sketch was drawn from, by the names of their files."""
 
+import datasets
 import numpy as np
 import pytest
 
 from caan_hf import CaanError
 from caan_hf.benchmarks import load_benchmark
-from caan_hf.benchmarks.pairs import WITHOUT_PHOTO, instances, is_extended, require_pairs
+from caan_hf.benchmarks.pairs import WITHOUT_PHOTO, instances, is_extended, require_pairs, row_instances
 
 
 def photo_of(sketch, photos, categories=None):
@@ -37,6 +38,18 @@ def test_other_names_have_no_photo(sketch):
 def test_photos_of_other_categories_are_other_instances():
     assert photo_of("sketch/a-1.png", ["photo/cup/a.jpg", "photo/tree/a.jpg"], [0, 1]) == [0]
     assert photo_of("sketch/a-1.png", ["photo/tree/a.jpg"], [1]) == []
+
+
+def test_images_of_several_data_sets_are_not_paired():
+    origins = datasets.ClassLabel(names=["sketchy-25", "pool"])
+    features = datasets.Features(source=datasets.Value("string"), origin=origins)
+
+    def rows(sources, numbers):
+        return datasets.Dataset.from_dict({"source": sources, "origin": numbers}, features=features)
+
+    sketches, photos = rows(["s/a-1.png", "s/a-2.png", "s/b.png"], [0, 1, 1]), rows(["p/a.jpg", "p/b.jpg"], [0, 1])
+    found, numbers = row_instances(sketches, photos, np.zeros(3, int), np.zeros(2, int))
+    assert found.tolist() == [numbers[0], WITHOUT_PHOTO, numbers[1]]
 
 
 def test_base_and_extended_copies_are_one_instance():

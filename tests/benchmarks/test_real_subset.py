@@ -32,3 +32,14 @@ def test_quick_draw_strokes_are_added_to_sketchy_21(tmp_path):
     added = prepared.counts["train"]["sketch"] + prepared.counts["validation"]["sketch"] - 104 * 25
     assert added == 5 * 82  # of the 99 categories of Sketchy that Quick, Draw! has too, 82 are seen
     assert prepared.counts["test"] == {"sketch": 525, "photo": 525}
+
+
+@pytest.mark.skipif(not (DATA / "pool").is_dir(), reason="the pool is not at ../shared/data beside the repository")
+def test_the_pool_is_added_to_sketchy_25(tmp_path):
+    limits = dict.fromkeys(("photos_per_category", "sketches_per_category", "strokes_per_category"), 1)
+    options = {"add": [str(DATA / "pool")], "unpaired": True, "validation_categories": 0, "strict": True}
+    info = prepare_folder("sketchy-25", DATA / "sketchy", tmp_path / "out", **limits, **options).info
+    assert info.held_out == []
+    assert len(info.unseen) == 25
+    assert info.counts.test.model_dump() == {"sketch": 625, "photo": 625}
+    assert (len(info.seen), len(info.only_sketches), len(info.only_photos)) == (597, 102, 290)

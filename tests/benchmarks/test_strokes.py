@@ -8,8 +8,11 @@ from caan_hf.benchmarks.strokes import (
     MAX_STROKES,
     TooManyPointsError,
     parse_strokes,
+    parse_width,
     render_strokes,
+    width_of,
 )
+from caan_hf.errors import CaanError
 
 
 def drawn(*strokes, size=64):
@@ -67,3 +70,29 @@ def test_the_size_of_a_drawing_is_limited():
         parse_strokes({"drawing": [[long, long], [[0], [0]]]})
     with pytest.raises(TooManyPointsError, match="strokes"):
         parse_strokes({"drawing": [[[0], [0]]] * (MAX_STROKES + 1)})
+
+
+@pytest.mark.parametrize(("text", "widths"), [("3", (3, 3)), ("2-6", (2, 6)), (" 1.5-2.5 ", (1.5, 2.5))])
+def test_line_widths_are_read(text, widths):
+    assert parse_width(text) == widths
+
+
+@pytest.mark.parametrize("text", ["", "0", "6-2", "2-", "-3", "3px", "nan", "1e1", "2-6-9", "99"])
+def test_wrong_line_widths_are_refused(text):
+    with pytest.raises(CaanError, match=r"--stroke-width.*2-6"):
+        parse_width(text)
+
+
+def test_the_line_width_of_a_drawing_depends_on_its_key():
+    found = [width_of(f"cat.ndjson#{number}", (2, 6)) for number in range(200)]
+    assert found == [width_of(f"cat.ndjson#{number}", (2, 6)) for number in range(200)]
+    assert 2 <= min(found) < 2.3
+    assert 5.7 < max(found) <= 6
+
+
+@pytest.mark.parametrize("width", [2, 5])
+def test_lines_are_drawn_at_their_width_at_any_size(width):
+    for size in (256, 64):
+        image = render_strokes([([0.0, 255.0], [0.0, 0.0])], size, width)
+        column = 255 - np.asarray(image, dtype=float)[:, size // 2]
+        assert column.sum() / 255 == pytest.approx(width * size / 256, abs=0.4)

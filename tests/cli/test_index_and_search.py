@@ -89,7 +89,7 @@ def test_a_smoothed_gallery_says_so_and_is_searched(indexed, checkpoint, sketch_
     ]
     assert len(found[0]) == len(found[1]) == 10
     assert [one["score"] for one in found[0]] != [one["score"] for one in found[1]]
-    assert "smoothed" not in run(*index, "--smooth", 0).output
+    assert "nearest" not in run(*index, "--smooth", 0).output
 
 
 def test_searching_prints_one_line_per_result(indexed, sketch_file):

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import typer
 from PIL import Image
+from raw_folders import image_bytes
 from typer.testing import CliRunner
 
 from caan_hf.benchmarks import load_benchmark
@@ -122,3 +123,15 @@ def test_a_full_disk_is_a_one_line_error_and_leaves_nothing(raw, tmp_path):
     assert done.stderr.count("\n") == 1
     assert "cannot be written" in done.stderr
     assert sorted(tmp_path.iterdir()) == [raw]
+
+
+def test_data_sets_are_added_and_tabulated(raw, tmp_path):
+    for folder in ("sketches/lamp", "photos/lamp", "photos/kettle", "photos/yak"):
+        (tmp_path / "pool" / folder).mkdir(parents=True)
+        (tmp_path / "pool" / folder / "1.png").write_bytes(image_bytes(folder, format="PNG"))
+    options = ("--add", tmp_path / "pool", "--unpaired", "--validation-categories", 0)
+    result = caan_prepare("folder", raw, tmp_path / "out", *options)
+    assert result.exit_code == 0, result.output
+    for part in ("folder@1+pool", "duplicates left out", "only photos: 1", "because they are unseen: pool/yak"):
+        assert part in result.output
+    assert ["pool", "photo", "2", "2", "2", "0"] in [line.split() for line in result.output.splitlines()]

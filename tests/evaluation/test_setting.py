@@ -71,6 +71,32 @@ def test_generalized_adds_a_fifth_of_the_seen_photos_of_each_category(benchmark)
         generalized(plain(benchmark, INFO, "train"), benchmark)
 
 
+def with_origin(rows, *origins):
+    """The rows with the column `origin`; the benchmark itself is "folder"."""
+    features = datasets.ClassLabel(names=["folder", "folder/strokes", "pool"])
+    return rows.add_column("origin", list(origins)).cast_column("origin", features)
+
+
+def test_generalized_ignores_the_photos_of_added_data_sets(benchmark):
+    mixed = benchmark["train"].map(lambda row: {"source": f"pool/{row['source']}"})
+    train = datasets.concatenate_datasets([with_origin(benchmark["train"], *[0] * 12), with_origin(mixed, *[2] * 12)])
+    own = {split: with_origin(rows, *[0] * len(rows)) for split, rows in benchmark.items()}
+    setting = generalized(plain(own | {"train": train}, INFO, "test"), own | {"train": train})
+    assert setting.rows["source"][:] == generalized(plain(own, INFO, "test"), own).rows["source"][:]
+
+
+def test_more_training_data_than_the_benchmark_has_are_noted():
+    benchmark = datasets.DatasetDict(test=rows([0, 1]), validation=rows([2]))
+    setting = without(plain(benchmark, INFO, "test"), "folder@1+pool+more", "zebra")
+    assert (setting.protocol, setting.removed) == ("folder@1", {})
+    assert [note for note in setting.notes if "folder@1+pool+more" in note and "(pool+more)" in note]
+    assert without(plain(benchmark, INFO, "test"), "folder@1", "zebra").notes == ()
+    elsewhere = without(plain(benchmark, INFO, "test"), "sketchy-25@1+pool", "cat")
+    assert elsewhere.protocol == "folder@1/from-sketchy-25@1+pool"
+    info = BenchmarkInfo.model_construct(protocol="folder@1", added=["pool"])
+    assert "validation split of folder@1+pool" in plain(benchmark, info, "validation").notes[0]
+
+
 @pytest.mark.parametrize("seen", ["hot-air_balloon", "Hot Air Balloon", "hotairballoon"])
 def test_a_category_seen_under_another_spelling_is_left_out(benchmark, seen):
     setting = without(plain(benchmark, INFO, "test"), "elsewhere@1", seen, "zebra")

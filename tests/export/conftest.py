@@ -23,6 +23,9 @@ def _save_checkpoint(folder: Path, processor=None, **config) -> Path:
     if model.config.center_features:
         torch.nn.init.normal_(model.sketch_center.mean, std=0.1)
         torch.nn.init.normal_(model.photo_center.mean, std=0.1)
+    if model.config.local_matching == "late_interaction":
+        torch.nn.init.normal_(model.local_tokens.sketch_mean, std=0.1)
+        torch.nn.init.normal_(model.local_tokens.photo_mean, std=0.1)
     model.save_pretrained(folder)
     processor = processor or CaanProcessor(ViTImageProcessor(size={"height": IMAGE_SIZE, "width": IMAGE_SIZE}))
     processor.save_pretrained(folder)
@@ -56,6 +59,32 @@ def tied_checkpoint(tmp_path_factory) -> Path:
     tower = {**VISION, "num_hidden_layers": 1}
     folder = tmp_path_factory.mktemp("tied") / "tied"
     return _save_checkpoint(folder, sketch_config=tower, photo_config=dict(tower), tie_visual_towers=True)
+
+
+@pytest.fixture(scope="session")
+def late_checkpoint(tmp_path_factory) -> Path:
+    """Late interaction with a position prior, on a grid that does not divide the size of the pictures."""
+    tower, folder = {**VISION, "num_hidden_layers": 1}, tmp_path_factory.mktemp("late") / "late"
+    late = {"local_grid": 5, "local_position_weight": 0.1, "local_weight": 0.25, "lambda_loc": 1.0}
+    towers = {"sketch_config": tower, "photo_config": dict(tower), "tie_visual_towers": True}
+    return _save_checkpoint(folder, local_matching="late_interaction", **towers, **late)
+
+
+@pytest.fixture(scope="session")
+def late_exported(late_checkpoint, tmp_path_factory):
+    """`late_exported(dtype)`: an export of `late_checkpoint`."""
+    from caan_export.export import ExportOptions, export_checkpoint
+
+    folders: dict[str, Path] = {}
+
+    def export(dtype: str = "fp32") -> Path:
+        if dtype not in folders:
+            folder = tmp_path_factory.mktemp("late_exported") / dtype
+            export_checkpoint(str(late_checkpoint), folder, ExportOptions(dtype=dtype))
+            folders[dtype] = folder
+        return folders[dtype]
+
+    return export
 
 
 @pytest.fixture(scope="session")

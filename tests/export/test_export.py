@@ -14,7 +14,7 @@ import transformers
 from caan_export import graphs, quantise
 from caan_export.check import check_export
 from caan_export.export import ExportOptions, export_checkpoint, preprocessing_of
-from caan_export.manifest import GRAPHS, ExportedFolder
+from caan_export.manifest import ENCODERS, RELATION, ExportedFolder
 from caan_export.runtime import CaanOnnx
 from caan_export.source import Source
 from caan_export.triton import write_triton
@@ -26,6 +26,7 @@ from caan_hf.encoding.checkpoint import CheckpointEncoder
 from caan_hf.errors import CaanError
 from caan_hf.utils.files import sha256_of
 
+GRAPHS = (*ENCODERS, RELATION)
 SMALL = {**VISION, "num_hidden_layers": 1}
 TIMM_VIT = {"img_size": 32, "patch_size": 4, "depth": 1, "embed_dim": 32, "num_heads": 2}
 DINO = {name: value for name, value in SMALL.items() if name not in ("model_type", "intermediate_size")}

@@ -11,12 +11,15 @@ from caan_export.runtime import CaanOnnx
 from caan_hf.errors import CaanError
 
 DAMAGES = {
-    "format": ("2", None, [], 1, 3),
+    "format": ("3", None, [], 2, 4),
     "dtype": ("fp64", None, ["fp32"]),
+    "local_matching": (None, "none", "late_interaction"),
+    "local_position_weight": (None, -0.1, "0"),
+    "local_weight": (1.5, -0.1, "0.5"),
     "identity": (None, {}),
     "identity/weights": (None, 3),
     "identity/image_size": ("32", 0, 32.5, True, 48, 10**6),
-    "identity/local_shape": (None, [16], [10**6, 8], [16, 4]),
+    "identity/local_shape": (None, [16], [10**6, 8], [16, 4], [15, 8]),
     "checkpoint": (None, "tiny", []),
     "checkpoint/sha256": (None, {"config.json": 3}),
     "files": (None, [], {}),

@@ -81,8 +81,9 @@ def test_importing_the_runtime_imports_no_heavy_package():
     assert (done.stdout.strip(), done.stderr) == ("[]", "")
 
 
-def test_everything_but_the_export_runs_without_torch(exported):
-    done = python(WITHOUT_TORCH + USE, exported())
+@pytest.mark.parametrize("local_matching", ["relation", "late_interaction"])
+def test_everything_but_the_export_runs_without_torch(exported, late_exported, local_matching):
+    done = python(WITHOUT_TORCH + USE, exported() if local_matching == "relation" else late_exported())
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == ["(3, 32) (3, 3)", "True", "29"]
 

@@ -4,10 +4,12 @@ import re
 import shutil
 
 import pytest
-from caan_export.manifest import GRAPHS, ExportedFolder
+from caan_export.manifest import ENCODERS, RELATION, ExportedFolder
 from caan_export.triton import model_config, write_triton
 
 from caan_hf.errors import CaanError
+
+GRAPHS = (*ENCODERS, RELATION)
 
 
 def test_a_repository_has_a_model_and_a_configuration_per_graph(exported, tmp_path):

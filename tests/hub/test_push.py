@@ -6,7 +6,6 @@ import re
 import pytest
 from caan_export.manifest import (
     ENCODERS,
-    GRAPHS,
     MANIFEST,
     RELATION,
     CheckpointEntry,
@@ -36,6 +35,7 @@ CODE = {
         "loss",
         "modeling",
         "outputs",
+        "position_prior",
         "processing",
         "local_matching",
         "sketches",
@@ -114,7 +114,8 @@ def _onnx_folder(checkpoint, tmp_path, name="onnx"):
     """A folder of `caan-export onnx` with graphs that cannot run."""
     folder = tmp_path / name
     folder.mkdir()
-    for file in (*(f"{graph}.onnx" for graph in GRAPHS), "preprocessing.json", "config.json", "reference.npz"):
+    graph_files = [f"{graph}.onnx" for graph in (*ENCODERS, RELATION)]
+    for file in (*graph_files, "preprocessing.json", "config.json", "reference.npz"):
         (folder / file).write_bytes(file.encode())
     identity = EncoderIdentity("w", "c", "p", "float32", image_size=32, global_dim=8, local_shape=(4, 8))
     pixels = {"pixel_values": ("batch", 3, 32, 32)}
@@ -129,6 +130,9 @@ def _onnx_folder(checkpoint, tmp_path, name="onnx"):
         identity=identity,
         opset=23,
         dtype="fp32",
+        local_matching="relation",
+        local_position_weight=0.0,
+        local_weight=None,
         graphs=graphs,
         files=file_entries(folder),
         parity=Parity(atol=1e-4, provider="CPUExecutionProvider", differences=()),

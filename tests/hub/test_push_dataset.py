@@ -58,6 +58,20 @@ def test_a_pushed_benchmark_is_loaded_as_it_was_prepared(client, server, benchma
     assert f"| `test` | {len(info.unseen)} | {counts.sketch} | {counts.photo} |" in card.text
 
 
+def test_the_card_says_which_data_sets_were_mixed(client, server, benchmark, tmp_path):
+    folder = tmp_path / "mixed"
+    shutil.copytree(benchmark, folder)
+    info = json.loads((folder / "benchmark.json").read_text())
+    origin = {"name": "pool", "modality": "photo", "categories": 3, "images": 1200, "training": 1100, "duplicates": 7}
+    mixed = {"added": ["pool"], "origins": [*info["origins"], origin], "only_photos": ["a", "b"]}
+    (folder / "benchmark.json").write_text(json.dumps(info | mixed))
+    assert client.hub("push-dataset", folder, "me/sketches")[0] == 0
+    card = server.repository("me/sketches", "dataset").files()["README.md"].decode()
+    assert "| pool | photo | 3 | 1,200 | 1,100 | 7 |\n" in card
+    assert "only sketches, 2 only photos" in card
+    assert "| `origin` |" in card
+
+
 def test_restricted_photos_are_pushed_only_on_request(client, server, restricted, tmp_path):
     status, printed = client.hub("push-dataset", restricted, "me/sketches")
     assert status == 2

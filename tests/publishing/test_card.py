@@ -1,9 +1,13 @@
+import re
+
 import pytest
 from hub_card_rules import problems
 from prepared_info import benchmark_info
 
+from caan_hf.benchmarks.prepared import Origin
 from caan_hf.evaluation.record import EvaluationRecord
 from caan_hf.publishing.card import OnnxGraphs, model_card
+from caan_hf.publishing.provenance import default_license, restriction
 from caan_hf.publishing.training_record import TrainingRecord, training_record
 
 RECIPE = {
@@ -135,6 +139,40 @@ def test_the_training_data_decides_the_license(make_model, trained_on, protocol,
     card = model_card("me/mini", model, results=results(protocol="sample@1"), record=record)
     assert card.data.license == license
     assert ("Research use" in card.content) == is_restricted
+
+
+def test_the_card_says_where_the_images_come_from(make_model):
+    origins = [
+        Origin(name="sketchy-25", modality="photo", categories=125, images=3125, training=2500),
+        Origin(name="pool/strokes", modality="sketch", categories=286, images=14710, training=14000, duplicates=3),
+    ]
+    mixed = {"added": ["pool"], "origins": origins, "only_sketches": ["e"], "only_photos": ["f", "g"]}
+    record = training_record(RECIPE, benchmark_info().model_copy(update=mixed))
+    card = model_card("me/mini", make_model(text_config=None), record=record)
+    assert problems(card.content, "model") == []
+    assert card.data.license == "other"
+    for wanted in (
+        "| Benchmark | `sketchy-25@1+pool` |",
+        "| Seen categories | 2 for training (1 with only sketches, 2 with only photos), 1 more for validation |",
+        "| data set | modality | categories | images | for training | duplicates left out |\n| --- | --- | ---: |",
+        "| pool/strokes | sketch | 286 | 14,710 | 14,000 | 3 |\n",
+    ):
+        assert wanted in card.content, wanted
+    assert "data set" not in model_card("me/mini", make_model(text_config=None)).content
+
+
+@pytest.mark.parametrize(
+    ("protocol", "named"),
+    [
+        ("sketchy-25@1+pool", ["Sketchy"]),
+        ("folder@1+tuberlin-30", ["TU-Berlin"]),
+        ("sketchy-25@1+quickdraw-30+sketchy-21", ["Sketchy", "QuickDraw"]),
+        ("folder@1+pool", []),
+    ],
+)
+def test_photos_of_added_benchmarks_are_restricted(protocol, named):
+    assert re.findall("Sketchy|TU-Berlin|QuickDraw", restriction(protocol) or "") == named
+    assert default_license(protocol) == ({"license": "other", "license_name": "research-only"} if named else {})
 
 
 def test_the_card_names_a_text_tower_and_training_without_text(make_model):

@@ -136,6 +136,8 @@ def test_a_value_that_the_trainer_refuses_is_a_one_line_error(file, word):
         ("data.path=5", "data.path: must be a valid string, got 5"),
         ("data.max_text_length=0", "greater than or equal to 1"),
         ("data.sketch_margin=big", "must be a valid number"),
+        ("data.images_per_category=0", "greater than or equal to 1"),
+        ("data.instance_pairs=3", "less than or equal to 1"),
         ("data.prompts=shape", "data.prompts: must be a valid list"),
         ("data.prompts=[1]", "data.prompts: must be a valid string"),
         ("data.path=2026-13-45", "data.path: the value is not YAML"),

@@ -34,9 +34,9 @@ Exported = Annotated[
 @app.command()
 @command
 def onnx(checkpoint: Checkpoint, out_dir: OutDir, options: ExportOptions) -> None:
-    """Export the sketch encoder, the photo encoder and the relation network, and verify them against torch.
+    """Export the encoders of sketches and photos, and the relation network if there is one; verify them against torch.
 
-    Nothing is written if the output of a graph differs from torch's by more than `--atol`.
+    Nothing is written if an output differs from torch's by more than `--atol`.
 
     Examples:
 
@@ -77,7 +77,7 @@ def check(
         ),
     ] = None,
 ) -> None:
-    """Verify the hashes of an exported folder, its graphs and their outputs; exit status 2 on the first failure.
+    """Verify the hashes of an exported folder, its graphs and its outputs; exit status 2 on the first failure.
 
     Run it on the machine that serves the graphs, because processors and providers round differently.
 
@@ -131,7 +131,7 @@ def bench(
     options: TimingOptions,
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write the timings as JSON.")] = None,
 ) -> None:
-    """Time each graph at each batch size, compared with eager torch and `torch.compile`.
+    """Time the encoders and the local scores at each batch size, compared with eager torch and `torch.compile`.
 
     Examples:
 
@@ -159,7 +159,8 @@ def bench(
         for timing in timings
     ]
     print_table(header, rows, text_columns=3)
-    typer.echo("relation: one sketch with a batch of photos. speedup: eager torch's minimum time / min ms.")
+    local = timings[-1].graph
+    typer.echo(f"{local}: one sketch with a batch of photos. speedup: eager torch's minimum time / min ms.")
     if out is not None:
         out.absolute().parent.mkdir(parents=True, exist_ok=True)
         write_json(out, timing_report(timings))

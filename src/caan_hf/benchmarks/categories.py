@@ -1,6 +1,7 @@
 """Category names: published seen and unseen lists, the choice of validation categories, and synonyms."""
 
 import random
+from collections.abc import Collection
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -80,13 +81,35 @@ def read_category_file(path: Path) -> tuple[str, ...]:
     return names
 
 
-def choose_validation(seen: tuple[str, ...], wanted: int | None, seed: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def named_validation(seen: tuple[str, ...], file: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Split the seen categories into those of train and those of validation, which a file names; both sorted.
+
+    Raises:
+        CaanError: The file names something else, or no category is left for training.
+    """
+    spelling = {fold(name): name for name in seen}
+    listed = read_category_file(file)
+    unknown = [name for name in listed if fold(name) not in spelling]
+    if unknown:
+        raise CaanError(
+            f"{file}: {', '.join(unknown[:5])}: no seen category with sketches and photos. Correct or remove the line."
+        )
+    validation = {spelling[fold(name)] for name in listed}
+    if len(validation) == len(seen):
+        raise CaanError(f"{file}: names all usable seen categories, but training needs one. Remove a line.")
+    return tuple(name for name in seen if name not in validation), tuple(sorted(validation))
+
+
+def choose_validation(
+    seen: tuple[str, ...], wanted: int | None, seed: int, added: Collection[str] = ()
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Split the seen categories into those of train and those of validation, both sorted.
 
     Args:
         seen: The seen categories, sorted.
         wanted: Number of validation categories; None for the default, a share of `seen`.
         seed: Seed of the choice.
+        added: Those of `seen` that only added data sets have. The choice has the same share of them as `seen`.
 
     Raises:
         CaanError: No category is left for training.
@@ -99,5 +122,8 @@ def choose_validation(seen: tuple[str, ...], wanted: int | None, seed: int) -> t
             f"--validation-categories {wanted}: too many for {len(seen)} usable seen categories, because training "
             f"needs one. Give at most {max(0, len(seen) - 1)}."
         )
-    validation = set(random.Random(seed).sample(seen, wanted))
+    own, more = ([name for name in seen if (name in added) == is_added] for is_added in (False, True))
+    share = round(wanted * len(more) / max(1, len(seen)))
+    generator = random.Random(seed)
+    validation = {*generator.sample(own, wanted - share), *generator.sample(more, share)}
     return tuple(name for name in seen if name not in validation), tuple(sorted(validation))

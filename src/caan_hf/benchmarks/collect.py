@@ -1,8 +1,9 @@
 """Lists the images of a raw folder without opening them, or draws those of the sample benchmark."""
 
-from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from caan_hf.descriptions.spelling import fold, is_text
 from caan_hf.errors import CaanError
@@ -11,16 +12,19 @@ from caan_hf.utils.progress import progress_bar
 
 from .categories import CategorySplit, published_split, read_category_file
 from .filelists import find_lists, listed_items
-from .items import MODALITIES, Collection, Item, file_item
+from .items import MODALITIES, STROKES, Collection, Item, file_item, first_items
 from .layouts import LAYOUTS, Layout, first_folder, required_folder
 from .options import PrepareOptions
-from .quickdraw import stroke_items
-from .strokes import png_bytes
+from .quickdraw import stroke_files, stroke_items
+from .strokes import parse_width, png_bytes, width_of
+
+SAMPLE = "sample"
 
 # In these benchmarks, strokes are additional training sketches, so the test queries stay the published ones. In the
 # others, strokes replace the missing sketches of categories without any.
 EXTRA_STROKES = frozenset({"sketchy-25", "sketchy-21", "tuberlin-30"})
 
+SVG = ".svg"
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
 # Files that operating systems and data sets leave beside the images; they are ignored without a report.
 CLUTTER_SUFFIXES = frozenset({".txt", ".db", ".ini", ".json", ".csv", ".md", ".mat", ".xml"})
@@ -48,19 +52,22 @@ def collect_sample(options: PrepareOptions) -> Collection:
     items = []
     with progress_bar("drawing", None, shown=options.progress) as advance:
         for drawn in draw_sample(seed=options.seed, **given):
-            items.append(Item(drawn.modality, drawn.category, drawn.name, png=png_bytes(drawn.image)))
+            items.append(Item(drawn.modality, drawn.category, drawn.name, SAMPLE, png=png_bytes(drawn.image)))
             advance()
-    return Collection(items, frozenset(SAMPLE_UNSEEN))
+    return Collection(items, frozenset(SAMPLE_UNSEEN), (SAMPLE,))
 
 
-def collect(name: str, raw_dir: Path, options: PrepareOptions, problems: Problems) -> Collection:
+def collect(name: str, raw_dir: Path, options: PrepareOptions, problems: Problems) -> tuple[list[Item], CategorySplit]:
     """List the images of a raw folder.
 
     Args:
         name: A key of `LAYOUTS`.
         raw_dir: The distributed folder.
-        options: `strokes`, `strokes_per_category`, `unseen` and `progress` are used.
+        options: `strokes`, `strokes_per_category`, `stroke_width`, `unseen` and `progress` are used.
         problems: Receives what is skipped.
+
+    Returns:
+        The images, and the categories of the benchmark, of which some may have no images.
 
     Raises:
         CaanError: A required folder is missing, or a list cannot be used.
@@ -69,57 +76,98 @@ def collect(name: str, raw_dir: Path, options: PrepareOptions, problems: Problem
         raise CaanError(f"{raw_dir}: not a folder. RAW_DIR is the folder of the unpacked benchmark {name}.")
     layout, strokes = LAYOUTS[name], options.strokes
     split = _own_split(raw_dir, options.unseen, problems) if name == "folder" else published_split(name)
-    lists = find_lists(raw_dir, layout)
+    if not layout.lists or find_lists(raw_dir, layout) is None:
+        required_folder(raw_dir, layout.photos, "photos")
+        if name in EXTRA_STROKES or (strokes is None and first_folder(raw_dir, layout.strokes) is None):
+            required_folder(raw_dir, layout.sketches, "sketches")
+    items = read_images(name, raw_dir, split, options, problems)
+    if strokes is None:
+        return items + read_layout_strokes(name, raw_dir, split, options, problems), split
+    drawn = {item.category for item in items if item.modality == "sketch"}
+    wanted = split.seen if name in EXTRA_STROKES else set(split.names) - drawn
+    more = stroke_items(strokes, sorted(wanted), problems, origin=name + STROKES, **stroke_options(options))
+    return items + list(more), split
+
+
+def stroke_options(options: PrepareOptions) -> dict[str, Any]:
+    """The arguments of `stroke_items` that the user chooses."""
+    return {
+        "widths": parse_width(options.stroke_width),
+        "per_category": options.strokes_per_category,
+        "progress": options.progress,
+    }
+
+
+def read_images(
+    name: str, raw_dir: Path, split: CategorySplit, options: PrepareOptions, problems: Problems
+) -> list[Item]:
+    """The image files of a raw folder: those in the published lists if it has them, otherwise those in its folders."""
+    layout = LAYOUTS[name]
+    lists = find_lists(raw_dir, layout) if layout.lists else None
     if lists is not None:
-        items = list(listed_items(raw_dir, lists, layout, split, problems))
+        found = listed_items(raw_dir, lists, layout, split, problems)
     else:
-        need_sketches = strokes is None or name in EXTRA_STROKES
-        items = list(_folder_items(raw_dir, layout, split, problems, need_sketches))
-    if strokes is not None:
-        drawn = {item.category for item in items if item.modality == "sketch"}
-        wanted = split.seen if name in EXTRA_STROKES else set(split.names) - drawn
-        limit, progress = options.strokes_per_category, options.progress
-        items += stroke_items(strokes, sorted(wanted), problems, per_category=limit, progress=progress)
-    return Collection(complete_categories(items, problems), frozenset(split.unseen))
+        found = _folder_items(raw_dir, layout, split, problems)
+    widths = parse_width(options.stroke_width)
+    return [replace(item, origin=name, width=width_of(item.source, widths)) for item in found]
+
+
+def read_layout_strokes(
+    name: str, raw_dir: Path, split: CategorySplit, options: PrepareOptions, problems: Problems
+) -> list[Item]:
+    """The stroke drawings that lie beside the images of a raw folder, if its layout has any."""
+    folder = first_folder(raw_dir, LAYOUTS[name].strokes)
+    if folder is None:
+        return []
+    prefix, origin = f"{folder.name}/", name + STROKES
+    return list(stroke_items(folder, split.names, problems, origin=origin, prefix=prefix, **stroke_options(options)))
+
+
+def category_names(raw_dir: Path) -> list[str]:
+    """The categories of a folder with the layout `folder`; of several spellings of a name, the first."""
+    layout = LAYOUTS["folder"]
+    roots = (first_folder(raw_dir, layout.photos), first_folder(raw_dir, layout.sketches))
+    names = [folder.name for root in roots if root is not None for folder in _category_folders(root)]
+    strokes = first_folder(raw_dir, layout.strokes)
+    names += [path.stem for path in stroke_files(strokes)] if strokes is not None else []
+    return sorted({fold(name): name for name in reversed(names) if is_text(name)}.values())
 
 
 def _own_split(raw_dir: Path, unseen: Path | None, problems: Problems) -> CategorySplit:
     """The split of the user's own folder: unseen categories are listed in a file, all others are seen."""
-    layout = LAYOUTS["folder"]
-    roots = (required_folder(raw_dir, layout.photos, "photos"), first_folder(raw_dir, layout.sketches))
-    folders = [folder.name for root in roots if root is not None for folder in _category_folders(root)]
-    spelling = {fold(name): name for name in reversed(folders) if is_text(name)}  # of several, the first
+    found = category_names(raw_dir)
     unseen_file = unseen or raw_dir / "unseen.txt"
-    unseen_names = {fold(name): name for name in read_category_file(unseen_file)}
-    for folded, name in unseen_names.items():
-        if folded not in spelling:
+    listed = read_category_file(unseen_file)
+    spelling = {fold(name): name for name in found}
+    for name in listed:
+        if fold(name) not in spelling:
             problems.add(f"{unseen_file.name}: {name}", UNSEEN_NOT_FOUND)
+    unseen_names = {fold(name): spelling.get(fold(name), name) for name in listed}
     return CategorySplit(
-        seen=tuple(sorted(name for folded, name in spelling.items() if folded not in unseen_names)),
-        unseen=tuple(sorted(name for folded, name in spelling.items() if folded in unseen_names)),
+        seen=tuple(name for name in found if fold(name) not in unseen_names),
+        unseen=tuple(sorted(unseen_names.values())),
     )
 
 
-def _folder_items(
-    raw_dir: Path, layout: Layout, split: CategorySplit, problems: Problems, need_sketches: bool
-) -> Iterator[Item]:
+def _folder_items(raw_dir: Path, layout: Layout, split: CategorySplit, problems: Problems) -> Iterator[Item]:
     """The images of the category folders, sorted by file name."""
-    photos = required_folder(raw_dir, layout.photos, "photos")
-    sketches = first_folder(raw_dir, layout.sketches)
-    if need_sketches:
-        sketches = required_folder(raw_dir, layout.sketches, "sketches")
-    roots = (("sketch", sketches), ("photo", photos), ("photo", first_folder(raw_dir, layout.extended)))
+    alternatives = (("sketch", layout.sketches), ("photo", layout.photos), ("photo", layout.extended))
+    roots = [(modality, first_folder(raw_dir, folders)) for modality, folders in alternatives]
     missing = dict.fromkeys(split.names)
     for modality, root in roots:
         folders = _match_folders(root, split.spelling(), raw_dir, problems) if root is not None else {}
         for category, folder in folders.items():
             missing.pop(category, None)
-            paths = list(_image_files(folder, raw_dir, problems))
+            suffixes = IMAGE_SUFFIXES | {SVG} if modality == "sketch" else IMAGE_SUFFIXES
+            paths = list(_image_files(folder, raw_dir, suffixes, problems))
             if not paths:
                 problems.add(folder.relative_to(raw_dir), EMPTY_FOLDER)
             yield from (file_item(modality, category, path, raw_dir) for path in paths)
-    for category in missing:
-        problems.add((photos / category).relative_to(raw_dir), NO_FOLDER)
+    if layout is not LAYOUTS["folder"]:  # whose categories are those that it has folders of
+        photos_first = [root for _, root in roots[1:] + roots[:1] if root is not None]
+        place = photos_first[0] if photos_first else raw_dir
+        for category in missing:
+            problems.add((place / category).relative_to(raw_dir), NO_FOLDER)
 
 
 def _category_folders(root: Path) -> list[Path]:
@@ -146,12 +194,12 @@ def _match_folders(root: Path, spelling: dict[str, str], raw_dir: Path, problems
     return matched
 
 
-def _image_files(folder: Path, raw_dir: Path, problems: Problems) -> Iterator[Path]:
+def _image_files(folder: Path, raw_dir: Path, suffixes: frozenset[str], problems: Problems) -> Iterator[Path]:
     for path in sorted(folder.iterdir()):
         suffix = path.suffix.lower()
         if path.name.startswith(".") or suffix in CLUTTER_SUFFIXES:
             continue
-        if suffix not in IMAGE_SUFFIXES:
+        if suffix not in suffixes:
             problems.add(path.relative_to(raw_dir), NOT_READ)
         elif not is_text(path.name):
             problems.add(path.relative_to(raw_dir), NOT_UTF8)
@@ -159,13 +207,24 @@ def _image_files(folder: Path, raw_dir: Path, problems: Problems) -> Iterator[Pa
             yield path
 
 
-def complete_categories(items: list[Item], problems: Problems) -> list[Item]:
-    """The items of categories with both sketches and photos; the other categories are reported."""
-    first: defaultdict[str, dict[str, Item]] = defaultdict(dict)
-    for item in items:
-        first[item.category].setdefault(item.modality, item)
-    incomplete = {category: found for category, found in first.items() if len(found) < len(MODALITIES)}
-    for found in incomplete.values():
-        ((modality, item),) = found.items()
-        problems.add(str(PurePosixPath(item.source).parent), ALONE[modality])
-    return [item for item in items if item.category not in incomplete]
+def complete_categories(collection: Collection, problems: Problems, *, keep_unpaired: bool) -> Collection:
+    """The categories with both sketches and photos; the others are reported.
+
+    Args:
+        collection: The images.
+        problems: Receives the categories that are left out.
+        keep_unpaired: Keep seen categories that have sketches or photos only.
+    """
+    first = first_items(collection.items)
+    out = {category for category, found in first.items() if len(found) < len(MODALITIES)}
+    out -= set(collection.seen) if keep_unpaired else set()
+    for category, found in first.items():
+        if category in out:
+            ((modality, item),) = found.items()
+            problems.add(_place_of(item), ALONE[modality])
+    return replace(collection, items=[item for item in collection.items if item.category not in out])
+
+
+def _place_of(item: Item) -> str:
+    """The category's folder or stroke file."""
+    return str(PurePosixPath(item.source).parent) if item.offset is None else item.source.partition("#")[0]

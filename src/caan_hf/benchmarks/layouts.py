@@ -14,6 +14,7 @@ class Layout:
         sketches: Folders of `<category>/<sketch>`; the first that exists is read.
         photos: Folders of `<category>/<photo>`; the first that exists is read.
         extended: Folders of additional photos; the first that exists is read.
+        strokes: Folders of `<category>.ndjson`, drawings of Quick, Draw!; the first that exists is read.
         lists: Folder of the published file lists; empty if there are none.
         list_names: Modality and name of each list without its ending (`_train.txt` or `_zero.txt`).
     """
@@ -21,6 +22,7 @@ class Layout:
     sketches: tuple[str, ...]
     photos: tuple[str, ...]
     extended: tuple[str, ...] = ()
+    strokes: tuple[str, ...] = ()
     lists: str = ""
     list_names: tuple[tuple[str, str], ...] = ()
 
@@ -55,7 +57,7 @@ LAYOUTS = {
         lists="zeroshot",
         list_names=(("sketch", "sketch"), ("photo", "all_photo")),
     ),
-    "folder": Layout(sketches=("sketches",), photos=("photos",)),
+    "folder": Layout(sketches=("sketches",), photos=("photos",), strokes=("strokes",)),
 }
 
 

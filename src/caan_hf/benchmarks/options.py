@@ -21,8 +21,17 @@ class PrepareOptions:
         int | None,
         Option(
             min=0,
-            help="Number of seen categories held out for validation. Default: a seventh, at least 2 and at most 15; "
+            help="Number of seen categories with sketches and photos held out for validation, of the benchmark's own "
+            "and of those that only added data sets have in proportion. Default: a seventh, at least 2 and at most 15; "
             "none if there are fewer than 4.",
+            show_default=False,
+        ),
+    ] = None
+    validation: Annotated[
+        Path | None,
+        Option(
+            metavar="FILE.txt",
+            help="File of the seen categories held out for validation, one per line, instead of a number.",
             show_default=False,
         ),
     ] = None
@@ -38,22 +47,54 @@ class PrepareOptions:
     embed: Annotated[
         bool, Option("--embed/--reference", help="Store the bytes of the images, or the paths of their files.")
     ] = True
+    add: Annotated[
+        list[str] | None,
+        Option(
+            metavar="[BENCHMARK=]DIR",
+            help="Folder of more training images: DIR with the folders sketches, photos or strokes or with .ndjson "
+            "files, or BENCHMARK=DIR with those of a benchmark. May be repeated.",
+            show_default=False,
+        ),
+    ] = None
+    unpaired: Annotated[
+        bool, Option("--unpaired", help="Keep seen categories with only sketches or only photos, for training.")
+    ] = False
     strokes: Annotated[
         Path | None,
         Option(metavar="DIR", help="Folder of Quick, Draw! .ndjson files to read as sketches.", show_default=False),
     ] = None
     strokes_per_category: Annotated[
-        int | None, Option(min=1, help="Maximum number of stroke drawings per category.", show_default="all")
+        int | None,
+        Option(min=1, help="Maximum number of stroke drawings per category and data set.", show_default="all"),
     ] = None
+    stroke_width: Annotated[
+        str,
+        Option(
+            metavar="N|MIN-MAX",
+            help="Width of the lines of stroke drawings in pixels of an image of 256 pixels; with a range such as 2-6, "
+            "each drawing has its own.",
+        ),
+    ] = "3"
     unseen: Annotated[
         Path | None,
         Option(metavar="FILE.txt", help="For folder: file of unseen categories.", show_default="RAW_DIR/unseen.txt"),
     ] = None
     photos_per_category: Annotated[
-        int | None, Option(min=1, help="For sample: number of photos per category.", show_default="24")
+        int | None,
+        Option(
+            min=1,
+            help="Maximum number of photos per seen category and data set; for sample, their number.",
+            show_default="all; for sample, 24",
+        ),
     ] = None
     sketches_per_category: Annotated[
-        int | None, Option(min=1, help="For sample: number of sketches per category.", show_default="24")
+        int | None,
+        Option(
+            min=1,
+            help="Maximum number of sketches per seen category and data set, without stroke drawings; for sample, "
+            "their number.",
+            show_default="all; for sample, 24",
+        ),
     ] = None
     image_size: Annotated[
         int | None, Option(min=16, help="For sample: side of the images in pixels.", show_default="128")

@@ -8,6 +8,7 @@ are the names of Sketchy (Sangkloy et al. 2016), and the rule for the pairs of a
 import re
 from collections.abc import Sequence
 from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,10 +18,32 @@ from caan_hf.errors import CaanError
 from .layouts import LAYOUTS
 from .protocols import PROTOCOLS
 
+if TYPE_CHECKING:
+    import datasets
+
 WITHOUT_PHOTO = -1
 """Instance of a sketch of which no photo is known."""
 NUMBER = re.compile(r"[-_]\d+$")
 RULE = "A sketch of NAME.jpg is named NAME.png, NAME-1.png or NAME_1.png, in the folder of the same category."
+
+
+def row_instances(
+    sketches: "datasets.Dataset",
+    photos: "datasets.Dataset",
+    sketch_categories: NDArray[np.integer],
+    photo_categories: NDArray[np.integer],
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """As [`instances`], for rows of a prepared benchmark; sketches and photos of several data sets are not paired."""
+    groups = _by_data_set(sketches, sketch_categories), _by_data_set(photos, photo_categories)
+    return instances(sketches["source"], photos["source"], *groups)
+
+
+def _by_data_set(rows: "datasets.Dataset", categories: NDArray[np.integer]) -> NDArray[np.integer]:
+    """(N,) numbers of category and data set together."""
+    if "origin" not in rows.column_names:  # prepared by an earlier version
+        return categories
+    origins: NDArray[np.int64] = np.asarray(rows.with_format("numpy")["origin"][:])
+    return categories * len(rows.features["origin"].names) + origins
 
 
 def instances(

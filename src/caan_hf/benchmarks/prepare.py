@@ -1,6 +1,7 @@
 """The steps of `caan prepare`: collect the images, verify them, split them, write them."""
 
 from collections import Counter
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -16,25 +17,28 @@ from caan_hf.descriptions.records import (
 from caan_hf.descriptions.spelling import is_text
 from caan_hf.errors import CaanError
 from caan_hf.utils.files import check_out_dir, printable, staged_folder
-from caan_hf.utils.problems import Problems
+from caan_hf.utils.problems import Problem, Problems
 from caan_hf.utils.progress import progress_bar
 
-from .categories import choose_validation
-from .collect import collect, collect_sample, complete_categories
+from .categories import choose_validation, named_validation
+from .collect import SAMPLE, collect, collect_sample, complete_categories
+from .duplicates import find_copies
 from .items import MODALITIES, Collection, Item, in_row_order
 from .layouts import LAYOUTS
+from .mixing import DataSet, data_sets, mix
 from .options import PrepareOptions
-from .prepared import INFO_FILE, BenchmarkInfo, DescriptionsInfo, SplitCounts, require_text_path
+from .prepared import INFO_FILE, BenchmarkInfo, DescriptionsInfo, Origin, SplitCounts, require_text_path
 from .protocols import PROTOCOLS
-from .verify import verify
+from .strokes import parse_width
+from .verify import Verified, verify
 
-SAMPLE = "sample"
+MIN_IMAGES = 10  # an added category with fewer sketches or photos is not chosen for validation
 NO_DESCRIPTION = "seen category without a description"
 # Options that apply only to some benchmarks.
 APPLIES_TO = {
     "unseen": ("folder",),
-    **dict.fromkeys(("photos_per_category", "sketches_per_category", "image_size", "categories"), (SAMPLE,)),
-    **dict.fromkeys(("strokes", "strokes_per_category"), tuple(LAYOUTS)),
+    **dict.fromkeys(("image_size", "categories"), (SAMPLE,)),
+    **dict.fromkeys(("strokes", "strokes_per_category", "add"), tuple(LAYOUTS)),
 }
 
 
@@ -60,6 +64,8 @@ def prepare_benchmark(
     options = options or PrepareOptions()
     out_dir, raw_dir = Path(out_dir), None if raw_dir is None else Path(raw_dir)
     _check_arguments(name, raw_dir, out_dir, options)
+    added = data_sets(name, options.add or ())
+    _check_added(added, out_dir, options)
     require_text_path(out_dir)
     check_out_dir(out_dir, INFO_FILE, overwrite=options.overwrite)
     # Imported here, so that a missing package is reported before images are drawn or decoded. The import takes seconds,
@@ -67,18 +73,23 @@ def prepare_benchmark(
     from .writing import write_splits  # noqa: PLC0415
 
     problems = Problems()
-    collection = collect_sample(options) if raw_dir is None else collect(name, raw_dir, options, problems)
+    collection = collect_sample(options) if raw_dir is None else _collect(name, raw_dir, added, options, problems)
+    collection = complete_categories(collection, problems, keep_unpaired=options.unpaired)
     # Everything that can be checked without opening an image is checked before the images are decoded.
     _require_items(collection, problems)
     descriptions, origin = _descriptions(name, collection, options.descriptions, problems)
-    choose_validation(collection.seen, options.validation_categories, options.seed)
+    _split_seen(collection, options)
     problems.raise_if_strict(options.strict)
 
-    collection = _usable(collection, problems, options.progress)
+    verified = _usable(collection, problems, options.progress)
+    kept, copies = _without_copies(verified, collection, options.progress)
+    collection = complete_categories(replace(collection, items=kept), problems, keep_unpaired=options.unpaired)
+    _require_items(collection, problems)
     problems.raise_if_strict(options.strict)
-    train, validation = choose_validation(collection.seen, options.validation_categories, options.seed)
+    train, validation = _split_seen(collection, options)
     names = {"train": set(train), "validation": set(validation), "test": set(collection.unseen)}
-    splits = {split: [item for item in collection.items if item.category in names[split]] for split in names}
+    rows = in_row_order(collection.items)
+    splits = {split: [item for item in rows if item.category in names[split]] for split in names}
     plain_categories = [name for name in collection.categories if descriptions[name][0].prompt_id == PLAIN.id]
     info = BenchmarkInfo(
         protocol=PROTOCOLS[name].id,
@@ -88,16 +99,23 @@ def prepare_benchmark(
         unseen=list(collection.unseen),
         counts=_counts(splits),
         descriptions=DescriptionsInfo(origin=origin, plain=plain_categories),
+        origins=_origins(splits, copies, collection.origins),
+        added=list(collection.names[1:]),
+        only_sketches=list(collection.seen_with("sketch")),
+        only_photos=list(collection.seen_with("photo")),
+        renamed=collection.renamed,
+        held_out=list(collection.held_out),
+        duplicates=[Problem(item.source, reason) for item, reason in copies],
         images="embedded" if options.embed or raw_dir is None else "referenced",
         skipped=problems.found,
         created_with=f"caan-hf {version('caan-hf')}",
     )
-    rows = sum(map(len, splits.values()))
     with (
         staged_folder(out_dir, INFO_FILE, overwrite=options.overwrite) as folder,
-        progress_bar("writing", rows, shown=options.progress) as advance,
+        progress_bar("writing", len(rows), shown=options.progress) as advance,
     ):
-        write_splits(folder, splits, collection.categories, descriptions, embed=options.embed, advance=advance)
+        labels = collection.categories, collection.origins
+        write_splits(folder, splits, *labels, descriptions, embed=options.embed, advance=advance)
         info.write(folder / INFO_FILE)
     return info
 
@@ -108,16 +126,28 @@ def _check_arguments(name: str, raw_dir: Path | None, out_dir: Path, options: Pr
     for option, benchmarks in APPLIES_TO.items():
         if name not in benchmarks and getattr(options, option) is not None:
             raise CaanError(f"--{option.replace('_', '-')}: does not apply to the benchmark {name}. Leave it out.")
+    parse_width(options.stroke_width)
+    if options.validation is not None and options.validation_categories is not None:
+        raise CaanError("--validation and --validation-categories are mutually exclusive. Leave one out.")
     if name == SAMPLE:
         if raw_dir is not None:
             raise CaanError("sample: takes no RAW_DIR, because it is drawn. Give only OUT_DIR.")
         return
     if raw_dir is None:
         raise CaanError(f"{name}: RAW_DIR is missing. Give the folder of the unpacked benchmark before OUT_DIR.")
-    if raw_dir.resolve().is_relative_to(out_dir.resolve()):
-        raise CaanError(f"{out_dir}: contains RAW_DIR. Choose an OUT_DIR outside of the raw images.")
-    if not options.embed and not is_text(str(raw_dir.absolute())):
-        raise CaanError("RAW_DIR: its path is not UTF-8, so it cannot be stored. Leave out --reference, or rename it.")
+    _check_folder("RAW_DIR", raw_dir, out_dir, options)
+
+
+def _check_added(added: list[DataSet], out_dir: Path, options: PrepareOptions) -> None:
+    for one in added:
+        _check_folder(f"--add {one.name}", one.folder, out_dir, options)
+
+
+def _check_folder(what: str, folder: Path, out_dir: Path, options: PrepareOptions) -> None:
+    if folder.resolve().is_relative_to(out_dir.resolve()):
+        raise CaanError(f"{out_dir}: contains {what}. Choose an OUT_DIR outside of the raw images.")
+    if not options.embed and not is_text(str(folder.absolute())):
+        raise CaanError(f"{what}: its path is not UTF-8, so it cannot be stored. Leave out --reference, or rename it.")
 
 
 def _descriptions(
@@ -139,20 +169,80 @@ def _descriptions(
     return {category: found[category] or (plain(category),) for category in collection.categories}, origin
 
 
-def _usable(collection: Collection, problems: Problems, progress: bool) -> Collection:
-    """The images that can be decoded, of categories that still have both modalities."""
+def _collect(name: str, raw_dir: Path, added: list[DataSet], options: PrepareOptions, problems: Problems) -> Collection:
+    """The images of a raw folder and of the data sets that are added to it."""
+    items, split = collect(name, raw_dir, options, problems)
+    return mix(items, split, name, added, options, problems)
+
+
+def _split_seen(collection: Collection, options: PrepareOptions) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The seen categories of train and of validation. Those of validation have sketches and photos."""
+    paired = collection.seen_with(*MODALITIES)
+    own = {item.category for item in collection.items if collection.is_own(item)}
+    counts = Counter((item.category, item.modality) for item in collection.items)
+    added = {name for name in paired if name not in own}
+    few = {name for name in added if min(counts[name, modality] for modality in MODALITIES) < MIN_IMAGES}
+    if options.validation is not None:
+        _, validation = named_validation(paired, options.validation)
+    else:
+        candidates = tuple(name for name in paired if name not in few)
+        _, validation = choose_validation(candidates, options.validation_categories, options.seed, added)
+    return tuple(name for name in collection.seen if name not in validation), validation
+
+
+def _usable(collection: Collection, problems: Problems, progress: bool) -> list[Verified]:
+    """The images that can be decoded, with fingerprints if data sets were added."""
     usable = []
-    items = in_row_order(collection.items)
-    with progress_bar("verifying", len(items), shown=progress) as advance:
-        for item, reason in verify(items):
+    is_mixed = len(collection.names) > 1
+    with progress_bar("verifying", len(collection.items), shown=progress) as advance:
+        for one in verify(collection.items, fingerprints=is_mixed):
             advance()
-            if reason is None:
-                usable.append(item)
+            if one.reason is None:
+                usable.append(one)
             else:
-                problems.add(item.source, reason)
-    complete = Collection(complete_categories(usable, problems), collection.unseen_names)
-    _require_items(complete, problems)
-    return complete
+                problems.add(one.item.source, one.reason)
+    return usable
+
+
+def _without_copies(
+    verified: list[Verified], collection: Collection, progress: bool
+) -> tuple[list[Item], list[tuple[Item, str]]]:
+    """The images without those of added data sets that repeat an earlier one, and these with the reason."""
+    items = [one.item for one in verified]
+    prints = [one.fingerprint for one in verified if one.fingerprint is not None]
+    if not prints:
+        return items, []
+    first_added = sum(collection.is_own(item) for item in items)
+    with progress_bar("comparing photos", None, shown=progress) as advance:
+        copies = find_copies(prints, first_added, advance)
+    reasons = [
+        (items[number], f"{'equals' if is_equal else 'resembles'} {items[earlier].source}")
+        for number, (earlier, is_equal) in sorted(copies.items())
+    ]
+    return [item for number, item in enumerate(items) if number not in copies], reasons
+
+
+def _origins(splits: dict[str, list[Item]], copies: list[tuple[Item, str]], names: tuple[str, ...]) -> list[Origin]:
+    """The numbers of images and of duplicates by data set and modality."""
+    rows = [item for split in splits.values() for item in split]
+    images, training = (Counter((item.origin, item.modality) for item in some) for some in (rows, splits["train"]))
+    categories = Counter(
+        (origin, modality) for origin, modality, _ in {(r.origin, r.modality, r.category) for r in rows}
+    )
+    duplicates = Counter((item.origin, item.modality) for item, _ in copies)
+    return [
+        Origin(
+            name=name,
+            modality=modality,
+            categories=categories[name, modality],
+            images=images[name, modality],
+            training=training[name, modality],
+            duplicates=duplicates[name, modality],
+        )
+        for name in names
+        for modality in MODALITIES
+        if images[name, modality] or duplicates[name, modality]
+    ]
 
 
 def _require_items(collection: Collection, problems: Problems) -> None:

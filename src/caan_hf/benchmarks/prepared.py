@@ -1,5 +1,6 @@
 """A prepared benchmark on disk: the contents of `benchmark.json`, and how to open it."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -12,7 +13,10 @@ from caan_hf.utils.problems import Problem
 from caan_hf.utils.records import Record
 
 if TYPE_CHECKING:
-    from datasets import DatasetDict
+    import numpy as np
+    from datasets import Dataset, DatasetDict
+
+from .items import STROKES
 
 INFO_FILE = "benchmark.json"
 REMEDY = "The benchmark is damaged; prepare it again with `caan prepare --overwrite`."
@@ -31,6 +35,37 @@ class SplitCounts(Record):
     train: Counts
     validation: Counts
     test: Counts
+
+
+class Origin(Record):
+    """Where images of one modality come from.
+
+    Attributes:
+        name: Name of the data set, with the ending "/strokes" for stroke drawings beside its images.
+        modality: "sketch" or "photo".
+        categories: Number of categories with such images.
+        images: Number of images.
+        training: Number of those in the train split.
+        duplicates: Number of images that were left out because an earlier data set or file has them too.
+    """
+
+    name: str
+    modality: str
+    categories: int
+    images: int
+    training: int
+    duplicates: int = 0
+
+
+ORIGIN_COLUMNS = ("data set", "modality", "categories", "images", "for training", "duplicates left out")
+
+
+def origin_rows(origins: Sequence[Origin]) -> list[tuple[str, ...]]:
+    """The rows of a table with the columns `ORIGIN_COLUMNS`."""
+    return [
+        (one.name, one.modality, *(f"{n:,}" for n in (one.categories, one.images, one.training, one.duplicates)))
+        for one in origins
+    ]
 
 
 class DescriptionsInfo(Record):
@@ -57,6 +92,14 @@ class BenchmarkInfo(Record):
         unseen: Categories of the test split, sorted.
         counts: Numbers of images per split.
         descriptions: Where the descriptions come from.
+        origins: Where the images come from: the benchmark itself, then the data sets that were added to its training
+            categories. The column `origin` of the data has these names.
+        added: Names of the data sets that were added.
+        only_sketches: Categories of the train split without photos, sorted.
+        only_photos: Categories of the train split without sketches, sorted.
+        renamed: Category of an added data set as `NAME/CATEGORY`, to the name of the same category here.
+        held_out: Categories of added data sets, as `NAME/CATEGORY`, that are unseen here and therefore left out.
+        duplicates: Images of added data sets that were left out, and which image they repeat.
         images: "embedded" if the data hold the images, "referenced" if they hold the paths of the image files.
         skipped: What was skipped, and why.
         created_with: Version of this package.
@@ -71,9 +114,21 @@ class BenchmarkInfo(Record):
     unseen: list[str]
     counts: SplitCounts
     descriptions: DescriptionsInfo
+    origins: list[Origin] = Field(default_factory=list)
+    added: list[str] = Field(default_factory=list)
+    only_sketches: list[str] = Field(default_factory=list)
+    only_photos: list[str] = Field(default_factory=list)
+    renamed: dict[str, str] = Field(default_factory=dict)
+    held_out: list[str] = Field(default_factory=list)
+    duplicates: list[Problem] = Field(default_factory=list)
     images: Literal["embedded", "referenced"] = "embedded"
     skipped: list[Problem] = Field(default_factory=list)
     created_with: str = ""
+
+    @property
+    def training_protocol(self) -> str:
+        """What a model is trained on: the protocol, and the data sets that were added, as in `sketchy-25@1+pool`."""
+        return "+".join((self.protocol, *self.added))
 
 
 def require_text_path(path: Path) -> None:
@@ -84,6 +139,20 @@ def require_text_path(path: Path) -> None:
     """
     if not is_text(str(path.absolute())):
         raise CaanError(f"{printable(path)}: its path is not UTF-8, so the benchmark cannot be opened. Rename it.")
+
+
+def own_rows(split: "Dataset") -> "np.ndarray":
+    """Which rows (N,) of a split are images of the benchmark itself, and not of a data set that was added to it."""
+    import numpy as np  # noqa: PLC0415 - not needed to report a wrong folder
+
+    if "origin" not in split.column_names:  # prepared by an earlier version
+        return np.ones(len(split), dtype=bool)
+    names = split.features["origin"].names
+    own = names[0].removesuffix(STROKES)
+    return np.isin(
+        np.asarray(split.with_format("numpy")["origin"][:]),
+        [number for number, name in enumerate(names) if name.removesuffix(STROKES) == own],
+    )
 
 
 def load_benchmark(path: str | Path) -> "tuple[DatasetDict, BenchmarkInfo]":

@@ -13,7 +13,7 @@ from caan_hf.utils.problems import Problems
 from caan_hf.utils.progress import progress_bar
 
 from .items import Item
-from .strokes import parse_strokes, png_bytes, render_strokes
+from .strokes import LINE_WIDTH, parse_strokes, width_of
 
 NAME_MAP = "sketchy_to_quickdraw.json"
 BAD_LINE = "line that is not a drawing"
@@ -24,6 +24,9 @@ def stroke_items(
     categories: Sequence[str],
     problems: Problems,
     *,
+    origin: str,
+    prefix: str = "",
+    widths: tuple[float, float] = (LINE_WIDTH, LINE_WIDTH),
     per_category: int | None = None,
     progress: bool = True,
 ) -> Iterator[Item]:
@@ -34,33 +37,34 @@ def stroke_items(
         categories: Names to look for, matched across spellings and through `sketchy_to_quickdraw.json` in `folder` or
             beside it, if there is one.
         problems: Receives unusable lines as `file:line`.
+        origin: See [`Item`].
+        prefix: What the source of a drawing starts with.
+        widths: The smallest and the largest line width; the width of a drawing depends on its key.
         per_category: Maximum number of drawings per category, the first ones of its file; None for all.
         progress: Show a progress bar.
 
     Raises:
         CaanError: The folder is missing or has no ndjson file, or the map of names is damaged.
     """
-    files = {fold(path.stem): path for path in sorted(folder.glob("*.ndjson"))}
+    files = {fold(path.stem): path for path in reversed(stroke_files(folder))}  # of two spellings, the first
     if not files:
         problem = "no .ndjson files" if folder.is_dir() else "not a folder"
-        raise CaanError(f"{folder}: {problem}. --strokes expects a folder of Quick, Draw! .ndjson files.")
+        raise CaanError(f"{folder}: {problem}. Expected a folder of Quick, Draw! .ndjson files.")
     words = _name_map(folder)
     with progress_bar("reading strokes", len(categories), shown=progress) as advance:
         for category in categories:
             path = files.get(fold(words.get(fold(category), category)))
             if path is not None:
-                yield from _drawings(path, category, problems, per_category)
+                for key, offset in _drawings(path, prefix, problems, per_category):
+                    source = f"{prefix}{path.name}#{key}"
+                    width = width_of(source, widths)
+                    yield Item("sketch", category, source, origin, file=str(path), offset=offset, width=width)
             advance()
 
 
-def stroke_png(item: Item) -> bytes:
-    """Render the stroke drawing of an item as PNG."""
-    assert item.file is not None
-    assert item.offset is not None
-    with Path(item.file).open("rb") as lines:
-        lines.seek(item.offset)
-        record = json.loads(lines.readline())
-    return png_bytes(render_strokes(parse_strokes(record)))
+def stroke_files(folder: Path) -> list[Path]:
+    """The stroke files in a folder, sorted by name."""
+    return sorted(path for path in folder.glob("*.ndjson") if is_text(path.name))
 
 
 def _name_map(folder: Path) -> dict[str, str]:
@@ -76,7 +80,8 @@ def _name_map(folder: Path) -> dict[str, str]:
     return {fold(category): word for category, word in names.items() if word is not None}
 
 
-def _drawings(path: Path, category: str, problems: Problems, per_category: int | None) -> Iterator[Item]:
+def _drawings(path: Path, prefix: str, problems: Problems, per_category: int | None) -> Iterator[tuple[object, int]]:
+    """The key and the position of each drawing in a file."""
     found = offset = 0
     with path.open("rb") as lines:
         for number, line in enumerate(lines, start=1):
@@ -88,10 +93,10 @@ def _drawings(path: Path, category: str, problems: Problems, per_category: int |
             try:
                 key = _key(line) or f"line-{number}"
             except ValueError as error:
-                problems.add(f"{path.name}:{number}", f"{BAD_LINE} ({error})")
+                problems.add(f"{prefix}{path.name}:{number}", f"{BAD_LINE} ({error})")
                 continue
             found += 1
-            yield Item("sketch", category, f"{path.name}#{key}", file=str(path), offset=start)
+            yield key, start
 
 
 def _key(line: bytes) -> object:

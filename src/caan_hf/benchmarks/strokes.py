@@ -1,12 +1,17 @@
 """Stroke drawings in the format of Quick, Draw!: parsed, and rendered as images with smooth lines."""
 
 import io
+import random
+import re
 
 from PIL import Image, ImageDraw
+
+from caan_hf.errors import CaanError
 
 CANVAS = 256  # side of the square in which Quick, Draw! simplifies its strokes, in pixels
 MARGIN = 8
 LINE_WIDTH = 3.0
+MAX_LINE_WIDTH = 32.0
 OVERSAMPLING = 3  # Pillow draws without anti-aliasing
 MAX_STROKES = 5_000
 MAX_POINTS = 50_000
@@ -67,24 +72,45 @@ def _is_coordinate(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e9
 
 
-def render_strokes(strokes: Strokes, size: int = CANVAS) -> Image.Image:
+def render_strokes(strokes: Strokes, size: int = CANVAS, width: float = LINE_WIDTH) -> Image.Image:
     """Draw strokes in black on white, scaled to fit and centred.
 
     Args:
         strokes: The result of `parse_strokes`.
         size: Side of the square image in pixels.
+        width: Width of the lines in pixels of an image of `CANVAS` pixels.
 
     Returns:
         A greyscale ("L") image of `size` x `size` pixels.
     """
     canvas = Image.new("L", (size * OVERSAMPLING, size * OVERSAMPLING), 255)
     draw = ImageDraw.Draw(canvas)
-    radius = LINE_WIDTH * OVERSAMPLING * size / CANVAS / 2
+    radius = width * OVERSAMPLING * size / CANVAS / 2
     for points in _fitted(strokes, size):
         draw.line(points, fill=0, width=max(1, round(2 * radius)), joint="curve")
         for x, y in (points[0], points[-1]):  # round ends, which also make a one-point stroke visible
             draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=0)
     return canvas.resize((size, size), Image.Resampling.BOX)
+
+
+def parse_width(text: str) -> tuple[float, float]:
+    """The smallest and the largest line width of `3` or `2-6`.
+
+    Raises:
+        CaanError: It is neither, or not within 1 to `MAX_LINE_WIDTH`.
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)(?:-(\d+(?:\.\d+)?))?", text.strip(), re.ASCII)
+    low, high = (float(found[1]), float(found[2] or found[1])) if found else (0.0, 0.0)
+    if not 1 <= low <= high <= MAX_LINE_WIDTH:
+        raise CaanError(
+            f"--stroke-width {text}: not a line width. Give pixels from 1 to {MAX_LINE_WIDTH:g}, such as 3 or 2-6."
+        )
+    return low, high
+
+
+def width_of(key: str, widths: tuple[float, float]) -> float:
+    """The line width of a drawing: between the smallest and the largest, always the same for the same key."""
+    return round(random.Random(key).uniform(*widths), 2)
 
 
 def _fitted(strokes: Strokes, size: int) -> list[list[tuple[float, float]]]:

@@ -2,6 +2,8 @@
 
 import warnings
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
 
 from PIL import Image, UnidentifiedImageError
 
@@ -9,11 +11,14 @@ from caan_hf.images_caan import decode, open_file
 from caan_hf.sketches_caan import is_blank
 from caan_hf.utils.prefetch import map_ahead
 
+from .drawings import read_strokes
+from .duplicates import Fingerprint, image_fingerprint, stroke_fingerprint
 from .items import Item
 
 EMPTY = "empty file"
 TOO_LARGE = "image with too many pixels to be decoded safely"
 BLANK = "blank sketch"
+BAD_SVG = "SVG drawing without shapes that can be drawn"
 # The first entry whose type matches an exception gives the reason.
 ERRORS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str], ...] = (
     (UnidentifiedImageError, "not an image"),
@@ -24,27 +29,52 @@ ERRORS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str], ...] = 
 )
 
 
-def verify(items: Iterable[Item]) -> Iterator[tuple[Item, str | None]]:
-    """Decode each image file completely, exactly once. Stroke drawings and drawn images need no check.
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What is known about an item.
+
+    Attributes:
+        item: The item.
+        reason: Why it cannot be used; None if it can be used.
+        fingerprint: For an item that can be used, if it was asked for.
+    """
+
+    item: Item
+    reason: str | None = None
+    fingerprint: Fingerprint | None = None
+
+
+def verify(items: Iterable[Item], *, fingerprints: bool = False) -> Iterator[Verified]:
+    """Decode each image file completely, exactly once. Stroke files were checked, and drawn images need no check.
+
+    Args:
+        items: The items.
+        fingerprints: Compute the fingerprints of image files and stroke drawings.
 
     Yields:
-        Each item, in order, and the reason why it cannot be used; None if it can be used.
+        What was found about each item, in order.
     """
     with warnings.catch_warnings():  # the filters are global, so they cannot be set in the threads
         warnings.filterwarnings("ignore", module="PIL")
         warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
-        yield from map_ahead(lambda item: (item, _reason_against(item)), items, ahead=32)
+        yield from map_ahead(partial(_verified, fingerprints=fingerprints), items, ahead=32)
 
 
-def _reason_against(item: Item) -> str | None:
+def _verified(item: Item, fingerprints: bool) -> Verified:
     path = item.image_path
     try:
         if path is None:
-            return None
+            strokes = read_strokes(item) if item.is_svg or (fingerprints and item.offset is not None) else None
+            return Verified(item, fingerprint=stroke_fingerprint(strokes) if fingerprints and strokes else None)
         if path.stat().st_size == 0:
-            return EMPTY
+            return Verified(item, EMPTY)
         with open_file(path) as image:
             decode(image)
-            return BLANK if item.modality == "sketch" and is_blank(image) else None
+            if item.modality == "sketch" and is_blank(image):
+                return Verified(item, BLANK)
+            found = image_fingerprint(image, is_photo=item.modality == "photo") if fingerprints else None
+            return Verified(item, fingerprint=found)
     except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, ValueError, struct.error and others
-        return next(reason for kind, reason in ERRORS if isinstance(error, kind))
+        if item.is_svg and isinstance(error, ValueError):
+            return Verified(item, BAD_SVG)
+        return Verified(item, next(reason for kind, reason in ERRORS if isinstance(error, kind)))

@@ -12,15 +12,20 @@ from caan_hf.descriptions.records import CategoryDescriptions, Description
 from caan_hf.errors import CaanError
 from caan_hf.utils.files import read_bytes, sha256_of
 
+from .drawings import stroke_png
 from .items import MODALITIES, Item
-from .quickdraw import stroke_png
 
 ROWS_AT_ONCE = 64  # rows held in memory: 64 photos of half a megabyte are 32 MB
 DATA_FILE = "data-00000-of-00001.arrow"
 
 
-def benchmark_features(categories: Iterable[str]) -> Features:
-    """The columns of a prepared benchmark; `categories` are all names in the order of their labels."""
+def benchmark_features(categories: Iterable[str], origins: Iterable[str]) -> Features:
+    """The columns of a prepared benchmark.
+
+    Args:
+        categories: All category names in the order of their labels.
+        origins: The data sets that the images come from, those of the benchmark itself first.
+    """
     return Features(
         {
             "image": Image(),
@@ -29,6 +34,7 @@ def benchmark_features(categories: Iterable[str]) -> Features:
             "descriptions": List(Value("string")),
             "description_prompts": List(Value("string")),
             "source": Value("string"),
+            "origin": ClassLabel(names=list(origins)),
         }
     )
 
@@ -37,6 +43,7 @@ def write_splits(
     folder: Path,
     splits: dict[str, list[Item]],
     categories: tuple[str, ...],
+    origins: tuple[str, ...],
     descriptions: CategoryDescriptions,
     *,
     embed: bool,
@@ -50,11 +57,12 @@ def write_splits(
         folder: An existing, empty folder.
         splits: The items of each split in row order.
         categories: All category names in the order of their labels.
+        origins: See [`benchmark_features`].
         descriptions: The descriptions of each category.
         embed: Store the bytes of image files instead of their paths.
         advance: Called after every row.
     """
-    features = benchmark_features(categories)
+    features = benchmark_features(categories, origins)
     for split, items in splits.items():
         (folder / split).mkdir()
         data = folder / split / DATA_FILE
@@ -86,6 +94,7 @@ def _row(item: Item, descriptions: tuple[Description, ...], embed: bool) -> dict
         "descriptions": [description.text for description in descriptions],
         "description_prompts": [description.prompt_id for description in descriptions],
         "source": item.source,
+        "origin": item.origin,
     }
 
 

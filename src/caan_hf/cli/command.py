@@ -22,6 +22,7 @@ EXTRAS = {
     "accelerate": "train",
     "datasets": "train",
     "filelock": "train",
+    "fontTools": "train",
     "gradio": "demo",
     "jinja2": "train",
     "lancedb": "gallery",

@@ -35,15 +35,22 @@ def prepare(
 
     - `caan prepare folder mine prepared/mine`
 
+    - `caan prepare sketchy-25 data/Sketchy prepared/more --add data/pool --add tuberlin-30=data/TU-Berlin --unpaired`
+
     - `caan prepare sample prepared/sample`
 
-    `folder` reads `mine/sketches/<category>/*`, `mine/photos/<category>/*` and `mine/unseen.txt`, one category per
-    line. `sample` draws a small benchmark and needs no RAW_DIR.
+    `folder` reads `mine/sketches/<category>/*`, `mine/photos/<category>/*`, `mine/strokes/<category>.ndjson` (drawings
+    of Quick, Draw!) and `mine/unseen.txt`, one category per line. Sketches may be SVG files. `sample` draws a small
+    benchmark and needs no RAW_DIR.
 
     The test split contains the unseen categories, the validation split some of the seen categories, and the train
     split all others. Published file lists define the images if they are present (`zeroshot1/`, `zeroshot0/`,
     `zeroshot/`); otherwise the folders define them. Folder names may end in `_ready`. Extended photos are added if they
     are present.
+
+    `--add` adds the images of other data sets to the seen categories, and new seen categories. The unseen categories
+    stay as they are: neither they nor synonyms of them are added. Names of one category are joined. Images that an
+    earlier data set or file has too are left out.
 
     `--strokes` adds drawings to the seen categories of Sketchy and TU-Berlin, so their test sketches stay as published.
     For quickdraw-30 and folder, strokes are used only for categories without sketches.
@@ -64,9 +71,10 @@ def prepare(
 def _print_summary(info: "BenchmarkInfo", out_dir: Path) -> None:
     """Print the number of images by split and modality, what was skipped and why, and the output folder."""
     from caan_hf.benchmarks.prepare import NO_DESCRIPTION
+    from caan_hf.benchmarks.prepared import ORIGIN_COLUMNS, origin_rows
     from caan_hf.utils.problems import Problems, first_paths
 
-    typer.echo(f"{info.protocol}, images {info.images}")
+    typer.echo(f"{info.training_protocol}, images {info.images}")
     splits = (
         ("train", info.seen, info.counts.train),
         ("validation", info.validation, info.counts.validation),
@@ -74,11 +82,30 @@ def _print_summary(info: "BenchmarkInfo", out_dir: Path) -> None:
     )
     rows = [(split, f"{len(names):,}", f"{counts.sketch:,}", f"{counts.photo:,}") for split, names, counts in splits]
     print_table(("split", "categories", "sketches", "photos"), rows)
+    if info.added:
+        print_table(ORIGIN_COLUMNS, origin_rows(info.origins), text_columns=2)
+    _print_joined(info)
     for reason, paths in Problems(info.skipped).by_reason().items():
         if reason != NO_DESCRIPTION:
             typer.echo(f"{len(paths):,} {reason}: {first_paths(paths)}")
     _print_plain(info)
     typer.echo(f"written to {out_dir}")
+
+
+def _print_joined(info: "BenchmarkInfo") -> None:
+    """Print which categories of added data sets were renamed or left out, and which have one modality only."""
+    from caan_hf.utils.problems import first_paths
+
+    if info.renamed:
+        pairs = [f"{category} to {name}" for category, name in info.renamed.items()]
+        typer.echo(f"{len(pairs):,} categories joined with a synonym: {first_paths(pairs)}")
+    if info.held_out:
+        typer.echo(f"{len(info.held_out):,} categories left out, because they are unseen: {first_paths(info.held_out)}")
+    if info.only_sketches or info.only_photos:
+        typer.echo(
+            f"training categories with only sketches: {len(info.only_sketches):,}; "
+            f"with only photos: {len(info.only_photos):,}"
+        )
 
 
 def _print_plain(info: "BenchmarkInfo") -> None:

@@ -36,6 +36,8 @@ WITHOUT_EFFECT = (
     "architectures",
     "auto_map",
     "dtype",
+    "local_position_weight",
+    "local_weight",
     "text_config",
     "training_categories",
     "training_protocol",

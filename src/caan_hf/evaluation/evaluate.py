@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 import numpy as np
 
 from caan_hf.benchmarks import load_benchmark
-from caan_hf.benchmarks.pairs import RULE, WITHOUT_PHOTO, instances
+from caan_hf.benchmarks.pairs import RULE, WITHOUT_PHOTO, row_instances
 from caan_hf.encoding.encoder import Encoder
 from caan_hf.encoding.load import load_encoder
 from caan_hf.errors import CaanError
@@ -133,9 +133,8 @@ def evaluate_fine_grained(encoder: Encoder, evaluator: ZeroShotEvaluator) -> Fin
     Raises:
         CaanError: An image cannot be read, or no sketch has its photo in the split.
     """
-    sketches, photos = evaluator.sketches, evaluator.photos
-    sketch_instances, photo_instances = instances(
-        sketches["source"], photos["source"], evaluator.sketch_categories, evaluator.photo_categories
+    sketch_instances, photo_instances = row_instances(
+        evaluator.sketches, evaluator.photos, evaluator.sketch_categories, evaluator.photo_categories
     )
     if (sketch_instances == WITHOUT_PHOTO).all():
         raise CaanError(f"The {evaluator.split or 'given'} split has no sketch whose photo is in the gallery. {RULE}")

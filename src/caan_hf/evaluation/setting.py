@@ -11,6 +11,7 @@ import numpy as np
 from caan_hf.benchmarks import BenchmarkInfo, load_benchmark
 from caan_hf.benchmarks.categories import concept, read_category_file
 from caan_hf.benchmarks.pairs import is_extended, require_pairs
+from caan_hf.benchmarks.prepared import own_rows
 from caan_hf.benchmarks.protocols import PROTOCOLS, protocol_named
 from caan_hf.descriptions.spelling import fold
 from caan_hf.encoding.encoder import TrainingData
@@ -67,9 +68,8 @@ def plain(benchmark: "datasets.DatasetDict", info: BenchmarkInfo | None, split: 
     if info is None:
         return Setting(benchmark[split], UNNAMED, split)
     protocol = protocol_named(info.protocol)
-    notes = (
-        protocol.deviations(info) if split == "test" else [f"the {split} split, not the protocol's unseen categories"]
-    )
+    name = f"{split} split of {info.training_protocol}" if info.added else f"{split} split"
+    notes = protocol.deviations(info) if split == "test" else [f"the {name}, not the protocol's unseen categories"]
     return Setting(benchmark[split], protocol.id, split, notes=tuple(notes))
 
 
@@ -144,6 +144,11 @@ def without_seen(setting: Setting, trained_on: str | None, recorded: TrainingDat
         is_sketch = column_of(setting.rows, "modality") == setting.rows.features["modality"].str2int("sketch")
         queried = [names[number] for number in np.unique(numbers[is_sketch])]
         leaked = [name for name in queried if fold(name) in folded]
+        added = training.protocol.partition("+")[2]
+        if added:
+            setting = setting.noted(
+                f"trained on {training.protocol}: with data that the training split of the benchmark lacks ({added})"
+            )
         return setting.noted(f"not zero-shot: training saw {', '.join(leaked)}") if leaked else setting
     known = {concept(name): name for name in seen}
     removed = {name: known[concept(name)] for name in present if concept(name) in known}
@@ -172,7 +177,7 @@ def training_data(name: str) -> TrainingData:
     path = Path(name)
     if path.is_dir():
         info = load_benchmark(path)[1]
-        return TrainingData(info.protocol, tuple(info.seen), tuple(info.validation))
+        return TrainingData(info.training_protocol, tuple(info.seen), tuple(info.validation))
     if path.is_file():
         return TrainingData(path.stem, tuple(read_category_file(path)), ())
     protocol = protocol_named(name) if name.partition("@")[0] in PROTOCOLS else None
@@ -190,8 +195,9 @@ def training_data(name: str) -> TrainingData:
 
 
 def _share_of_photos(rows: "datasets.Dataset") -> list[int]:
-    """Positions of a share of the photos per category, ascending; at least one per category."""
+    """Positions of a share of the benchmark's own photos per category, ascending; at least one per category."""
     is_photo = column_of(rows, "modality") == rows.features["modality"].str2int("photo")
+    is_photo &= own_rows(rows)  # so that added data sets do not change the gallery
     categories, names = column_of(rows, "category"), rows.features["category"].names
     drawn: list[int] = []
     for category in np.unique(categories[is_photo]):

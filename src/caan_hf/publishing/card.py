@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 from huggingface_hub import ModelCard, ModelCardData
 
+from caan_hf.benchmarks.prepared import ORIGIN_COLUMNS, origin_rows
 from caan_hf.evaluation.record import EvaluationRecord
 from caan_hf.modeling_caan import CaanModel
 from caan_hf.towers_caan import tower_width
@@ -82,6 +83,8 @@ def model_card(
         onnx=onnx,
         facts=_facts(model),
         training=_training_rows(record, data),
+        origin_columns=ORIGIN_COLUMNS,
+        origins=origin_rows(data.origins or ()),
         pretrained=bool(bases),
         averaged=bool(record.averaged_seeds),
         descriptions=_descriptions(record, data),
@@ -125,7 +128,13 @@ def _training_rows(record: TrainingRecord, data: DataFacts) -> list[tuple[str, s
     if data.categories:
         held_out = data.categories.get("validation")
         more = f", {held_out} more for validation" if held_out else ""
-        rows.append(("Seen categories", f"{data.categories.get('seen')} for training{more}"))
+        unpaired = [
+            f"{data.categories[key]} with {key.replace('_', ' ')}"
+            for key in ("only_sketches", "only_photos")
+            if key in data.categories
+        ]
+        some = f" ({', '.join(unpaired)})" if unpaired else ""
+        rows.append(("Seen categories", f"{data.categories.get('seen')} for training{some}{more}"))
     if data.counts:
         counts = data.counts.train
         rows.append(("Training images", f"{counts.sketch:,} sketches and {counts.photo:,} photos"))

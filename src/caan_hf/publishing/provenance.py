@@ -32,8 +32,17 @@ def benchmark_of(protocol: str) -> str:
 
 
 def restriction(protocol: str) -> str | None:
-    """Where the photos of a benchmark come from if they may not be shared freely, else None."""
-    return RESTRICTED_PHOTOS.get(benchmark_of(protocol).casefold().partition("-")[0])
+    """Where the photos of a benchmark and of the data sets added to it come from if they may not be shared freely.
+
+    Args:
+        protocol: A protocol, with the data sets that were added to it as in "sketchy-25@1+pool".
+
+    Returns:
+        One phrase, or None if there are no such photos.
+    """
+    names = [benchmark_of(part).casefold().partition("-")[0] for part in protocol.split("+")]
+    found = [RESTRICTED_PHOTOS[name] for name in dict.fromkeys(names) if name in RESTRICTED_PHOTOS]
+    return " and ".join(found) or None
 
 
 def default_license(protocol: str) -> dict[str, Any]:

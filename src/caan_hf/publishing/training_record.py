@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator
 
-from caan_hf.benchmarks.prepared import INFO_FILE, REMEDY, BenchmarkInfo, DescriptionsInfo, SplitCounts
+from caan_hf.benchmarks.prepared import INFO_FILE, REMEDY, BenchmarkInfo, DescriptionsInfo, Origin, SplitCounts
 from caan_hf.errors import CaanError
 from caan_hf.utils.files import is_file, is_folder
 from caan_hf.utils.records import Record
@@ -89,12 +89,22 @@ class PublicRecipe(Record):
 
 
 class DataFacts(Record, extra="ignore"):
-    """Facts about the benchmark; `categories` maps "seen", "validation" and "unseen" to their numbers."""
+    """Facts about the benchmark.
+
+    Attributes:
+        protocol: Its protocol, with the data sets that were added as in "sketchy-25@1+pool".
+        counts: Numbers of images.
+        descriptions: Where its descriptions come from.
+        categories: Numbers of "seen", "validation" and "unseen" categories, and of seen categories with "only_sketches"
+            and with "only_photos" if there are any.
+        origins: Where the images come from, if data sets were added.
+    """
 
     protocol: str | None = None
     counts: SplitCounts | None = None
     descriptions: DescriptionsInfo | None = None
     categories: dict[str, int] | None = None
+    origins: list[Origin] | None = None
 
 
 class TrainingRecord(Record, extra="ignore"):
@@ -171,11 +181,14 @@ def record_of_recipe(file: Path) -> TrainingRecord:
 
 
 def _with_data(record: TrainingRecord, info: BenchmarkInfo) -> TrainingRecord:
+    sides = {"seen": info.seen, "validation": info.validation, "unseen": info.unseen}
+    unpaired = {"only_sketches": info.only_sketches, "only_photos": info.only_photos}
     data = DataFacts(
-        protocol=info.protocol,
+        protocol=info.training_protocol,
         counts=info.counts,
         descriptions=info.descriptions,
-        categories={"seen": len(info.seen), "validation": len(info.validation), "unseen": len(info.unseen)},
+        categories={side: len(names) for side, names in (sides | unpaired).items() if names or side in sides},
+        **({"origins": info.origins} if info.added else {}),
     )
     return record.model_copy(update={"data": data})
 

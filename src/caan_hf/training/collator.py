@@ -51,6 +51,9 @@ class TripletCollator:
             "photo_pixel_values": self.photo_processor.to_pixel_values(photos),
             "category_ids": torch.tensor(_by_role([triplet.category_ids for triplet in triplets])),
         }
+        instances = [triplet.instance_ids for triplet in triplets if triplet.instance_ids is not None]
+        if instances:
+            batch["instance_ids"] = torch.tensor(_by_role(instances))  # of the sketches, then of the photos
         if self.use_text:
             batch.update(self._text(_by_role([triplet.sentences for triplet in triplets])))
         if self.photo_targets is not None:

@@ -103,6 +103,10 @@ class DataSection(BaseModel):
         photo_size: Training resolution of photos in pixels; None uses the model's image size.
         target_image_size: Resolution in pixels of the photos that give the targets of `lambda_dis`; None uses the
             model's image size.
+        instance_pairs: Probability that a sketch is paired with the photo that it was drawn from, as file names say,
+            instead of any photo of its category.
+        images_per_category: Number of sketches of a category in a batch, each with its photo; 1 draws sketches
+            independently. It must divide the batch size.
     """
 
     model_config = STRICT
@@ -116,6 +120,8 @@ class DataSection(BaseModel):
     sketch_size: int | None = Field(default=None, ge=1)
     photo_size: int | None = Field(default=None, ge=1)
     target_image_size: int | None = Field(default=None, ge=1)
+    instance_pairs: float = Field(default=0, ge=0, le=1)
+    images_per_category: int = Field(default=1, ge=1)
 
     def benchmark_folder(self) -> Path:
         """The folder of the benchmark.

@@ -11,6 +11,8 @@ import datasets
 from transformers import set_seed
 
 from caan_hf.benchmarks import load_benchmark
+from caan_hf.benchmarks.pairs import require_pairs
+from caan_hf.configuration_caan import CaanConfig
 from caan_hf.errors import CaanError, one_line
 from caan_hf.evaluation.evaluator import ZeroShotEvaluator
 from caan_hf.modeling_caan import CaanModel
@@ -82,12 +84,14 @@ def train_recipe(recipe: Recipe) -> TrainedModel:
     allow_changes = arguments.resume_with_changes
     notes = check_recorded_recipe(recipe, checkpoint, allow_changes=allow_changes) if checkpoint else []
     splits, info = load_benchmark(recipe.data.benchmark_folder())
+    if recipe.data.instance_pairs:
+        require_pairs(info.protocol)
     set_seed(arguments.seed)
     record = training_record(recipe.to_dict(), info)
     record = record.model_copy(update={"resumed": list(notes)}) if notes else record
     trainer = build_trainer(recipe, arguments, splits, record=record)
     config = trainer.caan.config
-    config.training_protocol, config.training_categories = info.protocol, info.seen
+    config.training_protocol, config.training_categories = info.training_protocol, info.seen
     config.validation_categories = info.validation
     if arguments.should_save:
         trainer.add_callback(StartCallback(lambda: write_recipe(recipe, output_dir, notes)))
@@ -130,6 +134,7 @@ def build_trainer(
     split = splits["train"]
     sentences = category_sentences(split, recipe.data.prompts)
     model, processor = build_model(recipe.model, recipe.data, sorted(set(chain.from_iterable(sentences.values()))))
+    _check_batches(recipe, arguments, model.config)
     photo_size = recipe.data.photo_size or model.config.image_size
     triplets = TripletDataset(
         split,
@@ -139,6 +144,8 @@ def build_trainer(
         sample_negatives=model.config.negatives != "in_batch",
         augment_sketch=sketch_augmentation() if recipe.data.augment else None,
         augment_photo=photo_augmentation(photo_size) if recipe.data.augment else None,
+        instance_pairs=recipe.data.instance_pairs,
+        images_per_category=recipe.data.images_per_category,
     )
     evaluator = _evaluator(recipe, arguments, splits)
     with arguments.main_process_first(desc="cleaning sketches"):
@@ -159,6 +166,16 @@ def build_trainer(
             )
     except (ValueError, RuntimeError, ImportError) as error:  # for example, a tracker that is not installed
         raise CaanError(f"section training: {one_line(error)}") from error
+
+
+def _check_batches(recipe: Recipe, arguments: CaanTrainingArguments, config: CaanConfig) -> None:
+    if config.lambda_ins and not recipe.data.instance_pairs:
+        raise CaanError("model.lambda_ins: needs pairs of a sketch and its photo. Set data.instance_pairs=1.")
+    size, count = arguments.per_device_train_batch_size, recipe.data.images_per_category
+    if size % count:
+        raise CaanError(
+            f"data.images_per_category: must divide training.per_device_train_batch_size, {size}, got {count}."
+        )
 
 
 def _collator(

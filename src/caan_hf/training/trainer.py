@@ -254,7 +254,7 @@ class CaanTrainer(Trainer):
 
     def _get_train_sampler(self, train_dataset: Any = None) -> EpochSampler:
         dataset = self.train_dataset if train_dataset is None else train_dataset
-        sampler = EpochSampler(len(dataset), self.args.seed)
+        sampler = EpochSampler(len(dataset), self.args.seed, dataset.groups)
         self.add_callback(EpochCallback(sampler))
         return sampler
 

@@ -16,6 +16,7 @@ from caan_hf.processing_caan import CaanProcessor
 
 from .category_sentences import category_sentences
 from .clean_sketches import clean_grey, clean_once, open_clean
+from .instance_pairs import CategoryGroups, InstancePairs
 
 Augmentation = Callable[[Image.Image], Image.Image]
 
@@ -30,6 +31,7 @@ class Triplet:
         category_ids: Categories of the photos.
         photo_rows: Positions of the photos among the photos of the split.
         sentences: A description of each photo's category.
+        instance_ids: Instances of the sketch, -1 if unknown, and of the photos; None without `instance_pairs`.
     """
 
     sketch: Image.Image
@@ -37,6 +39,7 @@ class Triplet:
     category_ids: tuple[int, ...]
     photo_rows: tuple[int, ...]
     sentences: tuple[str, ...]
+    instance_ids: tuple[int, ...] | None = None
 
 
 class TripletDataset(Dataset):
@@ -54,9 +57,16 @@ class TripletDataset(Dataset):
         sample_negatives: Draw a photo of another category for each sketch.
         augment_sketch: Applied to the clean sketch, in grey levels; it may use torch's global generator.
         augment_photo: Applied to each clean photo; it may use torch's global generator.
+        instance_pairs: Probability that a sketch is paired with the photo that it was drawn from, if the split has it,
+            instead of any photo of its category.
+        images_per_category: Number of sketches of a category that follow each other in an epoch, each with its photo.
+
+    Attributes:
+        groups: How the sampler arranges the sketches; None for one image per category.
 
     Raises:
-        CaanError: A category has sketches but no photos, or there are fewer than two categories.
+        CaanError: A category has sketches but no photos, there are fewer than two categories, or no sketch has its
+            photo in the split.
     """
 
     def __init__(
@@ -69,12 +79,15 @@ class TripletDataset(Dataset):
         sample_negatives: bool = True,
         augment_sketch: Augmentation | None = None,
         augment_photo: Augmentation | None = None,
+        instance_pairs: float = 0.0,
+        images_per_category: int = 1,
     ):
         self.processor = processor
         self.seed = seed
         self.sample_negatives = sample_negatives
         self.augment_sketch = augment_sketch
         self.augment_photo = augment_photo
+        self.instance_pairs = instance_pairs
         self.clean_sketches: datasets.Dataset | None = None
         columns = split.select_columns(["modality", "category"]).with_format("numpy")[:]
         is_sketch = columns["modality"] == split.features["modality"].str2int("sketch")
@@ -89,6 +102,12 @@ class TripletDataset(Dataset):
         self.categories = np.array(sorted(self.photos_of))
         self.sentences_of = category_sentences(split) if sentences is None else sentences
         self._check(split.features["category"].names)
+        pairing = self.sketches, self.photos, self.sketch_categories, photo_categories
+        self.pairs = InstancePairs(*pairing) if instance_pairs else None
+        self.groups: CategoryGroups | None = None
+        if images_per_category > 1:
+            instances = None if self.pairs is None else self.pairs.sketches
+            self.groups = CategoryGroups(images_per_category, self.sketch_categories, instances)
 
     def __len__(self) -> int:
         return len(self.sketches)
@@ -101,7 +120,10 @@ class TripletDataset(Dataset):
         if self.sample_negatives:
             others = self.categories[self.categories != category]
             categories.append(int(generator.choice(others)))
-        photo_rows = [int(generator.choice(self.photos_of[c])) for c in categories]
+        candidates = [self.photos_of[c] for c in categories]
+        if self.pairs is not None and generator.random() < self.instance_pairs:
+            candidates[0] = self.pairs.photos_of(sketch, candidates[0])
+        photo_rows = [int(generator.choice(rows)) for rows in candidates]
         photos = [self.photos[row] for row in photo_rows]
         with torch.random.fork_rng(devices=[]):
             # torchvision's transforms draw from the global CPU generator.
@@ -112,6 +134,7 @@ class TripletDataset(Dataset):
                 category_ids=tuple(categories),
                 photo_rows=tuple(photo_rows),
                 sentences=tuple(str(generator.choice(self.sentences_of[c])) for c in categories),
+                instance_ids=None if self.pairs is None else self.pairs.of_triplet(sketch, photo_rows),
             )
 
     def clean_once(self, *, workers: int = 0, progress: bool = False) -> None:

@@ -1,0 +1,172 @@
+"""Adds the images of more data sets to the seen categories of a benchmark. Its unseen categories stay as they are."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from caan_hf.descriptions.spelling import canonical, is_text
+from caan_hf.errors import CaanError
+from caan_hf.utils.files import printable
+from caan_hf.utils.problems import Problems
+
+from .categories import CategorySplit, concept, published_split
+from .collect import category_names, read_images, read_layout_strokes, stroke_options
+from .items import STROKES, Collection, Item
+from .layouts import LAYOUTS, first_folder
+from .options import PrepareOptions
+from .quickdraw import stroke_files, stroke_items
+
+FOLDER = "folder"
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """A data set to add.
+
+    Attributes:
+        name: Its name in the prepared benchmark: that of the benchmark, or of the folder.
+        layout: A key of `LAYOUTS`.
+        folder: The raw folder.
+    """
+
+    name: str
+    layout: str
+    folder: Path
+
+
+def data_sets(benchmark: str, texts: Iterable[str]) -> list[DataSet]:
+    """The data sets that the values of `--add` name: DIR with the layout of `folder`, or BENCHMARK=DIR.
+
+    Args:
+        benchmark: The benchmark that they are added to.
+        texts: The values.
+
+    Raises:
+        CaanError: A folder does not exist, or two data sets have one name.
+    """
+    found: list[DataSet] = []
+    for text in texts:
+        layout, _, path = text.partition("=")
+        is_named = bool(path) and layout in LAYOUTS
+        folder = Path(path if is_named else text)
+        if not folder.is_dir():
+            raise CaanError(f"--add {text}: not a folder. Give the folder of the images, or BENCHMARK=FOLDER.")
+        name = layout if is_named and layout != FOLDER else folder.absolute().name or folder.resolve().name
+        if not is_text(name) or name in ("", ".."):
+            raise CaanError(f"--add {printable(text)}: the folder's name cannot be stored. Rename it.")
+        if name in (benchmark, *(known.name for known in found)):
+            raise CaanError(f"--add {text}: a second data set with the name {name}. Rename the folder.")
+        found.append(DataSet(name, layout if is_named else FOLDER, folder))
+    return found
+
+
+def mix(
+    own: list[Item],
+    split: CategorySplit,
+    benchmark: str,
+    added: list[DataSet],
+    options: PrepareOptions,
+    problems: Problems,
+) -> Collection:
+    """Join the images of a benchmark with those of other data sets.
+
+    Names of one category in several data sets are joined, also synonyms, under the name that the benchmark or the
+    first data set gives it. Categories that are unseen in the benchmark, or synonyms of them, are not added.
+
+    Args:
+        own: The images of the benchmark.
+        split: Its categories.
+        benchmark: Its name.
+        added: The data sets to add.
+        options: The limits per category apply to the seen categories of each data set; see also `collect`.
+        problems: Receives what is skipped.
+
+    Raises:
+        CaanError: A data set has no images.
+    """
+    items, names = list(own), _Names(split)
+    renamed: dict[str, str] = {}
+    held_out: list[str] = []
+    for one in added:
+        found = _read(one, options, problems)
+        to_name = {category: names.find(category) for category in sorted({item.category for item in found})}
+        for category, name in to_name.items():
+            if name is None:
+                held_out.append(f"{one.name}/{category}")
+            elif canonical(name) != canonical(category):
+                renamed[f"{one.name}/{category}"] = name
+        for item in found:
+            name = to_name[item.category]
+            if name is not None:
+                items.append(replace(item, category=name))
+    unseen = frozenset(split.unseen)
+    limits = {"sketch": options.sketches_per_category, "photo": options.photos_per_category}
+    items = _limited(items, unseen, limits)
+    return Collection(items, unseen, (benchmark, *(one.name for one in added)), renamed, tuple(held_out))
+
+
+class _Names:
+    """Finds the name under which a category of another data set is added."""
+
+    def __init__(self, split: CategorySplit):
+        self._unseen = {concept(name) for name in split.unseen}
+        self._same = {canonical(name): name for name in split.seen}
+        self._related = {concept(name): name for name in reversed(split.seen)}  # of several synonyms, the first
+
+    def find(self, name: str) -> str | None:
+        """The name, or None for an unseen category. A name that is new is remembered."""
+        if concept(name) in self._unseen:
+            return None
+        known = self._same.get(canonical(name)) or self._related.get(concept(name))
+        if known is None:
+            known = self._same[canonical(name)] = self._related[concept(name)] = name
+        return known
+
+
+def _read(one: DataSet, options: PrepareOptions, problems: Problems) -> list[Item]:
+    """The images of a data set. Their sources, and the paths of problems, start with its name."""
+    found = Problems()
+    if one.layout == FOLDER and stroke_files(one.folder):
+        categories = sorted(path.stem for path in stroke_files(one.folder))
+        items = list(stroke_items(one.folder, categories, found, origin=one.name, **stroke_options(options)))
+    else:
+        items = _read_folders(one, options, found)
+    if not items:
+        summary = f" ({found.summary()})" if found.found else ""
+        raise CaanError(f"--add {one.folder}: no images{summary}. `caan prepare --help` lists the folders to give.")
+    for problem in found.found:
+        problems.add(f"{one.name}/{problem.path}", problem.reason)
+    endings = {item.origin: STROKES if item.origin.endswith(STROKES) else "" for item in items}
+    return [replace(item, source=f"{one.name}/{item.source}", origin=one.name + endings[item.origin]) for item in items]
+
+
+def _read_folders(one: DataSet, options: PrepareOptions, problems: Problems) -> list[Item]:
+    layout = LAYOUTS[one.layout]
+    if one.layout != FOLDER:
+        split = published_split(one.layout)
+    else:
+        split = CategorySplit(seen=tuple(category_names(one.folder)), unseen=())
+    alternatives = (*layout.sketches, *layout.photos, *layout.strokes)
+    if first_folder(one.folder, alternatives) is None:
+        raise CaanError(f"--add {one.folder}: no images. Expected one of the folders {', '.join(alternatives)}.")
+    return read_images(one.layout, one.folder, split, options, problems) + read_layout_strokes(
+        one.layout, one.folder, split, options, problems
+    )
+
+
+def _limited(items: list[Item], unseen: frozenset[str], limits: dict[str, int | None]) -> list[Item]:
+    """At most so many image files per seen category, data set and modality, evenly spread over their order.
+
+    Strokes have a limit of their own, which is applied when their files are read.
+    """
+    groups: defaultdict[tuple[str, str, str], list[int]] = defaultdict(list)
+    for number, item in enumerate(items):
+        if item.category not in unseen and item.offset is None and limits[item.modality] is not None:
+            groups[item.origin, item.category, item.modality].append(number)
+    dropped: set[int] = set()
+    for (_, _, modality), numbers in groups.items():
+        limit = limits[modality]
+        if limit is not None and len(numbers) > limit:
+            dropped |= set(numbers) - {numbers[place * len(numbers) // limit] for place in range(limit)}
+    return [item for number, item in enumerate(items) if number not in dropped]

@@ -1,0 +1,119 @@
+"""Reads the lines of an SVG drawing as strokes.
+
+Only shapes and their transforms are read: no styles, text, images, links, scripts or entities, and no other file. The
+drawings of Sketchy and of TU-Berlin consist of such shapes.
+"""
+
+import math
+import re
+from pathlib import Path
+from xml.etree import ElementTree
+
+from fontTools.misc.transform import Identity, Transform
+from fontTools.pens.basePen import BasePen
+from fontTools.pens.transformPen import TransformPen
+from fontTools.svgLib.path import PathBuilder, parse_path
+
+from caan_hf.utils.files import read_bytes
+
+from .strokes import Strokes, parse_strokes
+
+MAX_BYTES = 2**20
+CURVE_POINTS = 8  # points of a Bezier curve
+SHAPES = frozenset({"path", "line", "polyline", "polygon", "circle", "ellipse", "rect"})
+GROUPS = frozenset({"svg", "g", "a", "switch"})
+TRANSFORM = re.compile(r"(\w+)\s*\(([^()]*)\)")
+
+Point = tuple[float, float]
+
+
+class SvgError(ValueError):
+    """The file is no SVG drawing, or holds nothing that can be drawn."""
+
+
+def read_svg(file: Path) -> Strokes:
+    """The lines of the shapes in an SVG file; of filled shapes, the outline.
+
+    Raises:
+        SvgError: The file is not an SVG drawing, is too large, has entities, or has no shapes.
+        OSError: The file cannot be read.
+    """
+    data = read_bytes(file, MAX_BYTES)
+    if b"<!ENTITY" in data:
+        raise SvgError("has entities")
+    pen = _Lines()
+    try:
+        waiting = [(ElementTree.fromstring(data), Identity)]
+        while waiting:
+            element, outer = waiting.pop()
+            name = element.tag.rpartition("}")[2] if isinstance(element.tag, str) else ""
+            transform = outer.transform(_transform(element.attrib.pop("transform", "")))
+            if name in GROUPS:
+                waiting.extend((child, transform) for child in reversed(element))
+            elif name in SHAPES and not _is_background(name, element):
+                _draw(element, TransformPen(pen, transform))
+        return parse_strokes({"drawing": [[xs, ys] for xs, ys in pen.strokes]})
+    except (ValueError, ArithmeticError, LookupError, TypeError, ElementTree.ParseError) as error:
+        raise SvgError(str(error)) from error
+
+
+def _is_background(name: str, element: ElementTree.Element) -> bool:
+    """Whether a shape is a rectangle without lines, which drawing programs put behind a drawing."""
+    return name == "rect" and element.get("stroke", "none") == "none" and "stroke" not in element.get("style", "")
+
+
+def _draw(element: ElementTree.Element, pen: TransformPen) -> None:
+    shapes = PathBuilder()
+    shapes.add_path_from_element(element)
+    for path in shapes.paths:
+        parse_path(path, pen)
+
+
+def _transform(text: str) -> Transform:
+    """The transform of an attribute such as `translate(10 20) scale(2)`."""
+    found: Transform = Identity
+    for name, arguments in TRANSFORM.findall(text):
+        values = [float(value) for value in re.split(r"[\s,]+", arguments.strip())]
+        if name == "matrix":
+            found = found.transform(Transform(*values))
+        elif name == "translate":
+            found = found.translate(*values)
+        elif name == "scale":
+            found = found.scale(*values)
+        elif name == "rotate":
+            x, y = values[1:] or (0.0, 0.0)
+            found = found.translate(x, y).rotate(math.radians(values[0])).translate(-x, -y)
+        elif name in ("skewX", "skewY"):
+            angle = math.radians(values[0])
+            found = found.skew(angle, 0) if name == "skewX" else found.skew(0, angle)
+        else:
+            raise ValueError(f"unknown transform {name}")
+    return found
+
+
+class _Lines(BasePen):
+    """Collects lines, with curves as polylines."""
+
+    def __init__(self) -> None:
+        super().__init__(None)
+        self.strokes: Strokes = []
+
+    def _moveTo(self, point: Point) -> None:
+        self.strokes.append(([point[0]], [point[1]]))
+
+    def _lineTo(self, point: Point) -> None:
+        xs, ys = self.strokes[-1]
+        xs.append(point[0])
+        ys.append(point[1])
+
+    def _curveToOne(self, first: Point, second: Point, end: Point) -> None:
+        start = self.strokes[-1][0][-1], self.strokes[-1][1][-1]
+        for number in range(1, CURVE_POINTS + 1):
+            t = number / CURVE_POINTS
+            weights = (1 - t) ** 3, 3 * t * (1 - t) ** 2, 3 * t**2 * (1 - t), t**3
+            points = start, first, second, end
+            x, y = (sum(w * p[axis] for w, p in zip(weights, points, strict=True)) for axis in (0, 1))
+            self._lineTo((x, y))
+
+    def _closePath(self) -> None:
+        self._lineTo((self.strokes[-1][0][0], self.strokes[-1][1][0]))
