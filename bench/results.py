@@ -9,6 +9,7 @@ Tables stand between `<!-- KIND ... -->` and `<!-- /KIND -->` and are made by be
                                  (`sweep` for a study of two axes, which recipes/ablations/NAME.yaml names)
     averages NAME against LABEL  bench/records/NAME-averages.json, the averages.json of bench/averages.py
     encoders, gpu, photos        output of bench/encoders.py, bench/gpu.py and bench/photos.py with --record
+    explanations                 output of bench/explanations.py with --record
     resolution, rescoring        output of bench/resolution.py and bench/rescoring.py with --record
     sketches                     output of bench/sketches.py with --record, of two versions of the package
     shipped                      metrics.json of hub/caan-vit-tiny-sketchy, and bench/records/shipped-generalized.json,
@@ -40,7 +41,8 @@ PAGE = ROOT / "docs" / "results.md"
 RECORDS = ROOT / "bench" / "records"
 SHIPPED = ROOT / "hub" / "caan-vit-tiny-sketchy" / "metrics.json"
 SECTION = re.compile(
-    r"(<!-- (study|averages|encoders|gpu|photos|resolution|rescoring|shipped|categories|sketches)( .+)? -->\n)"
+    r"(<!-- (study|averages|encoders|explanations|gpu|photos|resolution|rescoring|shipped|categories|sketches)( .+)? "
+    r"-->\n)"
 )
 DIGEST = "records"  # PNG text chunk with the hash of the record that a plot shows
 REMEDY = "Run python bench/results.py."

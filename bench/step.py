@@ -1,9 +1,10 @@
 """Compare the time of a CAAN training step with forward and backward of the towers alone (see docs/results.md).
 
-    python bench/step.py [--repeats 5] [--batch-size 16]
+    python bench/step.py [--repeats 5] [--batch-size 16] [--unpaired]
 
 Both run alternately in one process on the same tensors; compare the medians. The text tower is frozen. Its tokens are
-computed once before training, as `caan train` does, so it is not part of a step.
+computed once before training, as `caan train` does, so it is not part of a step. With --unpaired, half of the sketches
+and photos are unpaired, and the losses include L_txt over 500 categories of 6 sentences each, and L_mod.
 """
 
 import statistics
@@ -21,9 +22,10 @@ TOWERS = {
     "ViT-B/16, 224 px": ({"hidden_size": 768, "num_attention_heads": 12, "intermediate_size": 3072}, 224, 8),
 }
 TEXT_LENGTH, TEXT_WIDTH = 48, 384
+CATEGORIES, SENTENCES = 500, 6
 
 
-def build(tower: dict, image_size: int, heads: int, negatives: str) -> CaanModel:
+def build(tower: dict, image_size: int, heads: int, negatives: str, unpaired: bool) -> CaanModel:
     """CAAN with the sizes of recipes/paper.yaml, around these towers."""
     vision = ViTConfig(image_size=image_size, **tower)
     text = BertConfig(hidden_size=TEXT_WIDTH, num_hidden_layers=1, num_attention_heads=6, intermediate_size=64)
@@ -36,12 +38,26 @@ def build(tower: dict, image_size: int, heads: int, negatives: str) -> CaanModel
         local_grid=image_size // 32,
         negatives=negatives,
         text_dropout=0.5,
+        lambda_txt=float(unpaired),
+        text_negatives="all" if unpaired else "batch",
+        lambda_mod=float(unpaired),
     )
-    return CaanModel(config).train()
+    model = CaanModel(config).train()
+    if model.text_contrast is not None:
+        everything = torch.ones(CATEGORIES, SENTENCES, dtype=torch.bool)
+        model.text_contrast.set_sentences(torch.randn(CATEGORIES, SENTENCES, TEXT_WIDTH), everything)
+    return model
 
 
-def random_batch(model: CaanModel, image_size: int, size: int, negatives: str) -> dict[str, torch.Tensor]:
-    """A batch of `size` triplets of random images and text tokens on the device of the model."""
+def random_batch(
+    model: CaanModel, image_size: int, size: int, negatives: str, unpaired: bool
+) -> dict[str, torch.Tensor]:
+    """A batch of random images and text tokens on the device of the model.
+
+    It has `size` triplets or, with unpaired images, half as many, and `size / 2` unpaired sketches and photos each.
+    """
+    more = size // 2 if unpaired else 0
+    size -= more
     photos = size * (2 if negatives == "sampled" else 1)
     batch = {
         "sketch_pixel_values": torch.randn(size, 3, image_size, image_size),
@@ -50,6 +66,10 @@ def random_batch(model: CaanModel, image_size: int, size: int, negatives: str) -
         "text_hidden_states": torch.randn(photos, TEXT_LENGTH, TEXT_WIDTH),
         "attention_mask": torch.ones(photos, TEXT_LENGTH, dtype=torch.long),
     }
+    if more:
+        batch["unpaired_sketch_pixel_values"] = torch.randn(more, 3, image_size, image_size)
+        batch["unpaired_photo_pixel_values"] = torch.randn(more, 3, image_size, image_size)
+        batch["unpaired_category_ids"] = torch.randint(CATEGORIES, (2 * more,))
     return {key: tensor.to(model.device) for key, tensor in batch.items()}
 
 
@@ -60,9 +80,15 @@ def caan_step(model: CaanModel, batch: dict[str, torch.Tensor]) -> None:
 
 def towers_step(model: CaanModel, batch: dict[str, torch.Tensor]) -> None:
     """A step of the same towers on the same images, with a trivial loss."""
-    sketch = model.sketch_model(batch["sketch_pixel_values"]).last_hidden_state
-    photo = model.photo_model(batch["photo_pixel_values"]).last_hidden_state
+    sketch = model.sketch_model(images(batch, "sketch")).last_hidden_state
+    photo = model.photo_model(images(batch, "photo")).last_hidden_state
     (sketch.mean() + photo.mean()).backward()
+
+
+def images(batch: dict[str, torch.Tensor], modality: str) -> torch.Tensor:
+    """All images of a modality in a batch."""
+    names = (f"{modality}_pixel_values", f"unpaired_{modality}_pixel_values")
+    return torch.cat([batch[name] for name in names if name in batch])
 
 
 def seconds(step, model: CaanModel, batch: dict[str, torch.Tensor]) -> float:
@@ -82,18 +108,25 @@ def main() -> None:
     parser = options_parser(__doc__)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--batch-size", type=int, default=16)
+    parser.add_argument("--unpaired", action="store_true")
     options = parser.parse_args()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     print(f"torch {torch.__version__}, {device}, {torch.get_num_threads()} threads, batch {options.batch_size}, bf16")
     print(f"{'towers':<22}{'negatives':<11}{'towers ms':>11}{'CAAN ms':>9}{'ratio':>7}{'text tokens':>13}")
     for name, (tower, image_size, heads) in TOWERS.items():
         for negatives in ("sampled", "in_batch"):
-            measure(name, build(tower, image_size, heads, negatives).to(device), image_size, negatives, options)
+            measure(
+                name,
+                build(tower, image_size, heads, negatives, options.unpaired).to(device),
+                image_size,
+                negatives,
+                options,
+            )
 
 
 def measure(name: str, model: CaanModel, image_size: int, negatives: str, options) -> None:
     """Print one row."""
-    batch = random_batch(model, image_size, options.batch_size, negatives)
+    batch = random_batch(model, image_size, options.batch_size, negatives, options.unpaired)
     for step in (towers_step, caan_step):
         seconds(step, model, batch)  # warm-up
     pairs = [(seconds(towers_step, model, batch), seconds(caan_step, model, batch)) for _ in range(options.repeats)]

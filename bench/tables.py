@@ -115,6 +115,40 @@ def encoders(record: dict[str, Any]) -> str:
     return markdown_table(lines) + "\n"
 
 
+def explanations(record: dict[str, Any]) -> str:
+    """Two tables: distances of matched regions by photo, and decreases of the scores by the regions that are grey."""
+    regions = f"{record['greyed']} of {record['grid'] ** 2} regions painted grey"
+    names = {"local": "decrease of the local score", "fused": "of the fused score"}
+    before = ", ".join(f"{value:.3f} ({name})" for name, value in record["before"].items())
+    note = (
+        f"{record['pairs']} pairs, {record['grid']} x {record['grid']} regions, weight of the position prior "
+        f"{record['position_weight']:g}; mean scores before the deletion: {before}."
+    )
+    distances = _compared(record["distance"], "photo", {"distance": "distance of matched regions"})
+    return f"{distances}\n\n{_compared(record['deletion'], regions, names)}\n\n{note}\n"
+
+
+def _compared(rows: list[dict[str, Any]], title: str, names: dict[str, str]) -> str:
+    """A row per kind; each value with its interval, and with its paired difference from that of the first row."""
+    lines = [[title, *(text for name in names.values() for text in (name, "difference"))]]
+    for row in rows:
+        values = [row[name] for name in names]
+        cells = [text for value in values for text in (_with_interval(value), _difference(value))]
+        lines.append([row["kind"], *cells])
+    return markdown_table(lines)
+
+
+def _with_interval(value: dict[str, Any]) -> str:
+    low, high = value["interval"]
+    return f"{value['mean']:.3f} ({low:.3f} to {high:.3f})"
+
+
+def _difference(value: dict[str, Any]) -> str:
+    if "difference" not in value:
+        return ""
+    return f"{value['difference']:+.3f} ({interval_text(value['difference_interval'])})"
+
+
 def photos(record: list[dict[str, Any]]) -> str:
     """A row per file format: photos per second, cosine to full decoding and memory."""
     lines = [["12 megapixels", "`caan index`", "CPU time", "plain loop", "ratio", "cosine, mean", "smallest", "memory"]]

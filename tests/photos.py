@@ -3,6 +3,7 @@
 import io
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,12 +16,13 @@ from caan_hf import CaanConfig, CaanModel, CaanProcessor, processing_caan
 SIDE = 32
 
 
-def save_checkpoint(folder: Path, seed: int = 0) -> Path:
+def save_checkpoint(folder: Path, seed: int = 0, **local: Any) -> Path:
     torch.manual_seed(seed)
     tower = {"model_type": "vit", "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
     tower |= {"intermediate_size": 32, "image_size": SIDE, "patch_size": 4}
-    relation = {"local_grid": 4, "local_dim": 8, "relation_hidden_sizes": [8]}
-    config = CaanConfig(sketch_config=tower, photo_config=dict(tower), image_size=SIDE, **relation)
+    defaults = {"local_matching": "late_interaction", "local_weight": 0.5, "local_position_weight": 0.1}
+    local = {**defaults, "local_grid": 4, "local_dim": 8, "relation_hidden_sizes": [8], **local}
+    config = CaanConfig(sketch_config=tower, photo_config=dict(tower), image_size=SIDE, **local)
     CaanModel(config).save_pretrained(folder)
     CaanProcessor(ViTImageProcessor(size={"height": SIDE, "width": SIDE})).save_pretrained(folder)
     return folder

@@ -243,6 +243,8 @@ results = []
 for number in range(len([path for path in os.listdir(folder) if path.startswith("batch-")])):
     model = CaanModel.from_pretrained(f"{folder}/model-{number}").train()
     batch = torch.load(f"{folder}/batch-{number}.pt")
+    if model.text_contrast is not None:
+        model.text_contrast.set_sentences(batch.pop("sentences"), batch.pop("is_sentence"))
     share = len(batch["sketch_pixel_values"]) // 2
     batch = {
         name: value.unflatten(0, (-1, 2, share))[:, rank].flatten(0, 1)  # this process's photos+, then its photos-
@@ -346,6 +348,7 @@ def test_two_processes_have_the_gradient_of_one_process_on_the_joined_batch(make
         {"negatives": "both", "lambda_txt": 1, "lambda_dis": 1, "triplet_reduction": "violating"},
         {"negatives": "sampled", "lambda_con": 1, "triplet_normalized": False, "triplet_reduction": "violating"},
         {"negatives": "sampled", "alignment": "visual", "text_config": None, "lambda_con": 1},
+        {"negatives": "in_batch", "lambda_txt": 1, "text_negatives": "all", "lambda_mod": 1},
         {**LATE, "negatives": "both", "lambda_loc": 1, "lambda_ins": 1, "instance_score": "both"},
     ]
     expected = []
@@ -360,8 +363,14 @@ def test_two_processes_have_the_gradient_of_one_process_on_the_joined_batch(make
             batch["instance_ids"] = torch.tensor([4, 1, -1, 1, 4, 1, 2, 1, 7, 1, 0, 4])
         if config.get("alignment") == "visual":
             batch = without_text(batch)
+        kept = {}
+        if model.text_contrast is not None:
+            batch |= {f"unpaired_{name}_pixel_values": torch.randn(4, 3, 32, 32) for name in ("sketch", "photo")}
+            batch["unpaired_category_ids"] = torch.tensor([4, 5, 4, 0, 6, 7, 1, 6])
+            kept = {"sentences": torch.randn(8, 2, 24), "is_sentence": torch.ones(8, 2, dtype=torch.bool)}
+            model.text_contrast.set_sentences(*kept.values())
         model.save_pretrained(tmp_path / f"model-{number}")
-        torch.save(batch, tmp_path / f"batch-{number}.pt")
+        torch.save(batch | kept, tmp_path / f"batch-{number}.pt")
         loss = model(**batch).loss
         loss.backward()
         expected.append((loss.detach(), {n: p.grad for n, p in model.named_parameters() if p.grad is not None}))

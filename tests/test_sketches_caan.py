@@ -294,6 +294,27 @@ def test_of_several_frames_the_first_is_used_unless_it_is_blank(tmp_path):
         clean_sketch(tmp_path / "blank.gif", 0)
 
 
+@settings(max_examples=150, deadline=None)
+@given(
+    size=st.tuples(st.integers(1, 300), st.integers(1, 300)),
+    coarse=st.integers(1, 40),
+    texture=st.integers(0, 255),
+    seed=st.integers(0, 99),
+)
+def test_a_sketch_is_blank_exactly_if_it_cannot_be_cleaned(size, coarse, texture, seed):
+    rng = np.random.default_rng(seed)
+    light = rng.integers(0, 256, (coarse, coarse, 3), dtype=np.uint8)  # as uneven as no paper is
+    page = np.asarray(Image.fromarray(light).resize(size, Image.Resampling.BICUBIC), dtype=float)
+    page = Image.fromarray((page + texture * rng.standard_normal((*size[::-1], 1))).clip(0, 255).astype(np.uint8))
+    try:
+        clean_sketch(page, 0)
+    except ValueError as error:
+        assert "blank" in str(error)
+        assert is_blank(page)
+    else:
+        assert not is_blank(page)
+
+
 def test_a_heic_drawing_is_read_in_a_process_that_has_read_no_photo(tmp_path):
     pillow_heif = pytest.importorskip("pillow_heif")
     pillow_heif.from_pillow(drawing().convert("RGB")).save(tmp_path / "drawing.heic", quality=100)

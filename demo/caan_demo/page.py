@@ -88,7 +88,10 @@ class Page:
         # Gradio would answer a number outside the range with a traceback.
         setattr(self.k, "preprocess", _parse_k)  # noqa: B010
         self.rerank = gr.Checkbox(
-            False, label="Re-rank", info="Re-rank the first 100 photos by the relation network", elem_id="rerank"
+            False,
+            label="Re-rank",
+            info="Order the first 100 photos also by how well their regions match those of the drawing",
+            elem_id="rerank",
         )
         self.expand = gr.Checkbox(
             False,
@@ -155,7 +158,8 @@ class Page:
             results,
             **SEARCHES,
             api_name="search",
-            api_description="Search with a picture or strokes (JSON): rank, photo, score, local_score.",
+            api_description="Search with a picture or strokes (JSON): rank, photo, score (cosine); re-ranked, also "
+            "local_score and fused_score, which orders the results.",
         )
         gr.Button(visible=False).click(
             self.explain_endpoint,
@@ -237,9 +241,8 @@ def _errors_for_clients() -> Iterator[None]:
 
 
 def caption(result: SearchResult) -> str:
-    """Rank, scores and name of a photo."""
-    relation = "" if result.local_score is None else f" · {result.local_score:.2f}"
-    return f"{result.rank}. {result.score:.2f}{relation}  {shown_name(result.path)}"
+    """Rank of a photo, the score that ordered it, and its name."""
+    return f"{result.rank}. {result.ranking_score:.2f}  {shown_name(result.path)}"
 
 
 def summary(answer: Answer) -> str:

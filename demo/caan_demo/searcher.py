@@ -87,7 +87,7 @@ class Searcher:
         Args:
             drawing: Content of a picture or of a stroke file (JSON); None for nothing.
             k: Number of results, limited to `MAX_RESULTS`.
-            rerank: Re-rank the best photos by the relation network.
+            rerank: Re-rank the best photos by the fused score of cosine and local score.
             expand: Query expansion with the first `NUM_EXPANDED` results.
             pictures: Return a small picture of each result.
 

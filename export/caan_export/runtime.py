@@ -59,6 +59,7 @@ class CaanOnnx(Encoder):
     """
 
     kind = "ONNX export"
+    preprocessing: Preprocessing
 
     def __init__(
         self, name: str, export: ExportedFolder, preprocessing: Preprocessing, sessions: Mapping[str, GraphSession]

@@ -39,6 +39,7 @@ def check_step(
     sketches: int,
     photos: int,
     photo_inputs: Mapping[str, torch.Tensor],
+    unpaired: tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor | None],
     instance_ids: torch.Tensor | None,
     training: bool,
 ) -> None:
@@ -49,15 +50,18 @@ def check_step(
         sketches: Number of sketches B.
         photos: Number of photos N.
         photo_inputs: Other inputs of `CaanModel.forward`, which have one row per photo.
+        unpaired: Unpaired sketches, unpaired photos, and their categories.
         instance_ids: Instances of the sketches, then of the photos.
         training: Require the inputs of all losses that have a weight.
 
     Raises:
         ValueError: If the inputs exclude each other, do not match in number, or are missing.
     """
+    more_photos = _check_unpaired(*unpaired)
     for name, value in photo_inputs.items():
-        if len(value) != photos:
-            raise ValueError(f"{name} must have one row per photo, {photos}, got {len(value)}.")
+        rows = photos + more_photos if name == "photo_targets" else photos
+        if len(value) != rows:
+            raise ValueError(f"{name} must have one row per photo, {rows}, got {len(value)}.")
     if instance_ids is not None and len(instance_ids) != sketches + photos:
         rows = sketches + photos
         raise ValueError(f"instance_ids must have one row per sketch and photo, {rows}, got {len(instance_ids)}.")
@@ -80,3 +84,14 @@ def check_step(
             raise ValueError("lambda_dis > 0 requires photo_targets in training.")
         if config.lambda_ins and instance_ids is None:
             raise ValueError("lambda_ins > 0 requires instance_ids in training.")
+
+
+def _check_unpaired(
+    sketches: torch.Tensor | None, photos: torch.Tensor | None, category_ids: torch.Tensor | None
+) -> int:
+    """Check the unpaired images of a training step, and return the number of photos."""
+    numbers = [0 if images is None else len(images) for images in (sketches, photos)]
+    rows = 0 if category_ids is None else len(category_ids)
+    if rows != sum(numbers):
+        raise ValueError(f"unpaired_category_ids must have one row per unpaired image, {sum(numbers)}, got {rows}.")
+    return numbers[1]

@@ -14,6 +14,7 @@ CHOICES = {
     "local_matching": ("relation", "late_interaction"),
     "negatives": ("sampled", "in_batch", "both"),
     "triplet_reduction": ("all", "violating"),
+    "text_negatives": ("batch", "all"),
     "instance_score": ("local", "global", "both"),
 }
 PROBABILITIES = ("text_dropout", "alignment_dropout", "local_weight")
@@ -26,6 +27,7 @@ LOSS_WEIGHTS = {
     "loss_ins": "lambda_ins",
     "loss_con": "lambda_con",
     "loss_txt": "lambda_txt",
+    "loss_mod": "lambda_mod",
     "loss_dis": "lambda_dis",
 }
 NON_NEGATIVE = ("triplet_margin", "local_position_weight", *LOSS_WEIGHTS.values())
@@ -117,8 +119,17 @@ class CaanConfig(PreTrainedConfig):
             *Ours*: weight of the category-contrastive loss between the sketches and photos of the batch.
         contrastive_temperature (`float`, defaults to 0.07): Temperature of the contrastive losses.
         lambda_txt (`float`, defaults to 0.0):
-            *Ours*: weight of the category-contrastive loss between images before alignment and the sentences of the
-            batch. It requires a text tower in training.
+            *Ours*: weight of the category-contrastive loss between images before alignment and descriptions of
+            categories. It requires a text tower in training.
+        text_negatives (`str`, defaults to `"batch"`):
+            Descriptions that `lambda_txt` contrasts an image with: `"batch"` are the sentences of the batch. `"all"`
+            are the categories of the training data, each the mean of its sentences, with a learned temperature; it
+            requires `freeze_text` and also trains on unpaired images.
+        sample_sentences (`bool`, defaults to `False`):
+            With `text_negatives="all"`, a training step represents each category by one random sentence.
+        lambda_mod (`float`, defaults to 0.0):
+            *Ours*: weight of the category-contrastive loss among the sketches and among the photos of the batch, before
+            alignment. It also trains on unpaired images.
         lambda_dis (`float`, defaults to 0.0):
             *Ours*: weight of the distillation loss between photo features and `photo_targets`, which are then required
             in training.
@@ -180,6 +191,9 @@ class CaanConfig(PreTrainedConfig):
     lambda_con: float | int = 0.0
     contrastive_temperature: float | int = 0.07
     lambda_txt: float | int = 0.0
+    text_negatives: str = "batch"
+    sample_sentences: bool = False
+    lambda_mod: float | int = 0.0
     lambda_dis: float | int = 0.0
     center_features: bool = False
     initializer_range: float | int = 0.02
@@ -204,6 +218,10 @@ class CaanConfig(PreTrainedConfig):
             raise ValueError('alignment="visual" requires text_config=None and negatives="sampled"')
         if self.local_matching == "relation" and (self.lambda_loc or self.local_position_weight):
             raise ValueError('lambda_loc and local_position_weight require local_matching="late_interaction"')
+        if self.text_negatives == "all" and not self.freeze_text:
+            raise ValueError('text_negatives="all" requires freeze_text')
+        if self.sample_sentences and self.text_negatives != "all":
+            raise ValueError('sample_sentences requires text_negatives="all"')
         if self.local_matching == "relation" and self.lambda_ins and self.instance_score != "global":
             raise ValueError('lambda_ins requires local_matching="late_interaction" or instance_score="global"')
         for name in PROBABILITIES:
@@ -236,6 +254,11 @@ class CaanConfig(PreTrainedConfig):
     def has_means(self) -> bool:
         """Whether retrieval subtracts means that are measured on training images."""
         return self.center_features or self.local_matching == "late_interaction"
+
+    @property
+    def trains_unpaired(self) -> bool:
+        """Whether a loss trains on unpaired images, whose category has no image of the other modality."""
+        return bool(self.lambda_mod or (self.lambda_txt and self.text_negatives == "all"))
 
     @property
     def trains_late_interaction(self) -> bool:

@@ -55,6 +55,8 @@ class CaanOutput(ModelOutput):
         loss_ins (`torch.FloatTensor` of shape `()`): Instance-contrastive loss, unweighted, if `lambda_ins` > 0.
         loss_con (`torch.FloatTensor` of shape `()`): Category-contrastive loss, unweighted, if `lambda_con` > 0.
         loss_txt (`torch.FloatTensor` of shape `()`): Image-text contrastive loss, unweighted, if `lambda_txt` > 0.
+        loss_mod (`torch.FloatTensor` of shape `()`):
+            Category-contrastive loss within each modality, unweighted, if `lambda_mod` > 0.
         loss_dis (`torch.FloatTensor` of shape `()`): Distillation loss, unweighted, if `lambda_dis` > 0.
         local_scores (`torch.FloatTensor` of shape `(B, 2)` or `(B, N)`, *optional*):
             Relation logits, or scores of late interaction if a loss trains it, of each sketch with its photo+ and
@@ -73,6 +75,7 @@ class CaanOutput(ModelOutput):
     loss_ins: torch.Tensor | None = None
     loss_con: torch.Tensor | None = None
     loss_txt: torch.Tensor | None = None
+    loss_mod: torch.Tensor | None = None
     loss_dis: torch.Tensor | None = None
     local_scores: torch.Tensor | None = None
     sketch_features: CaanImageFeatures | None = None

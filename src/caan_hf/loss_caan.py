@@ -14,7 +14,7 @@ from .outputs_caan import CaanImageFeatures
 
 def pairwise_distance(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     """Euclidean distances (A, B) between features (A, D) and (B, D): |a - b|^2 = |a|^2 + |b|^2 - 2 a.b."""
-    squared = (a**2).sum(-1)[:, None] + (b**2).sum(-1)[None, :] - 2 * _float32_product(a, b)
+    squared = (a**2).sum(-1)[:, None] + (b**2).sum(-1)[None, :] - 2 * float32_product(a, b)
     return _stable_sqrt(squared)
 
 
@@ -77,7 +77,7 @@ def contrastive_loss(a: torch.Tensor, b: torch.Tensor, is_match: torch.Tensor, t
         The mean of both directions. Each direction averages -log p(match) over the matches of a row, then over the rows
         that have a match.
     """
-    return symmetric_match_loss(_float32_product(a, b) / temperature, is_match)
+    return symmetric_match_loss(float32_product(a, b) / temperature, is_match)
 
 
 def symmetric_match_loss(logits: torch.Tensor, is_match: torch.Tensor) -> torch.Tensor:
@@ -85,7 +85,7 @@ def symmetric_match_loss(logits: torch.Tensor, is_match: torch.Tensor) -> torch.
 
     [`contrastive_loss`] applies it to cosines, the loss L_loc of late interaction (ours) to local scores.
     """
-    return (_match_cross_entropy(logits, is_match) + _match_cross_entropy(logits.T, is_match.T)) / 2
+    return (match_cross_entropy(logits, is_match) + match_cross_entropy(logits.T, is_match.T)) / 2
 
 
 def distillation_loss(photo: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
@@ -153,7 +153,7 @@ def matching_losses(
     instances = join(instance_ids) if config.lambda_ins and instance_ids is not None else None
     if config.lambda_con or instances is not None:
         embeds = join(sketch.global_embeds[:batch]), join(photo.global_embeds)
-        global_logits = _float32_product(*embeds) / config.contrastive_temperature
+        global_logits = float32_product(*embeds) / config.contrastive_temperature
         if config.lambda_con:
             losses["loss_con"] = symmetric_match_loss(global_logits, is_match)
         if instances is not None:
@@ -192,7 +192,9 @@ def text_loss(
     category_ids: torch.Tensor,
     gather: bool = False,
 ) -> torch.Tensor:
-    """Contrastive loss between images before alignment and the sentences of the batch, L_txt (ours).
+    """Contrastive loss between images before alignment and the sentences of the batch (ours).
+
+    It is L_txt with `text_negatives="batch"`; `CaanTextContrast` computes the other.
 
     `sketch` (B, D), `photo` (N, D) and `sentences` (N, D), one per photo, are L2-normalised. `category_ids` (N,) and
     `gather` are those of [`matching_losses`].
@@ -269,7 +271,8 @@ def _triplet_features(config: CaanConfig, features: CaanImageFeatures) -> torch.
     return features.last_hidden_state[:, 0].float()
 
 
-def _match_cross_entropy(logits: torch.Tensor, is_match: torch.Tensor) -> torch.Tensor:
+def match_cross_entropy(logits: torch.Tensor, is_match: torch.Tensor) -> torch.Tensor:
+    """Mean of -log p(match) over the matches of a row, then over the rows that have a match."""
     log_probability = logits.log_softmax(dim=1)
     matches = is_match.sum(dim=1)
     per_row = -(log_probability * is_match).sum(dim=1) / matches.clamp_min(1)
@@ -281,7 +284,7 @@ def _masked_mean(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     return (values * mask).sum() / mask.sum().clamp_min(1)
 
 
-def _float32_product(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+def float32_product(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     """Dot products (A, B) in float32, since half precision would tie distances and round small probabilities to 0."""
     with torch.autocast(a.device.type, enabled=False):
         return a.float() @ b.float().T

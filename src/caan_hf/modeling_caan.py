@@ -12,6 +12,7 @@ from transformers.utils import logging
 
 from .alignment_caan import CaanAlignment, CaanVisualAlignment
 from .arguments_caan import check_arguments, check_step
+from .category_losses_caan import CaanTextContrast, category_images, category_losses
 from .configuration_caan import CaanConfig
 from .features_caan import CaanCenter, CaanLocalTokens, CaanPatchTokens, normalized, sentence_mean
 from .local_matching_caan import CaanLateInteraction, CaanLocalMatching, CaanRelationNetwork, inked_regions
@@ -57,6 +58,7 @@ class CaanModel(PreTrainedModel):
     late_interaction: CaanLateInteraction | None
     text_model: PreTrainedModel | None
     text_projection: nn.Linear | None
+    text_contrast: CaanTextContrast | None
     sketch_alignment: CaanAlignment | None
     photo_alignment: CaanAlignment | None
     visual_alignment: CaanVisualAlignment | None
@@ -72,6 +74,7 @@ class CaanModel(PreTrainedModel):
     _keys_to_ignore_on_load_unexpected = [  # noqa: RUF012
         r"^text_model\.",
         r"^text_projection\.",
+        r"^text_contrast\.",
         r"^(sketch|photo|visual)_alignment\.",
     ]
 
@@ -98,12 +101,15 @@ class CaanModel(PreTrainedModel):
             self.local_tokens = CaanPatchTokens(config, width)
             self.late_interaction = CaanLateInteraction(config)
         self.text_model = self.text_projection = self.sketch_alignment = self.photo_alignment = None
+        self.text_contrast = None
         self.visual_alignment = CaanVisualAlignment(config, width) if config.alignment == "visual" else None
         if config.text_config is not None:
             self.text_model = build_tower(config.text_config)
             self.text_projection = nn.Linear(tower_width(self.text_model), width)
             self.sketch_alignment = CaanAlignment(config, width)
             self.photo_alignment = CaanAlignment(config, width)
+            if config.lambda_txt and config.text_negatives == "all":
+                self.text_contrast = CaanTextContrast(config)
         self._freeze()
         self.post_init()
 
@@ -240,6 +246,9 @@ class CaanModel(PreTrainedModel):
         text_hidden_states: torch.Tensor | None = None,
         photo_targets: torch.Tensor | None = None,
         instance_ids: torch.Tensor | None = None,
+        unpaired_sketch_pixel_values: torch.Tensor | None = None,
+        unpaired_photo_pixel_values: torch.Tensor | None = None,
+        unpaired_category_ids: torch.Tensor | None = None,
         pixel_values: torch.Tensor | None = None,
     ) -> CaanOutput | CaanImageFeatures:
         """Compute the losses of B sketches and N photos or, given only `pixel_values`, the features of photos.
@@ -255,9 +264,13 @@ class CaanModel(PreTrainedModel):
             input_ids: Token ids (N, L) of one sentence per photo. A sketch is aligned with the sentence of its photo+.
             attention_mask: Mask (N, L), 1 at tokens and 0 at padding. The default is no padding.
             text_hidden_states: Output (N, L, T) of `encode_text` for the sentences, instead of `input_ids`.
-            photo_targets: Target features (N, D) of the distillation loss.
+            photo_targets: Target features (N, D) of the distillation loss; (N + V, D) with unpaired photos.
             instance_ids: Numbers (B + N,) of the photos that the B sketches were drawn from, -1 if unknown, then of the
                 N photos. They are for the instance loss.
+            unpaired_sketch_pixel_values: More sketches (U, 3, H, W), for the losses of `lambda_mod` and of `lambda_txt`
+                with `text_negatives="all"`. Their categories need no photos.
+            unpaired_photo_pixel_values: More photos (V, 3, H, W), likewise.
+            unpaired_category_ids: Categories (U + V,) of these sketches, then of these photos.
             pixel_values: Photos (N, 3, H, W), instead of all other arguments, as pipelines call a model.
 
         Returns:
@@ -275,17 +288,22 @@ class CaanModel(PreTrainedModel):
             "photo_targets": photo_targets,
         }
         photo_inputs = {name: value for name, value in named.items() if value is not None}
+        unpaired = (unpaired_sketch_pixel_values, unpaired_photo_pixel_values, unpaired_category_ids)
         if pixel_values is not None:
-            if photo_inputs or sketch_pixel_values is not None or photo_pixel_values is not None:
+            others = (sketch_pixel_values, photo_pixel_values, *photo_inputs.values(), *unpaired)
+            if any(value is not None for value in others):
                 raise ValueError("pixel_values, for photos alone, cannot be combined with other inputs.")
             return self.get_photo_features(pixel_values)
         if sketch_pixel_values is None or photo_pixel_values is None:
             raise ValueError("Give sketch_pixel_values and photo_pixel_values, or pixel_values for photos alone.")
-        batch = len(sketch_pixel_values)
-        check_step(self.config, batch, len(photo_pixel_values), photo_inputs, instance_ids, self.training)
-        sketch_tokens, sketch_grid = self._sketch_tokens(sketch_pixel_values)
-        photo_tokens, photo_grid = self._photo_tokens(photo_pixel_values)
+        batch, photos = len(sketch_pixel_values), len(photo_pixel_values)
+        check_step(self.config, batch, photos, photo_inputs, unpaired, instance_ids, self.training)
+        all_sketches = _joined(sketch_pixel_values, unpaired_sketch_pixel_values)
+        all_photos = _joined(photo_pixel_values, unpaired_photo_pixel_values)
+        sketch_tokens, sketch_grid = self._sketch_tokens(all_sketches)
+        photo_tokens, photo_grid = self._photo_tokens(all_photos)
         plain_sketch, plain_photo = sketch_tokens[:, 0], photo_tokens[:, 0]  # before alignment
+        sketch_tokens, photo_tokens = sketch_tokens[:batch], photo_tokens[:photos]
         sentences, text_embeds = text_hidden_states if input_ids is None else input_ids, None
         if sentences is not None:
             text, mask = self._sentence_tokens(sentences, attention_mask)
@@ -305,8 +323,10 @@ class CaanModel(PreTrainedModel):
         losses, scores = matching_losses(
             self.config, self.local_matching, sketch, photo, category_ids, instance_ids, gather=gather
         )
-        if self.config.lambda_txt and text_embeds is not None:
-            images = normalized(plain_sketch), normalized(plain_photo)
+        plain = category_images(plain_sketch, plain_photo, category_ids, unpaired_category_ids, batch)
+        losses |= category_losses(self.config, *plain, self.text_contrast, self.text_projection, gather)
+        if self.text_contrast is None and self.config.lambda_txt and text_embeds is not None:
+            images = normalized(plain_sketch[:batch]), normalized(plain_photo[:photos])
             losses["loss_txt"] = text_loss(self.config, *images, text_embeds, category_ids, gather)
         if self.config.lambda_dis and photo_targets is not None:
             losses["loss_dis"] = distillation_loss(plain_photo, photo_targets)
@@ -316,7 +336,7 @@ class CaanModel(PreTrainedModel):
     def drop_text(self) -> "CaanModel":
         """Remove the parts that only training needs (text tower, alignment), in place. Returns the model."""
         self.text_model = self.text_projection = self.sketch_alignment = self.photo_alignment = None
-        self.visual_alignment = None
+        self.visual_alignment = self.text_contrast = None
         self.config.text_config, self.config.alignment = None, "text"
         return self
 
@@ -421,7 +441,7 @@ class CaanModel(PreTrainedModel):
         elif isinstance(module, CaanPatchTokens):
             init.zeros_(module.sketch_mean)
             init.zeros_(module.photo_mean)
-        elif isinstance(module, CaanLateInteraction):
+        elif isinstance(module, (CaanLateInteraction, CaanTextContrast)):
             module.reset()
 
     def _set_gradient_checkpointing(self, enable: bool = True, *args: Any, **kwargs: Any) -> None:
@@ -435,6 +455,10 @@ class CaanModel(PreTrainedModel):
                 logger.warning(f"{tower.config.model_type}: this tower does not support gradient checkpointing.")
         if any(hasattr(module, "gradient_checkpointing") for module in self.modules()):
             super()._set_gradient_checkpointing(enable, *args, **kwargs)
+
+
+def _joined(images: torch.Tensor, more: torch.Tensor | None) -> torch.Tensor:
+    return images if more is None else torch.cat([images, more])
 
 
 __all__ = ["CaanModel"]

@@ -9,7 +9,7 @@ from itertools import chain
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageFilter
+from PIL import Image, ImageChops, ImageFilter
 
 from .images_caan import flatten, has_alpha, name_of, open_frames
 
@@ -94,7 +94,28 @@ def open_sketch(source: Any, name: str | None = None) -> Image.Image:
 
 def is_blank(image: Image.Image) -> bool:
     """Whether `clean_sketch` would refuse an image because none of its frames has ink."""
-    return all(_contrast_from_paper(frame)[0].max() < MIN_CONTRAST for frame in open_frames(image))
+    return all(
+        not _has_edge(frame) and _contrast_from_paper(frame)[0].max() < MIN_CONTRAST for frame in open_frames(image)
+    )
+
+
+def _has_edge(image: Image.Image) -> bool:
+    """Whether neighbouring pixels differ so much that one of them is ink, whatever the paper; a quick test.
+
+    Two pixels of blank paper differ by less than `MIN_CONTRAST` each from the paper, which itself changes by at most
+    its range over one of its cells.
+    """
+    grey = flatten(image).convert("L")  # differs by no more than the colour that differs most
+    width, height = grey.size
+    step = -(-max(grey.size) // WORKING_SIDE)
+    cells = (max(1, round(length * PAPER_CELLS / max(grey.size))) for length in grey.size)
+    slope = max(255 * count * step / length for count, length in zip(cells, grey.size, strict=True))
+    differences = (
+        ImageChops.difference(grey.crop((x, y, width, height)), grey.crop((0, 0, width - x, height - y)))
+        for x, y in ((1, 0), (0, 1))
+    )
+    limit = 2 * MIN_CONTRAST + slope + 2  # for rounding
+    return limit < 255 and any(np.asarray(one).max() > limit for one in differences)
 
 
 @dataclass(frozen=True)

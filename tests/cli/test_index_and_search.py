@@ -103,13 +103,21 @@ def test_searching_prints_one_line_per_result(indexed, sketch_file):
     assert -1 <= float(score) <= 1
 
 
+def test_reranking_prints_the_scores_that_order_the_results(indexed, sketch_file):
+    header, *lines = run("search", indexed[1], sketch_file, "--rerank").stdout.splitlines()
+    assert header.split() == ["rank", "score", "local", "fused", "photo"]
+    fused = [float(line.split()[3]) for line in lines]
+    assert fused == sorted(fused, reverse=True)
+
+
 def test_json_holds_results_matches_and_times(indexed, sketch_file):
     done = run("search", indexed[1], sketch_file, "-k", 4, "--rerank", "--explain", "--json")
     document = json.loads(done.stdout)
     assert [result["rank"] for result in document["results"]] == [1, 2, 3, 4]
-    local_scores = [result["local_score"] for result in document["results"]]
-    assert local_scores == sorted(local_scores, reverse=True)  # this checkpoint has no weight of the local score
-    assert document["results"][0]["matches"][0].keys() == {"sketch_box", "photo_box", "score"}
+    fused = [result["fused_score"] for result in document["results"]]
+    assert fused == sorted(fused, reverse=True)
+    assert fused == pytest.approx([(one["score"] + one["local_score"]) / 2 for one in document["results"]], abs=1e-5)
+    assert document["results"][0]["matches"][0].keys() == {"sketch_box", "photo_box", "share"}
     assert "matches" not in document["results"][3]
     assert document["seconds"].keys() == {"encode", "search"}
 

@@ -38,6 +38,16 @@ def test_a_result_is_explained_by_its_own_gallery(page, drawn):
         assert status == gr.skip()
 
 
+@pytest.mark.parametrize("rerank", [False, True])
+def test_captions_show_the_one_score_that_ordered_the_photos(page, drawn, rerank):
+    shown, *_, (_, answer) = page._search(drawn, 5, rerank, "photos", False)
+    score = "fused_score" if rerank else "score"
+    captions = [f"{one.rank}. {getattr(one, score):.2f}  {one.path.rpartition('/')[2]}" for one in answer.results]
+    assert [caption for _, caption in shown] == captions
+    ordered = [getattr(one, score) for one in answer.results]
+    assert ordered == sorted(ordered, reverse=True)
+
+
 def test_the_error_for_a_deleted_photo_does_not_show_its_folder(page, drawn, tmp_path):
     *_, state = page._search(drawn, 3, False, "other", False)
     for file in tmp_path.glob("*.png"):

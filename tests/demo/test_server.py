@@ -42,7 +42,7 @@ def test_search_returns_what_the_gallery_returns(client, gallery, drawing, argum
     found = client.predict(handle_file(drawing), 5, *arguments, api_name="/search")
     expected = gallery.search(drawing, k=5, **options)
     assert [entry["photo"] for entry in found] == [result.path for result in expected]
-    for name in ("score", "local_score"):
+    for name in ("score", "local_score", "fused_score"):
         wanted = [getattr(result, name) for result in expected]
         given = [entry[name] for entry in found]
         assert given == (wanted if None in wanted else pytest.approx(wanted, abs=1e-4))

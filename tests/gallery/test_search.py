@@ -28,24 +28,25 @@ def test_results_are_sorted_by_cosine(gallery, sketch):
     assert [result.path for result in results] == paths[:7]
     np.testing.assert_allclose([result.score for result in results], scores[:7], atol=1e-5)
     assert [result.rank for result in results] == list(range(1, 8))
-    assert all(result.local_score is None for result in results)
+    assert all(result.local_score is None and result.fused_score is None for result in results)
+    assert results[0].ranking_score == results[0].score
     assert (results[0].width, results[0].height) == (60, 40)
     assert results[0].thumbnail[:2] == b"\xff\xd8"
 
 
 @pytest.mark.parametrize("candidates", [5, 30])
-def test_reranking_sorts_the_candidates_by_local_score(gallery, sketch, candidates):
+def test_reranking_sorts_the_candidates_by_fused_score(gallery, sketch, candidates):
     paths, scores = naive_search(gallery, sketch)
     best = paths[:candidates]
     photos = gallery.encoder.encode(best, "photo")
-    logits = gallery.encoder.local_scores(gallery.encode_sketch(sketch).local_embeds[None], photos.local_embeds)[0]
+    local = gallery.encoder.local_scores(gallery.encode_sketch(sketch).local_embeds[None], photos.local_embeds)[0]
+    assert gallery.encoder.local_weight == 0.5
+    mean = (scores[:candidates] + local) / 2
+    wanted = np.argsort(-mean)[:5]
     results = gallery.search(sketch, k=5, rerank=True, candidates=candidates)
-    wanted = [best[row] for row in np.argsort(-logits)[:5]]
-    assert [result.path for result in results] == wanted
-    np.testing.assert_allclose([result.local_score for result in results], np.sort(logits)[::-1][:5], atol=1e-3)
-    assert [result.score for result in results] == pytest.approx(
-        [scores[paths.index(path)] for path in wanted], abs=1e-5
-    )
+    assert [result.path for result in results] == [best[row] for row in wanted]
+    for name, values in (("score", scores), ("local_score", local), ("fused_score", mean), ("ranking_score", mean)):
+        np.testing.assert_allclose([getattr(result, name) for result in results], values[wanted], atol=1e-3)
 
 
 def test_expansion_searches_with_the_sketch_and_its_first_photos(gallery, sketch):
@@ -71,7 +72,7 @@ def test_without_local_embeddings_photos_are_encoded_for_reranking_and_explanati
     bare.add(indexed_folder / "photos")
     results = [some.search(sketch, k=5, rerank=True, candidates=20) for some in (gallery, bare)]
     assert [result.path for result in results[0]] == [result.path for result in results[1]]
-    explained = [some.explain(sketch, results[0][0]).similarity for some in (gallery, bare)]
+    explained = [some.explain(sketch, results[0][0]).shares for some in (gallery, bare)]
     np.testing.assert_allclose(*explained, atol=5e-3)
 
 
@@ -224,7 +225,7 @@ def test_explaining_a_result_reads_no_row_again(gallery, sketch, monkeypatch):
     monkeypatch.setattr(gallery.table, "table", None)
     monkeypatch.setattr(gallery.encoder, "encode_prepared", None)
     explained = gallery.explain(query, result)
-    np.testing.assert_array_equal(explained.similarity, by_path.similarity)
+    np.testing.assert_array_equal(explained.shares, by_path.shares)
 
 
 def test_printing_a_result_shows_no_binary_data(gallery, sketch):

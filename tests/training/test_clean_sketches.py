@@ -19,7 +19,7 @@ from caan_hf.training.triplets import TripletDataset
 
 @pytest.fixture
 def folder(sample_data, tmp_path) -> Path:
-    shutil.copytree(sample_data, tmp_path / "data")
+    shutil.copytree(sample_data, tmp_path / "data", ignore=shutil.ignore_patterns("cache-*"))
     return tmp_path / "data"
 
 

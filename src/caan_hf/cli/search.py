@@ -33,8 +33,8 @@ def search(
         bool,
         Option(
             "--explain",
-            help=f"Show which regions match, for the first {NUM_EXPLAINED} results. Writes results.png "
-            "unless --out is given.",
+            help="Show which regions of sketch and photo match and have the largest shares of the local score, for the "
+            f"first {NUM_EXPLAINED} results. Writes results.png unless --out is given.",
         ),
     ] = False,
     out: Annotated[
@@ -55,9 +55,9 @@ def search(
 ) -> None:
     """Find photos by sketch.
 
-    Prints rank, score, relation score and path of each result. The score is the cosine similarity of photo and
-    sketch (with --expand: photo and expanded query). With --rerank, the relation score is the relation network's
-    probability of a match.
+    Prints rank, score and path of each result, best first. The score is the cosine similarity of photo and sketch (with
+    --expand: photo and expanded query). With --rerank, two more scores are printed: the local score, which says how
+    well the regions of the sketch match regions of the photo, and the fused score of both, which orders the results.
 
     Examples:
 
@@ -127,7 +127,7 @@ def _document(
     found = [result.to_dict() for result in results]
     for entry, explanation in zip(found, explanations, strict=False):
         entry["matches"] = [
-            {"sketch_box": match.sketch_box, "photo_box": match.photo_box, "score": round(match.score, 4)}
+            {"sketch_box": match.sketch_box, "photo_box": match.photo_box, "share": round(match.share, 6)}
             for match in explanation.matches
         ]
     times = {stage: round(value, 4) for stage, value in seconds.items()}
@@ -136,11 +136,11 @@ def _document(
 
 def _print_results(results: "list[SearchResult]") -> None:
     """Print one line per result, which never wraps, so that other programs can read it."""
-    is_reranked = results[0].local_score is not None
-    print("rank  score" + ("  relation" if is_reranked else "") + "  photo")
+    is_reranked = results[0].fused_score is not None
+    print("rank  score" + ("  local  fused" if is_reranked else "") + "  photo")
     for result in results:
-        relation = f"  {result.local_score:8.3f}" if is_reranked else ""
-        print(f"{result.rank:4}  {result.score:5.3f}{relation}  {_printable(result.path)}")
+        more = f"  {result.local_score:5.3f}  {result.fused_score:5.3f}" if is_reranked else ""
+        print(f"{result.rank:4}  {result.score:5.3f}{more}  {_printable(result.path)}")
 
 
 def _printable(path: str) -> str:

@@ -73,6 +73,7 @@ class TorchEncoder(Encoder):
         self._autocast: torch.dtype | None = None if dtype == weights else getattr(torch, dtype)
         self.model = model
         self.processor = processor
+        self.preprocessing = _preprocessing(processor)
         self.name = name
         self.dtype = dtype
 
@@ -198,6 +199,11 @@ class CheckpointEncoder(TorchEncoder):
         """See [`Encoder.local_weight`]."""
         return self.model.config.local_weight
 
+    @property
+    def local_position_weight(self) -> float | None:
+        """See [`Encoder.local_position_weight`]."""
+        return None if self.model.late_interaction is None else self.model.config.local_position_weight
+
     def local_scores(self, sketch_local: Array, photo_local: Array) -> Array:
         """See [`Encoder.local_scores`]."""
         return self._logits(self.model.get_local_scores, sketch_local, photo_local)
@@ -307,10 +313,17 @@ def _changed_fields(config: PreTrainedConfig) -> dict[str, Any]:
 
 def preprocessing_hash(processor: CaanProcessor) -> str:
     """SHA-256 of how a processor prepares pictures; equal to that of an ONNX export of the same checkpoint."""
-    try:
-        return Preprocessing.of_processor(processor).hash
-    except (ValueError, TypeError, AttributeError):  # steps that only torch can do
+    preprocessing = _preprocessing(processor)
+    if preprocessing is None:
         return hash_of_json({"processor": processor.to_dict(), "pictures": PICTURE_VERSION})
+    return preprocessing.hash
+
+
+def _preprocessing(processor: CaanProcessor) -> Preprocessing | None:
+    try:
+        return Preprocessing.of_processor(processor)
+    except (ValueError, TypeError, AttributeError):  # steps that only torch can do
+        return None
 
 
 def usable_device(name: str | None) -> torch.device:

@@ -13,6 +13,8 @@ from caan_hf.utils.prefetch import batched, map_ahead
 
 from .features import PLURAL, Array, EncodedSketch, Features, Modality
 from .identity import EncoderIdentity
+from .late_interaction import late_interaction_shares
+from .preprocessing import Preprocessing
 from .sketch_file import load_sketch
 
 OnError = Literal["raise", "skip"]
@@ -69,6 +71,7 @@ class Encoder(ABC):
         name: Folder or Hub id from which the encoder can be loaded again.
         kind: What reports call the model: "checkpoint", "ONNX export" or "untrained tower".
         device: Where it computes, such as "cpu" or "cuda:0".
+        preprocessing: How it resizes and crops pictures; None if it does so in a way that only torch can follow.
 
     Example:
         >>> encoder = caan_hf.load_encoder("hub/caan-vit-tiny-sketchy")
@@ -78,6 +81,7 @@ class Encoder(ABC):
     name: str
     kind: str = "model"
     device: Any = "cpu"
+    preprocessing: Preprocessing | None = None
 
     @property
     def training_data(self) -> TrainingData | None:
@@ -124,6 +128,19 @@ class Encoder(ABC):
             CaanError: The encoder has no local tokens.
         """
         raise CaanError(f"{self.name}: has no local tokens. Rank by global embeddings alone.")
+
+    def local_shares(self, sketch_local: Array, photo_local: Array) -> Array:
+        """Shares (M, M) of the pairs of tokens of a sketch (M, R) and a photo (M, R), see `late_interaction_shares`.
+
+        Their sum is the score of late interaction. A relation network's score has no shares: then they are those of
+        late interaction between its tokens.
+        """
+        return late_interaction_shares(sketch_local, photo_local, self.local_position_weight or 0.0)
+
+    @property
+    def local_position_weight(self) -> float | None:
+        """Weight of the position prior of late interaction; None if the local score is another."""
+        return None
 
     @property
     def local_weight(self) -> float | None:

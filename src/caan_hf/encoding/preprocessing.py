@@ -122,6 +122,14 @@ class Preprocessing(Record):
         image = image if size == image.size else image.resize(size, Image.Resampling(self.resample))
         return image if self.crop is None else _centre(image, self.crop)
 
+    def seen(self, width: int, height: int) -> tuple[float, float, float, float]:
+        """The part (left, top, right, bottom) of a picture that `fit` keeps, as shares of its width and height."""
+        if self.crop is None:
+            return 0.0, 0.0, 1.0, 1.0
+        resized = _resized((width, height), self.size)
+        x, y = self.crop[1] / resized[0], self.crop[0] / resized[1]
+        return (1 - x) / 2, (1 - y) / 2, (1 + x) / 2, (1 + y) / 2
+
     def normalise(self, levels: np.ndarray) -> Array:
         """Grey levels (..., H, W, 3) uint8 as (..., 3, H, W) float32, with one multiplication and one addition."""
         mean, std = np.asarray(self.mean), np.asarray(self.std)  # (3,)

@@ -1,4 +1,4 @@
-"""Explains a search result: which region of the sketch matched which region of the photo, as data and as a figure."""
+"""Explains a local score: which region of the sketch matched which region of the photo, as data and as a figure."""
 
 from dataclasses import dataclass
 from math import isqrt
@@ -6,53 +6,67 @@ from math import isqrt
 import numpy as np
 from PIL import Image
 
+from caan_hf.encoding.encoder import Encoder
 from caan_hf.encoding.features import EncodedSketch
+from caan_hf.sketches_caan import INK
 
-from .figures import draw_explanation
+from .figures import Box, draw_explanation
 
-Box = tuple[float, float, float, float]
-"""(left, top, right, bottom) as shares of a picture's width and height."""
-INK = 128
-"""Grey level below which a pixel of a clean sketch is ink."""
+PIXELS_PER_CELL = 16
+"""Side in pixels at which a region of a sketch is searched for ink."""
 
 
 @dataclass(frozen=True)
 class Match:
-    """A region of the sketch and the corresponding region of the photo.
+    """A region of the sketch and the region of the photo that it matches best.
 
     Attributes:
         sketch_box: Region of the clean sketch.
         photo_box: Region of the photo.
-        score: Cosine of the local embeddings of the two regions.
+        share: Share of this pair in the local score.
     """
 
     sketch_box: Box
     photo_box: Box
-    score: float
+    share: float
 
 
 @dataclass(frozen=True, eq=False)
 class Explanation:
-    """Correspondences of a sketch and a photo, on a grid of g x g regions.
+    """The local score of a sketch and a photo, divided among their regions.
+
+    With a relation network, whose score cannot be divided, it is the score that late interaction has between the same
+    tokens.
 
     Attributes:
         sketch: The square sketch that the encoder saw.
         photo: The photo, upright.
-        matches: Pairs of regions, the most similar first.
-        sketch_heat: (g, g) in [0, 1], how well each region of the sketch is matched; 0 for regions without ink.
-        photo_heat: (g, g) in [0, 1], how well each region of the photo matches a region with ink.
-        similarity: (g * g, g * g) cosines of the sketch's and the photo's local embeddings, each row by row.
+        sketch_view: Part of the sketch over which the grid of g x g regions lies.
+        photo_view: Part of the photo over which the grid lies: all of it unless the encoder crops photos.
+        shares: (g * g, g * g) shares of the pairs of a region of the sketch and one of the photo, each row by row, in
+            the local score, which is their sum. At most one share of a row is not 0; regions without ink have none.
+        matches: Pairs with the largest shares, see [`select_matches`].
     """
 
     sketch: Image.Image
     photo: Image.Image
+    sketch_view: Box
+    photo_view: Box
+    shares: np.ndarray
     matches: list[Match]
-    sketch_heat: np.ndarray
-    photo_heat: np.ndarray
-    similarity: np.ndarray
+
+    @property
+    def sketch_heat(self) -> np.ndarray:
+        """(g, g) shares of the regions of the sketch."""
+        return _as_grid(self.shares.sum(axis=1))
+
+    @property
+    def photo_heat(self) -> np.ndarray:
+        """(g, g) shares of the regions of the photo: each has those of all regions of the sketch that match it."""
+        return _as_grid(self.shares.sum(axis=0))
 
     def figure(self, *, height: int = 384, lines: bool = True) -> Image.Image:
-        """Draw sketch and photo side by side, with matched regions in the same colour and number, 1 for the best.
+        """Draw sketch and photo side by side, with matched regions in the same colour and number, 1 for the largest.
 
         Args:
             height: Height of both pictures in pixels.
@@ -61,81 +75,91 @@ class Explanation:
         return draw_explanation(self, height=height, lines=lines)
 
 
-def explain(sketch: EncodedSketch, photo: Image.Image, photo_local: np.ndarray, *, max_matches: int = 8) -> Explanation:
-    """Find correspondences by local embeddings.
-
-    Two regions match if each is the other's nearest neighbour by centred cosine (see [`centred`]). Regions of the
-    sketch without ink are left out. This is our choice, because the paper does not describe explanations.
+def explain(
+    encoder: Encoder, sketch: EncodedSketch, photo: Image.Image, photo_local: np.ndarray, *, max_matches: int = 6
+) -> Explanation:
+    """Divide the local score of a sketch and a photo among their regions.
 
     Args:
+        encoder: The encoder of both.
         sketch: The sketch, with local embeddings (M, R).
         photo: The photo, upright.
-        photo_local: (M, R) local embeddings of the photo, L2-normalised, row by row over a square grid.
+        photo_local: (M, R) local embeddings of the photo, row by row over a square grid.
         max_matches: Maximum number of matches.
 
     Raises:
         ValueError: M is not a square number, or the two shapes differ.
     """
-    sketch_local = np.empty((0, 0)) if sketch.local_embeds is None else sketch.local_embeds
-    grid = isqrt(len(sketch_local))
-    if not grid or grid**2 != len(sketch_local) or sketch_local.shape != photo_local.shape:
-        raise ValueError(f"local embeddings of {sketch_local.shape} and {photo_local.shape} have no common square grid")
-    similarity: np.ndarray = np.asarray(sketch_local, np.float32) @ np.asarray(photo_local, np.float32).T  # (M, M)
-    ink = inked_cells(sketch.image, grid)
-    affinity = centred(similarity)
-    pairs = mutual_matches(affinity, ink)[:max_matches]
-    return Explanation(
-        sketch=sketch.image,
-        photo=photo,
-        matches=[Match(_box(i, grid), _box(j, grid), float(similarity[i, j])) for i, j in pairs],
-        sketch_heat=_rescale(np.where(ink, affinity.max(axis=1), np.nan)).reshape(grid, grid),
-        photo_heat=_rescale(affinity[ink].max(axis=0)).reshape(grid, grid),
-        similarity=similarity,
+    sketch_view, photo_view = (_view(encoder, image) for image in (sketch.image, photo))
+    sketch_local = np.empty((0, 0), np.float32) if sketch.local_embeds is None else sketch.local_embeds
+    if encoder.local_position_weight is None:  # only the tokens of late interaction say where there is no ink
+        sketch_local = sketch_local * inked_cells(sketch.image, sketch_view, isqrt(len(sketch_local)))[:, None]
+    shares = encoder.local_shares(sketch_local, photo_local)
+    grid = isqrt(len(shares))
+    matches = [
+        Match(_box(from_cell, grid, sketch_view), _box(to_cell, grid, photo_view), float(shares[from_cell, to_cell]))
+        for from_cell, to_cell in select_matches(shares, max_matches)
+    ]
+    return Explanation(sketch.image, photo, sketch_view, photo_view, shares, matches)
+
+
+def select_matches(shares: np.ndarray, max_matches: int) -> list[tuple[int, int]]:
+    """Choose pairs of regions that are worth showing, the largest share first (our choice).
+
+    Neighbouring regions of a sketch often match the same part of a photo. A pair is skipped if both its regions are
+    near those of a chosen pair: at most a sixth of the grid away in rows and in columns, or next to them on a coarser
+    grid. Pairs with a negative share are left out.
+
+    Args:
+        shares: (M, M) shares of the pairs of regions of two square grids.
+        max_matches: Maximum number of pairs.
+    """
+    grid = isqrt(len(shares))
+    near = max(1, round(grid / 6))
+    pairs = np.argwhere(shares > 0)
+    pairs = pairs[np.argsort(-shares[*pairs.T], kind="stable")]
+    places = np.stack(np.divmod(pairs, grid), axis=-1)  # (pairs, sketch and photo, row and column)
+    chosen: list[int] = []
+    for row in range(len(pairs)):
+        apart = np.abs(places[chosen] - places[row]).max(axis=(1, 2), initial=0) > near
+        if len(chosen) < max_matches and apart.all():
+            chosen.append(row)
+    return [(int(sketch_cell), int(photo_cell)) for sketch_cell, photo_cell in pairs[chosen]]
+
+
+def inked_cells(sketch: Image.Image, view: Box, grid: int) -> np.ndarray:
+    """Which regions of the `view` of a clean sketch hold ink, as `inked_regions` of the model, as bool (grid * grid,).
+
+    All do if none does.
+    """
+    side = PIXELS_PER_CELL * grid
+    left, top, right, bottom = (
+        min(max(place, 0.0), 1.0) * length for place, length in zip(view, 2 * sketch.size, strict=True)
+    )
+    part = sketch.convert("L").resize((side, side), Image.Resampling.BILINEAR, box=(left, top, right, bottom))
+    grey = np.asarray(part, np.float32)
+    darkness = (grey.max() - grey) / max(float(np.ptp(grey)), 1e-6)
+    cells = darkness.reshape(grid, PIXELS_PER_CELL, grid, PIXELS_PER_CELL).max(axis=(1, 3)).reshape(-1)
+    inked: np.ndarray = cells > INK
+    return inked if inked.any() else ~inked
+
+
+def _view(encoder: Encoder, image: Image.Image) -> Box:
+    """The part of a picture that the encoder sees."""
+    return (0.0, 0.0, 1.0, 1.0) if encoder.preprocessing is None else encoder.preprocessing.seen(*image.size)
+
+
+def _box(cell: int, grid: int, view: Box) -> Box:
+    row, column = divmod(cell, grid)
+    left, top, width, height = view[0], view[1], view[2] - view[0], view[3] - view[1]
+    return (
+        left + width * column / grid,
+        top + height * row / grid,
+        left + width * (column + 1) / grid,
+        top + height * (row + 1) / grid,
     )
 
 
-def centred(similarity: np.ndarray) -> np.ndarray:
-    """Cosines (M, M) minus the means of rows and columns.
-
-    Local embeddings have a strong common mean, and a token close to it is the nearest neighbour of every other token.
-    What remains after centring is the similarity that is specific to a pair (our choice). Regions of the sketch without
-    ink count in the means, so that a region of the photo that resembles paper as much as ink does not match.
-    """
-    rows, columns = similarity.mean(axis=1, keepdims=True), similarity.mean(axis=0, keepdims=True)
-    centred_similarity: np.ndarray = similarity - rows - columns + similarity.mean()
-    return centred_similarity
-
-
-def inked_cells(sketch: Image.Image, grid: int) -> np.ndarray:
-    """Which regions of a clean sketch hold ink, as bool (grid * grid,); all if none does."""
-    grey = np.asarray(sketch.convert("L"))
-    rows = np.minimum(np.arange(grey.shape[0]) * grid // grey.shape[0], grid - 1)
-    columns = np.minimum(np.arange(grey.shape[1]) * grid // grey.shape[1], grid - 1)
-    dark_rows, dark_columns = np.nonzero(grey < INK)
-    cells = np.zeros((grid, grid), bool)
-    cells[rows[dark_rows], columns[dark_columns]] = True
-    return cells.reshape(-1) if cells.any() else np.ones(grid * grid, bool)
-
-
-def mutual_matches(similarity: np.ndarray, ink: np.ndarray) -> list[tuple[int, int]]:
-    """Pairs (i, j) of mutual nearest neighbours, the most similar first.
-
-    Args:
-        similarity: (M, M) similarities of sketch tokens and photo tokens.
-        ink: (M,) bool, the sketch tokens that may match.
-    """
-    masked = np.where(ink[:, None], similarity, -np.inf)
-    nearest_photo, nearest_sketch = masked.argmax(axis=1), masked.argmax(axis=0)
-    pairs = [(int(i), int(nearest_photo[i])) for i in np.flatnonzero(ink) if nearest_sketch[nearest_photo[i]] == i]
-    return sorted(pairs, key=lambda pair: -similarity[pair])
-
-
-def _box(token: int, grid: int) -> Box:
-    row, column = divmod(token, grid)
-    return column / grid, row / grid, (column + 1) / grid, (row + 1) / grid
-
-
-def _rescale(values: np.ndarray) -> np.ndarray:
-    """Values rescaled to [0, 1]; NaN becomes 0."""
-    low, high = np.nanmin(values), np.nanmax(values)
-    return np.nan_to_num((values - low) / max(high - low, 1e-6), nan=0.0)
+def _as_grid(values: np.ndarray) -> np.ndarray:
+    grid = isqrt(len(values))
+    return values.reshape(grid, grid)

@@ -1,20 +1,40 @@
 """Figures: matched regions of a sketch and a photo side by side, and the results of a search as a grid."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from matplotlib import colormaps
-from PIL import Image, ImageDraw, ImageFont, ImageOps
+from PIL import Image, ImageChops, ImageDraw, ImageEnhance, ImageFont, ImageOps
 
 from .photo import open_thumbnail
 
 if TYPE_CHECKING:
-    from .explanation import Box, Explanation
+    from .explanation import Explanation
     from .results import SearchResult
 
+Box = tuple[float, float, float, float]
+"""(left, top, right, bottom) as shares of a picture's width and height."""
+Pixels = tuple[int, int, int, int]
+"""(left, top, right, bottom) in pixels."""
+Point = tuple[float, float]
+
+
+class Mark(NamedTuple):
+    """A match on a canvas: its regions, and the points where its numbers stand."""
+
+    sketch_box: Pixels
+    photo_box: Pixels
+    sketch_point: Point
+    photo_point: Point
+
+
 PAPER, INK, FAINT, FRAME = "#ffffff", "#202020", "#707070", "#c0c0c0"
-HEAT_STRENGTH = 0.6
+HEAT_STRENGTH = 0.75
+COLOUR_LEFT = 0.25  # of the colours of a photo under its heat map
+DARK = 40  # grey levels by which ink may be lighter than the darkest pixel around it
+RADIUS = 9  # of the discs with the numbers
+SMOOTHING = 2  # factor at which lines are drawn before they are reduced
 # Colours of Okabe and Ito, distinguishable with most kinds of colour blindness and visible on white and on photos.
 COLOURS = ("#e69f00", "#56b4e9", "#009e73", "#cc79a7", "#d55e00", "#0072b2", "#f0e442", "#7f3c8d")
 GAP, MARGIN, CAPTION = 72, 16, 28
@@ -23,29 +43,32 @@ COLUMNS = 5
 
 
 def draw_explanation(explanation: "Explanation", *, height: int, lines: bool) -> Image.Image:
-    """Draw the sketch with well matched regions tinted, the photo under its heat map, and the matched regions."""
-    left = _tinted(ImageOps.contain(explanation.sketch, (height, height)), explanation.sketch_heat)
-    right = _heated(ImageOps.contain(explanation.photo, (2 * height, height)), explanation.photo_heat)
-    photo_left = MARGIN + left.width + GAP
+    """Draw sketch and photo under the heat maps of their shares, and the matches as numbered regions."""
+    sketch = ImageOps.contain(explanation.sketch, (height, height))
+    photo = ImageOps.contain(explanation.photo, (2 * height, height))
+    photo_left = MARGIN + sketch.width + GAP
     places = [
-        (MARGIN, MARGIN + (height - left.height) // 2),
-        (photo_left, MARGIN + (height - right.height) // 2),
+        (MARGIN, MARGIN + (height - sketch.height) // 2),
+        (photo_left, MARGIN + (height - photo.height) // 2),
     ]
-    canvas = Image.new("RGB", (photo_left + right.width + MARGIN, 2 * MARGIN + height + CAPTION), PAPER)
-    canvas.paste(left, places[0])
-    canvas.paste(right, places[1])
+    canvas = Image.new("RGB", (photo_left + photo.width + MARGIN, 2 * MARGIN + height + CAPTION), PAPER)
+    canvas.paste(_heated(sketch, explanation.sketch_heat, explanation.sketch_view), places[0])
+    pale = ImageEnhance.Color(photo).enhance(COLOUR_LEFT)  # so that its colours are not mistaken for heat
+    canvas.paste(_heated(pale, explanation.photo_heat, explanation.photo_view), places[1])
     draw = ImageDraw.Draw(canvas)
-    x, y = places[0]
-    draw.rectangle((x, y, x + left.width - 1, y + left.height - 1), outline=FRAME)
-    for number, match in reversed(list(enumerate(explanation.matches))):  # the best match is drawn last, on top
-        boxes = [_in_pixels(match.sketch_box, left, places[0]), _in_pixels(match.photo_box, right, places[1])]
-        _draw_match(draw, boxes, number, lines)
-    font = ImageFont.load_default(14)
-    for (x, _), text in zip(
-        places, ("sketch as the model sees it", "photo, bright where it matches the sketch"), strict=True
-    ):
-        draw.text((x, canvas.height - MARGIN), text, FAINT, font, anchor="ls")
-    return canvas
+    left, top = places[0]
+    draw.rectangle((left, top, left + sketch.width - 1, top + sketch.height - 1), outline=FRAME)
+    font, bottom = ImageFont.load_default(14), canvas.height - MARGIN
+    draw.text((MARGIN, bottom), "sketch as the model sees it", FAINT, font, anchor="ls")
+    draw.text((canvas.width - MARGIN, bottom), "redder: larger share of the local score", FAINT, font, anchor="rs")
+    marks: list[Mark] = []
+    for match in explanation.matches:
+        sketch_box = _in_pixels(match.sketch_box, sketch.size, places[0])
+        photo_box = _in_pixels(match.photo_box, photo.size, places[1])
+        beside = sum(photo_box == mark.photo_box for mark in marks)  # where numbers would cover each other
+        x, y = _centre(photo_box)
+        marks.append(Mark(sketch_box, photo_box, _darkest(canvas, sketch_box), (x + 2 * RADIUS * beside, y)))
+    return _marked(canvas, marks, lines)
 
 
 def results_figure(
@@ -55,7 +78,8 @@ def results_figure(
 
     Args:
         sketch: The clean sketch.
-        results: The results. Their thumbnails are drawn, or an empty frame where there is none.
+        results: The results. Their thumbnails are drawn, or an empty frame where there is none, with rank and the score
+            that ordered them.
         explanations: Figures of the first results, in their order.
     """
     columns = min(COLUMNS, len(results))
@@ -92,8 +116,7 @@ def _draw_result(
         canvas.paste(thumbnail, (left + (CELL - thumbnail.width) // 2, top + (CELL - thumbnail.height) // 2))
     else:
         draw.rectangle((left, top, left + CELL - 1, top + CELL - 1), outline=FRAME)
-    scores = f"{result.score:.3f}" + ("" if result.local_score is None else f"  ·  {result.local_score:.3f}")
-    draw.text((left, top + CELL + 4), f"{result.rank}   {scores}", INK, ImageFont.load_default(14))
+    draw.text((left, top + CELL + 4), f"{result.rank}   {result.ranking_score:.3f}", INK, ImageFont.load_default(14))
     name = _shorten(result.path.rpartition("/")[2], 24)
     draw.text((left, top + CELL + 21), name, FAINT, ImageFont.load_default(12))
 
@@ -104,36 +127,61 @@ def _shorten(text: str, length: int) -> str:
     return text if len(text) <= length else "..." + text[3 - length :]
 
 
-def _heated(photo: Image.Image, heat: np.ndarray) -> Image.Image:
-    """The photo under its heat map, in grey so that its colours are not mistaken for heat."""
-    smooth = Image.fromarray((heat * 255).round().astype(np.uint8)).resize(photo.size, Image.Resampling.BICUBIC)
-    colours = Image.fromarray((colormaps["inferno"](np.asarray(smooth))[..., :3] * 255).astype(np.uint8))
-    return Image.blend(photo.convert("L").convert("RGB"), colours, HEAT_STRENGTH)
+def _heated(picture: Image.Image, heat: np.ndarray, view: Box) -> Image.Image:
+    """A picture with a transparent heat map over its `view`: yellow for small shares, red for the largest."""
+    warmth = (heat / max(float(heat.max()), 1e-9)).clip(0, 1)
+    left, top, right, bottom = _in_pixels(view, picture.size)
+    smooth = Image.fromarray(warmth.astype(np.float32)).resize((right - left, bottom - top), Image.Resampling.BILINEAR)
+    warmth = np.asarray(smooth)
+    colours = (colormaps["YlOrRd"](0.1 + 0.7 * warmth)[..., :3] * 255).astype(np.uint8)
+    under = picture.crop((left, top, right, bottom))
+    tinted = Image.blend(Image.fromarray(colours), ImageChops.multiply(under, Image.fromarray(colours)), 0.6)
+    heated = picture.copy()
+    heated.paste(tinted, (left, top), Image.fromarray((255 * HEAT_STRENGTH * warmth).astype(np.uint8)))
+    return heated
 
 
-def _tinted(sketch: Image.Image, heat: np.ndarray) -> Image.Image:
-    """The sketch on paper that is the darker orange the better a region is matched."""
-    weight = Image.fromarray((heat * 150).round().astype(np.uint8)).resize(sketch.size, Image.Resampling.NEAREST)
-    warm = Image.composite(Image.new("RGB", sketch.size, "#ffb347"), Image.new("RGB", sketch.size, PAPER), weight)
-    return Image.composite(warm, Image.new("RGB", sketch.size, INK), sketch.convert("L"))
+def _marked(canvas: Image.Image, marks: list[Mark], lines: bool) -> Image.Image:
+    """The canvas with the regions of each match framed and numbered, and joined by lines if `lines` is set."""
+    layer = Image.new("RGBA", (SMOOTHING * canvas.width, SMOOTHING * canvas.height))
+    draw = ImageDraw.Draw(layer)
+    # The match with the largest share is drawn last, on top.
+    numbered = [(str(number + 1), COLOURS[number % len(COLOURS)], mark) for number, mark in enumerate(marks)][::-1]
+    for _, colour, mark in numbered:
+        for box in (mark.sketch_box, mark.photo_box):
+            draw.rounded_rectangle(_scaled(box), radius=4 * SMOOTHING, outline=colour, width=2 * SMOOTHING)
+    for _, colour, mark in numbered if lines else ():
+        ends = _scaled(mark.sketch_point + mark.photo_point)
+        draw.line(ends, fill=PAPER, width=4 * SMOOTHING)
+        draw.line(ends, fill=colour, width=2 * SMOOTHING)
+    font = ImageFont.load_default(13 * SMOOTHING)
+    for number, colour, mark in numbered:
+        for x, y in (mark.sketch_point, mark.photo_point):
+            disc = _scaled((x - RADIUS, y - RADIUS, x + RADIUS, y + RADIUS))
+            draw.ellipse(disc, fill=colour, outline=PAPER, width=SMOOTHING)
+            draw.text(_scaled((x, y)), number, INK, font, anchor="mm")
+    smooth = layer.resize(canvas.size, Image.Resampling.BOX)
+    return Image.alpha_composite(canvas.convert("RGBA"), smooth).convert("RGB")
 
 
-def _draw_match(draw: ImageDraw.ImageDraw, boxes: list[tuple[int, int, int, int]], number: int, lines: bool) -> None:
-    colour = COLOURS[number % len(COLOURS)]
-    centres = [((left + right) / 2, (top + bottom) / 2) for left, top, right, bottom in boxes]
-    if lines:
-        draw.line(centres, fill=colour, width=3)
-    for box, (x, y) in zip(boxes, centres, strict=True):
-        draw.rectangle(box, outline=colour, width=3)
-        draw.ellipse((x - 10, y - 10, x + 10, y + 10), fill=colour, outline=PAPER)
-        draw.text((x, y), str(number + 1), INK, ImageFont.load_default(13), anchor="mm")
+def _scaled(numbers: Sequence[float]) -> Any:
+    return tuple(SMOOTHING * number for number in numbers)
 
 
-def _in_pixels(box: "Box", image: Image.Image, place: tuple[int, int]) -> tuple[int, int, int, int]:
-    left, top, right, bottom = box
-    return (
-        place[0] + round(left * image.width),
-        place[1] + round(top * image.height),
-        place[0] + round(right * image.width) - 1,
-        place[1] + round(bottom * image.height) - 1,
-    )
+def _in_pixels(box: Box, size: tuple[int, int], place: tuple[int, int] = (0, 0)) -> Pixels:
+    """A box of a picture that has a size and a place on a canvas, in pixels."""
+    left, top, right, bottom = (place[side % 2] + round(share * size[side % 2]) for side, share in enumerate(box))
+    return left, top, right, bottom
+
+
+def _centre(box: Pixels) -> Point:
+    return (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+
+
+def _darkest(canvas: Image.Image, box: Pixels) -> Point:
+    """The dark pixel of a box that is nearest to its centre, so that a line starts on ink."""
+    grey = np.asarray(canvas.crop(box).convert("L"), np.int16)
+    dark = np.argwhere(grey <= grey.min() + DARK)[:, ::-1] + box[:2]  # x, y
+    nearest = ((dark - _centre(box)) ** 2).sum(axis=1).argmin()
+    x, y = dark[nearest].tolist()
+    return x, y

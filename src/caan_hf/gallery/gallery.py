@@ -208,8 +208,8 @@ class Gallery:
         ]
         return self._reranked(query, results)[: options.k] if options.rerank else results
 
-    def explain(self, sketch: Any, photo: SearchResult | str, *, max_matches: int = 8) -> Explanation:
-        """Find which regions of a sketch match which regions of a photo.
+    def explain(self, sketch: Any, photo: SearchResult | str, *, max_matches: int = 6) -> Explanation:
+        """Divide the local score of a sketch and a photo among their regions, see [`Explanation`].
 
         Args:
             sketch: A sketch, or the result of `encode_sketch`.
@@ -222,7 +222,8 @@ class Gallery:
         query = self.encode_sketch(sketch)
         (found,) = self._with_local([self._look_up(photo)])
         assert found.local_embeds is not None
-        return explain(query, self._decode(found, DISPLAY_SIDE), found.local_embeds, max_matches=max_matches)
+        image = self._decode(found, DISPLAY_SIDE)
+        return explain(self.encoder, query, image, found.local_embeds, max_matches=max_matches)
 
     def photo(self, photo: GalleryPhoto | str) -> Image.Image:
         """A photo of the gallery, upright and in RGB; its thumbnail if the file cannot be read.
@@ -260,9 +261,11 @@ class Gallery:
         assert query.local_embeds is not None
         local = self.encoder.local_scores(query.local_embeds[None], photo_local.astype(np.float32))[0]
         cosines = np.array([one.score for one in results], np.float32)
-        order = np.argsort(-fused(cosines, local, self.encoder.local_weight), kind="stable").tolist()
+        scores = fused(cosines, local, self.encoder.local_weight)
+        order = np.argsort(-scores, kind="stable").tolist()
         return [
-            replace(results[row], rank=rank, local_score=float(local[row])) for rank, row in enumerate(order, start=1)
+            replace(results[row], rank=rank, local_score=float(local[row]), fused_score=float(scores[row]))
+            for rank, row in enumerate(order, start=1)
         ]
 
     def _with_local(self, photos: list[Photo]) -> list[Photo]:

@@ -118,7 +118,7 @@ class SearchOptions:
     """
 
     k: Annotated[int, Option("-k", min=1, help="Number of results.")] = 10
-    rerank: Annotated[bool, Option("--rerank", help="Re-rank the best candidates by the relation network.")] = False
+    rerank: Annotated[bool, Option("--rerank", help="Re-rank the best candidates by their fused score.")] = False
     expand: Annotated[
         int | None,
         Option(

@@ -34,14 +34,23 @@ class SearchResult(GalleryPhoto):
         rank: 1 for the best result.
         score: Cosine of the global embeddings of the photo and the sketch. With query expansion, it is that of the
             expanded query, and in a smoothed gallery that of the smoothed photo.
-        local_score: Relation network's probability that sketch and photo share a category; None without re-ranking.
+        local_score: How well the regions of the sketch match regions of the photo, on the scale of the model's local
+            matching: at most 1 for late interaction, a logit for a relation network. None without re-ranking.
+        fused_score: Score that ordered the re-ranked results: `score` and `local_score` in the proportion that the
+            model's configuration holds. None without re-ranking.
     """
 
     rank: int
     score: float
     local_score: float | None = None
+    fused_score: float | None = None
+
+    @property
+    def ranking_score(self) -> float:
+        """The score that ordered the results: `fused_score` with re-ranking, otherwise `score`."""
+        return self.score if self.fused_score is None else self.fused_score
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as JSON holds them, without thumbnail and local embeddings."""
-        names = ("rank", "path", "score", "local_score", "width", "height")
+        names = ("rank", "path", "score", "local_score", "fused_score", "width", "height")
         return {name: getattr(self, name) for name in names}

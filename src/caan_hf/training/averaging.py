@@ -12,8 +12,8 @@ from caan_hf.errors import CaanError
 from caan_hf.publishing.training_record import TrainingRecord, read_training_record
 from caan_hf.utils.files import require_writable
 
+from .centers import measure_centers
 from .checkpoints import changed_settings, save_for_retrieval
-from .precompute import measure_centers
 from .recipe import EXECUTION_KEYS
 from .triplets import TripletDataset
 
@@ -59,7 +59,7 @@ def average_checkpoints(checkpoints: Sequence[str | Path], out: Path, data: str 
             sums[name] += other[name]
     model.load_state_dict(sums | {name: sums[name] / len(checkpoints) for name in averaged})
     if model.config.has_means:
-        measure_centers(model, processor, TripletDataset(split, processor), progress=True)
+        measure_centers(model, processor, TripletDataset(split, processor).paired_rows(), progress=True)
     seeds = [record.recipe.training.seed if record else None for record in records]
     record = records[0] and records[0].model_copy(update={"averaged_seeds": seeds})
     save_for_retrieval(model, processor, out, record)

@@ -10,12 +10,15 @@ from torch.nn.utils.rnn import pad_sequence
 from caan_hf.processing_caan import CaanProcessor
 
 from .triplets import Triplet
+from .unpaired import UnpairedImage
 
 T = TypeVar("T")
 
 
 class TripletCollator:
     """Stacks triplets into a batch: first the photos of the sketches' categories, then the photos of other categories.
+
+    Unpaired images of the batch follow in tensors of their own.
 
     Args:
         processor: Turns images into pixel values and sentences into tokens.
@@ -43,21 +46,36 @@ class TripletCollator:
         self.text_hidden_states = text_hidden_states
         self.photo_targets = photo_targets
 
-    def __call__(self, triplets: Sequence[Triplet]) -> dict[str, torch.Tensor]:
+    def __call__(self, samples: Sequence[Triplet | UnpairedImage]) -> dict[str, torch.Tensor]:
         """Make a batch; see `CaanModel.forward` for names and shapes."""
+        triplets = [sample for sample in samples if isinstance(sample, Triplet)]
+        unpaired = [sample for sample in samples if isinstance(sample, UnpairedImage)]
         photos = _by_role([triplet.photos for triplet in triplets])
         batch = {
             "sketch_pixel_values": self.sketch_processor.to_pixel_values([triplet.sketch for triplet in triplets]),
             "photo_pixel_values": self.photo_processor.to_pixel_values(photos),
             "category_ids": torch.tensor(_by_role([triplet.category_ids for triplet in triplets])),
         }
+        if unpaired:
+            batch.update(self._unpaired(unpaired))
         instances = [triplet.instance_ids for triplet in triplets if triplet.instance_ids is not None]
         if instances:
             batch["instance_ids"] = torch.tensor(_by_role(instances))  # of the sketches, then of the photos
         if self.use_text:
             batch.update(self._text(_by_role([triplet.sentences for triplet in triplets])))
         if self.photo_targets is not None:
-            batch["photo_targets"] = self.photo_targets[_by_role([triplet.photo_rows for triplet in triplets])]
+            rows = _by_role([triplet.photo_rows for triplet in triplets])
+            rows += [image.row for image in unpaired if image.modality == "photo"]
+            batch["photo_targets"] = self.photo_targets[rows]
+        return batch
+
+    def _unpaired(self, unpaired: list[UnpairedImage]) -> dict[str, torch.Tensor]:
+        """Sketches come before photos in `unpaired`."""
+        batch = {"unpaired_category_ids": torch.tensor([image.category_id for image in unpaired])}
+        for modality, processor in (("sketch", self.sketch_processor), ("photo", self.photo_processor)):
+            images = [image.image for image in unpaired if image.modality == modality]
+            if images:
+                batch[f"unpaired_{modality}_pixel_values"] = processor.to_pixel_values(images)
         return batch
 
     def _text(self, sentences: list[str]) -> dict[str, torch.Tensor]:

@@ -44,9 +44,9 @@ class InstancePairs:
         numbers, starts = np.unique(self.photos[order], return_index=True)
         self._positions = dict(zip(numbers.tolist(), np.split(order, starts[1:]), strict=True))
 
-    def photos_of(self, sketch: int, others: NDArray[np.intp]) -> NDArray[np.intp]:
-        """Positions of the photos that a sketch was drawn from, which are copies of one; `others` if there are none."""
-        return self._positions.get(int(self.sketches[sketch]), others)
+    def photos_of(self, sketch: int) -> NDArray[np.intp] | None:
+        """Positions of the photos that a sketch was drawn from, which are copies of one; None if there are none."""
+        return self._positions.get(int(self.sketches[sketch]))
 
     def of_triplet(self, sketch: int, photos: list[int]) -> tuple[int, ...]:
         """Instances of a sketch and of photos, given by their positions."""

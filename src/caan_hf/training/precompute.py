@@ -1,25 +1,18 @@
 """Features that are computed outside of training steps."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import datasets
 import numpy as np
 import torch
-from torch import nn
 
 from caan_hf.encoding.checkpoint import CheckpointEncoder
 from caan_hf.encoding.dataset_pictures import DatasetPictures, unreadable
-from caan_hf.encoding.features import PLURAL, Array, Features, Modality
+from caan_hf.encoding.features import PLURAL, Modality
 from caan_hf.encoding.identity import Precision
-from caan_hf.features_caan import CaanPatchTokens
 from caan_hf.modeling_caan import CaanModel
 from caan_hf.processing_caan import CaanProcessor
 from caan_hf.utils.progress import progress_bar
-
-from .triplets import TripletDataset
-
-MAX_CENTER_IMAGES = 2000
 
 
 def encode_rows(
@@ -50,10 +43,10 @@ def encode_rows(
         CaanError: An image cannot be read, or an embedding is not finite.
     """
     encoder = CheckpointEncoder(model, processor, dtype=dtype)
-    return _encode_rows(encoder, rows, modality, batch_size=batch_size, progress=progress)
+    return encode_with(encoder, rows, modality, batch_size=batch_size, progress=progress)
 
 
-def _encode_rows(
+def encode_with(
     encoder: CheckpointEncoder,
     rows: datasets.Dataset,
     modality: Modality,
@@ -61,6 +54,7 @@ def _encode_rows(
     batch_size: int = 64,
     progress: bool = False,
 ) -> torch.Tensor:
+    """Global embeddings (rows, D) of the images of a dataset; see [`encode_rows`]."""
     # Advances the generator like the DataLoader that recorded runs encoded with. Without this, a recipe that validates
     # during training would draw other text dropout and no longer reproduce its recorded weights.
     torch.empty((), dtype=torch.int64).random_()
@@ -98,77 +92,23 @@ def encode_sentences(
     return states
 
 
-class _StatisticsEncoder(CheckpointEncoder):
-    """Encodes an image as its global embedding and the mean of its patches, before any mean is subtracted.
-
-    Attributes:
-        patch_products: (D, D) sum of x x^T over all encoded patches x.
-        num_patches: Their number.
-    """
-
-    patch_products: torch.Tensor | float = 0.0
-    num_patches = 0
-
-    def encode_prepared(self, pixel_values: Array, modality: Modality) -> Features:
-        encode = self.model.get_sketch_features if modality == "sketch" else self.model.get_photo_features
-        with self._inference():
-            features = encode(self._tensor(pixel_values))
-        patches = features.last_hidden_state[:, 1:].float().cpu()
-        flat = patches.flatten(0, 1).double()
-        self.patch_products = self.patch_products + flat.T @ flat
-        self.num_patches += len(flat)
-        both = torch.cat([features.global_embeds.float().cpu(), patches.mean(dim=1)], dim=1)
-        return Features(both.numpy())
-
-    def covariance(self, mean: torch.Tensor) -> torch.Tensor:
-        """Covariance (D, D) of the patches, of which `mean` (D,) is the mean."""
-        return self.patch_products / self.num_patches - torch.outer(mean.double(), mean.double())
-
-
-def measure_centers(
-    model: CaanModel,
-    processor: CaanProcessor,
-    triplets: TripletDataset,
-    *,
-    dtype: Precision = "float32",
-    **encoding: Any,
-) -> None:
-    """Measure what retrieval takes from training images, on clean images at the model's resolution.
-
-    These are the mean global features, if `center_features` is set, and for late interaction the mean patches and, if
-    the local tokens have a width of their own but are not trained, the directions in which the patches vary most.
+def sentence_table(
+    states: Mapping[str, torch.Tensor], sentences_of: Mapping[int, Sequence[str]]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Sentences of all categories as one tensor, for `CaanTextContrast.set_sentences`.
 
     Args:
-        model: The trained model, which is changed in place.
-        processor: Its processor.
-        triplets: The training triplets. At most `MAX_CENTER_IMAGES` images per modality are encoded.
-        dtype: See [`encode_rows`].
-        **encoding: `batch_size` and `progress` of [`encode_rows`].
+        states: Sentence -> tokens, as [`encode_sentences`] returns them.
+        sentences_of: Category id -> its sentences.
+
+    Returns:
+        Mean tokens (C, S, T) in float32, and the mask (C, S) of the sentences; C is one more than the largest id.
     """
-    local, covariances = model.local_tokens, []
-    for images, modality in _sides(triplets):
-        rows = images.select(range(0, len(images), -(-len(images) // MAX_CENTER_IMAGES)))
-        center = getattr(model, f"{modality}_center").mean if model.config.center_features else None
-        if center is not None:
-            center.zero_()
-        encoder = _StatisticsEncoder(model, processor, dtype=dtype)
-        means = _encode_rows(encoder, rows, modality, **encoding).mean(dim=0)
-        global_mean, patch_mean = means.chunk(2)  # both have the width of the projected tokens
-        if center is not None:
-            center.copy_(global_mean)
-        if isinstance(local, CaanPatchTokens):
-            getattr(local, f"{modality}_mean").copy_(patch_mean)
-            covariances.append(encoder.covariance(patch_mean))
-    if model.config.projects_principal_components:
-        assert isinstance(local, CaanPatchTokens) and isinstance(local.projection, nn.Linear)
-        local.projection.weight.copy_(principal_components(covariances, local.width))
-
-
-def principal_components(covariances: Sequence[torch.Tensor], count: int) -> torch.Tensor:
-    """The first `count` principal components (count, D) of covariances (D, D), each divided by its trace and added."""
-    total = sum((one / one.trace() for one in covariances), start=torch.zeros(()))
-    return torch.linalg.eigh(total).eigenvectors.flip(1)[:, :count].T.contiguous()
-
-
-def _sides(triplets: TripletDataset) -> list[tuple[datasets.Dataset, Modality]]:
-    return [(triplets.sketches, "sketch"), (triplets.photos, "photo")]
+    categories, most = max(sentences_of) + 1, max(map(len, sentences_of.values()))
+    table = torch.zeros(categories, most, next(iter(states.values())).shape[1])
+    is_sentence = torch.zeros(categories, most, dtype=torch.bool)
+    for category, sentences in sentences_of.items():
+        for place, sentence in enumerate(sentences):
+            table[category, place] = states[sentence].float().mean(dim=0)
+            is_sentence[category, place] = True
+    return table, is_sentence

@@ -20,6 +20,7 @@ from caan_hf.limits_caan import MAX_MARGIN
 from caan_hf.utils.yaml_files import parse_yaml, read_yaml
 
 from .arguments import STRICT, CaanTrainingArguments, TrainingValues
+from .balance import BalanceBy
 from .recipe_files import shipped_recipes
 
 TOKENS = ("hub_token", "push_to_hub_token")
@@ -101,6 +102,13 @@ class DataSection(BaseModel):
             objects, so a model works best at a higher resolution than it was trained at (Touvron et al. 2019, "Fixing
             the train-test resolution discrepancy").
         photo_size: Training resolution of photos in pixels; None uses the model's image size.
+        balance: How an epoch draws its sketches, and a triplet its photo: `[category]` draws a category, then an image
+            of it; `[category, origin]` draws a category, then one of the data sets that it comes from, then an image.
+            Empty uses each sketch once per epoch.
+        unpaired_sketches_per_batch: Number of sketches of categories without photos that are added to each batch of a
+            process.
+        unpaired_photos_per_batch: Number of photos of categories without sketches, likewise.
+        unpaired_per_category: Number of unpaired images of each category that is drawn.
         target_image_size: Resolution in pixels of the photos that give the targets of `lambda_dis`; None uses the
             model's image size.
         instance_pairs: Probability that a sketch is paired with the photo that it was drawn from, as file names say,
@@ -119,6 +127,10 @@ class DataSection(BaseModel):
     max_text_length: int = Field(default=77, ge=1)
     sketch_size: int | None = Field(default=None, ge=1)
     photo_size: int | None = Field(default=None, ge=1)
+    balance: list[BalanceBy] = Field(default_factory=list)
+    unpaired_sketches_per_batch: int = Field(default=0, ge=0)
+    unpaired_photos_per_batch: int = Field(default=0, ge=0)
+    unpaired_per_category: int = Field(default=1, ge=1)
     target_image_size: int | None = Field(default=None, ge=1)
     instance_pairs: float = Field(default=0, ge=0, le=1)
     images_per_category: int = Field(default=1, ge=1)

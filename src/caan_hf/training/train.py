@@ -35,10 +35,11 @@ from .checkpoints import (
     write_recipe,
 )
 from .collator import TripletCollator, at_size
-from .precompute import encode_rows, encode_sentences
+from .precompute import encode_rows, encode_sentences, sentence_table
 from .recipe import Recipe
 from .trainer import CaanTrainer
 from .triplets import TripletDataset
+from .unpaired import UnpairedPerBatch, warn_of_unused
 
 
 @dataclass(frozen=True)
@@ -144,9 +145,12 @@ def build_trainer(
         sample_negatives=model.config.negatives != "in_batch",
         augment_sketch=sketch_augmentation() if recipe.data.augment else None,
         augment_photo=photo_augmentation(photo_size) if recipe.data.augment else None,
+        balance=recipe.data.balance,
+        unpaired=_unpaired(recipe, model.config),
         instance_pairs=recipe.data.instance_pairs,
         images_per_category=recipe.data.images_per_category,
     )
+    warn_of_unused(split, triplets.unpaired)
     evaluator = _evaluator(recipe, arguments, splits)
     with arguments.main_process_first(desc="cleaning sketches"):
         shown = not arguments.disable_tqdm and sys.stderr.isatty()
@@ -166,6 +170,18 @@ def build_trainer(
             )
     except (ValueError, RuntimeError, ImportError) as error:  # for example, a tracker that is not installed
         raise CaanError(f"section training: {one_line(error)}") from error
+
+
+def _unpaired(recipe: Recipe, config: CaanConfig) -> UnpairedPerBatch:
+    data = recipe.data
+    if (data.unpaired_sketches_per_batch or data.unpaired_photos_per_batch) and not config.trains_unpaired:
+        raise CaanError(
+            "data.unpaired_..._per_batch: no loss trains on unpaired images. Set model.lambda_mod, or model.lambda_txt "
+            "with model.text_negatives=all."
+        )
+    return UnpairedPerBatch(
+        data.unpaired_sketches_per_batch, data.unpaired_photos_per_batch, data.unpaired_per_category
+    )
 
 
 def _check_batches(recipe: Recipe, arguments: CaanTrainingArguments, config: CaanConfig) -> None:
@@ -189,6 +205,8 @@ def _collator(
     states, targets = None, None
     if uses_text and model.config.freeze_text:
         states = encode_sentences(model, processor, triplets.sentences())
+        if model.text_contrast is not None:
+            model.text_contrast.set_sentences(*sentence_table(states, triplets.sentences_of))
     if model.config.lambda_dis:
         targets = encode_rows(
             model,

@@ -30,7 +30,8 @@ from caan_hf.utils.files import writing
 
 from .arguments import CaanTrainingArguments
 from .callbacks import EpochCallback, TimeCallback
-from .precompute import encode_rows, measure_centers
+from .centers import measure_centers
+from .precompute import encode_rows
 from .sampler import EpochSampler
 from .triplets import TripletDataset
 
@@ -140,7 +141,7 @@ class CaanTrainer(Trainer):
     def finish_model(self) -> None:
         """Measure the means that retrieval and validation subtract, on the training images."""
         if self.caan.config.has_means:
-            measure_centers(self.caan, self.processor, self.train_dataset, **self.args.encoding)
+            measure_centers(self.caan, self.processor, self.train_dataset.paired_rows(), **self.args.encoding)
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         """Create the optimizer with a separate learning rate for the towers and no decay of biases and norms."""
@@ -254,7 +255,7 @@ class CaanTrainer(Trainer):
 
     def _get_train_sampler(self, train_dataset: Any = None) -> EpochSampler:
         dataset = self.train_dataset if train_dataset is None else train_dataset
-        sampler = EpochSampler(len(dataset), self.args.seed, dataset.groups)
+        sampler = EpochSampler(len(dataset), self.args.seed, dataset.sketch_weights, dataset.groups)
         self.add_callback(EpochCallback(sampler))
         return sampler
 
