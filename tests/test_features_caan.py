@@ -2,7 +2,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from caan_hf.features_caan import CaanCenter, CaanLocalTokens
+from caan_hf.features_caan import CaanCenter, CaanHubBank, CaanLocalTokens
+from caan_hf.retrieval.hubs import HubCorrection
 
 
 def test_center_changes_nothing_until_its_mean_is_measured():
@@ -11,6 +12,15 @@ def test_center_changes_nothing_until_its_mean_is_measured():
     center.mean.copy_(torch.tensor([1.0, 0, 0, 0]))
     shifted = center(torch.tensor([[0.0, 1, 0, 0]]))
     torch.testing.assert_close(shifted, torch.tensor([[-(2**-0.5), 2**-0.5, 0, 0]]))
+
+
+def test_hub_bank_gives_the_mean_cosine_to_the_nearest_sketches():
+    bank, photos = CaanHubBank(30, 4), F.normalize(torch.randn(5, 4), dim=-1)
+    assert not bank(photos).any()  # until it is measured
+    bank.sketches.copy_(F.normalize(torch.randn(30, 4), dim=-1))
+    torch.testing.assert_close(bank(photos), (photos @ bank.sketches.T).sort(dim=1).values[:, -10:].mean(dim=1))
+    correction = HubCorrection(bank.sketches.numpy(), 1.0)
+    torch.testing.assert_close(bank(photos), torch.from_numpy(correction.lowered(photos.numpy())))
 
 
 def test_local_tokens_are_normalised_2x2_convolutions_in_row_major_order(make_config):

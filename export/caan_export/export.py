@@ -19,6 +19,7 @@ from caan_hf.utils.files import check_out_dir, staged_folder, write_whole_text
 from .agreement import load_split, measure_agreement, require_agreement
 from .check import ATOL, check_atol, check_graphs, measure_parity, reference_answers, require_parity
 from .graphs import OPSETS, write_graphs
+from .hub_bank import write_hub_bank
 from .manifest import CONFIG, MANIFEST, PREPROCESSING, REFERENCE, Manifest, Parity, file_entries
 from .options import ExportOptions
 from .runtime import CaanOnnx
@@ -70,6 +71,8 @@ def export_checkpoint(
         report("exporting the graphs")
         preprocessing.write(folder / PREPROCESSING)
         write_whole_text(folder / CONFIG, config.to_json_string(use_diff=True))
+        if encoder.hub_sketches is not None:
+            write_hub_bank(encoder.hub_sketches, folder)
         graphs = write_graphs(copy.deepcopy(encoder.model), folder, opset=options.opset, dtype=options.dtype)
         check_graphs(folder, graphs)
         report("comparing with torch")
@@ -86,6 +89,7 @@ def export_checkpoint(
             dtype=options.dtype,
             local_matching=config.local_matching,  # type: ignore[arg-type]
             local_position_weight=config.local_position_weight,
+            hub_weight=config.hub_weight,
             local_weight=config.local_weight,
             graphs=graphs,
             files=file_entries(folder),

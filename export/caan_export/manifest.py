@@ -16,6 +16,8 @@ from caan_hf.utils.records import Record
 MANIFEST = "caan_export.json"
 PREPROCESSING = "preprocessing.json"
 REFERENCE = "reference.npz"
+HUB_BANK = "hub_bank.npz"
+"""Global embeddings of training sketches, if the checkpoint has any."""
 CONFIG = "config.json"
 SKETCH_ENCODER, PHOTO_ENCODER = "sketch_encoder", "photo_encoder"
 RELATION, LATE_INTERACTION = "relation", "late_interaction"
@@ -141,6 +143,7 @@ class Manifest(Record):
         local_matching: How local scores are computed, as in `CaanConfig`: by the graph of the relation network, or by
             late interaction in the runtime.
         local_position_weight: Weight of the position prior of late interaction.
+        hub_weight: Weight of the correction of hubs, whose sketches are in `HUB_BANK`; None for none.
         local_weight: Weight of the local score in the score of re-ranking; None for the local score alone.
         graphs: Shapes by name of the graph.
         files: Hashes by file name.
@@ -157,6 +160,7 @@ class Manifest(Record):
     dtype: GraphDType
     local_matching: LocalMatchingKind
     local_position_weight: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    hub_weight: Annotated[float, Field(ge=0, le=1)] | None = None
     local_weight: Annotated[float, Field(ge=0, le=1)] | None
     graphs: dict[str, GraphEntry]
     files: dict[FileName, FileEntry]

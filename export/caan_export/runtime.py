@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from caan_hf.errors import CaanError
 from caan_hf.sketches_caan import clean_sketch
 from caan_hf.utils.download import download, looks_local
 
+from .hub_bank import read_hub_bank
 from .manifest import (
     EXPORT_AGAIN,
     MANIFEST,
@@ -133,6 +135,16 @@ class CaanOnnx(Encoder):
     def training_data(self) -> TrainingData | None:
         """Benchmark that the checkpoint was trained on; None if it is not recorded."""
         return self.export.manifest.training
+
+    @cached_property
+    def hub_sketches(self) -> Array | None:
+        """See [`Encoder.hub_sketches`]."""
+        return read_hub_bank(self.export)
+
+    @property
+    def hub_weight(self) -> float | None:
+        """See [`Encoder.hub_weight`]."""
+        return self.export.manifest.hub_weight
 
     @property
     def local_weight(self) -> float | None:

@@ -17,6 +17,8 @@ MAX_SIDE = 4096
 """Largest height and width of an input image, in pixels."""
 MAX_GRID = 128
 """Largest number of patches and of local tokens along a side."""
+MAX_BANK = 10_000
+"""Largest number of features of training sketches that are stored with a model."""
 MAX_MARGIN = 1.0
 """Largest margin of a sketch, as a share of its longer side."""
 

@@ -6,7 +6,7 @@ from huggingface_hub.dataclasses import strict
 from transformers import AutoConfig, PreTrainedConfig
 from transformers.configuration_utils import SubConfigSpec
 
-from .limits_caan import MAX_GRID, check_grid, check_limits
+from .limits_caan import MAX_BANK, MAX_GRID, check_grid, check_limits, check_range
 
 CHOICES = {
     "relation_loss": ("mse", "bce"),
@@ -17,7 +17,7 @@ CHOICES = {
     "text_negatives": ("batch", "all"),
     "instance_score": ("local", "global", "both"),
 }
-PROBABILITIES = ("text_dropout", "alignment_dropout", "local_weight")
+PROBABILITIES = ("text_dropout", "alignment_dropout", "local_weight", "hub_weight")
 EARLIER_NAMES = {"relation_grid": "local_grid", "relation_dim": "local_dim"}
 # Field of `CaanOutput` -> the field of the configuration that weights it.
 LOSS_WEIGHTS = {
@@ -136,6 +136,12 @@ class CaanConfig(PreTrainedConfig):
         center_features (`bool`, defaults to `False`):
             *Ours*: retrieval subtracts from each feature the mean feature of its modality, which is measured on the
             training images after training.
+        hub_bank_size (`int`, defaults to 0):
+            *Ours*: number of training sketches whose features are stored with the model, for the correction of hubs.
+            They are measured after training, evenly over the categories. With fewer sketches, all are taken.
+        hub_weight (`float`, *optional*):
+            *Ours*: retrieval lowers the score of each photo by this weight times its mean cosine to the 10 nearest of
+            the stored sketches. It is chosen on validation categories. `None` and 0 change no score.
         initializer_range (`float`, defaults to 0.02): Standard deviation of the weights of new linear layers.
         training_protocol (`str`, *optional*):
             Name of the training protocol, such as `"sketchy-25@1"`. It is set by training.
@@ -196,6 +202,8 @@ class CaanConfig(PreTrainedConfig):
     lambda_mod: float | int = 0.0
     lambda_dis: float | int = 0.0
     center_features: bool = False
+    hub_bank_size: int = 0
+    hub_weight: float | int | None = None
     initializer_range: float | int = 0.02
     training_protocol: str | None = None
     training_categories: list[str] | None = None
@@ -243,6 +251,7 @@ class CaanConfig(PreTrainedConfig):
             raise ValueError('local_dim=None requires local_matching="late_interaction"')
         if min(self.relation_hidden_sizes, default=1) < 1:
             raise ValueError(f"relation_hidden_sizes must each be at least 1, got {self.relation_hidden_sizes}")
+        check_range("hub_bank_size", self.hub_bank_size, 0, MAX_BANK, whole=True)
         if self.local_grid > MAX_GRID:
             raise ValueError(f"local_grid must be at most {MAX_GRID}, got {self.local_grid}")
         for tower in (self.sketch_config, self.photo_config):
@@ -251,9 +260,9 @@ class CaanConfig(PreTrainedConfig):
                 check_grid("image_size", self.image_size, patch_size)
 
     @property
-    def has_means(self) -> bool:
-        """Whether retrieval subtracts means that are measured on training images."""
-        return self.center_features or self.local_matching == "late_interaction"
+    def is_measured(self) -> bool:
+        """Whether retrieval uses means or features that are measured on training images."""
+        return self.center_features or self.local_matching == "late_interaction" or self.hub_bank_size > 0
 
     @property
     def trains_unpaired(self) -> bool:

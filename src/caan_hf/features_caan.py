@@ -21,6 +21,24 @@ class CaanCenter(nn.Module):
         return F.normalize(features - self.mean, dim=-1)
 
 
+class CaanHubBank(nn.Module):
+    """Features of training sketches (B, D), zero until they are measured after training (ours).
+
+    Retrieval lowers the score of each photo by `hub_weight` times its mean cosine to the nearest of these sketches.
+    """
+
+    sketches: torch.Tensor
+
+    def __init__(self, size: int, width: int):
+        super().__init__()
+        self.register_buffer("sketches", torch.zeros(size, width))
+
+    def forward(self, photos: torch.Tensor, nearest: int = 10) -> torch.Tensor:
+        """Compute the mean cosine (P,) of L2-normalised photo features (P, D) to the nearest sketches."""
+        cosines = photos.float() @ self.sketches.float().T
+        return cosines.topk(min(nearest, cosines.shape[1])).values.mean(dim=1)
+
+
 class CaanPatchTokens(nn.Module):
     """Local tokens of late interaction (ours): the patches of a tower, pooled to a grid, centred and projected.
 

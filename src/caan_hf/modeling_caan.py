@@ -14,7 +14,7 @@ from .alignment_caan import CaanAlignment, CaanVisualAlignment
 from .arguments_caan import check_arguments, check_step
 from .category_losses_caan import CaanTextContrast, category_images, category_losses
 from .configuration_caan import CaanConfig
-from .features_caan import CaanCenter, CaanLocalTokens, CaanPatchTokens, normalized, sentence_mean
+from .features_caan import CaanCenter, CaanHubBank, CaanLocalTokens, CaanPatchTokens, normalized, sentence_mean
 from .local_matching_caan import CaanLateInteraction, CaanLocalMatching, CaanRelationNetwork, inked_regions
 from .loss_caan import distillation_loss, is_distributed, matching_losses, text_loss, weighted_sum
 from .outputs_caan import CaanImageFeatures, CaanOutput, CaanTextFeatures
@@ -56,6 +56,7 @@ class CaanModel(PreTrainedModel):
     local_tokens: CaanLocalTokens | CaanPatchTokens
     relation: CaanRelationNetwork | None
     late_interaction: CaanLateInteraction | None
+    hub_bank: CaanHubBank | None
     text_model: PreTrainedModel | None
     text_projection: nn.Linear | None
     text_contrast: CaanTextContrast | None
@@ -93,6 +94,7 @@ class CaanModel(PreTrainedModel):
         self.photo_projection = nn.Linear(photo_width, width) if project else nn.Identity()
         self.sketch_center = CaanCenter(width) if config.center_features else nn.Identity()
         self.photo_center = CaanCenter(width) if config.center_features else nn.Identity()
+        self.hub_bank = CaanHubBank(config.hub_bank_size, width) if config.hub_bank_size else None
         self.relation = self.late_interaction = None
         if config.local_matching == "relation":
             self.local_tokens = CaanLocalTokens(config, width)
@@ -438,6 +440,8 @@ class CaanModel(PreTrainedModel):
                     init.zeros_(layer.bias)
         elif isinstance(module, CaanCenter):
             init.zeros_(module.mean)
+        elif isinstance(module, CaanHubBank):
+            init.zeros_(module.sketches)
         elif isinstance(module, CaanPatchTokens):
             init.zeros_(module.sketch_mean)
             init.zeros_(module.photo_mean)

@@ -9,6 +9,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from caan_hf.encoding.checkpoint import CheckpointEncoder, load_checkpoint
+from caan_hf.encoding.load import load_encoder
 from caan_hf.errors import CaanError
 
 
@@ -29,6 +30,23 @@ def test_saved_model_is_loaded(folder, tiny_caan):
     saved = tiny_caan[0].state_dict()
     assert all(torch.equal(value, saved[name]) for name, value in model.state_dict().items())
     assert type(processor) is type(tiny_caan[1])
+
+
+def test_a_hub_bank_changes_no_identity_and_keeps_its_precision(tiny_caan, tmp_path):
+    model, processor = tiny_caan
+    plain = CheckpointEncoder(model, processor)
+    config = type(model.config)(**{**model.config.to_dict(), "hub_bank_size": 3, "hub_weight": 0.5})
+    with_bank = type(model)(config)
+    with_bank.load_state_dict(model.state_dict(), strict=False)
+    with_bank.hub_bank.sketches.copy_(torch.rand(3, plain.identity.global_dim))
+    for part in (with_bank, processor):
+        part.save_pretrained(tmp_path / "model")
+    for dtype in ("float32", "bfloat16"):
+        loaded = load_encoder(tmp_path / "model", device="cpu", dtype=dtype)
+        assert loaded.identity.difference(plain.identity) is None
+        np.testing.assert_array_equal(loaded.hub_sketches, with_bank.hub_bank.sketches)
+        assert loaded.hub_weight == 0.5
+    assert plain.hub_sketches is plain.hub_weight is None
 
 
 def test_pickled_weights_are_refused(folder, tiny_caan):

@@ -6,7 +6,8 @@ import torch
 
 from caan_hf.errors import CaanError
 from caan_hf.evaluation import evaluate_embeddings, retrieval_metrics
-from caan_hf.retrieval.expansion import PHOTO_WEIGHT
+from caan_hf.retrieval.expansion import PHOTO_WEIGHT, expand_queries
+from caan_hf.retrieval.hubs import HubCorrection
 from caan_hf.retrieval.smoothing import smooth_photos
 
 
@@ -123,7 +124,26 @@ def test_smoothed_photos_are_ranked_beside_the_plain_ones(problem, local):
     assert found.reranked.conventions == alone.reranked.conventions
     assert found.expanded.conventions == alone.expanded.conventions
     assert alone.adjusted is None
-    assert set(found.seconds) == {"smooth", "rank", "rerank", "expand"}
+    assert set(found.seconds) == {"adjust", "rank", "rerank", "expand"}
+
+
+def test_scores_of_hubs_are_lowered_beside_the_plain_ones(problem, local):
+    queries, gallery, *labels = problem
+    hubs = HubCorrection(queries[:12], 0.8)
+    found = evaluate_embeddings(*problem, hubs=hubs, rerank=7, expand=4, **local)
+    amounts = 0.8 * np.sort(gallery @ queries[:12].T, axis=1)[:, -10:].mean(axis=1)
+    scores = queries @ gallery.T - amounts
+    assert (found.adjusted.k, found.hub_weight) == (None, 0.8)
+    assert found.conventions == evaluate_embeddings(*problem).conventions
+    assert found.adjusted.metrics == pytest.approx(retrieval_metrics(scores, *labels).metrics)
+    first = gallery[np.argsort(-scores, axis=1)[:, :4]]
+    expanded = expand_queries(queries, first) @ gallery.T - amounts
+    assert found.expanded.metrics == pytest.approx(retrieval_metrics(expanded, *labels).metrics)
+    order = np.argsort(-scores, axis=1)
+    np.testing.assert_array_equal(np.sort(found.reranked.top[:, :7]), np.sort(order[:, :7]))
+    smoothed = smooth_photos(gallery, 3)
+    both = evaluate_embeddings(*problem, hubs=hubs, smooth=3)
+    assert both.adjusted.conventions == evaluate_embeddings(queries, smoothed, *labels, hubs=hubs).adjusted.conventions
 
 
 def test_duplicates_are_no_neighbours_of_smoothed_photos(problem):

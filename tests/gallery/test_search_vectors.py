@@ -5,13 +5,16 @@ import shutil
 import lancedb
 import numpy as np
 import pytest
+from gallery_vectors import add, clustered, make_table
 from photos import draw_photo
 
 from caan_hf import CaanError
-from caan_hf.gallery import Gallery
+from caan_hf.encoding.checkpoint import CheckpointEncoder
+from caan_hf.gallery import Gallery, vector_index
 from caan_hf.gallery import search_vectors as module
 from caan_hf.gallery.schema import from_vectors
 from caan_hf.retrieval.expansion import expand_queries
+from caan_hf.retrieval.hubs import HubCorrection
 from caan_hf.retrieval.smoothing import smooth_photos
 
 K = 3
@@ -62,9 +65,81 @@ def test_expansion_and_reranking_use_the_smoothed_photos(smoothed, sketch):
     assert all(one.local_score is not None for one in reranked)
 
 
+class EncoderWithBank(CheckpointEncoder):
+    """Its training sketches and their weight are given, as a checkpoint with a bank has them."""
+
+    hub_sketches = None
+    hub_weight = None
+
+
+@pytest.fixture
+def corrected(own_gallery, indexed_folder):
+    """A gallery whose model corrects hubs, and the amounts by which it lowers the scores of some vectors."""
+    encoder = EncoderWithBank(own_gallery.encoder.model, own_gallery.encoder.processor, own_gallery.encoder.name)
+    encoder.hub_sketches = np.random.default_rng(0).standard_normal((12, 16)).astype(np.float32)
+    encoder.hub_sketches /= np.linalg.norm(encoder.hub_sketches, axis=1, keepdims=True)
+    encoder.hub_weight = 0.7
+    gallery = Gallery.create(own_gallery.table.uri, model=encoder)
+    report = gallery.add(indexed_folder / "photos")
+    assert (report.smooth, report.hub_weight, report.vectors_seconds > 0) == (0, 0.7, True)
+    return gallery
+
+
+def lowered(encoder, vectors):
+    return encoder.hub_weight * np.sort(vectors @ encoder.hub_sketches.T, axis=1)[:, -10:].mean(axis=1)
+
+
+def test_the_scores_of_hubs_are_lowered(corrected, indexed_folder, sketch):
+    query = corrected.encode_sketch(sketch).global_embeds
+    for k in (0, K):
+        corrected.add(indexed_folder / "photos", smooth=k)
+        vectors = smooth_photos(from_vectors(corrected.table.columns(["global_embeds"])["global_embeds"]), k)
+        scores = vectors @ query - lowered(corrected.encoder, vectors)
+        results = corrected.search(sketch, k=30)
+        assert [one.score for one in results] == pytest.approx(np.sort(scores)[::-1].tolist(), abs=1e-5)
+        expanded = expand_queries(query, vectors[np.argsort(-scores)[:4]])
+        scores = vectors @ expanded - lowered(corrected.encoder, vectors)
+        results = corrected.search(sketch, k=30, expand=4)
+        assert [one.score for one in results] == pytest.approx(np.sort(scores)[::-1].tolist(), abs=1e-5)
+        plain = corrected.search(sketch, k=30, plain=True)
+        assert {one.path for one in plain} == {one.path for one in results}
+        assert plain != results
+
+
+def test_another_model_without_a_bank_searches_a_corrected_gallery(corrected, own_gallery, sketch):
+    opened = Gallery.open(corrected.table.uri, model=own_gallery.encoder)
+    assert opened.search(sketch, k=30) == corrected.search(sketch, k=30)
+
+
+def test_another_weight_or_bank_is_used_after_the_next_call(corrected, indexed_folder, sketch):
+    before = corrected.search(sketch, k=30)
+    corrected.encoder.hub_weight = 0.3
+    assert corrected.search(sketch, k=30) == before
+    assert corrected.add(indexed_folder / "photos").vectors_seconds > 0
+    assert corrected.search(sketch, k=30) != before
+    assert corrected.add(indexed_folder / "photos").vectors_seconds == 0
+    corrected.encoder.hub_weight = None
+    assert corrected.add(indexed_folder / "photos").hub_weight is None
+    assert corrected.search(sketch, k=30) == corrected.search(sketch, k=30, plain=True)
+
+
+def test_the_recall_of_the_vector_index_is_that_of_corrected_scores(tmp_path):
+    table = make_table(tmp_path / "gallery", 24)
+    add(table, clustered(3000, 24))
+    sketches = clustered(40, 24, seed=3)
+    vectors, _ = module.update_search_vectors(table, 0, HubCorrection(sketches, 0.9))
+    state = vector_index.maintain_index(vectors, min_rows=1_000)
+    assert (state.kind, vectors.table.schema.field("search_embeds").type.list_size) == ("IVF_RQ", 32)
+    assert state.recall >= vector_index.TARGET_RECALL
+    plain = clustered(3000, 24)
+    scores = plain @ plain[7] - HubCorrection(sketches, 0.9).lowered(plain)
+    found = vectors.nearest(plain[7], 20, ["path"])["path"].to_pylist()
+    assert len({int(path) for path in found} & set(np.argsort(-scores)[:20].tolist())) >= 19
+
+
 def test_photos_that_are_added_changed_or_removed_are_smoothed_again(photos, encoder, sketch, tmp_path):
     gallery = Gallery.create(tmp_path / "gallery", model=encoder)
-    assert gallery.add(photos / "summer", smooth=K).smooth_seconds > 0
+    assert gallery.add(photos / "summer", smooth=K).vectors_seconds > 0
     require_smoothed(gallery, sketch)
     assert (gallery.add(photos).smooth, len(gallery)) == (K, 12)  # without the option
     require_smoothed(gallery, sketch)
@@ -82,7 +157,7 @@ def test_photos_that_are_added_changed_or_removed_are_smoothed_again(photos, enc
 def test_nothing_is_smoothed_or_written_when_nothing_changed(smoothed, indexed_folder, tmp_path):
     before = {file: file.stat().st_mtime_ns for file in (tmp_path / "gallery").rglob("*")}
     report = smoothed.add(indexed_folder / "photos", smooth=K)
-    assert (report.smooth, report.smooth_seconds) == (K, 0)
+    assert (report.smooth, report.vectors_seconds) == (K, 0)
     assert {file: file.stat().st_mtime_ns for file in (tmp_path / "gallery").rglob("*")} == before
 
 
@@ -127,7 +202,7 @@ def test_an_interrupted_call_leaves_a_gallery_that_finds_all_its_photos(
     opened = Gallery.open(smoothed.table.uri, model=smoothed.encoder)
     assert len(opened.search(sketch, k=100)) == 42
     assert opened.search(sketch, k=100) == opened.search(sketch, k=100, plain=True)
-    assert smoothed.add(photos).smooth_seconds > 0  # although no photo is new
+    assert smoothed.add(photos).vectors_seconds > 0  # although no photo is new
     require_smoothed(smoothed, sketch)
 
 
@@ -159,7 +234,7 @@ def test_photos_are_found_after_their_rows_have_moved(smoothed, indexed_folder, 
     photos.merge_insert("path").when_matched_update_all().execute(photos.to_arrow().slice(0, 9))  # new row ids
     smoothed.table.refresh()
     require_smoothed(smoothed, sketch)
-    assert smoothed.add(indexed_folder / "photos").smooth_seconds > 0
+    assert smoothed.add(indexed_folder / "photos").vectors_seconds > 0
     require_smoothed(smoothed, sketch)
 
 

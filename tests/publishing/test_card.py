@@ -47,7 +47,11 @@ def test_the_card_describes_model_training_evaluation_and_onnx_graphs(make_model
         "me/mini",
         make_model(text_config=None),
         record=record,
-        results=results(expanded={"k": 5, "conventions": {"standard": {"mAP@all": 0.4}}}),
+        results=results(
+            expanded={"k": 5, "conventions": {"standard": {"mAP@all": 0.4}}},
+            adjusted={"k": 5, "conventions": {"standard": {"mAP@all": 0.37}}},
+            hub_weight=0.5,
+        ),
         figure="top10.png",
         onnx=OnnxGraphs(("photo_encoder.onnx", "relation.onnx"), "fp16", 23),
     )
@@ -56,6 +60,8 @@ def test_the_card_describes_model_training_evaluation_and_onnx_graphs(make_model
     assert card.data.base_model == ["google/vit-base-patch16-224-in21k"]
     assert card.data.eval_results[0].metric_value == 0.331
     for wanted in (
+        "With `smooth@5, hubs 0.5`: each photo smoothed with its 5 nearest photos, and the score of each photo",
+        "| `standard` | 0.3700 |",
         'AutoModel.from_pretrained("me/mini")',
         'AutoModel.from_pretrained("me/mini", trust_remote_code=True)',
         "](top10.png)",

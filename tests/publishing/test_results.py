@@ -33,6 +33,17 @@ def test_query_expansion_has_its_own_entry_in_the_model_index(results):
     assert (entry.metric_name, entry.metric_value) == ("mAP@all (standard, expanded by the first 5)", 0.4)
 
 
+def test_smoothed_photos_and_lowered_hubs_have_their_own_entry_in_the_model_index(results):
+    adjusted = results.reranked.model_copy(update={"k": 5, "conventions": {"standard": {"mAP@all": 0.4}}})
+    record = results.model_copy(update={"adjusted": adjusted, "hub_weight": 0.5, "reranked": None})
+    entry = eval_results(record)[-1]
+    assert entry.metric_args == {"smooth": 5, "hub_weight": 0.5}
+    assert entry.metric_name == "mAP@all (standard, smooth@5, hubs 0.5)"
+    only_hubs = record.model_copy(update={"adjusted": adjusted.model_copy(update={"k": None})})
+    assert eval_results(only_hubs)[-1].metric_args == {"hub_weight": 0.5}
+    assert only_hubs.adjustment == "hubs 0.5"
+
+
 @pytest.mark.parametrize(("after", "is_worse"), [(0.268, True), (0.331, False), (0.4, False)])
 def test_a_worse_ranking_after_reranking_is_reported(results, after, is_worse):
     reranked = results.reranked.model_copy(update={"conventions": {"standard": {"mAP@all": after}}})

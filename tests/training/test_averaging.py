@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 from transformers import AutoModel
@@ -9,6 +10,7 @@ from typer.testing import CliRunner
 
 from caan_hf import CaanError
 from caan_hf.cli.main import app
+from caan_hf.encoding.load import load_encoder
 from caan_hf.publishing.card import model_card
 from caan_hf.publishing.training_record import TrainingRecord, read_training_record
 from caan_hf.training import average_checkpoints
@@ -60,6 +62,16 @@ def test_feature_means_are_measured_again(saved, tmp_path, sample_data):
     averaged = state(tmp_path / "soup")
     assert averaged["sketch_center.mean"].norm() > 0.1
     assert not torch.equal(averaged["sketch_center.mean"], averaged["photo_center.mean"])
+
+
+def test_the_hub_bank_is_measured_again(saved, tmp_path, sample_data):
+    models = [saved(f"model-{seed}", seed, hub_bank_size=4, hub_weight=0.5) for seed in range(2)]
+    with pytest.raises(CaanError, match=r"hub_bank_size.*--data"):
+        average_checkpoints(models, tmp_path / "soup")
+    average_checkpoints(models, tmp_path / "soup", sample_data)
+    averaged = load_encoder(tmp_path / "soup", device="cpu")
+    np.testing.assert_allclose(np.linalg.norm(averaged.hub_sketches, axis=1), np.ones(4), atol=1e-3)
+    assert averaged.hub_weight == 0.5
 
 
 def test_models_that_cannot_be_averaged_are_errors(saved, tmp_path):

@@ -141,10 +141,15 @@ def print_report(report: "IndexReport", gallery: "Gallery", console: "Console", 
         console.print(f"{report.num_stored:,} of {report.num_photos:,} photos have a copy of their file in the gallery")
     if report.freed_bytes:
         console.print(f"freed {filesize.decimal(report.freed_bytes)} of deleted photos and old versions")
+    vectors = []
     if report.smooth:
         photos = "photo" if report.smooth == 1 else f"{report.smooth} photos"
-        took = f" in {report.smooth_seconds:.1f} s" if report.smooth_seconds else ""
-        console.print(f"each photo smoothed with its nearest {photos}{took}")
+        vectors.append(f"each photo smoothed with its nearest {photos}")
+    if report.hub_weight:
+        vectors.append(f"scores of hubs lowered with weight {report.hub_weight:g}")
+    if vectors:
+        took = f" in {report.vectors_seconds:.1f} s" if report.vectors_seconds else ""
+        console.print(", ".join(vectors) + took)
     state = report.index
     if state.kind != "exact":
         built = f", built in {state.build_seconds:.0f} s" if state.build_seconds else ""

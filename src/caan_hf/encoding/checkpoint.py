@@ -30,12 +30,16 @@ from .preprocessing import Preprocessing
 SPARE_VALUES = 2**24
 """Values that a model may have beyond twice those in its files, for parts that are not stored."""
 
+HUB_BANK = "hub_bank."
+"""Prefix of the weights that change scores and no embedding."""
 # Fields of the configuration that describe where a model comes from or what only training needs.
 WITHOUT_EFFECT = (
     "_name_or_path",
     "architectures",
     "auto_map",
     "dtype",
+    "hub_bank_size",
+    "hub_weight",
     "local_position_weight",
     "local_weight",
     "text_config",
@@ -128,7 +132,7 @@ class CheckpointEncoder(TorchEncoder):
     ) -> "CheckpointEncoder":
         """Load a checkpoint folder for retrieval, to compute in `dtype` whatever the stored precision is.
 
-        The relation network and the centres of the features are always in float32: they take little time.
+        Local matching and the centres of the features are always in float32: they take little time.
 
         Args:
             folder: The folder.
@@ -143,7 +147,10 @@ class CheckpointEncoder(TorchEncoder):
         precision = precision_on(place, dtype)
         model, processor = load_checkpoint(folder)
         weights = weights_hash(model)  # in the stored precision
+        bank = model.hub_bank and model.hub_bank.float()
+        model.hub_bank = None
         nn.Module.to(model, place, getattr(torch, precision))
+        model.hub_bank = bank and bank.to(place)
         for part in (model.local_matching, model.sketch_center, model.photo_center):
             part.float()
         encoder = cls(model.eval(), processor, name or str(Path(folder).resolve()), precision)
@@ -198,6 +205,17 @@ class CheckpointEncoder(TorchEncoder):
     def local_weight(self) -> float | None:
         """See [`Encoder.local_weight`]."""
         return self.model.config.local_weight
+
+    @property
+    def hub_sketches(self) -> Array | None:
+        """See [`Encoder.hub_sketches`]."""
+        bank = self.model.hub_bank
+        return None if bank is None else _to_numpy(bank.sketches)
+
+    @property
+    def hub_weight(self) -> float | None:
+        """See [`Encoder.hub_weight`]."""
+        return self.model.config.hub_weight
 
     @property
     def local_position_weight(self) -> float | None:
@@ -286,9 +304,11 @@ def _load(auto_class: Any, folder: str, **options: Any) -> Any:
 
 
 def weights_hash(model: nn.Module) -> str:
-    """SHA-256 of a model's weights by name, in their stored precision."""
+    """SHA-256 of the weights that change an embedding, by name and in their stored precision."""
     digest = hashlib.sha256()
     for name, weights in sorted(model.state_dict().items()):
+        if name.startswith(HUB_BANK):
+            continue
         digest.update(f"{name} {weights.dtype} {tuple(weights.shape)}".encode())
         digest.update(weights.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
     return digest.hexdigest()

@@ -148,6 +148,16 @@ class Encoder(ABC):
         return None
 
     @property
+    def hub_sketches(self) -> Array | None:
+        """(B, D) global embeddings of training sketches, for the correction of hubs; None if there are none."""
+        return None
+
+    @property
+    def hub_weight(self) -> float | None:
+        """Weight of the correction of hubs, see `HubCorrection`; None or 0 for no correction."""
+        return None
+
+    @property
     def has_local(self) -> bool:
         """Whether the encoder has local tokens, which re-ranking and explanations need."""
         return self.identity.local_shape is not None

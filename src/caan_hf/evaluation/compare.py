@@ -42,7 +42,8 @@ class Report:
 
     def depth(self, ranking: str) -> int | None:
         """Number of photos that a ranking reordered, expanded or smoothed with; None if the report does not have it."""
-        return getattr(getattr(self.record, OTHER_RANKINGS[ranking], None), "k", None)
+        found = getattr(self.record, OTHER_RANKINGS[ranking], None)
+        return None if found is None else found.k or 0
 
     def computed(self, ranking: str) -> str:
         """In words, whether the report has a ranking, and with how many photos."""

@@ -14,6 +14,7 @@ from caan_hf.encoding.encoder import Encoder
 from caan_hf.encoding.features import Array
 from caan_hf.errors import CaanError
 from caan_hf.retrieval.expansion import expand_queries
+from caan_hf.retrieval.hubs import HubCorrection, as_queries, with_amounts
 from caan_hf.retrieval.ranking import BYTE_BUDGET, Positions, rank_gallery
 from caan_hf.retrieval.reranking import candidate_cosines, rank_all_pairs
 from caan_hf.retrieval.reranking import rerank as reorder
@@ -53,6 +54,7 @@ def evaluate_embeddings(
     conventions: Sequence[str] = tuple(CONVENTIONS),
     duplicates: Any = None,
     smooth: int | None = None,
+    hubs: HubCorrection | None = None,
     expand: int | None = None,
     rerank: int | None = None,
     exhaustive: bool = False,
@@ -75,8 +77,9 @@ def evaluate_embeddings(
         photo_categories: (N,) integers or names.
         conventions: Names in `CONVENTIONS`.
         duplicates: (N,) bool, photos that repeat an earlier one; the gallery without them is evaluated as well.
-        smooth: Rank also with each photo smoothed with its nearest photos, this many; see `smooth_photos`. Expansion
-            and re-ranking then use the smoothed photos.
+        smooth: Rank also with each photo smoothed with its nearest photos, this many; see `smooth_photos`.
+        hubs: Rank also with the scores of hubs lowered, of the smoothed photos if there are any; see `HubCorrection`.
+            Expansion and re-ranking use the smoothed photos and lowered scores too.
         expand: Rank also with each sketch expanded by its first photos, this many; see `expand_queries`.
         rerank: Also reorder the first photos of each sketch, this many, by the fused score of `encoder`.
         exhaustive: Also rank all photos of each sketch by the fused score.
@@ -130,21 +133,24 @@ def evaluate_embeddings(
     def add_reranked(rows: slice, order: Positions) -> None:
         if rerank and local is not None:
             with timed(seconds, "rerank"):
-                cosines = candidate_cosines(queries[rows], photos, order[:, :rerank], byte_budget=byte_budget)
+                cosines = candidate_cosines(searched[rows], photos, order[:, :rerank], byte_budget=byte_budget)
                 by_fused.add(rows, _reranked(order, cosines, local, rows, byte_budget))
 
-    photos = gallery
-    if smooth:
-        with timed(seconds, "smooth"):
-            photos = smooth_photos(gallery, smooth, distinct=kept, byte_budget=byte_budget)
+    searched, photos = queries, gallery
+    if smooth or hubs:
         rank(queries, gallery, [by_global.add, add_deduplicated])
-        rank(queries, photos, [by_adjusted.add, prepare_expansion, add_reranked])
+        with timed(seconds, "adjust"):
+            photos = smooth_photos(gallery, smooth or 0, distinct=kept, byte_budget=byte_budget)
+            if hubs is not None:
+                photos = with_amounts(photos, hubs.lowered(photos))
+                searched = as_queries(queries, photos.shape[1])
+        rank(searched, photos, [by_adjusted.add, prepare_expansion, add_reranked])
     else:
         rank(queries, gallery, [by_global.add, add_deduplicated, prepare_expansion, add_reranked])
     seconds["rank"] -= seconds.get("rerank", 0.0)
     if exhaustive and local is not None:
         with timed(seconds, "rerank"), progress_bar("ranking all pairs", len(queries), shown=progress) as advance:
-            pairs = rank_all_pairs(local.encoder, queries, photos, *local[1:], byte_budget=byte_budget)
+            pairs = rank_all_pairs(local.encoder, searched, photos, *local[1:], byte_budget=byte_budget)
             for rows, order in pairs:
                 by_fused.add(rows, order)
                 advance(len(order))
@@ -157,7 +163,8 @@ def evaluate_embeddings(
         **by_global.fields(),
         num_gallery=len(gallery),
         chance=chance_map(labels.sketches, labels.photos),
-        adjusted=RankingResult(**by_adjusted.fields(), k=smooth) if smooth else None,
+        adjusted=RankingResult(**by_adjusted.fields(), k=smooth) if smooth or hubs else None,
+        hub_weight=hubs.weight if hubs else None,
         reranked=RankingResult(**by_fused.fields(), k=len(gallery) if exhaustive else rerank) if local else None,
         expanded=RankingResult(**by_expansion.fields(), k=expand) if expand else None,
         deduplicated=None if kept is None else without_duplicates.metrics.compute(),
@@ -174,13 +181,15 @@ def _reranked(order: Positions, cosines: Array, local: _Local, rows: slice, byte
 
 
 def _expanded(queries: NDArray, gallery: NDArray, first: Positions, byte_budget: int) -> NDArray[np.float32]:
-    """(Q, D) queries expanded by the photos at their `first` (Q, K) positions."""
-    expanded = np.empty(queries.shape, np.float32)
+    """Queries (Q, D) expanded by the photos at their `first` (Q, K) positions, as wide as the photos."""
+    dim, width = queries.shape[1], gallery.shape[1]
+    expanded = np.empty((len(queries), width), np.float32)
     step = max(1, byte_budget // (BYTES_PER_GATHERED_VALUE * first.shape[1] * gallery.shape[1]))
     for start in range(0, len(queries), step):
         rows = slice(start, start + step)
-        photos = gallery[first[rows]].astype(np.float32)  # (q, K, D)
-        expanded[rows] = expand_queries(queries[rows].astype(np.float32), photos)
+        photos = gallery[first[rows]][..., :dim].astype(np.float32)  # (q, K, D)
+        vectors = expand_queries(queries[rows].astype(np.float32), photos)
+        expanded[rows] = as_queries(vectors, width) if width > dim else vectors
     return expanded
 
 

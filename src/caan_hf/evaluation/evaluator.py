@@ -17,6 +17,7 @@ from caan_hf.encoding.dataset_pictures import DatasetPictures, unreadable
 from caan_hf.encoding.encoder import Encoder
 from caan_hf.encoding.features import PLURAL, Features, Modality
 from caan_hf.errors import CaanError
+from caan_hf.retrieval.hubs import HubCorrection
 from caan_hf.retrieval.ranking import BYTE_BUDGET
 from caan_hf.utils.progress import progress_bar
 
@@ -104,17 +105,19 @@ class ZeroShotEvaluator:
         Raises:
             CaanError: An image cannot be read, no sketch has a photo of its category, or local tokens are missing.
         """
+        hubs = HubCorrection.of(encoder, self.options.hub_weight)
         if self.options.needs_local and not encoder.has_local:
             option = "--exhaustive" if self.options.exhaustive else "--rerank"
             raise CaanError(
-                f"{encoder.name}: {option} needs local tokens and a relation network, which this "
-                f"{encoder.kind} does not have. Leave the option out."
+                f"{encoder.name}: {option} needs local tokens, which this {encoder.kind} does not "
+                "have. Leave the option out."
             )
         seconds: dict[str, float] = {}
         with self.encoded(encoder, seconds, local=self.options.needs_local) as (sketches, photos):
             result = self.evaluate_embeddings(
                 sketches.global_embeds,
                 photos.global_embeds,
+                hubs=hubs,
                 encoder=encoder,
                 sketch_local=sketches.local_embeds,
                 photo_local=photos.local_embeds,
@@ -160,7 +163,7 @@ class ZeroShotEvaluator:
             sketch_embeds: (Q, D) L2-normalised global embeddings, as arrays or tensors.
             photo_embeds: (N, D) L2-normalised global embeddings.
             device: Where embeddings are ranked.
-            **local: Arguments of [`embeddings.evaluate_embeddings`] for re-ranking.
+            **local: Arguments of [`embeddings.evaluate_embeddings`] for the correction of hubs and re-ranking.
 
         Raises:
             CaanError: No sketch has a photo of its category.

@@ -39,7 +39,7 @@ class EvaluationOptions:
     ] = "test"
     rerank: Annotated[
         int | None,
-        Option(min=1, metavar="K", help="Also re-rank the first K photos of each sketch with the relation network."),
+        Option(min=1, metavar="K", help="Also re-rank the first K photos of each sketch by their fused score."),
     ] = None
     smooth: Annotated[
         int | None,
@@ -49,6 +49,17 @@ class EvaluationOptions:
             metavar="K",
             help="Also rank with each photo smoothed with its K nearest photos. --expand and --rerank then use the "
             "smoothed photos.",
+        ),
+    ] = None
+    hub_weight: Annotated[
+        float | None,
+        Option(
+            min=0,
+            max=1,
+            metavar="WEIGHT",
+            help="Weight of the correction of hubs, photos that are near to sketches of all kinds. 0 ranks without it. "
+            "--expand and --rerank use it too.",
+            show_default="the model's",
         ),
     ] = None
     expand: Annotated[
@@ -97,6 +108,8 @@ class EvaluationOptions:
                 raise CaanError(f"--{name.replace('_', '-')}: must be a positive integer, got {value}.")
         if (self.smooth or 0) > MAX_NEIGHBOURS:
             raise CaanError(f"--smooth: must be at most {MAX_NEIGHBOURS}, got {self.smooth}.")
+        if self.hub_weight is not None and not 0 <= self.hub_weight <= 1:
+            raise CaanError(f"--hub-weight: must be between 0 and 1, got {self.hub_weight}.")
         if self.exhaustive and self.rerank is not None:
             raise CaanError("--rerank and --exhaustive are mutually exclusive.")
         if self.no_cache and self.cache is not None:

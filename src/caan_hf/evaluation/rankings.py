@@ -39,13 +39,14 @@ class EvaluationResult(RankingResult):
     Attributes:
         num_gallery: Number of photos.
         chance: Expected mAP@all of a random ranking.
-        adjusted: Ranking of the smoothed photos by global embeddings, if requested. The other rankings below then use
-            the smoothed photos too.
+        adjusted: Ranking of smoothed photos, with lowered scores of hubs, or both, if requested. The rankings below
+            then use these photos and scores too.
+        hub_weight: Weight with which the scores of hubs were lowered; None if they were not.
         reranked: Ranking with the first k photos, or all of them, reordered by the fused score, if requested.
         expanded: Ranking with query expansion, if requested.
         deduplicated: Ranking by global embeddings of the gallery without duplicate photos. None if there are none.
         num_duplicates: Number of photos with the content and category of an earlier one.
-        seconds: Wall time per stage: "encode", "smooth", "rank", "rerank", "expand".
+        seconds: Wall time per stage: "encode", "adjust", "rank", "rerank", "expand".
         protocol: Id of the protocol, such as "sketchy-25@1", if known.
         split: Name of the split, if known.
         model: Folder or Hub id of the evaluated model, if known.
@@ -58,6 +59,7 @@ class EvaluationResult(RankingResult):
     num_gallery: int
     chance: float
     adjusted: RankingResult | None = None
+    hub_weight: float | None = None
     reranked: RankingResult | None = None
     expanded: RankingResult | None = None
     deduplicated: RetrievalMetrics | None = None

@@ -61,7 +61,9 @@ class EvaluationRecord(RankingRecord, ReportRecord):
     `chance` holds "mAP@all" and "precision".
 
     Attributes:
-        adjusted: Ranking of the smoothed photos, if requested; the two below then use the smoothed photos too.
+        adjusted: Ranking of smoothed photos, with lowered scores of hubs, or both, if requested. The two below then use
+            these photos and scores too.
+        hub_weight: Weight with which the scores of hubs were lowered; None if they were not.
         reranked: Ranking by local matching, if requested.
         expanded: Ranking with query expansion, if requested.
         deduplicated: Metrics without duplicate photos, if there are any.
@@ -69,16 +71,24 @@ class EvaluationRecord(RankingRecord, ReportRecord):
 
     task: Literal["category"] = "category"
     adjusted: RankingRecord | None = None
+    hub_weight: float | None = None
     reranked: RankingRecord | None
     expanded: RankingRecord | None = None
     deduplicated: DeduplicatedRecord | None = None
+
+    @property
+    def adjustment(self) -> str:
+        """What tables and figures call the adjusted ranking, such as "smooth@5, hubs 0.5"; empty without one."""
+        smooth = [f"smooth@{self.adjusted.k}"] if self.adjusted is not None and self.adjusted.k else []
+        hubs = [f"hubs {self.hub_weight:g}"] if self.hub_weight else []
+        return ", ".join(smooth + hubs)
 
     @property
     def rankings(self) -> dict[str, RankingRecord]:
         """The rankings by the name that tables and figures give them."""
         named: dict[str, RankingRecord] = {"global": self}
         if self.adjusted is not None:
-            named[f"smooth@{self.adjusted.k}"] = self.adjusted
+            named[self.adjustment] = self.adjusted
         if self.reranked is not None:
             is_complete = (self.reranked.k or 0) >= self.num_gallery
             named["rerank, all pairs" if is_complete else f"rerank@{self.reranked.k}"] = self.reranked
@@ -108,6 +118,7 @@ def evaluation_record(result: EvaluationResult, evaluator: ZeroShotEvaluator, da
         chance={"mAP@all": result.chance, "precision": _relevant_share(evaluator)},
         **_ranking_fields(result, evaluator),
         adjusted=None if adjusted is None else RankingRecord(**_ranking_fields(adjusted, evaluator)),
+        hub_weight=result.hub_weight,
         reranked=None if reranked is None else RankingRecord(**_ranking_fields(reranked, evaluator)),
         expanded=None if expanded is None else RankingRecord(**_ranking_fields(expanded, evaluator)),
         deduplicated=deduplicated,

@@ -126,7 +126,8 @@ def table_rows(record: EvaluationRecord) -> list[list[str]]:
 def _caption(record: EvaluationRecord) -> str:
     """What captions call the ranking of which `top10.png` shows the best photos, which is re-ranked if any is."""
     if record.reranked is None:
-        return "ranked by global embedding" + (", smoothed" if record.adjusted else "")
+        adjusted = f" ({record.adjustment})" if record.adjusted else ""
+        return f"ranked by global embedding{adjusted}"
     if (record.reranked.k or 0) >= record.num_gallery:
         return "ranked by local tokens, all pairs"
     return f"first {record.reranked.k:,} photos re-ranked by local tokens"

@@ -16,6 +16,7 @@ from caan_hf.encoding.identity import DType
 from caan_hf.encoding.load import load_encoder
 from caan_hf.errors import CaanError
 from caan_hf.retrieval.expansion import expand_queries
+from caan_hf.retrieval.hubs import HubCorrection
 from caan_hf.retrieval.reranking import fused
 from caan_hf.utils.files import read_bytes
 from caan_hf.utils.prefetch import map_ahead
@@ -29,7 +30,7 @@ from .lance_table import REINDEX, GalleryError, LanceTable
 from .options import IndexOptions, SearchOptions
 from .photo import decode_photo, open_thumbnail
 from .results import GalleryPhoto, SearchResult
-from .schema import KEY, LOCAL, GalleryInfo, from_local, from_vectors, to_local
+from .schema import KEY, LOCAL, GalleryInfo, from_local, to_local
 from .search_vectors import SearchVectors
 from .sources import photo_source
 from .table import PhotoTable
@@ -165,7 +166,8 @@ class Gallery:
         wanted = replace(options or IndexOptions(), **changes)
         source = photo_source(photos, split=wanted.split, exclude=wanted.exclude)
         engine = self._engine(with_defaults(self.table, wanted))
-        return index_photos(self.table, source, engine, wanted, progress=progress)
+        hubs = HubCorrection.of(self.encoder)
+        return index_photos(self.table, source, engine, wanted, hubs=hubs, progress=progress)
 
     def encode_sketch(self, sketch: Any) -> EncodedSketch:
         """Encode a sketch once, for any number of searches and explanations; see `Encoder.encode_sketch`."""
@@ -174,9 +176,10 @@ class Gallery:
     def search(self, sketch: Any, options: SearchOptions | None = None, **changes: Any) -> list[SearchResult]:
         """Find the photos that are most similar to a sketch.
 
-        In a smoothed gallery, scores are cosines with the smoothed photos. With query expansion, they are cosines with
-        the expanded query; the local tokens of re-ranking are those of the sketch and the photo alone. In
-        a gallery without local embeddings, re-ranking encodes the photos and leaves out those that cannot be read.
+        Scores are cosines of sketch and photo: with query expansion of the expanded query, in a smoothed gallery of the
+        smoothed photo, and with the correction of hubs lowered by it. The local tokens of re-ranking are those of the
+        sketch and the photo alone. In a gallery without local embeddings, re-ranking encodes the photos and leaves out
+        those that cannot be read.
 
         Args:
             sketch: A sketch, or the result of `encode_sketch`.
@@ -195,7 +198,7 @@ class Gallery:
         table = self.table if options.plain else self._searched()
         if options.expand is not None:
             first = table.nearest(vector, options.expand, [table.vectors], exact=options.exact)
-            vector = expand_queries(vector, from_vectors(first[table.vectors])) if len(first) else vector
+            vector = expand_queries(vector, table.embeds(first[table.vectors])) if len(first) else vector
         number = max(options.k, options.candidates) if options.rerank else options.k
         found = table.nearest(vector, number, self.columns, exact=options.exact)
         if not len(found):
@@ -237,7 +240,7 @@ class Gallery:
         return self._decode(self._look_up(photo), DISPLAY_SIDE)
 
     def _searched(self) -> LanceTable:
-        """The smoothed vectors, or the photos if they are not smoothed or are being changed."""
+        """The search vectors, or the photos if these are searched themselves or are being changed."""
         state = self.table.search_state()
         if state is None or state.token is None:
             return self.table

@@ -34,7 +34,8 @@ class IndexReport:
         freed_bytes: Number of bytes on disk that were freed by removing old versions and deleted rows.
         seconds: Time for encoding and writing in seconds.
         smooth: Number of neighbours with which photos are smoothed; 0 for none.
-        smooth_seconds: Time for smoothing in seconds; 0 if no photo had changed.
+        hub_weight: Weight of the correction of hubs; None for none.
+        vectors_seconds: Time for smoothing and the correction of hubs in seconds; 0 if no photo had changed.
         index: State of the vector index.
     """
 
@@ -58,7 +59,8 @@ class IndexReport:
     freed_bytes: int = 0
     seconds: float = 0.0
     smooth: int = 0
-    smooth_seconds: float = 0.0
+    hub_weight: float | None = None
+    vectors_seconds: float = 0.0
     index: IndexState = field(default_factory=IndexState)
 
     @property

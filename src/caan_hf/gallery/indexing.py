@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from caan_hf.errors import CaanError
+from caan_hf.retrieval.hubs import HubCorrection
 from caan_hf.utils.files import expand_home
 from caan_hf.utils.problems import Problems
 from caan_hf.utils.progress import Advance
@@ -71,7 +72,13 @@ def with_defaults(table: PhotoTable, options: IndexOptions) -> IndexOptions:
 
 
 def index_photos(
-    table: PhotoTable, source: PhotoSource, engine: Engine, options: IndexOptions, *, progress: Advance | None = None
+    table: PhotoTable,
+    source: PhotoSource,
+    engine: Engine,
+    options: IndexOptions,
+    *,
+    hubs: HubCorrection | None = None,
+    progress: Advance | None = None,
 ) -> IndexReport:
     """Bring a gallery up to date.
 
@@ -85,6 +92,7 @@ def index_photos(
         engine: Encodes new and changed photos.
         options: `prune` removes photos that belong to the source but are no longer listed, unless their folder is not
             there, and those whose file no longer exists and whose content the source lists at another path.
+        hubs: Lowers the scores of hubs.
         progress: Called after each batch with the number of photos in it, and with the number of all as `total`.
 
     Raises:
@@ -101,6 +109,7 @@ def index_photos(
     smooth = _prepare_smoothing(table, options)
     report = IndexReport(
         smooth=smooth,
+        hub_weight=hubs.weight if hubs else None,
         num_forgotten=num_forgotten,
         num_unchanged=diff.num_unchanged,
         num_other_files=source.num_other_files,
@@ -120,9 +129,9 @@ def index_photos(
         report.num_pruned = len(report.vanished)
         table.delete(report.vanished)
     size = disk_bytes(table)
-    index = maintain_index(table, min_rows=NEVER if report.smooth else MIN_ROWS)
+    index = maintain_index(table, min_rows=NEVER if report.smooth or hubs else MIN_ROWS)
     report.freed_bytes = max(0, size - disk_bytes(table))
-    vectors, report.smooth_seconds = update_search_vectors(table, report.smooth)
+    vectors, report.vectors_seconds = update_search_vectors(table, report.smooth, hubs)
     report.index = index if vectors is None else maintain_index(vectors)
     report.num_photos = len(table)
     report.absent = count_below(table, absent)
@@ -157,7 +166,7 @@ def _prepare_smoothing(table: PhotoTable, options: IndexOptions) -> int:
     state = table.search_state() or SearchState(smooth=SMOOTH)
     smooth = state.smooth if options.smooth is None else options.smooth
     if smooth != state.smooth:
-        table.store_search_state(SearchState(smooth=smooth))
+        table.store_search_state(state.model_copy(update={"smooth": smooth, "token": None}))
     return smooth
 
 

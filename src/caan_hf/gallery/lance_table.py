@@ -17,7 +17,7 @@ import pyarrow as pa
 from caan_hf.errors import CaanError, first_line
 from caan_hf.utils.files import expand_home
 
-from .schema import GLOBAL, KEY, LOCAL, IndexState
+from .schema import GLOBAL, KEY, LOCAL, IndexState, from_vectors
 
 SEARCH_METADATA = "caan_search"
 """Key of the vector column's metadata that holds the settings of the vector index as JSON."""
@@ -125,6 +125,14 @@ class LanceTable:
         if not np.isfinite(found["_distance"].to_numpy()).all():
             raise GalleryError(self.uri, "its embeddings hold NaN or infinity", self.remedy)
         return found
+
+    def embeds(self, column: pa.ChunkedArray) -> np.ndarray:
+        """Global embeddings (N, D) from the column `vectors` of N rows."""
+        return from_vectors(column)
+
+    def queries(self, embeds: np.ndarray) -> np.ndarray:
+        """Global embeddings (..., D) as vectors whose dot products with those of the rows are scores."""
+        return embeds
 
     def index_state(self) -> IndexState:
         """The vector index as searches use it."""

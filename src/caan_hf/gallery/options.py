@@ -131,7 +131,7 @@ class SearchOptions:
     ] = None
     candidates: Annotated[int, Option(min=1, help="Number of photos to re-rank.")] = 100
     plain: Annotated[
-        bool, Option("--plain", help="Compare with the photos themselves, not with the smoothed ones.")
+        bool, Option("--plain", help="Compare with the photos themselves: neither smoothed nor corrected for hubs.")
     ] = False
     exact: Annotated[bool, Option("--exact", help="Compare with every photo, without the vector index.")] = False
 

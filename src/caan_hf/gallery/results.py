@@ -33,7 +33,7 @@ class SearchResult(GalleryPhoto):
     Attributes:
         rank: 1 for the best result.
         score: Cosine of the global embeddings of the photo and the sketch. With query expansion, it is that of the
-            expanded query, and in a smoothed gallery that of the smoothed photo.
+            expanded query, and in a smoothed gallery that of the smoothed photo. The correction of hubs lowers it.
         local_score: How well the regions of the sketch match regions of the photo, on the scale of the model's local
             matching: at most 1 for late interaction, a logit for a relation network. None without re-ranking.
         fused_score: Score that ordered the re-ranked results: `score` and `local_score` in the proportion that the

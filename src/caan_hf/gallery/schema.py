@@ -90,16 +90,22 @@ class IndexState(Record):
 
 
 class SearchState(Record):
-    """How the photos of a gallery are smoothed.
+    """How the search vectors of a gallery are computed.
 
     Attributes:
         smooth: Number of neighbours with which each photo is smoothed; 0 for none.
-        token: Name of the smoothed vectors that fit the photos. None while the photos are changed, and until the
-            vectors are written.
+        hubs: Digest of the [`HubCorrection`]; None for none.
+        token: Name of the search vectors that fit the photos. None while the photos are changed, and until the vectors
+            are written.
     """
 
     smooth: Annotated[int, Field(ge=0, le=MAX_NEIGHBOURS)] = 0
+    hubs: str | None = None
     token: str | None = None
+
+    def fits(self, other: "SearchState | None") -> bool:
+        """Whether the vectors of two states are computed in the same way."""
+        return other is not None and (self.smooth, self.hubs) == (other.smooth, other.hubs)
 
 
 def row_schema(identity: EncoderIdentity, *, local: bool) -> pa.Schema:

@@ -1,4 +1,4 @@
-"""Smoothed vectors of a gallery: a second table, which is written whole and searched instead of the photos' vectors.
+"""Search vectors of a gallery, smoothed and corrected for hubs: a second table, which is written whole and searched.
 
 The photos' table names the table of vectors that fits it. Every change of the photos first removes that name, and the
 name is written after the new vectors. Between the two, and after an interruption, the photos' own vectors are searched.
@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from caan_hf.errors import CaanError
+from caan_hf.retrieval.hubs import HubCorrection, as_queries
 from caan_hf.retrieval.smoothing import MAX_EXACT, smooth_photos
 
 from .lance_table import LANCE_ERRORS, GalleryError, LanceTable, location, open_table, reason_of
@@ -27,7 +28,10 @@ TOKEN = "caan_vectors"
 
 
 class SearchVectors(LanceTable):
-    """The smoothed vectors of a gallery.
+    """The vectors by which the photos of a gallery are found.
+
+    A vector holds the D values of the smoothed photo, the amount by which the correction of hubs lowers its score, and
+    zeros up to a multiple of 8 values.
 
     Args:
         photos: The photos.
@@ -65,17 +69,26 @@ class SearchVectors(LanceTable):
         return found if found.token == state.token and len(found) == len(photos) else None
 
     def nearest(self, vector: np.ndarray, k: int, columns: Any, *, exact: bool = False) -> pa.Table:
-        """The `k` photos whose smoothed vectors have the highest dot product with `vector` (D,); see [`LanceTable`].
+        """The `k` photos with the highest scores for the global embedding (D,) of a sketch; see [`LanceTable`].
 
         Photos that were removed meanwhile are left out.
         """
+        query = self.queries(vector)
         if list(columns) == [self.vectors]:
-            return super().nearest(vector, k, columns, exact=exact)
-        found = super().nearest(vector, k, [KEY, ROW], exact=exact)
+            return super().nearest(query, k, columns, exact=exact)
+        found = super().nearest(query, k, [KEY, ROW], exact=exact)
         photos = self.photos.rows_at(found[ROW].to_pylist(), found[KEY].to_pylist(), columns)
         row = pc.index_in(found[KEY], value_set=photos[KEY].combine_chunks())
         found, row = found.filter(pc.is_valid(row)), pc.drop_null(row)
         return photos.take(row).select(list(columns)).append_column("_distance", found["_distance"])
+
+    def embeds(self, column: pa.ChunkedArray) -> np.ndarray:
+        """See [`LanceTable.embeds`]."""
+        return from_vectors(column)[:, : self.photos.info.identity.global_dim]
+
+    def queries(self, embeds: np.ndarray) -> np.ndarray:
+        """See [`LanceTable.queries`]."""
+        return as_queries(embeds, _width(self.photos))
 
     def is_of_rows(self) -> bool:
         """Whether the photos have the paths and row ids of the vectors."""
@@ -83,17 +96,20 @@ class SearchVectors(LanceTable):
         return bool(own[KEY].equals(photos[KEY]) and own[ROW].equals(photos["_rowid"]))
 
 
-def update_search_vectors(photos: PhotoTable, k: int) -> tuple[SearchVectors | None, float]:
-    """Smooth the photos of a gallery, if they or `k` have changed since the last time.
+def update_search_vectors(
+    photos: PhotoTable, k: int, hubs: HubCorrection | None = None
+) -> tuple[SearchVectors | None, float]:
+    """Compute the search vectors of a gallery, if its photos, `k` or `hubs` have changed since the last time.
 
-    All photos are smoothed again, because a new photo may be a neighbour of any other one.
+    All vectors are computed again, because a new photo may be a neighbour of any other one.
 
     Args:
         photos: The photos.
-        k: Number of neighbours; 0 removes the vectors.
+        k: Number of neighbours with which each photo is smoothed; 0 for no smoothing.
+        hubs: Lowers the scores of hubs. With neither, the vectors are removed.
 
     Returns:
-        The vectors, None without smoothing; and the time in seconds, 0 if nothing had changed.
+        The vectors, None without smoothing and correction; and the time in seconds, 0 if nothing had changed.
 
     Raises:
         CaanError: The gallery cannot be read or written.
@@ -101,13 +117,14 @@ def update_search_vectors(photos: PhotoTable, k: int) -> tuple[SearchVectors | N
     photos.refresh()
     current = SearchVectors.of(photos)
     state = photos.search_state()
-    if current is not None and state is not None and state.smooth == k and current.is_of_rows():
+    wanted = SearchState(smooth=k, hubs=hubs.digest if hubs else None)
+    if current is not None and wanted.fits(state) and current.is_of_rows():
         return current, 0.0
     start = time.perf_counter()
     version = photos.table.version
     rows = photos.columns([KEY, GLOBAL, "sha256"], row_ids=True)
-    if not k or not len(rows):
-        photos.store_search_state(SearchState(smooth=k))
+    if not (k or hubs) or not len(rows):
+        photos.store_search_state(wanted)
         _remove(photos)
         return None, 0.0
     vectors = from_vectors(rows[GLOBAL])
@@ -115,20 +132,29 @@ def update_search_vectors(photos: PhotoTable, k: int) -> tuple[SearchVectors | N
         raise GalleryError(photos.uri, "its embeddings hold NaN or infinity", PhotoTable.remedy)
     distinct = np.zeros(len(rows), bool)
     distinct[np.unique(rows["sha256"].to_numpy(), return_index=True)[1]] = True
-    smoothed = smooth_photos(vectors, k, distinct=distinct, max_exact=MAX_EXACT)
+    vectors = smooth_photos(vectors, k, distinct=distinct, max_exact=MAX_EXACT)
+    searched = np.zeros((len(vectors), _width(photos)), np.float32)
+    searched[:, : vectors.shape[1]] = vectors
+    if hubs is not None:
+        searched[:, vectors.shape[1]] = hubs.lowered(vectors)
     token = uuid4().hex
-    columns = [rows[KEY], rows["_rowid"], to_vectors(smoothed)]
+    columns = [rows[KEY], rows["_rowid"], to_vectors(searched)]
     _write(photos, pa.table(columns, schema=_schema(photos).with_metadata({TOKEN: token})))
     photos.refresh()
-    if photos.table.version == version:  # otherwise another process has changed the photos, and smooths them afterwards
-        photos.store_search_state(SearchState(smooth=k, token=token))
+    # With another version, another process has changed the photos, and computes the vectors later.
+    if photos.table.version == version:
+        photos.store_search_state(wanted.model_copy(update={"token": token}))
     return SearchVectors.of(photos), time.perf_counter() - start
 
 
 def _schema(photos: PhotoTable) -> pa.Schema:
-    width = photos.info.identity.global_dim
-    fields = [(KEY, pa.string()), (ROW, pa.uint64()), (SearchVectors.vectors, pa.list_(pa.float32(), width))]
-    return pa.schema(fields)
+    vectors = pa.list_(pa.float32(), _width(photos))
+    return pa.schema([(KEY, pa.string()), (ROW, pa.uint64()), (SearchVectors.vectors, vectors)])
+
+
+def _width(photos: PhotoTable) -> int:
+    """Width of the vectors: that of a global embedding and one, up to the multiple of 8 that the index requires."""
+    return -(-(photos.info.identity.global_dim + 1) // 8) * 8
 
 
 def _write(photos: PhotoTable, rows: pa.Table) -> None:

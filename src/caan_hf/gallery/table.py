@@ -149,21 +149,21 @@ class PhotoTable(LanceTable):
         return pa.concat_tables([found, self.rows_where(KEY, missing, names)]) if missing else found
 
     def search_state(self) -> SearchState | None:
-        """How the photos are smoothed; None if that was never decided."""
+        """How the search vectors are computed; None if that was never decided."""
         stored = (self.table.schema.field(KEY).metadata or {}).get(SEARCH_STATE.encode())
         return SearchState.parse(stored, self.uri, REINDEX) if stored else None
 
     def store_search_state(self, state: SearchState) -> None:
-        """Store how the photos are smoothed, if that has changed."""
+        """Store how the search vectors are computed, if that has changed."""
         if state != self.search_state():
             metadata = {SEARCH_STATE: state.model_dump_json()}
             self._commit(lambda: self.table.update_field_metadata({"path": KEY, "metadata": metadata}))
 
     def _before_change(self) -> None:
-        """Record that smoothed vectors will no longer fit the photos."""
+        """Record that the search vectors will no longer fit the photos."""
         state = self.search_state()
         if state is not None and state.token is not None:
-            self.store_search_state(SearchState(smooth=state.smooth))
+            self.store_search_state(state.model_copy(update={"token": None}))
 
     def places(self) -> dict[str, bool]:
         """Folders of the photos, see `absent_places`."""

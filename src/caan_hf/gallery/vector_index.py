@@ -104,11 +104,11 @@ def sample_queries(table: LanceTable, count: int = SAMPLE, seed: int = 0) -> np.
     """
     generator = np.random.default_rng(seed)
     offsets = np.sort(generator.choice(len(table), size=min(2 * count, len(table)), replace=False)).tolist()
-    found = from_vectors(table.table.take_offsets(offsets).select([table.vectors]).to_arrow()[table.vectors])
+    found = table.embeds(table.table.take_offsets(offsets).select([table.vectors]).to_arrow()[table.vectors])
     found = found[generator.permutation(len(found))]
     half = len(found) // 2
     between: np.ndarray = found[:half] + found[half : 2 * half]
-    return between / np.linalg.norm(between, axis=1, keepdims=True)
+    return table.queries(between / np.linalg.norm(between, axis=1, keepdims=True))
 
 
 def exact_nearest(table: LanceTable, queries: np.ndarray, k: int = K) -> np.ndarray:

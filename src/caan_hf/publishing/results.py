@@ -47,6 +47,7 @@ def results_view(results: EvaluationRecord) -> dict[str, Any]:
         "interval": results.confidence.get(convention, {}).get("mAP@all"),
         "is_worse_reranked": reranked.get("mAP@all", 1.0) < metrics.get("mAP@all", 0.0),
         "table": results_table(results.conventions),
+        "adjusted_table": results_table(results.adjusted.conventions) if results.adjusted else None,
         "reranked_table": results_table(results.reranked.conventions) if results.reranked else None,
         "expanded_table": results_table(results.expanded.conventions) if results.expanded else None,
     }
@@ -75,6 +76,10 @@ def eval_results(results: EvaluationRecord) -> list[EvalResult]:
         return []
     convention = next(iter(results.conventions))
     rankings: list[tuple[Conventions, str, dict[str, Any] | None]] = [(results.conventions, "", None)]
+    if results.adjusted:
+        arguments = {"smooth": results.adjusted.k, "hub_weight": results.hub_weight}
+        arguments = {name: value for name, value in arguments.items() if value}
+        rankings.append((results.adjusted.conventions, f", {results.adjustment}", arguments))
     if results.reranked:
         k = results.reranked.k
         rankings.append((results.reranked.conventions, f", best {k} re-ranked", {"rerank": k}))

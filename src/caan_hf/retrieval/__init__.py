@@ -1,1 +1,1 @@
-"""From features to a ranking, for evaluation and galleries alike: exact order, query expansion, re-ranking."""
+"""From features to a ranking, for evaluation and galleries alike: order, smoothing, hubs, expansion, re-ranking."""

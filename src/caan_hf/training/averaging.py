@@ -14,11 +14,12 @@ from caan_hf.utils.files import require_writable
 
 from .centers import measure_centers
 from .checkpoints import changed_settings, save_for_retrieval
+from .hub_bank import measure_hub_bank
 from .recipe import EXECUTION_KEYS
 from .triplets import TripletDataset
 
 # Layers that start at random in each run, so that their weights cannot be averaged.
-TAKEN_FROM_FIRST = ("local_tokens.", "relation.", "sketch_projection.", "photo_projection.")
+TAKEN_FROM_FIRST = ("local_tokens.", "relation.", "hub_bank.", "sketch_projection.", "photo_projection.")
 
 
 def average_checkpoints(checkpoints: Sequence[str | Path], out: Path, data: str | Path | None = None) -> None:
@@ -29,7 +30,8 @@ def average_checkpoints(checkpoints: Sequence[str | Path], out: Path, data: str 
     Args:
         checkpoints: At least two models. Their recorded recipes may differ only in the seed.
         out: The folder to write; it must not exist.
-        data: The benchmark that the models were trained on, required if they use `center_features` or late interaction.
+        data: The benchmark that the models were trained on, required if parts of them are
+            measured on training images: `center_features`, late interaction or `hub_bank_size`.
 
     Raises:
         CaanError: There are fewer than two models, one is given twice, they differ in size or recipe, `out` exists or
@@ -45,10 +47,10 @@ def average_checkpoints(checkpoints: Sequence[str | Path], out: Path, data: str 
     for checkpoint, record in zip(checkpoints[1:], records[1:], strict=True):
         _require_same_recipe(records[0], record, checkpoints[0], checkpoint)
     model, processor = load_checkpoint(str(folders[0]))
-    if model.config.has_means and split is None:
+    if model.config.is_measured and split is None:
         raise CaanError(
-            f"{checkpoints[0]}: the model subtracts means that are measured on training images (center_features, late "
-            "interaction). Give the benchmark with --data."
+            f"{checkpoints[0]}: parts of the model are measured on training images (center_features, late interaction, "
+            "hub_bank_size). Give the benchmark with --data."
         )
     sums = {name: tensor.double() for name, tensor in model.state_dict().items()}
     averaged = [name for name in sums if not name.startswith(TAKEN_FROM_FIRST)]
@@ -58,8 +60,10 @@ def average_checkpoints(checkpoints: Sequence[str | Path], out: Path, data: str 
         for name in averaged:
             sums[name] += other[name]
     model.load_state_dict(sums | {name: sums[name] / len(checkpoints) for name in averaged})
-    if model.config.has_means:
-        measure_centers(model, processor, TripletDataset(split, processor).paired_rows(), progress=True)
+    if model.config.is_measured:
+        images = TripletDataset(split, processor).paired_rows()
+        measure_centers(model, processor, images, progress=True)
+        measure_hub_bank(model, processor, images, progress=True)
     seeds = [record.recipe.training.seed if record else None for record in records]
     record = records[0] and records[0].model_copy(update={"averaged_seeds": seeds})
     save_for_retrieval(model, processor, out, record)

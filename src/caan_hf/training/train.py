@@ -35,6 +35,7 @@ from .checkpoints import (
     write_recipe,
 )
 from .collator import TripletCollator, at_size
+from .hub_bank import fit_hub_bank
 from .precompute import encode_rows, encode_sentences, sentence_table
 from .recipe import Recipe
 from .trainer import CaanTrainer
@@ -150,6 +151,7 @@ def build_trainer(
         instance_pairs=recipe.data.instance_pairs,
         images_per_category=recipe.data.images_per_category,
     )
+    fit_hub_bank(model, len(triplets.paired))
     warn_of_unused(split, triplets.unpaired)
     evaluator = _evaluator(recipe, arguments, splits)
     with arguments.main_process_first(desc="cleaning sketches"):

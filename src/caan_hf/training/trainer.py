@@ -31,6 +31,7 @@ from caan_hf.utils.files import writing
 from .arguments import CaanTrainingArguments
 from .callbacks import EpochCallback, TimeCallback
 from .centers import measure_centers
+from .hub_bank import measure_hub_bank
 from .precompute import encode_rows
 from .sampler import EpochSampler
 from .triplets import TripletDataset
@@ -139,9 +140,11 @@ class CaanTrainer(Trainer):
         return metrics
 
     def finish_model(self) -> None:
-        """Measure the means that retrieval and validation subtract, on the training images."""
-        if self.caan.config.has_means:
-            measure_centers(self.caan, self.processor, self.train_dataset.paired_rows(), **self.args.encoding)
+        """Measure the means that retrieval subtracts, and encode sketches for the correction of hubs."""
+        if self.caan.config.is_measured:
+            images = self.train_dataset.paired_rows()
+            measure_centers(self.caan, self.processor, images, **self.args.encoding)
+            measure_hub_bank(self.caan, self.processor, images, **self.args.encoding)
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         """Create the optimizer with a separate learning rate for the towers and no decay of biases and norms."""
