@@ -130,11 +130,7 @@ class Encoder(ABC):
         raise CaanError(f"{self.name}: has no local tokens. Rank by global embeddings alone.")
 
     def local_shares(self, sketch_local: Array, photo_local: Array) -> Array:
-        """Shares (M, M) of the pairs of tokens of a sketch (M, R) and a photo (M, R), see `late_interaction_shares`.
-
-        Their sum is the score of late interaction. A relation network's score has no shares: then they are those of
-        late interaction between its tokens.
-        """
+        """Shares (M, M) of the token pairs of a sketch (M, R) and a photo (M, R), see `late_interaction_shares`."""
         return late_interaction_shares(sketch_local, photo_local, self.local_position_weight or 0.0)
 
     @property

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import datasets
 from transformers import set_seed
@@ -13,12 +14,13 @@ from transformers import set_seed
 from caan_hf.benchmarks import load_benchmark
 from caan_hf.benchmarks.pairs import require_pairs
 from caan_hf.configuration_caan import CaanConfig
+from caan_hf.encoding.text_encoder import TextEncoder
 from caan_hf.errors import CaanError, one_line
 from caan_hf.evaluation.evaluator import ZeroShotEvaluator
 from caan_hf.modeling_caan import CaanModel
 from caan_hf.processing_caan import CaanProcessor
 from caan_hf.publishing.training_record import TrainingRecord, training_record
-from caan_hf.utils.files import check_out_dir, make_folder, require_writable
+from caan_hf.utils.files import check_out_dir, expand_home, make_folder, require_writable
 from caan_hf.utils.hub import hub_errors
 
 from .arguments import CaanTrainingArguments
@@ -108,7 +110,8 @@ def train_recipe(recipe: Recipe) -> TrainedModel:
         trainer.finish_model()
     if arguments.should_save:
         trainer.save_state()
-        save_for_retrieval(trainer.caan, trainer.processor, folder, trainer.current_record())
+        text = _text_side(trainer.caan, trainer.processor, recipe.model.text)
+        save_for_retrieval(trainer.caan, trainer.processor, folder, trainer.current_record(), text)
     trainer.accelerator.wait_for_everyone()
     if arguments.push_to_hub:
         with hub_errors(trainer.hub_model_id or arguments.hub_model_id or "push_to_hub"):
@@ -194,6 +197,14 @@ def _check_batches(recipe: Recipe, arguments: CaanTrainingArguments, config: Caa
         raise CaanError(
             f"data.images_per_category: must divide training.per_device_train_batch_size, {size}, got {count}."
         )
+
+
+def _text_side(model: CaanModel, processor: CaanProcessor, tower: str | dict[str, Any] | None) -> TextEncoder | None:
+    """What encodes sentences later, if the model was trained to compare images with descriptions of categories."""
+    if model.text_contrast is None:
+        return None
+    is_named = isinstance(tower, str) and not expand_home(tower).is_dir()
+    return TextEncoder.of_model(model, processor, str(tower) if is_named else None)
 
 
 def _collator(
