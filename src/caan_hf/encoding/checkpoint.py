@@ -40,6 +40,8 @@ WITHOUT_EFFECT = (
     "dtype",
     "hub_bank_size",
     "hub_weight",
+    "local_position_weight",
+    "local_weight",
     "text_config",
     "training_categories",
     "training_protocol",

@@ -15,8 +15,9 @@ from caan_hf.publishing.training_record import TrainingRecord, read_training_rec
 from caan_hf.utils.files import require_writable
 
 from .category_sentences import category_sentences
+from .centers import measure_centers
 from .checkpoints import changed_settings, save_for_retrieval
-from .precompute import measure_centers, measure_hub_bank
+from .hub_bank import measure_hub_bank
 from .recipe import EXECUTION_KEYS
 from .triplets import TripletDataset
 

@@ -31,8 +31,10 @@ from caan_hf.utils.files import writing
 
 from .arguments import CaanTrainingArguments
 from .callbacks import EpochCallback, TimeCallback
+from .centers import measure_centers
+from .hub_bank import measure_hub_bank
 from .moving_average import MovingAverage
-from .precompute import encode_rows, measure_centers, measure_hub_bank
+from .precompute import encode_rows
 from .sampler import EpochSampler
 from .triplets import TripletDataset
 
