@@ -37,14 +37,9 @@ from .checkpoints import (
     write_recipe,
 )
 from .collator import TripletCollator, at_size
-<<<<<<< HEAD
-from .precompute import encode_rows, encode_sentences, fit_hub_bank, sentence_table
-from .recipe import DataSection, Recipe
-=======
 from .hub_bank import fit_hub_bank
 from .precompute import encode_rows, encode_sentences, sentence_table
-from .recipe import Recipe
->>>>>>> main
+from .recipe import DataSection, Recipe
 from .trainer import CaanTrainer
 from .triplets import Augmentation, TripletDataset
 from .unpaired import UnpairedPerBatch, warn_of_unused
