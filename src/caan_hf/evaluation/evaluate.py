@@ -88,7 +88,7 @@ def evaluate(
         ```
     """
     if fine_grained:
-        options.check_fine_grained()
+        options.check_alone("--fine-grained")
     if out is not None:
         require_writable(Path(out))
     splits, info = load_benchmark(os.fspath(data)) if isinstance(data, (str, os.PathLike)) else (data, None)

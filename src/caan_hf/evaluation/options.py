@@ -22,6 +22,15 @@ FineGrainedOption = Annotated[
         "Global, local and fused scores are evaluated.",
     ),
 ]
+TextOption = Annotated[
+    bool,
+    Option(
+        "--text",
+        help="Rank photos and sketches by the name and the descriptions of each category, alone and beside a sketch. "
+        "The model must have been trained with model.text_negatives=all.",
+    ),
+]
+TextWeightOption = Annotated[float, Option(min=0, help="Weight of the text beside a sketch, for --text.")]
 OTHER_GALLERIES = ("rerank", "smooth", "expand", "exhaustive", "generalized", "mixed")
 """Options that rank other photos than those of the sketch's category."""
 
@@ -137,15 +146,18 @@ class EvaluationOptions:
         """Whether local tokens are ranked."""
         return self.rerank is not None or self.exhaustive
 
-    def check_fine_grained(self) -> None:
-        """Refuse options that a fine-grained evaluation does not have.
+    def check_alone(self, option: str) -> None:
+        """Refuse options that a fine-grained evaluation and text queries do not have.
+
+        Args:
+            option: "--fine-grained" or "--text".
 
         Raises:
             CaanError: One of them is set.
         """
         for name in OTHER_GALLERIES:
             if getattr(self, name):
-                raise CaanError(f"--fine-grained and --{name} are mutually exclusive.")
+                raise CaanError(f"{option} and --{name} are mutually exclusive.")
 
     def command(self, model: str, data: str, *, fine_grained: bool = False) -> str:
         """The command that gives the same metrics."""
