@@ -39,9 +39,9 @@ from .checkpoints import (
 from .collator import TripletCollator, at_size
 from .hub_bank import fit_hub_bank
 from .precompute import encode_rows, encode_sentences, sentence_table
-from .recipe import Recipe
+from .recipe import DataSection, Recipe
 from .trainer import CaanTrainer
-from .triplets import TripletDataset
+from .triplets import Augmentation, TripletDataset
 from .unpaired import UnpairedPerBatch, warn_of_unused
 
 
@@ -147,7 +147,7 @@ def build_trainer(
         seed=arguments.seed,
         sentences=sentences,
         sample_negatives=model.config.negatives != "in_batch",
-        augment_sketch=sketch_augmentation() if recipe.data.augment else None,
+        augment_sketch=_sketch_augmentation(recipe.data),
         augment_photo=photo_augmentation(photo_size) if recipe.data.augment else None,
         balance=recipe.data.balance,
         unpaired=_unpaired(recipe, model.config),
@@ -175,6 +175,14 @@ def build_trainer(
             )
     except (ValueError, RuntimeError, ImportError) as error:  # for example, a tracker that is not installed
         raise CaanError(f"section training: {one_line(error)}") from error
+
+
+def _sketch_augmentation(data: DataSection) -> Augmentation | None:
+    if not data.augment:
+        if data.stroke_width is not None:
+            raise CaanError("data.stroke_width: requires data.augment=true.")
+        return None
+    return sketch_augmentation(None if data.stroke_width is None else (data.stroke_width[0], data.stroke_width[1]))
 
 
 def _unpaired(recipe: Recipe, config: CaanConfig) -> UnpairedPerBatch:
