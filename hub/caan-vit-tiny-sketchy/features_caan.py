@@ -43,7 +43,7 @@ class CaanPatchTokens(nn.Module):
     """Local tokens of late interaction (ours): the patches of a tower, pooled to a grid, centred and projected.
 
     The mean patch of each modality is zero until it is measured on training images. The projection, for `local_dim`, is
-    linear, without bias and the same for both modalities.
+    linear, without bias and the same for both modalities. It is measured like the means if no loss trains it.
     """
 
     sketch_mean: torch.Tensor

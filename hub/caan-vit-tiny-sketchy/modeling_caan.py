@@ -191,6 +191,10 @@ class CaanModel(PreTrainedModel):
     ) -> CaanTextFeatures:
         """Compute the features of sentences (B, L), with `attention_mask` (B, L) 1 at tokens and 0 at padding.
 
+        `text_embeds` are in the space of the global features before centring, which L_txt compares them with. A text
+        query for centred features (`center_features`) needs the mean of the training categories' text embeddings
+        subtracted, as `TextEncoder` does.
+
         Raises:
             ValueError: If the model has no text tower.
         """

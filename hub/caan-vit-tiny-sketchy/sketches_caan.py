@@ -408,7 +408,7 @@ def _lines(ink: _Ink, least: int) -> np.ndarray:
     box = _box(ink.drawing)
     strength = ((ink.contrast[box] - ink.noise) / (_strength(ink.contrast, ink.drawing) - ink.noise)).clip(0, 1)
     strength = np.minimum(strength, 3 * (strength - FAINT_CONTRAST).clip(0))
-    missing = MIN_LINE * max(*strength.shape, least) - _line_width(strength >= 0.5)
+    missing = MIN_LINE * max(*strength.shape, least) - line_width(strength >= 0.5)
     lines = Image.fromarray((255 * (1 - strength)).round().astype(np.uint8))
     if missing <= 0:
         return np.asarray(lines)
@@ -418,7 +418,7 @@ def _lines(ink: _Ink, least: int) -> np.ndarray:
     return np.asarray(wide.filter(ImageFilter.MinFilter(2 * more + 1)))
 
 
-def _line_width(lines: np.ndarray) -> float:
+def line_width(lines: np.ndarray) -> float:
     """Mean width of lines (h, w) bool of all directions, in pixels: 8 / pi times their area by their edges."""
     lines = np.pad(lines, 1)
     edges = (lines[1:] != lines[:-1]).sum() + (lines[:, 1:] != lines[:, :-1]).sum()

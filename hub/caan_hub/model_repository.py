@@ -9,11 +9,12 @@ from caan_export.manifest import MANIFEST, ExportedFolder
 
 from caan_hf import CaanModel, CaanProcessor
 from caan_hf.encoding.checkpoint import load_checkpoint
+from caan_hf.encoding.text_encoder import TEXT_FOLDER, TextEncoder
 from caan_hf.errors import CaanError
 from caan_hf.evaluation.record import EvaluationRecord
 from caan_hf.evaluation.report_record import METRICS_FILE, REMEDY
 from caan_hf.publishing.card import OnnxGraphs, model_card
-from caan_hf.publishing.folder import save_published
+from caan_hf.publishing.folder import save_published, share_weights
 from caan_hf.publishing.provenance import restriction
 from caan_hf.publishing.results import public_results
 from caan_hf.publishing.training_record import read_training_record, record_of_recipe, write_record
@@ -88,7 +89,7 @@ def _build(
     if options.dtype:
         model.to(getattr(torch, options.dtype))
     save_published(model, processor, folder, max_shard_size=options.max_shard_size)
-    notes = []
+    notes = _copy_text_side(checkpoint, folder)
     if record:
         write_record(record.model_copy(update={"repo_id": repo_id}), folder)
     else:
@@ -107,6 +108,18 @@ def _build(
     )
     card.save(folder / CARD)
     return notes
+
+
+def _copy_text_side(checkpoint: Path, folder: Path) -> list[str]:
+    """Copy the text side of a model, if it has one whose tower others can load; return a note for the user if not."""
+    if not (checkpoint / TEXT_FOLDER).is_dir():
+        return []
+    text = TextEncoder.load(checkpoint)
+    if text.settings.tower is None:
+        return [f"{TEXT_FOLDER} is left out because its text tower has no name on the Hub."]
+    text.save(folder)
+    share_weights(folder)
+    return []
 
 
 def _load(checkpoint: Path, *, with_text: bool) -> tuple[CaanModel, CaanProcessor]:

@@ -19,7 +19,7 @@ from .publish import CARD, files_of
 MODEL = (
     r"[a-z0-9_]+_caan\.py|model(-\d+-of-\d+)?\.safetensors|model\.safetensors\.index\.json|config\.json"
     r"|(pre)?processor_config\.json|tokenizer\.json|tokenizer_config\.json|special_tokens_map\.json|vocab\.(txt|json)"
-    r"|merges\.txt|training\.json|metrics\.json|top10\.png"
+    r"|merges\.txt|training\.json|metrics\.json|top10\.png|text/text\.(json|safetensors)"
 )
 # Files in onnx/ that contain no code: nothing pickled, no settings of other programs.
 ONNX = r"onnx/([\w.-]+/)*[\w.-]+\.(onnx|onnx\.data|json|npz|md|txt)"

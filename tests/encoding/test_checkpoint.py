@@ -1,6 +1,7 @@
 """Checkpoint folders: loading, refusals in one line, and the encoder on top of a model."""
 
 import json
+from copy import copy
 
 import numpy as np
 import pytest

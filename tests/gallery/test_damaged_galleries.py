@@ -103,8 +103,8 @@ def test_rows_without_values_are_refused(own_gallery, column):
 
 
 def test_embeddings_that_are_not_numbers_are_refused(own_gallery, sketch):
-    width = own_gallery.table.table.schema.field("local_embeds").type.list_size
-    gallery = rewrite(own_gallery, with_values("local_embeds", np.full(width, np.nan, np.float16)))
+    width = own_gallery.table.table.schema.field("global_embeds").type.list_size
+    gallery = rewrite(own_gallery, with_values("global_embeds", np.full(width, np.nan, np.float32)))
     with pytest.raises(CaanError, match=r"gallery: .*NaN"):
         gallery.search(sketch)
 

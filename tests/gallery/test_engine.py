@@ -10,7 +10,7 @@ from photos import draw_photo
 from PIL import Image
 
 from caan_hf.gallery import Gallery
-from caan_hf.gallery.schema import from_vectors
+from caan_hf.gallery.schema import from_local, from_vectors
 
 
 def test_local_embeddings_and_thumbnails_are_optional(photos, encoder, tmp_path):
@@ -108,6 +108,6 @@ def test_local_embeddings_computed_later_equal_stored_ones(encoder, large_photos
     bare = Gallery.create(tmp_path / "bare", model=encoder, local=False)
     bare.add(large_photos, thumbnail=side)
     for result in bare.search(sketch):
-        stored = from_vectors(gallery.table.rows_where("path", [result.path])["local_embeds"])
+        column = gallery.table.rows_where("path", [result.path])["local_embeds"]
         (computed,) = bare._with_local([result])
-        np.testing.assert_array_equal(computed.local_embeds.reshape(-1), stored[0])
+        np.testing.assert_array_equal(computed.local_embeds, from_local(column, encoder.identity.local_shape)[0])

@@ -10,7 +10,7 @@ from PIL import Image
 
 from caan_hf import CaanError
 from caan_hf.gallery import Gallery
-from caan_hf.gallery.schema import from_vectors
+from caan_hf.gallery.schema import from_local, from_vectors
 
 
 def touch(file, seconds=10):
@@ -30,9 +30,9 @@ def test_embeddings_are_those_of_the_model(photos, encoder, tmp_path):
     assert found["image"].null_count == 12
     features = encoder.encode([Image.open(file) for file in files], "photo")
     np.testing.assert_allclose(from_vectors(found["global_embeds"]), features.global_embeds, atol=1e-5)
-    local = from_vectors(found["local_embeds"])
-    assert local.dtype == np.float16
-    np.testing.assert_allclose(local.reshape(features.local_embeds.shape), features.local_embeds, atol=1e-3)
+    local = from_local(found["local_embeds"], encoder.identity.local_shape)
+    assert found["local_embeds"].type.value_type == "int8"  # one byte per value
+    np.testing.assert_allclose(local, features.local_embeds, atol=1 / 127)
 
 
 def test_only_new_and_changed_photos_are_encoded(photos, counting, tmp_path):

@@ -5,15 +5,20 @@ import json
 import numpy as np
 import pytest
 import torch
+from tiny import TEXT
 from transformers import AutoModel
 from typer.testing import CliRunner
 
 from caan_hf import CaanError
+from caan_hf.benchmarks import load_benchmark
 from caan_hf.cli.main import app
 from caan_hf.encoding.load import load_encoder
+from caan_hf.encoding.text_encoder import TextEncoder
 from caan_hf.publishing.card import model_card
 from caan_hf.publishing.training_record import TrainingRecord, read_training_record
 from caan_hf.training import average_checkpoints
+from caan_hf.training.backbones import word_tokenizer
+from caan_hf.training.category_sentences import category_sentences
 from caan_hf.training.checkpoints import save_for_retrieval
 
 
@@ -62,6 +67,28 @@ def test_feature_means_are_measured_again(saved, tmp_path, sample_data):
     averaged = state(tmp_path / "soup")
     assert averaged["sketch_center.mean"].norm() > 0.1
     assert not torch.equal(averaged["sketch_center.mean"], averaged["photo_center.mean"])
+
+
+def test_text_sides_are_averaged(make_model, processor, tmp_path, sample_data):
+    sentences = category_sentences(load_benchmark(sample_data)[0]["train"])
+    processor.tokenizer = word_tokenizer(sorted({text for texts in sentences.values() for text in texts}))
+    processor.max_text_length = 16
+    sides = []
+    for seed in range(2):
+        torch.manual_seed(seed)
+        text_config = {**TEXT, "vocab_size": len(processor.tokenizer)}
+        model = make_model(lambda_txt=1, text_negatives="all", center_features=True, text_config=text_config)
+        model.text_model.load_state_dict(sides[0].tower.state_dict() if sides else model.text_model.state_dict())
+        model.text_contrast.set_sentences(torch.randn(3, 1, 24), torch.ones(3, 1, dtype=torch.bool))
+        sides.append(TextEncoder.of_model(model, processor, None))
+        save_for_retrieval(model, processor, tmp_path / f"model-{seed}", text=sides[-1])
+    average_checkpoints([tmp_path / "model-0", tmp_path / "model-1"], tmp_path / "soup", sample_data)
+    text = TextEncoder.load(tmp_path / "soup")
+    mean = torch.stack([side.projection.weight for side in sides]).mean(dim=0)
+    torch.testing.assert_close(text.projection.weight, mean)
+    assert text.center.any()
+    center, text.center = text.center, torch.zeros_like(text.center)
+    torch.testing.assert_close(center, torch.from_numpy(text.encode(list(sentences.values()))).mean(dim=0))
 
 
 def test_the_hub_bank_is_measured_again(saved, tmp_path, sample_data):

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from caan_hf.evaluation.options import EvaluationOptions, FineGrainedOption
+from caan_hf.errors import CaanError
+from caan_hf.evaluation.options import EvaluationOptions, FineGrainedOption, TextOption, TextWeightOption
 from caan_hf.utils.files import expand_home
 
 from .command import command, print_table
@@ -23,6 +24,8 @@ def evaluate(
     data: Annotated[Path, typer.Option(metavar="DIR", help="Folder of a benchmark, as `caan prepare` writes it.")],
     options: EvaluationOptions,
     fine_grained: FineGrainedOption = False,
+    text: TextOption = False,
+    text_weight: TextWeightOption = 1.0,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -37,9 +40,12 @@ def evaluate(
     With `--fine-grained`, each sketch ranks the photos of its own category, and only the photo that it was drawn from
     is right. File names tell which one that is: `NAME.png`, `NAME-1.png` and `NAME_1.png` are drawn from `NAME.jpg`.
 
-    Prints a table and writes `report.html`, `report.md`, `metrics.json`, `queries.parquet` and pictures. Embeddings are
-    cached by model and image content, so a second evaluation encodes nothing. The first evaluation that re-ranks
-    encodes again if the one before did not, because it needs local tokens.
+    With `--text`, the queries are words: the name and the descriptions of each category rank photos and sketches, and
+    are added to the features of its sketches. The table and `text.json` say how well each of them ranks.
+
+    Otherwise prints a table and writes `report.html`, `report.md`, `metrics.json`, `queries.parquet` and pictures.
+    Embeddings are cached by model and image content, so a second evaluation encodes nothing. The first evaluation
+    that re-ranks encodes again if none before did, because it needs local tokens.
 
     Models for which re-ranking helps are also evaluated with the best 100 photos of each sketch re-ranked.
 
@@ -55,13 +61,33 @@ def evaluate(
 
     - `caan evaluate runs/sketchy/model --data data/sketchy-25 --generalized`
 
+    - `caan evaluate runs/sketchy/model --data data/sketchy-25 --mixed --seen-queries data/drawings --smooth 5`
+
     - `caan evaluate runs/sketchy/model --data data/tuberlin-30 --trained-on sketchy-25`
 
     - `caan evaluate runs/sketchy/model --data data/sketchy-25 --fine-grained`
+
+    - `caan evaluate runs/mixed/model --data data/mixed --split validation --text`
     """
+    if text and fine_grained:
+        raise CaanError("--text and --fine-grained are mutually exclusive.")
     folder = out or default_folder(model, options.split, fine_grained=fine_grained)
+    if text:
+        evaluate_text_into(model, data, options, folder, text_weight)
+        return
     run = evaluate_pairs_into if fine_grained else evaluate_into
     run(model, data, options, folder)
+
+
+def evaluate_text_into(model: str, data: Path, options: EvaluationOptions, folder: Path, text_weight: float) -> None:
+    """Evaluate text queries, write `text.json` and print its table."""
+    from caan_hf.evaluation.text_queries import TEXT_HEADER, TEXT_REPORT, evaluate_text, text_table
+
+    report = evaluate_text(model, data, options, text_weight=text_weight, out=folder)
+    typer.secho(f"{report.protocol}, {report.split}", bold=True)
+    print_table(TEXT_HEADER, text_table(report), text_columns=2)
+    typer.echo(f"sketch + text: sketch + w text, normalised, w = {report.text_weight}")
+    typer.echo(f"report: {folder / TEXT_REPORT}")
 
 
 def evaluate_pairs_into(model: str, data: Path, options: EvaluationOptions, folder: Path) -> None:
@@ -84,12 +110,18 @@ def evaluate_into(model: str, data: Path, options: EvaluationOptions, folder: Pa
     """Evaluate a model, write the report and print its main table; returns what the report records."""
     from caan_hf.evaluation.evaluate import evaluate as run_evaluation
     from caan_hf.evaluation.record import EvaluationRecord
-    from caan_hf.evaluation.report import table_header, table_rows
+    from caan_hf.evaluation.report import mixed_header, mixed_rows, table_header, table_rows
 
     run_evaluation(model, data, options, out=folder)
     record = EvaluationRecord.of_folder(folder)
     _print_subject(record, model)
     print_table(table_header(record), table_rows(record), text_columns=2)
+    if record.is_mixed:
+        seen = f", {record.seen.num_queries:,} sketches of seen categories" if record.seen else ""
+        typer.secho(f"mixed gallery: {record.num_queries:,} sketches of unseen categories{seen}", bold=True)
+        print_table(mixed_header(record), mixed_rows(record), text_columns=2)
+    if record.is_mixed and record.seen is None:
+        typer.echo("only unseen queries: --seen-queries adds held-out sketches of seen categories")
     _print_caveats(record)
     typer.echo(f"mAP@all of a random ranking {record.chance['mAP@all']:.4f}; {', '.join(_times(record))}")
     _print_reports(folder)

@@ -290,13 +290,21 @@ def check_fits_weights(folder: str, config: PreTrainedConfig, stored_values: int
 
 
 def _load(auto_class: Any, folder: str, **options: Any) -> Any:
-    was_shown, verbosity = transformers_logging.is_progress_bar_enabled(), transformers_logging.get_verbosity()
-    transformers_logging.disable_progress_bar()  # loading the weights takes no time
-    transformers_logging.set_verbosity_error()  # what does not fit is an error below
     try:
-        return auto_class.from_pretrained(folder, trust_remote_code=False, local_files_only=True, **options)
+        with quiet_loading():
+            return auto_class.from_pretrained(folder, trust_remote_code=False, local_files_only=True, **options)
     except Exception as error:  # damaged files make transformers raise errors of any type
         raise CaanError(f"{folder}: cannot be loaded as a CAAN checkpoint ({one_line(error)}).") from error
+
+
+@contextmanager
+def quiet_loading() -> Iterator[None]:
+    """Let transformers load a model without a progress bar, since it takes no time, and without warnings."""
+    was_shown, verbosity = transformers_logging.is_progress_bar_enabled(), transformers_logging.get_verbosity()
+    transformers_logging.disable_progress_bar()
+    transformers_logging.set_verbosity_error()
+    try:
+        yield
     finally:
         transformers_logging.set_verbosity(verbosity)
         if was_shown:

@@ -26,7 +26,16 @@ FineGrainedOption = Annotated[
         "Global, local and fused scores are evaluated.",
     ),
 ]
-OTHER_GALLERIES = ("rerank", "smooth", "expand", "exhaustive", "generalized")
+TextOption = Annotated[
+    bool,
+    Option(
+        "--text",
+        help="Rank photos and sketches by the name and the descriptions of each category, alone and beside a sketch. "
+        "The model must have been trained with model.text_negatives=all.",
+    ),
+]
+TextWeightOption = Annotated[float, Option(min=0, help="Weight of the text beside a sketch, for --text.")]
+OTHER_GALLERIES = ("rerank", "smooth", "expand", "exhaustive", "generalized", "mixed")
 """Options that rank other photos than those of the sketch's category."""
 
 
@@ -87,6 +96,19 @@ class EvaluationOptions:
     generalized: Annotated[
         bool, Option("--generalized", help="Add a fifth of the seen photos to the gallery (generalised ZS-SBIR).")
     ] = False
+    mixed: Annotated[
+        bool,
+        Option("--mixed", help="Add all photos of seen categories to the gallery, and report precision at 12."),
+    ] = False
+    seen_queries: Annotated[
+        Path | None,
+        Option(
+            metavar="DIR",
+            help="With --mixed, also rank for the sketches of seen categories in another benchmark, which training "
+            "must not have used.",
+            show_default=False,
+        ),
+    ] = None
     trained_on: Annotated[
         str | None,
         Option(
@@ -122,6 +144,10 @@ class EvaluationOptions:
             raise CaanError(f"--smooth: must be at most {MAX_NEIGHBOURS}, got {self.smooth}.")
         if self.hub_weight is not None and not 0 <= self.hub_weight <= 1:
             raise CaanError(f"--hub-weight: must be between 0 and 1, got {self.hub_weight}.")
+        if self.mixed and self.generalized:
+            raise CaanError("--mixed and --generalized are mutually exclusive.")
+        if self.seen_queries is not None and not self.mixed:
+            raise CaanError("--seen-queries needs --mixed.")
         for other in ("exhaustive", "no_rerank"):
             if self.rerank and getattr(self, other):
                 raise CaanError(f"--rerank and --{other.replace('_', '-')} are mutually exclusive.")
@@ -134,15 +160,18 @@ class EvaluationOptions:
             return 0
         return (NUM_CANDIDATES if encoder.reranks else 0) if self.rerank is None else self.rerank
 
-    def check_fine_grained(self) -> None:
-        """Refuse options that a fine-grained evaluation does not have.
+    def check_alone(self, option: str) -> None:
+        """Refuse options that a fine-grained evaluation and text queries do not have.
+
+        Args:
+            option: "--fine-grained" or "--text".
 
         Raises:
             CaanError: One of them is set.
         """
         for name in OTHER_GALLERIES:
             if getattr(self, name):
-                raise CaanError(f"--fine-grained and --{name} are mutually exclusive.")
+                raise CaanError(f"{option} and --{name} are mutually exclusive.")
 
     def command(self, model: str, data: str, *, fine_grained: bool = False) -> str:
         """The command that gives the same metrics."""

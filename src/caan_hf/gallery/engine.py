@@ -16,7 +16,7 @@ from caan_hf.utils.prefetch import batched, map_ahead
 
 from .options import IndexOptions
 from .photo import DecodedPhoto, decode_photo, heif_hint, thumbnail_jpeg
-from .schema import GLOBAL, LOCAL, STORED, row_schema, to_vectors
+from .schema import GLOBAL, LOCAL, STORED, row_schema, to_local, to_vectors
 from .sources import LISTING, PhotoSource
 from .table import PhotoTable
 
@@ -214,7 +214,7 @@ def encode_photos(encoder: Encoder, photos: list[PreparedPhoto], *, local: bool)
     columns["image"] = [one.data or None for one in photos]
     columns[GLOBAL] = to_vectors(features.global_embeds)
     if features.local_embeds is not None:
-        columns[LOCAL] = to_vectors(features.local_embeds.reshape(len(photos), -1).astype(np.float16))
+        columns[LOCAL] = to_local(features.local_embeds)
     return Chunk(pa.table(columns, schema=schema), problems)
 
 

@@ -30,7 +30,7 @@ from .lance_table import REINDEX, GalleryError, LanceTable
 from .options import IndexOptions, SearchOptions
 from .photo import decode_photo, open_thumbnail
 from .results import GalleryPhoto, SearchResult
-from .schema import KEY, LOCAL, GalleryInfo, from_vectors
+from .schema import KEY, LOCAL, GalleryInfo, from_local, to_local
 from .search_vectors import SearchVectors
 from .sources import photo_source
 from .table import PhotoTable
@@ -208,6 +208,8 @@ class Gallery:
         number = max(options.k, options.candidates) if rerank else options.k
         found = table.nearest(vector, number, self.columns, exact=options.exact)
         if not len(found):
+            if len(self):  # the table finds no photo whose embedding is not a number
+                raise GalleryError(self.table.uri, "its embeddings hold NaN or infinity", REINDEX)
             raise GalleryError(self.table.uri, "the gallery is empty", "Add photos with `caan index`.")
         scores = (1 - found["_distance"].to_numpy()).tolist()
         results = [
@@ -298,18 +300,16 @@ class Gallery:
             raise next(error for error in images if isinstance(error, GalleryError))
         local = self.encoder.encode([images[row] for row in readable], "photo").local_embeds
         assert local is not None
-        local = local.astype(np.float16)
+        local = from_local(to_local(local), local.shape[1:])  # as if it were stored
         return [replace(photos[row], local_embeds=one) for row, one in zip(readable, local, strict=True)]
 
     def _fields(self, found: pa.Table) -> list[dict[str, Any]]:
         """Fields of a `GalleryPhoto` for each row."""
         photos = found.select(PHOTO_COLUMNS).to_pylist()
         if self.info.local:
-            vectors = from_vectors(found[LOCAL])
-            if not np.isfinite(vectors).all():
-                raise GalleryError(self.table.uri, "its embeddings hold NaN or infinity", REINDEX)
-            for photo, local in zip(photos, vectors, strict=True):
-                photo["local_embeds"] = local.reshape(self.info.identity.local_shape)
+            assert self.info.identity.local_shape is not None
+            for photo, local in zip(photos, from_local(found[LOCAL], self.info.identity.local_shape), strict=True):
+                photo["local_embeds"] = local
         return photos
 
     def _look_up(self, photo: GalleryPhoto | str) -> GalleryPhoto:

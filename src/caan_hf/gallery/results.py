@@ -16,14 +16,14 @@ class GalleryPhoto:
         width: Width in pixels.
         height: Height in pixels.
         thumbnail: JPEG; None if the gallery stores no thumbnails.
-        local_embeds: (M, R) float16 local embeddings; None if they are neither stored nor computed yet.
+        local_embeds: (M, R) local embeddings; None if they are neither stored nor computed yet.
     """
 
     path: str
     width: int
     height: int
     thumbnail: bytes | None = field(default=None, repr=False)
-    local_embeds: NDArray[np.float16] | None = field(default=None, repr=False, compare=False)
+    local_embeds: NDArray[np.floating] | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, kw_only=True)

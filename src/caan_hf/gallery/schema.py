@@ -11,7 +11,8 @@ from caan_hf.errors import CaanError
 from caan_hf.retrieval.smoothing import MAX_NEIGHBOURS
 from caan_hf.utils.records import Record
 
-FORMAT = 2
+FORMAT = 3
+INT8_MAX = 127
 KEY = "path"
 GLOBAL, LOCAL = "global_embeds", "local_embeds"
 IndexKind = Literal["exact", "IVF_RQ", "IVF_FLAT"]
@@ -123,7 +124,7 @@ def row_schema(identity: EncoderIdentity, *, local: bool) -> pa.Schema:
     ]
     if local and identity.local_shape is not None:
         tokens, width = identity.local_shape
-        fields.append(pa.field(LOCAL, pa.list_(pa.float16(), tokens * width)))
+        fields.append(pa.field(LOCAL, pa.list_(pa.int8(), tokens * width)))
     return pa.schema([*fields, *(pa.field(name, kind) for name, (kind, _) in STORED.items())])
 
 
@@ -138,3 +139,21 @@ def from_vectors(column: pa.ChunkedArray | pa.Array) -> np.ndarray:
     if isinstance(column, pa.ChunkedArray):
         column = column.combine_chunks()
     return np.asarray(column.flatten()).reshape(-1, width)
+
+
+def to_local(local_embeds: np.ndarray) -> pa.FixedSizeListArray:
+    """A column of int8 vectors from local embeddings (N, M, R) of which each is L2-normalised or zero.
+
+    Each of the N * M vectors is divided by its largest value, so that it uses the whole range of int8.
+    """
+    largest = np.abs(local_embeds).max(axis=-1, keepdims=True)
+    quantised = np.rint(local_embeds * (INT8_MAX / np.where(largest > 0, largest, 1))).astype(np.int8)
+    return to_vectors(quantised.reshape(len(quantised), -1))
+
+
+def from_local(column: pa.ChunkedArray | pa.Array, shape: tuple[int, int]) -> np.ndarray:
+    """The local embeddings (N, M, R) in float32 of a column that [`to_local`] made, normalised again."""
+    local = from_vectors(column).astype(np.float32).reshape(-1, *shape)
+    lengths = np.linalg.norm(local, axis=-1, keepdims=True)
+    normalised: np.ndarray = local / np.where(lengths > 0, lengths, 1)
+    return normalised

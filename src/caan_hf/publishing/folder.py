@@ -44,7 +44,7 @@ def save_published(
 def share_weights(folder: str | Path) -> None:
     """Give weights the permissions of `config.json`, because safetensors creates files readable by the owner only."""
     permissions = (Path(folder) / "config.json").stat().st_mode & 0o777  # as the umask of the process allows
-    for file in Path(folder).glob("*.safetensors"):
+    for file in Path(folder).rglob("*.safetensors"):
         file.chmod(permissions)
 
 

@@ -15,7 +15,7 @@ MAX_SEED = 2**32 - 1  # numpy's limit
 NON_NEGATIVE = "num_train_epochs max_minutes learning_rate tower_learning_rate weight_decay warmup_steps max_grad_norm "
 NON_NEGATIVE += "dataloader_num_workers logging_steps eval_steps save_steps"
 POSITIVE = "per_device_train_batch_size per_device_eval_batch_size gradient_accumulation_steps save_total_limit"
-RANGES: dict[str, Any] = {"seed": Field(ge=0, le=MAX_SEED)}
+RANGES: dict[str, Any] = {"seed": Field(ge=0, le=MAX_SEED), "ema_decay": Field(ge=0, lt=1)}
 RANGES |= dict.fromkeys(NON_NEGATIVE.split(), Field(ge=0)) | dict.fromkeys(POSITIVE.split(), Field(ge=1))
 
 
@@ -26,6 +26,8 @@ class CaanTrainingArguments(TrainingArguments):
     Args:
         tower_learning_rate: Learning rate of the pretrained towers; `learning_rate` then applies to all other
             parameters. None uses `learning_rate` for all.
+        ema_decay: Decay of an exponential moving average of the weights, such as 0.99, which is validated and saved
+            instead of the weights of the last step. None trains without it.
         max_minutes: Stop after this many minutes of training and save a checkpoint to resume from.
         resume_from_checkpoint: True resumes from the last complete checkpoint in `output_dir`, or starts if there is
             none. A path resumes from that checkpoint.
@@ -33,6 +35,7 @@ class CaanTrainingArguments(TrainingArguments):
     """
 
     tower_learning_rate: float | None = field(default=None, metadata={"help": "Learning rate of the towers."})
+    ema_decay: float | None = field(default=None, metadata={"help": "Decay of the moving average of the weights."})
     max_minutes: float | None = field(default=None, metadata={"help": "Stop after this many minutes."})
     resume_from_checkpoint: str | bool | None = field(  # type: ignore[assignment]  # the Trainer's is only text
         default=None, metadata={"help": "True, or a checkpoint folder."}

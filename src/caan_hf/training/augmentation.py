@@ -3,11 +3,16 @@
 All transforms draw from torch's global generator, which `TripletDataset` seeds for each triplet.
 """
 
+import numpy as np
 import torch
 from PIL import Image, ImageFilter
 from torchvision.transforms import v2
 
+from caan_hf.sketches_caan import line_width
+
 WHITE = 255
+STANDARD_SIZE = 256
+"""Size in pixels of the sketch that line widths refer to."""
 
 
 class StrokeThickness:
@@ -27,10 +32,56 @@ class StrokeThickness:
         return sketch
 
 
-def sketch_augmentation() -> v2.Compose:
-    """Flip, rotate, shift, scale and shear a clean sketch, and change its stroke thickness."""
+class StrokeWidth:
+    """Widens the lines of a sketch to a random width, as if it were drawn with another pen.
+
+    Lines that are wider already stay as they are, because thinning would erase the thinnest of them.
+
+    Args:
+        low: Smallest width, in pixels of a sketch of 256 pixels.
+        high: Largest width.
+    """
+
+    def __init__(self, low: float, high: float):
+        self.low = low
+        self.high = high
+
+    def __call__(self, sketch: Image.Image) -> Image.Image:
+        """Change a sketch of dark lines on white, in grey levels; its size stays the same."""
+        drawn = self.low + (self.high - self.low) * torch.rand(()).item()
+        lines = np.asarray(sketch.convert("L"))
+        more = drawn * max(lines.shape) / STANDARD_SIZE - line_width(lines < WHITE / 2)
+        return widened(sketch, more / 2) if more > 0 else sketch
+
+
+def widened(sketch: Image.Image, radius: float) -> Image.Image:
+    """Widen dark lines on white by `radius` pixels on each side, with round ends."""
+    lines = np.asarray(sketch.convert("L"))
+    whole = int(radius)
+    for step in range(whole):
+        lines = _grown(lines, diagonal=step % 2 == 0)  # squares and diamonds in turn make an octagon
+    part = radius - whole
+    lines = (1 - part) * lines + part * _grown(lines, diagonal=whole % 2 == 0)
+    return Image.fromarray(lines.round().astype(np.uint8))
+
+
+def _grown(lines: np.ndarray, *, diagonal: bool) -> np.ndarray:
+    """Each pixel (H, W) becomes the darkest of itself and its four neighbours or, with `diagonal`, eight."""
+    padded = np.pad(lines, 1, constant_values=WHITE)
+    across = np.minimum(np.minimum(padded[:, :-2], padded[:, 2:]), padded[:, 1:-1])  # (H + 2, W)
+    above_below = across if diagonal else padded[:, 1:-1]
+    return np.minimum(np.minimum(above_below[:-2], above_below[2:]), across[1:-1])
+
+
+def sketch_augmentation(stroke_width: tuple[float, float] | None = None) -> v2.Compose:
+    """Flip, rotate, shift, scale and shear a clean sketch, and change its stroke thickness.
+
+    Args:
+        stroke_width: Also draw a line width from this range, see [`StrokeWidth`].
+    """
     return v2.Compose(
         [
+            *([StrokeWidth(*stroke_width)] if stroke_width is not None else []),
             v2.RandomHorizontalFlip(),
             StrokeThickness(p=0.5),
             v2.RandomAffine(

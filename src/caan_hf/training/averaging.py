@@ -3,17 +3,21 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import datasets
 import torch
 
 from caan_hf.benchmarks import load_benchmark
 from caan_hf.encoding.checkpoint import load_checkpoint
 from caan_hf.encoding.load import model_folder
+from caan_hf.encoding.text_encoder import TEXT_FOLDER, TextEncoder
 from caan_hf.errors import CaanError
 from caan_hf.publishing.training_record import TrainingRecord, read_training_record
 from caan_hf.utils.files import require_writable
 
+from .category_sentences import category_sentences
+from .centers import measure_centers
 from .checkpoints import changed_settings, save_for_retrieval
-from .precompute import measure_centers, measure_hub_bank
+from .hub_bank import measure_hub_bank
 from .recipe import EXECUTION_KEYS
 from .triplets import TripletDataset
 
@@ -65,7 +69,26 @@ def average_checkpoints(checkpoints: Sequence[str | Path], out: Path, data: str 
         measure_hub_bank(model, processor, images, progress=True)
     seeds = [record.recipe.training.seed if record else None for record in records]
     record = records[0] and records[0].model_copy(update={"averaged_seeds": seeds})
-    save_for_retrieval(model, processor, out, record)
+    save_for_retrieval(model, processor, out, record, _averaged_text(folders, split, model.config.center_features))
+
+
+def _averaged_text(
+    folders: Sequence[Path], split: datasets.Dataset | None, center_features: bool
+) -> TextEncoder | None:
+    """The text sides of models with the mean of their projections; None if a model has none.
+
+    The projections start at random, but they all map into the space of the towers, which start from the same weights.
+    """
+    if split is None or not all((folder / TEXT_FOLDER).is_dir() for folder in folders):
+        return None
+    text, *others = (TextEncoder.load(folder) for folder in folders)
+    with torch.no_grad():
+        for name, mean in text.projection.named_parameters():
+            mean.copy_(torch.stack([mean, *(other.projection.get_parameter(name) for other in others)]).mean(dim=0))
+        text.center.zero_()
+        if center_features:
+            text.center += torch.from_numpy(text.encode(list(category_sentences(split).values())).mean(axis=0))
+    return text
 
 
 def _require_different(checkpoints: Sequence[str | Path]) -> None:

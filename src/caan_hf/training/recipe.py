@@ -6,9 +6,9 @@ import inspect
 import typing
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 from transformers import PreTrainedConfig
 from typing_extensions import TypedDict
@@ -34,6 +34,7 @@ EXECUTION_KEYS = (
     "report_to",
     *TOKENS,
 )
+MAX_STROKE_WIDTH = 64  # of a sketch of 256 pixels
 SHOWN_CHARACTERS = 60  # of a wrong value in an error message
 
 
@@ -54,6 +55,19 @@ if TYPE_CHECKING:
 else:
     ConfigValues = TypedDict("ConfigValues", _config_types(), total=False)
     ConfigValues.__pydantic_config__ = STRICT
+
+
+def _check_range(values: list[float]) -> list[float]:
+    if values[0] > values[1]:
+        raise ValueError("Input should be in ascending order")
+    return values
+
+
+StrokeRange = Annotated[
+    list[Annotated[float, Field(ge=0, le=MAX_STROKE_WIDTH)]],
+    Field(min_length=2, max_length=2),
+    AfterValidator(_check_range),
+]
 
 
 class ModelSection(BaseModel):
@@ -95,6 +109,8 @@ class DataSection(BaseModel):
         prompts: Train only with the answers to these prompts, such as `[shape, outline]`. `plain` is the template "a
             photo of a ...". None uses all descriptions.
         augment: Apply random augmentation to the training images.
+        stroke_width: Smallest and largest line width, in pixels of a sketch of 256 pixels, to which augmentation widens
+            the lines of sketches, such as `[1, 12]`. None leaves the width to the sketches.
         validation_split: Split for validation and for choosing the best checkpoint.
         sketch_margin: White margin around a sketch as a fraction of its longer side.
         max_text_length: Maximum number of tokens per sentence.
@@ -122,6 +138,7 @@ class DataSection(BaseModel):
     path: str | None = None
     prompts: list[str] | None = None
     augment: bool = True
+    stroke_width: StrokeRange | None = None
     validation_split: str = "validation"
     sketch_margin: float = Field(default=0.08, ge=0, le=MAX_MARGIN)
     max_text_length: int = Field(default=77, ge=1)
@@ -180,6 +197,11 @@ class Recipe(BaseModel):
             arguments = CaanTrainingArguments(**self.training)
         except Exception as error:  # transformers and accelerate raise many types
             raise CaanError(f"section training: {one_line(error)}") from error
+        if arguments.ema_decay is not None and arguments.load_best_model_at_end:
+            raise CaanError(
+                "training.ema_decay: averages the weights up to the last step, so it cannot be combined with "
+                "training.load_best_model_at_end. Set that to false."
+            )
         best = arguments.metric_for_best_model
         if best is not None and best.removeprefix("eval_") not in METRICS:
             names = ", ".join(METRICS)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import datasets
 from transformers import set_seed
@@ -13,12 +14,13 @@ from transformers import set_seed
 from caan_hf.benchmarks import load_benchmark
 from caan_hf.benchmarks.pairs import require_pairs
 from caan_hf.configuration_caan import CaanConfig
+from caan_hf.encoding.text_encoder import TextEncoder
 from caan_hf.errors import CaanError, one_line
 from caan_hf.evaluation.evaluator import ZeroShotEvaluator
 from caan_hf.modeling_caan import CaanModel
 from caan_hf.processing_caan import CaanProcessor
 from caan_hf.publishing.training_record import TrainingRecord, training_record
-from caan_hf.utils.files import check_out_dir, make_folder, require_writable
+from caan_hf.utils.files import check_out_dir, expand_home, make_folder, require_writable
 from caan_hf.utils.hub import hub_errors
 
 from .arguments import CaanTrainingArguments
@@ -35,10 +37,11 @@ from .checkpoints import (
     write_recipe,
 )
 from .collator import TripletCollator, at_size
-from .precompute import encode_rows, encode_sentences, fit_hub_bank, sentence_table
-from .recipe import Recipe
+from .hub_bank import fit_hub_bank
+from .precompute import encode_rows, encode_sentences, sentence_table
+from .recipe import DataSection, Recipe
 from .trainer import CaanTrainer
-from .triplets import TripletDataset
+from .triplets import Augmentation, TripletDataset
 from .unpaired import UnpairedPerBatch, warn_of_unused
 
 
@@ -107,7 +110,8 @@ def train_recipe(recipe: Recipe) -> TrainedModel:
         trainer.finish_model()
     if arguments.should_save:
         trainer.save_state()
-        save_for_retrieval(trainer.caan, trainer.processor, folder, trainer.current_record())
+        text = _text_side(trainer.caan, trainer.processor, recipe.model.text)
+        save_for_retrieval(trainer.caan, trainer.processor, folder, trainer.current_record(), text)
     trainer.accelerator.wait_for_everyone()
     if arguments.push_to_hub:
         with hub_errors(trainer.hub_model_id or arguments.hub_model_id or "push_to_hub"):
@@ -143,7 +147,7 @@ def build_trainer(
         seed=arguments.seed,
         sentences=sentences,
         sample_negatives=model.config.negatives != "in_batch",
-        augment_sketch=sketch_augmentation() if recipe.data.augment else None,
+        augment_sketch=_sketch_augmentation(recipe.data),
         augment_photo=photo_augmentation(photo_size) if recipe.data.augment else None,
         balance=recipe.data.balance,
         unpaired=_unpaired(recipe, model.config),
@@ -173,6 +177,14 @@ def build_trainer(
         raise CaanError(f"section training: {one_line(error)}") from error
 
 
+def _sketch_augmentation(data: DataSection) -> Augmentation | None:
+    if not data.augment:
+        if data.stroke_width is not None:
+            raise CaanError("data.stroke_width: requires data.augment=true.")
+        return None
+    return sketch_augmentation(None if data.stroke_width is None else (data.stroke_width[0], data.stroke_width[1]))
+
+
 def _unpaired(recipe: Recipe, config: CaanConfig) -> UnpairedPerBatch:
     data = recipe.data
     if (data.unpaired_sketches_per_batch or data.unpaired_photos_per_batch) and not config.trains_unpaired:
@@ -193,6 +205,14 @@ def _check_batches(recipe: Recipe, arguments: CaanTrainingArguments, config: Caa
         raise CaanError(
             f"data.images_per_category: must divide training.per_device_train_batch_size, {size}, got {count}."
         )
+
+
+def _text_side(model: CaanModel, processor: CaanProcessor, tower: str | dict[str, Any] | None) -> TextEncoder | None:
+    """What encodes sentences later, if the model was trained to compare images with descriptions of categories."""
+    if model.text_contrast is None:
+        return None
+    is_named = isinstance(tower, str) and not expand_home(tower).is_dir()
+    return TextEncoder.of_model(model, processor, str(tower) if is_named else None)
 
 
 def _collator(

