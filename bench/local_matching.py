@@ -4,10 +4,12 @@
     python bench/local_matching.py runs/local DATA [--record bench/records/local_matching.json]
 
 Every model RUNS/METHOD/seed-N/model is evaluated on the validation categories: by cosine, by the local score, and by
-(1 - w) cosine + w local for several w. The weight with the best mean over the seeds is chosen per method. The unseen
-categories are then evaluated once with that weight. Both are measured with all photos re-ranked and with the best 100.
+(1 - w) cosine + w local for several w and, for late interaction, several weights of the position prior. The pair of
+weights with the best mean over the seeds after re-ranking the best 100 photos is chosen per method. With --test, the
+unseen categories are then evaluated with these weights. Both splits are also measured with all photos re-ranked.
 """
 
+import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +19,7 @@ from common import options_parser, run
 from caan_hf.benchmarks import load_benchmark
 from caan_hf.encoding.checkpoint import CheckpointEncoder
 from caan_hf.encoding.dataset_pictures import DatasetPictures
+from caan_hf.encoding.late_interaction import late_interaction_scores
 from caan_hf.errors import CaanError
 from caan_hf.evaluation import ZeroShotEvaluator, retrieval_metrics
 from caan_hf.evaluation.bootstrap import interval, resampled_averages
@@ -25,21 +28,22 @@ from caan_hf.retrieval.reranking import fused
 from caan_hf.utils.files import write_json
 
 WEIGHTS = tuple(round(step / 20, 2) for step in range(21))
+POSITIONS = (0.0, 0.1, 0.2, 0.3)  # weights of the position prior
 K = 100
 METRIC = "mAP@all"
 
 
 class Scores(NamedTuple):
-    """Cosines (Q, N) and local scores (Q, N) of a split, and the categories (Q,) and (N,)."""
+    """Cosines (Q, N) of a split, local scores (Q, N) by weight of the position prior, categories (Q,) and (N,)."""
 
     cosines: np.ndarray
-    local: np.ndarray
+    local: dict[float, np.ndarray]
     sketches: np.ndarray
     photos: np.ndarray
 
-    def average_precisions(self, weight: float, k: int | None) -> np.ndarray:
+    def average_precisions(self, position: float, weight: float, k: int | None) -> np.ndarray:
         """Average precision (Q,) of each sketch, with all photos or the first k ranked by the fused score."""
-        scores = fused(self.cosines, self.local, weight)
+        scores = fused(self.cosines, self.local[position], weight)
         if k is not None and weight:
             first = stable_order(self.cosines)[:, :k]
             order = np.take_along_axis(first, stable_order(np.take_along_axis(scores, first, axis=1)), axis=1)
@@ -52,56 +56,53 @@ class Scores(NamedTuple):
 
 def main() -> None:
     parser = options_parser(__doc__)
-    parser.add_argument("runs", type=Path)
+    parser.add_argument("runs", type=Path, nargs="+")
     parser.add_argument("data")
-    parser.add_argument("--methods", nargs="+", help="names of folders in RUNS; all by default")
+    parser.add_argument("--test", action="store_true", help="evaluate the unseen categories too")
     parser.add_argument("--record", type=Path, help="JSON file to write the results to")
     options = parser.parse_args()
     benchmark, _ = load_benchmark(options.data)
-    splits = {split: ZeroShotEvaluator(benchmark[split], split=split) for split in ("validation", "test")}
-    record = [measured(folder, splits) for folder in method_folders(options.runs, options.methods)]
+    names = ("validation", "test") if options.test else ("validation",)
+    splits = {split: ZeroShotEvaluator(benchmark[split], split=split) for split in names}
+    record = [measured(method, models, splits) for method, models in methods(options.runs).items()]
     if options.record is not None:
         write_json(options.record, record)
 
 
-def method_folders(runs: Path, names: list[str] | None) -> list[Path]:
-    folders = [runs / name for name in names] if names else sorted(one for one in runs.iterdir() if one.is_dir())
-    folders = [folder for folder in folders if list(folder.glob("seed-*/model"))]
-    if not folders:
-        raise CaanError(f"{runs}: no folder METHOD/seed-N/model. Run `caan ablate recipes/ablations/local.yaml`.")
-    return folders
+def methods(runs: list[Path]) -> dict[str, list[Path]]:
+    """Method to the models of its seeds."""
+    found: dict[str, list[Path]] = {}
+    for model in sorted(model for folder in runs for model in folder.glob("*/seed-*/model")):
+        labels = json.loads((model.parent / "result.json").read_text(encoding="utf-8"))["labels"]
+        found.setdefault(", ".join(labels), []).append(model)
+    if not found:
+        raise CaanError(f"{runs[0]}: no folder METHOD/seed-N/model. Run `caan ablate recipes/ablations/local.yaml`.")
+    return found
 
 
-def measured(folder: Path, splits: dict[str, ZeroShotEvaluator]) -> dict[str, Any]:
+def measured(method: str, models: list[Path], splits: dict[str, ZeroShotEvaluator]) -> dict[str, Any]:
     """The results of one method, over all of its seeds."""
-    models = sorted(folder.glob("seed-*/model"))
     scores = {split: [scored(model, evaluator) for model in models] for split, evaluator in splits.items()}
-    by_weight = {k: [mean_over_seeds(scores["validation"], w, k).mean() for w in WEIGHTS] for k in (None, K)}
-    weight = WEIGHTS[int(np.argmax(by_weight[K]))]
-    result: dict[str, Any] = {
-        "method": folder.name,
-        "seeds": len(models),
-        "weight": weight,
-        "validation_by_weight": {str(k or "all"): [round(float(one), 4) for one in by_weight[k]] for k in by_weight},
-    }
+    pairs = [(position, weight) for position in scores["validation"][0].local for weight in WEIGHTS]
+    by_weight = [float(mean_over_seeds(scores["validation"], *pair, K).mean()) for pair in pairs]
+    position, weight = pairs[int(np.argmax(by_weight))]
+    result: dict[str, Any] = {"method": method, "seeds": len(models), "position": position, "weight": weight}
+    result["by_weight"] = [[*pair, round(value, 4)] for pair, value in zip(pairs, by_weight, strict=True)]
     for split, runs in scores.items():
-        cosine = mean_over_seeds(runs, 0.0, None)
+        cosine = mean_over_seeds(runs, position, 0.0, None)
         rows = {"cosine": cosine}
         for k in (None, K):
             name = "all" if k is None else f"first {k}"
-            rows[f"local, {name}"] = mean_over_seeds(runs, 1.0, k)
-            rows[f"fused, {name}"] = mean_over_seeds(runs, weight, k)
+            rows[f"local, {name}"] = mean_over_seeds(runs, position, 1.0, k)
+            rows[f"fused, {name}"] = mean_over_seeds(runs, position, weight, k)
         result[split] = {name: compared(values, cosine, runs[0].sketches) for name, values in rows.items()}
-        print(
-            f"{folder.name}, {split}, w = {weight}:",
-            {n: round(r["mAP"], 3) for n, r in result[split].items()},
-            flush=True,
-        )
+        shown = {name: round(row["mAP"], 3) for name, row in result[split].items()}
+        print(f"{method}, {split}, position {position}, w {weight}: {shown}", flush=True)
     return result
 
 
-def mean_over_seeds(runs: list[Scores], weight: float, k: int | None) -> np.ndarray:
-    return np.mean([one.average_precisions(weight, k) for one in runs], axis=0)
+def mean_over_seeds(runs: list[Scores], position: float, weight: float, k: int | None) -> np.ndarray:
+    return np.mean([one.average_precisions(position, weight, k) for one in runs], axis=0)
 
 
 def compared(values: np.ndarray, baseline: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
@@ -115,7 +116,11 @@ def scored(model: Path, evaluator: ZeroShotEvaluator) -> Scores:
     encoder = CheckpointEncoder.load(str(model))
     sketches = encoder.encode(list(DatasetPictures(evaluator.sketches)), "sketch", batch_size=64)
     photos = encoder.encode(list(DatasetPictures(evaluator.photos)), "photo", batch_size=64)
-    local = encoder.local_scores(sketches.local_embeds, photos.local_embeds)
+    tokens = sketches.local_embeds, photos.local_embeds
+    if encoder.local_position_weight is None:  # a relation network: the probability, not the logit
+        local = {0.0: 1 / (1 + np.exp(-encoder.local_scores(*tokens)))}
+    else:
+        local = {position: late_interaction_scores(*tokens, position) for position in POSITIONS}
     cosines = sketches.global_embeds @ photos.global_embeds.T
     return Scores(cosines, local, evaluator.sketch_categories, evaluator.photo_categories)
 

@@ -11,6 +11,8 @@ Tables stand between `<!-- KIND ... -->` and `<!-- /KIND -->` and are made by be
     encoders, gpu, photos        output of bench/encoders.py, bench/gpu.py and bench/photos.py with --record
     explanations                 output of bench/explanations.py with --record
     resolution, rescoring        output of bench/resolution.py and bench/rescoring.py with --record
+    local_matching, local_tokens, fine_grained
+                                 output of bench/NAME.py with --record
     sketches                     output of bench/sketches.py with --record, of two versions of the package
     shipped                      metrics.json of hub/caan-vit-tiny-sketchy, and bench/records/shipped-generalized.json,
                                  metrics.json of `caan evaluate hub/caan-vit-tiny-sketchy ... --generalized --expand 5`
@@ -40,10 +42,11 @@ ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "results.md"
 RECORDS = ROOT / "bench" / "records"
 SHIPPED = ROOT / "hub" / "caan-vit-tiny-sketchy" / "metrics.json"
-SECTION = re.compile(
-    r"(<!-- (study|averages|encoders|explanations|gpu|photos|resolution|rescoring|shipped|categories|sketches)( .+)? "
-    r"-->\n)"
+KINDS = (
+    "study averages encoders explanations fine_grained gpu local_matching local_tokens photos resolution rescoring "
+    "shipped categories sketches"
 )
+SECTION = re.compile(rf"(<!-- ({KINDS.replace(' ', '|')})( .+)? -->\n)")
 DIGEST = "records"  # PNG text chunk with the hash of the record that a plot shows
 REMEDY = "Run python bench/results.py."
 

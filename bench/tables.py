@@ -128,6 +128,53 @@ def explanations(record: dict[str, Any]) -> str:
     return f"{distances}\n\n{_compared(record['deletion'], regions, names)}\n\n{note}\n"
 
 
+def local_matching(record: list[dict[str, Any]]) -> str:
+    """A row per method: its weights, and mAP@all by cosine, by the local score and by the fused score."""
+    names = {"cosine": "cosine", "local, first 100": "local", "fused, first 100": "fused"}
+    splits = [split for split in ("validation", "test") if split in record[0]]
+    header = ["method", "seeds", "w_pos", "w"]
+    for split in splits:
+        word = "unseen" if split == "test" else split
+        header += [f"{word}: {name}" for name in names.values()] + ["fused - cosine"]
+    lines = [header]
+    for row in record:
+        cells = [row["method"], str(row["seeds"]), f"{row['position']:g}", f"{row['weight']:g}"]
+        for split in splits:
+            cells += [f"{row[split][name]['mAP']:.3f}" for name in names]
+            fused = row[split]["fused, first 100"]
+            cells.append(f"{fused['difference']:+.3f} ({interval_text(fused['interval'])})")
+        lines.append(cells)
+    return markdown_table(lines) + "\n"
+
+
+def local_tokens(record: list[dict[str, Any]]) -> str:
+    """A row per grid and width: bytes per photo and mAP@all in both formats, beside that of the cosine alone."""
+    scores = {(row["grid"], row.get("width"), row.get("dtype")): row for row in record}
+    lines = [["grid", "values per token", "float16", METRIC, "int8", METRIC]]
+    for grid, width in dict.fromkeys((row["grid"], row["width"]) for row in record if row["grid"]):
+        cells = [f"{grid} x {grid}", str(width)]
+        for dtype in ("float16", "int8"):
+            row = scores[grid, width, dtype]
+            cells += [f"{row['bytes'] / 1000:.1f} kB", f"{row['mAP@all']:.3f}"]
+        lines.append(cells)
+    cosine = scores[None, None, None]["mAP@all"]
+    return markdown_table(lines) + f"\n\nThe cosine alone reaches {cosine:.3f}.\n"
+
+
+def fine_grained(record: list[dict[str, Any]]) -> str:
+    """A row per checkpoint, ranking and weight of the position prior; chance comes first."""
+    lines = [["checkpoint", "ranking", "w_pos", "Acc@1", "Acc@5", "MRR"]]
+    chance = next(row for row in record if row["ranking"] == "chance")
+    lines.append(["chance", "", "", *(f"{chance['metrics'][name]:.3f}" for name in lines[0][3:])])
+    for row in record:
+        if row["ranking"] == "chance":
+            continue
+        position = "" if row["ranking"] == "global" else f"{row['position']:g}"
+        cells = [f"{row['metrics'][name]:.3f} ({_range(row['confidence'][name])})" for name in lines[0][3:]]
+        lines.append([row["name"], "cosine" if row["ranking"] == "global" else row["ranking"], position, *cells])
+    return markdown_table(lines) + "\n"
+
+
 def _compared(rows: list[dict[str, Any]], title: str, names: dict[str, str]) -> str:
     """A row per kind; each value with its interval, and with its paired difference from that of the first row."""
     lines = [[title, *(text for name in names.values() for text in (name, "difference"))]]
@@ -139,8 +186,11 @@ def _compared(rows: list[dict[str, Any]], title: str, names: dict[str, str]) -> 
 
 
 def _with_interval(value: dict[str, Any]) -> str:
-    low, high = value["interval"]
-    return f"{value['mean']:.3f} ({low:.3f} to {high:.3f})"
+    return f"{value['mean']:.3f} ({_range(value['interval'])})"
+
+
+def _range(interval: list[float]) -> str:
+    return "{:.3f} to {:.3f}".format(*interval)
 
 
 def _difference(value: dict[str, Any]) -> str:

@@ -10,7 +10,7 @@ from PIL import Image
 from caan_hf import CaanError
 from caan_hf.benchmarks import BenchmarkInfo, PrepareOptions, prepare_benchmark
 from caan_hf.encoding.encoder import TrainingData
-from caan_hf.evaluation.setting import fine_grained, generalized, plain, training_data, without_seen
+from caan_hf.evaluation.setting import fine_grained, generalized, mixed, plain, training_data, without_seen
 
 CATEGORIES = ["car (sedan)", "cat", "hot air balloon", "tree"]
 
@@ -95,6 +95,24 @@ def test_more_training_data_than_the_benchmark_has_are_noted():
     assert elsewhere.protocol == "folder@1/from-sketchy-25@1+pool"
     info = BenchmarkInfo.model_construct(protocol="folder@1", added=["pool"])
     assert "validation split of folder@1+pool" in plain(benchmark, info, "validation").notes[0]
+
+
+@pytest.mark.parametrize(("split", "seen"), [("test", {(1, 0): 10, (1, 1): 10}), ("validation", {(1, 0): 10})])
+def test_mixed_adds_all_photos_of_the_other_seen_categories(benchmark, split, seen):
+    setting = mixed(plain(benchmark, INFO, split), benchmark)
+    assert counts(setting) == counts(plain(benchmark, INFO, split)) + collections.Counter(seen)
+    assert setting.protocol == "folder@1/mixed"
+    assert f"all {sum(seen.values())} seen photos" in setting.notes[-1]
+
+
+def test_mixed_needs_unseen_queries_and_seen_photos(benchmark):
+    with pytest.raises(CaanError, match="--split test"):
+        mixed(plain(benchmark, INFO, "train"), benchmark)
+    with pytest.raises(CaanError, match="cross-dataset"):
+        mixed(without(plain(benchmark, INFO, "test"), "x", "tree"), benchmark)
+    alone = datasets.DatasetDict(test=rows([2, 3]))
+    with pytest.raises(CaanError, match="--mixed needs seen photos"):
+        mixed(plain(alone, INFO, "test"), alone)
 
 
 @pytest.mark.parametrize("seen", ["hot-air_balloon", "Hot Air Balloon", "hotairballoon"])

@@ -33,6 +33,12 @@ def test_query_expansion_has_its_own_entry_in_the_model_index(results):
     assert (entry.metric_name, entry.metric_value) == ("mAP@all (standard, expanded by the first 5)", 0.4)
 
 
+def test_the_half_of_the_seen_categories_is_published_without_private_paths_too(results):
+    published = public_results(results.model_copy(update={"seen": results}), "me/mini")
+    assert published.seen == public_results(results, "me/mini")
+    assert "somebody" not in published.model_dump_json()
+
+
 def test_smoothed_photos_and_lowered_hubs_have_their_own_entry_in_the_model_index(results):
     adjusted = results.reranked.model_copy(update={"k": 5, "conventions": {"standard": {"mAP@all": 0.4}}})
     record = results.model_copy(update={"adjusted": adjusted, "hub_weight": 0.5, "reranked": None})

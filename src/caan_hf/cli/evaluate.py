@@ -59,6 +59,8 @@ def evaluate(
 
     - `caan evaluate runs/sketchy/model --data data/sketchy-25 --generalized`
 
+    - `caan evaluate runs/sketchy/model --data data/sketchy-25 --mixed --seen-queries data/drawings --smooth 5`
+
     - `caan evaluate runs/sketchy/model --data data/tuberlin-30 --trained-on sketchy-25`
 
     - `caan evaluate runs/sketchy/model --data data/sketchy-25 --fine-grained`
@@ -108,12 +110,18 @@ def evaluate_into(model: str, data: Path, options: EvaluationOptions, folder: Pa
     """Evaluate a model, write the report and print its main table; returns what the report records."""
     from caan_hf.evaluation.evaluate import evaluate as run_evaluation
     from caan_hf.evaluation.record import EvaluationRecord
-    from caan_hf.evaluation.report import table_header, table_rows
+    from caan_hf.evaluation.report import mixed_header, mixed_rows, table_header, table_rows
 
     run_evaluation(model, data, options, out=folder)
     record = EvaluationRecord.of_folder(folder)
     _print_subject(record, model)
     print_table(table_header(record), table_rows(record), text_columns=2)
+    if record.is_mixed:
+        seen = f", {record.seen.num_queries:,} sketches of seen categories" if record.seen else ""
+        typer.secho(f"mixed gallery: {record.num_queries:,} sketches of unseen categories{seen}", bold=True)
+        print_table(mixed_header(record), mixed_rows(record), text_columns=2)
+    if record.is_mixed and record.seen is None:
+        typer.echo("only unseen queries: --seen-queries adds held-out sketches of seen categories")
     _print_caveats(record)
     typer.echo(f"mAP@all of a random ranking {record.chance['mAP@all']:.4f}; {', '.join(_times(record))}")
     _print_reports(folder)

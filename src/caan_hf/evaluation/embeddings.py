@@ -22,7 +22,7 @@ from caan_hf.retrieval.smoothing import smooth_photos
 from caan_hf.utils.progress import progress_bar
 
 from .conventions import CONVENTIONS
-from .metrics import as_array, category_numbers, chance_map
+from .metrics import CUTOFFS, as_array, category_numbers, chance_map
 from .rankings import Collector, EvaluationResult, Labels, RankingResult
 
 BYTES_PER_GATHERED_VALUE = 8
@@ -52,6 +52,7 @@ def evaluate_embeddings(
     photo_categories: Any,
     *,
     conventions: Sequence[str] = tuple(CONVENTIONS),
+    cutoffs: Sequence[int] = CUTOFFS,
     duplicates: Any = None,
     smooth: int | None = None,
     hubs: HubCorrection | None = None,
@@ -76,6 +77,7 @@ def evaluate_embeddings(
         sketch_categories: (Q,) integers or names.
         photo_categories: (N,) integers or names.
         conventions: Names in `CONVENTIONS`.
+        cutoffs: One or more K of "P@K".
         duplicates: (N,) bool, photos that repeat an earlier one; the gallery without them is evaluated as well.
         smooth: Rank also with each photo smoothed with its nearest photos, this many; see `smooth_photos`.
         hubs: Rank also with the scores of hubs lowered, of the smoothed photos if there are any; see `HubCorrection`.
@@ -112,7 +114,7 @@ def evaluate_embeddings(
     seconds = {} if seconds is None else seconds
     expand, rerank = min(expand or 0, len(gallery)), min(rerank or 0, len(gallery))
     by_global, by_adjusted, by_fused, without_duplicates, by_expansion = (
-        Collector(labels, conventions) for _ in range(5)
+        Collector(labels, conventions, cutoffs) for _ in range(5)
     )
     first = np.empty((len(queries), expand), np.uint32)
 

@@ -1,8 +1,11 @@
 """Evaluate a model on a benchmark: `caan_hf.evaluate`, and what `caan evaluate` runs."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
@@ -19,8 +22,9 @@ from .evaluator import ZeroShotEvaluator
 from .fine_grained import FineGrainedResult, evaluate_instance_embeddings
 from .options import EvaluationOptions
 from .rankings import EvaluationResult
+from .seen_queries import seen_queries
+from .setting import Setting, generalized, mixed, plain, without_seen
 from .setting import fine_grained as as_fine_grained
-from .setting import generalized, plain, without_seen
 
 if TYPE_CHECKING:
     from datasets import DatasetDict
@@ -97,14 +101,9 @@ def evaluate(
         setting = as_fine_grained(setting)
     if options.generalized:
         setting = generalized(setting, splits)
-    evaluator = ZeroShotEvaluator(
-        setting.rows,
-        options,
-        protocol=setting.protocol,
-        split=setting.split,
-        conventions=tuple(CONVENTIONS),
-        deduplicate=True,
-    )
+    if options.mixed:
+        setting = mixed(setting, splits)
+    evaluator = _evaluator(setting, options)
     found: dict[str, Any] = {
         "model": encoder.name if isinstance(given, Encoder) else os.fspath(given),
         "notes": setting.notes,
@@ -117,12 +116,40 @@ def evaluate(
 
             write_fine_report(fine, evaluator, Path(out), data=name)
         return fine
-    result = replace(evaluator(encoder), **found)
+    if options.seen_queries is None:
+        seen_evaluator = None
+        result = replace(evaluator(encoder), **found)
+    else:
+        seen_setting = seen_queries(setting, splits, options.seen_queries)
+        with _shared_cache(options) as shared:
+            evaluator, seen_evaluator = _evaluator(setting, shared), _evaluator(seen_setting, shared)
+            result = replace(evaluator(encoder), seen=seen_evaluator(encoder), **found)
     if out is not None:
         from .report import write_report  # noqa: PLC0415 - matplotlib
 
-        write_report(result, evaluator, Path(out), data=name)
+        write_report(result, evaluator, Path(out), data=name, seen_evaluator=seen_evaluator)
     return result
+
+
+def _evaluator(setting: Setting, options: EvaluationOptions) -> ZeroShotEvaluator:
+    return ZeroShotEvaluator(
+        setting.rows,
+        options,
+        protocol=setting.protocol,
+        split=setting.split,
+        conventions=tuple(CONVENTIONS),
+        deduplicate=True,
+    )
+
+
+@contextmanager
+def _shared_cache(options: EvaluationOptions) -> Iterator[EvaluationOptions]:
+    """Options with a cache, so that two evaluations encode the photos of their gallery once."""
+    if not options.no_cache:
+        yield options
+        return
+    with TemporaryDirectory(prefix="caan-embeddings-") as folder:
+        yield replace(options, no_cache=False, cache=Path(folder))
 
 
 def evaluate_fine_grained(encoder: Encoder, evaluator: ZeroShotEvaluator) -> FineGrainedResult:

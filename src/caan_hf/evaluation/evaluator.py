@@ -22,6 +22,7 @@ from caan_hf.retrieval.ranking import BYTE_BUDGET
 from caan_hf.utils.progress import progress_bar
 
 from .embeddings import evaluate_embeddings, timed
+from .metrics import CUTOFFS
 from .options import EvaluationOptions
 from .rankings import EvaluationResult
 
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+MIXED_CUTOFFS = (12,)
+"""Further K of "P@K" in a mixed gallery: about as many photos as a user looks at."""
 UNCACHED = EvaluationOptions(no_cache=True)
 Encoded = Features | CachedFeatures
 
@@ -175,6 +178,7 @@ class ZeroShotEvaluator:
             names[self.sketch_categories],
             names[self.photo_categories],
             conventions=self.conventions,
+            cutoffs=(*MIXED_CUTOFFS, *CUTOFFS) if self.options.mixed else CUTOFFS,
             duplicates=repeated(self.photo_hashes, self.photo_categories) if self.deduplicate else None,
             smooth=self.options.smooth,
             expand=self.options.expand,

@@ -31,7 +31,7 @@ TextOption = Annotated[
     ),
 ]
 TextWeightOption = Annotated[float, Option(min=0, help="Weight of the text beside a sketch, for --text.")]
-OTHER_GALLERIES = ("rerank", "smooth", "expand", "exhaustive", "generalized")
+OTHER_GALLERIES = ("rerank", "smooth", "expand", "exhaustive", "generalized", "mixed")
 """Options that rank other photos than those of the sketch's category."""
 
 
@@ -86,6 +86,19 @@ class EvaluationOptions:
     generalized: Annotated[
         bool, Option("--generalized", help="Add a fifth of the seen photos to the gallery (generalised ZS-SBIR).")
     ] = False
+    mixed: Annotated[
+        bool,
+        Option("--mixed", help="Add all photos of seen categories to the gallery, and report precision at 12."),
+    ] = False
+    seen_queries: Annotated[
+        Path | None,
+        Option(
+            metavar="DIR",
+            help="With --mixed, also rank for the sketches of seen categories in another benchmark, which training "
+            "must not have used.",
+            show_default=False,
+        ),
+    ] = None
     trained_on: Annotated[
         str | None,
         Option(
@@ -119,6 +132,10 @@ class EvaluationOptions:
             raise CaanError(f"--smooth: must be at most {MAX_NEIGHBOURS}, got {self.smooth}.")
         if self.hub_weight is not None and not 0 <= self.hub_weight <= 1:
             raise CaanError(f"--hub-weight: must be between 0 and 1, got {self.hub_weight}.")
+        if self.mixed and self.generalized:
+            raise CaanError("--mixed and --generalized are mutually exclusive.")
+        if self.seen_queries is not None and not self.mixed:
+            raise CaanError("--seen-queries needs --mixed.")
         if self.exhaustive and self.rerank is not None:
             raise CaanError("--rerank and --exhaustive are mutually exclusive.")
         if self.no_cache and self.cache is not None:

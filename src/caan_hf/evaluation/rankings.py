@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from caan_hf.retrieval.ranking import Positions
 
 from .conventions import Hits
-from .metrics import MetricAccumulator, RetrievalMetrics
+from .metrics import CUTOFFS, MetricAccumulator, RetrievalMetrics
 
 TOP = 10
 """Number of best photos per query that a result keeps, for the figure."""
@@ -46,6 +46,8 @@ class EvaluationResult(RankingResult):
         expanded: Ranking with query expansion, if requested.
         deduplicated: Ranking by global embeddings of the gallery without duplicate photos. None if there are none.
         num_duplicates: Number of photos with the content and category of an earlier one.
+        seen: Result of the held-out sketches of seen categories, in a mixed gallery; the other fields are then of the
+            sketches of unseen ones.
         seconds: Wall time per stage: "encode", "adjust", "rank", "rerank", "expand".
         protocol: Id of the protocol, such as "sketchy-25@1", if known.
         split: Name of the split, if known.
@@ -60,6 +62,7 @@ class EvaluationResult(RankingResult):
     chance: float
     adjusted: RankingResult | None = None
     hub_weight: float | None = None
+    seen: "EvaluationResult | None" = None
     reranked: RankingResult | None = None
     expanded: RankingResult | None = None
     deduplicated: RetrievalMetrics | None = None
@@ -85,9 +88,9 @@ class Labels(NamedTuple):
 class Collector:
     """Metrics and best photos of one ranking, collected over chunks of queries in their order."""
 
-    def __init__(self, labels: Labels, conventions: Sequence[str]):
+    def __init__(self, labels: Labels, conventions: Sequence[str], cutoffs: Sequence[int] = CUTOFFS):
         self.labels = labels
-        self.metrics = MetricAccumulator(conventions)
+        self.metrics = MetricAccumulator(conventions, cutoffs)
         self.top = np.empty((len(labels.sketches), min(TOP, len(labels.photos))), np.int64)
 
     def add(self, rows: slice, order: Positions) -> None:

@@ -67,6 +67,8 @@ class EvaluationRecord(RankingRecord, ReportRecord):
         reranked: Ranking by local matching, if requested.
         expanded: Ranking with query expansion, if requested.
         deduplicated: Metrics without duplicate photos, if there are any.
+        seen: Record of the held-out sketches of seen categories, in a mixed gallery; the other fields are then of the
+            sketches of unseen ones.
     """
 
     task: Literal["category"] = "category"
@@ -75,6 +77,7 @@ class EvaluationRecord(RankingRecord, ReportRecord):
     reranked: RankingRecord | None
     expanded: RankingRecord | None = None
     deduplicated: DeduplicatedRecord | None = None
+    seen: "EvaluationRecord | None" = None
 
     @property
     def adjustment(self) -> str:
@@ -82,6 +85,11 @@ class EvaluationRecord(RankingRecord, ReportRecord):
         smooth = [f"smooth@{self.adjusted.k}"] if self.adjusted is not None and self.adjusted.k else []
         hubs = [f"hubs {self.hub_weight:g}"] if self.hub_weight else []
         return ", ".join(smooth + hubs)
+
+    @property
+    def is_mixed(self) -> bool:
+        """Whether the gallery holds all photos of seen categories too."""
+        return (self.protocol or "").endswith("/mixed")
 
     @property
     def rankings(self) -> dict[str, RankingRecord]:
@@ -97,14 +105,18 @@ class EvaluationRecord(RankingRecord, ReportRecord):
         return named
 
 
-def evaluation_record(result: EvaluationResult, evaluator: ZeroShotEvaluator, data: str) -> EvaluationRecord:
+def evaluation_record(
+    result: EvaluationResult, evaluator: ZeroShotEvaluator, data: str, seen_evaluator: ZeroShotEvaluator | None = None
+) -> EvaluationRecord:
     """The record of a result.
 
     Args:
         result: What the evaluator returned.
         evaluator: The evaluator.
         data: Name of the benchmark's folder.
+        seen_evaluator: The evaluator of `result.seen`.
     """
+    seen = evaluation_record(result.seen, seen_evaluator, data) if result.seen and seen_evaluator else None
     adjusted, reranked, expanded = result.adjusted, result.reranked, result.expanded
     deduplicated = None
     if result.deduplicated is not None:
@@ -122,6 +134,7 @@ def evaluation_record(result: EvaluationResult, evaluator: ZeroShotEvaluator, da
         reranked=None if reranked is None else RankingRecord(**_ranking_fields(reranked, evaluator)),
         expanded=None if expanded is None else RankingRecord(**_ranking_fields(expanded, evaluator)),
         deduplicated=deduplicated,
+        seen=seen,
     )
 
 

@@ -11,7 +11,7 @@ import pyarrow.parquet
 
 from caan_hf.utils.files import make_folder, write_whole, write_whole_text, writing
 
-from .evaluator import ZeroShotEvaluator
+from .evaluator import MIXED_CUTOFFS, ZeroShotEvaluator
 from .figures import compressed_png, confusion_chart, precision_recall_chart, top10_figure
 from .rankings import EvaluationResult
 from .record import OTHER_RANKINGS, EvaluationRecord, evaluation_record, retrieved_shares
@@ -19,10 +19,18 @@ from .report_record import METRICS_FILE, QUERIES_FILE, ReportRecord
 from .templating import render
 
 BEST_AND_WORST = 5
+MIXED_METRICS = ("mAP@all", *(f"P@{k}" for k in MIXED_CUTOFFS))
 PICTURES = ("top10", "precision_recall", "confusion")
 
 
-def write_report(result: EvaluationResult, evaluator: ZeroShotEvaluator, folder: Path, *, data: str) -> None:
+def write_report(
+    result: EvaluationResult,
+    evaluator: ZeroShotEvaluator,
+    folder: Path,
+    *,
+    data: str,
+    seen_evaluator: ZeroShotEvaluator | None = None,
+) -> None:
     """Write the report of one evaluation, completely or not at all.
 
     The files are `metrics.json`, `queries.parquet` (the metrics of each sketch, which `caan compare` pairs),
@@ -34,11 +42,12 @@ def write_report(result: EvaluationResult, evaluator: ZeroShotEvaluator, folder:
         evaluator: The evaluator.
         folder: Created if missing. An earlier report in it is replaced once the new one is complete.
         data: Name of the benchmark's folder.
+        seen_evaluator: The evaluator of `result.seen`.
 
     Raises:
         CaanError: The folder cannot be written.
     """
-    record = evaluation_record(result, evaluator, data)
+    record = evaluation_record(result, evaluator, data, seen_evaluator)
     pictures = _pictures(result, evaluator, record)
     texts = {
         "report.md": markdown(record, has_confusion="confusion" in pictures),
@@ -123,6 +132,32 @@ def table_rows(record: EvaluationRecord) -> list[list[str]]:
     return rows
 
 
+def mixed_header(record: EvaluationRecord) -> list[str]:
+    """Column names of [`mixed_rows`]."""
+    return ["ranking", "metric", "unseen", *(["seen", "harmonic mean"] if record.seen else [])]
+
+
+def mixed_rows(record: EvaluationRecord) -> list[list[str]]:
+    """One row per ranking of a mixed gallery and metric, for the sketches of unseen and of seen categories."""
+    rows = []
+    convention = next(iter(record.conventions))
+    others = record.seen.rankings if record.seen else {}
+    for name, ranking in record.rankings.items():
+        for metric in MIXED_METRICS:
+            unseen = ranking.conventions[convention][metric]
+            values = [unseen]
+            if name in others:
+                seen = others[name].conventions[convention][metric]
+                values += [seen, harmonic_mean(unseen, seen)]
+            rows.append([name, metric, *(f"{value:.4f}" for value in values)])
+    return rows
+
+
+def harmonic_mean(first: float, second: float) -> float:
+    """Harmonic mean of two scores; 0 if one of them is 0."""
+    return 2 * first * second / (first + second) if first * second else 0.0
+
+
 def _caption(record: EvaluationRecord) -> str:
     """What captions call the ranking of which `top10.png` shows the best photos, which is re-ranked if any is."""
     if record.reranked is None:
@@ -181,4 +216,6 @@ def _view(record: EvaluationRecord) -> dict[str, Any]:
         "best": ranked[:BEST_AND_WORST],
         "worst": ranked[max(BEST_AND_WORST, len(ranked) - BEST_AND_WORST) :],
         "shown": _caption(record),
+        "mixed_header": mixed_header(record),
+        "mixed_rows": mixed_rows(record) if record.is_mixed else [],
     }

@@ -101,6 +101,30 @@ def generalized(setting: Setting, benchmark: "datasets.DatasetDict") -> Setting:
     return replace(setting, rows=rows, protocol=f"{setting.protocol}/generalized").noted(note)
 
 
+def mixed(setting: Setting, benchmark: "datasets.DatasetDict") -> Setting:
+    """Add all photos of the seen categories to the gallery, as in a user's folder.
+
+    These are the photos of the train split, and for the test split those of the validation split too. The queries stay
+    those of the split.
+
+    Raises:
+        CaanError: The setting is the train split or a cross-dataset setting, or there are no seen photos.
+    """
+    if setting.removed or "/from-" in setting.protocol:
+        raise CaanError("--mixed cannot be combined with a cross-dataset evaluation (--trained-on).")
+    if setting.split == "train":
+        raise CaanError("--mixed adds seen photos to unseen ones. Use it with --split test or --split validation.")
+    others = ("train", "validation") if setting.split == "test" else ("train",)
+    parts = [_photos(benchmark[split]) for split in others if split in benchmark]
+    if not any(len(part) for part in parts):
+        raise CaanError(f"--mixed needs seen photos, but the splits {' and '.join(others)} have none.")
+    from datasets import concatenate_datasets  # noqa: PLC0415 - heavy
+
+    rows = concatenate_datasets([setting.rows, *(part for part in parts if len(part))])
+    note = f"mixed: all {sum(map(len, parts)):,} seen photos in the gallery; the model may have been trained on them"
+    return replace(setting, rows=rows, protocol=f"{setting.protocol}/mixed").noted(note)
+
+
 def fine_grained(setting: Setting) -> Setting:
     """The same split for fine-grained retrieval, without the additional photos that no sketch was drawn from.
 
@@ -192,6 +216,11 @@ def training_data(name: str) -> TrainingData:
             f"--trained-on {name}: this protocol has no fixed categories. Give the folder of the prepared benchmark."
         )
     return TrainingData(protocol.id, protocol.seen, ())
+
+
+def _photos(rows: "datasets.Dataset") -> "datasets.Dataset":
+    """The photos among some rows."""
+    return rows.select(np.flatnonzero(column_of(rows, "modality") == rows.features["modality"].str2int("photo")))
 
 
 def _share_of_photos(rows: "datasets.Dataset") -> list[int]:

@@ -26,6 +26,7 @@ def public_results(results: EvaluationRecord, repo_id: str) -> EvaluationRecord:
     """
     names = [PureWindowsPath(word).name for word in shlex.split(results.command)[3:]]  # splits at / and \
     public = {
+        "seen": results.seen and public_results(results.seen, repo_id),
         "checkpoint": repo_id,
         "data": PureWindowsPath(results.data).name,
         "command": shlex.join(["caan", "evaluate", repo_id, *names]),
