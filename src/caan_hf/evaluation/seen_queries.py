@@ -41,7 +41,7 @@ def seen_queries(setting: Setting, benchmark: "datasets.DatasetDict", data: Path
     names, categories = rows.features["category"].names, column_of(rows, "category")
     queried = set(categories[~is_photo].tolist())
     seen = {names[number]: number for number in np.unique(categories[is_photo]).tolist() if number not in queried}
-    trained = set(_hashes(benchmark["train"]))
+    trained = set(_hashes(benchmark["train"])) if "train" in benchmark else set()
     parts = []
     for split in filter(len, load_benchmark(data)[0].values()):
         numbers = _numbers(split.features["category"].names, seen)[column_of(split, "category")]
