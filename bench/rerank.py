@@ -8,8 +8,8 @@ one query at a time, late interaction by two einsums. Both kinds of local matchi
 float16: the relation network of the paper recipe (49 tokens of 512), and late interaction with the default of its size
 (36 tokens of 128, half of the regions of a sketch with ink, with a position prior).
 
-`--whole` evaluates all of `sketchy-25`, 15,229 sketches x 17,101 photos with the best 100 re-ranked by late interaction,
-from random embeddings on disk to metrics in every convention.
+`--whole` evaluates all of `sketchy-25`, 15,229 sketches x 17,101 photos with the best 100 re-ranked by late
+interaction, from random embeddings on disk to metrics in every convention.
 """
 
 import argparse
