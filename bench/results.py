@@ -10,6 +10,7 @@ Tables stand between `<!-- KIND ... -->` and `<!-- /KIND -->` and are made by be
     averages NAME against LABEL  bench/records/NAME-averages.json, the averages.json of bench/averages.py
     encoders, gpu, photos        output of bench/encoders.py, bench/gpu.py and bench/photos.py with --record
     explanations                 output of bench/explanations.py with --record
+    smoothing                    output of bench/smoothing.py with --record
     resolution, rescoring        output of bench/resolution.py and bench/rescoring.py with --record
     local_matching, local_tokens, fine_grained
                                  output of bench/NAME.py with --record
@@ -44,7 +45,7 @@ RECORDS = ROOT / "bench" / "records"
 SHIPPED = ROOT / "hub" / "caan-vit-tiny-sketchy" / "metrics.json"
 KINDS = (
     "study averages encoders explanations fine_grained gpu local_matching local_tokens photos resolution rescoring "
-    "shipped categories sketches"
+    "smoothing shipped categories sketches"
 )
 SECTION = re.compile(rf"(<!-- ({KINDS.replace(' ', '|')})( .+)? -->\n)")
 DIGEST = "records"  # PNG text chunk with the hash of the record that a plot shows

@@ -56,6 +56,29 @@ def rescoring(record: list[dict[str, Any]]) -> str:
     return markdown_table(lines) + "\n"
 
 
+def smoothing(record: dict[str, Any]) -> str:
+    """A row per number of neighbours and weight of the correction of hubs, a column per gallery."""
+    places = {
+        "validation": "validation photos",
+        "mixed": "mixed, unseen",
+        "seen": "mixed, seen",
+        "harmonic": "harmonic mean",
+        "rare 1": "1 right photo",
+        "rare 2": "2 right",
+        "rare 3": "3 right",
+    }
+    measured = [place for place in places if f"{place} {METRIC}" in record["rows"][0]]
+    lines = [["K", "weight", *(places[place] for place in measured)]]
+    for row in record["rows"]:
+        with_precision = ("mixed", "seen", "harmonic")
+        cells = [
+            f"{row[f'{place} {METRIC}']:.3f}" + (f", {row[f'{place} P@12']:.3f}" if place in with_precision else "")
+            for place in measured
+        ]
+        lines.append([str(row["smooth"]), f"{row['hub_weight']:g}", *cells])
+    return markdown_table(lines) + "\n"
+
+
 def sketches(record: dict[str, Any]) -> str:
     """A row per kind of drawing: mAP@all with the cleaning of an earlier version and with today's."""
     before, after = record["before"], record["after"]

@@ -252,7 +252,7 @@ def test_copies_of_a_photo_are_no_neighbours_of_it(photos, encoder, sketch, tmp_
 
 
 @pytest.mark.parametrize("how", ["missing", "truncated", "another width", "removed"])
-def test_damaged_vectors_are_named_or_not_used(smoothed, sketch, tmp_path, how):
+def test_damaged_vectors_are_named_or_not_used_and_computed_again(smoothed, indexed_folder, sketch, tmp_path, how):
     folder = tmp_path / "gallery" / "vectors.lance"
     if how == "removed":
         shutil.rmtree(folder)
@@ -268,10 +268,12 @@ def test_damaged_vectors_are_named_or_not_used(smoothed, sketch, tmp_path, how):
     if how == "removed":
         assert opened.search(sketch, k=9) == opened.search(sketch, k=9, plain=True)
         return
-    with pytest.raises(CaanError, match=r"gallery: .*vectors\.lance.*caan index") as error:
+    with pytest.raises(CaanError, match=r"gallery: .*caan index.*vectors\.lance") as error:
         opened.search(sketch)
     assert "\n" not in str(error.value)
     assert opened.search(sketch, plain=True)
+    assert smoothed.add(indexed_folder / "photos").vectors_seconds > 0
+    require_smoothed(Gallery.open(smoothed.table.uri, model=smoothed.encoder), sketch)
 
 
 @pytest.mark.parametrize("wrong", [-1, 101, 2.5, True])

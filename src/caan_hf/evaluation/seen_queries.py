@@ -41,19 +41,19 @@ def seen_queries(setting: Setting, benchmark: "datasets.DatasetDict", data: Path
     names, categories = rows.features["category"].names, column_of(rows, "category")
     queried = set(categories[~is_photo].tolist())
     seen = {names[number]: number for number in np.unique(categories[is_photo]).tolist() if number not in queried}
-    trained = set(_hashes(benchmark["train"]))
+    trained = set(_hashes(benchmark["train"])) if "train" in benchmark else set()
     parts = []
     for split in filter(len, load_benchmark(data)[0].values()):
         numbers = _numbers(split.features["category"].names, seen)[column_of(split, "category")]
         is_sketch = column_of(split, "modality") == split.features["modality"].str2int("sketch")
-        chosen = np.flatnonzero(is_sketch & (numbers >= 0))
-        part = split.select(chosen)
+        part = split.select_columns(["image", "source"])
+        # Columns of all rows are replaced before rows are selected, so that no image is copied.
+        part = part.add_column("modality", [sketch] * len(part), feature=rows.features["modality"])
+        part = part.add_column("category", numbers.clip(0), feature=rows.features["category"]).select_columns(COLUMNS)
+        part = part.select(np.flatnonzero(is_sketch & (numbers >= 0)))
         is_new = np.array([content not in trained for content in _hashes(part)], bool)
-        part = part.select(np.flatnonzero(is_new)).select_columns(["image", "source"])
-        if len(part):
-            part = part.add_column("modality", [sketch] * len(part), feature=rows.features["modality"])
-            part = part.add_column("category", numbers[chosen][is_new], feature=rows.features["category"])
-            parts.append(part.select_columns(COLUMNS))
+        if is_new.any():
+            parts.append(part.select(np.flatnonzero(is_new)))
     if not parts:
         raise CaanError(
             f"--seen-queries {data}: no sketches of categories that only the gallery has and that are not in the "

@@ -40,7 +40,7 @@ class SearchVectors(LanceTable):
 
     name = "vectors"
     vectors = "search_embeds"
-    remedy = "Remove the folder vectors.lance from it and run `caan index` again."
+    remedy = "Run `caan index` again, or remove the folder vectors.lance from it first."
 
     def __init__(self, photos: PhotoTable, table: Any):
         super().__init__(photos.uri, table)
@@ -115,10 +115,8 @@ def update_search_vectors(
         CaanError: The gallery cannot be read or written.
     """
     photos.refresh()
-    current = SearchVectors.of(photos)
-    state = photos.search_state()
     wanted = SearchState(smooth=k, hubs=hubs.digest if hubs else None)
-    if current is not None and wanted.fits(state) and current.is_of_rows():
+    if wanted.fits(photos.search_state()) and (current := _fitting(photos)) is not None:
         return current, 0.0
     start = time.perf_counter()
     version = photos.table.version
@@ -145,6 +143,15 @@ def update_search_vectors(
     if photos.table.version == version:
         photos.store_search_state(wanted.model_copy(update={"token": token}))
     return SearchVectors.of(photos), time.perf_counter() - start
+
+
+def _fitting(photos: PhotoTable) -> SearchVectors | None:
+    """The vectors that fit the photos and can be read; None if they have to be computed."""
+    try:
+        found = SearchVectors.of(photos)
+        return found if found is not None and found.is_of_rows() else None
+    except GalleryError:  # damaged
+        return None
 
 
 def _schema(photos: PhotoTable) -> pa.Schema:
