@@ -13,6 +13,7 @@ from PIL import Image
 
 from caan_hf.errors import CaanError
 from caan_hf.gallery import SearchResult
+from caan_hf.retrieval.reranking import NUM_CANDIDATES
 
 from .batching import MAX_BATCH
 from .guard import GuardedBlocks
@@ -87,10 +88,11 @@ class Page:
         self.k = gr.Slider(1, MAX_RESULTS, DEFAULT_K, step=1, label="Number of photos", elem_id="k")
         # Gradio would answer a number outside the range with a traceback.
         setattr(self.k, "preprocess", _parse_k)  # noqa: B010
+        names = list(self.searchers)
         self.rerank = gr.Checkbox(
-            False,
+            **self._reranking(names[0] if names else None),
             label="Re-rank",
-            info="Order the first 100 photos also by how well their regions match those of the drawing",
+            info=f"Order the first {NUM_CANDIDATES} photos also by how well their regions match those of the drawing",
             elem_id="rerank",
         )
         self.expand = gr.Checkbox(
@@ -99,7 +101,6 @@ class Page:
             info=f"Search again with the drawing and the first {NUM_EXPANDED} photos",
             elem_id="expand",
         )
-        names = list(self.searchers)
         self.gallery = gr.Dropdown(
             names, value=names[0] if names else None, label="Gallery", visible=len(names) > 1, elem_id="gallery"
         )
@@ -133,8 +134,13 @@ class Page:
         # During a search only the newest drawing waits, and is searched next.
         live: dict[str, Any] = {"trigger_mode": "always_last", "show_progress": "hidden", "api_visibility": "private"}
         live |= SEARCHES
-        for event in (self.pad.change, self.k.change, self.rerank.input, self.gallery.input, self.expand.input):
-            event(self._search, [self.pad, *controls], outputs, **live)
+        search: dict[str, Any] = {"fn": self._search, "inputs": [self.pad, *controls], "outputs": outputs, **live}
+        for event in (self.pad.change, self.k.change, self.rerank.input, self.expand.input):
+            event(**search)
+        offered = self.gallery.input(
+            lambda name: gr.Checkbox(**self._reranking(name)), self.gallery, self.rerank, api_visibility="private"
+        )
+        offered.then(**search)
         # Putting a sketch on the pad changes the pad, which starts the search.
         put: dict[str, Any] = {"outputs": [self.pad, self.status]}
         put |= {"show_progress": "hidden", "api_visibility": "private"}
@@ -148,7 +154,8 @@ class Page:
     def _build_endpoints(self) -> None:
         """Add the invisible components that `gradio_client` calls."""
         sketch, photo = gr.File(visible=False, label="sketch"), gr.Textbox(visible=False, label="photo")
-        k, rerank = gr.Number(DEFAULT_K, visible=False, label="k"), gr.Checkbox(False, visible=False, label="rerank")
+        k, rerank = gr.Number(DEFAULT_K, visible=False, label="k"), gr.Checkbox(visible=False, label="rerank")
+        rerank.value = None  # as the gallery does by default; gradio would make it False
         gallery = gr.Textbox(next(iter(self.searchers), ""), visible=False, label="gallery")
         expand = gr.Checkbox(False, visible=False, label="expand")
         results, figure = gr.JSON(visible=False), gr.Image(visible=False, format="png")
@@ -201,11 +208,13 @@ class Page:
             return _hidden(), error_line(f"{shown_name(result.path)}: {error}")
         return gr.Image(figure, label=f"Why {shown_name(result.path)}", visible=True), gr.skip()
 
-    def search_endpoint(self, sketch: str, k: int, rerank: bool, gallery: str, expand: bool) -> list[dict[str, Any]]:
+    def search_endpoint(
+        self, sketch: str, k: int, rerank: bool | None = None, gallery: str | None = None, expand: bool = False
+    ) -> list[dict[str, Any]]:
         """Results as JSON, for programs."""
         with _errors_for_clients():
             answer = self._searcher(gallery).search(
-                _content(sketch), _parse_k(k), rerank=bool(rerank), expand=bool(expand), pictures=False
+                _content(sketch), _parse_k(k), rerank=rerank, expand=bool(expand), pictures=False
             )
         found = [result.to_dict() for result in answer.results]
         # A key `path` would make gradio's client try to download the photo.
@@ -219,6 +228,14 @@ class Page:
                 raise CaanError("give a sketch and the photo that was found for it, as /search names it")
             searcher = self._searcher(gallery)
             return searcher.explain(drawing, photo) if self.show_paths else searcher.explain_named(drawing, photo)
+
+    def _reranking(self, name: str | None) -> dict[str, Any]:
+        """Whether the checkbox is shown, which is where re-ranking helps the model, and whether it is checked."""
+        gallery = self.searchers[name].gallery if name in self.searchers else None
+        return {
+            "visible": gallery is not None and gallery.encoder.reranks,
+            "value": gallery is not None and gallery.reranks,
+        }
 
     def _shown(self, path: str) -> str:
         return path if self.show_paths else shown_name(path)

@@ -15,9 +15,9 @@ from caan_hf.encoding.sketch_file import load_sketch
 from caan_hf.errors import CaanError
 from caan_hf.gallery import Gallery, SearchResult
 from caan_hf.gallery.lance_table import GalleryError
-from caan_hf.gallery.options import SearchOptions
 from caan_hf.gallery.photo import open_thumbnail
 from caan_hf.images_caan import MAX_FRAMES, flatten, open_file
+from caan_hf.retrieval.reranking import NUM_CANDIDATES
 from caan_hf.sketches_caan import clean_sketch, is_blank
 
 from .batching import BatchingEncoder
@@ -34,7 +34,6 @@ LARGE_DRAWINGS = ThreadPoolExecutor(2)
 """Threads that read drawings larger than `SKETCH_SIDE`, which take up to 500 MB, of which a thread keeps a part."""
 MARGIN = 0.1
 MAX_RESULTS = 60
-CANDIDATES = SearchOptions().candidates
 NUM_EXPANDED = 5
 """Number of first results that query expansion uses."""
 
@@ -80,14 +79,21 @@ class Searcher:
         self.encoder.encode_sketch(warm_up)
 
     def search(
-        self, drawing: bytes | None, k: int, *, rerank: bool = False, expand: bool = False, pictures: bool = True
+        self,
+        drawing: bytes | None,
+        k: int,
+        *,
+        rerank: bool | None = None,
+        expand: bool = False,
+        pictures: bool = True,
     ) -> Answer:
         """Search for a drawing.
 
         Args:
             drawing: Content of a picture or of a stroke file (JSON); None for nothing.
             k: Number of results, limited to `MAX_RESULTS`.
-            rerank: Re-rank the best photos by the fused score of cosine and local score.
+            rerank: Re-rank the best photos by the fused score of cosine and local score; by default as the gallery
+                does.
             expand: Query expansion with the first `NUM_EXPANDED` results.
             pictures: Return a small picture of each result.
 
@@ -133,7 +139,7 @@ class Searcher:
         query = self._encode(read_drawing(drawing))
         for expand in (None, NUM_EXPANDED):
             with _without_paths():
-                results = self.gallery.search(query, k=CANDIDATES, expand=expand)
+                results = self.gallery.search(query, k=NUM_CANDIDATES, expand=expand)
             for result in results:
                 if shown_name(result.path) == name:
                     return self.explain(query, result)

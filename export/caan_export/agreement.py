@@ -22,7 +22,7 @@ def load_split(data: Path, split: str) -> ZeroShotEvaluator:
     benchmark, info = load_benchmark(data)
     if split not in benchmark:
         raise CaanError(f"{data}: no split '{split}'. Choose one of {', '.join(benchmark)}.")
-    options = EvaluationOptions(no_cache=True, progress=False)
+    options = EvaluationOptions(no_cache=True, no_rerank=True, progress=False)
     return ZeroShotEvaluator(benchmark[split], options, protocol=info.protocol, split=split)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from caan_export.manifest import MANIFEST, ExportedFolder
 
-from caan_hf import CaanModel, CaanProcessor
+from caan_hf import CaanConfig, CaanModel, CaanProcessor
 from caan_hf.encoding.checkpoint import load_checkpoint
 from caan_hf.encoding.text_encoder import TEXT_FOLDER, TextEncoder
 from caan_hf.errors import CaanError
@@ -15,6 +15,7 @@ from caan_hf.evaluation.record import EvaluationRecord
 from caan_hf.evaluation.report_record import METRICS_FILE, REMEDY
 from caan_hf.publishing.card import OnnxGraphs, model_card
 from caan_hf.publishing.folder import save_published, share_weights
+from caan_hf.publishing.local_matching import describe_local_matching, describe_reranking
 from caan_hf.publishing.provenance import restriction
 from caan_hf.publishing.results import public_results
 from caan_hf.publishing.training_record import read_training_record, record_of_recipe, write_record
@@ -59,6 +60,8 @@ def build_model_repository(checkpoint: Path, repo_id: str, folder: Path, options
         notes = copy_published(checkpoint, repo_id, folder)
     else:
         notes = _build(checkpoint, repo_id, folder, options, export)
+    config = CaanConfig.from_pretrained(folder)
+    notes.append(f"Local matching: {describe_local_matching(config)}. Re-ranking: {describe_reranking(config)}.")
     if export:
         shutil.rmtree(folder / ONNX_FOLDER, ignore_errors=True)
         (folder / ONNX_FOLDER).mkdir()

@@ -93,7 +93,7 @@ def test_a_smoothed_gallery_says_so_and_is_searched(indexed, checkpoint, sketch_
 
 
 def test_searching_prints_one_line_per_result(indexed, sketch_file):
-    done = run("search", indexed[1], sketch_file, "-k", 3)
+    done = run("search", indexed[1], sketch_file, "-k", 3, "--no-rerank")
     assert done.exit_code == 0
     lines = done.stdout.splitlines()
     assert lines[0].split() == ["rank", "score", "photo"]
@@ -103,15 +103,16 @@ def test_searching_prints_one_line_per_result(indexed, sketch_file):
     assert -1 <= float(score) <= 1
 
 
-def test_reranking_prints_the_scores_that_order_the_results(indexed, sketch_file):
-    header, *lines = run("search", indexed[1], sketch_file, "--rerank").stdout.splitlines()
+@pytest.mark.parametrize("options", [(), ("--rerank",)], ids=["by default", "asked for"])
+def test_reranking_prints_the_scores_that_order_the_results(indexed, sketch_file, options):
+    header, *lines = run("search", indexed[1], sketch_file, *options).stdout.splitlines()
     assert header.split() == ["rank", "score", "local", "fused", "photo"]
     fused = [float(line.split()[3]) for line in lines]
     assert fused == sorted(fused, reverse=True)
 
 
 def test_json_holds_results_matches_and_times(indexed, sketch_file):
-    done = run("search", indexed[1], sketch_file, "-k", 4, "--rerank", "--explain", "--json")
+    done = run("search", indexed[1], sketch_file, "-k", 4, "--explain", "--json")
     document = json.loads(done.stdout)
     assert [result["rank"] for result in document["results"]] == [1, 2, 3, 4]
     fused = [result["fused_score"] for result in document["results"]]

@@ -6,7 +6,13 @@ import shutil
 from contextlib import suppress
 
 import pytest
+from caan_demo.page import build_page
+from caan_demo.searcher import Searcher
+from caan_demo.server import served
+from photos import save_checkpoint
 from PIL import Image
+
+from caan_hf.gallery import Gallery
 
 sync_api = pytest.importorskip(
     "playwright.sync_api", reason="the browser tests need playwright: pip install playwright"
@@ -189,12 +195,36 @@ def test_a_click_explains_a_result_and_the_next_stroke_hides_the_explanation(vis
 
 
 def test_reranked_results_show_the_score_that_ordered_them(visitor):
-    before = visitor.draw_and_wait(*SQUARE)
-    visitor.page.locator("#rerank input").check()
-    shown = scores(visitor.wait_for_other_photos(before))
-    assert shown == sorted(shown, reverse=True)
+    reranked = visitor.draw_and_wait(*SQUARE)
     visitor.page.locator("#rerank input").uncheck()
-    visitor.wait_for_photos(before)
+    shown = visitor.wait_for_other_photos(reranked)
+    for captions in (reranked, shown):
+        assert scores(captions) == sorted(scores(captions), reverse=True)
+    visitor.page.locator("#rerank input").check()
+    visitor.wait_for_photos(reranked)
+
+
+def test_reranking_is_not_offered_for_a_model_that_does_not_gain_by_it(browser, searcher, photos, tmp_path):
+    model = save_checkpoint(tmp_path / "model", local_weight=None)
+    other = Gallery.create(tmp_path / "other", model=str(model), device="cpu")
+    other.add(photos)
+    with served(lambda: build_page({"photos": searcher, "other": Searcher(other)})) as address:
+        visitor = Visitor(browser.new_page(viewport=DESKTOP), address)
+        reranked = visitor.draw_and_wait(*SQUARE)
+        choose(visitor, "other")
+        by_cosine = visitor.wait_for_other_photos(reranked)
+        sync_api.expect(visitor.page.locator("#rerank")).to_be_hidden()
+        choose(visitor, "photos")
+        visitor.wait_for_photos(reranked)
+        assert visitor.page.locator("#rerank input").is_checked()
+        visitor.page.locator("#rerank input").uncheck()
+        visitor.wait_for_photos(by_cosine)  # the two models are the same but for the weight
+        visitor.page.close()
+
+
+def choose(visitor: Visitor, gallery: str) -> None:
+    visitor.page.locator("#gallery input").click()
+    visitor.page.get_by_role("option", name=gallery).click()
 
 
 def test_refining_with_the_first_results_changes_the_results(visitor):

@@ -13,10 +13,11 @@ from caan_hf.gallery import Gallery
 
 @pytest.fixture
 def page(searcher, tmp_path):
-    """A page with two galleries of different models."""
+    """A page with two galleries of different models, of which the second does not gain by re-ranking."""
     for number in range(3):
         draw_photo(number + 50).save(tmp_path / f"{number}.png")
-    other = Gallery.create(tmp_path / "other", model=str(save_checkpoint(tmp_path / "model", seed=3)), device="cpu")
+    model = save_checkpoint(tmp_path / "model", seed=3, local_weight=None)
+    other = Gallery.create(tmp_path / "other", model=str(model), device="cpu")
     other.add([tmp_path / f"{number}.png" for number in range(3)], thumbnail=0)
     return Page({"photos": searcher, "other": Searcher(other)})
 
@@ -36,6 +37,24 @@ def test_a_result_is_explained_by_its_own_gallery(page, drawn):
         figure, status = page._explain(state, selected(number))
         assert figure.visible
         assert status == gr.skip()
+
+
+def checkbox(page: Page) -> tuple[bool, bool]:
+    """Whether the page that is built offers re-ranking, and whether it is on."""
+    with gr.Blocks():
+        page.build()
+    return page.rerank.visible, page.rerank.value
+
+
+def test_reranking_is_offered_where_it_helps_the_model_and_is_on_where_no_photo_is_encoded_for_it(
+    page, gallery, photos, tmp_path
+):
+    assert checkbox(page) == (True, True)
+    assert checkbox(Page({"other": page.searchers["other"]})) == (False, False)
+    bare = Gallery.create(tmp_path / "bare", model=gallery.encoder, local=False)
+    bare.add(photos)
+    assert checkbox(Page({"bare": Searcher(bare)})) == (True, False)
+    assert checkbox(Page({}, "no gallery")) == (False, False)
 
 
 @pytest.mark.parametrize("rerank", [False, True])

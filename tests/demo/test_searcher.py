@@ -93,7 +93,7 @@ def test_samples_are_drawn_once(tmp_path):
 
 
 def test_a_drawing_is_opened_and_cleaned_once(searcher, drawing, calls):
-    answer = searcher.search(drawing.read_bytes(), 3, rerank=True, pictures=False)
+    answer = searcher.search(drawing.read_bytes(), 3, pictures=False)
     assert calls == {"open": 1, "clean": 1}
     searcher.explain(answer.sketch, answer.results[0])
     assert calls == {"open": 2, "clean": 1}  # the photo

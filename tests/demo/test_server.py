@@ -36,7 +36,12 @@ def request(address: str, method: str, path: str, body: bytes | None = None, hea
 
 @pytest.mark.parametrize(
     ("arguments", "options"),
-    [((False, "photos"), {}), ((True, "photos"), {"rerank": True}), ((False, "photos", True), {"expand": 5})],
+    [
+        ((), {}),
+        ((False,), {"rerank": False}),
+        ((True, "photos"), {"rerank": True}),
+        ((None, "photos", True), {"expand": 5}),
+    ],
 )
 def test_search_returns_what_the_gallery_returns(client, gallery, drawing, arguments, options):
     found = client.predict(handle_file(drawing), 5, *arguments, api_name="/search")

@@ -1,5 +1,5 @@
-"""A tiny CAAN and a split whose categories are colours."""
+"""Tiny CAANs and a split whose categories are colours."""
 
-from colours import split, split_rows, tiny_caan
+from colours import late_caan, split, split_rows, tiny_caan
 
-__all__ = ["split", "split_rows", "tiny_caan"]
+__all__ = ["late_caan", "split", "split_rows", "tiny_caan"]

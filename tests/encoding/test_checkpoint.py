@@ -1,6 +1,7 @@
 """Checkpoint folders: loading, refusals in one line, and the encoder on top of a model."""
 
 import json
+from copy import copy
 
 import numpy as np
 import pytest
@@ -47,6 +48,16 @@ def test_a_hub_bank_changes_no_identity_and_keeps_its_precision(tiny_caan, tmp_p
         np.testing.assert_array_equal(loaded.hub_sketches, with_bank.hub_bank.sketches)
         assert loaded.hub_weight == 0.5
     assert plain.hub_sketches is plain.hub_weight is None
+
+
+def test_the_weights_of_the_local_score_change_no_identity(late_caan):
+    model, processor = late_caan
+    other = copy(model)
+    other.config = type(model.config)(**{**model.config.to_dict(), "local_weight": None, "local_position_weight": 0.1})
+    encoders = [CheckpointEncoder(one, processor) for one in (model, other)]
+    assert [one.local_weight for one in encoders] == [0.25, None]
+    assert [one.reranks for one in encoders] == [True, False]
+    assert encoders[0].identity == encoders[1].identity
 
 
 def test_pickled_weights_are_refused(folder, tiny_caan):

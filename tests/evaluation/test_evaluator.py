@@ -54,6 +54,33 @@ def test_reranking_uses_the_relation_network_of_the_model(encoder, split, tmp_pa
     assert set(result.seconds) == {"encode", "rank", "rerank"}
 
 
+@pytest.mark.parametrize(
+    ("model", "options", "k"),
+    [
+        ("late", {}, 20),  # 100, of which there are 20
+        ("late", {"rerank": 6}, 6),
+        ("late", {"rerank": 0}, None),
+        ("late", {"no_rerank": True}, None),
+        ("late", {"exhaustive": True}, 20),
+        ("late", {"exhaustive": True, "rerank": 0}, 20),
+        ("tiny", {}, None),
+        ("tiny", {"rerank": 6}, 6),
+    ],
+)
+def test_photos_are_reranked_by_default_where_the_model_has_a_weight_for_it(
+    tiny_caan, late_caan, split, model, options, k
+):
+    encoder = CheckpointEncoder(*(late_caan if model == "late" else tiny_caan))
+    result = ZeroShotEvaluator(split, EvaluationOptions(**QUIET, **options))(encoder)
+    assert (result.reranked and result.reranked.k) == k
+    assert result.local_weight == (0.25 if k and model == "late" else None)
+
+
+def test_evaluations_in_training_do_not_rerank(late_caan, split):
+    result = ZeroShotEvaluator(split)(CheckpointEncoder(*late_caan))
+    assert (result.reranked, result.local_weight) == (None, None)
+
+
 def test_second_evaluation_encodes_nothing(encoder, split, tmp_path, monkeypatch):
     evaluator = ZeroShotEvaluator(split, EvaluationOptions(cache=tmp_path, progress=False))
     first = evaluator(encoder)
@@ -102,7 +129,8 @@ def test_exhaustive_ranking_is_limited(split):
 @pytest.mark.parametrize(
     ("options", "named"),
     [
-        ({"rerank": 0}, "--rerank"),
+        ({"rerank": -1}, "--rerank.* 0 or"),
+        ({"rerank": 3, "no_rerank": True}, "--rerank and --no-rerank"),
         ({"expand": -1}, "--expand"),
         ({"smooth": 0}, "--smooth"),
         ({"smooth": 101}, "--smooth.*100"),
@@ -116,7 +144,15 @@ def test_options_that_cannot_be_used_are_named(options, named):
         EvaluationOptions(**options)
 
 
-def test_command_names_the_options_that_change_the_metrics():
-    options = EvaluationOptions(rerank=5, generalized=True, seed=3, batch_size=8, no_cache=True, progress=False)
-    expected = "caan evaluate 'my model' --data data --split test --rerank 5 --generalized --seed 3"
-    assert options.command("my model", "data") == expected
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"rerank": 5, "generalized": True, "seed": 3, "batch_size": 8}, " --rerank 5 --generalized --seed 3"),
+        ({"rerank": 0}, " --rerank 0"),
+        ({"no_rerank": True}, " --no-rerank"),
+        ({}, ""),
+    ],
+)
+def test_command_names_the_options_that_change_the_metrics(options, words):
+    command = EvaluationOptions(**QUIET, **options).command("my model", "data")
+    assert command == f"caan evaluate 'my model' --data data --split test{words}"

@@ -29,17 +29,18 @@ FILES = [
 REMOVED = {"car (sedan)": "car", "tree": "tree"}
 
 
-@pytest.fixture(params=["global", "others"])
-def evaluated(request, tiny_caan, split):
+@pytest.fixture(params=["global", "others", "others with a relation network"])
+def evaluated(request, tiny_caan, late_caan, split):
     """A result and its evaluator, on a split in which the first photo occurs twice."""
     rows = datasets.concatenate_datasets([split, split.select([0])])
-    rankings = {"smooth": 2, "rerank": 6, "expand": 3} if request.param == "others" else {}
+    rankings = {"smooth": 2, "rerank": 6, "expand": 3} if request.param != "global" else {}
     options = EvaluationOptions(progress=False, no_cache=True, **rankings)
     conventions = ("standard", "sake")
     evaluator = ZeroShotEvaluator(
         rows, options, protocol="sketchy-25@1", split="test", conventions=conventions, deduplicate=True
     )
-    result = evaluator(CheckpointEncoder(*tiny_caan, name="runs/model"))
+    model = late_caan if request.param == "others" else tiny_caan
+    result = evaluator(CheckpointEncoder(*model, name="runs/model"))
     return replace(result, notes=("a <subset>",), removed_categories=REMOVED), evaluator
 
 
@@ -128,6 +129,7 @@ def test_markdown_says_what_was_evaluated(evaluated, record):
     ):
         assert part in text
     assert "confusion.png" not in markdown(record)
+    assert ("fused score: (1 - w) cosine + w local score, w = 0.25" in text) == (result.local_weight == 0.25)
     others = " smooth@2 | rerank@6 | expand@3 |" if result.reranked else ""
     assert f"| convention | metric | global | 95 % interval |{others} without duplicates |" in text
     tables = re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE)
@@ -140,6 +142,7 @@ def test_html_is_one_file_and_escapes_its_content(record):
     page = html(record, {"top10": b"png", "precision_recall": b"png"})
     assert "a &lt;subset&gt;" in page
     assert "<subset>" not in page
+    assert ("w = 0.25" in page) == (record.local_weight == 0.25)
     sources = re.findall(r'(?:src|href)="([^"]*)"', page)
     assert sources
     assert all(source.startswith("data:image/png;base64,") for source in sources)
@@ -155,7 +158,10 @@ def test_figure_shows_the_ranking_that_its_captions_name(evaluated, record, monk
 
     monkeypatch.setattr(report, "top10_figure", record_figure)
     write_report(result, evaluator, tmp_path, data="data/sample")
-    caption = "first 6 photos re-ranked by local tokens" if result.reranked else "ranked by global embedding"
+    score = "fused score" if result.local_weight else "local score"
+    caption = (
+        f"first {result.reranked.k} photos re-ranked by {score}" if result.reranked else "ranked by global embedding"
+    )
     shown = result.reranked or result
     np.testing.assert_array_equal(drawn["top"], shown.top)
     assert drawn["subtitle"].startswith(caption)

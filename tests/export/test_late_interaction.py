@@ -98,6 +98,7 @@ def test_the_manifest_has_two_graphs_and_what_the_scores_need(late_exported, enc
     found = CaanOnnx.from_pretrained(late_exported())
     assert found.identity == encoder.identity
     assert found.local_weight == encoder.local_weight == 0.25
+    assert found.reranks
 
 
 def test_the_check_compares_local_scores_from_pixels(late_exported, late_checkpoint):
@@ -182,7 +183,7 @@ def test_a_search_with_an_export_ranks_as_the_checkpoint(late_exported, encoder,
     gallery = Gallery.create(tmp_path / "gallery", model=encoder)
     gallery.add(tmp_path / "photos")
     with_export = Gallery.open(tmp_path / "gallery", model=late_exported())
-    expected, found = (one.search(SKETCHES[-1], k=24, rerank=True) for one in (gallery, with_export))
+    expected, found = (one.search(SKETCHES[-1], k=24) for one in (gallery, with_export))
     assert [one.path for one in found] == [one.path for one in expected]
     assert [one.local_score for one in found] == pytest.approx([one.local_score for one in expected], abs=1e-3)
-    assert [one.path for one in found] != [one.path for one in with_export.search(SKETCHES[-1], k=24)]
+    assert [one.path for one in found] != [one.path for one in with_export.search(SKETCHES[-1], k=24, rerank=False)]

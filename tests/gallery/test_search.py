@@ -1,12 +1,14 @@
 """A search returns what comparing with every photo in a loop would return."""
 
 import json
+from copy import copy
 
 import numpy as np
 import pytest
 from photos import draw_photo
 
 from caan_hf import CaanError
+from caan_hf.encoding.checkpoint import CheckpointEncoder
 from caan_hf.gallery import Gallery, SearchOptions
 from caan_hf.gallery.schema import from_vectors
 from caan_hf.retrieval.expansion import PHOTO_WEIGHT
@@ -24,7 +26,7 @@ def naive_search(gallery, sketch):
 
 def test_results_are_sorted_by_cosine(gallery, sketch):
     paths, scores = naive_search(gallery, sketch)
-    results = gallery.search(sketch, k=7)
+    results = gallery.search(sketch, k=7, rerank=False)
     assert [result.path for result in results] == paths[:7]
     np.testing.assert_allclose([result.score for result in results], scores[:7], atol=1e-5)
     assert [result.rank for result in results] == list(range(1, 8))
@@ -56,13 +58,44 @@ def test_expansion_searches_with_the_sketch_and_its_first_photos(gallery, sketch
     mean = photos[np.argsort(-(photos @ query))[:4]].mean(axis=0)
     expanded = query + PHOTO_WEIGHT * mean / np.linalg.norm(mean)
     scores = photos @ expanded / np.linalg.norm(expanded)
-    results = gallery.search(sketch, k=7, expand=4)
+    results = gallery.search(sketch, k=7, expand=4, rerank=False)
     order = np.argsort(-scores)[:7]
     assert [result.path for result in results] == [found["path"][int(row)].as_py() for row in order]
     np.testing.assert_allclose([result.score for result in results], scores[order], atol=1e-5)
-    assert [result.path for result in results] != [result.path for result in gallery.search(sketch, k=7)]
+    assert [result.path for result in results] != [result.path for result in gallery.search(sketch, k=7, rerank=False)]
     reranked = gallery.search(sketch, k=7, expand=4, rerank=True, candidates=7)
     assert {result.path for result in reranked} == {result.path for result in results}
+
+
+def with_weight(encoder, weight):
+    """The same encoder with another weight of the local score."""
+    model = copy(encoder.model)
+    model.config = type(model.config)(**{**model.config.to_dict(), "local_weight": weight})
+    return CheckpointEncoder(model, encoder.processor, encoder.name)
+
+
+@pytest.mark.parametrize(("weight", "by_default"), [(0.5, True), (0.0, False), (None, False)])
+def test_photos_are_reranked_by_default_where_the_model_has_a_weight_for_it(
+    indexed_folder, encoder, sketch, weight, by_default
+):
+    gallery = Gallery.open(indexed_folder / "gallery", model=with_weight(encoder, weight))
+    on, off = (gallery.search(sketch, k=9, rerank=rerank) for rerank in (True, False))
+    assert [one.path for one in on] != [one.path for one in off] or weight == 0
+    assert gallery.search(sketch, k=9) == (on if by_default else off)
+    assert gallery.search(sketch, k=9, rerank=None, candidates=2) == (
+        gallery.search(sketch, k=9, rerank=True, candidates=9) if by_default else off
+    )
+
+
+def test_no_photo_is_encoded_for_reranking_by_default(counting, indexed_folder, sketch, tmp_path):
+    bare = Gallery.create(tmp_path / "bare", model=counting, local=False)
+    bare.add(indexed_folder / "photos")
+    encoded = counting.num_photos
+    assert counting.reranks
+    assert bare.search(sketch, k=9) == bare.search(sketch, k=9, rerank=False)
+    assert counting.num_photos == encoded
+    bare.search(sketch, k=9, rerank=True)
+    assert counting.num_photos == encoded + 30
 
 
 def test_without_local_embeddings_photos_are_encoded_for_reranking_and_explanations(

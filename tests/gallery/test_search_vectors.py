@@ -37,7 +37,7 @@ def expected_scores(gallery, query, k=K):
 
 def require_smoothed(gallery, sketch, k=K):
     """Check that a search finds all photos by their smoothed vectors."""
-    results = gallery.search(sketch, k=1000)
+    results = gallery.search(sketch, k=1000, rerank=False)
     expected = expected_scores(gallery, gallery.encode_sketch(sketch).global_embeds, k)
     assert {result.path: result.score for result in results} == pytest.approx(expected, abs=1e-5)
     assert [result.score for result in results] == sorted((result.score for result in results), reverse=True)
@@ -57,7 +57,7 @@ def test_expansion_and_reranking_use_the_smoothed_photos(smoothed, sketch):
     query = smoothed.encode_sketch(sketch).global_embeds
     vectors = smooth_photos(from_vectors(smoothed.table.columns(["global_embeds"])["global_embeds"]), K)
     expanded = expand_queries(query, vectors[np.argsort(-(vectors @ query))[:4]])
-    results = smoothed.search(sketch, k=30, expand=4)
+    results = smoothed.search(sketch, k=30, expand=4, rerank=False)
     assert [one.score for one in results] == pytest.approx(np.sort(vectors @ expanded)[::-1].tolist(), abs=1e-5)
     expected = expected_scores(smoothed, query)
     reranked = smoothed.search(sketch, k=5, rerank=True, candidates=30)
@@ -95,11 +95,11 @@ def test_the_scores_of_hubs_are_lowered(corrected, indexed_folder, sketch):
         corrected.add(indexed_folder / "photos", smooth=k)
         vectors = smooth_photos(from_vectors(corrected.table.columns(["global_embeds"])["global_embeds"]), k)
         scores = vectors @ query - lowered(corrected.encoder, vectors)
-        results = corrected.search(sketch, k=30)
+        results = corrected.search(sketch, k=30, rerank=False)
         assert [one.score for one in results] == pytest.approx(np.sort(scores)[::-1].tolist(), abs=1e-5)
         expanded = expand_queries(query, vectors[np.argsort(-scores)[:4]])
         scores = vectors @ expanded - lowered(corrected.encoder, vectors)
-        results = corrected.search(sketch, k=30, expand=4)
+        results = corrected.search(sketch, k=30, expand=4, rerank=False)
         assert [one.score for one in results] == pytest.approx(np.sort(scores)[::-1].tolist(), abs=1e-5)
         plain = corrected.search(sketch, k=30, plain=True)
         assert {one.path for one in plain} == {one.path for one in results}

@@ -64,6 +64,7 @@ def test_a_push_is_one_commit_and_an_unchanged_push_none(client, server, checkpo
     assert [commit.title for commit in repository.history()][1:] == ["initial commit"]
     assert repository.find("main").sha[:10] in printed
     assert "no changes" in again
+    assert "Local matching: relation network" in printed
     assert not any(name.startswith(("text_", "sketch_align", "photo_align")) for name in _weights(files))
     published = json.loads(files["metrics.json"])
     assert (published["checkpoint"], published["data"]) == ("me/tiny", "mine")

@@ -3,6 +3,7 @@ import re
 import pytest
 from hub_card_rules import problems
 from prepared_info import benchmark_info
+from tiny import VISION
 
 from caan_hf.benchmarks.prepared import Origin
 from caan_hf.evaluation.record import EvaluationRecord
@@ -74,7 +75,7 @@ def test_the_card_describes_model_training_evaluation_and_onnx_graphs(make_model
         "the published lists have 15,229 sketches and 17,101 photos",
         "| `standard` | 0.3310 |",
         "95 % interval of the mAP@all over the sketches, in `standard`: 0.3114 to 0.3520.",
-        "After re-ranking the best 100 photos",
+        "After re-ranking the best 100 photos of each sketch by the local score:",
         "Re-ranking makes the ranking of this model worse",
         "With query expansion, a second search with each sketch and the first 5 photos",
         "used to select the checkpoint: mAP@all 0.4000, chance 0.1000.",
@@ -88,6 +89,33 @@ def test_the_card_describes_model_training_evaluation_and_onnx_graphs(make_model
         assert wanted in card.content, wanted
     assert "trust_remote_code=True" in card.content
     assert not [line for line in card.content.splitlines() if "{{" in line or "{%" in line]
+
+
+def test_the_card_says_how_the_model_compares_regions(make_model):
+    text = " ".join(model_card("me/mini", make_model(text_config=None)).content.split())
+    for wanted in (
+        "| Local features | 16 tokens of 8 numbers |",
+        "| Local matching | relation network, 4 x 4 regions |",
+        "| Re-ranking | off by default",
+        "compare regions: logits of a relation network",
+        "only on request (`--rerank`)",
+    ):
+        assert wanted in text
+    assert "fused" not in text
+    late = {"local_matching": "late_interaction", "local_dim": None, "local_weight": 0.3}
+    found = results(local_weight=0.3)
+    text = " ".join(model_card("me/mini", make_model(text_config=None, **late), results=found).content.split())
+    for wanted in (
+        "re-ranked by a score that also compares regions",
+        f"| Local features | 16 tokens of {VISION['hidden_size']} numbers |",
+        "| Local matching | late interaction, 4 x 4 regions |",
+        "| Re-ranking | the best 100 photos, by 0.7 cosine + 0.3 local score |",
+        "the mean, over the regions of the sketch with ink, of the best cosine to a region of the photo.",
+        "The fused score of a photo is (1 - w) cosine + w local score. Its weight w = 0.3 was chosen on validation",
+        "After re-ranking the best 100 photos of each sketch by the fused score (w = 0.3):",
+    ):
+        assert wanted in text
+    assert "relation network" not in text
 
 
 def test_the_card_says_what_was_not_recorded(make_model):

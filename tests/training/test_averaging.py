@@ -44,6 +44,7 @@ def test_weights_are_averaged(saved, tmp_path, projection_dim):
     models = [saved(f"model-{seed}", seed, projection_dim=projection_dim) for seed in range(3)]
     done = CliRunner().invoke(app, ["average", *map(str, models), "--out", str(tmp_path / "new" / "soup")])
     assert done.exit_code == 0, done.output
+    assert "local matching: relation network, 4 x 4 regions; re-ranking: off by default" in done.output
     states = [state(model) for model in models]
     for name, tensor in state(tmp_path / "new" / "soup").items():
         is_towers = name.startswith(("sketch_model.", "photo_model."))

@@ -37,7 +37,8 @@ def compare(
 
     Prints the difference of every metric with its 95 % interval and p-value. With `--out` it writes `comparison.json`
     and `comparison.md`. Reports must be of the same sketches and photos; options other than `--seed` and `--out` apply
-    only to models.
+    only to models. A ranking that one of them lacks is not compared: `--rerank 100` re-ranks both, and `--no-rerank`
+    neither.
 
     Examples:
 

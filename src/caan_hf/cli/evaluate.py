@@ -44,8 +44,10 @@ def evaluate(
     are added to the features of its sketches. The table and `text.json` say how well each of them ranks.
 
     Otherwise prints a table and writes `report.html`, `report.md`, `metrics.json`, `queries.parquet` and pictures.
-    Embeddings are cached by model and image content, so a second evaluation encodes nothing. The first evaluation with
-    `--rerank` encodes again, because it needs local tokens.
+    Embeddings are cached by model and image content, so a second evaluation encodes nothing. The first evaluation
+    that re-ranks encodes again if none before did, because it needs local tokens.
+
+    Models for which re-ranking helps are also evaluated with the best 100 photos of each sketch re-ranked.
 
     Examples:
 
@@ -99,8 +101,6 @@ def evaluate_pairs_into(model: str, data: Path, options: EvaluationOptions, fold
     print_table(fine_table_header(), fine_table_rows(record))
     if record.num_left_out:
         typer.echo(f"{record.num_left_out:,} sketches whose photo is not in the gallery are left out")
-    if record.local_weight is not None:
-        typer.echo(f"fused: (1 - w) cosine + w local score, w = {record.local_weight}")
     _print_caveats(record)
     typer.echo(", ".join(_times(record)))
     _print_reports(folder)
@@ -137,6 +137,8 @@ def _print_subject(record: "ReportRecord", model: str) -> None:
 
 
 def _print_caveats(record: "ReportRecord") -> None:
+    if record.fusion:
+        typer.echo(record.fusion)
     for note in record.notes:
         typer.secho(f"note: {note}", fg="yellow")
     if record.removed_categories:

@@ -39,8 +39,8 @@ def index(
         bool | None,
         Option(
             "--local/--no-local",
-            help="Store local embeddings, so that re-ranking and explanations need not encode photos again. Applies "
-            "when GALLERY is created. Default: they are stored.",
+            help="Store local embeddings, so that photos can be re-ranked and explained without encoding them again. "
+            "Applies when GALLERY is created. Default: they are stored.",
             show_default=False,
         ),
     ] = None,

@@ -56,8 +56,9 @@ def search(
     """Find photos by sketch.
 
     Prints rank, score and path of each result, best first. The score is the cosine similarity of photo and sketch (with
-    --expand: photo and expanded query). With --rerank, two more scores are printed: the local score, which says how
+    --expand: photo and expanded query). With re-ranking, two more scores are printed: the local score, which says how
     well the regions of the sketch match regions of the photo, and the fused score of both, which orders the results.
+    Models for which re-ranking helps re-rank the best 100 photos by default; `--no-rerank` turns it off.
 
     Examples:
 

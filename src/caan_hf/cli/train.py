@@ -55,7 +55,7 @@ def train(
     if "eval_mAP@all" in trained.metrics:
         score, chance = trained.metrics["eval_mAP@all"], trained.metrics["eval_chance"]
         typer.echo(f"validation mAP@all {score:.3f} (chance {chance:.3f})")
-    typer.echo(f"model for retrieval: {trained.folder}")
+    _print_model("model for retrieval", trained.folder)
     typer.echo(f"next: caan evaluate {trained.folder} --data {loaded.data.path}")
 
 
@@ -66,7 +66,9 @@ def average(
     data: Annotated[
         Path | None,
         typer.Option(
-            help="Benchmark that the models were trained on; required if they use center_features.", show_default=False
+            help="Benchmark that the models were trained on; required if they use center_features, late interaction or "
+            "hub_bank_size.",
+            show_default=False,
         ),
     ] = None,
 ) -> None:
@@ -82,7 +84,7 @@ def average(
     from caan_hf.training import average_checkpoints
 
     average_checkpoints(checkpoints, out, data)
-    typer.echo(f"average of {len(checkpoints)} models: {out}")
+    _print_model(f"average of {len(checkpoints)} models", out)
     if data is not None:
         typer.echo(f"next: caan evaluate {out} --data {data}")
 
@@ -142,6 +144,15 @@ def ablate(
     header, *rows = table_lines(write_report(results, shlex.join(words), loaded.output_dir, list(loaded.grid)))
     print_table(header, rows)
     typer.echo(f"table and plot: {loaded.output_dir}")
+
+
+def _print_model(what: str, folder: Path) -> None:
+    from caan_hf import CaanConfig
+    from caan_hf.publishing.local_matching import describe_local_matching, describe_reranking
+
+    config = CaanConfig.from_pretrained(folder)
+    typer.echo(f"{what}: {folder}")
+    typer.echo(f"local matching: {describe_local_matching(config)}; re-ranking: {describe_reranking(config)}")
 
 
 def _parse_seeds(text: str) -> tuple[int, ...]:

@@ -122,11 +122,7 @@ class Encoder(ABC):
         raise CaanError(f"{self.name}: has no local tokens. Rank by global embeddings alone.")
 
     def paired_local_scores(self, sketch_local: Array, photo_local: Array) -> Array:
-        """Local scores (B, K) of each sketch (B, M, R) with its own K photos (B, K, M, R).
-
-        Raises:
-            CaanError: The encoder has no local tokens.
-        """
+        """Local scores (B, K) of each sketch (B, M, R) with its own K photos (B, K, M, R); errors as above."""
         raise CaanError(f"{self.name}: has no local tokens. Rank by global embeddings alone.")
 
     def local_shares(self, sketch_local: Array, photo_local: Array) -> Array:
@@ -142,6 +138,11 @@ class Encoder(ABC):
     def local_weight(self) -> float | None:
         """Weight w of the local score in the score of re-ranking, (1 - w) cosine + w local; None for local alone."""
         return None
+
+    @property
+    def reranks(self) -> bool:
+        """Whether searches and evaluations re-rank by default: with a weight, which is set only where it helps."""
+        return self.has_local and bool(self.local_weight)
 
     @property
     def hub_sketches(self) -> Array | None:

@@ -167,6 +167,7 @@ def evaluate_embeddings(
         chance=chance_map(labels.sketches, labels.photos),
         adjusted=RankingResult(**by_adjusted.fields(), k=smooth) if smooth or hubs else None,
         hub_weight=hubs.weight if hubs else None,
+        local_weight=local.encoder.local_weight if local else None,
         reranked=RankingResult(**by_fused.fields(), k=len(gallery) if exhaustive else rerank) if local else None,
         expanded=RankingResult(**by_expansion.fields(), k=expand) if expand else None,
         deduplicated=None if kept is None else without_duplicates.metrics.compute(),

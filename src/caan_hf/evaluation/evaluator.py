@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 
 MIXED_CUTOFFS = (12,)
 """Further K of "P@K" in a mixed gallery: about as many photos as a user looks at."""
-UNCACHED = EvaluationOptions(no_cache=True)
+IN_TRAINING = EvaluationOptions(no_cache=True, no_rerank=True)
 Encoded = Features | CachedFeatures
 
 
@@ -42,7 +42,8 @@ class ZeroShotEvaluator:
 
     Args:
         dataset: Rows with `image`, `modality` (ClassLabel "sketch", "photo"), `category` (ClassLabel) and `source`.
-        options: Options. By default embeddings are not cached, because those of a model in training are used once.
+        options: Options. The default is that of training: photos are not re-ranked, and embeddings are not cached,
+            because they are used once.
         protocol: Protocol id for the report.
         split: Name of the split for the report; the dataset's own by default.
         conventions: One or more names in `CONVENTIONS`.
@@ -73,7 +74,7 @@ class ZeroShotEvaluator:
     def __init__(
         self,
         dataset: "datasets.Dataset",
-        options: EvaluationOptions = UNCACHED,
+        options: EvaluationOptions = IN_TRAINING,
         *,
         protocol: str | None = None,
         split: str | None = None,
@@ -109,18 +110,21 @@ class ZeroShotEvaluator:
             CaanError: An image cannot be read, no sketch has a photo of its category, or local tokens are missing.
         """
         hubs = HubCorrection.of(encoder, self.options.hub_weight)
-        if self.options.needs_local and not encoder.has_local:
+        rerank = self.options.num_candidates(encoder)
+        needs_local = rerank > 0 or self.options.exhaustive
+        if needs_local and not encoder.has_local:
             option = "--exhaustive" if self.options.exhaustive else "--rerank"
             raise CaanError(
                 f"{encoder.name}: {option} needs local tokens, which this {encoder.kind} does not "
                 "have. Leave the option out."
             )
         seconds: dict[str, float] = {}
-        with self.encoded(encoder, seconds, local=self.options.needs_local) as (sketches, photos):
+        with self.encoded(encoder, seconds, local=needs_local) as (sketches, photos):
             result = self.evaluate_embeddings(
                 sketches.global_embeds,
                 photos.global_embeds,
                 hubs=hubs,
+                rerank=rerank,
                 encoder=encoder,
                 sketch_local=sketches.local_embeds,
                 photo_local=photos.local_embeds,
@@ -158,13 +162,14 @@ class ZeroShotEvaluator:
             yield sketches, photos
 
     def evaluate_embeddings(
-        self, sketch_embeds: Any, photo_embeds: Any, *, device: Any = "cpu", **local: Any
+        self, sketch_embeds: Any, photo_embeds: Any, *, rerank: int = 0, device: Any = "cpu", **local: Any
     ) -> EvaluationResult:
         """Evaluate embeddings that were computed elsewhere, for example gathered from several processes.
 
         Args:
             sketch_embeds: (Q, D) L2-normalised global embeddings, as arrays or tensors.
             photo_embeds: (N, D) L2-normalised global embeddings.
+            rerank: Number of first photos of each sketch to re-rank; 0 for none.
             device: Where embeddings are ranked.
             **local: Arguments of [`embeddings.evaluate_embeddings`] for the correction of hubs and re-ranking.
 
@@ -182,7 +187,7 @@ class ZeroShotEvaluator:
             duplicates=repeated(self.photo_hashes, self.photo_categories) if self.deduplicate else None,
             smooth=self.options.smooth,
             expand=self.options.expand,
-            rerank=self.options.rerank,
+            rerank=rerank,
             exhaustive=self.options.exhaustive,
             byte_budget=self.byte_budget,
             progress=self.options.progress,

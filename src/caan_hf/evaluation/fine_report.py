@@ -38,12 +38,10 @@ class FineGrainedRecord(ReportRecord):
     """The contents of `metrics.json` of a fine-grained evaluation; `chance` holds the metrics of a random ranking.
 
     Attributes:
-        local_weight: Weight of the local score in the fused score; None without a fused score.
         rankings: "global", "local" and "fused", as far as the model has them.
     """
 
     task: Literal["fine-grained"]
-    local_weight: float | None = None
     rankings: dict[str, FineGrainedRankingRecord]
 
 
@@ -53,7 +51,6 @@ def fine_grained_record(result: FineGrainedResult, evaluator: ZeroShotEvaluator,
         task="fine-grained",
         **report_fields(result, evaluator, data),
         chance=result.chance,
-        local_weight=result.local_weight,
         rankings={
             name: FineGrainedRankingRecord(
                 metrics=ranking.metrics,

@@ -3,13 +3,17 @@
 import shlex
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from typer import Option
 
 from caan_hf.encoding.options import DeviceOption, DTypeOption
 from caan_hf.errors import CaanError
+from caan_hf.retrieval.reranking import NUM_CANDIDATES
 from caan_hf.retrieval.smoothing import MAX_NEIGHBOURS
+
+if TYPE_CHECKING:
+    from caan_hf.encoding.encoder import Encoder
 
 WITHOUT_EFFECT = ("batch_size", "num_workers", "device", "cache", "no_cache", "progress")
 """Options that do not change a metric by more than rounding."""
@@ -48,8 +52,14 @@ class EvaluationOptions:
     ] = "test"
     rerank: Annotated[
         int | None,
-        Option(min=1, metavar="K", help="Also re-rank the first K photos of each sketch by their fused score."),
+        Option(
+            min=0,
+            metavar="K",
+            help="Also re-rank the first K photos of each sketch by their fused score; 0 for none.",
+            show_default=f"{NUM_CANDIDATES} if the model has a weight for it, which is set where it helps, otherwise 0",
+        ),
     ] = None
+    no_rerank: Annotated[bool, Option("--no-rerank", help="The same as --rerank 0.")] = False
     smooth: Annotated[
         int | None,
         Option(
@@ -125,7 +135,9 @@ class EvaluationOptions:
     progress: bool = True
 
     def __post_init__(self) -> None:
-        for name in ("rerank", "smooth", "expand", "batch_size", "num_workers", "max_pairs"):
+        if self.rerank is not None and self.rerank < 0:
+            raise CaanError(f"--rerank: must be 0 or a positive integer, got {self.rerank}.")
+        for name in ("smooth", "expand", "batch_size", "num_workers", "max_pairs"):
             if (value := getattr(self, name)) is not None and value < 1:
                 raise CaanError(f"--{name.replace('_', '-')}: must be a positive integer, got {value}.")
         if (self.smooth or 0) > MAX_NEIGHBOURS:
@@ -136,15 +148,17 @@ class EvaluationOptions:
             raise CaanError("--mixed and --generalized are mutually exclusive.")
         if self.seen_queries is not None and not self.mixed:
             raise CaanError("--seen-queries needs --mixed.")
-        if self.exhaustive and self.rerank is not None:
-            raise CaanError("--rerank and --exhaustive are mutually exclusive.")
+        for other in ("exhaustive", "no_rerank"):
+            if self.rerank and getattr(self, other):
+                raise CaanError(f"--rerank and --{other.replace('_', '-')} are mutually exclusive.")
         if self.no_cache and self.cache is not None:
             raise CaanError("--cache and --no-cache are mutually exclusive.")
 
-    @property
-    def needs_local(self) -> bool:
-        """Whether local tokens are ranked."""
-        return self.rerank is not None or self.exhaustive
+    def num_candidates(self, encoder: "Encoder") -> int:
+        """Number of photos per sketch to re-rank with an encoder; 0 for none."""
+        if self.no_rerank or self.exhaustive:
+            return 0
+        return (NUM_CANDIDATES if encoder.reranks else 0) if self.rerank is None else self.rerank
 
     def check_alone(self, option: str) -> None:
         """Refuse options that a fine-grained evaluation and text queries do not have.

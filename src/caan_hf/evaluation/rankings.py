@@ -42,7 +42,9 @@ class EvaluationResult(RankingResult):
         adjusted: Ranking of smoothed photos, with lowered scores of hubs, or both, if requested. The rankings below
             then use these photos and scores too.
         hub_weight: Weight with which the scores of hubs were lowered; None if they were not.
-        reranked: Ranking with the first k photos, or all of them, reordered by the fused score, if requested.
+        reranked: Ranking with the first k photos, or all of them, reordered by the fused score, if there is one.
+        local_weight: Weight of the local score in the fused score; None without re-ranking, or for the local score
+            alone.
         expanded: Ranking with query expansion, if requested.
         deduplicated: Ranking by global embeddings of the gallery without duplicate photos. None if there are none.
         num_duplicates: Number of photos with the content and category of an earlier one.
@@ -64,6 +66,7 @@ class EvaluationResult(RankingResult):
     hub_weight: float | None = None
     seen: "EvaluationResult | None" = None
     reranked: RankingResult | None = None
+    local_weight: float | None = None
     expanded: RankingResult | None = None
     deduplicated: RetrievalMetrics | None = None
     num_duplicates: int = 0

@@ -64,7 +64,7 @@ class EvaluationRecord(RankingRecord, ReportRecord):
         adjusted: Ranking of smoothed photos, with lowered scores of hubs, or both, if requested. The two below then use
             these photos and scores too.
         hub_weight: Weight with which the scores of hubs were lowered; None if they were not.
-        reranked: Ranking by local matching, if requested.
+        reranked: Ranking by the fused score, or by the local score where `local_weight` is None, if there is one.
         expanded: Ranking with query expansion, if requested.
         deduplicated: Metrics without duplicate photos, if there are any.
         seen: Record of the held-out sketches of seen categories, in a mixed gallery; the other fields are then of the

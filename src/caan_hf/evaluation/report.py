@@ -160,12 +160,13 @@ def harmonic_mean(first: float, second: float) -> float:
 
 def _caption(record: EvaluationRecord) -> str:
     """What captions call the ranking of which `top10.png` shows the best photos, which is re-ranked if any is."""
+    score = "local score" if record.local_weight is None else "fused score"
     if record.reranked is None:
         adjusted = f" ({record.adjustment})" if record.adjusted else ""
         return f"ranked by global embedding{adjusted}"
     if (record.reranked.k or 0) >= record.num_gallery:
-        return "ranked by local tokens, all pairs"
-    return f"first {record.reranked.k:,} photos re-ranked by local tokens"
+        return f"ranked by {score}, all pairs"
+    return f"first {record.reranked.k:,} photos re-ranked by {score}"
 
 
 def _pictures(result: EvaluationResult, evaluator: ZeroShotEvaluator, record: EvaluationRecord) -> dict[str, bytes]:

@@ -71,6 +71,7 @@ class ReportRecord(ReportTask):
         num_gallery: Number of photos.
         gallery: SHA-256 of the sources and categories of all photos in order.
         chance: Values of a random ranking by their name.
+        local_weight: Weight of the local score in the fused score; None without a fused score.
         seconds: Wall time.
         seconds_by_stage: Wall time per stage.
         versions: Versions of the packages.
@@ -89,9 +90,16 @@ class ReportRecord(ReportTask):
     num_gallery: int
     gallery: str
     chance: dict[str, float]
+    local_weight: float | None = None
     seconds: float
     seconds_by_stage: dict[str, float] = Field(default_factory=dict)
     versions: dict[str, str] = Field(default_factory=dict)
+
+    @property
+    def fusion(self) -> str:
+        """How the fused score is computed, as a phrase; empty without one."""
+        weight = self.local_weight
+        return "" if weight is None else f"fused score: (1 - w) cosine + w local score, w = {weight:g}"
 
 
 def report_fields(
@@ -112,6 +120,7 @@ def report_fields(
         "num_left_out": result.num_left_out,
         "num_gallery": result.num_gallery,
         "gallery": gallery_hash(evaluator),
+        "local_weight": result.local_weight,
         "seconds": round(sum(result.seconds.values()), 3),
         "seconds_by_stage": {stage: round(seconds, 3) for stage, seconds in result.seconds.items()},
         "versions": {name: version(name) for name in PACKAGES},

@@ -146,6 +146,11 @@ class Gallery:
         self.info.require(encoder.identity, encoder.name, self.table.uri)
         return encoder
 
+    @property
+    def reranks(self) -> bool:
+        """Whether a search re-ranks by default: if it helps the model, and no photo has to be encoded for it."""
+        return self.info.local and self.encoder.reranks
+
     def add(
         self, photos: Any, options: IndexOptions | None = None, *, progress: Advance | None = None, **changes: Any
     ) -> IndexReport:
@@ -178,8 +183,8 @@ class Gallery:
 
         Scores are cosines of sketch and photo: with query expansion of the expanded query, in a smoothed gallery of the
         smoothed photo, and with the correction of hubs lowered by it. The local tokens of re-ranking are those of the
-        sketch and the photo alone. In a gallery without local embeddings, re-ranking encodes the photos and leaves out
-        those that cannot be read.
+        sketch and the photo alone. In a gallery without local embeddings, re-ranking is off by default; with
+        `rerank=True` it encodes the photos and leaves out those that cannot be read.
 
         Args:
             sketch: A sketch, or the result of `encode_sketch`.
@@ -199,7 +204,8 @@ class Gallery:
         if options.expand is not None:
             first = table.nearest(vector, options.expand, [table.vectors], exact=options.exact)
             vector = expand_queries(vector, table.embeds(first[table.vectors])) if len(first) else vector
-        number = max(options.k, options.candidates) if options.rerank else options.k
+        rerank = self.reranks if options.rerank is None else options.rerank
+        number = max(options.k, options.candidates) if rerank else options.k
         found = table.nearest(vector, number, self.columns, exact=options.exact)
         if not len(found):
             if len(self):  # the table finds no photo whose embedding is not a number
@@ -209,7 +215,7 @@ class Gallery:
         results = [
             SearchResult(**fields, rank=row + 1, score=scores[row]) for row, fields in enumerate(self._fields(found))
         ]
-        return self._reranked(query, results)[: options.k] if options.rerank else results
+        return self._reranked(query, results)[: options.k] if rerank else results
 
     def explain(self, sketch: Any, photo: SearchResult | str, *, max_matches: int = 6) -> Explanation:
         """Divide the local score of a sketch and a photo among their regions, see [`Explanation`].

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from typer import Option
 
 from caan_hf.errors import CaanError
+from caan_hf.retrieval.reranking import NUM_CANDIDATES
 from caan_hf.retrieval.smoothing import MAX_NEIGHBOURS
 
 MAX_THUMBNAIL_SIDE = 4096
@@ -118,7 +119,15 @@ class SearchOptions:
     """
 
     k: Annotated[int, Option("-k", min=1, help="Number of results.")] = 10
-    rerank: Annotated[bool, Option("--rerank", help="Re-rank the best candidates by their fused score.")] = False
+    rerank: Annotated[
+        bool | None,
+        Option(
+            "--rerank/--no-rerank",
+            help="Re-rank the best candidates by their fused score. Default: if the model has a weight for it, which "
+            "is set where re-ranking helps, and GALLERY stores local embeddings.",
+            show_default=False,
+        ),
+    ] = None
     expand: Annotated[
         int | None,
         Option(
@@ -129,7 +138,7 @@ class SearchOptions:
             show_default=False,
         ),
     ] = None
-    candidates: Annotated[int, Option(min=1, help="Number of photos to re-rank.")] = 100
+    candidates: Annotated[int, Option(min=1, help="Number of photos to re-rank; at least -k.")] = NUM_CANDIDATES
     plain: Annotated[
         bool, Option("--plain", help="Compare with the photos themselves: neither smoothed nor corrected for hubs.")
     ] = False

@@ -11,8 +11,10 @@ from huggingface_hub import ModelCard, ModelCardData
 from caan_hf.benchmarks.prepared import ORIGIN_COLUMNS, origin_rows
 from caan_hf.evaluation.record import EvaluationRecord
 from caan_hf.modeling_caan import CaanModel
+from caan_hf.retrieval.reranking import NUM_CANDIDATES
 from caan_hf.towers_caan import tower_width
 
+from .local_matching import describe_local_matching, describe_reranking
 from .provenance import default_license, describe_origin, restriction
 from .results import TASK, eval_results, results_view
 from .training_record import TOWERS, DataFacts, PublicRecipe, TrainingRecord
@@ -82,6 +84,8 @@ def model_card(
         figure=figure,
         onnx=onnx,
         facts=_facts(model),
+        config=model.config,
+        num_candidates=NUM_CANDIDATES,
         training=_training_rows(record, data),
         origin_columns=ORIGIN_COLUMNS,
         origins=origin_rows(data.origins or ()),
@@ -111,7 +115,9 @@ def _facts(model: CaanModel) -> list[tuple[str, str]]:
         *((name.capitalize(), _describe_tower(tower)) for name, tower in _tower_configs(config).items()),
         ("Input", f"{config.image_size} x {config.image_size} pixels"),
         ("Global feature", f"{width} numbers, L2-normalised"),
-        ("Local features", f"{config.num_local_tokens} tokens of {config.local_dim} numbers"),
+        ("Local features", "{} tokens of {} numbers".format(*model.local_shape)),
+        ("Local matching", describe_local_matching(config)),
+        ("Re-ranking", describe_reranking(config)),
         ("Parameters", f"{parameters:,}, {dtype}"),
     ]
 

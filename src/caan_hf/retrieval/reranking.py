@@ -1,16 +1,21 @@
 """Re-rank the best photos of each query by their local tokens."""
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from caan_hf.encoding.cache import LocalEmbeds
-from caan_hf.encoding.encoder import Encoder
 from caan_hf.encoding.features import Array
 
 from .ranking import BYTE_BUDGET, Positions, rank_by, stable_order
 
+if TYPE_CHECKING:
+    from caan_hf.encoding.cache import LocalEmbeds
+    from caan_hf.encoding.encoder import Encoder
+
+NUM_CANDIDATES = 100
+"""Number of best photos that are re-ranked by default."""
 BYTES_PER_LOCAL_VALUE = 10
 """A gathered local value in half precision (2), in full precision (4), and copied by the relation network (4)."""
 BYTES_PER_COSINE = 8
@@ -22,11 +27,11 @@ PHOTOS_PER_CALL = 512
 
 
 def rerank(
-    encoder: Encoder,
+    encoder: "Encoder",
     candidates: Positions,
     cosines: Array,
     query_local: NDArray[np.floating],
-    gallery_local: LocalEmbeds,
+    gallery_local: "LocalEmbeds",
     *,
     byte_budget: int = BYTE_BUDGET,
 ) -> tuple[Positions, Array]:
@@ -81,11 +86,11 @@ def fused(cosines: Array, local: Array, weight: float | None) -> Array:
 
 
 def rank_all_pairs(
-    encoder: Encoder,
+    encoder: "Encoder",
     queries: NDArray[np.floating],
     gallery: NDArray[np.floating],
-    query_local: LocalEmbeds,
-    gallery_local: LocalEmbeds,
+    query_local: "LocalEmbeds",
+    gallery_local: "LocalEmbeds",
     *,
     byte_budget: int = BYTE_BUDGET,
 ) -> Iterator[tuple[slice, Positions]]:
@@ -113,7 +118,7 @@ def rank_all_pairs(
 
 
 def all_local_scores(
-    encoder: Encoder, query_local: NDArray[np.floating], gallery_local: LocalEmbeds, photos: NDArray[np.integer]
+    encoder: "Encoder", query_local: NDArray[np.floating], gallery_local: "LocalEmbeds", photos: NDArray[np.integer]
 ) -> Array:
     """Local scores (Q, n) of every query (Q, M, R) with the photos at n positions of a gallery (N, M, R)."""
     queries = query_local.astype(np.float32)
