@@ -78,7 +78,7 @@ def main() -> None:
             rows.append(row)
             print(" ".join(f"{name} {value:.3f}" for name, value in row.items()), flush=True)
     if options.record is not None:
-        write_json(options.record, {"model": Path(options.model).name, "data": Path(options.data).name, "rows": rows})
+        write_json(options.record, rows)
 
 
 def require_unseen(encoder: Encoder, setting: Setting) -> None:

@@ -56,7 +56,7 @@ def rescoring(record: list[dict[str, Any]]) -> str:
     return markdown_table(lines) + "\n"
 
 
-def smoothing(record: dict[str, Any]) -> str:
+def smoothing(record: list[dict[str, Any]]) -> str:
     """A row per number of neighbours and weight of the correction of hubs, a column per gallery."""
     places = {
         "validation": "validation photos",
@@ -67,9 +67,9 @@ def smoothing(record: dict[str, Any]) -> str:
         "rare 2": "2 right",
         "rare 3": "3 right",
     }
-    measured = [place for place in places if f"{place} {METRIC}" in record["rows"][0]]
+    measured = [place for place in places if f"{place} {METRIC}" in record[0]]
     lines = [["K", "weight", *(places[place] for place in measured)]]
-    for row in record["rows"]:
+    for row in record:
         with_precision = ("mixed", "seen", "harmonic")
         cells = [
             f"{row[f'{place} {METRIC}']:.3f}" + (f", {row[f'{place} P@12']:.3f}" if place in with_precision else "")
