@@ -1,11 +1,15 @@
-"""Compare re-ranking with local embeddings on disk, in bounded memory, with all of them in memory.
+"""Compare re-ranking with local embeddings on disk, in bounded memory, with all of them in memory (docs/results.md).
 
-    python bench/rerank.py [--sketches 500] [--photos 17101] [--k 200]
+    python bench/rerank.py [--sketches 200] [--photos 17101] [--k 100] [--whole] [--record FILE]
 
 Each contender runs in a separate process, so that its peak memory can be measured. `ours` reads the local embeddings of
-the candidates from the files of the cache. `in_memory` is the simple program, which holds all of them in float32 and
-scores one query at a time. Local embeddings (49 tokens of 512) and relation network have the size of the paper recipe.
-The gallery of `sketchy-25` has 17,101 photos; all its 15,229 sketches take 15,229 / SKETCHES times as long.
+the candidates from the files of the cache. `plain` is the simple program, which holds all of them in float32 and scores
+one query at a time, late interaction by two einsums. Both kinds of local matching are measured with random tokens in
+float16: the relation network of the paper recipe (49 tokens of 512), and late interaction with the default of its size
+(36 tokens of 128, half of the regions of a sketch with ink, with a position prior).
+
+`--whole` evaluates all of `sketchy-25`, 15,229 sketches x 17,101 photos with the best 100 re-ranked by late
+interaction, from random embeddings on disk to metrics in every convention.
 """
 
 import argparse
@@ -13,6 +17,7 @@ import json
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,83 +26,160 @@ from safetensors.numpy import load_file, save_file
 
 from caan_hf import CaanConfig
 from caan_hf.encoding.cache import StoredLocalEmbeds
-from caan_hf.local_matching_caan import CaanRelationNetwork
+from caan_hf.evaluation import evaluate_embeddings
+from caan_hf.local_matching_caan import CaanLateInteraction, CaanRelationNetwork
+from caan_hf.position_prior_caan import position_penalty
 from caan_hf.retrieval.reranking import rerank
 
-TOKENS, WIDTH = 49, 512
+SHAPES = {"relation network": (49, 512), "late interaction": (36, 128)}
+CONTENDERS = ("ours", "plain")
 IMAGES_PER_FILE = 2048
+INKED, POSITION, WEIGHT = 18, 0.2, 0.6
+WHOLE = {"sketches": 15_229, "photos": 17_101, "k": 100, "dim": 192, "categories": 25}
 
 
-def random_local(count: int, generator: np.random.Generator) -> np.ndarray:
-    return generator.standard_normal((count, TOKENS, WIDTH), dtype=np.float32) / np.float32(WIDTH**0.5)
+def random_local(kind: str, count: int, generator: np.random.Generator) -> np.ndarray:
+    local = generator.standard_normal((count, *SHAPES[kind]), dtype=np.float32)
+    return local / np.linalg.norm(local, axis=-1, keepdims=True)
 
 
-def write(folder: Path, photos: int) -> None:
+def random_sketches(kind: str, count: int, generator: np.random.Generator) -> np.ndarray:
+    local = random_local(kind, count, generator)
+    if kind == "late interaction":
+        local[:, INKED:] = 0
+    return local
+
+
+def write(folder: Path, parts: Any) -> None:
+    for number, local in enumerate(parts):
+        save_file({"local_embeds": local.astype(np.float16)}, folder / f"{number:04}.safetensors")
+
+
+def stored(folder: Path, count: int) -> StoredLocalEmbeds:
+    rows = np.arange(count)
+    return StoredLocalEmbeds(sorted(folder.iterdir()), rows // IMAGES_PER_FILE, rows % IMAGES_PER_FILE)
+
+
+def write_photos(folder: Path, kind: str, count: int) -> None:
     generator = np.random.default_rng(0)
-    for start in range(0, photos, IMAGES_PER_FILE):
-        local = random_local(min(IMAGES_PER_FILE, photos - start), generator).astype(np.float16)
-        save_file({"local_embeds": local}, folder / f"{start:07}.safetensors")
+    sizes = (min(IMAGES_PER_FILE, count - start) for start in range(0, count, IMAGES_PER_FILE))
+    write(folder, (random_local(kind, size, generator) for size in sizes))
 
 
-class RelationEncoder:
+class LocalEncoder:
     """The part of an encoder that re-ranking uses."""
 
-    def __init__(self) -> None:
+    local_weight = WEIGHT
+
+    def __init__(self, kind: str) -> None:
         torch.manual_seed(0)
-        self.relation = CaanRelationNetwork(CaanConfig()).eval()
+        config = CaanConfig()
+        if kind == "late interaction":
+            tokens, width = SHAPES[kind]
+            late = {"local_grid": round(tokens**0.5), "local_dim": width, "local_position_weight": POSITION}
+            config = CaanConfig(local_matching="late_interaction", **late)
+        matching = CaanRelationNetwork if kind == "relation network" else CaanLateInteraction
+        self.matching = matching(config).eval()
 
     @torch.inference_mode()
     def paired_local_scores(self, sketch_local: np.ndarray, photo_local: np.ndarray) -> np.ndarray:
-        return self.relation.score_candidates(torch.from_numpy(sketch_local), torch.from_numpy(photo_local)).numpy()
+        return self.matching.score_candidates(torch.from_numpy(sketch_local), torch.from_numpy(photo_local)).numpy()
 
 
-def ours(folder: Path, photos: int, local: np.ndarray, candidates: np.ndarray) -> np.ndarray:
-    rows = np.arange(photos)
-    stored = StoredLocalEmbeds(sorted(folder.iterdir()), rows // IMAGES_PER_FILE, rows % IMAGES_PER_FILE)
-    return rerank(RelationEncoder(), candidates, local, stored)[1]
+def ours(kind: str, folder: Path, photos: int, local: np.ndarray, candidates: np.ndarray) -> float:
+    cosines = np.zeros(candidates.shape, np.float32)
+    return float(rerank(LocalEncoder(kind), candidates, cosines, local, stored(folder, photos))[1].mean())
 
 
-def in_memory(folder: Path, photos: int, local: np.ndarray, candidates: np.ndarray) -> np.ndarray:
-    encoder = RelationEncoder()
-    gallery = np.concatenate([load_file(path)["local_embeds"].astype(np.float32) for path in sorted(folder.iterdir())])
-    pairs = zip(local, candidates, strict=True)
-    return np.concatenate([encoder.paired_local_scores(one[None], gallery[best][None]) for one, best in pairs])
+@torch.inference_mode()
+def plain(kind: str, folder: Path, photos: int, local: np.ndarray, candidates: np.ndarray) -> float:
+    files = [load_file(path)["local_embeds"].astype(np.float32) for path in sorted(folder.iterdir())]
+    gallery = np.concatenate(files)
+    relation = LocalEncoder(kind).matching
+    penalty = torch.from_numpy(position_penalty(round(SHAPES[kind][0] ** 0.5), POSITION))
+    total = 0.0
+    for sketch, best in zip(torch.from_numpy(local), candidates, strict=True):
+        cosines = torch.einsum("mr,knr->kmn", sketch, torch.from_numpy(gallery[best]))
+        if kind == "relation network":
+            scores = relation.score(cosines[None], sketch[None])[0]
+        else:
+            inked = sketch.any(-1)
+            scores = torch.einsum("km,m->k", (cosines - penalty).amax(-1), inked / inked.sum())
+        total += float(scores.sum())
+    return WEIGHT * total / candidates.size
 
 
-def measure(contender: str, folder: Path, sketches: int, photos: int, k: int) -> None:
-    """Print seconds, peak memory and mean logit of one contender as JSON; runs in a separate process."""
+def measure(contender: str, kind: str, folder: Path, sketches: int, photos: int, k: int) -> dict[str, float]:
+    """Seconds, seconds of all threads, peak memory and mean score of one contender."""
     generator = np.random.default_rng(1)
-    local = random_local(sketches, generator)
+    local = random_sketches(kind, sketches, generator)
     candidates = generator.integers(photos, size=(sketches, k), dtype=np.uint32)
-    start = time.perf_counter()
-    logits = globals()[contender](folder, photos, local, candidates)
-    seconds = time.perf_counter() - start
-    print(json.dumps({"seconds": seconds, "peak": peak_memory(), "mean": float(logits.mean(dtype=np.float64))}))
+    start, cpu = time.perf_counter(), time.process_time()
+    mean = globals()[contender](kind, folder, photos, local, candidates)
+    seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu
+    return {"seconds": seconds, "cpu_seconds": cpu_seconds, "peak_gib": peak_memory(), "mean": mean}
+
+
+def measure_whole(folder: Path) -> dict[str, float]:
+    """Seconds by stage and peak memory of an evaluation of the size of `sketchy-25`."""
+    kind, generator, sides = "late interaction", np.random.default_rng(0), {}
+    for side, draw in (("sketches", random_sketches), ("photos", random_local)):
+        (folder / side).mkdir()
+        sizes = (min(IMAGES_PER_FILE, WHOLE[side] - start) for start in range(0, WHOLE[side], IMAGES_PER_FILE))
+        write(folder / side, (draw(kind, size, generator) for size in sizes))
+        embeds = generator.standard_normal((WHOLE[side], WHOLE["dim"]), dtype=np.float32)
+        embeds /= np.linalg.norm(embeds, axis=1, keepdims=True)
+        sides[side] = embeds, generator.integers(WHOLE["categories"], size=WHOLE[side]), folder / side
+    (queries, labels, query_files), (gallery, categories, files) = sides["sketches"], sides["photos"]
+    result = evaluate_embeddings(
+        queries,
+        gallery,
+        labels,
+        categories,
+        rerank=WHOLE["k"],
+        encoder=LocalEncoder(kind),  # type: ignore[arg-type]  # the part that is used
+        sketch_local=stored(query_files, len(queries)),
+        photo_local=stored(files, len(gallery)),
+    )
+    return {**WHOLE, "seconds": result.seconds, "peak_gib": peak_memory()}
 
 
 def main() -> None:
     parser = options_parser(__doc__)
-    parser.add_argument("--sketches", type=int, default=500)
-    parser.add_argument("--photos", type=int, default=17_101)
-    parser.add_argument("--k", type=int, default=200)
-    parser.add_argument("--measure", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--sketches", type=int, default=200)
+    parser.add_argument("--photos", type=int, default=WHOLE["photos"])
+    parser.add_argument("--k", type=int, default=WHOLE["k"])
+    parser.add_argument("--whole", action="store_true")
+    parser.add_argument("--record", type=Path, help="JSON file to write the results to")
+    parser.add_argument("--measure", nargs="+", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    sizes = options.sketches, options.photos, options.k
+    sizes = {"sketches": options.sketches, "photos": options.photos, "k": options.k}
     if options.measure:
-        measure(options.measure[0], Path(options.measure[1]), *sizes)
+        *names, folder = options.measure
+        found = measure(*names, Path(folder), *sizes.values()) if names else measure_whole(Path(folder))
+        print(json.dumps(found))
         return
-    print(f"{options.sketches:,} sketches, best {options.k} of {options.photos:,} photos each")
-    print(f"{'contender':<12}{'seconds':>9}{'pairs/s':>10}{'peak GiB':>10}")
-    flags = [word for pair in zip(("--sketches", "--photos", "--k"), sizes, strict=True) for word in pair]
-    with tempfile.TemporaryDirectory() as folder:
-        write(Path(folder), options.photos)
-        means = []
-        for contender in ("ours", "in_memory"):
-            result = in_own_process(__file__, "--measure", contender, folder, *flags)
-            rate = options.sketches * options.k / result["seconds"]
-            print(f"{contender:<12}{result['seconds']:>9.1f}{rate:>10.0f}{result['peak']:>10.2f}", flush=True)
-            means.append(result["mean"])
-    assert abs(means[0] - means[1]) < 1e-3, "contenders disagree"
+    flags = [word for name, value in sizes.items() for word in (f"--{name}", value)]
+    print("{sketches:,} sketches, best {k} of {photos:,} photos each".format(**sizes))
+    rows = []
+    for kind in SHAPES:
+        with tempfile.TemporaryDirectory() as folder:
+            write_photos(Path(folder), kind, options.photos)
+            for contender in CONTENDERS:
+                row = in_own_process(__file__, "--measure", contender, kind, folder, *flags)
+                pairs = options.sketches * options.k
+                row |= {"kind": kind, "contender": contender, "pairs": pairs}
+                speeds = f"{pairs / row['seconds']:,.0f} pairs/s, {pairs / row['cpu_seconds']:,.0f} per CPU second"
+                print(f"{kind}, {contender}: {speeds}, {row['peak_gib']:.2f} GiB", flush=True)
+                rows.append(row)
+        assert abs(rows[-1]["mean"] - rows[-2]["mean"]) < 1e-3, "contenders disagree"
+    record = {**sizes, "rows": rows}
+    if options.whole:
+        with tempfile.TemporaryDirectory() as folder:
+            record["whole"] = in_own_process(__file__, "--measure", folder)
+        print("{sketches:,} x {photos:,}: {seconds}, {peak_gib:.2f} GiB".format(**record["whole"]))
+    if options.record:
+        options.record.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -48,7 +48,8 @@ def test_reranking_sorts_the_candidates_by_fused_score(gallery, sketch, candidat
     results = gallery.search(sketch, k=5, rerank=True, candidates=candidates)
     assert [result.path for result in results] == [best[row] for row in wanted]
     for name, values in (("score", scores), ("local_score", local), ("fused_score", mean), ("ranking_score", mean)):
-        np.testing.assert_allclose([getattr(result, name) for result in results], values[wanted], atol=1e-3)
+        found = [getattr(result, name) for result in results]
+        np.testing.assert_allclose(found, values[wanted], atol=3e-3)  # local embeddings are stored in int8
 
 
 def test_expansion_searches_with_the_sketch_and_its_first_photos(gallery, sketch):

@@ -28,6 +28,7 @@ CODE = {
     for name in (
         "alignment",
         "arguments",
+        "category_losses",
         "configuration",
         "features",
         "images",
@@ -205,7 +206,7 @@ def test_unusable_input_is_a_one_line_error(client, server, checkpoint, metrics_
         ("push", checkpoint, "tiny"): "Use OWNER/NAME",
         ("push", checkpoint, "me/ti ny"): "not a repository name",
         ("push", checkpoint, "me/tiny", "--results", tmp_path / "gone.json"): "gone.json",
-        ("push", checkpoint, "me/tiny", "--results", tmp_path / "broken.json"): "broken.json: conventions",
+        ("push", checkpoint, "me/tiny", "--results", tmp_path / "broken.json"): "broken.json: protocol",
         ("push", checkpoint, "me/tiny", "--onnx", tmp_path / "empty"): "no caan_export.json",
         ("push", checkpoint, "me/tiny", "--onnx", altered): "relation.onnx changed since the export",
         ("push", checkpoint, "me/tiny", "--onnx", foreign): "was exported from other weights",
