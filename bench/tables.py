@@ -94,7 +94,7 @@ def sketches(record: dict[str, Any]) -> str:
 def shipped(unseen: dict[str, Any], generalized: dict[str, Any]) -> str:
     """A row per gallery and ranking."""
     lines = [["gallery", "ranking", METRIC, "95 % interval", "P@100", f"chance {METRIC}"]]
-    names = {None: "cosine", "reranked": "its first 100 re-ranked by the relation network", "expanded": "`--expand 5`"}
+    names = {None: "cosine", "reranked": "its first 100 re-ranked by the fused score", "expanded": "`--expand 5`"}
     for gallery, metrics in (("unseen categories", unseen), ("and a fifth of the seen photos", generalized)):
         described = f"{gallery}, {metrics['num_gallery']:,} photos"
         for key, name in names.items():

@@ -316,12 +316,12 @@ def test_instance_loss_without_pairs_is_zero_with_a_gradient(make_model, make_ba
 def test_instance_loss_trains_late_interaction(make_model, make_batch):
     model = make_model(**LATE, lambda_ins=1, local_dim=8).train()
     model(**photos_plus(make_batch(3)), instance_ids=torch.tensor([0, 1, 2, 0, 1, 2])).loss.backward()
-    for module in (model.local_tokens, model.late_interaction, model.sketch_model, model.photo_model):
+    assert not any(parameter.requires_grad for parameter in model.local_tokens.parameters())  # measured, not trained
+    for module in (model.late_interaction, model.sketch_model, model.photo_model):
         trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
         assert trained
         assert all(parameter.grad is not None for parameter in trained)
     assert model.late_interaction.log_temperature.grad != 0
-    assert any(parameter.grad.abs().sum() > 0 for parameter in model.local_tokens.parameters())
 
 
 def test_a_relation_network_can_have_an_instance_loss_on_the_cosine(make_model, make_batch):

@@ -82,8 +82,8 @@ class CaanConfig(PreTrainedConfig):
             of the photo.
         local_grid (`int`, defaults to 7): The local tokens form a grid of `local_grid` x `local_grid`.
         local_dim (`int`, *optional*, defaults to 512):
-            Width R of a local token. `None`, for late interaction only, keeps the width of the towers' tokens. Late
-            interaction that no loss trains projects to the principal components of the patches of training images.
+            Width R of a local token. Late interaction projects to the R first principal components of the patches of
+            training images after training; `None` keeps the width of the towers' tokens.
         local_position_weight (`float`, defaults to 0.0):
             Weight of the position prior of late interaction, which prefers matches at the same place.
         local_weight (`float`, *optional*):
@@ -273,12 +273,6 @@ class CaanConfig(PreTrainedConfig):
     def trains_late_interaction(self) -> bool:
         """Whether a loss trains the local tokens of late interaction."""
         return bool(self.lambda_loc or (self.lambda_ins and self.instance_score != "global"))
-
-    @property
-    def projects_principal_components(self) -> bool:
-        """Whether late interaction projects its tokens to principal components that are measured after training."""
-        late = self.local_matching == "late_interaction"
-        return late and self.local_dim is not None and not self.trains_late_interaction
 
     @property
     def num_local_tokens(self) -> int:

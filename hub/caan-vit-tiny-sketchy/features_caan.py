@@ -42,8 +42,8 @@ class CaanHubBank(nn.Module):
 class CaanPatchTokens(nn.Module):
     """Local tokens of late interaction (ours): the patches of a tower, pooled to a grid, centred and projected.
 
-    The mean patch of each modality is zero until it is measured on training images. The projection, for `local_dim`, is
-    linear, without bias and the same for both modalities. It is measured like the means if no loss trains it.
+    Training compares the pooled patches themselves. Retrieval subtracts the mean patch of the modality and, for
+    `local_dim`, projects to the first principal components. Both are measured on training images after training.
     """
 
     sketch_mean: torch.Tensor
@@ -70,15 +70,15 @@ class CaanPatchTokens(nn.Module):
         Args:
             patches: Patch tokens.
             grid: Height and width of their grid.
-            mean: Mean (D,) to subtract.
+            mean: Mean (D,) to subtract before the projection. None neither subtracts nor projects.
             inked: Mask (B, M). The tokens of other regions become zero vectors.
         """
         if tuple(grid) != (self.grid, self.grid):
             feature_map = patches.transpose(1, 2).unflatten(2, grid)  # (B, D, h, w)
             patches = F.adaptive_avg_pool2d(feature_map, (self.grid, self.grid)).flatten(2).transpose(1, 2)
         if mean is not None:
-            patches = patches - mean
-        local = F.normalize(self.projection(patches).float(), dim=-1)
+            patches = self.projection(patches - mean)
+        local = F.normalize(patches.float(), dim=-1)
         if inked is not None:
             local = local * inked.unsqueeze(-1)
         return local.to(patches.dtype)

@@ -357,8 +357,9 @@ class CaanModel(PreTrainedModel):
         for tower in (self.sketch_model, self.photo_model, self.text_model):
             if tower is not None:
                 freeze_unused(tower)
+        if isinstance(self.local_tokens, CaanPatchTokens):
+            self.local_tokens.requires_grad_(False)  # measured after training
         if self.late_interaction is not None and not self.config.trains_late_interaction:
-            self.local_tokens.requires_grad_(False)
             self.late_interaction.requires_grad_(False)
         if self.text_model is not None and self.config.freeze_text:
             self.text_model.requires_grad_(False).eval()

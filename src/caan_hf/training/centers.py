@@ -57,8 +57,8 @@ def measure_centers(
 ) -> None:
     """Measure what retrieval takes from training images, on clean images at the model's resolution.
 
-    These are the mean global features, if `center_features` is set, and for late interaction the mean patches and, if
-    the local tokens have a width of their own but are not trained, the directions in which the patches vary most.
+    These are the mean global features, if `center_features` is set, and for late interaction the mean patches and, for
+    `local_dim`, their principal components.
 
     Args:
         model: The trained model, which is changed in place.
@@ -83,8 +83,7 @@ def measure_centers(
         if isinstance(local, CaanPatchTokens):
             getattr(local, f"{modality}_mean").copy_(patch_mean)
             covariances.append(encoder.covariance(patch_mean))
-    if model.config.projects_principal_components:
-        assert isinstance(local, CaanPatchTokens) and isinstance(local.projection, nn.Linear)
+    if isinstance(local, CaanPatchTokens) and isinstance(local.projection, nn.Linear):
         with torch.no_grad():
             local.projection.weight.copy_(principal_components(covariances, local.width))
 
