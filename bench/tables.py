@@ -198,6 +198,34 @@ def fine_grained(record: list[dict[str, Any]]) -> str:
     return markdown_table(lines) + "\n"
 
 
+def rerank(record: dict[str, Any]) -> str:
+    """A row per kind of local matching and contender, and a sentence on the evaluation of a whole benchmark."""
+    names = {"ours": "read from disk when needed", "plain": "all in memory, einsum"}
+    lines = [["local matching", "local embeddings", "pairs per CPU second", "per second", "peak memory"]]
+    for row in record["rows"]:
+        speeds = [f"{row['pairs'] / row[clock]:,.0f}" for clock in ("cpu_seconds", "seconds")]
+        lines.append([row["kind"], names[row["contender"]], *speeds, f"{row['peak_gib']:.2f} GiB"])
+    whole = record["whole"]
+    rank, rerank = (whole["seconds"][stage] for stage in ("rank", "rerank"))
+    size = f"{whole['sketches']:,} x {whole['photos']:,} with the best {whole['k']} re-ranked by late interaction"
+    times = f"{rank:.1f} s to rank, {rerank:.0f} s to re-rank"
+    return markdown_table(lines) + f"\n\nAn evaluation of {size}: {times}, peak memory {whole['peak_gib']:.2f} GiB.\n"
+
+
+def multivector(record: dict[str, Any]) -> str:
+    """A row per first stage."""
+    lines = [["first stage", "CPU time", "time", "recall@100", "without prior", "P@10", "bytes per photo", "built in"]]
+    for row in record["rows"]:
+        times = [f"{row[clock]:,.0f} ms" for clock in ("cpu_milliseconds", "milliseconds")]
+        scores = [f"{row[name]:.3f}" for name in ("recall", "recall_without_prior", "P@10")]
+        built = "" if row["build_seconds"] is None else f"{row['build_seconds']:.0f} s"
+        lines.append([row["name"], *times, *scores, f"{row['bytes'] / 1000:.1f} kB", built])
+    return markdown_table(lines) + (
+        f"\n\n{record['photos']:,} photos of {record['tokens']} tokens with {record['width']} values, "
+        f"{record['queries']} queries.\n"
+    )
+
+
 def _compared(rows: list[dict[str, Any]], title: str, names: dict[str, str]) -> str:
     """A row per kind; each value with its interval, and with its paired difference from that of the first row."""
     lines = [[title, *(text for name in names.values() for text in (name, "difference"))]]
