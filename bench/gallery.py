@@ -198,7 +198,7 @@ def stages(options) -> None:
             mark()
             query = gallery.encode_sketch(image)
             mark()
-            results = gallery.search(query, SearchOptions(k=K))
+            results = gallery.search(query, SearchOptions(k=K, rerank=False))
             mark()
             gallery.search(query, SearchOptions(k=K, rerank=True))
             mark()

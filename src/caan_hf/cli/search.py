@@ -64,7 +64,7 @@ def search(
 
     - `caan search my_gallery sketch.png`
 
-    - `caan search my_gallery sketch.png -k 20 --rerank --explain --out results.png`
+    - `caan search my_gallery sketch.png -k 20 --explain --out results.png`
 
     - `caan search my_gallery sketch.png --expand 5`
 
