@@ -1,7 +1,7 @@
 """Compare local matching methods by what re-ranking with them gains (see docs/results.md).
 
     caan ablate recipes/ablations/local.yaml
-    python bench/local_matching.py runs/local DATA [--record bench/records/local_matching.json]
+    python bench/local_matching.py runs/local DATA [--test] [--record bench/records/local_matching.json]
 
 Every model RUNS/METHOD/seed-N/model is evaluated on the validation categories: by cosine, by the local score, and by
 (1 - w) cosine + w local for several w and, for late interaction, several weights of the position prior. The pair of
@@ -84,10 +84,9 @@ def measured(method: str, models: list[Path], splits: dict[str, ZeroShotEvaluato
     """The results of one method, over all of its seeds."""
     scores = {split: [scored(model, evaluator) for model in models] for split, evaluator in splits.items()}
     pairs = [(position, weight) for position in scores["validation"][0].local for weight in WEIGHTS]
-    by_weight = [float(mean_over_seeds(scores["validation"], *pair, K).mean()) for pair in pairs]
-    position, weight = pairs[int(np.argmax(by_weight))]
+    means = [float(mean_over_seeds(scores["validation"], *pair, K).mean()) for pair in pairs]
+    position, weight = pairs[int(np.argmax(means))]
     result: dict[str, Any] = {"method": method, "seeds": len(models), "position": position, "weight": weight}
-    result["by_weight"] = [[*pair, round(value, 4)] for pair, value in zip(pairs, by_weight, strict=True)]
     for split, runs in scores.items():
         cosine = mean_over_seeds(runs, position, 0.0, None)
         rows = {"cosine": cosine}

@@ -6,17 +6,13 @@ DATA is the benchmark that the model was trained on: the mean patches and the pr
 training images. Global features do not change. The defaults were chosen on validation categories (docs/results.md).
 """
 
-import shutil
+from functools import partial
 from pathlib import Path
 
-import torch
+from changed import write_changed
 from common import options_parser, run
 
-from caan_hf import CaanModel, CaanProcessor
-from caan_hf.benchmarks import load_benchmark
-from caan_hf.errors import CaanError
 from caan_hf.training.centers import measure_centers
-from caan_hf.training.triplets import TripletDataset
 
 
 def main() -> None:
@@ -29,10 +25,6 @@ def main() -> None:
     parser.add_argument("--position", type=float, default=0.2)
     parser.add_argument("--weight", type=float, default=0.6)
     options = parser.parse_args()
-    if options.out.exists():
-        raise CaanError(f"{options.out}: exists already. Choose another folder.")
-    before, processor = (kind.from_pretrained(options.checkpoint) for kind in (CaanModel, CaanProcessor))
-    dtype = before.dtype
     changes = {
         "local_matching": "late_interaction",
         "local_grid": options.grid,
@@ -40,16 +32,9 @@ def main() -> None:
         "local_position_weight": options.position,
         "local_weight": options.weight,
     }
-    model = CaanModel(type(before.config)(**(before.config.to_dict() | changes)))
-    model.load_state_dict(before.state_dict(), strict=False)
-    centers = {name: value.clone() for name, value in before.state_dict().items() if name.endswith("_center.mean")}
-    triplets = TripletDataset(load_benchmark(options.data)[0]["train"], processor)
-    measure_centers(model.float().eval(), processor, triplets.paired_rows(), progress=True)
-    model.load_state_dict(centers, strict=False)  # exactly as before
-    shutil.copytree(options.checkpoint, options.out)
-    model.to(dtype).save_pretrained(options.out)
+    measure = partial(measure_centers, progress=True)
+    write_changed(options.checkpoint, options.data, options.out, changes, measure)
 
 
 if __name__ == "__main__":
-    with torch.no_grad():
-        run(main)
+    run(main)

@@ -378,3 +378,10 @@ def test_a_half_precision_model_scores_stored_float32_embeddings(make_model):
     assert torch.allclose(half.get_local_scores(sketches, photos).float(), expected, atol=0.02)
     paired = half.get_paired_local_scores(sketches, photos.expand(2, *photos.shape))
     assert torch.allclose(paired.float(), expected, atol=0.02)
+
+
+def test_late_interaction_cannot_project_to_more_values_than_a_token_has(make_model):
+    late = {"local_matching": "late_interaction", "text_config": None}
+    assert make_model(**late, local_dim=32).local_shape[1] == 32
+    with pytest.raises(ValueError, match=r"local_dim must be at most the width of the tokens, 32, got 33"):
+        make_model(**late, local_dim=33)

@@ -83,7 +83,8 @@ class CaanConfig(PreTrainedConfig):
         local_grid (`int`, defaults to 7): The local tokens form a grid of `local_grid` x `local_grid`.
         local_dim (`int`, *optional*, defaults to 512):
             Width R of a local token. Late interaction projects to the R first principal components of the patches of
-            training images after training; `None` keeps the width of the towers' tokens.
+            training images after training, of which there are as many as a token of a tower is wide; `None` keeps that
+            width.
         local_position_weight (`float`, defaults to 0.0):
             Weight of the position prior of late interaction, which prefers matches at the same place.
         local_weight (`float`, *optional*):

@@ -38,7 +38,8 @@ class CaanModel(PreTrainedModel):
         config ([`CaanConfig`]): Configuration of the towers, the alignment, the relation network and the losses.
 
     Raises:
-        ValueError: If the visual towers have different widths and `projection_dim` is not set.
+        ValueError: If the visual towers have different widths and `projection_dim` is not set, or `local_dim` of late
+            interaction is larger than the width of the tokens.
 
     Example:
         >>> from transformers import AutoModel, AutoProcessor
@@ -100,6 +101,8 @@ class CaanModel(PreTrainedModel):
             self.local_tokens = CaanLocalTokens(config, width)
             self.relation = CaanRelationNetwork(config)
         else:
+            if config.local_dim is not None and config.local_dim > width:
+                raise ValueError(f"local_dim must be at most the width of the tokens, {width}, got {config.local_dim}.")
             self.local_tokens = CaanPatchTokens(config, width)
             self.late_interaction = CaanLateInteraction(config)
         self.text_model = self.text_projection = self.sketch_alignment = self.photo_alignment = None
@@ -275,7 +278,8 @@ class CaanModel(PreTrainedModel):
                 N photos. They are for the instance loss.
             unpaired_sketch_pixel_values: More sketches (U, 3, H, W), for the losses of `lambda_mod` and of `lambda_txt`
                 with `text_negatives="all"`. Their categories need no photos.
-            unpaired_photo_pixel_values: More photos (V, 3, H, W), likewise.
+            unpaired_photo_pixel_values: More photos (V, 3, H, W), for the same losses. Their categories need no
+                sketches.
             unpaired_category_ids: Categories (U + V,) of these sketches, then of these photos.
             pixel_values: Photos (N, 3, H, W), instead of all other arguments, as pipelines call a model.
 
@@ -296,7 +300,7 @@ class CaanModel(PreTrainedModel):
         photo_inputs = {name: value for name, value in named.items() if value is not None}
         unpaired = (unpaired_sketch_pixel_values, unpaired_photo_pixel_values, unpaired_category_ids)
         if pixel_values is not None:
-            others = (sketch_pixel_values, photo_pixel_values, *photo_inputs.values(), *unpaired)
+            others = (sketch_pixel_values, photo_pixel_values, *photo_inputs.values(), instance_ids, *unpaired)
             if any(value is not None for value in others):
                 raise ValueError("pixel_values, for photos alone, cannot be combined with other inputs.")
             return self.get_photo_features(pixel_values)

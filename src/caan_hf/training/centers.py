@@ -69,6 +69,8 @@ def measure_centers(
         **encoding: `batch_size` and `progress` of [`encode_rows`].
     """
     local, covariances = model.local_tokens, []
+    if not (model.config.center_features or isinstance(local, CaanPatchTokens)):
+        return
     sides: list[tuple[datasets.Dataset, Modality]] = [(images.sketches, "sketch"), (images.photos, "photo")]
     for side, modality in sides:
         rows = side.select(range(0, len(side), -(-len(side) // MAX_IMAGES)))

@@ -123,7 +123,8 @@ class DataSection(BaseModel):
             Empty uses each sketch once per epoch.
         unpaired_sketches_per_batch: Number of sketches of categories without photos that are added to each batch of a
             process.
-        unpaired_photos_per_batch: Number of photos of categories without sketches, likewise.
+        unpaired_photos_per_batch: Number of photos of categories without sketches that are added to each batch of a
+            process.
         unpaired_per_category: Number of unpaired images of each category that is drawn.
         target_image_size: Resolution in pixels of the photos that give the targets of `lambda_dis`; None uses the
             model's image size.
