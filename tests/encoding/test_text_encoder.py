@@ -6,6 +6,7 @@ import os
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
 
 from caan_hf import CaanError
@@ -74,6 +75,13 @@ def test_a_named_tower_is_not_saved(model, processor, tmp_path):
     assert not (text / "tower").exists()
     with pytest.raises(CaanError, match="package p is missing"):
         TextEncoder.load(tmp_path / "model")
+
+
+def test_a_text_side_of_a_diverged_training_is_an_error(folder):
+    file = folder / "text" / "text.safetensors"
+    save_file({name: torch.full_like(values, torch.nan) for name, values in load_file(file).items()}, file)
+    with pytest.raises(CaanError, match=r"text: .*NaN"):
+        TextEncoder.load(folder)
 
 
 def test_a_model_without_text_side_or_with_a_damaged_one_is_an_error(folder):

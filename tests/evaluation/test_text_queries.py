@@ -1,9 +1,11 @@
 """Text queries: photos and sketches ranked by names and descriptions."""
 
 import json
+from shutil import copy
 
 import numpy as np
 import pytest
+from safetensors.torch import load_file, save_file
 from tiny_recipe import recipe_file, sample_data
 from typer.testing import CliRunner
 
@@ -75,5 +77,31 @@ def test_the_command_prints_and_writes_the_table(folder, sample_data, tmp_path):
 def test_other_galleries_are_refused(folder, sample_data):
     with pytest.raises(CaanError, match="--text and --rerank are mutually exclusive"):
         evaluate_text(folder, sample_data, EvaluationOptions(rerank=10))
+    with pytest.raises(CaanError, match="--text and --hub-weight are mutually exclusive"):
+        evaluate_text(folder, sample_data, EvaluationOptions(hub_weight=0.5))
     done = CliRunner().invoke(app, ["evaluate", "x", "--data", "y", "--text", "--fine-grained"])
     assert done.exit_code
+    assert "--text and --fine-grained are mutually exclusive" in str(done.exception)
+
+
+@pytest.mark.parametrize("weight", [-1, np.inf, np.nan])
+def test_a_weight_that_no_feature_can_have_is_refused(folder, sample_data, weight):
+    with pytest.raises(CaanError, match=r"--text-weight: .*got"):
+        evaluate_text(folder, sample_data, OPTIONS, text_weight=weight)
+
+
+def test_a_text_side_of_another_model_is_refused(folder, sample_data):
+    file = folder / "text" / "text.safetensors"
+    save_file({name: values.repeat_interleave(2, dim=0) for name, values in load_file(file).items()}, file)
+    with pytest.raises(CaanError, match=r"folder text .*another model"):
+        evaluate_text(folder, sample_data, OPTIONS)
+
+
+@pytest.mark.parametrize("has_column", [True, False])
+def test_a_benchmark_without_descriptions_is_ranked_by_names(folder, sample_data, tmp_path, has_column):
+    splits = load_benchmark(sample_data)[0]
+    splits = splits.map(lambda row: {"descriptions": []}) if has_column else splits.remove_columns("descriptions")
+    splits.save_to_disk(tmp_path / "plain")
+    copy(sample_data / "benchmark.json", tmp_path / "plain")
+    report = evaluate_text(folder, tmp_path / "plain", OPTIONS)
+    assert [row.text for row in report.rows] == ["none", "name", "name", "name"]

@@ -20,6 +20,7 @@ from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from caan_hf.errors import CaanError, one_line
 from caan_hf.features_caan import sentence_mean
+from caan_hf.limits_caan import MAX_NUMBER
 from caan_hf.modeling_caan import CaanModel
 from caan_hf.processing_caan import CaanProcessor
 from caan_hf.towers_caan import load_tower
@@ -34,7 +35,7 @@ from .towers import PACKAGE, locate_tower
 TEXT_FOLDER = "text"
 SETTINGS, WEIGHTS, TOWER = "text.json", "text.safetensors", "tower"
 NAMED = rf"^({PACKAGE})?\w[\w.-]*(/\w[\w.-]*)*$"
-REMEDY = "Train the model again with model.text_negatives=all."
+REMEDY = "Use a checkpoint that was trained with model.text_negatives=all."
 Sentences = str | Sequence[str]
 
 
@@ -47,7 +48,7 @@ class TextSettings(Record):
     """
 
     tower: Annotated[str, Field(pattern=NAMED)] | None
-    max_text_length: Annotated[int, Field(ge=1, le=MAX_BYTES)]
+    max_text_length: Annotated[int, Field(ge=1, le=MAX_NUMBER)]
 
 
 class TextEncoder:
@@ -121,7 +122,8 @@ class TextEncoder:
                 tower = load_tower(place, "text")
             tokenizer = AutoTokenizer.from_pretrained(place, trust_remote_code=False)
             encoder = cls(tower, tokenizer, projection, weights["center"].float(), settings)
-            encoder.encode(["a photo"])
+            if not np.isfinite(encoder.encode(["a photo"])).all():
+                raise ValueError("its embeddings hold NaN or infinity")
         except (OSError, ValueError, LookupError, RuntimeError, SafetensorError) as error:
             raise CaanError(f"{folder}: cannot be loaded ({one_line(error)}). {REMEDY}") from error
         return encoder

@@ -35,8 +35,8 @@ TextOption = Annotated[
     ),
 ]
 TextWeightOption = Annotated[float, Option(min=0, help="Weight of the text beside a sketch, for --text.")]
-OTHER_GALLERIES = ("rerank", "smooth", "expand", "exhaustive", "generalized", "mixed")
-"""Options that rank other photos than those of the sketch's category."""
+CATEGORY_ONLY = ("rerank", "smooth", "hub_weight", "expand", "exhaustive", "generalized", "mixed")
+"""Options of the evaluation by category, which ranks the whole gallery for each sketch."""
 
 
 @dataclass(frozen=True)
@@ -169,9 +169,9 @@ class EvaluationOptions:
         Raises:
             CaanError: One of them is set.
         """
-        for name in OTHER_GALLERIES:
+        for name in CATEGORY_ONLY:
             if getattr(self, name):
-                raise CaanError(f"{option} and --{name} are mutually exclusive.")
+                raise CaanError(f"{option} and --{name.replace('_', '-')} are mutually exclusive.")
 
     def command(self, model: str, data: str, *, fine_grained: bool = False) -> str:
         """The command that gives the same metrics."""

@@ -12,7 +12,8 @@ from caan_hf.benchmarks import load_benchmark
 from caan_hf.descriptions.prompts import PLAIN
 from caan_hf.encoding.features import PLURAL, Modality
 from caan_hf.encoding.load import load_encoder, model_folder
-from caan_hf.encoding.text_encoder import TextEncoder
+from caan_hf.encoding.text_encoder import TEXT_FOLDER, TextEncoder
+from caan_hf.errors import CaanError
 from caan_hf.utils.files import make_folder, require_writable, write_whole_text
 from caan_hf.utils.records import Record
 
@@ -96,18 +97,23 @@ def evaluate_text(
         model: Folder or Hub id of a CAAN that was trained with `text_negatives="all"`.
         data: Folder of a benchmark.
         options: Split, seen categories to leave out, cache, device and precision; other options are not used.
-        text_weight: Weight w.
+        text_weight: Weight w, 0 or positive.
         out: Folder in which `text.json` is written; none by default.
 
     Raises:
-        CaanError: The model has no text side, the data cannot be used, or an option excludes text queries.
+        CaanError: The model has no text side, the data cannot be used, the weight is out of range, or an option
+            excludes text queries.
     """
     options.check_alone("--text")
+    if not 0 <= text_weight < np.inf:
+        raise CaanError(f"--text-weight: must be 0 or a positive number, got {text_weight}.")
     if out is not None:
         require_writable(out)
     splits, info = load_benchmark(os.fspath(data))
     encoder = load_encoder(model, device=options.device, dtype=options.dtype)
     text_encoder = TextEncoder.load(model_folder(os.fspath(model)))
+    if text_encoder.projection.out_features != encoder.identity.global_dim:
+        raise CaanError(f"{model}: its folder {TEXT_FOLDER} is that of another model. Copy the whole folder again.")
     setting = without_seen(plain(splits, info, options.split), options.trained_on, encoder.training_data)
     evaluator = ZeroShotEvaluator(setting.rows, options, protocol=setting.protocol, split=setting.split)
     names = np.array(evaluator.category_names)
@@ -115,7 +121,7 @@ def evaluate_text(
         sketch = _Side(np.asarray(sketches.global_embeds), names[evaluator.sketch_categories])
         photo = _Side(np.asarray(photos.global_embeds), names[evaluator.photo_categories])
     rows = [_row("none", True, sketch, "photo", photo, options.seed)]
-    for kind, texts in _texts(setting.rows.select_columns(["category", "descriptions"]), names).items():
+    for kind, texts in _texts(setting.rows, names).items():
         text = _Side(text_encoder.encode(list(texts.values())), np.array(list(texts)))
         rows.append(_row(kind, False, text, "photo", photo, options.seed))
         rows.append(_row(kind, False, text, "sketch", sketch, options.seed))
@@ -149,11 +155,14 @@ TEXT_HEADER = ["query", "ranks", "queries", "mAP@all", "95 %", "P@100", "chance"
 
 
 def _texts(rows: "datasets.Dataset", names: NDArray[np.str_]) -> dict[TextQuery, dict[str, list[str]]]:
-    """For each kind of text, the sentences of each category of a split."""
+    """For each kind of text, the sentences of each category of a split; without descriptions, only the names."""
     numbers, first = np.unique(column_of(rows, "category"), return_index=True)
-    described = zip(names[numbers].tolist(), rows.select(first)["descriptions"], strict=True)
-    descriptions = {name: list(sentences) for name, sentences in described if sentences}
-    return {"name": {name: [PLAIN.ask(name)] for name in names[numbers].tolist()}, "description": descriptions}
+    categories = names[numbers].tolist()
+    texts: dict[TextQuery, dict[str, list[str]]] = {"name": {name: [PLAIN.ask(name)] for name in categories}}
+    if "descriptions" in rows.column_names:
+        described = zip(categories, rows.select(first)["descriptions"], strict=True)
+        texts["description"] = {name: list(sentences) for name, sentences in described if sentences}
+    return {kind: sentences for kind, sentences in texts.items() if sentences}
 
 
 def _added(sketch: _Side, text: _Side, weight: float) -> _Side:
