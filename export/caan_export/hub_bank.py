@@ -28,7 +28,7 @@ def read_hub_bank(export: ExportedFolder) -> Array | None:
     try:
         with np.load(file, allow_pickle=False) as arrays:
             sketches: Array = arrays["sketches"].astype(np.float32)
-        if sketches.ndim != 2 or sketches.shape[1] != export.manifest.identity.global_dim:
+        if not len(sketches) or sketches.shape[1:] != (export.manifest.identity.global_dim,):
             raise ValueError(f"features of shape {sketches.shape}")
     except (OSError, KeyError, ValueError, AttributeError, TypeError, BadZipFile) as error:
         raise CaanError(f"{file}: holds no features of sketches ({first_line(error)}). {EXPORT_AGAIN}") from error

@@ -51,9 +51,12 @@ def test_either_brings_the_gallery_of_the_other_up_to_date(folders, sketch, tmp_
 def test_a_damaged_bank_is_named(folders, tmp_path):
     export = ExportedFolder.open(folders[1])
     assert HUB_BANK in export.manifest.files
-    np.savez(tmp_path / "other.npz", sketches=np.zeros((3, 7), np.float32))
     before = (folders[1] / HUB_BANK).read_bytes()
-    for content in (b"nothing", (tmp_path / "other.npz").read_bytes()):
+    contents = [b"nothing"]
+    for shape in ((3, 7), (0, export.manifest.identity.global_dim), ()):
+        np.savez(tmp_path / "other.npz", sketches=np.zeros(shape, np.float32))
+        contents.append((tmp_path / "other.npz").read_bytes())
+    for content in contents:
         (folders[1] / HUB_BANK).write_bytes(content)
         with pytest.raises(CaanError, match=rf"{HUB_BANK}.*(changed|damaged)"):
             CaanOnnx.from_pretrained(folders[1])

@@ -46,12 +46,12 @@ class Report:
         return None if found is None else found.k or 0
 
     def computed(self, ranking: str) -> str:
-        """In words, whether the report has a ranking, and with how many photos."""
-        if ranking in FINE_RANKINGS:
-            has_ranking = any(_parts(name)[0] == ranking for name in self.queries.column_names[2:])
-            return "computed" if has_ranking else "not computed"
-        depth = self.depth(ranking)
-        return "not computed" if depth is None else f"with {depth:,} photos"
+        """In words, whether the report has a ranking, and with what settings."""
+        if not any(_parts(name)[0] == ranking for name in self.queries.column_names[2:]):
+            return "not computed"
+        if ranking == "adjusted":
+            return self.record.adjustment
+        return "computed" if ranking in FINE_RANKINGS else f"with {self.depth(ranking):,} photos"
 
 
 class Row(Record):
