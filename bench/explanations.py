@@ -7,6 +7,7 @@ the first sketches are used, as many as --pairs says.
 
 1. Distance. Matched regions of a sketch and of the photo that it was drawn from should lie at similar places: nearer
    than in another photo of the category, in a photo of another category, and than regions that are matched at random.
+   Measured with the position prior of the model and without one, because the prior itself favours near regions.
 2. Deletion. Painting the regions of the photo with the largest shares grey should lower the scores more than painting
    as many random regions, or as many regions that have the largest shares in another pair: these tend to lie in the
    middle, where most objects are. The photo is encoded again; the scores are those with the sketch.
@@ -24,6 +25,7 @@ from caan_hf.benchmarks import load_benchmark
 from caan_hf.benchmarks.pairs import WITHOUT_PHOTO, instances
 from caan_hf.encoding.dataset_pictures import DatasetPictures
 from caan_hf.encoding.encoder import Encoder
+from caan_hf.encoding.late_interaction import late_interaction_shares
 from caan_hf.errors import CaanError
 from caan_hf.evaluation import ZeroShotEvaluator
 from caan_hf.evaluation.bootstrap import interval, resampled_averages
@@ -60,18 +62,20 @@ def main() -> None:
         for kind, rows in pairs.photos.items()
     }
     photos = {kind: encode(encoder, pixel_values) for kind, pixel_values in prepared.items()}
-    shares = {
-        kind: np.stack([encoder.local_shares(*one) for one in zip(sketches.local_embeds, local, strict=True)])
-        for kind, (_, local) in photos.items()
-    }
+    shares = {weight: pair_shares(sketches, photos, weight) for weight in sorted({encoder.local_position_weight, 0.0})}
+    own = shares[encoder.local_position_weight]
     record = {
         "pairs": len(pairs.sketches),
-        "grid": isqrt(shares["that was drawn"].shape[1]),
+        "grid": isqrt(own["that was drawn"].shape[1]),
         "position_weight": encoder.local_position_weight,
         "local_weight": encoder.local_weight,
-        "distance": distances(shares, pairs.categories),
+        "distance": [
+            {"position_weight": weight, **row}
+            for weight, its_shares in shares.items()
+            for row in distances(its_shares, pairs.categories)
+        ],
         **deletion(
-            encoder, sketches, prepared["that was drawn"], photos["that was drawn"], shares["that was drawn"], pairs
+            encoder, sketches, prepared["that was drawn"], photos["that was drawn"], own["that was drawn"], pairs
         ),
     }
     for kind in ("distance", "deletion"):
@@ -110,6 +114,18 @@ def encode(encoder: Encoder, prepared: list[np.ndarray]) -> tuple[np.ndarray, np
     """Global and local embeddings of prepared photos."""
     parts = [encoder.encode_batch(prepared[row : row + 32], "photo", local=True) for row in range(0, len(prepared), 32)]
     return np.concatenate([part.global_embeds for part in parts]), np.concatenate([part.local_embeds for part in parts])
+
+
+def pair_shares(
+    sketches, photos: dict[str, tuple[np.ndarray, np.ndarray]], position_weight: float
+) -> dict[str, np.ndarray]:
+    """Shares (B, M, M) of the token pairs of each sketch and photo, by kind of photo."""
+    return {
+        kind: np.stack(
+            [late_interaction_shares(*one, position_weight) for one in zip(sketches.local_embeds, local, strict=True)]
+        )
+        for kind, (_, local) in photos.items()
+    }
 
 
 def distances(shares: dict[str, np.ndarray], categories: np.ndarray) -> list[dict]:

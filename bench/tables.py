@@ -139,7 +139,7 @@ def encoders(record: dict[str, Any]) -> str:
 
 
 def explanations(record: dict[str, Any]) -> str:
-    """Two tables: distances of matched regions by photo, and decreases of the scores by the regions that are grey."""
+    """Distances of matched regions by photo, a table per position prior, and decreases by the regions that are grey."""
     regions = f"{record['greyed']} of {record['grid'] ** 2} regions painted grey"
     names = {"local": "decrease of the local score", "fused": "of the fused score"}
     before = ", ".join(f"{value:.3f} ({name})" for name, value in record["before"].items())
@@ -147,8 +147,16 @@ def explanations(record: dict[str, Any]) -> str:
         f"{record['pairs']} pairs, {record['grid']} x {record['grid']} regions, weight of the position prior "
         f"{record['position_weight']:g}; mean scores before the deletion: {before}."
     )
-    distances = _compared(record["distance"], "photo", {"distance": "distance of matched regions"})
-    return f"{distances}\n\n{_compared(record['deletion'], regions, names)}\n\n{note}\n"
+    weights = dict.fromkeys(row["position_weight"] for row in record["distance"])
+    distances = [
+        _compared(
+            [row for row in record["distance"] if row["position_weight"] == weight],
+            f"photo, w_pos {weight:g}",
+            {"distance": "distance of matched regions"},
+        )
+        for weight in weights
+    ]
+    return "\n\n".join([*distances, _compared(record["deletion"], regions, names), note]) + "\n"
 
 
 def local_matching(record: list[dict[str, Any]]) -> str:
