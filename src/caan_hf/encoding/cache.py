@@ -40,6 +40,15 @@ PACKAGES = ("torch", "torchvision", "transformers", "timm", "pillow", "numpy", "
 """Packages whose version may change an embedding."""
 
 
+def package_versions() -> dict[str, str | None]:
+    """Installed versions of the packages whose version may change an embedding."""
+    versions: dict[str, str | None] = dict.fromkeys(PACKAGES)
+    for name in PACKAGES:
+        with suppress(PackageNotFoundError):
+            versions[name] = version(name)
+    return versions
+
+
 class LocalEmbeds(Protocol):
     """(N, M, R) local embeddings: an array, or rows on disk that are read when they are indexed."""
 
@@ -124,7 +133,7 @@ class EmbeddingCache:
             "modality": modality,
             "encoder": asdict(encoder.identity),
             "device": str(encoder.device).partition(":")[0],
-            "packages": {name: _version(name) for name in PACKAGES},
+            "packages": package_versions(),
         }
         folder = self.folder / hash_of_json(document)[:32]
         try:
@@ -181,13 +190,6 @@ class StoredLocalEmbeds:
             if hasattr(mapping, "madvise"):  # not on Windows
                 mapping.madvise(mmap.MADV_DONTNEED)  # or else the pages count as memory of this process
         return read
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
 
 
 def _map_local(path: Path) -> tuple[mmap.mmap, np.ndarray]:

@@ -49,7 +49,7 @@ class Report:
         """In words, whether the report has a ranking, and with what settings."""
         if not any(_parts(name)[0] == ranking for name in self.queries.column_names[2:]):
             return "not computed"
-        if ranking == "adjusted":
+        if ranking == "adjusted" and isinstance(self.record, EvaluationRecord):
             return self.record.adjustment
         return "computed" if ranking in FINE_RANKINGS else f"with {self.depth(ranking):,} photos"
 

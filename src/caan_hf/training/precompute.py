@@ -55,9 +55,7 @@ def encode_with(
     progress: bool = False,
 ) -> torch.Tensor:
     """Global embeddings (rows, D) of the images of a dataset; see [`encode_rows`]."""
-    # Advances the generator like the DataLoader that recorded runs encoded with. Without this, a recipe that validates
-    # during training would draw other text dropout and no longer reproduce its recorded weights.
-    torch.empty((), dtype=torch.int64).random_()
+    advance_generator()
     batches = encoder.stream(DatasetPictures(rows), modality, local=False, batch_size=batch_size)
     parts = []
     try:
@@ -68,6 +66,15 @@ def encode_with(
     except ValueError as error:
         raise unreadable(error) from error
     return torch.from_numpy(np.concatenate(parts))
+
+
+def advance_generator() -> None:
+    """Advance the generator like the DataLoader that recorded runs encoded with.
+
+    Without this, a recipe that validates during training would draw other text dropout and no longer reproduce its
+    recorded weights.
+    """
+    torch.empty((), dtype=torch.int64).random_()
 
 
 @torch.inference_mode()

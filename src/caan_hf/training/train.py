@@ -38,7 +38,8 @@ from .checkpoints import (
 )
 from .collator import TripletCollator, at_size
 from .hub_bank import fit_hub_bank
-from .precompute import encode_rows, encode_sentences, sentence_table
+from .photo_targets import photo_targets
+from .precompute import encode_sentences, sentence_table
 from .recipe import DataSection, Recipe
 from .trainer import CaanTrainer
 from .triplets import Augmentation, TripletDataset
@@ -229,13 +230,8 @@ def _collator(
         if model.text_contrast is not None:
             model.text_contrast.set_sentences(*sentence_table(states, triplets.sentences_of))
     if model.config.lambda_dis:
-        targets = encode_rows(
-            model,
-            at_size(processor, recipe.data.target_image_size),
-            triplets.photos,
-            "photo",
-            **arguments.encoding,
-        )
+        processor_of_targets = at_size(processor, recipe.data.target_image_size)
+        targets = photo_targets(model, processor_of_targets, triplets.photos, **arguments.encoding)
     return TripletCollator(
         processor,
         sketch_size=recipe.data.sketch_size,
