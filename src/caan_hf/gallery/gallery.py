@@ -39,7 +39,7 @@ DISPLAY_SIDE = 1024
 """Photos are decoded for display with at least this side in pixels, if they are that large."""
 
 
-PHOTO_COLUMNS = [KEY, "width", "height", "thumbnail"]
+PHOTO_COLUMNS = [KEY, "width", "height", "thumbnail", "sha256"]
 Photo = TypeVar("Photo", bound=GalleryPhoto)
 
 
@@ -217,7 +217,7 @@ class Gallery:
         ]
         return self._reranked(query, results)[: options.k] if rerank else results
 
-    def explain(self, sketch: Any, photo: SearchResult | str, *, max_matches: int = 6) -> Explanation:
+    def explain(self, sketch: Any, photo: GalleryPhoto | str, *, max_matches: int = 6) -> Explanation:
         """Divide the local score of a sketch and a photo among their regions, see [`Explanation`].
 
         Args:
@@ -244,6 +244,11 @@ class Gallery:
             CaanError: The gallery has no such photo, or its file cannot be read.
         """
         return self._decode(self._look_up(photo), DISPLAY_SIDE)
+
+    def find(self, sha256: str) -> GalleryPhoto | None:
+        """A photo by the SHA-256 of its file, of several copies the one with the first path; None if there is none."""
+        found = self._fields(self.table.rows_where("sha256", [sha256], self.columns))
+        return min((GalleryPhoto(**fields) for fields in found), key=lambda photo: photo.path, default=None)
 
     def _searched(self) -> LanceTable:
         """The search vectors, or the photos if these are searched themselves or are being changed."""
