@@ -29,7 +29,9 @@ class Metrics:
         PlatformCollector(registry=self.registry)
         labels = ["method", "route"]
         self.requests = Counter("caan_requests", "Requests.", [*labels, "status"], registry=self.registry)
-        self.seconds = Histogram("caan_request_seconds", "Time to the end of the answer.", labels, registry=self.registry)
+        self.seconds = Histogram(
+            "caan_request_seconds", "Time to the end of the answer.", labels, registry=self.registry
+        )
         sizes = tuple(range(1, MAX_BATCH + 1))
         self.batches = Histogram("caan_batch_size", "Drawings per batch.", buckets=sizes, registry=self.registry)
         self.waiting = Gauge("caan_waiting_requests", "Requests that wait or are computed.", registry=self.registry)

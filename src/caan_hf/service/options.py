@@ -47,6 +47,4 @@ class ServeOptions:
         if not 0 <= self.port <= 65535:
             raise CaanError(f"`port` must be from 0 to 65535, got {self.port}.")
         if not self.timeout > 0 or self.max_waiting < 1:
-            raise CaanError(
-                f"`timeout` and `max_waiting` must be positive, got {self.timeout} and {self.max_waiting}."
-            )
+            raise CaanError(f"`timeout` and `max_waiting` must be positive, got {self.timeout} and {self.max_waiting}.")
