@@ -22,8 +22,8 @@ class ServeOptions:
         list[str] | None,
         Option(
             metavar="NAME",
-            help="Further host name of the service, such as that of a reverse proxy; can be repeated. Requests to other "
-            "names than the machine's own are refused.",
+            help="Further host name of the service, such as that of a reverse proxy; can be repeated. Requests to "
+            "other names than the machine's own are refused.",
             show_default=False,
         ),
     ] = None

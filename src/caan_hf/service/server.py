@@ -8,7 +8,6 @@ import uvicorn
 
 from caan_hf.encoding.encoder import Encoder
 from caan_hf.encoding.identity import DType
-from caan_hf.encoding.load import load_encoder
 from caan_hf.errors import CaanError
 from caan_hf.gallery import Gallery
 
