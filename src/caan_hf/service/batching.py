@@ -36,8 +36,12 @@ class BatchingEncoder:
 
     def encode_sketch(self, sketch: Any) -> EncodedSketch:
         """Encode a sketch, see `Encoder.encode_sketch`."""
+        return self.encode_prepared(*self.encoder.prepare_sketch(sketch))
+
+    def encode_prepared(self, clean: Image.Image, pixel_values: Array) -> EncodedSketch:
+        """Encode a sketch that `Encoder.prepare_sketch` prepared."""
         encoded: Future[EncodedSketch] = Future()
-        self._waiting.append((*self.encoder.prepare_sketch(sketch), encoded))
+        self._waiting.append((clean, pixel_values, encoded))
         while not encoded.done():
             with self._encoding:
                 if not encoded.done():  # another thread has not encoded it meanwhile
