@@ -43,7 +43,8 @@ OPEN_VIEWER = """() => {
 }"""
 SHOW_RESULTS = """() => {
     document.querySelector("#viewer").hidePopover();
-    document.querySelector("#status").scrollIntoView({ behavior: "smooth", block: "nearest" });
+    document.activeElement.blur();  // the focus returned to a place among the results before
+    document.querySelector("#answer").scrollIntoView({ behavior: "smooth", block: "start" });
 }"""
 
 
@@ -97,7 +98,7 @@ class Page:
 
     def build(self) -> None:
         """Create and connect the components; called inside `gr.Blocks`."""
-        gr.Markdown(f"# {TITLE}")
+        gr.Markdown(f"# {TITLE}", elem_id="title")
         with gr.Tabs():
             with gr.Tab("Search"), gr.Row(elem_id="search"):
                 with gr.Column(elem_id="query"):
@@ -366,7 +367,7 @@ class Page:
             lines.append(f'<p class="error" role="alert">{html.escape(problem)}</p>')
         copy = f'<button type="button" data-copy="{html.escape(path)}">Copy path</button>'
         buttons = (copy if self.show_paths and not is_gone else "") + (
-            '<button type="button" data-close="yes" aria-label="Close" autofocus>Close</button>'
+            '<button type="button" data-close="yes">Close</button>'
         )
         return f'<div class="text">{"".join(lines)}</div><div class="buttons">{buttons}</div>'
 
