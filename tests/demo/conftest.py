@@ -9,7 +9,7 @@ import pytest
 from photos import calls, draw_photo, save_checkpoint  # noqa: F401 - a fixture
 from PIL import Image
 
-gradio = pytest.importorskip("gradio", reason='the demo needs gradio: extra demo')
+gradio = pytest.importorskip("gradio", reason="the demo needs gradio: extra demo")
 
 from caan_demo.page import build_page  # noqa: E402
 from caan_demo.searcher import Searcher  # noqa: E402
