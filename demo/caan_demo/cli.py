@@ -75,10 +75,11 @@ def demo(
     - `caan-demo ~/Pictures --gallery my_gallery --model runs/sketchy/model`
     """
     require("gradio")
+    from caan_hf.service.guard import is_any_address, is_local
+    from caan_hf.service.searcher import Searcher
+
     from .galleries import open_galleries
-    from .guard import is_any_address, is_local
     from .page import build_page
-    from .searcher import Searcher
     from .server import served
 
     console = Console(stderr=True, highlight=False)
