@@ -14,10 +14,18 @@ from PIL import Image
 from caan_hf.errors import CaanError
 from caan_hf.gallery import SearchResult
 from caan_hf.retrieval.reranking import NUM_CANDIDATES
+from caan_hf.service.batching import MAX_BATCH
+from caan_hf.service.searcher import (
+    MAX_RESULTS,
+    NUM_EXPANDED,
+    Answer,
+    BlankDrawingError,
+    Searcher,
+    clean_drawing,
+    shown_name,
+)
 
-from .batching import MAX_BATCH
 from .guard import GuardedBlocks
-from .searcher import MAX_RESULTS, NUM_EXPANDED, Answer, BlankDrawingError, Searcher, clean_drawing, shown_name
 from .sketch_pad import from_pad, sketch_pad, to_pad
 
 TITLE = "Search photos by drawing"
