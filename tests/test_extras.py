@@ -34,6 +34,7 @@ LACKING = {  # command line -> the extra that it names if only the package itsel
     (CAAN, "average", "a", "b", "--out", "c"): "train",
     (CAAN, "index", "photos", "gallery"): "gallery,torch",
     (CAAN, "search", "gallery", "sketch.png"): "gallery,torch",
+    (CAAN, "serve", "gallery"): "serve,torch",
     (CAAN, "describe", "seen.txt", "--out", "d.jsonl", "--model", "m", "--local"): "torch",
     (DEMO, "photos", "--no-browser"): "demo",
     (EXPORT, "onnx", "model", "onnx"): "export",
@@ -69,7 +70,7 @@ def nothing(tmp_path_factory) -> BareEnvironment:
     return BareEnvironment(tmp_path_factory.mktemp("bare"))
 
 
-@pytest.mark.parametrize("extras", [set(), {"runtime"}, {"gallery", "runtime"}], ids=str)
+@pytest.mark.parametrize("extras", [set(), {"runtime"}, {"gallery", "runtime"}, {"runtime", "serve"}], ids=str)
 def test_these_extras_install_no_torch(extras):
     assert not {"torch", "torchvision", "transformers", "timm"} & set(distributions(extras))
 

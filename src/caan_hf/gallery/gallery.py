@@ -41,7 +41,7 @@ DISPLAY_SIDE = 1024
 """Photos are decoded for display with at least this side in pixels, if they are that large."""
 
 
-PHOTO_COLUMNS = [KEY, "width", "height", "thumbnail"]
+PHOTO_COLUMNS = [KEY, "width", "height", "thumbnail", "sha256"]
 Photo = TypeVar("Photo", bound=GalleryPhoto)
 
 
@@ -228,7 +228,7 @@ class Gallery:
         copied = zip(rows[KEY].to_pylist(), rows[column].to_pylist(), strict=True)
         return set(missing) - {path for path, is_copied in copied if is_copied}
 
-    def explain(self, sketch: Any, photo: SearchResult | str, *, max_matches: int = 6) -> Explanation:
+    def explain(self, sketch: Any, photo: GalleryPhoto | str, *, max_matches: int = 6) -> Explanation:
         """Divide the local score of a sketch and a photo among their regions, see [`Explanation`].
 
         Args:
@@ -255,6 +255,11 @@ class Gallery:
             CaanError: The gallery has no such photo, or its file cannot be read.
         """
         return self._decode(self._look_up(photo), DISPLAY_SIDE)
+
+    def find(self, sha256: str) -> GalleryPhoto | None:
+        """A photo by the SHA-256 of its file, of several copies the one with the first path; None if there is none."""
+        found = self._fields(self.table.rows_where("sha256", [sha256], self.columns))
+        return min((GalleryPhoto(**fields) for fields in found), key=lambda photo: photo.path, default=None)
 
     def _search_by_photo(self, photo: Any, options: SearchOptions) -> list[SearchResult]:
         """The photos nearest to a photo, without itself if it is in the gallery."""

@@ -12,6 +12,8 @@ PACKAGE = "caan-hf"
 EXTRAS = {
     "accelerate": "train",
     "datasets": "train",
+    "fastapi": "serve",
+    "fastapi_offline": "serve",
     "filelock": "train",
     "fontTools": "train",
     "gradio": "demo",
@@ -22,18 +24,21 @@ EXTRAS = {
     "onnx": "export",
     "onnxruntime": "runtime",
     "onnxscript": "export",
+    "prometheus_client": "serve",
     "pyarrow": "train",
     "ray": "scale",
     "safetensors": "torch",
+    "starlette": "serve",
     "timm": "torch",
     "torch": "torch",
     "torchvision": "torch",
     "transformers": "torch",
+    "uvicorn": "serve",
     "yaml": "train",
 }
 """Optional packages and the extra that installs them."""
 ENGINES = "torch", "onnxruntime"
-"""Packages of which a gallery needs one."""
+"""Packages of which galleries and the service need one."""
 
 
 def require(package: str) -> None:
@@ -52,7 +57,7 @@ def missing(module: str | None) -> str | None:
     extra = EXTRAS.get(package)
     if extra is None:
         return None
-    if extra == "gallery" and not any(find_spec(engine) for engine in ENGINES):
+    if extra in ("gallery", "serve") and not any(find_spec(engine) for engine in ENGINES):
         extra = "gallery,torch"
     return f"this needs {package}: {install_command(extra)}"
 
