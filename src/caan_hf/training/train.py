@@ -26,6 +26,7 @@ from caan_hf.utils.hub import hub_errors
 from .arguments import CaanTrainingArguments
 from .augmentation import photo_augmentation, sketch_augmentation
 from .backbones import build_model
+from .balance import rows_of_origins
 from .callbacks import StartCallback
 from .category_sentences import category_sentences
 from .checkpoints import (
@@ -137,7 +138,7 @@ def build_trainer(
     Raises:
         CaanError: The recipe or the data cannot be used.
     """
-    split = splits["train"]
+    split = rows_of_origins(splits["train"], recipe.data.origins)
     sentences = category_sentences(split, recipe.data.prompts)
     model, processor = build_model(recipe.model, recipe.data, sorted(set(chain.from_iterable(sentences.values()))))
     _check_batches(recipe, arguments, model.config)
