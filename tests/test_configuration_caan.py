@@ -66,6 +66,7 @@ def test_integers_are_accepted_for_float_fields(make_config, field):
         ("text_dropout", -0.1, "between 0 and 1"),
         ("alignment_dropout", 1.5, "between 0 and 1"),
         ("contrastive_temperature", 0, "above 0"),
+        ("sketch_frozen_layers", -1, "must not be negative"),
         ("hub_weight", 1.5, "between 0 and 1"),
         ("hub_bank_size", -1, "from 0 to"),
         ("hub_bank_size", 20_000, "from 0 to"),

@@ -30,7 +30,8 @@ LOSS_WEIGHTS = {
     "loss_mod": "lambda_mod",
     "loss_dis": "lambda_dis",
 }
-NON_NEGATIVE = ("triplet_margin", "local_position_weight", *LOSS_WEIGHTS.values())
+FROZEN_LAYERS = ("sketch_frozen_layers", "photo_frozen_layers")
+NON_NEGATIVE = ("triplet_margin", "local_position_weight", *LOSS_WEIGHTS.values(), *FROZEN_LAYERS)
 SIZES = (
     "image_size",
     "num_alignment_layers",
@@ -61,6 +62,10 @@ class CaanConfig(PreTrainedConfig):
         image_size (`int`, defaults to 224): Height and width of the input images, in pixels.
         tie_visual_towers (`bool`, defaults to `False`): Encode sketches and photos with one shared tower.
         freeze_text (`bool`, defaults to `True`): Do not train the text tower (our choice).
+        sketch_frozen_layers (`int`, defaults to 0):
+            *Ours*: number of first layers of the sketch tower that are not trained, with all that comes before them.
+        photo_frozen_layers (`int`, defaults to 0):
+            *Ours*: the same of the photo tower. With `tie_visual_towers` both numbers must be equal.
         projection_dim (`int`, *optional*):
             Width to which the tokens of all towers are projected. `None` keeps the width of the visual towers, which
             must then be equal; text tokens are always projected to that width.
@@ -171,6 +176,8 @@ class CaanConfig(PreTrainedConfig):
     image_size: int = 224
     tie_visual_towers: bool = False
     freeze_text: bool = True
+    sketch_frozen_layers: int = 0
+    photo_frozen_layers: int = 0
     projection_dim: int | None = None
     alignment: str = "text"
     num_alignment_layers: int = 1
@@ -255,6 +262,8 @@ class CaanConfig(PreTrainedConfig):
         check_range("hub_bank_size", self.hub_bank_size, 0, MAX_BANK, whole=True)
         if self.local_grid > MAX_GRID:
             raise ValueError(f"local_grid must be at most {MAX_GRID}, got {self.local_grid}")
+        if self.tie_visual_towers and self.sketch_frozen_layers != self.photo_frozen_layers:
+            raise ValueError("tie_visual_towers requires equal sketch_frozen_layers and photo_frozen_layers")
         for tower in (self.sketch_config, self.photo_config):
             patch_size = getattr(tower, "patch_size", None)
             if isinstance(patch_size, int):
