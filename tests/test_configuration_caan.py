@@ -60,6 +60,7 @@ def test_integers_are_accepted_for_float_fields(make_config, field):
         ("lambda_mod", -1, "must not be negative"),
         ("text_negatives", "some", "one of batch, all"),
         ("sample_sentences", True, "requires text_negatives"),
+        ("text_init", "photos", "requires text_negatives"),
         ("instance_score", "fused", "one of local, global, both"),
         ("lambda_ins", 1, 'requires local_matching="late_interaction" or instance_score="global"'),
         ("text_dropout", 1.5, "between 0 and 1"),

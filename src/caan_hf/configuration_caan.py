@@ -15,6 +15,7 @@ CHOICES = {
     "negatives": ("sampled", "in_batch", "both"),
     "triplet_reduction": ("all", "violating"),
     "text_negatives": ("batch", "all"),
+    "text_init": ("random", "photos"),
     "instance_score": ("local", "global", "both"),
 }
 PROBABILITIES = ("text_dropout", "alignment_dropout", "local_weight", "hub_weight")
@@ -131,6 +132,10 @@ class CaanConfig(PreTrainedConfig):
             Descriptions that `lambda_txt` contrasts an image with: `"batch"` are the sentences of the batch. `"all"`
             are the categories of the training data, each the mean of its sentences, with a learned temperature; it
             requires `freeze_text` and also trains on unpaired images.
+        text_init (`str`, defaults to `"random"`):
+            *Ours*: text projection before training. `"photos"` predicts the mean pretrained photo feature of each
+            training category from its descriptions, by ridge regression; it requires `text_negatives="all"` and
+            `lambda_dis`.
         sample_sentences (`bool`, defaults to `False`):
             With `text_negatives="all"`, a training step represents each category by one random sentence.
         lambda_mod (`float`, defaults to 0.0):
@@ -206,6 +211,7 @@ class CaanConfig(PreTrainedConfig):
     contrastive_temperature: float | int = 0.07
     lambda_txt: float | int = 0.0
     text_negatives: str = "batch"
+    text_init: str = "random"
     sample_sentences: bool = False
     lambda_mod: float | int = 0.0
     lambda_dis: float | int = 0.0
@@ -234,10 +240,6 @@ class CaanConfig(PreTrainedConfig):
             raise ValueError('alignment="visual" requires text_config=None and negatives="sampled"')
         if self.local_matching == "relation" and (self.lambda_loc or self.local_position_weight):
             raise ValueError('lambda_loc and local_position_weight require local_matching="late_interaction"')
-        if self.text_negatives == "all" and not self.freeze_text:
-            raise ValueError('text_negatives="all" requires freeze_text')
-        if self.sample_sentences and self.text_negatives != "all":
-            raise ValueError('sample_sentences requires text_negatives="all"')
         if self.local_matching == "relation" and self.lambda_ins and self.instance_score != "global":
             raise ValueError('lambda_ins requires local_matching="late_interaction" or instance_score="global"')
         for name in PROBABILITIES:
@@ -248,6 +250,15 @@ class CaanConfig(PreTrainedConfig):
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
         if self.contrastive_temperature <= 0:
             raise ValueError(f"contrastive_temperature must be above 0, got {self.contrastive_temperature}")
+
+    def validate_text(self) -> None:
+        """Check the settings of L_txt. `@strict` calls this after construction."""
+        if self.text_negatives == "all" and not self.freeze_text:
+            raise ValueError('text_negatives="all" requires freeze_text')
+        if self.text_init == "photos" and (self.text_negatives != "all" or not self.lambda_dis):
+            raise ValueError('text_init="photos" requires text_negatives="all" and lambda_dis')
+        if self.sample_sentences and self.text_negatives != "all":
+            raise ValueError('sample_sentences requires text_negatives="all"')
 
     def validate_sizes(self) -> None:
         """Check the sizes. `@strict` calls this after construction."""
