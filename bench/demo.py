@@ -11,12 +11,12 @@ import shutil
 import statistics
 
 from caan_demo.page import build_page
-from caan_demo.searcher import Searcher
 from caan_demo.server import served
 from common import options_parser, run
 from playwright.sync_api import Page, sync_playwright
 
 from caan_hf.gallery import Gallery
+from caan_hf.service.searcher import Searcher
 
 WATCH = """
 () => {

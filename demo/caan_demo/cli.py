@@ -77,10 +77,11 @@ def demo(
     """
     if find_spec("gradio") is None:
         raise CaanError('the demo needs gradio: pip install "caan-hf[demo]"')
+    from caan_hf.service.guard import is_any_address, is_local
+    from caan_hf.service.searcher import Searcher
+
     from .galleries import open_galleries
-    from .guard import is_any_address, is_local
     from .page import build_page
-    from .searcher import Searcher
     from .server import served
 
     console = Console(stderr=True, highlight=False)

@@ -13,9 +13,10 @@ import gradio as gr
 from starlette.applications import Starlette
 
 from caan_hf.errors import CaanError
+from caan_hf.service.guard import Hosts
+from caan_hf.service.searcher import MAX_FILE_BYTES
 
-from .guard import Guard, Hosts, refuse_urls
-from .searcher import MAX_FILE_BYTES
+from .guard import PageGuard, refuse_urls
 
 MAX_WAITING = 32
 """Number of waiting requests. Further visitors are told at once that the demo is busy instead of waiting long."""
@@ -101,7 +102,7 @@ def _lifespan(hosts: Hosts, folder: Path) -> Lifespan:
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         assert app.middleware_stack is not None
-        app.middleware_stack = Guard(app.middleware_stack, hosts)
+        app.middleware_stack = PageGuard(app.middleware_stack, hosts, "caan-demo")
         deletion = asyncio.create_task(_delete_regularly(folder))
         yield
         deletion.cancel()

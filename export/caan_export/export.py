@@ -90,6 +90,7 @@ def export_checkpoint(
             local_matching=config.local_matching,  # type: ignore[arg-type]
             local_position_weight=config.local_position_weight,
             hub_weight=config.hub_weight,
+            expand=config.expand,
             local_weight=config.local_weight,
             graphs=graphs,
             files=file_entries(folder),

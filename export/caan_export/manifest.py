@@ -10,6 +10,7 @@ from pydantic import Field, PlainSerializer, model_validator
 from caan_hf.encoding.encoder import TrainingData
 from caan_hf.encoding.identity import EncoderIdentity
 from caan_hf.errors import CaanError
+from caan_hf.limits_caan import MAX_EXPAND
 from caan_hf.utils.files import is_folder, sha256_of
 from caan_hf.utils.records import Record
 
@@ -144,6 +145,7 @@ class Manifest(Record):
             late interaction in the runtime.
         local_position_weight: Weight of the position prior of late interaction.
         hub_weight: Weight of the correction of hubs, whose sketches are in `HUB_BANK`; None for none.
+        expand: Number of first photos with which query expansion helps; None where it does not.
         local_weight: Weight of the local score in the score of re-ranking; None for the local score alone.
         graphs: Shapes by name of the graph.
         files: Hashes by file name.
@@ -161,6 +163,7 @@ class Manifest(Record):
     local_matching: LocalMatchingKind
     local_position_weight: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     hub_weight: Annotated[float, Field(ge=0, le=1)] | None = None
+    expand: Annotated[int, Field(ge=1, le=MAX_EXPAND)] | None = None
     local_weight: Annotated[float, Field(ge=0, le=1)] | None
     graphs: dict[str, GraphEntry]
     files: dict[FileName, FileEntry]

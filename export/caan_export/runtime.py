@@ -147,6 +147,11 @@ class CaanOnnx(Encoder):
         return self.export.manifest.hub_weight
 
     @property
+    def expand(self) -> int | None:
+        """See [`Encoder.expand`]."""
+        return self.export.manifest.expand
+
+    @property
     def local_weight(self) -> float | None:
         """See [`Encoder.local_weight`]."""
         return self.export.manifest.local_weight

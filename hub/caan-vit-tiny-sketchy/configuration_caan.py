@@ -6,7 +6,7 @@ from huggingface_hub.dataclasses import strict
 from transformers import AutoConfig, PreTrainedConfig
 from transformers.configuration_utils import SubConfigSpec
 
-from .limits_caan import MAX_BANK, MAX_GRID, check_grid, check_limits, check_range
+from .limits_caan import MAX_BANK, MAX_EXPAND, MAX_GRID, check_grid, check_limits, check_range
 
 CHOICES = {
     "relation_loss": ("mse", "bce"),
@@ -153,6 +153,9 @@ class CaanConfig(PreTrainedConfig):
         hub_weight (`float`, *optional*):
             *Ours*: retrieval lowers the score of each photo by this weight times its mean cosine to the 10 nearest of
             the stored sketches. It is chosen on validation categories. `None` and 0 change no score.
+        expand (`int`, *optional*):
+            *Ours*: number of first photos with which query expansion helps on validation categories. Programs for
+            searching offer query expansion with as many. `None` where it does not help.
         initializer_range (`float`, defaults to 0.02): Standard deviation of the weights of new linear layers.
         training_protocol (`str`, *optional*):
             Name of the training protocol, such as `"sketchy-25@1"`. It is set by training.
@@ -218,6 +221,7 @@ class CaanConfig(PreTrainedConfig):
     center_features: bool = False
     hub_bank_size: int = 0
     hub_weight: float | int | None = None
+    expand: int | None = None
     initializer_range: float | int = 0.02
     training_protocol: str | None = None
     training_categories: list[str] | None = None
@@ -271,6 +275,8 @@ class CaanConfig(PreTrainedConfig):
         if min(self.relation_hidden_sizes, default=1) < 1:
             raise ValueError(f"relation_hidden_sizes must each be at least 1, got {self.relation_hidden_sizes}")
         check_range("hub_bank_size", self.hub_bank_size, 0, MAX_BANK, whole=True)
+        if self.expand is not None:
+            check_range("expand", self.expand, 1, MAX_EXPAND, whole=True)
         if self.local_grid > MAX_GRID:
             raise ValueError(f"local_grid must be at most {MAX_GRID}, got {self.local_grid}")
         if self.tie_visual_towers and self.sketch_frozen_layers != self.photo_frozen_layers:

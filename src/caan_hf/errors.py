@@ -1,8 +1,10 @@
 """The exception for bad input, and what errors of the operating system mean for the user."""
 
+import difflib
 import errno
 import os
 import re
+from collections.abc import Iterable
 
 OS_REMEDIES = {
     errno.ENOSPC: "Free disk space.",
@@ -47,6 +49,13 @@ def first_line(error: BaseException) -> str:
 def one_line(error: BaseException) -> str:
     """An exception's message without line breaks and cut to 500 characters, or the name of its type if it is empty."""
     return " ".join(str(error).split())[:500] or type(error).__name__
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A question for the end of a message, such as " Did you mean tent?"; empty if no known name is near."""
+    spelling = {other.casefold(): other for other in known}
+    near = difflib.get_close_matches(name.casefold(), list(spelling), n=1)
+    return f" Did you mean {spelling[near[0]]}?" if near else ""
 
 
 def os_problem(error: BaseException) -> tuple[str, str] | None:

@@ -19,6 +19,8 @@ MAX_GRID = 128
 """Largest number of patches and of local tokens along a side."""
 MAX_BANK = 10_000
 """Largest number of features of training sketches that are stored with a model."""
+MAX_EXPAND = 1000
+"""Largest number of first photos with which a model's queries are expanded."""
 MAX_MARGIN = 1.0
 """Largest margin of a sketch, as a share of its longer side."""
 

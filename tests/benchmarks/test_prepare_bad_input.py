@@ -69,11 +69,6 @@ KINDS = [
     ),
     (file_in_a_folder_that_is_not_utf8, "file name that is not UTF-8", "photos/caf\\xe9"),
     (two_spellings, TWO_SPELLINGS, "photos/alarm_clock"),
-    (
-        lambda own: own.text("unseen.txt", "yak", "unicorn"),
-        "unseen category without a folder",
-        "unseen.txt: unicorn",
-    ),
 ]
 
 
@@ -137,7 +132,13 @@ def test_a_photo_of_200_megapixels_is_used(own, prepare):
 
 @pytest.mark.parametrize(
     ("lines", "message"),
-    [(None, "unseen.txt: cannot be read"), ([""], "no category names"), (["yak", "Yak"], "twice")],
+    [
+        (None, "unseen.txt: cannot be read"),
+        ([""], "no category names"),
+        (["yak", "Yak"], "twice"),
+        (["yak", "unicorn"], r"unseen\.txt: unicorn: no category folder.*Correct or remove"),
+        (["yak", "Laamp"], r"unseen\.txt: Laamp: no category folder.*Did you mean lamp\?"),
+    ],
 )
 def test_unusable_unseen_file_is_one_clear_error(own, prepare, lines, message):
     (own.root / "unseen.txt").unlink()

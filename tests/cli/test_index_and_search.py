@@ -132,6 +132,29 @@ def test_expansion_changes_the_scores(indexed, sketch_file):
     assert [result["score"] for result in again] != [result["score"] for result in once]
 
 
+def test_photos_like_a_photo_are_found_and_drawn(indexed, tmp_path):
+    photo = indexed[0] / "03.png"
+    done = run("search", indexed[1], photo, "--photo", "-k", 4, "--json", "--out", tmp_path / "like.png")
+    results = json.loads(done.stdout)["results"]
+    assert len(results) == 4
+    assert str(photo) not in [result["path"] for result in results]
+    assert Image.open(tmp_path / "like.png").width > 300
+    for wrong in ("--explain", "--rerank"):
+        with pytest.raises(CaanError, match=f"--photo and {wrong}|{wrong} and --photo"):
+            run("search", indexed[1], photo, "--photo", wrong)
+    with pytest.raises(CaanError, match=r"sketch\.txt"):
+        run("search", indexed[1], tmp_path / "sketch.txt", "--photo")
+
+
+def test_results_that_no_longer_exist_are_named(indexed, checkpoint, sketch_file, tmp_path):
+    shutil.copytree(indexed[0], tmp_path / "photos")
+    run("index", tmp_path / "photos", tmp_path / "gallery", "--model", checkpoint, "--device", "cpu", "--quiet")
+    (tmp_path / "photos" / "05.png").unlink()
+    done = run("search", tmp_path / "gallery", sketch_file, "-k", 12)
+    assert re.search(r"1 of the results no longer exist.*05\.png.*--prune", done.stderr)
+    assert len(done.stdout.splitlines()) == 13
+
+
 def test_the_sketch_may_come_from_standard_input(indexed, sketch_file):
     from_file = json.loads(run("search", indexed[1], sketch_file, "--json").stdout)["results"]
     from_input = json.loads(run("search", indexed[1], "-", "--json", stdin=sketch_file.read_bytes()).stdout)["results"]

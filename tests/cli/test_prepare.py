@@ -48,6 +48,36 @@ def test_prepare_prints_counts_and_problems(raw, tmp_path):
     assert load_benchmark(tmp_path / "out")[1].unseen == ["yak"]
 
 
+def test_the_number_of_validation_categories_is_printed_and_can_be_0(raw, tmp_path):
+    for count in (1, 0):
+        result = caan_prepare("folder", raw, tmp_path / f"out{count}", "--validation-categories", count)
+        assert f"{count} of 2 seen categories" in result.output
+        assert len(load_benchmark(tmp_path / f"out{count}")[1].validation) == count
+
+
+@pytest.mark.parametrize(
+    ("unseen", "warnings"),
+    [
+        ("yak", [r"test split has only one category. Evaluation"]),
+        ("yak\nlamp", ["train split has only one category. Training"]),
+        ("yak\nlamp\nboat", ["train split is empty. Training"]),
+    ],
+)
+def test_splits_that_cannot_be_used_are_warned_of(raw, tmp_path, unseen, warnings):
+    (raw / "unseen.txt").write_text(unseen)
+    printed = caan_prepare("folder", raw, tmp_path / "out").output
+    found = [line for line in printed.splitlines() if line.startswith("warning:")]
+    assert len(found) == len(warnings)
+    for line, words in zip(found, warnings, strict=True):
+        assert words in line
+
+
+def test_an_empty_test_split_is_warned_of(raw, tmp_path):
+    (raw / "photos/yak/1.png").write_text("x")
+    printed = caan_prepare("folder", raw, tmp_path / "out", "--validation-categories", 0).output
+    assert "warning: the test split is empty. Evaluation" in printed
+
+
 def test_training_categories_without_description_are_named_with_the_remedy(raw, tmp_path):
     for modality in ("sketches", "photos"):
         (raw / modality / "lamp").rename(raw / modality / "zither")

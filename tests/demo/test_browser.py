@@ -7,12 +7,12 @@ from contextlib import suppress
 
 import pytest
 from caan_demo.page import build_page
-from caan_demo.searcher import Searcher
 from caan_demo.server import served
 from photos import save_checkpoint
 from PIL import Image
 
 from caan_hf.gallery import Gallery
+from caan_hf.service.searcher import Searcher
 
 sync_api = pytest.importorskip(
     "playwright.sync_api", reason="the browser tests need playwright: pip install playwright"

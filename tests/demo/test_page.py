@@ -3,12 +3,12 @@
 import gradio as gr
 import pytest
 from caan_demo.page import Page
-from caan_demo.searcher import Searcher
 from caan_demo.sketch_pad import to_pad
 from photos import draw_photo, save_checkpoint
 from PIL import Image
 
 from caan_hf.gallery import Gallery
+from caan_hf.service.searcher import Searcher
 
 
 @pytest.fixture

@@ -8,14 +8,15 @@ from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 import pytest
-from caan_demo.guard import MAX_BODY_BYTES
 from caan_demo.page import build_page
-from caan_demo.searcher import MAX_FILE_BYTES
 from caan_demo.server import delete_old_files, served
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from gradio_client.utils import QueueError
 from PIL import Image
+
+from caan_hf.service.guard import MAX_BODY_BYTES
+from caan_hf.service.searcher import MAX_FILE_BYTES
 
 DEMO = Path(__file__).parents[2] / "demo"
 

@@ -53,10 +53,12 @@ def test_a_hub_bank_changes_no_identity_and_keeps_its_precision(tiny_caan, tmp_p
 def test_the_weights_of_the_local_score_change_no_identity(late_caan):
     model, processor = late_caan
     other = copy(model)
-    other.config = type(model.config)(**{**model.config.to_dict(), "local_weight": None, "local_position_weight": 0.1})
+    changes = {"local_weight": None, "local_position_weight": 0.1, "expand": 3}
+    other.config = type(model.config)(**{**model.config.to_dict(), **changes})
     encoders = [CheckpointEncoder(one, processor) for one in (model, other)]
     assert [one.local_weight for one in encoders] == [0.25, None]
     assert [one.reranks for one in encoders] == [True, False]
+    assert [one.expand for one in encoders] == [None, 3]
     assert encoders[0].identity == encoders[1].identity
 
 

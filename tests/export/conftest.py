@@ -65,7 +65,7 @@ def tied_checkpoint(tmp_path_factory) -> Path:
 def late_checkpoint(tmp_path_factory) -> Path:
     """Late interaction with a position prior, on a grid that does not divide the size of the pictures."""
     tower, folder = {**VISION, "num_hidden_layers": 1}, tmp_path_factory.mktemp("late") / "late"
-    late = {"local_grid": 5, "local_position_weight": 0.1, "local_weight": 0.25, "lambda_loc": 1.0}
+    late = {"local_grid": 5, "local_position_weight": 0.1, "local_weight": 0.25, "lambda_loc": 1.0, "expand": 4}
     towers = {"sketch_config": tower, "photo_config": dict(tower), "tie_visual_towers": True}
     return _save_checkpoint(folder, local_matching="late_interaction", **towers, **late)
 

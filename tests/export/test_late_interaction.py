@@ -98,6 +98,7 @@ def test_the_manifest_has_two_graphs_and_what_the_scores_need(late_exported, enc
     found = CaanOnnx.from_pretrained(late_exported())
     assert found.identity == encoder.identity
     assert found.local_weight == encoder.local_weight == 0.25
+    assert found.expand == encoder.expand == 4
     assert found.reranks
 
 

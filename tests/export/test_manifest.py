@@ -15,6 +15,7 @@ DAMAGES = {
     "dtype": ("fp64", None, ["fp32"]),
     "local_matching": (None, "none", "late_interaction"),
     "local_position_weight": (None, -0.1, "0"),
+    "expand": (0, 1001, "5"),
     "local_weight": (1.5, -0.1, "0.5"),
     "identity": (None, {}),
     "identity/weights": (None, 3),

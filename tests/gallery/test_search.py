@@ -274,3 +274,55 @@ def test_options_may_be_given_as_one_object(gallery, sketch):
     options = SearchOptions(k=4, rerank=True)
     assert gallery.search(sketch, options) == gallery.search(sketch, k=4, rerank=True)
     assert len(gallery.search(sketch, options, k=2)) == 2
+
+
+def test_a_search_by_photo_finds_the_nearest_photos_without_itself(gallery, indexed_folder):
+    found = gallery.table.columns(["path", "global_embeds"])
+    embeds, paths = from_vectors(found["global_embeds"]), found["path"].to_pylist()
+    path = str(indexed_folder / "photos" / "07.png")
+    scores = embeds @ embeds[paths.index(path)]
+    wanted = [paths[row] for row in np.argsort(-scores) if paths[row] != path][:5]
+    results = gallery.search(path, k=5, photo=True)
+    assert [result.path for result in results] == wanted
+    assert [result.rank for result in results] == [1, 2, 3, 4, 5]
+    assert all(result.fused_score is None for result in results)
+    again = gallery.search(gallery.search(wanted[0], k=29, photo=True)[-1], k=29, photo=True)
+    assert len({result.path for result in again}) == 29
+
+
+def test_a_search_by_another_photo_encodes_it_and_finds_its_copy_first(gallery, indexed_folder, tmp_path):
+    copy_of = indexed_folder / "photos" / "07.png"
+    (tmp_path / "07.png").write_bytes(copy_of.read_bytes())
+    for source in (tmp_path / "07.png", copy_of.read_bytes(), draw_photo(7)):
+        best = gallery.search(source, k=3, photo=True)[0]
+        assert (best.path, best.score) == (str(copy_of), pytest.approx(1, abs=1e-3))
+
+
+def test_a_search_by_photo_expands_with_the_first_photos(gallery, indexed_folder):
+    path = indexed_folder / "photos" / "07.png"
+    once, again = (gallery.search(path, k=5, photo=True, expand=expand) for expand in (None, 4))
+    assert [one.score for one in once] != [one.score for one in again]
+
+
+def test_a_search_by_photo_names_what_cannot_be_used(gallery, encoder, tmp_path):
+    with pytest.raises(CaanError, match=r"missing\.jpg"):
+        gallery.search(tmp_path / "missing.jpg", photo=True)
+    with pytest.raises(CaanError, match="--photo and --rerank"):
+        gallery.search(tmp_path / "missing.jpg", photo=True, rerank=True)
+    draw_photo(1).save(tmp_path / "1.png")
+    single = Gallery.create(tmp_path / "single", model=encoder)
+    single.add([tmp_path / "1.png"])
+    with pytest.raises(CaanError, match="no other photo"):
+        single.search(tmp_path / "1.png", photo=True)
+
+
+@pytest.mark.parametrize("copied", [False, True])
+def test_photos_whose_files_no_longer_exist_are_told(encoder, sketch, tmp_path, copied):
+    files = [tmp_path / f"{number}.png" for number in range(3)]
+    for number, file in enumerate(files):
+        draw_photo(number).save(file)
+    gallery = Gallery.create(tmp_path / "gallery", model=encoder)
+    gallery.add(files, copy=copied)
+    assert gallery.gone(gallery.search(sketch)) == set()
+    files[1].unlink()
+    assert gallery.gone(gallery.search(sketch)) == (set() if copied else {str(files[1])})

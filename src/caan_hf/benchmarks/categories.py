@@ -1,13 +1,13 @@
 """Category names: published seen and unseen lists, the choice of validation categories, and synonyms."""
 
 import random
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
 from caan_hf.descriptions.spelling import canonical, fold
-from caan_hf.errors import CaanError
+from caan_hf.errors import CaanError, did_you_mean
 from caan_hf.utils.files import read_text
 
 SPLITS = resources.files("caan_hf.benchmarks") / "splits"
@@ -81,20 +81,28 @@ def read_category_file(path: Path) -> tuple[str, ...]:
     return names
 
 
+def match_names(listed: Iterable[str], known: Iterable[str], file: Path, problem: str) -> set[str]:
+    """The known spellings of the names that a file lists.
+
+    Raises:
+        CaanError: A name is not known; the message has the first of these names, the problem and a similar known name.
+    """
+    spelling = {fold(name): name for name in known}
+    for name in listed:
+        if fold(name) not in spelling:
+            raise CaanError(
+                f"{file}: {name}: {problem}.{did_you_mean(name, spelling.values())} Correct or remove the line."
+            )
+    return {spelling[fold(name)] for name in listed}
+
+
 def named_validation(seen: tuple[str, ...], file: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Split the seen categories into those of train and those of validation, which a file names; both sorted.
 
     Raises:
         CaanError: The file names something else, or no category is left for training.
     """
-    spelling = {fold(name): name for name in seen}
-    listed = read_category_file(file)
-    unknown = [name for name in listed if fold(name) not in spelling]
-    if unknown:
-        raise CaanError(
-            f"{file}: {', '.join(unknown[:5])}: no seen category with sketches and photos. Correct or remove the line."
-        )
-    validation = {spelling[fold(name)] for name in listed}
+    validation = match_names(read_category_file(file), seen, file, "no seen category with sketches and photos")
     if len(validation) == len(seen):
         raise CaanError(f"{file}: names all usable seen categories, but training needs one. Remove a line.")
     return tuple(name for name in seen if name not in validation), tuple(sorted(validation))

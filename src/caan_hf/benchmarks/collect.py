@@ -29,7 +29,6 @@ IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".png", ".webp", ".bmp", ".
 # Files that operating systems and data sets leave beside the images; they are ignored without a report.
 CLUTTER_SUFFIXES = frozenset({".txt", ".db", ".ini", ".json", ".csv", ".md", ".mat", ".xml"})
 
-UNSEEN_NOT_FOUND = "unseen category without a folder"
 ALONE = {"sketch": "category with sketches but no photos", "photo": "category with photos but no sketches"}
 NO_FOLDER = "category without a folder"
 EMPTY_FOLDER = "category folder without images"
@@ -75,7 +74,7 @@ def collect(name: str, raw_dir: Path, options: PrepareOptions, problems: Problem
     if not raw_dir.is_dir():
         raise CaanError(f"{raw_dir}: not a folder. RAW_DIR is the folder of the unpacked benchmark {name}.")
     layout, strokes = LAYOUTS[name], options.strokes
-    split = _own_split(raw_dir, options.unseen, problems) if name == "folder" else published_split(name)
+    split = _own_split(raw_dir, unseen_file(raw_dir, options)) if name == "folder" else published_split(name)
     if not layout.lists or find_lists(raw_dir, layout) is None:
         required_folder(raw_dir, layout.photos, "photos")
         if name in EXTRA_STROKES or (strokes is None and first_folder(raw_dir, layout.strokes) is None):
@@ -133,19 +132,18 @@ def category_names(raw_dir: Path) -> list[str]:
     return sorted({fold(name): name for name in reversed(names) if is_text(name)}.values())
 
 
-def _own_split(raw_dir: Path, unseen: Path | None, problems: Problems) -> CategorySplit:
+def unseen_file(raw_dir: Path, options: PrepareOptions) -> Path:
+    """The file that lists the unseen categories of the user's own folder."""
+    return options.unseen or raw_dir / "unseen.txt"
+
+
+def _own_split(raw_dir: Path, unseen: Path) -> CategorySplit:
     """The split of the user's own folder: unseen categories are listed in a file, all others are seen."""
     found = category_names(raw_dir)
-    unseen_file = unseen or raw_dir / "unseen.txt"
-    listed = read_category_file(unseen_file)
     spelling = {fold(name): name for name in found}
-    for name in listed:
-        if fold(name) not in spelling:
-            problems.add(f"{unseen_file.name}: {name}", UNSEEN_NOT_FOUND)
-    unseen_names = {fold(name): spelling.get(fold(name), name) for name in listed}
+    unseen_names = {spelling.get(fold(name), name) for name in read_category_file(unseen)}
     return CategorySplit(
-        seen=tuple(name for name in found if fold(name) not in unseen_names),
-        unseen=tuple(sorted(unseen_names.values())),
+        seen=tuple(name for name in found if name not in unseen_names), unseen=tuple(sorted(unseen_names))
     )
 
 

@@ -21,6 +21,8 @@ from caan_hf.errors import CaanError, is_out_of_memory, one_line, os_problem
 EXTRAS = {
     "accelerate": "train",
     "datasets": "train",
+    "fastapi": "serve",
+    "fastapi_offline": "serve",
     "filelock": "train",
     "fontTools": "train",
     "gradio": "demo",
@@ -30,10 +32,13 @@ EXTRAS = {
     "onnx": "export",
     "onnxruntime": "export",
     "onnxscript": "export",
+    "prometheus_client": "serve",
     "pyarrow": "train",
     "ray": "scale",
+    "starlette": "serve",
     "torch": "export",  # an installation for ONNX exports lacks torch and transformers
     "transformers": "export",
+    "uvicorn": "serve",
     "yaml": "train",
 }
 """Optional packages and the extra that installs them."""

@@ -84,12 +84,26 @@ def _print_summary(info: "BenchmarkInfo", out_dir: Path) -> None:
     print_table(("split", "categories", "sketches", "photos"), rows)
     if info.added:
         print_table(ORIGIN_COLUMNS, origin_rows(info.origins), text_columns=2)
+    _print_splits(info)
     _print_joined(info)
     for reason, paths in Problems(info.skipped).by_reason().items():
         if reason != NO_DESCRIPTION:
             typer.echo(f"{len(paths):,} {reason}: {first_paths(paths)}")
     _print_plain(info)
     typer.echo(f"written to {out_dir}")
+
+
+def _print_splits(info: "BenchmarkInfo") -> None:
+    """Print how many seen categories are held out, and warn of splits that are too small to be used."""
+    num_seen = len(info.seen) + len(info.validation)
+    typer.echo(
+        f"{len(info.validation):,} of {num_seen:,} seen categories are held out of training for validation "
+        "(--validation-categories N, 0 for none)"
+    )
+    for split, categories, user in (("train", info.seen, "Training"), ("test", info.unseen, "Evaluation")):
+        if len(categories) < 2:  # with one category, every ranking is perfect
+            size = "has only one category" if categories else "is empty"
+            typer.secho(f"warning: the {split} split {size}. {user} needs at least two.", fg="yellow")
 
 
 def _print_joined(info: "BenchmarkInfo") -> None:

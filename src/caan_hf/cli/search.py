@@ -12,6 +12,7 @@ from caan_hf.encoding.options import DeviceOption, DTypeOption
 from caan_hf.errors import CaanError
 from caan_hf.gallery.options import SearchOptions
 from caan_hf.utils.files import expand_home
+from caan_hf.utils.problems import first_paths
 
 from .command import command
 
@@ -26,7 +27,10 @@ PICTURE_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
 @command
 def search(
     gallery: Annotated[str, Argument(metavar="GALLERY", help="Folder or URL that `caan index` created.")],
-    sketch: Annotated[str, Argument(metavar="SKETCH", help="Picture, or strokes as JSON; - reads standard input.")],
+    sketch: Annotated[
+        str,
+        Argument(metavar="SKETCH", help="Picture, strokes as JSON, or a photo with --photo; - reads standard input."),
+    ],
     *,
     options: SearchOptions,
     explain: Annotated[
@@ -53,7 +57,7 @@ def search(
     device: DeviceOption = None,
     dtype: DTypeOption = "auto",
 ) -> None:
-    """Find photos by sketch.
+    """Find photos by sketch, or by another photo.
 
     Prints rank, score and path of each result, best first. The score is the cosine similarity of photo and sketch (with
     --expand: photo and expanded query). With re-ranking, two more scores are printed: the local score, which says how
@@ -68,28 +72,37 @@ def search(
 
     - `caan search my_gallery sketch.png --expand 5`
 
+    - `caan search my_gallery holiday.jpg --photo`
+
     - `cat drawing.json | caan search my_gallery - --json`
     """
     from caan_hf.encoding.sketch_file import load_sketch
     from caan_hf.gallery import Gallery
 
+    if explain and options.photo:
+        raise CaanError("--explain and --photo are mutually exclusive: explanations compare a sketch with a photo.")
     if out is None and explain and not as_json:
         out = Path("results.png")
     if out is not None:
         out = expand_home(out)
         _require_picture_file(out)
     opened = Gallery.open(gallery, model=model, device=device, dtype=dtype)
-    drawing = sys.stdin.buffer.read() if sketch == "-" else expand_home(sketch)
-    load_sketch(drawing)  # a missing or damaged file is reported before the model is loaded
+    given = sys.stdin.buffer.read() if sketch == "-" else expand_home(sketch)
+    # A missing or damaged file is reported before the model is loaded.
+    picture = _open_photo(given, sketch) if options.photo else load_sketch(given)
     opened.encoder  # noqa: B018 - loaded here, so that the times below are those of the search
     start = time.perf_counter()
-    query = opened.encode_sketch(drawing)
+    query: Any = given if options.photo else opened.encode_sketch(given)
     encoded = time.perf_counter()
     results = opened.search(query, options)
     seconds = {"encode": encoded - start, "search": time.perf_counter() - encoded}
     explanations = [opened.explain(query, result) for result in results[:NUM_EXPLAINED]] if explain else []
     if out is not None:
-        _draw(query.image, results, explanations, out)
+        _draw(picture if options.photo else query.image, results, explanations, out, is_photo=options.photo)
+    gone = sorted(opened.gone(results))
+    if gone:
+        remedy = "Remove them from the gallery with `caan index PHOTOS GALLERY --prune`."
+        print(f"{len(gone)} of the results no longer exist: {first_paths(gone)}. {remedy}", file=sys.stderr)
     if as_json:
         print(json.dumps(_document(gallery, sketch, results, explanations, seconds), indent=2))
         return
@@ -98,6 +111,15 @@ def search(
     print(f"{len(opened):,} photos; {times}, {opened.encoder.identity.precision}", file=sys.stderr)
     if out is not None:
         print(f"results drawn into {out}", file=sys.stderr)
+
+
+def _open_photo(given: Path | bytes, name: str) -> Any:
+    from caan_hf.images_caan import clean_photo
+
+    try:
+        return clean_photo(given, name)
+    except ValueError as error:
+        raise CaanError(str(error)) from error
 
 
 def _require_picture_file(out: Path) -> None:
@@ -110,11 +132,15 @@ def _require_picture_file(out: Path) -> None:
         raise CaanError(f"{out}: not the name of a .png or .jpg file. Choose one such as results.png with --out.")
 
 
-def _draw(sketch: Any, results: "list[SearchResult]", explanations: "list[Explanation]", out: Path) -> None:
+def _draw(
+    query: Any, results: "list[SearchResult]", explanations: "list[Explanation]", out: Path, *, is_photo: bool
+) -> None:
     from caan_hf.gallery.figures import results_figure
     from caan_hf.utils.files import write_whole
 
-    figure = results_figure(sketch, results[:MAX_DRAWN], [explanation.figure() for explanation in explanations])
+    label = "your photo" if is_photo else "your sketch"
+    figures = [explanation.figure() for explanation in explanations]
+    figure = results_figure(query, results[:MAX_DRAWN], figures, label=label)
     write_whole(out, lambda path: figure.save(path, format=PICTURE_FORMATS[out.suffix.lower()]))
 
 

@@ -38,6 +38,7 @@ WITHOUT_EFFECT = (
     "architectures",
     "auto_map",
     "dtype",
+    "expand",
     "hub_bank_size",
     "hub_weight",
     "local_position_weight",
@@ -216,6 +217,11 @@ class CheckpointEncoder(TorchEncoder):
     def hub_weight(self) -> float | None:
         """See [`Encoder.hub_weight`]."""
         return self.model.config.hub_weight
+
+    @property
+    def expand(self) -> int | None:
+        """See [`Encoder.expand`]."""
+        return self.model.config.expand
 
     @property
     def local_position_weight(self) -> float | None:

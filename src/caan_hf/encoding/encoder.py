@@ -155,6 +155,11 @@ class Encoder(ABC):
         return None
 
     @property
+    def expand(self) -> int | None:
+        """Number of first photos with which query expansion helped on validation categories; None if it is unknown."""
+        return None
+
+    @property
     def has_local(self) -> bool:
         """Whether the encoder has local tokens, which re-ranking and explanations need."""
         return self.identity.local_shape is not None

@@ -72,15 +72,20 @@ def draw_explanation(explanation: "Explanation", *, height: int, lines: bool) ->
 
 
 def results_figure(
-    sketch: Image.Image, results: Sequence["SearchResult"], explanations: Sequence[Image.Image] = ()
+    query: Image.Image,
+    results: Sequence["SearchResult"],
+    explanations: Sequence[Image.Image] = (),
+    *,
+    label: str = "your sketch",
 ) -> Image.Image:
     """The sketch beside a grid of photos, best first, and below it the explanations of the first results.
 
     Args:
-        sketch: The clean sketch.
+        query: The clean sketch, or the photo whose like were sought.
         results: The results. Their thumbnails are drawn, or an empty frame where there is none, with rank and the score
             that ordered them.
         explanations: Figures of the first results, in their order.
+        label: What is written below the query.
     """
     columns = min(COLUMNS, len(results))
     rows = -(-len(results) // columns)
@@ -90,9 +95,9 @@ def results_figure(
     below = [image.height + CELL_CAPTION for image in explanations]
     canvas = Image.new("RGB", (width, height + sum(below) + MARGIN), PAPER)
     draw = ImageDraw.Draw(canvas)
-    canvas.paste(ImageOps.contain(sketch, (CELL, CELL)), (MARGIN, MARGIN))
+    canvas.paste(ImageOps.contain(query, (CELL, CELL)), (MARGIN, MARGIN))
     draw.rectangle((MARGIN, MARGIN, MARGIN + CELL - 1, MARGIN + CELL - 1), outline=FRAME)
-    draw.text((MARGIN, MARGIN + CELL + 6), "your sketch", FAINT, ImageFont.load_default(14))
+    draw.text((MARGIN, MARGIN + CELL + 6), label, FAINT, ImageFont.load_default(14))
     for number, result in enumerate(results):
         row, column = divmod(number, columns)
         _draw_result(

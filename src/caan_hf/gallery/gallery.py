@@ -1,9 +1,11 @@
 """A gallery of photos that is searched by sketch."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -11,7 +13,7 @@ import pyarrow as pa
 from PIL import Image
 
 from caan_hf.encoding.encoder import Encoder
-from caan_hf.encoding.features import EncodedSketch
+from caan_hf.encoding.features import Array, EncodedSketch
 from caan_hf.encoding.identity import DType
 from caan_hf.encoding.load import load_encoder
 from caan_hf.errors import CaanError
@@ -30,16 +32,16 @@ from .lance_table import REINDEX, GalleryError, LanceTable
 from .options import IndexOptions, SearchOptions
 from .photo import decode_photo, open_thumbnail
 from .results import GalleryPhoto, SearchResult
-from .schema import KEY, LOCAL, GalleryInfo, from_local, to_local
+from .schema import GLOBAL, KEY, LOCAL, GalleryInfo, from_local, from_vectors, to_local
 from .search_vectors import SearchVectors
-from .sources import photo_source
+from .sources import is_missing_file, photo_source, real_folder
 from .table import PhotoTable
 
 DISPLAY_SIDE = 1024
 """Photos are decoded for display with at least this side in pixels, if they are that large."""
 
 
-PHOTO_COLUMNS = [KEY, "width", "height", "thumbnail"]
+PHOTO_COLUMNS = [KEY, "width", "height", "thumbnail", "sha256"]
 Photo = TypeVar("Photo", bound=GalleryPhoto)
 
 
@@ -179,7 +181,7 @@ class Gallery:
         return self.encoder.encode_sketch(sketch)
 
     def search(self, sketch: Any, options: SearchOptions | None = None, **changes: Any) -> list[SearchResult]:
-        """Find the photos that are most similar to a sketch.
+        """Find the photos that are most similar to a sketch, or to a photo.
 
         Scores are cosines of sketch and photo: with query expansion of the expanded query, in a smoothed gallery of the
         smoothed photo, and with the correction of hubs lowered by it. The local tokens of re-ranking are those of the
@@ -187,7 +189,8 @@ class Gallery:
         `rerank=True` it encodes the photos and leaves out those that cannot be read.
 
         Args:
-            sketch: A sketch, or the result of `encode_sketch`.
+            sketch: A sketch, or the result of `encode_sketch`. With `photo=True`: a picture, or a photo of the gallery
+                (its path, or a result), which is not encoded again and is left out of the results.
             options: How the gallery is searched.
             **changes: Fields of [`SearchOptions`] that differ from `options`, such as `k=20`.
 
@@ -195,9 +198,15 @@ class Gallery:
             At most `k` results, best first.
 
         Raises:
-            CaanError: The sketch cannot be used, the gallery is empty, or an option is out of range.
+            CaanError: The sketch or photo cannot be used, the gallery is empty, or an option is out of range.
+
+        Example:
+            >>> best = gallery.search("sketch.png", k=1)[0]
+            >>> others = gallery.search(best, photo=True)
         """
         options = replace(options or SearchOptions(), **changes)
+        if options.photo:
+            return self._search_by_photo(sketch, options)
         query = self.encode_sketch(sketch)
         vector = query.global_embeds
         table = self.table if options.plain else self._searched()
@@ -206,18 +215,20 @@ class Gallery:
             vector = expand_queries(vector, table.embeds(first[table.vectors])) if len(first) else vector
         rerank = self.reranks if options.rerank is None else options.rerank
         number = max(options.k, options.candidates) if rerank else options.k
-        found = table.nearest(vector, number, self.columns, exact=options.exact)
-        if not len(found):
-            if len(self):  # the table finds no photo whose embedding is not a number
-                raise GalleryError(self.table.uri, "its embeddings hold NaN or infinity", REINDEX)
-            raise GalleryError(self.table.uri, "the gallery is empty", "Add photos with `caan index`.")
-        scores = (1 - found["_distance"].to_numpy()).tolist()
-        results = [
-            SearchResult(**fields, rank=row + 1, score=scores[row]) for row, fields in enumerate(self._fields(found))
-        ]
+        results = self._nearest(table, vector, number, exact=options.exact)
         return self._reranked(query, results)[: options.k] if rerank else results
 
-    def explain(self, sketch: Any, photo: SearchResult | str, *, max_matches: int = 6) -> Explanation:
+    def gone(self, photos: Sequence[GalleryPhoto]) -> set[str]:
+        """The paths of those photos whose files no longer exist, and of which the gallery holds no copy."""
+        missing = [photo.path for photo in photos if is_missing_file(photo.path)]
+        if not missing:
+            return set()
+        column = "has_copy" if "has_copy" in self.table.table.schema.names else "image"  # of an earlier version
+        rows = self.table.rows_where(KEY, missing, [KEY, column])
+        copied = zip(rows[KEY].to_pylist(), rows[column].to_pylist(), strict=True)
+        return set(missing) - {path for path, is_copied in copied if is_copied}
+
+    def explain(self, sketch: Any, photo: GalleryPhoto | str, *, max_matches: int = 6) -> Explanation:
         """Divide the local score of a sketch and a photo among their regions, see [`Explanation`].
 
         Args:
@@ -244,6 +255,54 @@ class Gallery:
             CaanError: The gallery has no such photo, or its file cannot be read.
         """
         return self._decode(self._look_up(photo), DISPLAY_SIDE)
+
+    def find(self, sha256: str) -> GalleryPhoto | None:
+        """A photo by the SHA-256 of its file, of several copies the one with the first path; None if there is none."""
+        found = self._fields(self.table.rows_where("sha256", [sha256], self.columns))
+        return min((GalleryPhoto(**fields) for fields in found), key=lambda photo: photo.path, default=None)
+
+    def _search_by_photo(self, photo: Any, options: SearchOptions) -> list[SearchResult]:
+        """The photos nearest to a photo, without itself if it is in the gallery."""
+        path, vector = self._photo_vector(photo)
+        if options.expand is not None:
+            first = self.table.nearest(vector, options.expand, [GLOBAL], exact=options.exact)
+            vector = expand_queries(vector, from_vectors(first[GLOBAL])) if len(first) else vector
+        found = self._nearest(self.table, vector, options.k + (path is not None), exact=options.exact)
+        others = [result for result in found if result.path != path]
+        if not others:
+            raise GalleryError(self.table.uri, "it holds no other photo", "Add photos with `caan index`.")
+        return [replace(result, rank=rank) for rank, result in enumerate(others[: options.k], start=1)]
+
+    def _photo_vector(self, photo: Any) -> tuple[str | None, Array]:
+        """The path of a photo of the gallery, or None for another one, and its global embedding (D,)."""
+        source = photo.path if isinstance(photo, GalleryPhoto) else photo
+        if isinstance(source, (str, os.PathLike)):
+            paths = [os.fspath(source), real_folder(Path(source))]
+            stored = self.table.rows_where(KEY, paths, [KEY, GLOBAL])
+            if len(stored):
+                return stored[KEY][0].as_py(), from_vectors(stored[GLOBAL])[0]
+            if isinstance(photo, GalleryPhoto):
+                raise GalleryError(photo.path, "this photo is not in the gallery")
+        try:
+            return None, self.encoder.encode_photos(source)[0]
+        except ValueError as error:
+            raise CaanError(str(error)) from error
+
+    def _nearest(self, table: LanceTable, vector: Array, k: int, *, exact: bool) -> list[SearchResult]:
+        """The photos with the highest cosine.
+
+        Raises:
+            CaanError: There are none.
+        """
+        found = table.nearest(vector, k, self.columns, exact=exact)
+        if not len(found):
+            if len(self):  # the table finds no photo whose embedding is not a number
+                raise GalleryError(self.table.uri, "its embeddings hold NaN or infinity", REINDEX)
+            raise GalleryError(self.table.uri, "the gallery is empty", "Add photos with `caan index`.")
+        scores = (1 - found["_distance"].to_numpy()).tolist()
+        return [
+            SearchResult(**fields, rank=row + 1, score=scores[row]) for row, fields in enumerate(self._fields(found))
+        ]
 
     def _searched(self) -> LanceTable:
         """The search vectors, or the photos if these are searched themselves or are being changed."""

@@ -138,6 +138,14 @@ class SearchOptions:
             show_default=False,
         ),
     ] = None
+    photo: Annotated[
+        bool,
+        Option(
+            "--photo",
+            help="SKETCH is a photo: find other photos like it. Compares the photos themselves, as --plain does, and "
+            "does not re-rank.",
+        ),
+    ] = False
     candidates: Annotated[int, Option(min=1, help="Number of photos to re-rank; at least -k.")] = NUM_CANDIDATES
     plain: Annotated[
         bool, Option("--plain", help="Compare with the photos themselves: neither smoothed nor corrected for hubs.")
@@ -146,6 +154,8 @@ class SearchOptions:
 
     def __post_init__(self) -> None:
         _require_at_least(1, k=self.k, candidates=self.candidates, expand=self.expand)
+        if self.photo and self.rerank:
+            raise CaanError("--photo and --rerank are mutually exclusive: re-ranking compares a sketch with photos.")
 
 
 def _require_at_least(least: int, **numbers: Any) -> None:

@@ -138,7 +138,7 @@ class ListedPhotos(PhotoSource):
 
     def __init__(self, paths: list[Path], name: str):
         self.name = name
-        listed = dict.fromkeys(map(_real_folder, paths))
+        listed = dict.fromkeys(map(real_folder, paths))
         self.paths = [path for path in listed if not (os.path.islink(path) and os.path.realpath(path) in listed)]
 
     @classmethod
@@ -170,7 +170,7 @@ class ListedPhotos(PhotoSource):
         return pc.is_in(paths, pa.array([path for path in self.paths if printable(path) == path], pa.string()))
 
 
-def _real_folder(path: Path) -> str:
+def real_folder(path: Path) -> str:
     """The absolute path of a file, with the symlinks above it resolved."""
     folder, name = os.path.split(os.path.abspath(path))
     try:

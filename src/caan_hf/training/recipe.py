@@ -1,7 +1,6 @@
 """Recipes: a YAML file describes a training run, and `section.key=value` words change it."""
 
 import dataclasses
-import difflib
 import inspect
 import typing
 from collections.abc import Mapping, Sequence
@@ -14,7 +13,7 @@ from transformers import PreTrainedConfig
 from typing_extensions import TypedDict
 
 from caan_hf.configuration_caan import CaanConfig
-from caan_hf.errors import CaanError, one_line
+from caan_hf.errors import CaanError, did_you_mean, one_line
 from caan_hf.evaluation.metrics import METRICS
 from caan_hf.limits_caan import MAX_MARGIN
 from caan_hf.utils.yaml_files import parse_yaml, read_yaml
@@ -288,7 +287,7 @@ def _key(problem: ErrorDetails) -> str:
 
 
 def _suggestion(key: str) -> str:
-    section, _, name = key.partition(".")
+    section = key.partition(".")[0]
     sections = {
         "model": {*ModelSection.model_fields, *_config_types()} - {"config"},
         "data": set(DataSection.model_fields),
@@ -296,5 +295,4 @@ def _suggestion(key: str) -> str:
     }
     if section not in sections:
         return f" A recipe has the sections {', '.join(sections)}."
-    near = difflib.get_close_matches(name, sections[section], n=1)
-    return f" Did you mean {section}.{near[0]}?" if near else ""
+    return did_you_mean(key, [f"{section}.{name}" for name in sections[section]])

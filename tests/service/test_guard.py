@@ -3,7 +3,8 @@
 import socket
 
 import pytest
-from caan_demo.guard import Hosts, is_local
+
+from caan_hf.service.guard import Hosts, is_local
 
 OWN = "https://demo.example"
 

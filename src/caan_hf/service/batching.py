@@ -2,7 +2,7 @@
 
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Any
@@ -23,10 +23,14 @@ class BatchingEncoder:
 
     Args:
         encoder: Encodes the batches.
+
+    Attributes:
+        on_batch: Called with the size of each batch.
     """
 
     def __init__(self, encoder: Encoder):
         self.encoder = encoder
+        self.on_batch: Callable[[int], object] = int
         self._waiting: deque[tuple[Image.Image, Array, Future[EncodedSketch]]] = deque()
         self._encoding = threading.Lock()
 
@@ -48,6 +52,7 @@ class BatchingEncoder:
 
     def _encode_waiting(self) -> None:
         batch = [self._waiting.popleft() for _ in range(min(MAX_BATCH, len(self._waiting)))]
+        self.on_batch(len(batch))
         try:
             features = self.encoder.encode_batch([prepared for _, prepared, _ in batch], "sketch", local=True)
         except Exception as error:

@@ -5,12 +5,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from caan_demo.batching import MAX_BATCH, BatchingEncoder
 from PIL import Image
 
 from caan_hf.benchmarks.sample import SAMPLE_CATEGORIES, draw_object
 from caan_hf.encoding.encoder import Encoder
 from caan_hf.errors import CaanError
+from caan_hf.service.batching import MAX_BATCH, BatchingEncoder
 
 
 class SlowEncoder:
