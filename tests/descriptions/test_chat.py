@@ -82,10 +82,30 @@ def test_a_server_that_is_down_ends_the_run(server, chat):
     assert sum(server.questions.values()) < 20
 
 
-def test_no_server_at_all_is_one_clear_error():
-    generator = ChatGenerator(DescribeOptions("m", base_url="http://127.0.0.1:9/v1", tries=2), backoff=0.01)
-    with pytest.raises(CaanError, match=r"127\.0\.0\.1:9.*in a row failed"):
-        list(generator.answers(questions(5)))
+def test_no_server_at_all_ends_the_run_after_the_first_failures_and_names_the_address():
+    generator = ChatGenerator(DescribeOptions("m", base_url="http://127.0.0.1:9/v1"), backoff=0.01)
+    with pytest.raises(CaanError, match=r"127\.0\.0\.1:9/v1: does not answer \(.*, 3 times\)\. Check"):
+        next(generator.answers(questions(5)))
+
+
+def test_a_server_that_never_answers_in_time_ends_the_run(server, chat):
+    server.otherwise = hang(1.0)
+    with pytest.raises(CaanError, match=r"127\.0\.0\.1.*does not answer.*no answer within 0\.1 s, 3 times"):
+        next(chat(timeout=0.1, concurrency=1).answers(questions(5)))
+    assert sum(server.questions.values()) == 3
+
+
+def test_a_server_that_vanishes_later_gets_all_tries(server, chat):
+    generator = chat(tries=4, timeout=0.2)
+    assert only(generator).error is None
+    server.otherwise = hang(0.6)
+    assert only(generator).requests == 4
+
+
+def test_a_server_that_refuses_the_first_question_has_answered(server, chat):
+    server.behaviours = [fail(400, "not about this")]
+    errors = [answer.error for answer in chat(concurrency=1).answers(questions(3))]
+    assert errors == ["HTTP 400: not about this", None, None]
 
 
 @pytest.mark.parametrize(

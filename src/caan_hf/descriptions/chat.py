@@ -26,6 +26,7 @@ TRANSIENT = frozenset({408, 409, 425, 429})  # statuses below 500 with which a r
 MAX_PAUSE = 60.0
 # The run ends after this many consecutive categories without an answer, because the server is down.
 GIVE_UP_AFTER = 3
+MAX_SILENT_TRIES = 3  # per question, while the server has not answered any request of the run
 # Without a key, InferenceClient would send the user's Hugging Face token to the server at --base-url.
 NO_KEY = "none"
 
@@ -35,7 +36,7 @@ class ChatGenerator:
 
     The key is read from the environment variable `CAAN_API_KEY`. Without it, `OPENAI_API_KEY` is used if there is a
     `base_url`, and the Hugging Face token otherwise. A request is repeated while the server is busy (429), fails (5xx)
-    or cannot be reached.
+    or cannot be reached. A server that has never answered ends the run after the first question.
 
     Args:
         options: `model`, `base_url`, `concurrency`, `max_new_tokens`, `temperature`, `timeout`, `tries` and `seed` are
@@ -65,6 +66,7 @@ class ChatGenerator:
             "temperature": options.temperature,
         }
         self.sends_seed = True
+        self._has_answered = False
         self._stop = threading.Event()
 
     def answers(self, questions: Sequence[Question]) -> Iterator[Answer]:
@@ -84,6 +86,11 @@ class ChatGenerator:
                     done, running = wait(running, return_when=FIRST_COMPLETED)
                     for future in done:
                         answer = future.result()
+                        if answer.error and not self._has_answered:
+                            raise CaanError(
+                                f"{self.place}: does not answer ({answer.error}). Check that the server runs, and its "
+                                "address."
+                            )
                         failed = {*failed, answer.question.category} if answer.error else set()
                         yield answer
                         # A second attempt follows a failure, so it does not show that the server is down.
@@ -105,14 +112,18 @@ class ChatGenerator:
             except InferenceTimeoutError:
                 error, pause = f"no answer within {self.options.timeout:g} s", None
             except HfHubHTTPError as refusal:
+                self._has_answered = True
                 error, pause = self._reason(refusal), _retry_after(refusal)
                 if not _is_transient(refusal) and not self._adapt(refusal):
                     return Answer(question, error=error, requests=attempt + 1)
             except httpx2.HTTPError as failure:
                 error, pause = self._hide(f"{type(failure).__name__}: {failure}"), None
+                self._has_answered |= not isinstance(failure, httpx2.ConnectError)
             except (ValueError, TypeError, LookupError, AttributeError):
+                self._has_answered = True
                 error, pause = "the answer is not a chat completion", None
-            if attempt + 1 < self.options.tries and self._stop.wait(self._pause(attempt, pause)):
+            tries = self.options.tries if self._has_answered else min(self.options.tries, MAX_SILENT_TRIES)
+            if attempt + 1 >= tries or self._stop.wait(self._pause(attempt, pause)):
                 break
         return Answer(question, error=f"{error}, {attempt + 1} times", requests=attempt + 1)
 
@@ -120,6 +131,7 @@ class ChatGenerator:
         seed = question.seed(self.options.seed) if self.sends_seed else None
         messages = [{"role": "user", "content": question.message}]
         completion = self.client.chat_completion(messages, seed=seed, **self.parameters)
+        self._has_answered = True
         text, usage = completion.choices[0].message.content, completion.usage
         if not isinstance(text, str):
             raise TypeError("no text")

@@ -107,8 +107,8 @@ def build_app(searchers: Mapping[str, Searcher], options: ServeOptions, key: str
     app.include_router(routes)
     app.exception_handler(CaanError)(_answer_error)
     hosts = Hosts(options.host, options.allow_host or ())
-    limits = {"max_body_bytes": MAX_FILE_BYTES + FORM_BYTES, "body_seconds": options.timeout}
-    return Measured(Guard(app, hosts, "caan serve", **limits), service.metrics)
+    guarded = Guard(app, hosts, "caan serve", max_body_bytes=MAX_FILE_BYTES + FORM_BYTES, body_seconds=options.timeout)
+    return Measured(guarded, service.metrics)
 
 
 async def _answer_error(_: Request, error: Exception) -> JSONResponse:

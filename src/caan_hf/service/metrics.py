@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Mapping
+from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, PlatformCollector, ProcessCollector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -38,7 +39,7 @@ class Metrics:
         photos = Gauge("caan_gallery_photos", "Photos in a gallery.", ["gallery"], registry=self.registry)
         for name, searcher in searchers.items():
             searcher.encoder.on_batch = self.batches.observe
-            photos.labels(name).set_function(lambda searcher=searcher: _num_photos(searcher))
+            photos.labels(name).set_function(partial(_num_photos, searcher))
 
 
 class Measured:

@@ -122,7 +122,7 @@ class Searcher:
             shown = [self.picture(result) for result in results] if pictures else []
         return Answer(sketch, results, shown, len(self.gallery), seconds)
 
-    def explain(self, sketch: EncodedSketch | bytes, photo: GalleryPhoto | str) -> Explanation:
+    def explain(self, sketch: EncodedSketch | bytes | None, photo: GalleryPhoto | str) -> Explanation:
         """Find which regions of a drawing match which regions of a photo.
 
         Args:
