@@ -15,6 +15,7 @@ from hub_repositories import Blob, Repository
 from hub_server import HubServer
 from PIL import Image
 from tiny import IMAGE_SIZE
+from torch_free import WITHOUT_TORCH
 
 from caan_hf import load_encoder
 from caan_hf.benchmarks.sample import draw_object
@@ -22,15 +23,6 @@ from caan_hf.encoding.features import Features
 from caan_hf.errors import CaanError
 from caan_hf.utils.files import sha256_of
 
-# Makes imports fail as on a machine without torch.
-WITHOUT_TORCH = """
-import sys
-class NotInstalled:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in {"torch", "torchvision", "transformers", "timm", "datasets", "safetensors"}:
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-sys.meta_path.insert(0, NotInstalled())
-"""
 USE = """
 import numpy as np
 from caan_export.runtime import CaanOnnx
