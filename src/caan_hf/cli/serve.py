@@ -8,6 +8,7 @@ from typer import Argument, Option
 from caan_hf.encoding.options import DeviceOption, DTypeOption
 from caan_hf.errors import CaanError
 from caan_hf.service.options import ServeOptions
+from caan_hf.utils.installation import require
 
 from .command import command
 
@@ -43,6 +44,7 @@ def serve(
 
     - `caan serve my_gallery other_gallery --model runs/sketchy/onnx --host 0.0.0.0 --allow-host photos.example.org`
     """
+    require("fastapi")
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # OpenMP reads this when torch is loaded
 
     from rich.console import Console

@@ -4,7 +4,6 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,6 +20,7 @@ from caan_hf.retrieval.expansion import expand_queries
 from caan_hf.retrieval.hubs import HubCorrection
 from caan_hf.retrieval.reranking import fused
 from caan_hf.utils.files import read_bytes
+from caan_hf.utils.installation import require
 from caan_hf.utils.prefetch import map_ahead
 from caan_hf.utils.progress import Advance
 
@@ -319,8 +319,7 @@ class Gallery:
     def _engine(self, options: IndexOptions) -> Engine:
         if options.engine == "local":
             return LocalEngine(self.encoder, self.table, options)
-        if find_spec("ray") is None:
-            raise CaanError('--engine ray needs Ray: pip install "caan-hf[scale]"')
+        require("ray")
         from .ray_engine import RayEngine  # noqa: PLC0415 - optional
 
         return RayEngine(self.encoder.name, self.info, options, self.device, self.dtype)
