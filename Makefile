@@ -10,7 +10,7 @@ export OMP_WAIT_POLICY := PASSIVE
 export TOKENIZERS_PARALLELISM := false
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: help quickstart demo test lint format hub-code setup clean
+.PHONY: help quickstart demo test lint format hub-code dist setup clean
 
 help:
 	@echo "make quickstart   draw a benchmark, train a tiny CAAN, show what it retrieves"
@@ -19,6 +19,7 @@ help:
 	@echo "make lint         run the linters and the type checker"
 	@echo "make format       fix what ruff can fix"
 	@echo "make hub-code     copy the model code into the published models in hub/"
+	@echo "make dist         build the distributions and try the wheel in bare environments"
 	@echo "make clean        remove the virtual environment and caches"
 
 quickstart: setup
@@ -41,6 +42,9 @@ format: setup
 
 hub-code: setup
 	$(BIN)/caan-hub sync-code
+
+dist: setup
+	PYTHON=$(CURDIR)/$(BIN)/python bash .ci/release
 
 setup: $(VENV)/.installed
 

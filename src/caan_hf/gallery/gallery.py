@@ -191,8 +191,8 @@ class Gallery:
 
         Args:
             sketch: A sketch, or the result of `encode_sketch`. With `photo=True`: a picture, or a photo of the gallery
-                (its path, or a result), which is not encoded again and is left out of the results. None to search by
-                `text` alone, which is never re-ranked.
+                (its path, or a result), which is not encoded again and is left out of the results, or the global
+                embedding (D,) of a photo. None to search by `text` alone, which is never re-ranked.
             options: How the gallery is searched.
             **changes: Fields of [`SearchOptions`] that differ from `options`, such as `k=20`.
 
@@ -288,6 +288,8 @@ class Gallery:
 
     def _photo_vector(self, photo: Any) -> tuple[str | None, Array]:
         """The path of a photo of the gallery, or None for another one, and its global embedding (D,)."""
+        if isinstance(photo, np.ndarray) and photo.ndim == 1:
+            return None, photo
         source = photo.path if isinstance(photo, GalleryPhoto) else photo
         if isinstance(source, (str, os.PathLike)):
             paths = [os.fspath(source), real_folder(Path(source))]

@@ -58,7 +58,7 @@ def missing(module: str | None) -> str | None:
     if extra is None:
         return None
     if extra in ("gallery", "serve") and not any(find_spec(engine) for engine in ENGINES):
-        extra = "gallery,torch"
+        extra = f"{extra},torch"
     return f"this needs {package}: {install_command(extra)}"
 
 
