@@ -2,7 +2,6 @@
 
 import hashlib
 import html
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -11,21 +10,22 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from PIL import Image, ImageOps
+from PIL import Image
 
 from caan_hf.errors import CaanError
-from caan_hf.gallery import GalleryPhoto, SearchResult
+from caan_hf.gallery import GalleryPhoto
 from caan_hf.retrieval.reranking import NUM_CANDIDATES
 from caan_hf.service.batching import MAX_BATCH
 from caan_hf.service.searcher import MAX_RESULTS, Answer, BlankDrawingError, Searcher, shown_name
 
 from .guard import GuardedBlocks
 from .sketch_pad import from_pad, sketch_pad, to_pad
+from .wording import caption, distinct_names, error_line, faded, status_line, summary
 
 TITLE = "Search photos by drawing"
 DEFAULT_K = 12
-MAX_NAME = 32
-"""Longer names are shortened in the middle, so that the caption of a narrow picture holds them."""
+MAX_SIDE = 1280
+"""Longer side of an opened photo in pixels."""
 MAX_SOURCES = 16
 """Number of uploaded drawings of a visitor that are searched as they are in their files."""
 FOLDER = Path(str(files("caan_demo")))
@@ -290,7 +290,7 @@ class Page:
         gone = self._searcher(gallery).gallery.gone(answer.results)
         names = distinct_names([result.path for result in answer.results], with_folders=self.show_paths)
         items = [
-            (_faded(picture), caption(result, f"{name} (gone)"))
+            (faded(picture), caption(result, f"{name} (gone)"))
             if result.path in gone
             else (picture, caption(result, name))
             for picture, result, name in zip(pictures, answer.results, names, strict=True)
@@ -324,16 +324,16 @@ class Page:
         unselected = gr.Gallery(selected_index=None)
         if shown is None or not 0 <= selected.index < len(shown.answer.results):
             return "", None, gr.skip(), gr.skip(), 0, unselected
-        result, searcher = shown.answer.results[selected.index], self._searcher(shown.gallery)
         picture, problem = None, ""
         try:
-            picture = searcher.photo(result)
+            picture = self._photo(shown, selected.index)
         except CaanError as error:
             problem = str(error)
-        can_explain = shown.answer.sketch is not None and searcher.gallery.encoder.has_local and picture is not None
+        has_local = self._searcher(shown.gallery).gallery.encoder.has_local
+        can_explain = shown.answer.sketch is not None and has_local and picture is not None
         return (
             self._place(shown, selected.index, problem),
-            None if picture is None else _faded(picture) if result.path in shown.gone else picture,
+            picture,
             gr.Button(WHY, visible=can_explain),
             gr.Button(interactive=True),
             selected.index,
@@ -344,14 +344,21 @@ class Page:
         """The viewer with the explanation of a result, or with its photo again."""
         if shown is None or shown.answer.sketch is None:
             return gr.skip(), gr.skip(), gr.skip()
-        result, searcher = shown.answer.results[opened], self._searcher(shown.gallery)
         try:
             if label == SHOW_PHOTO:
-                return gr.skip(), searcher.photo(result), WHY
-            figure = searcher.explain(shown.answer.sketch, result).figure()
+                return gr.skip(), self._photo(shown, opened), WHY
+            result = shown.answer.results[opened]
+            figure = self._searcher(shown.gallery).explain(shown.answer.sketch, result).figure()
         except CaanError as error:
             return self._place(shown, opened, str(error)), gr.skip(), gr.skip()
         return gr.skip(), figure, SHOW_PHOTO
+
+    def _photo(self, shown: Shown, position: int) -> Image.Image:
+        """A result for the viewer."""
+        result = shown.answer.results[position]
+        picture = self._searcher(shown.gallery).photo(result)
+        picture.thumbnail((MAX_SIDE, MAX_SIDE))
+        return faded(picture) if result.path in shown.gone else picture
 
     def _place(self, shown: Shown, position: int, problem: str = "") -> str:
         """Name and folder of a result in the viewer, and a button that copies its path, where paths are shown."""
@@ -431,45 +438,6 @@ def _errors_for_clients() -> Iterator[None]:
         raise gr.Error(str(error), print_exception=False) from error
 
 
-def caption(result: SearchResult, name: str) -> str:
-    """Rank of a photo, the score that ordered it, and its name."""
-    return f"{result.rank}. {result.ranking_score:.2f}\n{_shortened(name)}"
-
-
-def distinct_names(paths: list[str], *, with_folders: bool) -> list[str]:
-    """The names of files, with as many of their folders, or else with a number, as tell files of equal names apart."""
-    names = [shown_name(path) for path in paths]
-    if not with_folders:
-        before: Counter[str] = Counter()
-        for position, name in enumerate(names):
-            before[name] += 1
-            names[position] = f"{name} ({before[name]})" if before[name] > 1 else name
-        return names
-    parts = [Path(path).parts for path in paths]
-    for depth in range(2, max(map(len, parts), default=0) + 1):
-        equal = {name for name, number in Counter(names).items() if number > 1}
-        names = ["/".join(part[-depth:]) if name in equal else name for name, part in zip(names, parts, strict=True)]
-    return names
-
-
-def summary(answer: Answer, like: str | None) -> tuple[str, str]:
-    """Number of photos and the time, and the time of each stage."""
-    stages = ", ".join(f"{stage} {1000 * seconds:.0f}" for stage, seconds in answer.seconds.items())
-    total = 1000 * sum(answer.seconds.values())
-    photos = "photos" if like is None else f"photos, most like {like},"
-    return f"{len(answer.results)} of {answer.num_photos:,} {photos} in {total:.0f} ms", f"milliseconds: {stages}"
-
-
-def status_line(text: str, details: str = "") -> str:
-    """A line that screen readers read out when it changes, with details on hovering."""
-    return f'<p role="status" title="{html.escape(details)}">{html.escape(text)}</p>'
-
-
-def error_line(text: str) -> str:
-    """An error that screen readers read out."""
-    return f'<p role="alert" class="error">{html.escape(text)}</p>'
-
-
 def _parse_k(value: Any) -> int:
     """The number of results, limited to the range of the slider; `DEFAULT_K` for an empty value."""
     if value is None or value == "":
@@ -497,15 +465,3 @@ def _hash(value: Any) -> str:
 def _nothing(status: str) -> tuple[Any, ...]:
     """The page without results."""
     return gr.Gallery([], selected_index=None), status, gr.Button(visible=False), gr.Button(visible=False), None
-
-
-def _shortened(name: str) -> str:
-    """A long name without its middle."""
-    half = MAX_NAME // 2
-    return name if len(name) <= MAX_NAME else f"{name[: half - 1]}…{name[-half:]}"
-
-
-def _faded(picture: Image.Image) -> Image.Image:
-    """A picture in light grey."""
-    grey = ImageOps.grayscale(picture).convert("RGB")
-    return Image.blend(grey, Image.new("RGB", grey.size, "white"), 0.6)

@@ -4,8 +4,9 @@ import shutil
 
 import gradio as gr
 import pytest
-from caan_demo.page import SHOW_PHOTO, WHY, Page, caption, distinct_names
+from caan_demo.page import SHOW_PHOTO, WHY, Page
 from caan_demo.sketch_pad import from_pad, to_pad
+from caan_demo.wording import caption, distinct_names
 from photos import draw_photo, save_checkpoint
 from PIL import Image, ImageDraw
 
