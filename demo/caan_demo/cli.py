@@ -75,8 +75,8 @@ def demo(
     - `caan-demo ~/Pictures --gallery my_gallery --model runs/sketchy/model`
     """
     require("gradio")
+    from caan_hf.service.galleries import build_searchers
     from caan_hf.service.guard import is_any_address, is_local
-    from caan_hf.service.searcher import Searcher
 
     from .galleries import open_galleries
     from .page import build_page
@@ -84,7 +84,7 @@ def demo(
 
     console = Console(stderr=True, highlight=False)
     opened, notice = open_galleries(photos, gallery or [], model, console, device=device, dtype=dtype)
-    searchers = {name: Searcher(found) for name, found in opened.items()}
+    searchers = build_searchers(opened)
     show_paths = is_local(host) and not allow_host
     with served(
         lambda: build_page(searchers, notice=notice, show_paths=show_paths), host, port, allow_host or []

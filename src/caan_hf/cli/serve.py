@@ -49,14 +49,16 @@ def serve(
 
     from rich.console import Console
 
+    from caan_hf.service.galleries import build_searchers, open_galleries
     from caan_hf.service.guard import is_local
-    from caan_hf.service.server import build_server, listen, open_searchers
+    from caan_hf.service.server import build_server, listen
 
     key = os.environ.get(KEY_VARIABLE)
     if key is not None and not key.strip():
         raise CaanError(f"{KEY_VARIABLE}: is empty. Set it to the key that clients send, or unset it.")
     with listen(options) as listening:
-        server = build_server(open_searchers(galleries, model, device=device, dtype=dtype), options, key)
+        opened = open_galleries(galleries, model, device=device, dtype=dtype)
+        server = build_server(build_searchers(opened), options, key)
         if key is None and not is_local(options.host):
             message = f"Anyone on the network can search and see the photos. Set {KEY_VARIABLE} to require a key."
             Console(stderr=True).print(f"[yellow]{message}[/]", soft_wrap=True)

@@ -165,7 +165,9 @@ class Searcher:
         seconds: dict[str, float] = {}
         with _timed(seconds, "read"):
             side = self.gallery.encoder.identity.image_size
-            query = photo if isinstance(photo, GalleryPhoto) else read_photo(photo, side)
+            image = None if isinstance(photo, GalleryPhoto) else read_photo(photo, side)
+        with _timed(seconds, "encode"):  # a photo of the gallery has been encoded before
+            query = photo if image is None else self.encoder.encode_photo(image)
         with _timed(seconds, "search"), _without_paths():
             results = self.gallery.search(query, photo=True, k=k, expand=expand)
         return Answer(None, results, [], len(self.gallery), seconds)
