@@ -128,8 +128,8 @@ class EvaluationRecord(RankingRecord, ReportRecord):
         found = f"{100 * first.found:.0f} %"
         return (
             f"Of the first {first.count} photos of a sketch, {first.right:.1f} are of its category on average{chance}. "
-            f"A person who looks at these {first.count} finds at least one right photo for {found} of the sketches "
-            f"({self.shown_as})."
+            f"A person who looks at these {first.count} finds at least one right photo for {found} of the sketches. "
+            f"Ranking: {self.shown_as}."
         )
 
     @property
