@@ -10,7 +10,7 @@ export OMP_WAIT_POLICY := PASSIVE
 export TOKENIZERS_PARALLELISM := false
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: help quickstart demo test lint format hub-code setup clean
+.PHONY: help quickstart demo test lint format hub-code dist setup clean
 
 help:
 	@echo "make quickstart   draw a benchmark, train a tiny CAAN, show what it retrieves"
@@ -19,6 +19,7 @@ help:
 	@echo "make lint         run the linters and the type checker"
 	@echo "make format       fix what ruff can fix"
 	@echo "make hub-code     copy the model code into the published models in hub/"
+	@echo "make dist         build the distributions and try the wheel in bare environments"
 	@echo "make clean        remove the virtual environment and caches"
 
 quickstart: setup
@@ -42,13 +43,16 @@ format: setup
 hub-code: setup
 	$(BIN)/caan-hub sync-code
 
+dist: setup
+	PYTHON=$(CURDIR)/$(BIN)/python bash .ci/release
+
 setup: $(VENV)/.installed
 
 # The stamp file is written last, so that an interrupted installation starts again. Changed dependencies are installed.
 $(VENV)/.installed: pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer with venv is required (Debian: apt install python3-venv)"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --disable-pip-version-check --no-input --progress-bar off -q -e '.[demo,dev,export,gallery,minilm,scale,tensorboard,train]'
+	$(BIN)/python -m pip install --disable-pip-version-check --no-input --progress-bar off -q -e '.[demo,dev,export,minilm,scale,serve,tensorboard,train]'
 	touch $@
 
 clean:

@@ -219,3 +219,18 @@ def test_missing_backbone_is_refused(backbone):
 def test_unknown_configuration_field_is_refused(backbone):
     with pytest.raises(TypeError, match="CaanConfig has no field lamda_con"):
         CaanModel.from_backbones(backbone("vit"), lamda_con=1)
+
+
+@pytest.mark.parametrize("backbone", ["vit", "timm_vit", "dinov2"])
+def test_first_layers_are_frozen_and_the_others_are_trained(backbone, tmp_path):
+    BACKBONES[backbone]().save_pretrained(tmp_path)
+    model = CaanModel.from_backbones(str(tmp_path), image_size=32, sketch_frozen_layers=1, **HEADS).train()
+    trained, photo_trained = (
+        [name for name, parameter in tower.named_parameters() if parameter.requires_grad]
+        for tower in (model.sketch_model, model.photo_model)
+    )
+    assert not [name for name in trained if "embed" in name or "cls_token" in name or ".0." in name]
+    assert any(".1." in name for name in trained)
+    assert any("patch_embed" in name for name in photo_trained)
+    with pytest.raises(ValueError, match="3 layers cannot be frozen: the tower has 2"):
+        CaanModel.from_backbones(str(tmp_path), image_size=32, photo_frozen_layers=3, **HEADS)

@@ -3,7 +3,6 @@
 import sys
 import threading
 import webbrowser
-from importlib.util import find_spec
 from typing import Annotated
 
 import typer
@@ -12,7 +11,7 @@ from typer import Argument, Option
 
 from caan_hf.cli.command import run
 from caan_hf.encoding.options import DeviceOption, DTypeOption
-from caan_hf.errors import CaanError
+from caan_hf.utils.installation import require
 
 app = typer.Typer(rich_markup_mode="markdown", pretty_exceptions_enable=False, add_completion=False)
 
@@ -75,10 +74,9 @@ def demo(
 
     - `caan-demo ~/Pictures --gallery my_gallery --model runs/sketchy/model`
     """
-    if find_spec("gradio") is None:
-        raise CaanError('the demo needs gradio: pip install "caan-hf[demo]"')
+    require("gradio")
+    from caan_hf.service.galleries import build_searchers
     from caan_hf.service.guard import is_any_address, is_local
-    from caan_hf.service.searcher import Searcher
 
     from .galleries import open_galleries
     from .page import build_page
@@ -86,7 +84,7 @@ def demo(
 
     console = Console(stderr=True, highlight=False)
     opened, notice = open_galleries(photos, gallery or [], model, console, device=device, dtype=dtype)
-    searchers = {name: Searcher(found) for name, found in opened.items()}
+    searchers = build_searchers(opened)
     show_paths = is_local(host) and not allow_host
     with served(
         lambda: build_page(searchers, notice=notice, show_paths=show_paths), host, port, allow_host or []

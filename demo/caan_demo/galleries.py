@@ -16,6 +16,7 @@ from caan_hf.errors import CaanError
 from caan_hf.gallery import Gallery
 from caan_hf.gallery.sources import photo_source
 from caan_hf.gallery.table import may_be_gallery
+from caan_hf.service import galleries as service
 from caan_hf.utils.files import expand_home, make_folder, require_writable, user_cache, write_whole
 from caan_hf.utils.progress import progress_bar
 
@@ -45,8 +46,7 @@ def open_galleries(
     elif not photos and len(places) == 1 and Path(places[0]).is_dir() and not may_be_gallery(places[0]):
         photos, places = places[0], []  # a folder of photos
     if not photos and places:
-        opened = {place: Gallery.open(place, model=model, device=device, dtype=dtype) for place in places}
-        return name_galleries(opened), ""
+        return service.open_galleries(places, model, device=device, dtype=dtype), ""
     if len(places) > 1:
         raise CaanError("PHOTOS are indexed into one --gallery. Leave out PHOTOS to choose between several galleries.")
     if photos:
@@ -110,16 +110,6 @@ def draw_samples(folder: Path | None = None, per_category: int = SAMPLES_PER_CAT
                 image = draw_object(category, "photo", seed=1, index=number, image_size=SAMPLE_SIDE)
                 write_whole(file, image.save)
     return folder
-
-
-def name_galleries(galleries: dict[str, Gallery]) -> dict[str, Gallery]:
-    """Galleries by short and unique names instead of their places."""
-    named: dict[str, Gallery] = {}
-    for place, gallery in galleries.items():
-        name = _name(place.rstrip("/"))
-        same = sum(other == name or other.startswith(f"{name} (") for other in named)
-        named[f"{name} ({same + 1})" if same else name] = gallery
-    return named
 
 
 def _name(place: str) -> str:

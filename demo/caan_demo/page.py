@@ -189,7 +189,9 @@ class Page:
         if not self.searchers:
             return [], error_line(self.notice), _hidden(), None
         try:
-            answer = self._searcher(gallery).search(from_pad(drawing), k, rerank=rerank, expand=expand)
+            answer = self._searcher(gallery).search(
+                from_pad(drawing), k, rerank=rerank, expand=NUM_EXPANDED if expand else None
+            )
         except BlankDrawingError:
             return [], status_line(START), _hidden(), None
         except CaanError as error:
@@ -211,7 +213,7 @@ class Page:
         gallery, answer = stored
         result = answer.results[selected.index]
         try:
-            figure = self._searcher(gallery).explain(answer.sketch, result)
+            figure = self._searcher(gallery).explain(answer.sketch, result).figure()
         except CaanError as error:
             return _hidden(), error_line(f"{shown_name(result.path)}: {error}")
         return gr.Image(figure, label=f"Why {shown_name(result.path)}", visible=True), gr.skip()
@@ -222,7 +224,11 @@ class Page:
         """Results as JSON, for programs."""
         with _errors_for_clients():
             answer = self._searcher(gallery).search(
-                _content(sketch), _parse_k(k), rerank=rerank, expand=bool(expand), pictures=False
+                _content(sketch),
+                _parse_k(k),
+                rerank=rerank,
+                expand=NUM_EXPANDED if expand else None,
+                pictures=False,
             )
         found = [result.to_dict() for result in answer.results]
         # A key `path` would make gradio's client try to download the photo.
@@ -235,7 +241,8 @@ class Page:
             if drawing is None or not photo:
                 raise CaanError("give a sketch and the photo that was found for it, as /search names it")
             searcher = self._searcher(gallery)
-            return searcher.explain(drawing, photo) if self.show_paths else searcher.explain_named(drawing, photo)
+            explain = searcher.explain if self.show_paths else searcher.explain_named
+            return explain(drawing, photo).figure()
 
     def _reranking(self, name: str | None) -> dict[str, Any]:
         """Whether the checkbox is shown, which is where re-ranking helps the model, and whether it is checked."""

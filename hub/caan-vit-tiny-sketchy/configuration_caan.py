@@ -15,6 +15,7 @@ CHOICES = {
     "negatives": ("sampled", "in_batch", "both"),
     "triplet_reduction": ("all", "violating"),
     "text_negatives": ("batch", "all"),
+    "text_init": ("random", "photos"),
     "instance_score": ("local", "global", "both"),
 }
 PROBABILITIES = ("text_dropout", "alignment_dropout", "local_weight", "hub_weight")
@@ -30,7 +31,8 @@ LOSS_WEIGHTS = {
     "loss_mod": "lambda_mod",
     "loss_dis": "lambda_dis",
 }
-NON_NEGATIVE = ("triplet_margin", "local_position_weight", *LOSS_WEIGHTS.values())
+FROZEN_LAYERS = ("sketch_frozen_layers", "photo_frozen_layers")
+NON_NEGATIVE = ("triplet_margin", "local_position_weight", *LOSS_WEIGHTS.values(), *FROZEN_LAYERS)
 SIZES = (
     "image_size",
     "num_alignment_layers",
@@ -61,6 +63,10 @@ class CaanConfig(PreTrainedConfig):
         image_size (`int`, defaults to 224): Height and width of the input images, in pixels.
         tie_visual_towers (`bool`, defaults to `False`): Encode sketches and photos with one shared tower.
         freeze_text (`bool`, defaults to `True`): Do not train the text tower (our choice).
+        sketch_frozen_layers (`int`, defaults to 0):
+            *Ours*: number of first layers of the sketch tower that are not trained, with all that comes before them.
+        photo_frozen_layers (`int`, defaults to 0):
+            *Ours*: the same of the photo tower. With `tie_visual_towers` both numbers must be equal.
         projection_dim (`int`, *optional*):
             Width to which the tokens of all towers are projected. `None` keeps the width of the visual towers, which
             must then be equal; text tokens are always projected to that width.
@@ -126,6 +132,10 @@ class CaanConfig(PreTrainedConfig):
             Descriptions that `lambda_txt` contrasts an image with: `"batch"` are the sentences of the batch. `"all"`
             are the categories of the training data, each the mean of its sentences, with a learned temperature; it
             requires `freeze_text` and also trains on unpaired images.
+        text_init (`str`, defaults to `"random"`):
+            *Ours*: text projection before training. `"photos"` predicts the mean pretrained photo feature of each
+            training category from its descriptions, by ridge regression; it requires `text_negatives="all"` and
+            `lambda_dis`.
         sample_sentences (`bool`, defaults to `False`):
             With `text_negatives="all"`, a training step represents each category by one random sentence.
         lambda_mod (`float`, defaults to 0.0):
@@ -174,6 +184,8 @@ class CaanConfig(PreTrainedConfig):
     image_size: int = 224
     tie_visual_towers: bool = False
     freeze_text: bool = True
+    sketch_frozen_layers: int = 0
+    photo_frozen_layers: int = 0
     projection_dim: int | None = None
     alignment: str = "text"
     num_alignment_layers: int = 1
@@ -202,6 +214,7 @@ class CaanConfig(PreTrainedConfig):
     contrastive_temperature: float | int = 0.07
     lambda_txt: float | int = 0.0
     text_negatives: str = "batch"
+    text_init: str = "random"
     sample_sentences: bool = False
     lambda_mod: float | int = 0.0
     lambda_dis: float | int = 0.0
@@ -231,10 +244,6 @@ class CaanConfig(PreTrainedConfig):
             raise ValueError('alignment="visual" requires text_config=None and negatives="sampled"')
         if self.local_matching == "relation" and (self.lambda_loc or self.local_position_weight):
             raise ValueError('lambda_loc and local_position_weight require local_matching="late_interaction"')
-        if self.text_negatives == "all" and not self.freeze_text:
-            raise ValueError('text_negatives="all" requires freeze_text')
-        if self.sample_sentences and self.text_negatives != "all":
-            raise ValueError('sample_sentences requires text_negatives="all"')
         if self.local_matching == "relation" and self.lambda_ins and self.instance_score != "global":
             raise ValueError('lambda_ins requires local_matching="late_interaction" or instance_score="global"')
         for name in PROBABILITIES:
@@ -245,6 +254,15 @@ class CaanConfig(PreTrainedConfig):
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
         if self.contrastive_temperature <= 0:
             raise ValueError(f"contrastive_temperature must be above 0, got {self.contrastive_temperature}")
+
+    def validate_text(self) -> None:
+        """Check the settings of L_txt. `@strict` calls this after construction."""
+        if self.text_negatives == "all" and not self.freeze_text:
+            raise ValueError('text_negatives="all" requires freeze_text')
+        if self.text_init == "photos" and (self.text_negatives != "all" or not self.lambda_dis):
+            raise ValueError('text_init="photos" requires text_negatives="all" and lambda_dis')
+        if self.sample_sentences and self.text_negatives != "all":
+            raise ValueError('sample_sentences requires text_negatives="all"')
 
     def validate_sizes(self) -> None:
         """Check the sizes. `@strict` calls this after construction."""
@@ -261,6 +279,8 @@ class CaanConfig(PreTrainedConfig):
             check_range("expand", self.expand, 1, MAX_EXPAND, whole=True)
         if self.local_grid > MAX_GRID:
             raise ValueError(f"local_grid must be at most {MAX_GRID}, got {self.local_grid}")
+        if self.tie_visual_towers and self.sketch_frozen_layers != self.photo_frozen_layers:
+            raise ValueError("tie_visual_towers requires equal sketch_frozen_layers and photo_frozen_layers")
         for tower in (self.sketch_config, self.photo_config):
             patch_size = getattr(tower, "patch_size", None)
             if isinstance(patch_size, int):

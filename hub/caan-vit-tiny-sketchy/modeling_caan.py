@@ -22,6 +22,7 @@ from .towers_caan import (
     build_tower,
     default_local_grid,
     encode_image,
+    freeze_first_layers,
     freeze_unused,
     load_tower,
     native_image_size,
@@ -361,6 +362,8 @@ class CaanModel(PreTrainedModel):
         for tower in (self.sketch_model, self.photo_model, self.text_model):
             if tower is not None:
                 freeze_unused(tower)
+        freeze_first_layers(self.sketch_model, self.config.sketch_frozen_layers)
+        freeze_first_layers(self._photo_tower(), self.config.photo_frozen_layers)
         if isinstance(self.local_tokens, CaanPatchTokens):
             self.local_tokens.requires_grad_(False)  # measured after training
         if self.late_interaction is not None and not self.config.trains_late_interaction:

@@ -53,6 +53,27 @@ def freeze_unused(tower: PreTrainedModel) -> None:
             parameter.requires_grad_(False)
 
 
+def freeze_first_layers(tower: PreTrainedModel, count: int) -> None:
+    """Freeze the first layers of a tower and what comes before them, such as the embedding of patches.
+
+    The layers of a hierarchical encoder are those of its longest stage.
+
+    Raises:
+        ValueError: If the tower has fewer layers.
+    """
+    if not count:
+        return
+    lists = {name: part for name, part in tower.named_modules() if isinstance(part, nn.ModuleList | nn.Sequential)}
+    name = max(lists, key=lambda name: len(lists[name]), default=None)
+    if name is None or len(lists[name]) < count:
+        raise ValueError(f"{count} layers cannot be frozen: the tower has {len(lists[name]) if name else 0}.")
+    frozen = tuple(f"{name}.{layer}." for layer in range(count))
+    for parameter_name, parameter in tower.named_parameters():  # in the order of the forward pass
+        if parameter_name.startswith(f"{name}.") and not parameter_name.startswith(frozen):
+            break
+        parameter.requires_grad_(False)
+
+
 def load_tower(name_or_path: str, part: Literal["vision", "text"], image_size: int | None = None) -> PreTrainedModel:
     """Load a pretrained tower in float32. Weights are read from safetensors only.
 

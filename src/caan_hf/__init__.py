@@ -60,7 +60,15 @@ def __getattr__(name: str) -> Any:
     """Import a public name when it is first used."""
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f".{_MODULES[name]}", __name__), name)
+    try:
+        value = getattr(import_module(f".{_MODULES[name]}", __name__), name)
+    except ModuleNotFoundError as error:
+        from .errors import CaanError  # noqa: PLC0415
+        from .utils.installation import missing  # noqa: PLC0415
+
+        if (reason := missing(error.name)) is None:
+            raise
+        raise CaanError(f"caan_hf.{name}: {reason}") from error
     globals()[name] = value
     return value
 

@@ -9,7 +9,7 @@ from photos import calls  # noqa: F401 - a fixture
 from PIL import Image
 from served import checkpoint, drawing, gallery, photos, searcher  # noqa: F401 - fixtures
 
-gradio = pytest.importorskip("gradio", reason='the demo needs gradio: pip install "caan-hf[demo]"')
+gradio = pytest.importorskip("gradio", reason="the demo needs gradio: extra demo")
 
 from caan_demo.page import build_page  # noqa: E402
 from caan_demo.server import served  # noqa: E402

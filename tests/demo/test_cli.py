@@ -157,10 +157,3 @@ def test_help_has_examples():
 
     shown = CliRunner().invoke(app, ["--help"]).output
     assert "caan-demo ~/Pictures" in shown
-
-
-def test_galleries_have_short_unique_names():
-    from caan_demo.galleries import name_galleries
-
-    places = ["mine/photos", "s3://bucket/photos/", "other", "yours/photos"]
-    assert list(name_galleries(dict.fromkeys(places))) == ["photos", "photos (2)", "other", "photos (3)"]

@@ -8,6 +8,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from bare import BareEnvironment
 from caan_export import runtime
 from caan_export.runtime import CaanOnnx
 from caan_export.session import TENSORRT
@@ -22,16 +23,8 @@ from caan_hf.encoding.features import Features
 from caan_hf.errors import CaanError
 from caan_hf.utils.files import sha256_of
 
-# Makes imports fail as on a machine without torch.
-WITHOUT_TORCH = """
-import sys
-class NotInstalled:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in {"torch", "torchvision", "transformers", "timm", "datasets", "safetensors"}:
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-sys.meta_path.insert(0, NotInstalled())
-"""
 USE = """
+import sys
 import numpy as np
 from caan_export.runtime import CaanOnnx
 encoder = CaanOnnx.from_pretrained(sys.argv[1])
@@ -82,8 +75,9 @@ def test_importing_the_runtime_imports_no_heavy_package():
 
 
 @pytest.mark.parametrize("local_matching", ["relation", "late_interaction"])
-def test_everything_but_the_export_runs_without_torch(exported, late_exported, local_matching):
-    done = python(WITHOUT_TORCH + USE, exported() if local_matching == "relation" else late_exported())
+def test_everything_but_the_export_runs_with_the_extra_runtime(exported, late_exported, local_matching, tmp_path):
+    folder = exported() if local_matching == "relation" else late_exported()
+    done = BareEnvironment(tmp_path, "runtime").run("-c", USE, folder)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == ["(3, 32) (3, 3)", "True", "29"]
 
@@ -322,3 +316,20 @@ def test_a_broken_connection_to_the_hub_is_an_error_of_one_line(tmp_path):
     done = python(code, tmp_path)
     assert done.stdout.startswith("someone/caan-tiny: "), done.stderr
     assert done.stdout.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_a_gallery_is_indexed_searched_and_explained_without_torch(late_exported, tmp_path):
+    (tmp_path / "photos").mkdir()
+    for index, category in enumerate(("tent", "mug")):
+        draw_object(category, "photo", seed=0, index=index, image_size=48).save(tmp_path / "photos" / f"{category}.png")
+    draw_object("tent", "sketch", seed=1, index=0).save(tmp_path / "sketch.png")
+    (tmp_path / "bare").mkdir()
+    environment = BareEnvironment(tmp_path / "bare", "gallery", "runtime")
+    for words in (
+        ["index", "photos", "gallery", "--model", late_exported()],
+        ["search", "gallery", "sketch.png", "-k", "2", "--explain"],
+    ):
+        done = environment.run("-m", "caan_hf.cli.main", *words, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+    assert "tent.png" in done.stdout and "mug.png" in done.stdout

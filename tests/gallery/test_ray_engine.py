@@ -8,7 +8,7 @@ from PIL import Image
 from caan_hf.gallery import Gallery
 from caan_hf.gallery.schema import from_vectors
 
-pytest.importorskip("ray", reason='Ray is missing: pip install "caan-hf[scale]"')
+pytest.importorskip("ray", reason="Ray is missing: extra scale")
 
 COUNT = 60
 

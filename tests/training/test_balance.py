@@ -1,9 +1,11 @@
 """Probabilities that balance images by category and origin."""
 
+import datasets
 import numpy as np
 import pytest
 
-from caan_hf.training.balance import balanced_weights
+from caan_hf import CaanError
+from caan_hf.training.balance import balanced_weights, rows_of_origins
 from caan_hf.training.instance_pairs import CategoryGroups
 from caan_hf.training.sampler import EpochSampler
 
@@ -38,3 +40,14 @@ def test_sketches_of_a_balanced_epoch_are_grouped_by_category():
     assert len(set(indices)) == 24
     groups = category[np.array(indices) % 24].reshape(6, 4)
     assert (groups == groups[:, :1]).all()
+
+
+def test_rows_of_some_data_sets():
+    features = datasets.Features({"origin": datasets.ClassLabel(names=["one", "two", "two/strokes"])})
+    split = datasets.Dataset.from_dict({"origin": [0, 1, 2, 1]}, features=features)
+    assert rows_of_origins(split, None) is split
+    assert rows_of_origins(split, ["two", "one"])["origin"][:] == [0, 1, 1]
+    with pytest.raises(CaanError, match=r"data\.origins: 'three' is not .* one, two, two/strokes"):
+        rows_of_origins(split, ["one", "three"])
+    with pytest.raises(CaanError, match="has no column origin"):
+        rows_of_origins(split.remove_columns("origin"), ["one"])

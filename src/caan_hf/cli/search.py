@@ -28,9 +28,13 @@ PICTURE_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
 def search(
     gallery: Annotated[str, Argument(metavar="GALLERY", help="Folder or URL that `caan index` created.")],
     sketch: Annotated[
-        str,
-        Argument(metavar="SKETCH", help="Picture, strokes as JSON, or a photo with --photo; - reads standard input."),
-    ],
+        str | None,
+        Argument(
+            metavar="SKETCH",
+            help="Picture, strokes as JSON, or a photo with --photo; - reads standard input. Not needed with --text.",
+            show_default=False,
+        ),
+    ] = None,
     *,
     options: SearchOptions,
     explain: Annotated[
@@ -57,7 +61,7 @@ def search(
     device: DeviceOption = None,
     dtype: DTypeOption = "auto",
 ) -> None:
-    """Find photos by sketch, or by another photo.
+    """Find photos by sketch, by words, by both, or by another photo.
 
     Prints rank, score and path of each result, best first. The score is the cosine similarity of photo and sketch (with
     --expand: photo and expanded query). With re-ranking, two more scores are printed: the local score, which says how
@@ -72,33 +76,38 @@ def search(
 
     - `caan search my_gallery sketch.png --expand 5`
 
+    - `caan search my_gallery sketch.png --text "a cup with two handles"`
+
+    - `caan search my_gallery --text "an umbrella"`
+
     - `caan search my_gallery holiday.jpg --photo`
 
     - `cat drawing.json | caan search my_gallery - --json`
     """
-    from caan_hf.encoding.sketch_file import load_sketch
     from caan_hf.gallery import Gallery
 
+    if sketch is None and (options.text is None or options.photo or options.rerank):
+        raise CaanError("Missing argument SKETCH: caan search GALLERY SKETCH, or caan search GALLERY --text WORDS.")
     if explain and options.photo:
         raise CaanError("--explain and --photo are mutually exclusive: explanations compare a sketch with a photo.")
+    if explain and sketch is None:
+        raise CaanError("--explain: explanations compare a sketch with a photo. Give a SKETCH.")
     if out is None and explain and not as_json:
         out = Path("results.png")
     if out is not None:
         out = expand_home(out)
         _require_picture_file(out)
     opened = Gallery.open(gallery, model=model, device=device, dtype=dtype)
-    given = sys.stdin.buffer.read() if sketch == "-" else expand_home(sketch)
-    # A missing or damaged file is reported before the model is loaded.
-    picture = _open_photo(given, sketch) if options.photo else load_sketch(given)
+    given, picture = _read(sketch, options)
     opened.encoder  # noqa: B018 - loaded here, so that the times below are those of the search
     start = time.perf_counter()
-    query: Any = given if options.photo else opened.encode_sketch(given)
+    query: Any = given if options.photo or given is None else opened.encode_sketch(given)
     encoded = time.perf_counter()
     results = opened.search(query, options)
     seconds = {"encode": encoded - start, "search": time.perf_counter() - encoded}
     explanations = [opened.explain(query, result) for result in results[:NUM_EXPLAINED]] if explain else []
     if out is not None:
-        _draw(picture if options.photo else query.image, results, explanations, out, is_photo=options.photo)
+        _draw(getattr(query, "image", picture), results, explanations, out, _label(sketch, options))
     gone = sorted(opened.gone(results))
     if gone:
         remedy = "Remove them from the gallery with `caan index PHOTOS GALLERY --prune`."
@@ -113,11 +122,18 @@ def search(
         print(f"results drawn into {out}", file=sys.stderr)
 
 
-def _open_photo(given: Path | bytes, name: str) -> Any:
+def _read(sketch: str | None, options: SearchOptions) -> tuple[Any, Any]:
+    """The path or content of the query, and its picture: a damaged file is reported before the model is loaded."""
+    from caan_hf.encoding.sketch_file import load_sketch
     from caan_hf.images_caan import clean_photo
 
+    if sketch is None:
+        return None, None
+    given = sys.stdin.buffer.read() if sketch == "-" else expand_home(sketch)
+    if not options.photo:
+        return given, load_sketch(given)
     try:
-        return clean_photo(given, name)
+        return given, clean_photo(given, sketch)
     except ValueError as error:
         raise CaanError(str(error)) from error
 
@@ -132,21 +148,24 @@ def _require_picture_file(out: Path) -> None:
         raise CaanError(f"{out}: not the name of a .png or .jpg file. Choose one such as results.png with --out.")
 
 
-def _draw(
-    query: Any, results: "list[SearchResult]", explanations: "list[Explanation]", out: Path, *, is_photo: bool
-) -> None:
+def _draw(query: Any, results: "list[SearchResult]", explanations: "list[Explanation]", out: Path, label: str) -> None:
     from caan_hf.gallery.figures import results_figure
     from caan_hf.utils.files import write_whole
 
-    label = "your photo" if is_photo else "your sketch"
     figures = [explanation.figure() for explanation in explanations]
     figure = results_figure(query, results[:MAX_DRAWN], figures, label=label)
     write_whole(out, lambda path: figure.save(path, format=PICTURE_FORMATS[out.suffix.lower()]))
 
 
+def _label(sketch: str | None, options: SearchOptions) -> str:
+    """What is written below the query of a figure."""
+    given = [] if sketch is None else ["your photo" if options.photo else "your sketch"]
+    return " and ".join([*given, *([f'"{options.text}"'] if options.text is not None else [])])
+
+
 def _document(
     gallery: str,
-    sketch: str,
+    sketch: str | None,
     results: "list[SearchResult]",
     explanations: "list[Explanation]",
     seconds: dict[str, float],

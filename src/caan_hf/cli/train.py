@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from caan_hf.errors import CaanError
+from caan_hf.utils.installation import require
 
 from .command import print_table
 
@@ -40,6 +41,7 @@ def train(
 
     - `torchrun --nproc_per_node=2 -m caan_hf train recipes/paper.yaml`
     """
+    require("accelerate")
     from accelerate import PartialState
 
     from caan_hf.training import load_recipe, train_recipe
@@ -81,6 +83,7 @@ def average(
 
     - `caan average runs/a/model runs/b/model runs/c/model --out runs/soup/model --data data/sketchy-25`
     """
+    require("accelerate")
     from caan_hf.training import average_checkpoints
 
     average_checkpoints(checkpoints, out, data)
@@ -122,6 +125,7 @@ def ablate(
 
     - `caan ablate recipes/ablations/prompts.yaml --dry-run`
     """
+    require("accelerate")
     from caan_hf.research.report import table_lines, write_report
     from caan_hf.research.runs import plan_runs, run_study
     from caan_hf.research.study import load_study

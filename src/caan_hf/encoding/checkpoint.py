@@ -1,7 +1,7 @@
 """Models on torch as encoders, and the loading of CAAN checkpoints."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +12,6 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, AutoProcessor, PreTrainedConfig
-from transformers.utils import logging as transformers_logging
 
 from caan_hf.errors import CaanError, first_line, one_line
 from caan_hf.images_caan import PICTURE_VERSION, reason_unreadable
@@ -26,6 +25,8 @@ from .features import Array, Features, Modality
 from .identity import DType, EncoderIdentity, Precision, hash_of_json
 from .model_files import SAVE_AGAIN, check_model_files
 from .preprocessing import Preprocessing
+from .quiet_loading import quiet_loading
+from .text_encoder import TEXT_FOLDER, TextEncoder, has_text_side
 
 SPARE_VALUES = 2**24
 """Values that a model may have beyond twice those in its files, for parts that are not stored."""
@@ -126,6 +127,8 @@ class CheckpointEncoder(TorchEncoder):
 
     kind = "checkpoint"
     model: CaanModel
+    folder: Path | None = None
+    """Where it was loaded from."""
 
     @classmethod
     def load(
@@ -156,6 +159,7 @@ class CheckpointEncoder(TorchEncoder):
             part.float()
         encoder = cls(model.eval(), processor, name or str(Path(folder).resolve()), precision)
         encoder._weights = weights
+        encoder.folder = Path(folder)
         encoder._encode_blank(folder)
         return encoder
 
@@ -201,6 +205,25 @@ class CheckpointEncoder(TorchEncoder):
         with self._inference():
             output = encode(self._tensor(pixel_values))
             return Features(_to_numpy(output.global_embeds), _to_numpy(output.local_embeds))
+
+    @property
+    def has_text(self) -> bool:
+        """See [`Encoder.has_text`]."""
+        return self.folder is not None and has_text_side(self.folder)
+
+    def encode_text(self, texts: Sequence[str | Sequence[str]]) -> Array:
+        """See [`Encoder.encode_text`]."""
+        return self._text_encoder.encode(texts) if self.has_text else super().encode_text(texts)
+
+    @cached_property
+    def _text_encoder(self) -> TextEncoder:
+        assert self.folder is not None
+        text_encoder = TextEncoder.load(self.folder)
+        if text_encoder.projection.out_features != self.identity.global_dim:
+            raise CaanError(
+                f"{self.folder}: its folder {TEXT_FOLDER} is that of another model. Copy the whole folder again."
+            )
+        return text_encoder
 
     @property
     def local_weight(self) -> float | None:
@@ -301,20 +324,6 @@ def _load(auto_class: Any, folder: str, **options: Any) -> Any:
             return auto_class.from_pretrained(folder, trust_remote_code=False, local_files_only=True, **options)
     except Exception as error:  # damaged files make transformers raise errors of any type
         raise CaanError(f"{folder}: cannot be loaded as a CAAN checkpoint ({one_line(error)}).") from error
-
-
-@contextmanager
-def quiet_loading() -> Iterator[None]:
-    """Let transformers load a model without a progress bar, since it takes no time, and without warnings."""
-    was_shown, verbosity = transformers_logging.is_progress_bar_enabled(), transformers_logging.get_verbosity()
-    transformers_logging.disable_progress_bar()
-    transformers_logging.set_verbosity_error()
-    try:
-        yield
-    finally:
-        transformers_logging.set_verbosity(verbosity)
-        if was_shown:
-            transformers_logging.enable_progress_bar()
 
 
 def weights_hash(model: nn.Module) -> str:

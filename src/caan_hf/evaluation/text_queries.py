@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from caan_hf.benchmarks import load_benchmark
 from caan_hf.descriptions.prompts import PLAIN
 from caan_hf.encoding.features import PLURAL, Modality
-from caan_hf.encoding.load import load_encoder, model_folder
-from caan_hf.encoding.text_encoder import TEXT_FOLDER, TextEncoder
+from caan_hf.encoding.load import load_encoder
 from caan_hf.errors import CaanError
+from caan_hf.retrieval.words import TEXT_WEIGHT, with_words
 from caan_hf.utils.files import make_folder, require_writable, write_whole_text
 from caan_hf.utils.records import Record
 
@@ -85,7 +85,7 @@ def evaluate_text(
     data: str | os.PathLike[str],
     options: EvaluationOptions,
     *,
-    text_weight: float = 1.0,
+    text_weight: float = TEXT_WEIGHT,
     out: Path | None = None,
 ) -> TextReport:
     """Rank the photos and the sketches of a split by the text of each of its categories.
@@ -111,9 +111,7 @@ def evaluate_text(
         require_writable(out)
     splits, info = load_benchmark(os.fspath(data))
     encoder = load_encoder(model, device=options.device, dtype=options.dtype)
-    text_encoder = TextEncoder.load(model_folder(os.fspath(model)))
-    if text_encoder.projection.out_features != encoder.identity.global_dim:
-        raise CaanError(f"{model}: its folder {TEXT_FOLDER} is that of another model. Copy the whole folder again.")
+    encoder.encode_text(["a photo"])  # fails before the images are encoded
     setting = without_seen(plain(splits, info, options.split), options.trained_on, encoder.training_data)
     evaluator = ZeroShotEvaluator(setting.rows, options, protocol=setting.protocol, split=setting.split)
     names = np.array(evaluator.category_names)
@@ -122,7 +120,7 @@ def evaluate_text(
         photo = _Side(np.asarray(photos.global_embeds), names[evaluator.photo_categories])
     rows = [_row("none", True, sketch, "photo", photo, options.seed)]
     for kind, texts in _texts(setting.rows, names).items():
-        text = _Side(text_encoder.encode(list(texts.values())), np.array(list(texts)))
+        text = _Side(encoder.encode_text(list(texts.values())), np.array(list(texts)))
         rows.append(_row(kind, False, text, "photo", photo, options.seed))
         rows.append(_row(kind, False, text, "sketch", sketch, options.seed))
         rows.append(_row(kind, True, _added(sketch, text, text_weight), "photo", photo, options.seed))
@@ -170,8 +168,7 @@ def _added(sketch: _Side, text: _Side, weight: float) -> _Side:
     place = {category: row for row, category in enumerate(text.categories.tolist())}
     rows = [row for row, category in enumerate(sketch.categories.tolist()) if category in place]
     texts = text.embeds[[place[category] for category in sketch.categories[rows].tolist()]]
-    sums = sketch.embeds[rows] + weight * texts
-    return _Side(sums / np.linalg.norm(sums, axis=1, keepdims=True).clip(1e-12), sketch.categories[rows])
+    return _Side(with_words(sketch.embeds[rows], texts, text_weight=weight), sketch.categories[rows])
 
 
 def _row(text: TextQuery, with_sketch: bool, query: _Side, modality: Modality, gallery: _Side, seed: int) -> TextRow:

@@ -1,10 +1,9 @@
 """Photos that are searched by sketch: indexed once, kept in a LanceDB table, found, re-ranked and explained."""
 
 from importlib import import_module
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from caan_hf.errors import CaanError
+from caan_hf.utils.installation import require
 
 if TYPE_CHECKING:
     from .explanation import Explanation, Match
@@ -20,6 +19,5 @@ def __getattr__(name: str) -> Any:
     """Import a public name when it is first used, because LanceDB is optional."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    if find_spec("lancedb") is None:
-        raise CaanError('galleries need LanceDB: pip install "caan-hf[gallery]"')
+    require("lancedb")
     return getattr(import_module(f".{_MODULES.get(name, 'gallery')}", __name__), name)

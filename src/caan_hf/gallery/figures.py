@@ -1,5 +1,6 @@
 """Figures: matched regions of a sketch and a photo side by side, and the results of a search as a grid."""
 
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -40,6 +41,7 @@ COLOURS = ("#e69f00", "#56b4e9", "#009e73", "#cc79a7", "#d55e00", "#0072b2", "#f
 GAP, MARGIN, CAPTION = 72, 16, 28
 CELL, CELL_GAP, CELL_CAPTION = 176, 14, 40
 COLUMNS = 5
+LABEL_LETTERS, LABEL_LINES = 22, 6  # of the text below the query
 
 
 def draw_explanation(explanation: "Explanation", *, height: int, lines: bool) -> Image.Image:
@@ -72,7 +74,7 @@ def draw_explanation(explanation: "Explanation", *, height: int, lines: bool) ->
 
 
 def results_figure(
-    query: Image.Image,
+    query: Image.Image | None,
     results: Sequence["SearchResult"],
     explanations: Sequence[Image.Image] = (),
     *,
@@ -81,7 +83,7 @@ def results_figure(
     """The sketch beside a grid of photos, best first, and below it the explanations of the first results.
 
     Args:
-        query: The clean sketch, or the photo whose like were sought.
+        query: The clean sketch, or the photo whose like were sought; None if there were only words.
         results: The results. Their thumbnails are drawn, or an empty frame where there is none, with rank and the score
             that ordered them.
         explanations: Figures of the first results, in their order.
@@ -95,9 +97,12 @@ def results_figure(
     below = [image.height + CELL_CAPTION for image in explanations]
     canvas = Image.new("RGB", (width, height + sum(below) + MARGIN), PAPER)
     draw = ImageDraw.Draw(canvas)
-    canvas.paste(ImageOps.contain(query, (CELL, CELL)), (MARGIN, MARGIN))
+    if query is not None:
+        canvas.paste(ImageOps.contain(query, (CELL, CELL)), (MARGIN, MARGIN))
     draw.rectangle((MARGIN, MARGIN, MARGIN + CELL - 1, MARGIN + CELL - 1), outline=FRAME)
-    draw.text((MARGIN, MARGIN + CELL + 6), label, FAINT, ImageFont.load_default(14))
+    lines = textwrap.wrap(_in_font(label), LABEL_LETTERS)[:LABEL_LINES]
+    label_top = MARGIN + (CELL + 6 if query is not None else 6)
+    draw.multiline_text((MARGIN + 6, label_top), "\n".join(lines), FAINT, ImageFont.load_default(14))
     for number, result in enumerate(results):
         row, column = divmod(number, columns)
         _draw_result(
@@ -126,9 +131,14 @@ def _draw_result(
     draw.text((left, top + CELL + 21), name, FAINT, ImageFont.load_default(12))
 
 
+def _in_font(text: str) -> str:
+    """The text with characters that the font lacks replaced."""
+    return text.encode("latin-1", "replace").decode("latin-1")
+
+
 def _shorten(text: str, length: int) -> str:
-    """The end of a long text, with characters that the font lacks replaced."""
-    text = text.encode("latin-1", "replace").decode("latin-1")
+    """The end of a long text, in the letters of the font."""
+    text = _in_font(text)
     return text if len(text) <= length else "..." + text[3 - length :]
 
 

@@ -4,7 +4,6 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,7 +19,9 @@ from caan_hf.errors import CaanError
 from caan_hf.retrieval.expansion import expand_queries
 from caan_hf.retrieval.hubs import HubCorrection
 from caan_hf.retrieval.reranking import fused
+from caan_hf.retrieval.words import with_words
 from caan_hf.utils.files import read_bytes
+from caan_hf.utils.installation import require
 from caan_hf.utils.prefetch import map_ahead
 from caan_hf.utils.progress import Advance
 
@@ -41,7 +42,7 @@ DISPLAY_SIDE = 1024
 """Photos are decoded for display with at least this side in pixels, if they are that large."""
 
 
-PHOTO_COLUMNS = [KEY, "width", "height", "thumbnail"]
+PHOTO_COLUMNS = [KEY, "width", "height", "thumbnail", "sha256"]
 Photo = TypeVar("Photo", bound=GalleryPhoto)
 
 
@@ -181,7 +182,7 @@ class Gallery:
         return self.encoder.encode_sketch(sketch)
 
     def search(self, sketch: Any, options: SearchOptions | None = None, **changes: Any) -> list[SearchResult]:
-        """Find the photos that are most similar to a sketch, or to a photo.
+        """Find the photos that are most similar to a sketch, to words, to both, or to a photo.
 
         Scores are cosines of sketch and photo: with query expansion of the expanded query, in a smoothed gallery of the
         smoothed photo, and with the correction of hubs lowered by it. The local tokens of re-ranking are those of the
@@ -190,7 +191,8 @@ class Gallery:
 
         Args:
             sketch: A sketch, or the result of `encode_sketch`. With `photo=True`: a picture, or a photo of the gallery
-                (its path, or a result), which is not encoded again and is left out of the results.
+                (its path, or a result), which is not encoded again and is left out of the results, or the global
+                embedding (D,) of a photo. None to search by `text` alone, which is never re-ranked.
             options: How the gallery is searched.
             **changes: Fields of [`SearchOptions`] that differ from `options`, such as `k=20`.
 
@@ -198,25 +200,28 @@ class Gallery:
             At most `k` results, best first.
 
         Raises:
-            CaanError: The sketch or photo cannot be used, the gallery is empty, or an option is out of range.
+            CaanError: The sketch or photo cannot be used, the model cannot encode words, the gallery is empty, or an
+                option is out of range.
 
         Example:
             >>> best = gallery.search("sketch.png", k=1)[0]
             >>> others = gallery.search(best, photo=True)
+            >>> described = gallery.search("sketch.png", text="a cup with two handles")
         """
         options = replace(options or SearchOptions(), **changes)
         if options.photo:
             return self._search_by_photo(sketch, options)
-        query = self.encode_sketch(sketch)
-        vector = query.global_embeds
+        query = None if sketch is None and options.text is not None else self.encode_sketch(sketch)
+        vector = self._query_vector(query, options.text)
         table = self.table if options.plain else self._searched()
         if options.expand is not None:
             first = table.nearest(vector, options.expand, [table.vectors], exact=options.exact)
             vector = expand_queries(vector, table.embeds(first[table.vectors])) if len(first) else vector
         rerank = self.reranks if options.rerank is None else options.rerank
-        number = max(options.k, options.candidates) if rerank else options.k
-        results = self._nearest(table, vector, number, exact=options.exact)
-        return self._reranked(query, results)[: options.k] if rerank else results
+        if query is None or not rerank:
+            return self._nearest(table, vector, options.k, exact=options.exact)
+        results = self._nearest(table, vector, max(options.k, options.candidates), exact=options.exact)
+        return self._reranked(query, results)[: options.k]
 
     def gone(self, photos: Sequence[GalleryPhoto]) -> set[str]:
         """The paths of those photos whose files no longer exist, and of which the gallery holds no copy."""
@@ -228,7 +233,7 @@ class Gallery:
         copied = zip(rows[KEY].to_pylist(), rows[column].to_pylist(), strict=True)
         return set(missing) - {path for path, is_copied in copied if is_copied}
 
-    def explain(self, sketch: Any, photo: SearchResult | str, *, max_matches: int = 6) -> Explanation:
+    def explain(self, sketch: Any, photo: GalleryPhoto | str, *, max_matches: int = 6) -> Explanation:
         """Divide the local score of a sketch and a photo among their regions, see [`Explanation`].
 
         Args:
@@ -256,6 +261,19 @@ class Gallery:
         """
         return self._decode(self._look_up(photo), DISPLAY_SIDE)
 
+    def find(self, sha256: str) -> GalleryPhoto | None:
+        """A photo by the SHA-256 of its file, of several copies the one with the first path; None if there is none."""
+        found = self._fields(self.table.rows_where("sha256", [sha256], self.columns))
+        return min((GalleryPhoto(**fields) for fields in found), key=lambda photo: photo.path, default=None)
+
+    def _query_vector(self, query: EncodedSketch | None, text: str | None) -> Array:
+        """The global embedding (D,) of a sketch, of words, or of both."""
+        if text is None:
+            assert query is not None
+            return query.global_embeds
+        words: Array = self.encoder.encode_text([text])[0]
+        return words if query is None else with_words(query.global_embeds, words)
+
     def _search_by_photo(self, photo: Any, options: SearchOptions) -> list[SearchResult]:
         """The photos nearest to a photo, without itself if it is in the gallery."""
         path, vector = self._photo_vector(photo)
@@ -270,6 +288,8 @@ class Gallery:
 
     def _photo_vector(self, photo: Any) -> tuple[str | None, Array]:
         """The path of a photo of the gallery, or None for another one, and its global embedding (D,)."""
+        if isinstance(photo, np.ndarray) and photo.ndim == 1:
+            return None, photo
         source = photo.path if isinstance(photo, GalleryPhoto) else photo
         if isinstance(source, (str, os.PathLike)):
             paths = [os.fspath(source), real_folder(Path(source))]
@@ -311,8 +331,7 @@ class Gallery:
     def _engine(self, options: IndexOptions) -> Engine:
         if options.engine == "local":
             return LocalEngine(self.encoder, self.table, options)
-        if find_spec("ray") is None:
-            raise CaanError('--engine ray needs Ray: pip install "caan-hf[scale]"')
+        require("ray")
         from .ray_engine import RayEngine  # noqa: PLC0415 - optional
 
         return RayEngine(self.encoder.name, self.info, options, self.device, self.dtype)

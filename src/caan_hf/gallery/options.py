@@ -146,6 +146,15 @@ class SearchOptions:
             "does not re-rank.",
         ),
     ] = False
+    text: Annotated[
+        str | None,
+        Option(
+            metavar="WORDS",
+            help='Describe the photo in words beside SKETCH, or without it, such as "a cup with two handles". The '
+            "model must have been trained with text.",
+            show_default=False,
+        ),
+    ] = None
     candidates: Annotated[int, Option(min=1, help="Number of photos to re-rank; at least -k.")] = NUM_CANDIDATES
     plain: Annotated[
         bool, Option("--plain", help="Compare with the photos themselves: neither smoothed nor corrected for hubs.")
@@ -156,6 +165,10 @@ class SearchOptions:
         _require_at_least(1, k=self.k, candidates=self.candidates, expand=self.expand)
         if self.photo and self.rerank:
             raise CaanError("--photo and --rerank are mutually exclusive: re-ranking compares a sketch with photos.")
+        if self.photo and self.text is not None:
+            raise CaanError("--photo and --text are mutually exclusive: words are added to a sketch.")
+        if self.text is not None and not self.text.strip():
+            raise CaanError("--text: holds no words. Describe the photo, or leave the option out.")
 
 
 def _require_at_least(least: int, **numbers: Any) -> None:

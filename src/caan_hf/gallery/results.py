@@ -17,6 +17,7 @@ class GalleryPhoto:
         height: Height in pixels.
         thumbnail: JPEG; None if the gallery stores no thumbnails.
         local_embeds: (M, R) local embeddings; None if they are neither stored nor computed yet.
+        sha256: SHA-256 of the file in hexadecimal, which copies of a photo share.
     """
 
     path: str
@@ -24,6 +25,7 @@ class GalleryPhoto:
     height: int
     thumbnail: bytes | None = field(default=None, repr=False)
     local_embeds: NDArray[np.floating] | None = field(default=None, repr=False, compare=False)
+    sha256: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)

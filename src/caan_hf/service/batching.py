@@ -1,44 +1,50 @@
-"""Encodes the drawings of visitors who wait at the same time in one batch."""
+"""Encodes the pictures of clients who wait at the same time in one batch."""
 
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Any
 
-from PIL import Image
-
 from caan_hf.encoding.encoder import Encoder
-from caan_hf.encoding.features import Array, EncodedSketch
+from caan_hf.encoding.features import Array, EncodedSketch, Features, Modality
 
 MAX_BATCH = 8
+Waiting = deque[tuple[Array, Future[Features]]]
 
 
 class BatchingEncoder:
-    """Encodes the sketches of several threads. While a batch is encoded, the sketches of the next one are collected.
+    """Encodes the pictures of several threads. While a batch is encoded, those of the next one are collected.
 
     Gradio's own batches (`batch=True`) cannot be used for the page: an error of one visitor would be the answer to all,
     and the results that explanations need would be stored for one visitor only.
 
     Args:
         encoder: Encodes the batches.
+
+    Attributes:
+        on_batch: Called with the size of each batch.
     """
 
     def __init__(self, encoder: Encoder):
         self.encoder = encoder
-        self._waiting: deque[tuple[Image.Image, Array, Future[EncodedSketch]]] = deque()
+        self.on_batch: Callable[[int], object] = int
+        self._waiting: dict[Modality, Waiting] = {"sketch": deque(), "photo": deque()}
         self._encoding = threading.Lock()
 
     def encode_sketch(self, sketch: Any) -> EncodedSketch:
         """Encode a sketch, see `Encoder.encode_sketch`."""
-        encoded: Future[EncodedSketch] = Future()
-        self._waiting.append((*self.encoder.prepare_sketch(sketch), encoded))
-        while not encoded.done():
-            with self._encoding:
-                if not encoded.done():  # another thread has not encoded it meanwhile
-                    self._encode_waiting()
-        return encoded.result()
+        clean, prepared = self.encoder.prepare_sketch(sketch)
+        return EncodedSketch.from_features(clean, self._features(prepared, "sketch"))
+
+    def encode_photo(self, photo: Any) -> Array:
+        """The global embedding (D,) of a photo.
+
+        Raises:
+            ValueError: The photo cannot be read.
+        """
+        return self._features(self.encoder.prepare(photo, "photo"), "photo").global_embeds[0]
 
     @contextmanager
     def paused(self) -> Iterator[None]:
@@ -46,13 +52,26 @@ class BatchingEncoder:
         with self._encoding:
             yield
 
-    def _encode_waiting(self) -> None:
-        batch = [self._waiting.popleft() for _ in range(min(MAX_BATCH, len(self._waiting)))]
+    def _features(self, prepared: Array, modality: Modality) -> Features:
+        """Features (1, ...) of a picture, which is encoded with those that wait at the same time."""
+        encoded: Future[Features] = Future()
+        self._waiting[modality].append((prepared, encoded))
+        while not encoded.done():
+            with self._encoding:
+                if not encoded.done():  # another thread has not encoded it meanwhile
+                    self._encode_waiting(modality)
+        return encoded.result()
+
+    def _encode_waiting(self, modality: Modality) -> None:
+        waiting = self._waiting[modality]
+        batch = [waiting.popleft() for _ in range(min(MAX_BATCH, len(waiting)))]
+        self.on_batch(len(batch))
         try:
-            features = self.encoder.encode_batch([prepared for _, prepared, _ in batch], "sketch", local=True)
+            features = self.encoder.encode_batch([prepared for prepared, _ in batch], modality, local=True)
         except Exception as error:
-            for _, _, encoded in batch:
+            for _, encoded in batch:
                 encoded.set_exception(error)
             return
-        for row, (clean, _, encoded) in enumerate(batch):
-            encoded.set_result(EncodedSketch.from_features(clean, features, row))
+        for row, (_, encoded) in enumerate(batch):
+            local = None if features.local_embeds is None else features.local_embeds[row : row + 1]
+            encoded.set_result(Features(features.global_embeds[row : row + 1], local))

@@ -1,4 +1,4 @@
-"""Answers a visitor's drawing: read, encode, search and show, with the time of each stage."""
+"""Answers a client's drawing: read, encode, search and show, with the time of each stage."""
 
 import io
 import time
@@ -13,10 +13,10 @@ from PIL import Image
 from caan_hf.encoding.features import EncodedSketch
 from caan_hf.encoding.sketch_file import load_sketch
 from caan_hf.errors import CaanError
-from caan_hf.gallery import Gallery, SearchResult
+from caan_hf.gallery import Explanation, Gallery, GalleryPhoto, SearchResult
 from caan_hf.gallery.lance_table import GalleryError
-from caan_hf.gallery.photo import open_thumbnail
-from caan_hf.images_caan import MAX_FRAMES, flatten, open_file
+from caan_hf.gallery.photo import decode_photo, open_thumbnail
+from caan_hf.images_caan import MAX_FRAMES, flatten, open_file, reason_unreadable
 from caan_hf.retrieval.reranking import NUM_CANDIDATES
 from caan_hf.sketches_caan import clean_sketch, is_blank
 
@@ -32,6 +32,8 @@ MAX_FRAMES_PIXELS = 4 * MAX_PIXELS
 """The same for all frames of an animation or pages of a document."""
 LARGE_DRAWINGS = ThreadPoolExecutor(2)
 """Threads that read drawings larger than `SKETCH_SIDE`, which take up to 500 MB, of which a thread keeps a part."""
+REDUCIBLE = ("JPEG", "MPO")
+"""Formats that are decoded at a reduced size, so that a large photo takes little memory."""
 MARGIN = 0.1
 MAX_RESULTS = 60
 NUM_EXPANDED = 5
@@ -42,19 +44,23 @@ class BlankDrawingError(CaanError):
     """Nothing is drawn."""
 
 
+class GalleryProblemError(CaanError):
+    """The gallery cannot answer, whatever the client sends. The message holds no path."""
+
+
 @dataclass(frozen=True, eq=False)
 class Answer:
     """The answer to a drawing.
 
     Attributes:
-        sketch: The encoded drawing, for explanations.
+        sketch: The encoded drawing, for explanations; None for a photo.
         results: The photos, best first.
         pictures: A small picture of each result.
         num_photos: Number of photos in the gallery.
         seconds: Time of each stage in seconds by name.
     """
 
-    sketch: EncodedSketch
+    sketch: EncodedSketch | None
     results: list[SearchResult]
     pictures: list[Image.Image]
     num_photos: int
@@ -62,20 +68,21 @@ class Answer:
 
 
 class Searcher:
-    """Searches a gallery for the page.
+    """Searches a gallery for the clients of a server.
 
     Args:
-        gallery: An open gallery. Its model is loaded here, so that the first visitor does not have to wait.
+        gallery: An open gallery. Its model is loaded here, so that the first client does not have to wait.
+        encoder: Encodes the drawings for several galleries; by default an encoder of this gallery alone.
 
     Raises:
         CaanError: The model cannot be loaded.
     """
 
-    def __init__(self, gallery: Gallery):
+    def __init__(self, gallery: Gallery, encoder: BatchingEncoder | None = None):
         self.gallery = gallery
         warm_up = Image.new("L", (64, 64), 255)
         warm_up.paste(0, (16, 16, 48, 20))
-        self.encoder = BatchingEncoder(gallery.encoder)
+        self.encoder = encoder or BatchingEncoder(gallery.encoder)
         self.encoder.encode_sketch(warm_up)
 
     def search(
@@ -84,17 +91,17 @@ class Searcher:
         k: int,
         *,
         rerank: bool | None = None,
-        expand: bool = False,
+        expand: int | None = None,
         pictures: bool = True,
     ) -> Answer:
         """Search for a drawing.
 
         Args:
             drawing: Content of a picture or of a stroke file (JSON); None for nothing.
-            k: Number of results, limited to `MAX_RESULTS`.
+            k: Number of results.
             rerank: Re-rank the best photos by the fused score of cosine and local score; by default as the gallery
                 does.
-            expand: Query expansion with the first `NUM_EXPANDED` results.
+            expand: Number of first results for query expansion.
             pictures: Return a small picture of each result.
 
         Raises:
@@ -109,14 +116,13 @@ class Searcher:
         with _timed(seconds, "encode"):
             sketch = self._encode(image)
         with _timed(seconds, "search"), _without_paths():
-            expanded = NUM_EXPANDED if expand else None
-            results = self.gallery.search(sketch, k=max(1, min(int(k), MAX_RESULTS)), rerank=rerank, expand=expanded)
+            results = self.gallery.search(sketch, k=k, rerank=rerank, expand=expand)
         with _timed(seconds, "pictures"):
-            shown = [self._picture(result) for result in results] if pictures else []
+            shown = [self.picture(result) for result in results] if pictures else []
         return Answer(sketch, results, shown, len(self.gallery), seconds)
 
-    def explain(self, sketch: EncodedSketch | bytes, photo: SearchResult | str) -> Image.Image:
-        """Draw which regions of a drawing match which regions of a photo.
+    def explain(self, sketch: EncodedSketch | bytes | None, photo: GalleryPhoto | str) -> Explanation:
+        """Find which regions of a drawing match which regions of a photo.
 
         Args:
             sketch: The encoded drawing of an [`Answer`], or the content of a drawing.
@@ -128,9 +134,9 @@ class Searcher:
         self._require_local()
         query = sketch if isinstance(sketch, EncodedSketch) else self._encode(read_drawing(sketch))
         with _without_paths():
-            return self.gallery.explain(query, photo).figure()
+            return self.gallery.explain(query, photo)
 
-    def explain_named(self, drawing: bytes, name: str) -> Image.Image:
+    def explain_named(self, drawing: bytes, name: str) -> Explanation:
         """Explain the best photo with a name, without its folders, among those that a drawing finds.
 
         Raises:
@@ -145,6 +151,37 @@ class Searcher:
                     return self.explain(query, result)
         raise CaanError("this photo is not in the gallery, or not similar to the sketch. Name one that was found.")
 
+    def similar(self, photo: bytes | GalleryPhoto, k: int, *, expand: int | None = None) -> Answer:
+        """Search for photos like a photo.
+
+        Args:
+            photo: Content of a photo, or a photo of the gallery, which is left out.
+            k: Number of results.
+            expand: Number of first results for query expansion.
+
+        Raises:
+            CaanError: The photo cannot be read, or the gallery holds no other. The message holds no path.
+        """
+        seconds: dict[str, float] = {}
+        with _timed(seconds, "read"):
+            side = self.gallery.encoder.identity.image_size
+            image = None if isinstance(photo, GalleryPhoto) else read_photo(photo, side)
+        with _timed(seconds, "encode"):  # a photo of the gallery has been encoded before
+            query = photo if image is None else self.encoder.encode_photo(image)
+        with _timed(seconds, "search"), _without_paths():
+            results = self.gallery.search(query, photo=True, k=k, expand=expand)
+        return Answer(None, results, [], len(self.gallery), seconds)
+
+    def find(self, sha256: str) -> GalleryPhoto | None:
+        """A photo of the gallery by the SHA-256 of its file; None if there is none."""
+        with _without_paths():
+            return self.gallery.find(sha256)
+
+    def photo(self, photo: GalleryPhoto) -> Image.Image:
+        """A photo of the gallery for display, see `Gallery.photo`."""
+        with _without_paths():
+            return self.gallery.photo(photo)
+
     def _require_local(self) -> None:
         """Raise an error without the model's path, unlike that of the gallery."""
         if not self.gallery.encoder.has_local:
@@ -158,7 +195,8 @@ class Searcher:
                 raise BlankDrawingError("the sketch is blank") from error
             raise
 
-    def _picture(self, result: SearchResult) -> Image.Image:
+    def picture(self, result: GalleryPhoto) -> Image.Image:
+        """A small picture of a photo: its thumbnail, the photo reduced, or a grey square if it cannot be read."""
         thumbnail = open_thumbnail(result.thumbnail)
         if thumbnail is not None:
             return thumbnail
@@ -183,20 +221,47 @@ def read_drawing(drawing: bytes | None) -> Image.Image:
     try:
         source = open_file(io.BytesIO(drawing))  # reads the header only
     except Image.DecompressionBombError:
-        raise _too_large("too many pixels") from None
+        raise _too_large("sketch", "too many pixels") from None
     except Exception:  # strokes, or a file that `load_sketch` refuses
         return load_sketch(drawing)
-    frames = _num_frames(source)
-    pixels = source.width * source.height
-    if pixels > MAX_PIXELS or frames * pixels > MAX_FRAMES_PIXELS:
-        raise _too_large(f"{source.width} x {source.height} pixels" + (f" in {frames} frames" if frames > 1 else ""))
+    _require_few_pixels(source, "sketch", _num_frames(source))
     if max(source.size) > SKETCH_SIDE:
         return LARGE_DRAWINGS.submit(_reduced, source).result()
     return load_sketch(source)
 
 
-def _too_large(size: str) -> CaanError:
-    return CaanError(f"the sketch has {size}, more than {MAX_PIXELS // 10**6} million. Reduce the picture.")
+def read_photo(photo: bytes, side: int) -> Image.Image:
+    """Decode a photo, with JPEGs reduced to about the size at which it is needed.
+
+    Args:
+        photo: Content of the file.
+        side: Size in pixels at which the photo is needed.
+
+    Raises:
+        CaanError: It cannot be read, or is too large.
+    """
+    if len(photo) > MAX_FILE_BYTES:
+        raise CaanError(f"the photo is larger than {MAX_FILE_BYTES // 2**20} MB. Reduce it.")
+    try:
+        source = open_file(io.BytesIO(photo))  # reads the header only
+        if source.format not in REDUCIBLE:
+            _require_few_pixels(source, "photo")
+        return LARGE_DRAWINGS.submit(decode_photo, photo, side).result().image
+    except CaanError:
+        raise
+    except Exception as error:  # damaged files make Pillow's decoders raise exceptions of any class
+        raise CaanError(f"the photo cannot be read ({reason_unreadable(error)}). Send a picture.") from error
+
+
+def _require_few_pixels(source: Image.Image, kind: str, frames: int = 1) -> None:
+    pixels = source.width * source.height
+    if pixels > MAX_PIXELS or frames * pixels > MAX_FRAMES_PIXELS:
+        in_frames = f" in {frames} frames" if frames > 1 else ""
+        raise _too_large(kind, f"{source.width} x {source.height} pixels{in_frames}")
+
+
+def _too_large(kind: str, size: str) -> CaanError:
+    return CaanError(f"the {kind} has {size}, more than {MAX_PIXELS // 10**6} million. Reduce the picture.")
 
 
 def _num_frames(image: Image.Image) -> int:
@@ -236,7 +301,7 @@ def _without_paths() -> Iterator[None]:
     try:
         yield
     except GalleryError as error:
-        raise CaanError(error.problem) from error
+        raise GalleryProblemError(f"{error.problem}.") from error
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The images of a split by modality, and probabilities that balance them by category and origin."""
+"""The images of a split by modality and origin, and probabilities that balance them by category and origin."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -64,6 +64,24 @@ def images_by_modality(
     levels = tuple(np.unique(columns[name], return_inverse=True)[1] for name in balance)
     images = ModalityImages(split, categories, is_paired, levels)
     return images.select(is_sketch), images.select(~is_sketch)
+
+
+def rows_of_origins(split: datasets.Dataset, origins: Sequence[str] | None) -> datasets.Dataset:
+    """The rows of a split that come from some data sets; all rows if `origins` is None.
+
+    Raises:
+        CaanError: The split has no column "origin", or no row of one of the data sets.
+    """
+    if origins is None:
+        return split
+    label = split.features.get("origin")
+    known = label.names if isinstance(label, datasets.ClassLabel) else []
+    for name in origins:
+        if name not in known:
+            choices = ", ".join(known) or "nothing, because it has no column origin"
+            raise CaanError(f"data.origins: {name!r} is not a data set of this benchmark, which has {choices}.")
+    wanted = [known.index(name) for name in origins]
+    return split.select(np.flatnonzero(np.isin(split.with_format("numpy")["origin"], wanted)))
 
 
 def balanced_weights(levels: Sequence[np.ndarray], rows: int) -> np.ndarray:

@@ -105,6 +105,8 @@ class DataSection(BaseModel):
 
     Attributes:
         path: Folder of a benchmark that `caan prepare` wrote.
+        origins: Train only with images of these data sets of a mixed benchmark; `benchmark.json` lists them. None uses
+            all.
         prompts: Train only with the answers to these prompts, such as `[shape, outline]`. `plain` is the template "a
             photo of a ...". None uses all descriptions.
         augment: Apply random augmentation to the training images.
@@ -136,6 +138,7 @@ class DataSection(BaseModel):
     model_config = STRICT
 
     path: str | None = None
+    origins: list[str] | None = Field(default=None, min_length=1)
     prompts: list[str] | None = None
     augment: bool = True
     stroke_width: StrokeRange | None = None

@@ -26,6 +26,7 @@ from caan_hf.utils.hub import hub_errors
 from .arguments import CaanTrainingArguments
 from .augmentation import photo_augmentation, sketch_augmentation
 from .backbones import build_model
+from .balance import rows_of_origins
 from .callbacks import StartCallback
 from .category_sentences import category_sentences
 from .checkpoints import (
@@ -41,6 +42,7 @@ from .hub_bank import fit_hub_bank
 from .photo_targets import photo_targets
 from .precompute import encode_sentences, sentence_table
 from .recipe import DataSection, Recipe
+from .text_projection import fit_text_projection
 from .trainer import CaanTrainer
 from .triplets import Augmentation, TripletDataset
 from .unpaired import UnpairedPerBatch, warn_of_unused
@@ -137,7 +139,7 @@ def build_trainer(
     Raises:
         CaanError: The recipe or the data cannot be used.
     """
-    split = splits["train"]
+    split = rows_of_origins(splits["train"], recipe.data.origins)
     sentences = category_sentences(split, recipe.data.prompts)
     model, processor = build_model(recipe.model, recipe.data, sorted(set(chain.from_iterable(sentences.values()))))
     _check_batches(recipe, arguments, model.config)
@@ -228,10 +230,13 @@ def _collator(
     if uses_text and model.config.freeze_text:
         states = encode_sentences(model, processor, triplets.sentences())
         if model.text_contrast is not None:
-            model.text_contrast.set_sentences(*sentence_table(states, triplets.sentences_of))
+            table = sentence_table(states, triplets.sentences_of)
+            model.text_contrast.set_sentences(*table)
     if model.config.lambda_dis:
         processor_of_targets = at_size(processor, recipe.data.target_image_size)
         targets = photo_targets(model, processor_of_targets, triplets.photos, **arguments.encoding)
+        if model.text_projection is not None and model.config.text_init == "photos":
+            fit_text_projection(model.text_projection, *table, targets, triplets.photo_categories)
     return TripletCollator(
         processor,
         sketch_size=recipe.data.sketch_size,

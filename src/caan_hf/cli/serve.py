@@ -1,0 +1,67 @@
+"""`caan serve`: galleries over HTTP, for programs."""
+
+import os
+from typing import Annotated
+
+from typer import Argument, Option
+
+from caan_hf.encoding.options import DeviceOption, DTypeOption
+from caan_hf.errors import CaanError
+from caan_hf.service.options import ServeOptions
+from caan_hf.utils.installation import require
+
+from .command import command
+
+KEY_VARIABLE = "CAAN_API_KEY"
+
+
+@command
+def serve(
+    galleries: Annotated[
+        list[str], Argument(metavar="GALLERY...", help="Folders or URLs that `caan index` created.", show_default=False)
+    ],
+    *,
+    model: Annotated[
+        str | None,
+        Option(
+            help="Where the galleries' model is now, or an ONNX export of it. Default: where it was when they were "
+            "indexed.",
+            show_default=False,
+        ),
+    ] = None,
+    options: ServeOptions,
+    device: DeviceOption = None,
+    dtype: DTypeOption = "auto",
+) -> None:
+    """Serve galleries over HTTP: search by sketch, strokes or photo, explanations, and metrics for Prometheus.
+
+    The page /docs describes the requests. With the environment variable CAAN_API_KEY, clients must send that key. A
+    gallery that `caan index` changes meanwhile is searched as it is then.
+
+    Examples:
+
+    - `caan serve my_gallery`
+
+    - `caan serve my_gallery other_gallery --model runs/sketchy/onnx --host 0.0.0.0 --allow-host photos.example.org`
+    """
+    require("fastapi")
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # OpenMP reads this when torch is loaded
+
+    from rich.console import Console
+
+    from caan_hf.service.galleries import build_searchers, open_galleries
+    from caan_hf.service.guard import is_local
+    from caan_hf.service.server import build_server, listen
+
+    key = os.environ.get(KEY_VARIABLE)
+    if key is not None and not key.strip():
+        raise CaanError(f"{KEY_VARIABLE}: is empty. Set it to the key that clients send, or unset it.")
+    with listen(options) as listening:
+        opened = open_galleries(galleries, model, device=device, dtype=dtype)
+        server = build_server(build_searchers(opened), options, key)
+        if key is None and not is_local(options.host):
+            message = f"Anyone on the network can search and see the photos. Set {KEY_VARIABLE} to require a key."
+            Console(stderr=True).print(f"[yellow]{message}[/]", soft_wrap=True)
+        host = f"[{options.host}]" if ":" in options.host else options.host
+        print(f"http://{host}:{listening.getsockname()[1]}/docs  (press Ctrl+C to stop)", flush=True)
+        server.run(sockets=[listening])

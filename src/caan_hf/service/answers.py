@@ -1,0 +1,126 @@
+"""Bodies of requests and answers of the service, as its OpenAPI page describes them."""
+
+from typing import Annotated
+
+from fastapi import Query
+from pydantic import BaseModel, ConfigDict, Field
+
+from caan_hf.gallery import Explanation, SearchResult
+
+from .searcher import Answer, Searcher, shown_name
+
+Box = tuple[float, float, float, float]
+Point = Annotated[list[float], Field(min_length=2, max_length=2)]
+GalleryName = Annotated[str | None, Query(description="Name of the gallery. Default: the first one.")]
+
+
+class SearchQuery(BaseModel):
+    """Parameters of a search."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    gallery: str | None = Field(None, description="Name of the gallery. Default: the first one.")
+    k: int = Field(10, ge=1, le=1000, description="Number of results.")
+    expand: int | None = Field(None, ge=1, le=100, description="Query expansion: search again with the first photos.")
+
+
+class SketchQuery(SearchQuery):
+    """Parameters of a search by sketch."""
+
+    rerank: bool | None = Field(
+        None, description="Re-rank the best 100 photos by their fused score. Default: where it helps the model."
+    )
+
+
+class Strokes(BaseModel):
+    """A drawing as strokes, each a list of points [x, y]; y grows downwards."""
+
+    strokes: list[list[Point]] = Field(examples=[[[[0, 0], [50, 0], [50, 50]], [[10, 10], [20, 40]]]])
+
+
+class FoundPhoto(BaseModel):
+    """A photo that a search found."""
+
+    rank: int = Field(description="1 for the best result.")
+    id: str = Field(description="SHA-256 of the file. Copies of a photo share it.")
+    name: str = Field(description="File name.")
+    path: str | None = Field(description="Path in the gallery; null if the service does not tell paths.")
+    score: float = Field(description="Cosine of the photo and the query.")
+    local_score: float | None = Field(description="How well regions match; null without re-ranking.")
+    fused_score: float | None = Field(description="Score that orders re-ranked results; null without re-ranking.")
+    width: int = Field(description="Width in pixels.")
+    height: int = Field(description="Height in pixels.")
+
+    @classmethod
+    def of(cls, result: SearchResult, *, show_path: bool) -> "FoundPhoto":
+        """A result as the service answers it."""
+        fields = result.to_dict()
+        path = fields.pop("path")
+        return cls(id=result.sha256, name=shown_name(path), path=path if show_path else None, **fields)
+
+
+class SearchAnswer(BaseModel):
+    """Photos that were found, best first."""
+
+    gallery: str
+    results: list[FoundPhoto]
+    seconds: dict[str, float] = Field(description="Time of each stage.")
+
+    @classmethod
+    def of(cls, gallery: str, answer: Answer, *, show_paths: bool) -> "SearchAnswer":
+        """The answer of a searcher as the service answers it."""
+        results = [FoundPhoto.of(result, show_path=show_paths) for result in answer.results]
+        return cls(gallery=gallery, results=results, seconds={k: round(v, 6) for k, v in answer.seconds.items()})
+
+
+class GalleryAnswer(BaseModel):
+    """A gallery that is served."""
+
+    name: str
+    photos: int = Field(description="Number of photos.")
+    image_size: int = Field(description="Size in pixels at which the model sees pictures.")
+    reranks: bool = Field(description="Whether searches re-rank by default.")
+    explains: bool = Field(description="Whether results can be explained.")
+
+    @classmethod
+    def of(cls, name: str, searcher: Searcher) -> "GalleryAnswer":
+        """Describe a gallery."""
+        gallery = searcher.gallery
+        return cls(
+            name=name,
+            photos=len(gallery),
+            image_size=gallery.encoder.identity.image_size,
+            reranks=gallery.reranks,
+            explains=gallery.encoder.has_local,
+        )
+
+
+class MatchAnswer(BaseModel):
+    """A region of the sketch and the region of the photo that it matches best, as shares of width and height."""
+
+    sketch_box: Box = Field(description="Left, top, right, bottom in the clean, square sketch.")
+    photo_box: Box = Field(description="Left, top, right, bottom in the photo.")
+    share: float = Field(description="Share of this pair in the local score.")
+
+
+class ExplanationAnswer(BaseModel):
+    """Which regions of sketch and photo match, largest share first."""
+
+    gallery: str
+    id: str
+    matches: list[MatchAnswer]
+
+    @classmethod
+    def of(cls, gallery: str, photo: str, explanation: Explanation) -> "ExplanationAnswer":
+        """An explanation as the service answers it."""
+        matches = [
+            MatchAnswer(sketch_box=one.sketch_box, photo_box=one.photo_box, share=one.share)
+            for one in explanation.matches
+        ]
+        return cls(gallery=gallery, id=photo, matches=matches)
+
+
+class Problem(BaseModel):
+    """Why a request is refused."""
+
+    detail: str

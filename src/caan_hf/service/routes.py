@@ -1,0 +1,183 @@
+"""The routes of the service."""
+
+import io
+import secrets
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, File, HTTPException, Path, Query, Request, Response
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from PIL import Image
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from caan_hf.gallery import GalleryPhoto
+
+from .answers import (
+    ExplanationAnswer,
+    GalleryAnswer,
+    GalleryName,
+    Problem,
+    SearchAnswer,
+    SearchQuery,
+    SketchQuery,
+    Strokes,
+)
+from .searcher import Searcher
+
+
+def _service(request: Request) -> Any:
+    return request.app.state.service
+
+
+Service = Annotated[Any, Depends(_service)]
+Bearer = Annotated[HTTPAuthorizationCredentials | None, Depends(HTTPBearer(auto_error=False))]
+
+
+def require_key(service: Service, given: Bearer) -> None:
+    """Refuse a request without the key, if the service has one."""
+    sent = given.credentials if given else ""
+    if service.key is not None and not secrets.compare_digest(sent.encode(), service.key.encode()):
+        detail = "a key is required. Send it as the header Authorization: Bearer KEY."
+        raise HTTPException(401, detail, {"WWW-Authenticate": "Bearer"})
+
+
+ERRORS: dict[int | str, dict[str, Any]] = {
+    400: {"model": Problem, "description": "The sketch or photo cannot be used."},
+    401: {"model": Problem, "description": "The key is missing or wrong."},
+    404: {"model": Problem, "description": "There is no such gallery or photo."},
+    413: {"model": Problem, "description": "The file is too large."},
+    503: {"model": Problem, "description": "Too many requests wait, or the gallery cannot be read."},
+    504: {"model": Problem, "description": "The answer takes too long."},
+}
+open_routes = APIRouter()
+routes = APIRouter(dependencies=[Depends(require_key)], responses=ERRORS)
+Sketch = Annotated[bytes, File(description="Picture of a sketch, or strokes as JSON.")]
+Photo = Annotated[bytes, File(description="Photo of any format.")]
+PhotoId = Annotated[str, Path(pattern="^[0-9a-f]{64}$", description="`id` of a result.")]
+PICTURES: dict[str, Any] = {"response_class": Response}
+
+
+def _picture(kind: str) -> dict[int | str, dict[str, Any]]:
+    return {200: {"content": {kind: {}}}}
+
+
+@open_routes.get("/healthz")
+async def healthz() -> dict[str, str]:
+    """Whether the service is up. The models are loaded before it listens."""
+    return {"status": "ok"}
+
+
+@routes.get("/metrics", response_class=Response)
+def metrics(service: Service) -> Response:
+    """Metrics for Prometheus."""
+    return Response(generate_latest(service.metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+
+@routes.get("/v1/galleries")
+async def galleries(service: Service) -> list[GalleryAnswer]:
+    """The galleries that can be searched."""
+    return await service.compute(
+        lambda: [GalleryAnswer.of(name, searcher) for name, searcher in service.searchers.items()]
+    )
+
+
+@routes.post("/v1/search")
+async def search(service: Service, query: Annotated[SketchQuery, Query()], sketch: Sketch) -> SearchAnswer:
+    """Find photos by a sketch: a picture, or strokes in a file."""
+    return await _search(service, query, sketch)
+
+
+@routes.post("/v1/search/strokes")
+async def search_strokes(service: Service, query: Annotated[SketchQuery, Query()], drawing: Strokes) -> SearchAnswer:
+    """Find photos by strokes."""
+    return await _search(service, query, drawing.model_dump_json().encode())
+
+
+@routes.post("/v1/search/photo")
+async def search_photo(service: Service, query: Annotated[SearchQuery, Query()], photo: Photo) -> SearchAnswer:
+    """Find photos like a photo."""
+    return await _similar(service, query, photo)
+
+
+@routes.get("/v1/photos/{id}")
+async def photo(service: Service, id: PhotoId, gallery: GalleryName = None) -> Response:
+    """A photo of a gallery as a JPEG, reduced for display; its thumbnail if the file is gone."""
+
+    def read() -> bytes:
+        _, searcher, found = _find(service, gallery, id)
+        return _encoded(searcher.photo(found), "JPEG")
+
+    return Response(await service.compute(read), media_type="image/jpeg")
+
+
+@routes.get("/v1/photos/{id}/thumbnail")
+async def thumbnail(service: Service, id: PhotoId, gallery: GalleryName = None) -> Response:
+    """A small picture of a photo as a JPEG."""
+
+    def read() -> bytes:
+        _, searcher, found = _find(service, gallery, id)
+        return _encoded(searcher.picture(found), "JPEG")
+
+    return Response(await service.compute(read), media_type="image/jpeg")
+
+
+@routes.get("/v1/photos/{id}/similar")
+async def similar(service: Service, id: PhotoId, query: Annotated[SearchQuery, Query()]) -> SearchAnswer:
+    """Find photos like a photo of the gallery."""
+    return await _similar(service, query, id)
+
+
+@routes.post("/v1/photos/{id}/explain")
+async def explain(service: Service, id: PhotoId, sketch: Sketch, gallery: GalleryName = None) -> ExplanationAnswer:
+    """Which regions of a sketch match which regions of a photo."""
+
+    def explained() -> ExplanationAnswer:
+        name, searcher, found = _find(service, gallery, id)
+        return ExplanationAnswer.of(name, id, searcher.explain(sketch, found))
+
+    return await service.compute(explained)
+
+
+@routes.post("/v1/photos/{id}/explain/figure")
+async def explain_figure(service: Service, id: PhotoId, sketch: Sketch, gallery: GalleryName = None) -> Response:
+    """Sketch and photo side by side with their matching regions, as a PNG."""
+
+    def drawn() -> bytes:
+        _, searcher, found = _find(service, gallery, id)
+        return _encoded(searcher.explain(sketch, found).figure(), "PNG")
+
+    return Response(await service.compute(drawn), media_type="image/png")
+
+
+async def _search(service: Any, query: SketchQuery, sketch: bytes) -> SearchAnswer:
+    name, searcher = service.searcher(query.gallery)
+    answer = await service.compute(
+        lambda: searcher.search(sketch, query.k, rerank=query.rerank, expand=query.expand, pictures=False)
+    )
+    return SearchAnswer.of(name, answer, show_paths=service.show_paths)
+
+
+async def _similar(service: Any, query: SearchQuery, photo: bytes | str) -> SearchAnswer:
+    """Search by the content of a photo, or by the id of a photo of the gallery."""
+
+    def search() -> Any:
+        name, searcher = service.searcher(query.gallery)
+        wanted = _find(service, query.gallery, photo)[2] if isinstance(photo, str) else photo
+        return name, searcher.similar(wanted, query.k, expand=query.expand)
+
+    name, answer = await service.compute(search)
+    return SearchAnswer.of(name, answer, show_paths=service.show_paths)
+
+
+def _find(service: Any, gallery: str | None, id: str) -> tuple[str, Searcher, GalleryPhoto]:
+    """A photo by its id, with the gallery."""
+    name, searcher = service.searcher(gallery)
+    found = searcher.find(id)
+    if found is None:
+        raise HTTPException(404, f"the gallery {name!r} has no photo with this id. Search again.")
+    return name, searcher, found
+
+
+def _encoded(image: Image.Image, kind: str) -> bytes:
+    content = io.BytesIO()
+    image.save(content, kind)
+    return content.getvalue()

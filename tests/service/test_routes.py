@@ -1,0 +1,168 @@
+"""Requests to the running service, and what it answers."""
+
+import io
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from caan_hf.gallery import Gallery
+
+STROKES = {"strokes": [[[0, 0], [50, 0], [50, 50]], [[10, 10], [20, 40]]]}
+NO_PHOTO = "0" * 64
+
+
+def paths(answer) -> list[str]:
+    assert answer.status_code == 200, answer.text
+    return [result["path"] for result in answer.json()["results"]]
+
+
+def picture(answer, kind: str) -> Image.Image:
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["content-type"] == f"image/{kind}"
+    return Image.open(io.BytesIO(answer.content))
+
+
+def best(service, drawing) -> dict:
+    return service.post("/v1/search", files={"sketch": drawing.read_bytes()}).json()["results"][0]
+
+
+@pytest.mark.parametrize("options", [{}, {"k": 3}, {"rerank": True}, {"rerank": False}, {"expand": 5, "k": 7}])
+def test_search_answers_what_the_gallery_finds(service, gallery, drawing, options):
+    answer = service.post("/v1/search", params=options, files={"sketch": drawing.read_bytes()})
+    expected = gallery.search(drawing, **options)
+    assert paths(answer) == [result.path for result in expected]
+    for given, wanted in zip(answer.json()["results"], expected, strict=True):
+        assert given["id"] == wanted.sha256
+        assert (given["rank"], given["width"], given["height"]) == (wanted.rank, 60, 40)
+        assert given["name"] == wanted.path.rpartition("/")[2]
+        for score in ("score", "local_score", "fused_score"):
+            value = getattr(wanted, score)
+            assert given[score] == (None if value is None else pytest.approx(value, abs=1e-4))
+    assert set(answer.json()["seconds"]) == {"read", "encode", "search", "pictures"}
+
+
+def test_search_by_strokes(service, gallery, tmp_path):
+    file = tmp_path / "strokes.json"
+    file.write_text(json.dumps(STROKES), encoding="utf-8")
+    expected = [result.path for result in gallery.search(file)]
+    assert paths(service.post("/v1/search/strokes", json=STROKES)) == expected
+    assert paths(service.post("/v1/search", files={"sketch": file.read_bytes()})) == expected
+
+
+def test_search_by_photo(service, gallery, photos):
+    content = (photos / "07.png").read_bytes()
+    answer = service.post("/v1/search/photo", params={"k": 3}, files={"photo": content})
+    assert paths(answer) == [result.path for result in gallery.search(content, photo=True, k=3)]
+    first = answer.json()["results"][0]
+    assert first["name"] == "07.png"
+    similar = service.get(f"/v1/photos/{first['id']}/similar", params={"k": 2})
+    assert paths(similar) == paths(answer)[1:]
+
+
+def test_photos_and_thumbnails(service, gallery, drawing):
+    found = best(service, drawing)
+    shown = picture(service.get(f"/v1/photos/{found['id']}"), "jpeg")
+    expected = np.asarray(gallery.photo(found["path"]), float).mean(axis=(0, 1))
+    assert shown.size == (60, 40)
+    np.testing.assert_allclose(np.asarray(shown, float).mean(axis=(0, 1)), expected, atol=4)
+    small = picture(service.get(f"/v1/photos/{found['id']}/thumbnail"), "jpeg")
+    np.testing.assert_allclose(np.asarray(small, float).mean(axis=(0, 1)), expected, atol=4)
+
+
+def test_explanations(service, gallery, drawing):
+    found = best(service, drawing)
+    files = {"sketch": drawing.read_bytes()}
+    answer = service.post(f"/v1/photos/{found['id']}/explain", files=files).json()
+    expected = gallery.explain(drawing, found["path"])
+    assert [match["share"] for match in answer["matches"]] == pytest.approx([one.share for one in expected.matches])
+    assert answer["matches"][0]["sketch_box"] == pytest.approx(expected.matches[0].sketch_box)
+    figure = picture(service.post(f"/v1/photos/{found['id']}/explain/figure", files=files), "png")
+    assert figure.size == expected.figure().size
+
+
+def test_galleries_are_described(service, gallery):
+    described = {"photos": 30, "image_size": 32, "reranks": gallery.reranks, "explains": True}
+    assert service.get("/v1/galleries").json() == [{"name": name, **described} for name in ("photos", "again")]
+
+
+def test_a_gallery_is_chosen_by_its_name(service, drawing):
+    files = {"sketch": drawing.read_bytes()}
+    assert service.post("/v1/search", files=files).json()["gallery"] == "photos"
+    assert service.post("/v1/search", params={"gallery": "again"}, files=files).json()["gallery"] == "again"
+    unknown = service.post("/v1/search", params={"gallery": "none"}, files=files)
+    assert unknown.status_code == 404
+    assert "photos, again" in unknown.json()["detail"]
+
+
+def test_the_service_says_that_it_is_up(service):
+    assert service.get("/healthz").json() == {"status": "ok"}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "empty"),
+        (b"hello", "not a picture"),
+        (b"\x89PNG\r\n\x1a\n" + b"\0" * 500, "not a picture"),
+        (b'{"drawing": "none"}', "not strokes"),
+    ],
+)
+def test_a_sketch_that_cannot_be_used(service, content, message):
+    refused = service.post("/v1/search", files={"sketch": content})
+    assert refused.status_code == 400
+    assert message in refused.json()["detail"]
+
+
+def test_a_photo_that_cannot_be_used(service):
+    refused = service.post("/v1/search/photo", files={"photo": b"hello"})
+    assert refused.status_code == 400
+    assert "cannot be read" in refused.json()["detail"]
+
+
+def test_a_blank_sketch(service):
+    content = io.BytesIO()
+    Image.new("L", (50, 50), 255).save(content, "PNG")
+    refused = service.post("/v1/search", files={"sketch": content.getvalue()})
+    assert (refused.status_code, refused.json()["detail"]) == (400, "the sketch is blank")
+
+
+@pytest.mark.parametrize(
+    ("path", "request_"),
+    [
+        ("/v1/search?k=0", {"files": {"sketch": b"x"}}),
+        ("/v1/search?k=100000", {"files": {"sketch": b"x"}}),
+        ("/v1/search?unknown=1", {"files": {"sketch": b"x"}}),
+        ("/v1/search", {}),
+        ("/v1/search/strokes", {"json": {"strokes": [[[0, 0, 0]]]}}),
+        ("/v1/search/strokes", {"content": b"{"}),
+    ],
+)
+def test_arguments_that_cannot_be_used(service, path, request_):
+    assert service.post(path, **request_).status_code == 422
+
+
+@pytest.mark.parametrize("route", ["{}", "{}/thumbnail", "{}/similar"])
+@pytest.mark.parametrize("name", [NO_PHOTO, "..%2f..%2f..%2fetc%2fpasswd", "%2fetc%2fpasswd", "00.png", "PATH"])
+def test_only_photos_of_the_gallery_are_read(service, photos, route, name):
+    name = str(photos / "00.png").replace("/", "%2f") if name == "PATH" else name
+    answer = service.get("/v1/photos/" + route.format(name))
+    assert answer.status_code in (404, 422)
+    assert "root:" not in answer.text
+
+
+def test_a_gallery_that_is_changed_is_searched_as_it_is(serve, gallery, photos, drawing, checkpoint, tmp_path):
+    from caan_hf.gallery import lance_table
+    from caan_hf.service.searcher import Searcher
+
+    own = Gallery.create(tmp_path / "gallery", model=gallery.encoder)
+    own.add([photos / "00.png"])
+    opened = Gallery.open(tmp_path / "gallery", model=gallery.encoder)
+    with serve({"own": Searcher(opened)}) as client:
+        files = {"sketch": drawing.read_bytes()}
+        assert len(client.post("/v1/search", files=files).json()["results"]) == 1
+        own.add([photos / "01.png", photos / "02.png"])
+        opened.table.refresh()  # as it does by itself after `FRESHNESS`
+        assert lance_table.FRESHNESS.total_seconds() <= 5
+        assert len(client.post("/v1/search", files=files).json()["results"]) == 3

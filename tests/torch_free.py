@@ -1,0 +1,10 @@
+"""Code that makes imports fail as on a machine without torch, for the start of a program."""
+
+WITHOUT_TORCH = """
+import sys
+class NotInstalled:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {"torch", "torchvision", "transformers", "timm", "datasets", "safetensors"}:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, NotInstalled())
+"""
