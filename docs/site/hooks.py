@@ -108,7 +108,8 @@ def source_page(path: Path, name: str) -> str:
     files = sorted(one for one in path.iterdir() if one.suffix in LANGUAGES) if path.is_dir() else [path]
     title = "## {}\n\n" if path.is_dir() else ""
     sections = (
-        title.format(one.name) + fenced(LANGUAGES[one.suffix], one.read_text(encoding="utf-8")) for one in files
+        title.format(one.name) + fenced(LANGUAGES.get(one.suffix, "text"), one.read_text(encoding="utf-8"))
+        for one in files
     )
     return f"# {name}\n\n" + "\n".join(sections)
 
