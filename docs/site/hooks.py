@@ -107,10 +107,8 @@ def source_page(path: Path, name: str) -> str:
         return re.sub(r"\A---\n.*?\n---\n", "", path.read_text(encoding="utf-8"), flags=re.DOTALL)
     files = sorted(one for one in path.iterdir() if one.suffix in LANGUAGES) if path.is_dir() else [path]
     title = "## {}\n\n" if path.is_dir() else ""
-    sections = (
-        title.format(one.name) + fenced(LANGUAGES.get(one.suffix, "text"), one.read_text(encoding="utf-8"))
-        for one in files
-    )
+    blocks = ((one, fenced(LANGUAGES.get(one.suffix, "text"), one.read_text(encoding="utf-8"))) for one in files)
+    sections = (title.format(one.name) + block for one, block in blocks)
     return f"# {name}\n\n" + "\n".join(sections)
 
 
