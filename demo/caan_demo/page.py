@@ -56,14 +56,12 @@ class Shown:
         gallery: Name of the gallery.
         answer: The answer, without pictures.
         like: The photo whose like were sought; None for those of a drawing.
-        names: What the page calls the results.
         gone: Paths of results whose files no longer exist.
     """
 
     gallery: str
     answer: Answer
     like: GalleryPhoto | None
-    names: list[str]
     gone: set[str]
 
 
@@ -197,14 +195,14 @@ class Page:
             [self.example, self.gallery, self.sources],
             **put,
         )
-        viewer = [self.place, self.photo, self.why, self.similar]
+        viewer = [self.place, self.photo, self.why]
         self.results.select(self._open, self.shown, [*viewer, self.opened, self.results], **private).then(
             None, js=OPEN_VIEWER, api_visibility="private"
         )
         self.why.click(
             self._explain,
             [self.shown, self.opened, self.why],
-            [self.place, self.photo, self.why],
+            viewer,
             show_progress_on=self.photo,
             api_visibility="private",
         )
@@ -296,7 +294,7 @@ class Page:
             for picture, result, name in zip(pictures, answer.results, names, strict=True)
         ]
         # The pictures take most of the memory of an answer, and nothing else needs them.
-        shown = Shown(gallery, replace(answer, pictures=[]), like, names, gone)
+        shown = Shown(gallery, replace(answer, pictures=[]), like, gone)
         has_more = len(items) == k < MAX_RESULTS and answer.num_photos > len(items) + (like is not None)
         return (
             gr.Gallery(items, selected_index=None),
@@ -323,7 +321,7 @@ class Page:
         """The viewer with a result, its position, and the results without a selected one."""
         unselected = gr.Gallery(selected_index=None)
         if shown is None or not 0 <= selected.index < len(shown.answer.results):
-            return "", None, gr.skip(), gr.skip(), 0, unselected
+            return "", None, gr.skip(), 0, unselected
         picture, problem = None, ""
         try:
             picture = self._photo(shown, selected.index)
@@ -335,7 +333,6 @@ class Page:
             self._place(shown, selected.index, problem),
             picture,
             gr.Button(WHY, visible=can_explain),
-            gr.Button(interactive=True),
             selected.index,
             unselected,
         )

@@ -41,7 +41,7 @@ def search(page: Page, drawn: str, gallery: str = "photos", k: int = 5, rerank: 
 def test_a_result_is_opened_and_explained_by_its_own_gallery(page, drawn):
     for name, number in (("photos", 4), ("other", 2)):
         *_, shown = search(page, drawn, name)
-        place, photo, why, _, opened, results = page._open(shown, selected(number))
+        place, photo, why, opened, results = page._open(shown, selected(number))
         result = shown.answer.results[number]
         assert result.path.rpartition("/")[2] in place
         assert photo.size == (60, 40)
@@ -96,9 +96,9 @@ def test_refining_uses_as_many_photos_as_helped_the_model(photos, drawn, tmp_pat
 
 @pytest.mark.parametrize("rerank", [False, True])
 def test_captions_show_the_one_score_that_ordered_the_photos(page, drawn, rerank):
-    *_, shown = search(page, drawn, rerank=rerank)
+    results, *_, shown = search(page, drawn, rerank=rerank)
     found, score = shown.answer.results, "fused_score" if rerank else "score"
-    assert [caption(one, name) for one, name in zip(found, shown.names, strict=True)] == [
+    assert item_captions(results) == [
         f"{one.rank}. {getattr(one, score):.2f}\n{one.path.rpartition('/')[2]}" for one in found
     ]
     ordered = [getattr(one, score) for one in found]
