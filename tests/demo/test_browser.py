@@ -67,12 +67,13 @@ class Visitor:
         page.locator("#pad canvas[data-ready]").wait_for()
         page.wait_for_function(PAD_IS_ON_TOP)
 
-    def set(self, name: str, checked: bool) -> None:
-        """Check or uncheck an option of the settings."""
+    def option(self, name: str):
+        """A checkbox of the settings, which are opened for it."""
         option = self.page.locator(f"#{name} input")
         if not option.is_visible():
             self.page.locator("#settings button").first.click()
-        option.set_checked(checked)
+        option.wait_for()
+        return option
 
     def pad_button(self, name: str):
         return self.page.locator("#pad").get_by_role("button", name=name)
@@ -315,11 +316,11 @@ def test_the_page_leaves_no_message_in_the_console(visitor):
 
 def test_reranked_results_show_the_score_that_ordered_them(visitor):
     reranked = visitor.draw_and_wait(*SQUARE)
-    visitor.set("rerank", False)
+    visitor.option("rerank").uncheck()
     shown = visitor.wait_for_other_photos(reranked)
     for captions in (reranked, shown):
         assert scores(captions) == sorted(scores(captions), reverse=True)
-    visitor.set("rerank", True)
+    visitor.option("rerank").check()
     visitor.wait_for_photos(reranked)
 
 
@@ -335,8 +336,8 @@ def test_reranking_is_not_offered_for_a_model_that_does_not_gain_by_it(browser, 
         sync_api.expect(visitor.page.locator("#rerank")).to_be_hidden()
         choose(visitor, "photos")
         visitor.wait_for_photos(reranked)
-        assert visitor.page.locator("#rerank input").is_checked()
-        visitor.set("rerank", False)
+        assert visitor.option("rerank").is_checked()
+        visitor.option("rerank").uncheck()
         visitor.wait_for_photos(by_cosine)  # the two models are the same but for the weight
         visitor.page.close()
 
@@ -348,9 +349,9 @@ def choose(visitor: Visitor, gallery: str) -> None:
 
 def test_refining_with_the_first_results_changes_the_results(visitor):
     before = visitor.draw_and_wait(*SQUARE)
-    visitor.set("expand", True)
+    visitor.option("expand").check()
     assert len(visitor.wait_for_other_photos(before)) == len(before)
-    visitor.set("expand", False)
+    visitor.option("expand").uncheck()
     visitor.wait_for_photos(before)
 
 
