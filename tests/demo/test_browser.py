@@ -333,7 +333,7 @@ def test_reranking_is_not_offered_for_a_model_that_does_not_gain_by_it(browser, 
         reranked = visitor.draw_and_wait(*SQUARE)
         choose(visitor, "other")
         by_cosine = visitor.wait_for_other_photos(reranked)
-        sync_api.expect(visitor.page.locator("#rerank")).to_be_hidden()
+        sync_api.expect(visitor.page.locator("#settings")).to_be_hidden()
         choose(visitor, "photos")
         visitor.wait_for_photos(reranked)
         assert visitor.option("rerank").is_checked()
