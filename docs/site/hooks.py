@@ -49,6 +49,8 @@ PAGES = {"README.md": "index.md", "CONTRIBUTING.md": "contributing.md", "CHANGEL
 """Files of the repository outside docs/ -> pages of the site."""
 LANGUAGES = {".cff": "yaml", ".md": "markdown", ".py": "python", ".sh": "bash", ".yaml": "yaml"}
 LINK = re.compile(r"(\]\()([^)\s#]+)((?:#[^)\s]*)?\))")
+NAMED_BY_PATH = re.compile(r"\[[\w/]+\.md\](\(([^)\s#]+\.md)[^)\s]*\))")
+TITLE = re.compile(r"^# +(.+)$", flags=re.MULTILINE)
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -60,6 +62,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         page = f"notebooks/{notebook.stem}.md"
         sources[f"examples/{notebook.name}"] = page
         contents[page] = notebook_page(notebook)
+        files.append(File.generated(config, f"notebooks/{notebook.name}", abs_src_path=str(notebook)))
     origins = {page: name for name, page in sources.items()}
     for page in [file.src_uri for file in files.documentation_pages()] + list(contents):
         text = contents.get(page) or (ROOT / origins[page]).read_text(encoding="utf-8")
@@ -75,10 +78,12 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Let relative links lead to the pages of the files that they name."""
+    """Let relative links lead to the pages of the files that they name, and show titles instead of paths."""
     sources = config.extra["sources"]
     here = page.file.src_uri
     origin = next((name for name, uri in sources.items() if uri == here), None)
+    if here == "index.md":
+        page.meta["hide"] = ["navigation"]
     if origin is None or here.startswith("source/"):
         return markdown
 
@@ -86,7 +91,11 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
         target = sources.get(resolved(link[2], origin))
         return link[0] if target is None else link[1] + posixpath.relpath(target, posixpath.dirname(here)) + link[3]
 
-    return LINK.sub(replaced, markdown)
+    def titled(link: re.Match[str]) -> str:
+        title = TITLE.search((ROOT / resolved(link[2], origin)).read_text(encoding="utf-8"))
+        return f"[{title[1]}]{link[1]}" if title else link[0]
+
+    return LINK.sub(replaced, NAMED_BY_PATH.sub(titled, markdown))
 
 
 def resolved(link: str, origin: str) -> str:
@@ -107,17 +116,17 @@ def source_page(path: Path, name: str) -> str:
         return re.sub(r"\A---\n.*?\n---\n", "", path.read_text(encoding="utf-8"), flags=re.DOTALL)
     files = sorted(one for one in path.iterdir() if one.suffix in LANGUAGES) if path.is_dir() else [path]
     title = "## {}\n\n" if path.is_dir() else ""
-    sections = (
-        title.format(one.name) + fenced(LANGUAGES[one.suffix], one.read_text(encoding="utf-8")) for one in files
-    )
+    blocks = ((one, fenced(LANGUAGES.get(one.suffix, "text"), one.read_text(encoding="utf-8"))) for one in files)
+    sections = (title.format(one.name) + block for one, block in blocks)
     return f"# {name}\n\n" + "\n".join(sections)
 
 
 def notebook_page(notebook: Path) -> str:
-    """The cells of a notebook."""
+    """The cells of a notebook, below a link to the file."""
     cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
     texts = ((cell["cell_type"], "".join(cell["source"])) for cell in cells)
-    return "\n\n".join(fenced("python", text) if kind == "code" else text for kind, text in texts)
+    blocks = [fenced("python", text) if kind == "code" else text for kind, text in texts]
+    return "\n\n".join([*blocks[:1], f"[Download this notebook]({notebook.name})", *blocks[1:]])
 
 
 def fenced(language: str, text: str) -> str:
@@ -131,7 +140,10 @@ def command_line_page(name: str, module: str) -> str:
     text = get_docs_for_click(obj=command, ctx=typer.Context(command, info_name=name), name=name)
     text = re.sub(r"^\* `--(install|show)-completion`.*\n", "", text, flags=re.MULTILINE)
     # typer shortens the first sentences in its list of commands; the sections below have them in full
-    return re.sub(r"^\* `([\w-]+)`: .*$", rf"* [`{name} \1`](#{name}-\1)", text, flags=re.MULTILINE)
+    before, heading, after = text.partition("**Commands**:\n")
+    commands, section, rest = after.partition("\n## ")
+    commands = re.sub(r"^\* `([\w-]+)`: .*$", rf"* [`{name} \1`](#{name}-\1)", commands, flags=re.MULTILINE)
+    return before + heading + commands + section + rest
 
 
 def api_page(title: str, sentence: str, objects: Iterable[str]) -> str:
@@ -151,8 +163,8 @@ def public_names(name: str) -> list[str]:
     raise ValueError(f"{file}: no __all__")
 
 
-class CrossReferences(griffe.Extension):
-    """Turns [`name`] in docstrings into a link if the API pages have that name, otherwise into plain code."""
+class Docstrings(griffe.Extension):
+    """Turns [`name`] into a link if the API pages have that name, otherwise into code. Marks examples as code."""
 
     def __init__(self) -> None:
         objects = [one for _, names in API.values() for name in names for one in public_names(name)]
@@ -161,7 +173,9 @@ class CrossReferences(griffe.Extension):
     def on_object(self, *, obj: griffe.Object, **kwargs: object) -> None:
         """Rewrite the docstring of an object."""
         if obj.docstring is not None:
-            obj.docstring.value = re.sub(r"\[`([\w.]+)`\](?![\[(])", self.reference, obj.docstring.value)
+            text = re.sub(r"^( +\w+ \()\[`([\w.]+)`\]", r"\1\2", obj.docstring.value, flags=re.MULTILINE)  # types
+            text = re.sub(r"\[`([\w.]+)`\](?![\[(])", self.reference, text)
+            obj.docstring.value = re.sub(r"^Example:$", "Examples:", text, flags=re.MULTILINE)
 
     def reference(self, found: re.Match[str]) -> str:
         """A link to the class or function that the name begins with."""
