@@ -159,15 +159,51 @@ def test_figure_shows_the_ranking_that_its_captions_name(evaluated, record, monk
     monkeypatch.setattr(report, "top10_figure", record_figure)
     write_report(result, evaluator, tmp_path, data="data/sample")
     score = "fused score" if result.local_weight else "local score"
-    caption = (
-        f"first {result.reranked.k} photos re-ranked by {score}" if result.reranked else "ranked by global embedding"
-    )
-    shown = result.reranked or result
+    is_reranked = result.reranked is not None
+    how = f"first 6 photos re-ranked by {score} (smooth@2, rerank@6)"
+    caption = how if is_reranked else "ranked by global embedding"
+    shown = result.reranked if is_reranked else result
     np.testing.assert_array_equal(drawn["top"], shown.top)
     assert drawn["subtitle"].startswith(caption)
     assert f"{shown.metrics['mAP@all']:.3f}" in drawn["subtitle"]
     for name in ("report.md", "report.html"):
         assert caption in (tmp_path / name).read_text()
+
+
+@pytest.mark.parametrize(
+    ("rankings", "caption"),
+    [
+        ({"rerank": 0}, "ranked by global embedding"),
+        ({"rerank": 0, "smooth": 2}, "ranked by global embedding (smooth@2)"),
+        ({"rerank": 50}, "ranked by fused score (rerank, all pairs)"),
+        ({"rerank": 0, "expand": 3}, "ranked by global embedding"),
+    ],
+)
+def test_captions_name_the_ranking_that_a_search_shows(late_caan, split, rankings, caption):
+    evaluator = ZeroShotEvaluator(split, EvaluationOptions(progress=False, no_cache=True, **rankings))
+    result = evaluator(CheckpointEncoder(*late_caan, name="runs/model"))
+    assert evaluation_record(result, evaluator, "data/sample").shown_as == caption
+
+
+def test_plain_words_count_the_right_photos_among_the_first_ten(evaluated, record):
+    result, evaluator = evaluated
+    top = result.shown.top[result.queries]
+    right = evaluator.photo_categories[top] == evaluator.sketch_categories[result.queries][:, None]
+    numbers = re.findall(r"\d+(?:\.\d+)?", record.plain_words)
+    mean, chance = f"{right.sum(axis=1).mean():.1f}", f"{10 * record.chance['precision']:.1f}"
+    assert numbers[:5] == ["10", mean, chance, "10", f"{100 * right.any(axis=1).mean():.0f}"]
+    assert record.shown_as in record.plain_words
+    for page in (markdown(record), html(record, {"top10": b"", "precision_recall": b""})):
+        assert record.plain_words in page
+
+
+def test_plain_words_count_all_photos_of_a_small_gallery_and_are_empty_for_earlier_records(tiny_caan, split):
+    rows = split.select(range(6))  # a sketch and a photo of three categories
+    evaluator = ZeroShotEvaluator(rows, EvaluationOptions(progress=False, no_cache=True))
+    record = evaluation_record(evaluator(CheckpointEncoder(*tiny_caan, name="m")), evaluator, "data/sample")
+    assert record.plain_words.startswith("Of the first 3 photos")
+    assert "100 % of the sketches" in record.plain_words
+    assert record.model_copy(update={"first": None}).plain_words == ""
 
 
 def test_a_full_disk_leaves_no_part_of_a_report(evaluated, tmp_path, full_disk):

@@ -42,7 +42,7 @@ def results(**changes) -> EvaluationRecord:
 
 def test_the_card_describes_model_training_evaluation_and_onnx_graphs(make_model):
     record = training_record(RECIPE, benchmark_info()).model_copy(
-        update={"validation": {"mAP@all": 0.4, "chance": 0.1}}
+        update={"validation": {"mAP@all": 0.4, "chance": 0.1}, "epochs": 0.0384, "steps": 12}
     )
     card = model_card(
         "me/mini",
@@ -52,6 +52,8 @@ def test_the_card_describes_model_training_evaluation_and_onnx_graphs(make_model
             expanded={"k": 5, "conventions": {"standard": {"mAP@all": 0.4}}},
             adjusted={"k": 5, "conventions": {"standard": {"mAP@all": 0.37}}},
             hub_weight=0.5,
+            chance={"mAP@all": 0.049, "precision": 0.04},
+            reranked=RESULTS["reranked"] | {"first": {"count": 10, "right": 3.42, "found": 0.846}},
         ),
         figure="top10.png",
         onnx=OnnxGraphs(("photo_encoder.onnx", "relation.onnx"), "fp16", 23),
@@ -66,11 +68,14 @@ def test_the_card_describes_model_training_evaluation_and_onnx_graphs(make_model
         'AutoModel.from_pretrained("me/mini")',
         'AutoModel.from_pretrained("me/mini", trust_remote_code=True)',
         "](top10.png)",
+        "their ten best photos, first 100 photos re-ranked by local score (smooth@5, hubs 0.5, rerank@100).",
+        "Of the first 10 photos of a sketch, 3.4 are of its category on average; in random order, 0.4 would be. A "
+        "person who looks at these 10 finds at least one right photo for 85 % of the sketches. Ranking: first 100",
         "ONNX graphs (fp16, opset 23): `photo_encoder.onnx`, `relation.onnx`.",
         "| Seen categories | 2 for training, 1 more for validation |",
         "| Training images | 4,000 sketches and 2,000 photos |",
         "answers to the prompts shape, parts. Their origin: texts shipped with the package caan-hf, written by",
-        "| Epochs | 10 |",
+        "| Epochs | 0.04 (12 steps) |",
         "protocol `sketchy-25@1`, split `test`, 625 sketches as queries, 625 photos in the gallery; a random",
         "the published lists have 15,229 sketches and 17,101 photos",
         "| `standard` | 0.3310 |",
@@ -89,6 +94,22 @@ def test_the_card_describes_model_training_evaluation_and_onnx_graphs(make_model
         assert wanted in card.content, wanted
     assert "trust_remote_code=True" in card.content
     assert not [line for line in card.content.splitlines() if "{{" in line or "{%" in line]
+
+
+@pytest.mark.parametrize(
+    ("ran", "training", "row"),
+    [
+        ({"epochs": 6.0, "steps": 1536}, {"num_train_epochs": 6}, "| Epochs | 6 (1,536 steps) |"),
+        ({"epochs": 1.5, "steps": 6}, {}, "| Epochs | 1.5 (6 steps) |"),
+        ({}, {"num_train_epochs": 6}, "| Epochs | 6 |"),
+        ({}, {"num_train_epochs": 6, "max_steps": 12}, "| Steps | 12 |"),
+        ({}, {"num_train_epochs": 6, "max_steps": -1}, "| Epochs | 6 |"),
+    ],
+)
+def test_the_card_counts_what_ran_or_else_what_the_recipe_says(make_model, ran, training, row):
+    record = training_record(RECIPE | {"training": training}, benchmark_info()).model_copy(update=ran)
+    text = model_card("me/mini", make_model(text_config=None), record=record).content
+    assert [line for line in text.splitlines() if line.startswith(("| Epochs", "| Steps"))] == [row]
 
 
 def test_the_card_says_how_the_model_compares_regions(make_model):

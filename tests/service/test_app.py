@@ -107,7 +107,7 @@ def test_a_small_file_of_many_pixels_is_refused(service, tmp_path):
 
 
 def test_requests_that_arrive_too_slowly_are_refused(serve, searcher):
-    with serve({"photos": searcher}, timeout=0.3) as client:
+    with serve({"photos": searcher}, timeout=1.5) as client:
         with socket.create_connection((client.base_url.host, client.base_url.port), timeout=30) as connection:
             head = "POST /v1/search/strokes HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n"
             connection.sendall(f"{head}Content-Type: application/json\r\n\r\n{{".encode())
@@ -116,11 +116,11 @@ def test_requests_that_arrive_too_slowly_are_refused(serve, searcher):
 
 
 def test_an_answer_that_takes_too_long_is_given_up(serve, searcher, drawing, computed):
-    with serve({"photos": searcher}, timeout=0.3) as client:
+    with serve({"photos": searcher}, timeout=1.5) as client:
         with searcher.encoder.paused():
             late = search(client, drawing.read_bytes())
         assert late.status_code == 504
-        assert "0.3 s" in late.json()["detail"]
+        assert "1.5 s" in late.json()["detail"]
         computed(client, 0)
     with serve({"photos": searcher}) as client:
         assert search(client, drawing.read_bytes()).status_code == 200

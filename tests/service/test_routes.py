@@ -40,7 +40,7 @@ def test_search_answers_what_the_gallery_finds(service, gallery, drawing, option
         for score in ("score", "local_score", "fused_score"):
             value = getattr(wanted, score)
             assert given[score] == (None if value is None else pytest.approx(value, abs=1e-4))
-    assert set(answer.json()["seconds"]) == {"read", "encode", "search", "pictures"}
+    assert set(answer.json()["seconds"]) == {"read", "encode", "search"}
 
 
 def test_search_by_strokes(service, gallery, tmp_path):

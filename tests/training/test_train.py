@@ -176,14 +176,18 @@ def test_the_same_seed_trains_the_same_model_and_another_seed_does_not(recipe_fi
 def test_the_model_card_of_a_run_describes_its_training(recipe_file, tmp_path):
     from caan_hf.publishing.training_record import training_record
 
-    recipe = load_recipe(recipe_file())
+    short = {"max_steps": 3, "num_train_epochs": 6, "eval_strategy": "no", "save_strategy": "no"}
+    changes = {f"training__{name}": value for name, value in short.items()}
+    recipe = load_recipe(recipe_file(training__load_best_model_at_end=False, **changes))
     splits, info = load_benchmark(recipe.data.path)
     record = training_record(recipe.to_dict(), info)
     trainer = build_trainer(recipe, recipe.training_arguments(), splits, record=record)
+    trainer.train()  # 3 of the 4 steps of an epoch
     trainer.create_model_card(model_name="caan-run")
     card = (tmp_path / "run" / "README.md").read_text()
     assert "# caan-run" in card
     assert "| Benchmark | `sample@1` |" in card
+    assert "| Epochs | 0.75 (3 steps) |" in card
     assert trainer.model.text_model is not None
 
 

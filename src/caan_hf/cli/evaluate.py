@@ -124,6 +124,7 @@ def evaluate_into(model: str, data: Path, options: EvaluationOptions, folder: Pa
         print_table(mixed_header(record), mixed_rows(record), text_columns=2)
     if record.is_mixed and record.seen is None:
         typer.echo("only unseen queries: --seen-queries adds held-out sketches of seen categories")
+    typer.echo(record.plain_words)
     _print_caveats(record)
     typer.echo(f"mAP@all of a random ranking {record.chance['mAP@all']:.4f}; {', '.join(_times(record))}")
     _print_reports(folder)

@@ -79,6 +79,11 @@ class EvaluationResult(RankingResult):
     notes: tuple[str, ...] = ()
     removed_categories: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def shown(self) -> RankingResult:
+        """The ranking that a search shows: the re-ranked one, else the adjusted one, else that by global embeddings."""
+        return self.reranked or self.adjusted or self
+
 
 class Labels(NamedTuple):
     """Categories as numbers: (Q,) of the sketches, (N,) of the photos, and the (C,) labels they stand for."""

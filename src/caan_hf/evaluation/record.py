@@ -24,6 +24,20 @@ class Confusion(Part):
     share: float
 
 
+class FirstPhotos(Part):
+    """What a person finds among the first photos of a sketch.
+
+    Attributes:
+        count: Number of first photos: 10, or all photos of a smaller gallery.
+        right: Mean number of them that are of the sketch's category, over the sketches that have any such photo.
+        found: Share of these sketches with at least one such photo among the first.
+    """
+
+    count: int
+    right: float
+    found: float
+
+
 class RankingRecord(Part):
     """Metrics of one ranking.
 
@@ -35,6 +49,7 @@ class RankingRecord(Part):
             category that is retrieved most.
         confusions: The largest shares of wrong categories among the ten best photos.
         precision_at_recall: Interpolated precision at recall 0, 0.01, ..., 1.
+        first: What a person finds among the ten best photos; None in records of earlier versions.
         k: Number of photos that were re-ranked, or with which the sketch was expanded or each photo was smoothed.
     """
 
@@ -44,6 +59,7 @@ class RankingRecord(Part):
     by_category: dict[str, dict[str, int | float | str | None]] = Field(default_factory=dict)
     confusions: list[Confusion] = Field(default_factory=list)
     precision_at_recall: list[float] = Field(default_factory=list)
+    first: FirstPhotos | None = None
     k: int | None = None
 
 
@@ -85,6 +101,36 @@ class EvaluationRecord(RankingRecord, ReportRecord):
         smooth = [f"smooth@{self.adjusted.k}"] if self.adjusted is not None and self.adjusted.k else []
         hubs = [f"hubs {self.hub_weight:g}"] if self.hub_weight else []
         return ", ".join(smooth + hubs)
+
+    @property
+    def shown(self) -> RankingRecord:
+        """The ranking that a search shows: the re-ranked one, else the adjusted one, else that by global embeddings."""
+        return self.reranked or self.adjusted or self
+
+    @property
+    def shown_as(self) -> str:
+        """What captions call that ranking: its name in tables and figures, and what it is."""
+        name = next(name for name, ranking in self.rankings.items() if ranking is self.shown)
+        if self.reranked is None:
+            return "ranked by global embedding" + (f" ({name})" if self.adjusted else "")
+        score = "local score" if self.local_weight is None else "fused score"
+        is_complete = (self.reranked.k or 0) >= self.num_gallery
+        how = f"ranked by {score}" if is_complete else f"first {self.reranked.k:,} photos re-ranked by {score}"
+        return f"{how} ({', '.join(filter(None, [self.adjustment, name]))})"
+
+    @property
+    def plain_words(self) -> str:
+        """What the figures mean for a person who looks at the first photos; empty in records of earlier versions."""
+        first = self.shown.first
+        if first is None:
+            return ""
+        chance = f"; in random order, {first.count * self.chance['precision']:.1f} would be"
+        found = f"{100 * first.found:.0f} %"
+        return (
+            f"Of the first {first.count} photos of a sketch, {first.right:.1f} are of its category on average{chance}. "
+            f"A person who looks at these {first.count} finds at least one right photo for {found} of the sketches. "
+            f"Ranking: {self.shown_as}."
+        )
 
     @property
     def is_mixed(self) -> bool:
@@ -183,8 +229,19 @@ def _ranking_fields(ranking: RankingResult, evaluator: ZeroShotEvaluator) -> dic
         "by_category": _by_category(ranking, evaluator, shares, names),
         "confusions": worst_confusions(shares, names),
         "precision_at_recall": [round(value, 6) for value in ranking.precision_at_recall.tolist()],
+        "first": _first_photos(ranking, evaluator),
         "k": ranking.k,
     }
+
+
+def _first_photos(ranking: RankingResult, evaluator: ZeroShotEvaluator) -> FirstPhotos:
+    top = ranking.top[ranking.queries]  # (A, K)
+    is_right = evaluator.photo_categories[top] == evaluator.sketch_categories[ranking.queries, None]
+    return FirstPhotos(
+        count=top.shape[1],
+        right=float(is_right.sum(axis=1).mean()),
+        found=float(is_right.any(axis=1).mean()),
+    )
 
 
 def _by_category(

@@ -158,20 +158,9 @@ def harmonic_mean(first: float, second: float) -> float:
     return 2 * first * second / (first + second) if first * second else 0.0
 
 
-def _caption(record: EvaluationRecord) -> str:
-    """What captions call the ranking of which `top10.png` shows the best photos, which is re-ranked if any is."""
-    score = "local score" if record.local_weight is None else "fused score"
-    if record.reranked is None:
-        adjusted = f" ({record.adjustment})" if record.adjusted else ""
-        return f"ranked by global embedding{adjusted}"
-    if (record.reranked.k or 0) >= record.num_gallery:
-        return f"ranked by {score}, all pairs"
-    return f"first {record.reranked.k:,} photos re-ranked by {score}"
-
-
 def _pictures(result: EvaluationResult, evaluator: ZeroShotEvaluator, record: EvaluationRecord) -> dict[str, bytes]:
     """PNG files by name."""
-    shown = result.reranked or result.adjusted or result
+    shown = result.shown
     convention, metrics = next(iter(shown.conventions.items()))
     where = ", ".join(filter(None, [record.protocol, record.split]))
     score = f"mAP@all {metrics['mAP@all']:.3f} ({convention}), chance {result.chance:.3f}"
@@ -179,7 +168,7 @@ def _pictures(result: EvaluationResult, evaluator: ZeroShotEvaluator, record: Ev
         evaluator,
         shown.top,
         title=f"{where}: ten best photos of each sketch",
-        subtitle=f"{_caption(record)}  ·  {score}",
+        subtitle=f"{record.shown_as}  ·  {score}",
         seed=evaluator.options.seed,
     )
     curves = {name: ranking.precision_at_recall for name, ranking in record.rankings.items()}
@@ -216,7 +205,6 @@ def _view(record: EvaluationRecord) -> dict[str, Any]:
         "categories": ranked,
         "best": ranked[:BEST_AND_WORST],
         "worst": ranked[max(BEST_AND_WORST, len(ranked) - BEST_AND_WORST) :],
-        "shown": _caption(record),
         "mixed_header": mixed_header(record),
         "mixed_rows": mixed_rows(record) if record.is_mixed else [],
     }

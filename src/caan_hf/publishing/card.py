@@ -149,8 +149,7 @@ def _training_rows(record: TrainingRecord, data: DataFacts) -> list[tuple[str, s
             is_name = isinstance(backbone, str)
             how = f"`{backbone}`, pretrained" if is_name else f"`{backbone.get('model_type')}`, randomly initialised"
             rows.append((f"{tower.capitalize()} encoder", how))
-    if record.recipe.training.num_train_epochs is not None:
-        rows.append(("Epochs", f"{record.recipe.training.num_train_epochs:g}"))
+    rows += _duration(record)
     if record.averaged_seeds:
         seeds = ", ".join(map(str, record.averaged_seeds))
         rows.append(("Towers", f"the average of {len(record.averaged_seeds)} runs of this recipe (seeds {seeds})"))
@@ -162,6 +161,16 @@ def _training_rows(record: TrainingRecord, data: DataFacts) -> list[tuple[str, s
     if record.versions:
         rows.append(("Versions", ", ".join(f"{name} {version}" for name, version in record.versions.items())))
     return rows
+
+
+def _duration(record: TrainingRecord) -> list[tuple[str, str]]:
+    """How long the model was trained: what ran, or what the recipe says if that was not recorded."""
+    planned = record.recipe.training
+    if record.epochs is not None and record.steps is not None:
+        return [("Epochs", f"{round(record.epochs, 2):g} ({record.steps:,} steps)")]
+    if (planned.max_steps or 0) > 0:
+        return [("Steps", f"{planned.max_steps:,}")]
+    return [("Epochs", f"{planned.num_train_epochs:g}")] if planned.num_train_epochs is not None else []
 
 
 def _descriptions(record: TrainingRecord, data: DataFacts) -> str:

@@ -42,6 +42,7 @@ def results_view(results: EvaluationRecord) -> dict[str, Any]:
     is_other_size = results.split == "test" and published != (results.num_queries, results.num_gallery)
     return {
         "convention": convention,
+        "plain_words": results.plain_words,
         "benchmark": _display_name(results),
         "published_size": published if is_other_size else None,
         "caveats": _caveats(results),

@@ -78,6 +78,7 @@ class RecipeTraining(Record, extra="allow"):
 
     seed: int | None = None
     num_train_epochs: int | float | None = None
+    max_steps: int | None = None
 
 
 class PublicRecipe(Record):
@@ -113,6 +114,8 @@ class TrainingRecord(Record, extra="ignore"):
     Attributes:
         recipe: The recipe.
         data: Facts about the benchmark.
+        epochs: Passes over the training sketches that ran, also a part of one; None in records of earlier versions.
+        steps: Optimizer steps that ran.
         validation: Metrics of the last validation.
         averaged_seeds: Seeds of the runs that were averaged, None for an unknown seed.
         resumed: One line for each time that the run was resumed with another recipe.
@@ -123,6 +126,8 @@ class TrainingRecord(Record, extra="ignore"):
 
     recipe: Annotated[PublicRecipe, BeforeValidator(public_recipe)]
     data: DataFacts | None = None
+    epochs: float | None = None
+    steps: int | None = None
     validation: dict[str, float] | None = None
     averaged_seeds: list[int | None] | None = None
     resumed: list[str] | None = None

@@ -117,8 +117,10 @@ class Searcher:
             sketch = self._encode(image)
         with _timed(seconds, "search"), _without_paths():
             results = self.gallery.search(sketch, k=k, rerank=rerank, expand=expand)
-        with _timed(seconds, "pictures"):
-            shown = [self.picture(result) for result in results] if pictures else []
+        shown = []
+        if pictures:
+            with _timed(seconds, "pictures"):
+                shown = [self.picture(result) for result in results]
         return Answer(sketch, results, shown, len(self.gallery), seconds)
 
     def explain(self, sketch: EncodedSketch | bytes | None, photo: GalleryPhoto | str) -> Explanation:

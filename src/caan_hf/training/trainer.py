@@ -179,8 +179,9 @@ class CaanTrainer(Trainer):
         return self.optimizer
 
     def current_record(self) -> TrainingRecord:
-        """How the model was trained, with the metrics of the last validation."""
-        return self.record.model_copy(update={"validation": self._validation} if self._validation else {})
+        """How the model was trained, with the epochs and steps that ran, and the metrics of the last validation."""
+        ran = {"epochs": self.state.epoch or 0.0, "steps": self.state.global_step}
+        return self.record.model_copy(update=ran | ({"validation": self._validation} if self._validation else {}))
 
     def create_model_card(self, *args: Any, model_name: str | None = None, **kwargs: Any) -> None:
         """Write the model card into `output_dir`."""
