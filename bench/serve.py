@@ -2,30 +2,29 @@
 
     python bench/serve.py GALLERY [--models EXPORT ...] [--clients 1 8 64] [--seconds 15] [--record FILE]
 
-Each server runs in a process of its own, one after the other, with the model of GALLERY and with each of --models. Each
-client sends drawings of the sample benchmark, one after the other, and asks for 12 photos without pictures. A client of
-the demo uploads the drawing, starts the search and reads the answer, as `gradio_client` does. A client that is told
-that too many requests wait tries again after a second.
+Both servers run in processes of their own, with the model of GALLERY and with each of --models. They are loaded in
+turns, so that other work on the machine slows down both. CPU time is that of the server. Each client sends drawings of
+the sample benchmark, one after the other, and asks for 12 photos without pictures. A client of the demo uploads the
+drawing, starts the search and reads the answer, as `gradio_client` does. A client that is told that too many requests
+wait tries again after a second.
 """
 
 import asyncio
 import io
 import json
 import os
-import platform
 import re
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 from common import options_parser, run
-from demo_load import memory
 
 from caan_hf.benchmarks.sample import SAMPLE_CATEGORIES, draw_object
 from caan_hf.gallery import Gallery
@@ -46,47 +45,65 @@ def main() -> None:
     options = parser.parse_args()
     rows = []
     for model in [None, *options.models]:
-        for api in (ServiceApi, DemoApi):
-            with started(api, options.gallery, model) as (address, process):
-                asyncio.run(Load(api(address)).run(1, 3))  # warms up
-                for clients in options.clients:
-                    load = Load(api(address))
+        with ExitStack() as stack:
+            apis = [stack.enter_context(started(api, options.gallery, model)) for api in (ServiceApi, DemoApi)]
+            for api in apis:
+                asyncio.run(Load(api).run(1, 3))  # warms up
+            for clients in options.clients:
+                for api in apis:
+                    load = Load(api)
                     asyncio.run(load.run(clients, options.seconds))
                     rows.append({"server": api.name, "model": Path(model).name if model else None, **load.row()})
                     print(rows[-1], flush=True)
-                rows[-1]["memory_gib"] = round(memory(process.pid), 2)
-    record = {"photos": len(Gallery.open(options.gallery)), "cores": os.cpu_count(), "machine": platform.machine()}
+    record = {"photos": len(Gallery.open(options.gallery)), "cores": os.cpu_count(), "seconds": options.seconds}
     if options.record is not None:
         write_json(options.record, record | {"rows": rows})
 
 
-class ServiceApi:
+class Api:
+    """Searches by a server.
+
+    Args:
+        address: Its address.
+        process: Its process.
+    """
+
+    name: str
+    command: tuple[str, ...]
+
+    def __init__(self, address: str, process: subprocess.Popen):
+        self.address = address
+        self.process = process
+
+    async def search(self, web: httpx.AsyncClient, drawing: bytes) -> int | None:
+        """Status of the answer, or None for another answer than K photos."""
+        raise NotImplementedError
+
+    def cpu_seconds(self) -> float:
+        """CPU time of the server (Linux)."""
+        ticks = Path(f"/proc/{self.process.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[11:13]
+        return sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")
+
+
+class ServiceApi(Api):
     """Searches by `caan serve`."""
 
     name = "caan serve"
     command = ("-m", "caan_hf", "serve", "{gallery}", "--port", "0")
 
-    def __init__(self, address: str):
-        self.address = address
-
     async def search(self, web: httpx.AsyncClient, drawing: bytes) -> int | None:
-        """Status of the answer, or None for another answer than K photos."""
         answer = await web.post("/v1/search", params={"k": K}, files={"sketch": drawing})
         found = answer.status_code != 200 or len(answer.json()["results"]) == K
         return answer.status_code if found else None
 
 
-class DemoApi:
+class DemoApi(Api):
     """Searches by the endpoint /search of `caan-demo`."""
 
     name = "caan-demo"
     command = ("-m", "caan_demo.cli", "--gallery", "{gallery}", "--no-browser")
 
-    def __init__(self, address: str):
-        self.address = address
-
     async def search(self, web: httpx.AsyncClient, drawing: bytes) -> int | None:
-        """Status of the answer, or None for another answer than K photos."""
         uploaded = await web.post("/gradio_api/upload", files={"files": ("sketch.png", drawing)})
         sketch = {"path": uploaded.json()[0], "meta": {"_type": "gradio.FileData"}}
         started = await web.post("/gradio_api/call/search", json={"data": [sketch, K]})
@@ -104,7 +121,7 @@ class Load:
         api: How they search.
     """
 
-    def __init__(self, api: ServiceApi | DemoApi):
+    def __init__(self, api: Api):
         self.api = api
         self.drawings = drawings()
         self.answered: list[float] = []
@@ -112,11 +129,11 @@ class Load:
 
     async def run(self, clients: int, seconds: float) -> None:
         self.clients, self.end = clients, time.monotonic() + seconds
-        start = time.monotonic()
+        start, cpu = time.monotonic(), self.api.cpu_seconds()
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
         async with httpx.AsyncClient(base_url=self.api.address, limits=limits, timeout=180, trust_env=False) as web:
             await asyncio.gather(*(self.client(web, number) for number in range(clients)))
-        self.seconds = time.monotonic() - start
+        self.seconds, self.cpu = time.monotonic() - start, self.api.cpu_seconds() - cpu
 
     async def client(self, web: httpx.AsyncClient, number: int) -> None:
         while (start := time.monotonic()) < self.end:
@@ -137,6 +154,7 @@ class Load:
             "per_second": round(len(self.answered) / self.seconds, 2),
             "p50": round(statistics.median(self.answered), 4),
             "p95": round(high, 4),
+            "cpu": round(self.cpu / len(self.answered), 4),
             "refused": self.refused,
             "failed": self.failed,
         }
@@ -152,12 +170,12 @@ def drawings() -> list[bytes]:
 
 
 @contextmanager
-def started(api: type, gallery: str, model: str | None) -> Iterator[tuple[str, subprocess.Popen]]:
+def started(api: type[Api], gallery: str, model: str | None) -> Iterator[Api]:
     command = [sys.executable, *(word.format(gallery=gallery) for word in api.command)]
     command += ["--model", model] if model else []
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
-            yield re.match(r"http://[\d.:]+", process.stdout.readline())[0], process
+            yield api(re.match(r"http://[\d.:]+", process.stdout.readline())[0], process)
         finally:
             process.terminate()
 
