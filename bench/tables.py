@@ -272,7 +272,7 @@ def photos(record: list[dict[str, Any]]) -> str:
 def serve(record: dict[str, Any]) -> str:
     """A row per model and number of clients, with the service beside the demo's API."""
     rows = {(row["model"], row["clients"], row["server"]): row for row in record["rows"]}
-    header = ["model", "clients", "server", "answers per second", "ratio", "p50", "p95", "CPU time", "told to try again"]
+    header = ["model", "clients", "server", "answers per second", "ratio", "p50", "p95", "CPU time", "refused"]
     lines = [header]
     for (model, clients, server), row in rows.items():
         ratio = row["per_second"] / rows[model, clients, "caan-demo"]["per_second"]

@@ -53,11 +53,9 @@ routes = APIRouter(dependencies=[Depends(require_key)], responses=ERRORS)
 Sketch = Annotated[bytes, File(description="Picture of a sketch, or strokes as JSON.")]
 Photo = Annotated[bytes, File(description="Photo of any format.")]
 PhotoId = Annotated[str, Path(pattern="^[0-9a-f]{64}$", description="`id` of a result.")]
-PICTURES: dict[str, Any] = {"response_class": Response}
-
-
-def _picture(kind: str) -> dict[int | str, dict[str, Any]]:
-    return {200: {"content": {kind: {}}}}
+JPEG: dict[str, Any] = {"response_class": Response, "responses": {200: {"content": {"image/jpeg": {}}}}}
+PNG: dict[str, Any] = {"response_class": Response, "responses": {200: {"content": {"image/png": {}}}}}
+TEXT: dict[str, Any] = {"response_class": Response, "responses": {200: {"content": {"text/plain": {}}}}}
 
 
 @open_routes.get("/healthz")
@@ -66,7 +64,7 @@ async def healthz() -> dict[str, str]:
     return {"status": "ok"}
 
 
-@routes.get("/metrics", response_class=Response)
+@routes.get("/metrics", **TEXT)
 def metrics(service: Service) -> Response:
     """Metrics for Prometheus."""
     return Response(generate_latest(service.metrics.registry), media_type=CONTENT_TYPE_LATEST)
@@ -98,7 +96,7 @@ async def search_photo(service: Service, query: Annotated[SearchQuery, Query()],
     return await _similar(service, query, photo)
 
 
-@routes.get("/v1/photos/{id}")
+@routes.get("/v1/photos/{id}", **JPEG)
 async def photo(service: Service, id: PhotoId, gallery: GalleryName = None) -> Response:
     """A photo of a gallery as a JPEG, reduced for display; its thumbnail if the file is gone."""
 
@@ -109,7 +107,7 @@ async def photo(service: Service, id: PhotoId, gallery: GalleryName = None) -> R
     return Response(await service.compute(read), media_type="image/jpeg")
 
 
-@routes.get("/v1/photos/{id}/thumbnail")
+@routes.get("/v1/photos/{id}/thumbnail", **JPEG)
 async def thumbnail(service: Service, id: PhotoId, gallery: GalleryName = None) -> Response:
     """A small picture of a photo as a JPEG."""
 
@@ -137,7 +135,7 @@ async def explain(service: Service, id: PhotoId, sketch: Sketch, gallery: Galler
     return await service.compute(explained)
 
 
-@routes.post("/v1/photos/{id}/explain/figure")
+@routes.post("/v1/photos/{id}/explain/figure", **PNG)
 async def explain_figure(service: Service, id: PhotoId, sketch: Sketch, gallery: GalleryName = None) -> Response:
     """Sketch and photo side by side with their matching regions, as a PNG."""
 
