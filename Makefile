@@ -10,7 +10,7 @@ export OMP_WAIT_POLICY := PASSIVE
 export TOKENIZERS_PARALLELISM := false
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: help quickstart demo test lint format hub-code dist setup clean
+.PHONY: help quickstart demo test lint format docs hub-code dist setup clean
 
 help:
 	@echo "make quickstart   draw a benchmark, train a tiny CAAN, show what it retrieves"
@@ -18,6 +18,7 @@ help:
 	@echo "make demo         search photos by drawing in the browser (PHOTOS=folder for your own photos)"
 	@echo "make lint         run the linters and the type checker"
 	@echo "make format       fix what ruff can fix"
+	@echo "make docs         build the documentation site into site/"
 	@echo "make hub-code     copy the model code into the published models in hub/"
 	@echo "make dist         build the distributions and try the wheel in bare environments"
 	@echo "make clean        remove the virtual environment and caches"
@@ -40,6 +41,9 @@ format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+docs: setup
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet -f docs/site/mkdocs.yml
+
 hub-code: setup
 	$(BIN)/caan-hub sync-code
 
@@ -56,4 +60,4 @@ $(VENV)/.installed: pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) .pytest_cache .ruff_cache dist
+	rm -rf $(VENV) .pytest_cache .ruff_cache dist site

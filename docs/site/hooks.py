@@ -107,9 +107,8 @@ def source_page(path: Path, name: str) -> str:
         return re.sub(r"\A---\n.*?\n---\n", "", path.read_text(encoding="utf-8"), flags=re.DOTALL)
     files = sorted(one for one in path.iterdir() if one.suffix in LANGUAGES) if path.is_dir() else [path]
     title = "## {}\n\n" if path.is_dir() else ""
-    sections = (
-        title.format(one.name) + fenced(LANGUAGES[one.suffix], one.read_text(encoding="utf-8")) for one in files
-    )
+    blocks = ((one, fenced(LANGUAGES.get(one.suffix, "text"), one.read_text(encoding="utf-8"))) for one in files)
+    sections = (title.format(one.name) + block for one, block in blocks)
     return f"# {name}\n\n" + "\n".join(sections)
 
 
@@ -131,7 +130,10 @@ def command_line_page(name: str, module: str) -> str:
     text = get_docs_for_click(obj=command, ctx=typer.Context(command, info_name=name), name=name)
     text = re.sub(r"^\* `--(install|show)-completion`.*\n", "", text, flags=re.MULTILINE)
     # typer shortens the first sentences in its list of commands; the sections below have them in full
-    return re.sub(r"^\* `([\w-]+)`: .*$", rf"* [`{name} \1`](#{name}-\1)", text, flags=re.MULTILINE)
+    before, heading, after = text.partition("**Commands**:\n")
+    commands, section, rest = after.partition("\n## ")
+    commands = re.sub(r"^\* `([\w-]+)`: .*$", rf"* [`{name} \1`](#{name}-\1)", commands, flags=re.MULTILINE)
+    return before + heading + commands + section + rest
 
 
 def api_page(title: str, sentence: str, objects: Iterable[str]) -> str:
@@ -151,8 +153,8 @@ def public_names(name: str) -> list[str]:
     raise ValueError(f"{file}: no __all__")
 
 
-class CrossReferences(griffe.Extension):
-    """Turns [`name`] in docstrings into a link if the API pages have that name, otherwise into plain code."""
+class Docstrings(griffe.Extension):
+    """Turns [`name`] into a link if the API pages have that name, otherwise into code. Marks examples as code."""
 
     def __init__(self) -> None:
         objects = [one for _, names in API.values() for name in names for one in public_names(name)]
@@ -161,7 +163,8 @@ class CrossReferences(griffe.Extension):
     def on_object(self, *, obj: griffe.Object, **kwargs: object) -> None:
         """Rewrite the docstring of an object."""
         if obj.docstring is not None:
-            obj.docstring.value = re.sub(r"\[`([\w.]+)`\](?![\[(])", self.reference, obj.docstring.value)
+            text = re.sub(r"\[`([\w.]+)`\](?![\[(])", self.reference, obj.docstring.value)
+            obj.docstring.value = re.sub(r"^Example:$", "Examples:", text, flags=re.MULTILINE)
 
     def reference(self, found: re.Match[str]) -> str:
         """A link to the class or function that the name begins with."""

@@ -59,7 +59,7 @@ def quickstart(
     typer.echo(
         "next: put your own photos and sketches into photos/CATEGORY/ and sketches/CATEGORY/ of a folder and run\n"
         "  caan prepare folder MY_FOLDER data/mine\n"
-        "or get Sketchy, TU-Berlin or QuickDraw (docs/protocols.md) and train on them:\n"
+        "or get Sketchy, TU-Berlin or QuickDraw (docs/benchmarks.md) and train on them:\n"
         "  caan prepare sketchy-25 SKETCHY_FOLDER data/sketchy-25\n"
         "  caan train paper data.path=data/sketchy-25"
     )
