@@ -66,14 +66,16 @@ class Api:
     Args:
         address: Its address.
         process: Its process.
+        gallery: Name of the gallery.
     """
 
     name: str
     command: tuple[str, ...]
 
-    def __init__(self, address: str, process: subprocess.Popen):
+    def __init__(self, address: str, process: subprocess.Popen, gallery: str):
         self.address = address
         self.process = process
+        self.gallery = gallery
 
     async def search(self, web: httpx.AsyncClient, drawing: bytes) -> int | None:
         """Status of the answer, or None for another answer than K photos."""
@@ -106,7 +108,7 @@ class DemoApi(Api):
     async def search(self, web: httpx.AsyncClient, drawing: bytes) -> int | None:
         uploaded = await web.post("/gradio_api/upload", files={"files": ("sketch.png", drawing)})
         sketch = {"path": uploaded.json()[0], "meta": {"_type": "gradio.FileData"}}
-        started = await web.post("/gradio_api/call/search", json={"data": [sketch, K]})
+        started = await web.post("/gradio_api/call/search", json={"data": [sketch, K, None, self.gallery, False]})
         if started.status_code != 200:
             return started.status_code
         answer = await web.get(f"/gradio_api/call/search/{started.json()['event_id']}")
@@ -175,7 +177,7 @@ def started(api: type[Api], gallery: str, model: str | None) -> Iterator[Api]:
     command += ["--model", model] if model else []
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
-            yield api(re.match(r"http://[\d.:]+", process.stdout.readline())[0], process)
+            yield api(re.match(r"http://[\d.:]+", process.stdout.readline())[0], process, Path(gallery).name)
         finally:
             process.terminate()
 
