@@ -49,6 +49,8 @@ PAGES = {"README.md": "index.md", "CONTRIBUTING.md": "contributing.md", "CHANGEL
 """Files of the repository outside docs/ -> pages of the site."""
 LANGUAGES = {".cff": "yaml", ".md": "markdown", ".py": "python", ".sh": "bash", ".yaml": "yaml"}
 LINK = re.compile(r"(\]\()([^)\s#]+)((?:#[^)\s]*)?\))")
+NAMED_BY_PATH = re.compile(r"\[[\w/]+\.md\](\(([^)\s#]+\.md)[^)\s]*\))")
+TITLE = re.compile(r"^# +(.+)$", flags=re.MULTILINE)
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -60,6 +62,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         page = f"notebooks/{notebook.stem}.md"
         sources[f"examples/{notebook.name}"] = page
         contents[page] = notebook_page(notebook)
+        files.append(File.generated(config, f"notebooks/{notebook.name}", abs_src_path=str(notebook)))
     origins = {page: name for name, page in sources.items()}
     for page in [file.src_uri for file in files.documentation_pages()] + list(contents):
         text = contents.get(page) or (ROOT / origins[page]).read_text(encoding="utf-8")
@@ -75,10 +78,12 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Let relative links lead to the pages of the files that they name."""
+    """Let relative links lead to the pages of the files that they name, and show titles instead of paths."""
     sources = config.extra["sources"]
     here = page.file.src_uri
     origin = next((name for name, uri in sources.items() if uri == here), None)
+    if here == "index.md":
+        page.meta["hide"] = ["navigation"]
     if origin is None or here.startswith("source/"):
         return markdown
 
@@ -86,7 +91,11 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
         target = sources.get(resolved(link[2], origin))
         return link[0] if target is None else link[1] + posixpath.relpath(target, posixpath.dirname(here)) + link[3]
 
-    return LINK.sub(replaced, markdown)
+    def titled(link: re.Match[str]) -> str:
+        title = TITLE.search((ROOT / resolved(link[2], origin)).read_text(encoding="utf-8"))
+        return f"[{title[1]}]{link[1]}" if title else link[0]
+
+    return LINK.sub(replaced, NAMED_BY_PATH.sub(titled, markdown))
 
 
 def resolved(link: str, origin: str) -> str:
@@ -113,10 +122,11 @@ def source_page(path: Path, name: str) -> str:
 
 
 def notebook_page(notebook: Path) -> str:
-    """The cells of a notebook."""
+    """The cells of a notebook, below a link to the file."""
     cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
     texts = ((cell["cell_type"], "".join(cell["source"])) for cell in cells)
-    return "\n\n".join(fenced("python", text) if kind == "code" else text for kind, text in texts)
+    blocks = [fenced("python", text) if kind == "code" else text for kind, text in texts]
+    return "\n\n".join([*blocks[:1], f"[Download this notebook]({notebook.name})", *blocks[1:]])
 
 
 def fenced(language: str, text: str) -> str:
@@ -163,7 +173,8 @@ class Docstrings(griffe.Extension):
     def on_object(self, *, obj: griffe.Object, **kwargs: object) -> None:
         """Rewrite the docstring of an object."""
         if obj.docstring is not None:
-            text = re.sub(r"\[`([\w.]+)`\](?![\[(])", self.reference, obj.docstring.value)
+            text = re.sub(r"^( +\w+ \()\[`([\w.]+)`\]", r"\1\2", obj.docstring.value, flags=re.MULTILINE)  # types
+            text = re.sub(r"\[`([\w.]+)`\](?![\[(])", self.reference, text)
             obj.docstring.value = re.sub(r"^Example:$", "Examples:", text, flags=re.MULTILINE)
 
     def reference(self, found: re.Match[str]) -> str:
