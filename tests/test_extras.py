@@ -7,7 +7,9 @@ import pytest
 from bare import PROJECT, BareEnvironment, distributions
 from PIL import Image
 
-MODEL = Path(__file__).parents[1] / "hub" / "caan-vit-tiny-sketchy"
+from caan_hf.encoding.load import DEFAULT_MODEL
+
+MODEL = Path(__file__).parents[1] / "hub" / DEFAULT_MODEL
 # Runs command lines one after the other in one process, which takes a second instead of a minute.
 RUN_ALL = """
 import contextlib, importlib, io, json, sys

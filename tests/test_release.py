@@ -65,6 +65,6 @@ def test_the_workflow_publishes_only_what_was_tried():
 def test_the_release_script_is_valid_and_tries_existing_files():
     script = ROOT / ".ci" / "release"
     subprocess.run(["bash", "-n", script], check=True)
-    named = re.findall(r"(?:examples|docs|demo|hub)/[\w./-]+", script.read_text(encoding="utf-8"))
+    named = re.findall(r"(?:examples|docs|demo)/[\w./-]+", script.read_text(encoding="utf-8"))
     assert named
     assert all((ROOT / name).exists() for name in named)
