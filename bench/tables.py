@@ -276,7 +276,13 @@ def serve(record: dict[str, Any]) -> str:
     lines = [header]
     for (model, clients, server), row in rows.items():
         ratio = row["per_second"] / rows[model, clients, "caan-demo"]["per_second"]
-        cells = [model or "checkpoint (torch)", str(clients), f"`{server}`", f"{row['per_second']:.1f}", f"{ratio:.1f}"]
+        cells = [
+            f"ONNX (`{model}`)" if model else "checkpoint (torch)",
+            str(clients),
+            f"`{server}`",
+            f"{row['per_second']:.1f}",
+            f"{ratio:.1f}",
+        ]
         cells += [f"{row['p50']:.2f} s", f"{row['p95']:.2f} s", f"{1000 * row['cpu']:.0f} ms", str(row["refused"])]
         lines.append(cells)
     note = f"{record['photos']:,} photos, {record['cores']} cores, 12 results, {record['seconds']:.0f} s per row."
