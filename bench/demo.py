@@ -23,14 +23,15 @@ WATCH = """
     window.stroke = {};
     document.addEventListener("pointerup", () => {
         performance.clearResourceTimings();
-        window.stroke = {up: performance.now(), before: document.querySelector("#status p").innerText};
+        window.stroke = {up: performance.now(), before: document.querySelector("#status p").outerHTML};
     }, true);
     const check = () => {
         const stroke = window.stroke;
         const images = [...document.querySelectorAll("#results img")];
-        const text = document.querySelector("#status p").innerText;
-        if (stroke.up && !stroke.shown && text != stroke.before && images.length && images.every(i => i.complete))
-            Object.assign(stroke, {shown: performance.now(), text});
+        const status = document.querySelector("#status p");
+        const isNew = stroke.up && !stroke.shown && status.outerHTML != stroke.before;
+        if (isNew && images.length && images.every(i => i.complete))
+            Object.assign(stroke, {shown: performance.now(), text: status.title});
         requestAnimationFrame(check);
     };
     check();
@@ -88,7 +89,7 @@ def measure(page: Page, lines) -> list[dict[str, float]]:
 
 
 def stages(times: dict) -> dict[str, float]:
-    server = {name: float(value) for name, value in re.findall(r"(\w+) (\d+)", times["text"].partition("(")[2])}
+    server = {name: float(value) for name, value in re.findall(r"(\w+) (\d+)", times["text"])}
     waited = times["shown"] - times["sent"]
     return {
         "pad (120 ms delay)": times["sent"] - times["up"],

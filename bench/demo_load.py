@@ -80,7 +80,8 @@ class Load:
         while (start := time.monotonic()) < self.end:
             drawing = self.drawings[(client + len(self.answered)) % len(self.drawings)]
             session = f"{client}-{start}"
-            body = {"data": [drawing, 12, False, None, False], "fn_index": self.search, "session_hash": session}
+            data = [drawing, None, False, None, False, None]  # two of them are states of the session
+            body = {"data": data, "fn_index": self.search, "session_hash": session}
             body["data"][3] = await self.gallery(web)
             joined = await web.post("/gradio_api/queue/join", json=body)
             if joined.status_code == 503:
@@ -101,7 +102,7 @@ class Load:
         async with web.stream("GET", "/gradio_api/queue/data", params={"session_hash": session}) as events:
             async for line in events.aiter_lines():
                 if line.startswith("data:") and "process_completed" in line:
-                    return len(json.loads(line[5:])["output"].get("data", [[]])[0]) == 12
+                    return len(json.loads(line[5:])["output"].get("data", [{}])[0].get("value", [])) == 12
         return False
 
     async def open_page(self, web: httpx.AsyncClient) -> None:

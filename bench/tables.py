@@ -56,6 +56,18 @@ def rescoring(record: list[dict[str, Any]]) -> str:
     return markdown_table(lines) + "\n"
 
 
+def page_options(record: dict[str, Any]) -> str:
+    """A row per rule for "nothing fits", and a row per number of photos in a category with and without expansion."""
+    lines = [["rule", "area under the curve", "found", "right of 12 below the threshold", "any of 12 right"]]
+    for row in record["unmatched"]:
+        shares = f"{row['found']:.0%}", f"{row['right_of_12']:.1f}", f"{row['any_of_12']:.0%}"
+        lines.append([row["rule"], f"{row['auc']:.2f}", *shares])
+    names = [name for name in record["expanded"][0] if name != "photos"]
+    more = [["photos per category", *names]]
+    more += [[str(row["photos"]), *(f"{row[name]:.3f}" for name in names)] for row in record["expanded"]]
+    return f"{markdown_table(lines)}\n\n{markdown_table(more)}\n"
+
+
 def smoothing(record: list[dict[str, Any]]) -> str:
     """A row per number of neighbours and weight of the correction of hubs, a column per gallery."""
     places = {

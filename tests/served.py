@@ -12,7 +12,7 @@ from caan_hf.service.searcher import Searcher
 
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory) -> Path:
-    return save_checkpoint(tmp_path_factory.mktemp("served-model") / "model")
+    return save_checkpoint(tmp_path_factory.mktemp("served-model") / "model", expand=5)
 
 
 @pytest.fixture(scope="session")

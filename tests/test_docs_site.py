@@ -78,6 +78,12 @@ def test_nothing_is_loaded_from_other_hosts(site, html):
         assert not re.search(r"(?:url\(|@import )['\"]?(?:https?:)?//", file.read_text(encoding="utf-8")), file
 
 
+def test_pictures_have_a_size_so_that_loading_them_moves_no_text(html):
+    pictures = [picture for text in html.values() for picture in re.findall(r"<img\b[^>]*>", text)]
+    assert pictures
+    assert all(re.search(r'width="\d+" height="\d+"', picture) for picture in pictures)
+
+
 def test_lists_and_tables_are_not_read_as_text(html):
     """Markdown on GitHub accepts lists within paragraphs and small indents, which the generator does not."""
     for name, text in html.items():
@@ -102,6 +108,13 @@ def test_every_public_name_is_in_the_reference(anchors, module):
     documented = set().union(*(found for page, found in anchors.items() if page.startswith("api/")))
     names = {anchor.rpartition(".")[2] for anchor in documented}
     assert not set(import_module(module).__all__) - names
+
+
+def test_options_show_their_type_and_help_instead_of_their_declaration(site):
+    pages = {page.stem: re.sub("<[^>]+>", "", page.read_text(encoding="utf-8")) for page in site.glob("api/*.html")}
+    assert "rerank: int | None = None" in pages["evaluation"]
+    assert "Also re-rank the first K photos" in pages["evaluation"]
+    assert not [name for name, text in pages.items() if "Annotated[" in text]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())

@@ -1,5 +1,6 @@
 """The scripts in examples/ run on drawn images."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -40,6 +41,7 @@ def test_every_example_has_a_test():
         "compare_models.py",
         "encode_and_score.py",
         "search_photos.py",
+        "train_in_python.py",
     }
 
 
@@ -72,3 +74,15 @@ def test_compare_models_prints_scores_above_chance_for_both_models(workplace):
     for line in lines[1:]:
         score, chance, _ = map(float, line.split()[:3])
         assert 0 < chance < score <= 1
+
+
+@pytest.mark.slow
+def test_train_in_python_learns_with_its_own_loss_and_evaluates_arrays(workplace):
+    lines = run("train_in_python.py", folder=workplace)
+    uniform = [float(value) for line in lines for value in re.findall(r"'loss_uniform': '([-.\d]+)'", line)]
+    assert uniform[-1] < uniform[0]
+    scores = [float(line.split()[1].rstrip(",")) for line in lines if line.startswith("mAP@all")]
+    assert len(scores) == 3
+    assert max(scores) - min(scores) < 0.01
+    chance = float(next(line for line in lines if "chance" in line).split()[-1])
+    assert scores[0] > chance

@@ -1,9 +1,10 @@
-"""The page: pad, controls, results, explanation, and the endpoints for programs."""
+"""The page: pad, settings, results, the viewer of a photo, and the endpoints for programs."""
 
+import hashlib
 import html
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -12,29 +13,56 @@ import gradio as gr
 from PIL import Image
 
 from caan_hf.errors import CaanError
-from caan_hf.gallery import SearchResult
+from caan_hf.gallery import GalleryPhoto
 from caan_hf.retrieval.reranking import NUM_CANDIDATES
 from caan_hf.service.batching import MAX_BATCH
-from caan_hf.service.searcher import (
-    MAX_RESULTS,
-    NUM_EXPANDED,
-    Answer,
-    BlankDrawingError,
-    Searcher,
-    clean_drawing,
-    shown_name,
-)
+from caan_hf.service.searcher import MAX_RESULTS, Answer, BlankDrawingError, Searcher, shown_name
 
 from .guard import GuardedBlocks
 from .sketch_pad import from_pad, sketch_pad, to_pad
+from .wording import caption, distinct_names, error_line, faded, status_line, summary
 
 TITLE = "Search photos by drawing"
 DEFAULT_K = 12
+MAX_SIDE = 1280
+"""Longer side of an opened photo in pixels."""
+MAX_SOURCES = 16
+"""Number of uploaded drawings of a visitor that are searched as they are in their files."""
 FOLDER = Path(str(files("caan_demo")))
+NUM_EXPANDED = 5
+"""Number of first results with which `/search` expands a query."""
 SKETCH_FILES = ["image", ".json", ".ndjson"]
 SEARCHES: dict[str, Any] = {"concurrency_id": "search", "concurrency_limit": MAX_BATCH}
 """As many drawings as are encoded in one batch are searched at the same time."""
 START = "Draw one thing, large and with few strokes. The results are updated after each stroke."
+WHY, SHOW_PHOTO = "Why this photo?", "Show the photo"
+OPEN_VIEWER = """() => {
+    const viewer = document.querySelector("#viewer");
+    if (!viewer.matches(":popover-open")) viewer.showPopover();
+    viewer.querySelector("[data-close]")?.focus();
+}"""
+SHOW_RESULTS = """() => {
+    document.querySelector("#viewer").hidePopover();
+    document.activeElement.blur();  // the focus returned to a place among the results before
+    document.querySelector("#answer").scrollIntoView({ behavior: "smooth", block: "start" });
+}"""
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """The results on the page.
+
+    Attributes:
+        gallery: Name of the gallery.
+        answer: The answer, without pictures.
+        like: The photo whose like were sought; None for those of a drawing.
+        gone: Paths of results whose files no longer exist.
+    """
+
+    gallery: str
+    answer: Answer
+    like: GalleryPhoto | None
+    gone: set[str]
 
 
 def build_page(searchers: dict[str, Searcher], *, notice: str = "", show_paths: bool = False) -> gr.Blocks:
@@ -43,8 +71,8 @@ def build_page(searchers: dict[str, Searcher], *, notice: str = "", show_paths: 
     Args:
         searchers: Galleries by the name that visitors see; the first one is selected.
         notice: Shown instead of results if there is no gallery.
-        show_paths: Tell programs the full paths of photos instead of their names, for a server that only this machine
-            can reach.
+        show_paths: Show the full paths of photos, and tell them to programs, instead of their names; for a server that
+            only this machine can reach.
     """
     with GuardedBlocks(title=TITLE, analytics_enabled=False) as page:
         Page(searchers, notice, show_paths).build()
@@ -57,7 +85,7 @@ class Page:
     Args:
         searchers: Galleries by name.
         notice: Why there are none.
-        show_paths: Whether programs are told the full paths of photos.
+        show_paths: Whether visitors and programs are told the full paths of photos.
     """
 
     def __init__(self, searchers: dict[str, Searcher], notice: str = "", show_paths: bool = False):
@@ -68,96 +96,119 @@ class Page:
 
     def build(self) -> None:
         """Create and connect the components; called inside `gr.Blocks`."""
-        gr.Markdown(f"# {TITLE}")
+        gr.Markdown(f"# {TITLE}", elem_id="title")
         with gr.Tabs():
             with gr.Tab("Search"), gr.Row(elem_id="search"):
                 with gr.Column(elem_id="query"):
-                    self.pad = sketch_pad(elem_id="pad")
-                    self.upload = gr.UploadButton(
-                        "Upload a drawing", file_types=SKETCH_FILES, elem_id="upload", size="md"
-                    )
+                    self._build_query()
                 with gr.Column(elem_id="answer"):
                     self._build_answer()
-                with gr.Column(elem_id="controls"):
-                    self._build_controls()
             with gr.Tab("How it works"):
                 gr.Markdown((FOLDER / "how_it_works.md").read_text(encoding="utf-8"))
+        self._build_viewer()
         self._connect()
         self._build_endpoints()
 
-    def _build_controls(self) -> None:
+    def _build_query(self) -> None:
+        self.pad = sketch_pad(elem_id="pad")
         self.example = gr.Dataset(
-            label="Examples",
+            show_label=False,
             components=["image"],
             samples=[[str(path)] for path in self.examples],
             type="index",
             elem_id="examples",
         )
-        self.k = gr.Slider(1, MAX_RESULTS, DEFAULT_K, step=1, label="Number of photos", elem_id="k")
-        # Gradio would answer a number outside the range with a traceback.
-        setattr(self.k, "preprocess", _parse_k)  # noqa: B010
+        self.upload = gr.UploadButton("Upload a drawing", file_types=SKETCH_FILES, elem_id="upload", size="md")
+        name = next(iter(self.searchers), None)
+        offered = self._offered(name)
+        with gr.Accordion("Settings", open=False, elem_id="settings", visible=offered["settings"]) as self.settings:
+            self.rerank = gr.Checkbox(
+                self._reranks(name),
+                visible=offered["rerank"],
+                label="Re-rank",
+                info=f"Order the first {NUM_CANDIDATES} photos also by how well their regions match the drawing",
+                elem_id="rerank",
+            )
+            self.expand = gr.Checkbox(
+                False,
+                visible=offered["expand"],
+                label="Refine with the first results",
+                info="Find more like the first five. Helps when they are right.",
+                elem_id="expand",
+            )
+
+    def _build_answer(self) -> None:
         names = list(self.searchers)
-        self.rerank = gr.Checkbox(
-            **self._reranking(names[0] if names else None),
-            label="Re-rank",
-            info=f"Order the first {NUM_CANDIDATES} photos also by how well their regions match those of the drawing",
-            elem_id="rerank",
-        )
-        self.expand = gr.Checkbox(
-            False,
-            label="Refine with the first results",
-            info=f"Search again with the drawing and the first {NUM_EXPANDED} photos",
-            elem_id="expand",
-        )
         self.gallery = gr.Dropdown(
             names, value=names[0] if names else None, label="Gallery", visible=len(names) > 1, elem_id="gallery"
         )
-
-    def _build_answer(self) -> None:
         self.status = gr.HTML(status_line(START) if self.searchers else error_line(self.notice), elem_id="status")
+        self.back = gr.Button("Back to the drawing", size="sm", visible=False, elem_id="back")
         self.results = gr.Gallery(
-            label="Best first. Select one to see why.",
+            show_label=False,
             columns=4,
             height="auto",
-            object_fit="cover",
+            object_fit="contain",
             format="jpeg",
             allow_preview=False,
             interactive=False,
             buttons=[],
             elem_id="results",
         )
-        self.why = gr.Image(
-            label="Why this photo",
-            format="png",
-            interactive=False,
-            visible=False,
-            buttons=["fullscreen"],
-            elem_id="why",
-        )
-        self.answer = gr.State(None)  # the name of the gallery and the `Answer`
+        self.more = gr.Button("Show more", size="md", visible=False, elem_id="more")
+        self.k = gr.State(DEFAULT_K)
+        self.shown = gr.State(None)  # a `Shown`
+        self.sources = gr.State({})  # hash of a pad's value -> path of the uploaded file that it shows
+
+    def _build_viewer(self) -> None:
+        with gr.Column(elem_id="viewer"):
+            self.place = gr.HTML(elem_id="place", js_on_load=(FOLDER / "viewer.js").read_text(encoding="utf-8"))
+            self.photo = gr.Image(
+                show_label=False, format="jpeg", interactive=False, buttons=["fullscreen"], elem_id="photo"
+            )
+            with gr.Row(elem_id="actions"):
+                self.similar = gr.Button("More like this", elem_id="similar")
+                self.why = gr.Button(WHY, elem_id="why")
+        self.opened = gr.State(0)  # position of the photo among the results
 
     def _connect(self) -> None:
-        controls = [self.k, self.rerank, self.gallery, self.expand]
-        outputs = [self.results, self.status, self.why, self.answer]
+        query = [self.pad, self.k, self.rerank, self.gallery, self.expand, self.sources]
+        outputs = [self.results, self.status, self.back, self.more, self.shown]
         # During a search only the newest drawing waits, and is searched next.
-        live: dict[str, Any] = {"trigger_mode": "always_last", "show_progress": "hidden", "api_visibility": "private"}
-        live |= SEARCHES
-        search: dict[str, Any] = {"fn": self._search, "inputs": [self.pad, *controls], "outputs": outputs, **live}
-        for event in (self.pad.change, self.k.change, self.rerank.input, self.expand.input):
-            event(**search)
-        offered = self.gallery.input(
-            lambda name: gr.Checkbox(**self._reranking(name)), self.gallery, self.rerank, api_visibility="private"
-        )
-        offered.then(**search)
+        private: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+        live: dict[str, Any] = {"outputs": outputs, "trigger_mode": "always_last", **private, **SEARCHES}
+        self.pad.change(self._search, query, **live)
+        self.back.click(self._search, query, **live)
+        again: dict[str, Any] = {"fn": self._search_again, "inputs": [*query, self.shown], **live}
+        for event in (self.rerank.input, self.expand.input):
+            event(**again)
+        offered = self.gallery.input(self._offer, self.gallery, [self.rerank, self.expand, self.settings], **private)
+        offered.then(**again)
+        self.more.click(lambda k: min(k + DEFAULT_K, MAX_RESULTS), self.k, self.k, **private).then(**again)
         # Putting a sketch on the pad changes the pad, which starts the search.
-        put: dict[str, Any] = {"outputs": [self.pad, self.status]}
-        put |= {"show_progress": "hidden", "api_visibility": "private"}
-        self.upload.upload(lambda path: self._put(Path(path)), self.upload, **put)
-        self.example.click(lambda index: self._put(self.examples[index]), self.example, **put)
-        explained = self.results.select(
-            self._explain, self.answer, [self.why, self.status], show_progress_on=self.why, api_visibility="private"
+        put: dict[str, Any] = {"outputs": [self.pad, self.status, self.sources], **private}
+        self.upload.upload(
+            lambda path, *more: self._put(Path(path), *more), [self.upload, self.gallery, self.sources], **put
         )
-        explained.then(None, js=(FOLDER / "scroll.js").read_text(encoding="utf-8"), api_visibility="private")
+        self.example.click(
+            lambda index, *more: self._put(self.examples[index], *more),
+            [self.example, self.gallery, self.sources],
+            **put,
+        )
+        viewer = [self.place, self.photo, self.why]
+        self.results.select(self._open, self.shown, [*viewer, self.opened, self.results], **private).then(
+            None, js=OPEN_VIEWER, api_visibility="private"
+        )
+        self.why.click(
+            self._explain,
+            [self.shown, self.opened, self.why],
+            viewer,
+            show_progress_on=self.photo,
+            api_visibility="private",
+        )
+        self.similar.click(self._search_similar, [self.shown, self.opened, self.k], **live).then(
+            None, js=SHOW_RESULTS, api_visibility="private"
+        )
 
     def _build_endpoints(self) -> None:
         """Add the invisible components that `gradio_client` calls."""
@@ -184,39 +235,163 @@ class Page:
             api_description="A picture of the regions of a drawing that match regions of a photo that was found.",
         )
 
-    def _search(self, drawing: str | None, k: int, rerank: bool, gallery: str | None, expand: bool) -> tuple[Any, ...]:
-        """Results, status, explanation and state for the drawing on the pad."""
+    def _search(
+        self, drawing: str | None, k: int, rerank: bool, gallery: str | None, expand: bool, sources: dict[str, str]
+    ) -> tuple[Any, ...]:
+        """The page's results for the drawing on the pad."""
         if not self.searchers:
-            return [], error_line(self.notice), _hidden(), None
+            return _nothing(error_line(self.notice))
         try:
-            answer = self._searcher(gallery).search(
-                from_pad(drawing), k, rerank=rerank, expand=NUM_EXPANDED if expand else None
+            searcher = self._searcher(gallery)
+            answer = searcher.search(
+                _drawing(drawing, sources), k, rerank=rerank, expand=searcher.gallery.encoder.expand if expand else None
             )
         except BlankDrawingError:
-            return [], status_line(START), _hidden(), None
+            return _nothing(status_line(START))
         except CaanError as error:
-            return [], error_line(str(error)), _hidden(), None
-        shown = list(zip(answer.pictures, map(caption, answer.results), strict=True))
-        # The pictures take most of the memory of an answer, and explanations do not need them.
-        return shown, status_line(summary(answer)), _hidden(), (gallery, replace(answer, pictures=[]))
+            return _nothing(error_line(str(error)))
+        return self._show(gallery or "", answer, answer.pictures, None, k)
 
-    def _put(self, path: Path) -> tuple[Any, ...]:
-        """The drawing of a file for the pad, and the status; for a bad file, only the status is changed."""
-        try:
-            return to_pad(clean_drawing(path.read_bytes())), gr.skip()
-        except CaanError as error:
-            return gr.skip(), error_line(str(error))
+    def _search_again(
+        self,
+        drawing: str | None,
+        k: int,
+        rerank: bool,
+        gallery: str | None,
+        expand: bool,
+        sources: dict[str, str],
+        shown: Shown | None,
+    ) -> tuple[Any, ...]:
+        """The page's results with other settings, for the photo or the drawing that is searched."""
+        if shown is not None and shown.like is not None and shown.gallery == gallery:
+            return self._show_similar(gallery, shown.like, k)
+        return self._search(drawing, k, rerank, gallery, expand, sources)
 
-    def _explain(self, stored: tuple[str, Answer] | None, selected: gr.SelectData) -> tuple[Any, ...]:
-        if stored is None or not 0 <= selected.index < len(stored[1].results):
-            return _hidden(), gr.skip()
-        gallery, answer = stored
-        result = answer.results[selected.index]
+    def _search_similar(self, shown: Shown | None, opened: int, k: int) -> tuple[Any, ...]:
+        """The page's results for the photo in the viewer."""
+        if shown is None:
+            return _nothing(status_line(START))
+        return self._show_similar(shown.gallery, shown.answer.results[opened], k)
+
+    def _show_similar(self, gallery: str, photo: GalleryPhoto, k: int) -> tuple[Any, ...]:
         try:
-            figure = self._searcher(gallery).explain(answer.sketch, result).figure()
+            searcher = self._searcher(gallery)
+            answer = searcher.similar(photo, k)
         except CaanError as error:
-            return _hidden(), error_line(f"{shown_name(result.path)}: {error}")
-        return gr.Image(figure, label=f"Why {shown_name(result.path)}", visible=True), gr.skip()
+            return _nothing(error_line(str(error)))
+        return self._show(gallery, answer, [searcher.picture(result) for result in answer.results], photo, k)
+
+    def _show(
+        self, gallery: str, answer: Answer, pictures: list[Image.Image], like: GalleryPhoto | None, k: int
+    ) -> tuple[Any, ...]:
+        """Results, status, buttons and state of the page for an answer."""
+        gone = self._searcher(gallery).gallery.gone(answer.results)
+        names = distinct_names([result.path for result in answer.results], with_folders=self.show_paths)
+        items = [
+            (faded(picture), caption(result, f"{name} (gone)"))
+            if result.path in gone
+            else (picture, caption(result, name))
+            for picture, result, name in zip(pictures, answer.results, names, strict=True)
+        ]
+        # The pictures take most of the memory of an answer, and nothing else needs them.
+        shown = Shown(gallery, replace(answer, pictures=[]), like, gone)
+        has_more = len(items) == k < MAX_RESULTS and answer.num_photos > len(items) + (like is not None)
+        return (
+            gr.Gallery(items, selected_index=None),
+            status_line(*summary(answer, None if like is None else shown_name(like.path))),
+            gr.Button(visible=like is not None),
+            gr.Button(visible=has_more),
+            shown,
+        )
+
+    def _put(self, path: Path, gallery: str | None, sources: dict[str, str]) -> tuple[Any, ...]:
+        """The drawing of a file for the pad, the status, and the files on the pad; a bad file changes only the status.
+
+        The pad shows a small picture of the drawing. Until it is drawn on, the file itself is searched, so that
+        the results are those of `caan search`.
+        """
+        try:
+            value = to_pad(self._searcher(gallery).clean(path.read_bytes()))
+        except CaanError as error:
+            return gr.skip(), error_line(str(error)), gr.skip()
+        latest = list(sources.items())[1 - MAX_SOURCES :]
+        return value, gr.skip(), {**dict(latest), _hash(value): str(path)}
+
+    def _open(self, shown: Shown | None, selected: gr.SelectData) -> tuple[Any, ...]:
+        """The viewer with a result, its position, and the results without a selected one."""
+        unselected = gr.Gallery(selected_index=None)
+        if shown is None or not 0 <= selected.index < len(shown.answer.results):
+            return "", None, gr.skip(), 0, unselected
+        picture, problem = None, ""
+        try:
+            picture = self._photo(shown, selected.index)
+        except CaanError as error:
+            problem = str(error)
+        has_local = self._searcher(shown.gallery).gallery.encoder.has_local
+        can_explain = shown.answer.sketch is not None and has_local and picture is not None
+        return (
+            self._place(shown, selected.index, problem),
+            picture,
+            gr.Button(WHY, visible=can_explain),
+            selected.index,
+            unselected,
+        )
+
+    def _explain(self, shown: Shown | None, opened: int, label: str) -> tuple[Any, ...]:
+        """The viewer with the explanation of a result, or with its photo again."""
+        if shown is None or shown.answer.sketch is None:
+            return gr.skip(), gr.skip(), gr.skip()
+        try:
+            if label == SHOW_PHOTO:
+                return gr.skip(), self._photo(shown, opened), WHY
+            result = shown.answer.results[opened]
+            figure = self._searcher(shown.gallery).explain(shown.answer.sketch, result).figure()
+        except CaanError as error:
+            return self._place(shown, opened, str(error)), gr.skip(), gr.skip()
+        return gr.skip(), figure, SHOW_PHOTO
+
+    def _photo(self, shown: Shown, position: int) -> Image.Image:
+        """A result for the viewer."""
+        result = shown.answer.results[position]
+        picture = self._searcher(shown.gallery).photo(result)
+        picture.thumbnail((MAX_SIDE, MAX_SIDE))
+        return faded(picture) if result.path in shown.gone else picture
+
+    def _place(self, shown: Shown, position: int, problem: str = "") -> str:
+        """Name and folder of a result in the viewer, and a button that copies its path, where paths are shown."""
+        path = shown.answer.results[position].path
+        is_gone = path in shown.gone
+        lines = [f"<h2>{html.escape(shown_name(path))}</h2>"]
+        if self.show_paths and shown_name(path) != path:
+            folder = html.escape(str(Path(path).parent))
+            lines.append(f'<p class="folder">{"was " if is_gone else ""}in {folder}</p>')
+        if is_gone:
+            lines.append('<p class="error">This file no longer exists. The picture is from the gallery.</p>')
+        if problem:
+            lines.append(f'<p class="error" role="alert">{html.escape(problem)}</p>')
+        copy = f'<button type="button" data-copy="{html.escape(path)}">Copy path</button>'
+        buttons = (copy if self.show_paths and not is_gone else "") + (
+            '<button type="button" data-close="yes">Close</button>'
+        )
+        return f'<div class="text">{"".join(lines)}</div><div class="buttons">{buttons}</div>'
+
+    def _offered(self, name: str | None) -> dict[str, bool]:
+        """Which settings the page offers: those that help the model, by its validation record."""
+        encoder = self.searchers[name].gallery.encoder if name in self.searchers else None
+        rerank = encoder is not None and encoder.reranks
+        expand = encoder is not None and encoder.expand is not None
+        return {"rerank": rerank, "expand": expand, "settings": rerank or expand}
+
+    def _reranks(self, name: str | None) -> bool:
+        return name in self.searchers and self.searchers[name].gallery.reranks
+
+    def _offer(self, name: str | None) -> tuple[Any, ...]:
+        offered = self._offered(name)
+        return (
+            gr.Checkbox(self._reranks(name), visible=offered["rerank"]),
+            gr.Checkbox(False, visible=offered["expand"]),
+            gr.Accordion(visible=offered["settings"]),
+        )
 
     def search_endpoint(
         self, sketch: str, k: int, rerank: bool | None = None, gallery: str | None = None, expand: bool = False
@@ -224,11 +399,7 @@ class Page:
         """Results as JSON, for programs."""
         with _errors_for_clients():
             answer = self._searcher(gallery).search(
-                _content(sketch),
-                _parse_k(k),
-                rerank=rerank,
-                expand=NUM_EXPANDED if expand else None,
-                pictures=False,
+                _content(sketch), _parse_k(k), rerank=rerank, expand=NUM_EXPANDED if expand else None, pictures=False
             )
         found = [result.to_dict() for result in answer.results]
         # A key `path` would make gradio's client try to download the photo.
@@ -243,14 +414,6 @@ class Page:
             searcher = self._searcher(gallery)
             explain = searcher.explain if self.show_paths else searcher.explain_named
             return explain(drawing, photo).figure()
-
-    def _reranking(self, name: str | None) -> dict[str, Any]:
-        """Whether the checkbox is shown, which is where re-ranking helps the model, and whether it is checked."""
-        gallery = self.searchers[name].gallery if name in self.searchers else None
-        return {
-            "visible": gallery is not None and gallery.encoder.reranks,
-            "value": gallery is not None and gallery.reranks,
-        }
 
     def _shown(self, path: str) -> str:
         return path if self.show_paths else shown_name(path)
@@ -272,28 +435,6 @@ def _errors_for_clients() -> Iterator[None]:
         raise gr.Error(str(error), print_exception=False) from error
 
 
-def caption(result: SearchResult) -> str:
-    """Rank of a photo, the score that ordered it, and its name."""
-    return f"{result.rank}. {result.ranking_score:.2f}  {shown_name(result.path)}"
-
-
-def summary(answer: Answer) -> str:
-    """Number of photos, and the time of each stage."""
-    stages = ", ".join(f"{stage} {1000 * seconds:.0f}" for stage, seconds in answer.seconds.items())
-    total = 1000 * sum(answer.seconds.values())
-    return f"{len(answer.results)} of {answer.num_photos:,} photos in {total:.0f} ms ({stages})"
-
-
-def status_line(text: str) -> str:
-    """A line that screen readers read out when it changes."""
-    return f'<p role="status">{html.escape(text)}</p>'
-
-
-def error_line(text: str) -> str:
-    """An error that screen readers read out."""
-    return f'<p role="alert" class="error">{html.escape(text)}</p>'
-
-
 def _parse_k(value: Any) -> int:
     """The number of results, limited to the range of the slider; `DEFAULT_K` for an empty value."""
     if value is None or value == "":
@@ -308,5 +449,16 @@ def _content(path: str | None) -> bytes | None:
     return None if path is None else Path(path).read_bytes()
 
 
-def _hidden() -> gr.Image:
-    return gr.Image(None, visible=False)
+def _drawing(value: str | None, sources: dict[str, str]) -> bytes | None:
+    """The content of the pad: of the file that it shows, if it was not drawn on and the file was not deleted."""
+    file = Path(sources[_hash(value)]) if value and _hash(value) in sources else None
+    return file.read_bytes() if file is not None and file.is_file() else from_pad(value)
+
+
+def _hash(value: Any) -> str:
+    return hashlib.sha256(str(value).encode()).hexdigest()
+
+
+def _nothing(status: str) -> tuple[Any, ...]:
+    """The page without results."""
+    return gr.Gallery([], selected_index=None), status, gr.Button(visible=False), gr.Button(visible=False), None

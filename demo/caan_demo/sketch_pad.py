@@ -1,4 +1,4 @@
-"""The sketch pad: a canvas with brush, eraser, undo and redo. Its value is the drawing as a data URL.
+"""The sketch pad: a canvas with brush, eraser, line width, undo and redo. Its value is the drawing as a data URL.
 
 It replaces gradio's editor, which loses the brush and sends the old drawing again when it is cleared, and cannot erase
 a picture that was put on it.
@@ -25,7 +25,8 @@ def sketch_pad(**options: Any) -> gr.HTML:
     return gr.HTML(
         html_template=(parts / "pad.html").read_text(encoding="utf-8"),
         css_template=(parts / "pad.css").read_text(encoding="utf-8"),
-        js_on_load=(parts / "pad.js").read_text(encoding="utf-8"),
+        # pad.js is plain JavaScript, so that other pages can use it too.
+        js_on_load="".join((parts / name).read_text(encoding="utf-8") for name in ("pad.js", "gradio.js")),
         apply_default_css=False,
         **options,
     )

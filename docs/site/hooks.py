@@ -9,6 +9,7 @@ import json
 import posixpath
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 
@@ -17,6 +18,7 @@ import typer
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
+from PIL import Image
 from typer.cli import get_docs_for_click
 
 ROOT = Path(__file__).parents[2]
@@ -98,6 +100,16 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     return LINK.sub(replaced, NAMED_BY_PATH.sub(titled, markdown))
 
 
+def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Give pictures their size, so that the text below does not move when they are loaded."""
+
+    def sized(picture: re.Match[str]) -> str:
+        with Image.open(ROOT / "docs" / resolved(picture[1], page.file.dest_uri)) as opened:
+            return f'{picture[0]} width="{opened.width}" height="{opened.height}"'
+
+    return re.sub(r'<img [^>]*?src="([^":]+)"', sized, html)
+
+
 def resolved(link: str, origin: str) -> str:
     """The path in the repository to which a relative link in the file `origin` leads."""
     return posixpath.normpath(posixpath.join(posixpath.dirname(origin), link))
@@ -176,6 +188,19 @@ class Docstrings(griffe.Extension):
             text = re.sub(r"^( +\w+ \()\[`([\w.]+)`\]", r"\1\2", obj.docstring.value, flags=re.MULTILINE)  # types
             text = re.sub(r"\[`([\w.]+)`\](?![\[(])", self.reference, text)
             obj.docstring.value = re.sub(r"^Example:$", "Examples:", text, flags=re.MULTILINE)
+
+    def on_attribute_instance(self, *, attr: griffe.Attribute, **kwargs: object) -> None:
+        """Show the type of a command line option, and its help as its description."""
+        if not isinstance(attr.annotation, griffe.ExprSubscript) or str(attr.annotation.left) != "Annotated":
+            return
+        kind, *rest = attr.annotation.slice.elements
+        attr.annotation = kind
+        for call in (one for one in rest if isinstance(one, griffe.ExprCall)):
+            for argument in call.arguments:
+                if isinstance(argument, griffe.ExprKeyword) and argument.name == "help":
+                    with suppress(ValueError):  # an f-string
+                        text = ast.literal_eval(f"({argument.value})")
+                        attr.docstring = griffe.Docstring(text, parent=attr)
 
     def reference(self, found: re.Match[str]) -> str:
         """A link to the class or function that the name begins with."""

@@ -221,7 +221,7 @@ def reason_unreadable(error: Exception) -> str:
         return "too many pixels to be decoded safely"
     text = str(error).partition("\n")[0]
     if "cannot identify image file" in text:
-        return "unknown format, or damaged"
+        return "not an image, or damaged"
     if "truncated" in text.lower():
         return "truncated"
     return getattr(error, "strerror", None) or text or type(error).__name__

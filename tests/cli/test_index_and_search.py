@@ -50,7 +50,7 @@ def test_indexing_prints_a_summary(indexed, checkpoint):
     photos, gallery, output = indexed
     assert f"12 photos in {gallery}: 12 new, 1 skipped" in output
     assert "photos/s" in output
-    assert f"1 skipped (unknown format, or damaged): {photos / 'damaged.jpg'}" in output
+    assert f"1 skipped (not an image, or damaged): {photos / 'damaged.jpg'}" in output
     assert "1 other file skipped" in output
     again = run("index", photos, gallery, "--model", checkpoint, "--device", "cpu", "--quiet")
     assert "12 unchanged" in again.output
@@ -222,7 +222,7 @@ def test_an_empty_folder_is_refused_before_a_gallery_is_created(tmp_path):
 def test_photos_of_which_none_can_be_used_are_an_error(checkpoint, tmp_path):
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "a.jpg").write_bytes(b"no picture")
-    with pytest.raises(CaanError, match=r"photos: none of the photos can be used.*unknown format.*a\.jpg"):
+    with pytest.raises(CaanError, match=r"photos: none of the photos can be used.*not an image.*a\.jpg"):
         run("index", tmp_path / "photos", tmp_path / "gallery", "--model", checkpoint)
 
 

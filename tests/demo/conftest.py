@@ -26,7 +26,7 @@ def address(searcher):  # noqa: F811
 @pytest.fixture
 def busy(address, searcher, drawing):  # noqa: F811
     """`with busy():` as many visitors search as the demo accepts, and none is answered."""
-    search = {"fn_index": 0, "data": [to_pad(Image.open(drawing)), 12, False, "photos", False]}
+    search = {"fn_index": 0, "data": [to_pad(Image.open(drawing)), None, False, "photos", False, None]}
 
     def wait_until_queue_is(full: bool) -> None:
         deadline = time.monotonic() + 60

@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 from contextlib import suppress
+from importlib.resources import files
 
 import pytest
 from caan_demo.page import build_page
@@ -66,6 +67,14 @@ class Visitor:
         page.locator("#pad canvas[data-ready]").wait_for()
         page.wait_for_function(PAD_IS_ON_TOP)
 
+    def option(self, name: str):
+        """A checkbox of the settings, which are opened for it."""
+        option = self.page.locator(f"#{name} input")
+        if not option.is_visible():
+            self.page.locator("#settings button").first.click()
+        option.wait_for()
+        return option
+
     def pad_button(self, name: str):
         return self.page.locator("#pad").get_by_role("button", name=name)
 
@@ -120,15 +129,25 @@ class Visitor:
         )
         return self.photos()
 
-    def explain(self, number: int) -> None:
-        """Select a result until its explanation is shown: a click while the results are redrawn has no effect."""
-        picture = self.page.locator("#why img")
+    def open(self, number: int) -> None:
+        """Select a result until the viewer shows it: a click while the results are redrawn has no effect."""
+        viewer = self.page.locator("#viewer:popover-open")
         for _ in range(CLICKS):
             self.page.locator("#results button").nth(number).click()
             with suppress(sync_api.TimeoutError):
-                picture.wait_for(timeout=WAIT / CLICKS)
+                viewer.wait_for(timeout=WAIT / CLICKS)
                 break
-        self.page.wait_for_function("document.querySelector('#why img')?.naturalWidth > 300")
+        self.page.wait_for_function("document.querySelector('#photo img')?.naturalWidth > 0")
+
+    def close(self) -> None:
+        self.page.keyboard.press("Escape")
+        self.page.locator("#viewer").wait_for(state="hidden")
+
+    def explain(self) -> None:
+        """Show the explanation of the photo in the viewer."""
+        self.page.locator("#why").click()
+        self.page.get_by_role("button", name="Show the photo").wait_for()
+        self.page.wait_for_function("document.querySelector('#photo img')?.naturalWidth > 300")
 
 
 @pytest.fixture
@@ -156,12 +175,12 @@ def test_the_empty_page_says_what_to_do(visitor):
 
 
 def scores(captions: list[str]) -> list[float]:
-    return [float(re.match(r"\d+\. (-?[\d.]+)  ?\S+$", caption)[1]) for caption in captions]
+    return [float(re.match(r"\d+\. (-?[\d.]+)\s+\S+$", caption)[1]) for caption in captions]
 
 
 def test_results_follow_the_strokes(visitor):
     first = visitor.draw_and_wait(*SQUARE)
-    visitor.wait_for_status(r"12 of 30 photos in \d+ ms \(.*\)")
+    visitor.wait_for_status(r"12 of 30 photos in \d+ ms")
     assert len(first) == 12
     assert scores(first) == sorted(scores(first), reverse=True)
     assert visitor.draw_and_wait(*ROOF) != first
@@ -185,22 +204,123 @@ def test_a_dot_can_be_drawn_and_keys_undo_it_but_not_during_a_stroke(visitor):
     assert visitor.ink() == 0
 
 
-def test_a_click_explains_a_result_and_the_next_stroke_hides_the_explanation(visitor):
+def test_a_click_opens_the_photo_and_why_explains_it(visitor):
     photos = visitor.draw_and_wait(*SQUARE)
-    visitor.explain(1)
-    name = photos[1].split()[-1]
-    sync_api.expect(visitor.page.locator("#why")).to_contain_text(f"Why {name}")
-    visitor.draw_and_wait(*ROOF)
-    sync_api.expect(visitor.page.locator("#why img")).to_have_count(0)
+    visitor.open(1)
+    sync_api.expect(visitor.page.locator("#place")).to_contain_text(photos[1].split()[-1])
+    assert visitor.page.locator("#photo img").evaluate("image => image.naturalWidth") == 60
+    visitor.explain()
+    visitor.page.locator("#why").click()
+    visitor.page.wait_for_function("document.querySelector('#photo img').naturalWidth == 60")
+    visitor.close()
+    visitor.open(1)  # a second time
+    visitor.close()
+    assert visitor.page.locator("#results .selected").count() == 0
+    assert visitor.errors == []
+
+
+def test_the_path_of_a_photo_is_copied(visitor, address, photos):
+    visitor.page.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=address.rstrip("/"))
+    found = visitor.draw_and_wait(*SQUARE)
+    visitor.open(0)
+    visitor.page.get_by_role("button", name="Copy path").click()
+    visitor.page.get_by_role("button", name="Copied").wait_for()
+    assert visitor.page.evaluate("navigator.clipboard.readText()") == str(photos / found[0].split()[-1])
+
+
+def test_more_like_a_photo_and_back_to_the_drawing(visitor):
+    drawn = visitor.draw_and_wait(*SQUARE)
+    visitor.open(2)
+    visitor.page.locator("#similar").click()
+    visitor.wait_for_status(f"most like {drawn[2].split()[-1]}")
+    visitor.page.locator("#viewer").wait_for(state="hidden")
+    similar = visitor.wait_for_other_photos(drawn)
+    assert drawn[2].split()[-1] not in [caption.split()[-1] for caption in similar]
+    visitor.page.get_by_role("button", name="Back to the drawing").click()
+    visitor.wait_for_photos(drawn)
+    sync_api.expect(visitor.page.locator("#back")).to_be_hidden()
+
+
+def test_more_photos_are_shown_until_all_are(visitor):
+    first = visitor.draw_and_wait(*SQUARE)
+    for number in (24, 30):
+        visitor.page.get_by_role("button", name="Show more").click()
+        visitor.wait_for_status(f"{number} of 30 photos")
+    sync_api.expect(visitor.page.locator("#more")).to_be_hidden()
+    assert visitor.photos()[:12] == first
+
+
+def test_thumbnails_show_the_whole_photo_above_its_caption(visitor):
+    visitor.draw_and_wait(*SQUARE)
+    photo = visitor.page.locator("#results img").first
+    assert photo.evaluate("image => getComputedStyle(image).objectFit") == "contain"
+    picture, text = photo.bounding_box(), visitor.page.locator("#results .caption-label").first.bounding_box()
+    assert text["y"] >= picture["y"] + picture["height"] - 1
+
+
+def test_the_line_width_is_chosen_for_brush_and_eraser(visitor):
+    size = visitor.page.get_by_label("Line width")
+    visitor.stroke((0.2, 0.2), (0.8, 0.2))
+    thin = visitor.ink()
+    size.fill("40")
+    visitor.stroke((0.2, 0.6), (0.8, 0.6))
+    assert visitor.ink() > 6 * thin
+    visitor.pad_button("Eraser").click()
+    assert size.input_value() == "32"
+    visitor.pad_button("Brush").click()
+    assert size.input_value() == "40"
+
+
+def test_the_empty_pad_says_what_to_do_and_the_hint_is_no_part_of_the_drawing(visitor):
+    hint = visitor.page.locator("#pad .pad-hint")
+    sync_api.expect(hint).to_be_visible()
+    visitor.stroke((0.1, 0.1))
+    sync_api.expect(hint).to_be_hidden()
+    assert visitor.ink() < 200
+    visitor.pad_button("Clear").click()
+    sync_api.expect(hint).to_be_visible()
+
+
+def test_the_pad_works_on_a_page_without_gradio(browser):
+    page = browser.new_page()
+    pad = files("caan_demo") / "pad"
+    content = {name: (pad / f"pad.{name}").read_text(encoding="utf-8") for name in ("html", "css", "js")}
+    page.set_content(f"<style>{content['css']}</style><div id=pad>{content['html']}</div>")
+    page.add_script_tag(content=content["js"])
+    page.evaluate("pad = createPad(document.querySelector('#pad'), { onChange: (value) => { window.drawn = value; } })")
+    page.mouse.move(100, 200)
+    page.mouse.down()
+    page.mouse.move(200, 250)
+    page.mouse.up()
+    page.wait_for_function("window.drawn?.startsWith('data:image/png')")
+    drawn = page.evaluate("window.drawn")
+    page.get_by_role("button", name="Undo").click()
+    page.wait_for_function("window.drawn === ''")
+    page.evaluate("value => pad.show(value)", drawn)
+    page.get_by_role("button", name="Clear").click()
+    page.wait_for_function("window.drawn === ''")
+    page.get_by_role("button", name="Undo").click()
+    page.wait_for_function("value => window.drawn === value", arg=drawn)  # a picture keeps its value
+    page.close()
+
+
+def test_the_page_leaves_no_message_in_the_console(visitor):
+    messages = []
+    visitor.page.on("console", lambda message: messages.append(message.text))
+    visitor.draw_and_wait(*SQUARE)
+    visitor.open(0)
+    visitor.explain()
+    visitor.close()
+    assert messages == []
 
 
 def test_reranked_results_show_the_score_that_ordered_them(visitor):
     reranked = visitor.draw_and_wait(*SQUARE)
-    visitor.page.locator("#rerank input").uncheck()
+    visitor.option("rerank").uncheck()
     shown = visitor.wait_for_other_photos(reranked)
     for captions in (reranked, shown):
         assert scores(captions) == sorted(scores(captions), reverse=True)
-    visitor.page.locator("#rerank input").check()
+    visitor.option("rerank").check()
     visitor.wait_for_photos(reranked)
 
 
@@ -213,11 +333,11 @@ def test_reranking_is_not_offered_for_a_model_that_does_not_gain_by_it(browser, 
         reranked = visitor.draw_and_wait(*SQUARE)
         choose(visitor, "other")
         by_cosine = visitor.wait_for_other_photos(reranked)
-        sync_api.expect(visitor.page.locator("#rerank")).to_be_hidden()
+        sync_api.expect(visitor.page.locator("#settings")).to_be_hidden()
         choose(visitor, "photos")
         visitor.wait_for_photos(reranked)
-        assert visitor.page.locator("#rerank input").is_checked()
-        visitor.page.locator("#rerank input").uncheck()
+        assert visitor.option("rerank").is_checked()
+        visitor.option("rerank").uncheck()
         visitor.wait_for_photos(by_cosine)  # the two models are the same but for the weight
         visitor.page.close()
 
@@ -229,9 +349,9 @@ def choose(visitor: Visitor, gallery: str) -> None:
 
 def test_refining_with_the_first_results_changes_the_results(visitor):
     before = visitor.draw_and_wait(*SQUARE)
-    visitor.page.locator("#expand input").check()
+    visitor.option("expand").check()
     assert len(visitor.wait_for_other_photos(before)) == len(before)
-    visitor.page.locator("#expand input").uncheck()
+    visitor.option("expand").uncheck()
     visitor.wait_for_photos(before)
 
 
@@ -301,9 +421,17 @@ def test_the_second_tab_explains_the_method(visitor):
 
 def test_the_page_fits_a_phone(visit):
     phone = visit(viewport=PHONE, has_touch=True)
+    for name in ("#examples button", "#upload", "#settings"):  # without scrolling
+        box = phone.page.locator(name).last.bounding_box()
+        assert box["y"] + box["height"] <= PHONE["height"]
     phone.draw_and_wait(*SQUARE)
-    phone.explain(0)
-    phone.page.wait_for_function("document.querySelector('#why img').getBoundingClientRect().top < innerHeight - 100")
+    phone.open(0)
+    phone.explain()
+    for name in ("#photo img", "#why", "#place [data-close]"):
+        box = phone.page.locator(name).bounding_box()
+        assert 0 <= box["x"] <= box["x"] + box["width"] <= PHONE["width"]
+        assert 0 <= box["y"] <= box["y"] + box["height"] <= PHONE["height"]
+    phone.close()
     assert phone.page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
     phone.page.evaluate("scrollTo(0, 0)")
     pad, results = (phone.page.locator(name).bounding_box() for name in ("#pad", "#results"))
@@ -325,7 +453,9 @@ def test_no_photo_is_cut_off_at_widths_between_phone_and_desktop(visit, width):
 
 def test_a_visit_sends_requests_only_to_the_demo(visitor, address, drawing):
     before = visitor.draw_and_wait(*SQUARE)
-    visitor.explain(0)
+    visitor.open(0)
+    visitor.explain()
+    visitor.close()
     visitor.upload(drawing)
     visitor.wait_for_other_photos(before)
     visitor.page.get_by_role("tab", name="How it works").click()

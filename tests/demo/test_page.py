@@ -1,13 +1,16 @@
 """The answers of the page, without a browser or a server."""
 
+import shutil
+
 import gradio as gr
 import pytest
-from caan_demo.page import Page
-from caan_demo.sketch_pad import to_pad
+from caan_demo.page import SHOW_PHOTO, WHY, Page
+from caan_demo.sketch_pad import from_pad, to_pad
+from caan_demo.wording import caption, distinct_names
 from photos import draw_photo, save_checkpoint
-from PIL import Image
+from PIL import Image, ImageDraw
 
-from caan_hf.gallery import Gallery
+from caan_hf.gallery import Gallery, SearchResult
 from caan_hf.service.searcher import Searcher
 
 
@@ -31,52 +34,186 @@ def drawn(drawing) -> str:
     return to_pad(Image.open(drawing))
 
 
-def test_a_result_is_explained_by_its_own_gallery(page, drawn):
+def search(page: Page, drawn: str, gallery: str = "photos", k: int = 5, rerank: bool = False, sources=None):
+    return page._search(drawn, k, rerank, gallery, False, sources or {})
+
+
+def test_a_result_is_opened_and_explained_by_its_own_gallery(page, drawn):
     for name, number in (("photos", 4), ("other", 2)):
-        *_, state = page._search(drawn, 5, False, name, False)
-        figure, status = page._explain(state, selected(number))
-        assert figure.visible
-        assert status == gr.skip()
+        *_, shown = search(page, drawn, name)
+        place, photo, why, opened, results = page._open(shown, selected(number))
+        result = shown.answer.results[number]
+        assert result.path.rpartition("/")[2] in place
+        assert photo.size == (60, 40)
+        assert (why.visible, opened, results.selected_index) == (True, number, None)
+        _, figure, label = page._explain(shown, opened, WHY)
+        assert figure.width > 2 * photo.width
+        assert label == SHOW_PHOTO
+        _, again, label = page._explain(shown, opened, SHOW_PHOTO)
+        assert (again.size, label) == ((60, 40), WHY)
 
 
-def checkbox(page: Page) -> tuple[bool, bool]:
-    """Whether the page that is built offers re-ranking, and whether it is on."""
+@pytest.mark.parametrize("show_paths", [True, False])
+def test_folders_and_paths_are_shown_only_where_paths_are(searcher, drawn, photos, show_paths):
+    page = Page({"photos": searcher}, show_paths=show_paths)
+    *_, shown = search(page, drawn)
+    place = page._open(shown, selected(0))[0]
+    assert (f"in {photos}<" in place) == show_paths
+    assert (f'data-copy="{shown.answer.results[0].path}"' in place) == show_paths
+
+
+def offered(page: Page) -> tuple[bool, ...]:
+    """Whether the page that is built offers settings, re-ranking and refining, and whether re-ranking is on."""
     with gr.Blocks():
         page.build()
-    return page.rerank.visible, page.rerank.value
+    return page.settings.visible, page.rerank.visible, page.expand.visible, page.rerank.value
 
 
-def test_reranking_is_offered_where_it_helps_the_model_and_is_on_where_no_photo_is_encoded_for_it(
-    page, gallery, photos, tmp_path
-):
-    assert checkbox(page) == (True, True)
-    assert checkbox(Page({"other": page.searchers["other"]})) == (False, False)
+def test_settings_are_offered_where_they_help_the_model(page, gallery, photos, tmp_path):
+    assert offered(page) == (True, True, True, True)
+    assert offered(Page({"other": page.searchers["other"]})) == (False, False, False, False)
     bare = Gallery.create(tmp_path / "bare", model=gallery.encoder, local=False)
     bare.add(photos)
-    assert checkbox(Page({"bare": Searcher(bare)})) == (True, False)
-    assert checkbox(Page({}, "no gallery")) == (False, False)
+    assert offered(Page({"bare": Searcher(bare)})) == (True, True, True, False)
+    assert offered(Page({}, "no gallery")) == (False, False, False, False)
+    model = save_checkpoint(tmp_path / "expands", local_weight=None, expand=7)
+    expands = Gallery.create(tmp_path / "gallery", model=str(model), device="cpu")
+    expands.add(photos)
+    other = Page({"expands": Searcher(expands)})
+    assert offered(other) == (True, False, True, False)
+    rerank, expand, settings = other._offer("expands")
+    assert (rerank.visible, expand.visible, settings.visible) == (False, True, True)
+
+
+def test_refining_uses_as_many_photos_as_helped_the_model(photos, drawn, tmp_path):
+    model = save_checkpoint(tmp_path / "model", expand=7)
+    gallery = Gallery.create(tmp_path / "gallery", model=str(model), device="cpu")
+    gallery.add(photos)
+    *_, shown = Page({"photos": Searcher(gallery)})._search(drawn, 9, False, "photos", True, {})
+    expected = gallery.search(from_pad(drawn), k=9, rerank=False, expand=7)
+    assert [one.path for one in shown.answer.results] == [one.path for one in expected]
 
 
 @pytest.mark.parametrize("rerank", [False, True])
 def test_captions_show_the_one_score_that_ordered_the_photos(page, drawn, rerank):
-    shown, *_, (_, answer) = page._search(drawn, 5, rerank, "photos", False)
-    score = "fused_score" if rerank else "score"
-    captions = [f"{one.rank}. {getattr(one, score):.2f}  {one.path.rpartition('/')[2]}" for one in answer.results]
-    assert [caption for _, caption in shown] == captions
-    ordered = [getattr(one, score) for one in answer.results]
+    results, *_, shown = search(page, drawn, rerank=rerank)
+    found, score = shown.answer.results, "fused_score" if rerank else "score"
+    assert item_captions(results) == [
+        f"{one.rank}. {getattr(one, score):.2f}\n{one.path.rpartition('/')[2]}" for one in found
+    ]
+    ordered = [getattr(one, score) for one in found]
     assert ordered == sorted(ordered, reverse=True)
 
 
+def test_captions_keep_both_ends_of_a_long_name():
+    result = SearchResult(path="x", width=1, height=1, rank=1, score=0.5)
+    name = "a_very_long_name_of_a_photo_that_somebody_took_on_holiday_2.jpg"
+    _, shown = caption(result, name).split("\n")
+    assert len(shown) == 32
+    assert (shown[:6], shown[-13:]) == ("a_very", "holiday_2.jpg")
+    assert caption(result, "cat.jpg").split("\n")[1] == "cat.jpg"
+
+
+PATHS = ["/p/2019/trip/1.jpg", "/p/2020/trip/1.jpg", "/p/2.jpg", "/q/2.jpg", "/q/3.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("with_folders", "names"),
+    [
+        (True, ["2019/trip/1.jpg", "2020/trip/1.jpg", "p/2.jpg", "q/2.jpg", "3.jpg"]),
+        (False, ["1.jpg", "1.jpg (2)", "2.jpg", "2.jpg (2)", "3.jpg"]),
+    ],
+)
+def test_photos_of_equal_names_are_told_apart(with_folders, names):
+    assert distinct_names(PATHS, with_folders=with_folders) == names
+
+
+@pytest.mark.parametrize("copied", [False, True])
+def test_photos_whose_files_are_gone_are_marked(gallery, photos, drawn, tmp_path, copied):
+    folder = tmp_path / "photos"
+    shutil.copytree(photos, folder)
+    own = Gallery.create(tmp_path / "gallery", model=gallery.encoder)
+    own.add(folder, copy=copied)
+    page = Page({"own": Searcher(own)}, show_paths=True)
+    *_, shown = search(page, drawn, "own")
+    gone = shown.answer.results[1].path
+    (folder / gone.rpartition("/")[2]).unlink()
+    results, *_, shown = search(page, drawn, "own")
+    assert [("(gone)" in text) for text in item_captions(results)] == [False, not copied, False, False, False]
+    place, photo, *_ = page._open(shown, selected(1))
+    assert ("no longer exists" in place) == (not copied)
+    assert ("data-copy" in place) == copied
+    assert is_grey(photo) == (not copied)
+
+
+def is_grey(picture: Image.Image) -> bool:
+    red, green, blue = picture.split()
+    return red.tobytes() == green.tobytes() == blue.tobytes()
+
+
+def item_captions(results: gr.Gallery) -> list[str]:
+    return [item["caption"] for item in results.value]
+
+
+def test_more_like_a_photo_is_searched_until_the_next_drawing(page, gallery, drawn):
+    *_, shown = search(page, drawn)
+    photo = shown.answer.results[2]
+    _, status, back, more, similar = page._search_similar(shown, 2, 5)
+    expected = [one.path for one in gallery.search(photo, k=5, photo=True)]
+    assert [one.path for one in similar.answer.results] == expected
+    assert photo.path.rpartition("/")[2] in status
+    assert (back.visible, more.visible) == (True, True)
+    assert not page._open(similar, selected(0))[2].visible  # only a drawing can be explained
+    *_, again = page._search_again(drawn, 7, False, "photos", False, {}, similar)
+    assert [one.path for one in again.answer.results][:5] == expected
+    assert len(again.answer.results) == 7
+    *_, other = page._search_again(drawn, 5, False, "other", False, {}, similar)
+    assert (other.like, other.gallery) == (None, "other")
+    _, _, back, _, drawing = search(page, drawn)
+    assert (back.visible, drawing.like) == (False, None)
+
+
+@pytest.mark.parametrize(("k", "has_more"), [(12, True), (30, False), (60, False)])
+def test_more_photos_are_offered_while_there_are_more(page, drawn, k, has_more):
+    _, status, _, more, _ = search(page, drawn, k=k)
+    assert more.visible == has_more
+    assert f"{min(k, 30)} of 30 photos" in status
+
+
+def test_an_uploaded_file_is_searched_itself_until_it_is_drawn_on(page, gallery, tmp_path):
+    drawing = Image.new("L", (2200, 1800), 215)
+    ImageDraw.Draw(drawing).ellipse((300, 300, 1900, 1500), outline=90, width=3)
+    ImageDraw.Draw(drawing).line((100, 1700, 2100, 1600), fill=120, width=2)
+    drawing.save(tmp_path / "scan.png")
+    value, _, sources = page._put(tmp_path / "scan.png", "photos", {})
+    *_, shown = search(page, value, sources=sources)
+    expected = gallery.search(tmp_path / "scan.png", k=5, rerank=False)
+    assert [one.score for one in shown.answer.results] == pytest.approx([one.score for one in expected], abs=1e-5)
+    *_, pad_alone = search(page, value)
+    assert [one.score for one in pad_alone.answer.results] != [one.score for one in shown.answer.results]
+    (tmp_path / "scan.png").unlink()
+    *_, deleted = search(page, value, sources=sources)
+    assert [one.score for one in deleted.answer.results] == [one.score for one in pad_alone.answer.results]
+
+
+def test_only_the_last_uploads_are_remembered(page, drawing):
+    sources = {str(number): "file" for number in range(100)}
+    *_, latest = page._put(drawing, "photos", sources)
+    assert len(latest) == 16
+    assert str(drawing) in latest.values()
+
+
 def test_the_error_for_a_deleted_photo_does_not_show_its_folder(page, drawn, tmp_path):
-    *_, state = page._search(drawn, 3, False, "other", False)
+    *_, shown = search(page, drawn, "other", k=3)
     for file in tmp_path.glob("*.png"):
         file.unlink()
-    _, status = page._explain(state, selected(0))
-    assert "cannot be read any more" in status
-    assert str(tmp_path) not in status
+    place, photo, why, *_ = page._open(shown, selected(0))
+    assert "cannot be read any more" in place
+    assert str(tmp_path) not in place
+    assert (photo, why.visible) == (None, False)
 
 
 def test_an_erased_pad_is_not_an_error(page):
-    results, status, _, state = page._search(to_pad(Image.new("L", (64, 64), 255)), 3, False, "photos", False)
-    assert (results, state) == ([], None)
+    results, status, back, more, shown = search(page, to_pad(Image.new("L", (64, 64), 255)))
+    assert (results.value, back.visible, more.visible, shown) == ([], False, False, None)
     assert "Draw one thing" in status

@@ -93,9 +93,9 @@ def damaged(folder: Path) -> dict[Path, str]:
         "truncated.jpg": (whole[: len(whole) // 2], "truncated"),
         "truncated.png": (png[: len(png) // 2], ""),
         "header alone.jpg": (whole[:20], ""),
-        "text.jpg": (b"this is no picture", "unknown format"),
-        "page.png": (b"<html></html>", "unknown format"),
-        "noise.gif": (bytes(range(256)) * 20, "unknown format"),
+        "text.jpg": (b"this is no picture", "not an image"),
+        "page.png": (b"<html></html>", "not an image"),
+        "noise.gif": (bytes(range(256)) * 20, "not an image"),
         "huge.png": (huge_png(), "too many pixels"),
         "photo.heic": (b"\0\0\0\x18ftypheic" + b"\0" * 100, ""),
     }

@@ -10,7 +10,12 @@ from PIL import Image, ImageDraw
 
 from caan_hf.errors import CaanError
 from caan_hf.gallery import Gallery
-from caan_hf.service.searcher import MAX_FILE_BYTES, Searcher, read_drawing
+from caan_hf.service.searcher import MAX_FILE_BYTES, Searcher, prepare_drawing
+from caan_hf.sketches_caan import clean_sketch
+
+
+def sketch_of(image: Image.Image) -> Image.Image:
+    return clean_sketch(image, 0.1)
 
 
 def png(image: Image.Image) -> bytes:
@@ -53,12 +58,34 @@ def test_without_thumbnails_the_photos_are_shown(checkpoint, photos, drawing, tm
 
 def test_large_files_and_pictures_are_refused():
     with pytest.raises(CaanError, match="larger than 8 MB"):
-        read_drawing(b"\0" * (MAX_FILE_BYTES + 1))
+        prepare_drawing(b"\0" * (MAX_FILE_BYTES + 1), sketch_of)
     with pytest.raises(CaanError, match="6000 x 5000 pixels"):
-        read_drawing(png(Image.new("1", (6000, 5000), 1)))
-    large = Image.new("L", (3000, 2000), 255)
-    ImageDraw.Draw(large).line((100, 100, 2900, 1900), fill=0, width=20)
-    assert read_drawing(png(large)).size == (1024, 683)
+        prepare_drawing(png(Image.new("1", (6000, 5000), 1)), sketch_of)
+
+
+def scan(kind: str) -> bytes:
+    """A file of a fine drawing on a large grey page: of its lines, little is left where the picture is shrunk first."""
+    page = Image.new("L", (2600, 1900), 215)
+    draw = ImageDraw.Draw(page)
+    for x, y in ((300, 300), (1400, 250), (800, 1200)):
+        draw.ellipse((x, y, x + 600, y + 500), outline=90, width=3)
+    draw.line((200, 1700, 2400, 1500), fill=120, width=2)
+    buffer = io.BytesIO()
+    page.convert("RGB").save(buffer, kind)
+    return buffer.getvalue()
+
+
+STROKES = b'{"drawing": [[[0, 90, 40, 0], [0, 0, 80, 0]], [[10, 60], [20, 20]]]}'
+
+
+@pytest.mark.parametrize("drawing", [scan("PNG"), scan("JPEG"), STROKES], ids=["large PNG", "large JPEG", "strokes"])
+def test_the_results_for_a_file_are_those_of_the_command_line(searcher, gallery, tmp_path, drawing):
+    (tmp_path / "drawing").write_bytes(drawing)
+    found = searcher.search(drawing, 30).results
+    expected = gallery.search(tmp_path / "drawing", k=30)
+    assert [one.path for one in found] == [one.path for one in expected]
+    assert [one.fused_score for one in found] == pytest.approx([one.fused_score for one in expected], abs=1e-5)
+    assert searcher.clean(drawing) == gallery.encode_sketch(tmp_path / "drawing").image
 
 
 def test_a_drawing_is_opened_and_cleaned_once(searcher, drawing, calls):
@@ -80,26 +107,32 @@ def test_an_animation_of_too_many_pixels_is_refused():
     buffer = io.BytesIO()
     frames[0].save(buffer, "TIFF", save_all=True, append_images=frames[1:], compression="group4")
     with pytest.raises(CaanError, match=r"4000 x 4000 pixels in 8 frames.* Reduce"):
-        read_drawing(buffer.getvalue())
+        prepare_drawing(buffer.getvalue(), sketch_of)
 
 
 MEMORY = """
 import resource, sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from caan_hf.service.searcher import read_drawing
+from caan_hf.service.searcher import prepare_drawing
+from caan_hf.sketches_caan import clean_sketch
+
+def prepare(content):
+    prepare_drawing(content, lambda image: clean_sketch(image, 0.1))
 
 content = Path(sys.argv[1]).read_bytes()
 for number in (1, 6):
     with ThreadPoolExecutor(number) as pool:
-        list(pool.map(read_drawing, [content] * number))
+        list(pool.map(prepare, [content] * number))
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
 """
 
 
 def test_many_large_drawings_at_once_take_little_memory(tmp_path):
     large = tmp_path / "large.png"
-    Image.new("RGBA", (4000, 3000), (0, 0, 0, 0)).save(large, compress_level=1)
+    drawing = Image.new("RGBA", (4000, 3000), (0, 0, 0, 0))
+    ImageDraw.Draw(drawing).rectangle((1000, 800, 3000, 2200), outline=(0, 0, 0, 255), width=30)
+    drawing.save(large, compress_level=1)
     done = subprocess.run([sys.executable, "-c", MEMORY, large], check=True, capture_output=True, text=True)
     one, six = map(int, done.stdout.split())
     assert six - one < 300  # MiB; each takes 200

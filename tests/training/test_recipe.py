@@ -1,10 +1,14 @@
 """Reading and validating recipes."""
 
+import re
+
 import pytest
 import yaml
+from transformers import ViTConfig, ViTImageProcessor, ViTModel
 
 from caan_hf import CaanError
 from caan_hf.training import CaanTrainingArguments, load_recipe, shipped_recipes
+from caan_hf.training.backbones import build_model
 from caan_hf.training.checkpoints import changed_settings
 
 RECIPE = """
@@ -104,6 +108,53 @@ def test_shipped_recipes_are_valid_and_refer_to_nothing_outside_the_repository()
         arguments = recipe.training_arguments()
         assert arguments.eval_strategy == "no" or arguments.metric_for_best_model == "mAP@all"
         assert "../shared" not in file.read_text(encoding="utf-8")
+
+
+def data_paths(tree: dict) -> set[str]:
+    """The benchmarks that a recipe or a study trains on."""
+    found = {value for key, value in tree.items() if key == "data.path"}
+    for value in tree.values():
+        found |= data_paths(value) if isinstance(value, dict) else set()
+    return found
+
+
+@pytest.mark.parametrize("name", shipped_recipes())
+def test_the_top_of_a_shipped_recipe_says_how_to_make_its_data_and_to_run_it(name):
+    text = shipped_recipes()[name].read_text(encoding="utf-8")
+    path = load_recipe(name).data.path
+    assert re.search(rf"^#.*caan prepare .*{path}(?: --validation-categories 0)?$", text, flags=re.MULTILINE)
+    assert re.search(rf"^#.*caan train {name}(?: .*)?$", text, flags=re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", shipped_recipes("ablations"))
+def test_the_top_of_a_shipped_study_says_how_to_make_its_data_and_to_run_it(name):
+    file = shipped_recipes("ablations")[name]
+    text, tree = file.read_text(encoding="utf-8"), yaml.safe_load(file.read_text(encoding="utf-8"))
+    for path in data_paths(tree) or {load_recipe(file.parent / tree["recipe"]).data.path}:
+        assert re.search(rf"^#.*caan prepare .*{path} ", text, flags=re.MULTILINE), path
+    assert re.search(rf"^#.*caan ablate {name}$", text, flags=re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", shipped_recipes())
+def test_shipped_recipes_take_towers_from_the_hub_or_from_a_folder(name, tmp_path):
+    model = load_recipe(name).model
+    for tower in (model.vision, model.text):
+        assert tower is None or isinstance(tower, dict) or re.fullmatch(r"[\w.-]+/[\w.-]+", tower)
+    folder = tmp_path / "tower"
+    vit = ViTConfig(hidden_size=48, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16)
+    ViTModel(vit).save_pretrained(folder)
+    ViTImageProcessor().save_pretrained(folder)
+    words = [f"model.vision={folder}", "model.text=null"]
+    if isinstance(model.vision, dict):  # a mapping is replaced as a whole
+        words.append("model.tie_visual_towers=true")
+    recipe = load_recipe(name, words)
+    assert build_model(recipe.model, recipe.data, [])[0].sketch_model.config.hidden_size == 48
+
+
+def test_data_that_do_not_exist_name_the_command_at_the_top_of_the_recipe(file, tmp_path):
+    recipe = load_recipe(file, changes={"data.path": str(tmp_path / "nowhere")})
+    with pytest.raises(CaanError, match=r"data\.path: .*nowhere does not exist.*caan prepare"):
+        recipe.data.benchmark_folder()
 
 
 @pytest.mark.parametrize("word", ["training.eval_strategy=sometimes", "training.deepspeed=x", "training.fsdp=x"])

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     from datasets import Dataset, DatasetDict
 
-from .items import STROKES
+from .items import MODALITIES, STROKES
 
 INFO_FILE = "benchmark.json"
 REMEDY = "The benchmark is damaged; prepare it again with `caan prepare --overwrite`."
@@ -139,6 +139,28 @@ def require_text_path(path: Path) -> None:
     """
     if not is_text(str(path.absolute())):
         raise CaanError(f"{printable(path)}: its path is not UTF-8, so the benchmark cannot be opened. Rename it.")
+
+
+def checked_split(split: "Dataset") -> "Dataset":
+    """A split with the columns that training and evaluation read; those that it may lack are added.
+
+    Args:
+        split: Rows with `image` (an `Image`), `modality` (a `ClassLabel` of "sketch" and "photo") and `category` (a
+            `ClassLabel`). Without `source`, the images are named by their row.
+
+    Raises:
+        CaanError: A column is missing or of another type.
+    """
+    from datasets import ClassLabel, Image  # noqa: PLC0415 - not needed to report a wrong folder
+
+    for name, kind in (("image", Image), ("modality", ClassLabel), ("category", ClassLabel)):
+        if not isinstance(split.features.get(name), kind):
+            raise CaanError(f"column {name} of the data: must be a datasets.{kind.__name__}. See docs/python.md.")
+    if set(split.features["modality"].names) != set(MODALITIES):
+        raise CaanError(f"column modality of the data: must have the names {', '.join(MODALITIES)}.")
+    if "source" in split.column_names:
+        return split
+    return split.add_column("source", [f"row {row}" for row in range(len(split))])
 
 
 def own_rows(split: "Dataset") -> "np.ndarray":

@@ -31,15 +31,15 @@ def train(
 
     Examples:
 
-    - `caan train recipes/sketchy-mini.yaml`
+    - `caan train sketchy-mini`
 
-    - `caan train recipes/sketchy-mini.yaml data.path=data/sketchy-25 training.num_train_epochs=2 model.text=null`
+    - `caan train sketchy-mini data.path=data/sketchy-25 training.num_train_epochs=2 model.text=null`
 
-    - `caan train recipes/sketchy-mini.yaml training.resume_from_checkpoint=true`
+    - `caan train sketchy-mini training.resume_from_checkpoint=true`
 
-    - `caan train recipes/paper.yaml training.max_minutes=9 training.resume_from_checkpoint=true`
+    - `caan train paper training.max_minutes=9 training.resume_from_checkpoint=true`
 
-    - `torchrun --nproc_per_node=2 -m caan_hf train recipes/paper.yaml`
+    - `torchrun --nproc_per_node=2 -m caan_hf train paper`
     """
     require("accelerate")
     from accelerate import PartialState
@@ -119,11 +119,11 @@ def ablate(
 
     Examples:
 
-    - `caan ablate recipes/ablations/prompts.yaml data.path=data/sketchy-25`
+    - `caan ablate prompts data.path=data/sketchy-25`
 
-    - `caan ablate recipes/ablations/prompts.yaml training.num_train_epochs=6 --seeds 0,1,2,3 --out runs/prompts-long`
+    - `caan ablate prompts training.num_train_epochs=6 --seeds 0,1,2,3 --out runs/prompts-long`
 
-    - `caan ablate recipes/ablations/prompts.yaml --dry-run`
+    - `caan ablate prompts --dry-run`
     """
     require("accelerate")
     from caan_hf.research.report import table_lines, write_report

@@ -12,6 +12,7 @@ import numpy as np
 
 from caan_hf.benchmarks import load_benchmark
 from caan_hf.benchmarks.pairs import RULE, WITHOUT_PHOTO, row_instances
+from caan_hf.benchmarks.prepared import checked_split
 from caan_hf.encoding.encoder import Encoder
 from caan_hf.encoding.load import load_encoder
 from caan_hf.errors import CaanError
@@ -69,8 +70,8 @@ def evaluate(
     Args:
         encoder: An encoder, or the folder or Hub id of a CAAN checkpoint, an ONNX export, or any vision model of
             `transformers` or timm, which is then evaluated without training.
-        data: Folder of a benchmark that `caan prepare` wrote, or splits with the columns `image`, `modality`
-            (ClassLabel "sketch", "photo"), `category` (ClassLabel) and `source`.
+        data: Folder of a benchmark that `caan prepare` wrote, or splits with the columns `image`, `modality` and
+            `category`, see [`checked_split`].
         options: What to evaluate, and how.
         out: Folder in which the report is written; none by default.
         fine_grained: Rank the photos of each sketch's own category, where only the photo that it was drawn from is
@@ -91,8 +92,10 @@ def evaluate(
         options.check_alone("--fine-grained")
     if out is not None:
         require_writable(Path(out))
-    splits, info = load_benchmark(os.fspath(data)) if isinstance(data, (str, os.PathLike)) else (data, None)
-    name = os.fspath(data) if isinstance(data, (str, os.PathLike)) else UNNAMED_DATA
+    if isinstance(data, (str, os.PathLike)):
+        name, (splits, info) = os.fspath(data), load_benchmark(os.fspath(data))
+    else:
+        name, splits, info = UNNAMED_DATA, {split: checked_split(rows) for split, rows in data.items()}, None
     setting = plain(splits, info, options.split)
     given = encoder
     encoder = given if isinstance(given, Encoder) else load_encoder(given, device=options.device, dtype=options.dtype)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from caan_hf.benchmarks.prepared import checked_split
 from caan_hf.encoding.cache import CachedFeatures, EmbeddingCache, default_cache_folder
 from caan_hf.encoding.dataset_pictures import DatasetPictures, unreadable
 from caan_hf.encoding.encoder import Encoder
@@ -41,7 +42,7 @@ class ZeroShotEvaluator:
     """Ranks all photos of a split for each of its sketches.
 
     Args:
-        dataset: Rows with `image`, `modality` (ClassLabel "sketch", "photo"), `category` (ClassLabel) and `source`.
+        dataset: Rows with `image`, `modality` and `category`, see [`checked_split`].
         options: Options. The default is that of training: photos are not re-ranked, and embeddings are not cached,
             because they are used once.
         protocol: Protocol id for the report.
@@ -82,6 +83,7 @@ class ZeroShotEvaluator:
         deduplicate: bool = False,
         byte_budget: int = BYTE_BUDGET,
     ):
+        dataset = checked_split(dataset)
         self.options = options
         self.protocol = protocol
         self.split = split or (None if dataset.split is None else str(dataset.split))

@@ -7,6 +7,8 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Any
 
+from PIL import Image
+
 from caan_hf.encoding.encoder import Encoder
 from caan_hf.encoding.features import Array, EncodedSketch, Features, Modality
 
@@ -35,8 +37,11 @@ class BatchingEncoder:
 
     def encode_sketch(self, sketch: Any) -> EncodedSketch:
         """Encode a sketch, see `Encoder.encode_sketch`."""
-        clean, prepared = self.encoder.prepare_sketch(sketch)
-        return EncodedSketch.from_features(clean, self._features(prepared, "sketch"))
+        return self.encode_prepared(*self.encoder.prepare_sketch(sketch))
+
+    def encode_prepared(self, clean: Image.Image, pixel_values: Array) -> EncodedSketch:
+        """Encode a sketch that `Encoder.prepare_sketch` prepared."""
+        return EncodedSketch.from_features(clean, self._features(pixel_values, "sketch"))
 
     def encode_photo(self, photo: Any) -> Array:
         """The global embedding (D,) of a photo.

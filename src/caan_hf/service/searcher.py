@@ -2,42 +2,43 @@
 
 import io
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from PIL import Image
 
-from caan_hf.encoding.features import EncodedSketch
+from caan_hf.encoding.features import Array, EncodedSketch
 from caan_hf.encoding.sketch_file import load_sketch
 from caan_hf.errors import CaanError
 from caan_hf.gallery import Explanation, Gallery, GalleryPhoto, SearchResult
 from caan_hf.gallery.lance_table import GalleryError
 from caan_hf.gallery.photo import decode_photo, open_thumbnail
-from caan_hf.images_caan import MAX_FRAMES, flatten, open_file, reason_unreadable
+from caan_hf.images_caan import MAX_FRAMES, open_file, reason_unreadable
 from caan_hf.retrieval.reranking import NUM_CANDIDATES
-from caan_hf.sketches_caan import clean_sketch, is_blank
+from caan_hf.sketches_caan import is_blank
 
 from .batching import BatchingEncoder
 
 MAX_FILE_BYTES = 8 * 2**20
 MAX_PIXELS = 25_000_000
 """A small file can hold a picture that fills the memory."""
-SKETCH_SIDE = 1024
-"""Larger sketches are reduced to this longer side, which is several times the input size of an encoder."""
+LARGE_SIDE = 1024
+"""Longer side in pixels of a drawing above which it is prepared by `LARGE_DRAWINGS`."""
 THUMBNAIL_SIDE = 256
 MAX_FRAMES_PIXELS = 4 * MAX_PIXELS
 """The same for all frames of an animation or pages of a document."""
 LARGE_DRAWINGS = ThreadPoolExecutor(2)
-"""Threads that read drawings larger than `SKETCH_SIDE`, which take up to 500 MB, of which a thread keeps a part."""
+"""Threads that prepare drawings larger than `LARGE_SIDE`, which take up to 500 MB, of which a thread keeps a part."""
 REDUCIBLE = ("JPEG", "MPO")
 """Formats that are decoded at a reduced size, so that a large photo takes little memory."""
-MARGIN = 0.1
 MAX_RESULTS = 60
-NUM_EXPANDED = 5
-"""Number of first results that query expansion uses."""
+
+
+Prepared = TypeVar("Prepared")
 
 
 class BlankDrawingError(CaanError):
@@ -112,9 +113,9 @@ class Searcher:
         if rerank:
             self._require_local()
         with _timed(seconds, "read"):
-            image = read_drawing(drawing)
+            prepared = self._prepare(drawing)
         with _timed(seconds, "encode"):
-            sketch = self._encode(image)
+            sketch = self.encoder.encode_prepared(*prepared)
         with _timed(seconds, "search"), _without_paths():
             results = self.gallery.search(sketch, k=k, rerank=rerank, expand=expand)
         shown = []
@@ -134,7 +135,7 @@ class Searcher:
             CaanError: The gallery has no such photo, or the drawing cannot be used. The message holds no path.
         """
         self._require_local()
-        query = sketch if isinstance(sketch, EncodedSketch) else self._encode(read_drawing(sketch))
+        query = sketch if isinstance(sketch, EncodedSketch) else self.encoder.encode_prepared(*self._prepare(sketch))
         with _without_paths():
             return self.gallery.explain(query, photo)
 
@@ -144,8 +145,8 @@ class Searcher:
         Raises:
             CaanError: The drawing does not find such a photo, or cannot be used. The message holds no path.
         """
-        query = self._encode(read_drawing(drawing))
-        for expand in (None, NUM_EXPANDED):
+        query = self.encoder.encode_prepared(*self._prepare(drawing))
+        for expand in dict.fromkeys([None, self.gallery.encoder.expand]):
             with _without_paths():
                 results = self.gallery.search(query, k=NUM_CANDIDATES, expand=expand)
             for result in results:
@@ -189,13 +190,16 @@ class Searcher:
         if not self.gallery.encoder.has_local:
             raise CaanError("the model of this gallery has no local embeddings, so it cannot re-rank or explain.")
 
-    def _encode(self, image: Image.Image) -> EncodedSketch:
-        try:
-            return self.encoder.encode_sketch(image)
-        except CaanError as error:
-            if is_blank(image):
-                raise BlankDrawingError("the sketch is blank") from error
-            raise
+    def clean(self, drawing: bytes) -> Image.Image:
+        """A drawing as the encoder sees it: dark lines on a white square.
+
+        Raises:
+            CaanError: It is blank or cannot be read.
+        """
+        return self._prepare(drawing)[0]
+
+    def _prepare(self, drawing: bytes | None) -> tuple[Image.Image, Array]:
+        return prepare_drawing(drawing, self.gallery.encoder.prepare_sketch)
 
     def picture(self, result: GalleryPhoto) -> Image.Image:
         """A small picture of a photo: its thumbnail, the photo reduced, or a grey square if it cannot be read."""
@@ -210,11 +214,15 @@ class Searcher:
         return photo
 
 
-def read_drawing(drawing: bytes | None) -> Image.Image:
-    """Open a drawing from the browser and reduce it to at most `SKETCH_SIDE` pixels per side.
+def prepare_drawing(drawing: bytes | None, prepare: Callable[[Image.Image], Prepared]) -> Prepared:
+    """Open a drawing of a client and prepare it, at its full size, so that the results are those of `Gallery.search`.
+
+    Args:
+        drawing: Content of the file.
+        prepare: Called with the drawing as an image of any mode. Large drawings are prepared a few at a time.
 
     Raises:
-        CaanError: There is no drawing, it cannot be read, or it is too large.
+        CaanError: There is no drawing, it is blank, it cannot be read, or it is too large.
     """
     if drawing is None:
         raise BlankDrawingError("nothing is drawn yet")
@@ -225,11 +233,21 @@ def read_drawing(drawing: bytes | None) -> Image.Image:
     except Image.DecompressionBombError:
         raise _too_large("sketch", "too many pixels") from None
     except Exception:  # strokes, or a file that `load_sketch` refuses
-        return load_sketch(drawing)
+        return _prepared(load_sketch(drawing), prepare)
     _require_few_pixels(source, "sketch", _num_frames(source))
-    if max(source.size) > SKETCH_SIDE:
-        return LARGE_DRAWINGS.submit(_reduced, source).result()
-    return load_sketch(source)
+    if max(source.size) > LARGE_SIDE:
+        return LARGE_DRAWINGS.submit(_prepared, source, prepare).result()
+    return _prepared(source, prepare)
+
+
+def _prepared(source: Image.Image, prepare: Callable[[Image.Image], Prepared]) -> Prepared:
+    image = load_sketch(source)
+    try:
+        return prepare(image)
+    except CaanError as error:
+        if is_blank(image):
+            raise BlankDrawingError("the sketch is blank") from error
+        raise
 
 
 def read_photo(photo: bytes, side: int) -> Image.Image:
@@ -272,24 +290,6 @@ def _num_frames(image: Image.Image) -> int:
         return min(getattr(image, "n_frames", 1), 1 + MAX_FRAMES)
     except Exception:  # damaged; the first frame is read
         return 1
-
-
-def _reduced(large: Image.Image) -> Image.Image:
-    image = flatten(load_sketch(large))
-    image.thumbnail((SKETCH_SIDE, SKETCH_SIDE), Image.Resampling.LANCZOS, reducing_gap=2.0)
-    return image
-
-
-def clean_drawing(drawing: bytes) -> Image.Image:
-    """A drawing as dark lines on a white square, cropped to the ink with a small margin.
-
-    Raises:
-        CaanError: As for `read_drawing`, or the drawing is blank.
-    """
-    try:
-        return clean_sketch(read_drawing(drawing), MARGIN)
-    except ValueError as error:
-        raise BlankDrawingError("the sketch is blank") from error
 
 
 def shown_name(path: str) -> str:

@@ -39,7 +39,9 @@ def build_model(model: ModelSection, data: DataSection, sentences: list[str]) ->
     except BUILD_ERRORS as error:
         # The cause has the message about an inconsistent configuration. The error itself adds only a validator's name.
         reason = error.__cause__ if isinstance(error, StrictDataclassClassValidationError) else error
-        raise CaanError(f"section model: {one_line(reason or error)}") from error
+        is_missing = isinstance(error, OSError)
+        remedy = " A tower may also be a folder: model.vision=FOLDER model.text=FOLDER." if is_missing else ""
+        raise CaanError(f"section model: {one_line(reason or error)}{remedy}") from error
 
 
 def word_tokenizer(sentences: list[str]) -> PreTrainedTokenizerFast:

@@ -15,17 +15,21 @@ def category_sentences(split: datasets.Dataset, prompts: Sequence[str] | None = 
 
     Args:
         split: Rows with `category`, `descriptions` and `description_prompts`; all rows of a category have the same
-            descriptions.
+            descriptions. Without these two columns, the template `plain` is used.
         prompts: Use only the answers to these prompts, given by id or by name. `plain` is the template "a photo of a
             ...", which needs no description.
 
     Raises:
         CaanError: A category has no answer to any of the prompts.
     """
-    columns = split.select_columns(["category", "descriptions", "description_prompts"])
-    categories, first_rows = np.unique(np.asarray(columns.with_format("numpy")["category"][:]), return_index=True)
+    numbers = split.select_columns(["category"]).with_format("numpy")["category"][:]
+    categories, first_rows = np.unique(np.asarray(numbers), return_index=True)
     names = split.features["category"].names
-    rows = columns.select(first_rows)
+    if "descriptions" in split.column_names:
+        rows = list(split.select_columns(["category", "descriptions", "description_prompts"]).select(first_rows))
+    else:
+        rows = [{"category": category, "descriptions": [], "description_prompts": []} for category in categories]
+        prompts = [PLAIN.id] if prompts is None else prompts
     sentences = {int(category): _chosen(row, names, prompts) for category, row in zip(categories, rows, strict=True)}
     without = [names[category] for category, chosen in sentences.items() if not chosen]
     if without:

@@ -24,7 +24,7 @@ class TripletCollator:
         processor: Turns images into pixel values and sentences into tokens.
         sketch_size: Height and width of sketches in pixels; None uses the processor's size.
         photo_size: Height and width of photos in pixels; None uses the processor's size.
-        use_text: Include the sentences.
+        use_text: Include the sentences; by default if the processor has a tokenizer.
         text_hidden_states: Sentence -> (L, T) tokens of a frozen text tower, used instead of tokenising.
         photo_targets: (photos of the split, D) target features for `lambda_dis`.
     """
@@ -35,14 +35,14 @@ class TripletCollator:
         *,
         sketch_size: int | None = None,
         photo_size: int | None = None,
-        use_text: bool = True,
+        use_text: bool | None = None,
         text_hidden_states: dict[str, torch.Tensor] | None = None,
         photo_targets: torch.Tensor | None = None,
     ):
         self.processor = processor
         self.sketch_processor = at_size(processor, sketch_size)
         self.photo_processor = at_size(processor, photo_size)
-        self.use_text = use_text
+        self.use_text = processor.tokenizer is not None if use_text is None else use_text
         self.text_hidden_states = text_hidden_states
         self.photo_targets = photo_targets
 

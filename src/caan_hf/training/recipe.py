@@ -159,10 +159,15 @@ class DataSection(BaseModel):
         """The folder of the benchmark.
 
         Raises:
-            CaanError: The recipe has no `data.path`.
+            CaanError: The recipe has no `data.path`, or it does not exist.
         """
         if self.path is None:
             raise CaanError("data.path: missing. Prepare a benchmark with `caan prepare` and give data.path=DIR.")
+        if not Path(self.path).exists():
+            raise CaanError(
+                f"data.path: {self.path} does not exist. Make it with the `caan prepare` command at the top of the "
+                "recipe, or give data.path=DIR."
+            )
         return Path(self.path)
 
 

@@ -34,7 +34,6 @@ from .checkpoints import (
     MODEL_MARKER,
     check_recorded_recipe,
     checkpoint_to_resume,
-    save_for_retrieval,
     write_recipe,
 )
 from .collator import TripletCollator, at_size
@@ -114,7 +113,7 @@ def train_recipe(recipe: Recipe) -> TrainedModel:
     if arguments.should_save:
         trainer.save_state()
         text = _text_side(trainer.caan, trainer.processor, recipe.model.text)
-        save_for_retrieval(trainer.caan, trainer.processor, folder, trainer.current_record(), text)
+        trainer.save_for_retrieval(folder, text)
     trainer.accelerator.wait_for_everyone()
     if arguments.push_to_hub:
         with hub_errors(trainer.hub_model_id or arguments.hub_model_id or "push_to_hub"):
@@ -127,6 +126,8 @@ def build_trainer(
     arguments: CaanTrainingArguments,
     splits: Mapping[str, datasets.Dataset],
     record: TrainingRecord | None = None,
+    *,
+    trainer_class: type[CaanTrainer] = CaanTrainer,
 ) -> CaanTrainer:
     """Build the model and a trainer that is ready to `train()`.
 
@@ -135,6 +136,7 @@ def build_trainer(
         arguments: The Trainer's arguments, see [`Recipe.training_arguments`].
         splits: The splits of the benchmark; `train` is required.
         record: How the model is trained, for the model card.
+        trainer_class: The trainer, or a subclass with losses of its own.
 
     Raises:
         CaanError: The recipe or the data cannot be used.
@@ -167,7 +169,7 @@ def build_trainer(
     collator = _collator(recipe, arguments, model, processor, triplets)
     try:
         with hub_errors(arguments.hub_model_id or Path(str(arguments.output_dir)).name):
-            return CaanTrainer(
+            return trainer_class(
                 model=model,
                 args=arguments,
                 train_dataset=triplets,

@@ -20,6 +20,7 @@ from transformers.utils.hub import PushInProgress
 
 from caan_hf.configuration_caan import LOSS_WEIGHTS
 from caan_hf.encoding.features import Modality
+from caan_hf.encoding.text_encoder import TextEncoder
 from caan_hf.errors import CaanError, one_line
 from caan_hf.evaluation.evaluator import ZeroShotEvaluator
 from caan_hf.modeling_caan import CaanModel
@@ -32,6 +33,7 @@ from caan_hf.utils.files import writing
 from .arguments import CaanTrainingArguments
 from .callbacks import EpochCallback, TimeCallback
 from .centers import measure_centers
+from .checkpoints import save_for_retrieval
 from .hub_bank import measure_hub_bank
 from .moving_average import MovingAverage
 from .precompute import encode_rows
@@ -73,6 +75,7 @@ class CaanTrainer(Trainer):
         self._hub = HfApi()  # a single client, so that pushes in the background run one after the other
         self._loss_sums: dict[str, torch.Tensor] = {}
         self._loss_steps = 0
+        self._is_finished = False
         super().__init__(
             # The Trainer requires a dataset when there is an evaluation strategy; `evaluate` uses the evaluator's.
             eval_dataset=evaluator.sketches if evaluator is not None else None,
@@ -104,9 +107,19 @@ class CaanTrainer(Trainer):
         outputs = model(**inputs)
         for term in LOSS_WEIGHTS:
             if outputs.get(term) is not None:
-                self._loss_sums[term] = self._loss_sums.get(term, 0) + outputs[term].detach()
+                self.log_loss(term, outputs[term])
         self._loss_steps += 1
+        self._is_finished = False
         return (outputs.loss, outputs) if return_outputs else outputs.loss
+
+    def log_loss(self, name: str, loss: torch.Tensor) -> None:
+        """Log a term of the loss beside those of the model; to be called once in each `compute_loss` of a subclass.
+
+        Args:
+            name: Its name in the log.
+            loss: Its value ().
+        """
+        self._loss_sums[name] = self._loss_sums.get(name, 0) + loss.detach()
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
         """Add the mean of each loss term since the last log, averaged over processes."""
@@ -152,6 +165,21 @@ class CaanTrainer(Trainer):
             images = self.train_dataset.paired_rows()
             measure_centers(self.caan, self.processor, images, **self.args.encoding)
             measure_hub_bank(self.caan, self.processor, images, **self.args.encoding)
+        self._is_finished = True
+
+    def save_for_retrieval(self, folder: str | Path, text: TextEncoder | None = None) -> None:
+        """Write the model for retrieval, its processor and its training record, as `caan train` does.
+
+        Other than `save_model`, it writes no modules that only training needs, and no pickled arguments. What retrieval
+        subtracts is measured before.
+
+        Args:
+            folder: An earlier model in it is replaced.
+            text: What encodes sentences, for a model that was trained to compare images with descriptions.
+        """
+        if not self._is_finished:
+            self.finish_model()
+        save_for_retrieval(self.caan, self.processor, Path(folder), self.current_record(), text)
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         """Create the optimizer with a separate learning rate for the towers and no decay of biases and norms."""

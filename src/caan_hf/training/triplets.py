@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from torch.utils.data import Dataset
 
+from caan_hf.benchmarks.prepared import checked_split
 from caan_hf.encoding.dataset_pictures import picture_of, unreadable
 from caan_hf.errors import CaanError
 from caan_hf.processing_caan import CaanProcessor
@@ -69,7 +70,8 @@ class TripletDataset(Dataset):
     depend on its first index in the same way.
 
     Args:
-        split: Rows with `image`, `modality`, `category`, `source`, `descriptions` and `description_prompts`.
+        split: Rows with `image`, `modality` and `category`, see [`checked_split`]. A category without `descriptions`
+            and `description_prompts` has the sentence "a photo of a ...".
         processor: Cleans the images.
         seed: Seed of all random choices.
         sentences: Category id -> sentences to draw from; by default all descriptions of the category.
@@ -119,7 +121,7 @@ class TripletDataset(Dataset):
         self.clean_sketches: datasets.Dataset | None = None
         self.unpaired = unpaired
         # `_photo` decodes the images, so that an error names the source of the image.
-        split = split.cast_column("image", datasets.Image(decode=False))
+        split = checked_split(split).cast_column("image", datasets.Image(decode=False))
         sketches, photos = images_by_modality(split, balance)
         _check(sketches, photos, sample_negatives)
         sketches = sketches.select(sketches.is_paired | (unpaired.sketches > 0))
