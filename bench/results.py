@@ -11,14 +11,7 @@ Tables stand between `<!-- KIND ... -->` and `<!-- /KIND -->` and are made by be
     encoders, gpu, photos        output of bench/encoders.py, bench/gpu.py and bench/photos.py with --record
     explanations                 output of bench/explanations.py with --record
     smoothing                    output of bench/smoothing.py with --record
-<<<<<<< HEAD
-    resolution, rescoring        output of bench/resolution.py and bench/rescoring.py with --record
-    local_matching, local_tokens, fine_grained, rerank, multivector, serve
-=======
-    page_options, resolution, rescoring
-                                 output of bench/NAME.py with --record
-    local_matching, local_tokens, fine_grained, rerank, multivector
->>>>>>> main
+    local_matching, local_tokens, fine_grained, rerank, multivector, page_options, resolution, rescoring, serve
                                  output of bench/NAME.py with --record
     sketches                     output of bench/sketches.py with --record, of two versions of the package
     shipped                      metrics.json of hub/caan-vit-tiny-sketchy, and bench/records/shipped-generalized.json,
