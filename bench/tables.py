@@ -190,6 +190,26 @@ def local_matching(record: list[dict[str, Any]]) -> str:
     return markdown_table(lines) + "\n"
 
 
+def text(record: dict[str, Any]) -> str:
+    """A row per training with the difference to its baseline; then a row per query with words of each training."""
+    rows = record["rows"]
+    splits = {split: word for split, word in (("validation", "validation"), ("test", "unseen")) if split in rows[0]}
+    lines = [["training", "seeds", *(cell for word in splits.values() for cell in (f"{word} {METRIC}", "difference"))]]
+    words = [["training", "query", "ranks", *(f"{word} {METRIC} (chance)" for word in splits.values())]]
+    for row in rows:
+        line = [row["row"], str(row["seeds"])]
+        for split in splits:
+            found = row[split]
+            compared = f"{found['difference']:+.3f} ({interval_text(found['interval'])})" if found["to"] else ""
+            line += [f"{found['mAP']:.3f}", f"to {found['to']}: {compared}" if compared else ""]
+        lines.append(line)
+        for name in row["validation_words"]:
+            cells = [row[f"{split}_words"][name] for split in splits]
+            values = [f"{cell['mAP']:.3f} ({cell['chance']:.3f})" for cell in cells]
+            words.append([row["row"], *name.split(" -> "), *values])
+    return f"{markdown_table(lines)}\n\n{markdown_table(words)}\n"
+
+
 def local_tokens(record: list[dict[str, Any]]) -> str:
     """A row per grid and width: bytes per photo and mAP@all in both formats, beside that of the cosine alone."""
     scores = {(row["grid"], row.get("width"), row.get("dtype")): row for row in record}

