@@ -301,6 +301,26 @@ def photos(record: list[dict[str, Any]]) -> str:
     return markdown_table(lines) + "\n"
 
 
+def serve(record: dict[str, Any]) -> str:
+    """A row per model and number of clients, with the service beside the demo's API."""
+    rows = {(row["model"], row["clients"], row["server"]): row for row in record["rows"]}
+    header = ["model", "clients", "server", "answers per second", "ratio", "p50", "p95", "CPU time", "refused"]
+    lines = [header]
+    for (model, clients, server), row in rows.items():
+        ratio = row["per_second"] / rows[model, clients, "caan-demo"]["per_second"]
+        cells = [
+            f"ONNX (`{model}`)" if model else "checkpoint (torch)",
+            str(clients),
+            f"`{server}`",
+            f"{row['per_second']:.1f}",
+            f"{ratio:.1f}",
+        ]
+        cells += [f"{row['p50']:.2f} s", f"{row['p95']:.2f} s", f"{1000 * row['cpu']:.0f} ms", str(row["refused"])]
+        lines.append(cells)
+    note = f"{record['photos']:,} photos, {record['cores']} cores, 12 results, {record['seconds']:.0f} s per row."
+    return f"{markdown_table(lines)}\n\n{note}\n"
+
+
 def gpu(record: dict[str, Any]) -> str:
     """A row per engine and architecture: images per second, and the share of a matrix product's operations."""
     lines = [["towers", "work", "engine", "images/s", "share of a matrix product", "largest difference from torch"]]
