@@ -1,12 +1,11 @@
 """Compare a page of `caan-export web` with the demo and with `Gallery.search` (see docs/results.md).
 
-    python bench/web.py GALLERY SKETCHES EXPORT [EXPORT ...] [--sizes 1000 10000 100000] [--runtime DIR]
+    python bench/web.py GALLERY SKETCHES EXPORT [--sizes 1000 10000 100000] [--runtime DIR]
 
-GALLERY is searched with folders that `caan-export onnx` wrote, fp32 first. First, for how many drawings in SKETCHES
-Chromium finds the same ten best photos as Python, with the same export and with the first one. Then, for each number of
-photos, the time from a stroke to the photos on the screen, of the page and of the demo with the same gallery and export
-on the same machine. Larger galleries repeat the photos with some noise on their embeddings. Times are medians over
-strokes, in ms.
+EXPORT is the model of GALLERY, exported in fp32. First, for how many drawings in SKETCHES Chromium finds the same ten
+best photos as Python with EXPORT. Then, for each number of photos, the time from a stroke to the photos on the screen,
+of the page and of the demo with the same gallery and EXPORT on the same machine. Larger galleries repeat the photos with
+some noise on their embeddings. Times are medians over strokes, in ms.
 """
 
 import base64
@@ -15,13 +14,11 @@ import statistics
 import tempfile
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from caan_demo.page import build_page
 from caan_demo.server import served
-from caan_export.manifest import ExportedFolder
 from caan_export.options import WebOptions
 from caan_export.web import write_web
 from caan_export.web_gallery import WebGallery
@@ -70,7 +67,7 @@ def main() -> None:
     parser = options_parser(__doc__)
     parser.add_argument("gallery")
     parser.add_argument("sketches", type=Path)
-    parser.add_argument("exports", nargs="+")
+    parser.add_argument("export")
     parser.add_argument("--sizes", type=int, nargs="*", default=[1_000, 10_000, 100_000])
     parser.add_argument("--runtime", type=Path)
     parser.add_argument("--drawings", type=int, default=100)
@@ -78,52 +75,36 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary, sync_playwright() as playwright:
         folder = Path(temporary)
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
-        pages = [
-            WebOptions(
-                model=export, dtype=dtype_of(export), runtime=given.runtime, thumbnails=THUMBNAIL, overwrite=True
-            )
-            for export in given.exports
-        ]
+        common = WebOptions(model=given.export, runtime=given.runtime, thumbnails=THUMBNAIL, overwrite=True)
+        pages = [replace(common, dtype="fp32"), replace(common, dtype="int8")]
         for options in pages if given.drawings else []:
             compare_results(browser, given, options, folder / "page")
         for size in given.sizes:
-            gallery = repeated(Gallery.open(given.gallery, model=given.exports[0]), size, folder / f"gallery-{size}")
+            gallery = repeated(Gallery.open(given.gallery, model=given.export), size, folder / f"gallery-{size}")
             for options in pages:
                 compare_times(browser, gallery, replace(options, local=size <= MAX_LOCAL), folder / "page")
         browser.close()
 
 
-def dtype_of(export: str) -> Any:
-    return ExportedFolder.open(export).manifest.dtype
-
-
 def compare_results(browser: Browser, given, options: WebOptions, out: Path) -> None:
-    """How often the ten best photos of the page are those of the gallery, with the same export and the first one."""
+    """How often the ten best photos of the page are those of the gallery."""
     write_web(given.gallery, out, options)
     paths = WebGallery.open(given.gallery).paths
-    references = {
-        name: Gallery.open(given.gallery, model=export)
-        for name, export in (("the same export", options.model), ("the first export", given.exports[0]))
-    }
+    gallery, same, ordered = Gallery.open(given.gallery, model=given.export), 0, 0
     files = sorted(given.sketches.rglob("*.png"))
     files = files[:: max(1, len(files) // given.drawings)][: given.drawings]
-    same, ordered = dict.fromkeys(references, 0), dict.fromkeys(references, 0)
     with static_server(out) as address:
         page = open_page(browser, address)
         for file in files:
             image = Image.open(file).convert("RGBA")
             found = page.evaluate(SEARCH, [base64.b64encode(image.tobytes()).decode(), *image.size])
-            for name, gallery in references.items():
-                expected = [paths.index(result.path) for result in gallery.search(image, k=10, exact=True)]
-                same[name] += set(expected) == set(found)
-                ordered[name] += expected == found
+            expected = [paths.index(result.path) for result in gallery.search(image, k=10, exact=True)]
+            same += set(expected) == set(found)
+            ordered += expected == found
         page.close()
-    for name in references:
-        print(
-            f"{options.dtype}: same ten photos as {name} for {same[name]} of {len(files)} drawings, {ordered[name]} in "
-            "the same order",
-            flush=True,
-        )
+    print(
+        f"{options.dtype}: same ten photos for {same} of {len(files)} drawings, {ordered} in the same order", flush=True
+    )
 
 
 def repeated(base: Gallery, size: int, folder: Path) -> Gallery:

@@ -24,7 +24,7 @@ async function hash(content) {
     return Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-// WebGPU if there is one and the model has operators for it, else WebAssembly.
+// WebGPU if there is one, else WebAssembly.
 async function open(model) {
     const session = async (script, wasm, provider) => {
         const ort = await import(`./runtime/${script}`);
@@ -34,7 +34,7 @@ async function open(model) {
         return { ort, session: opened, device: provider, threads: ort.env.wasm.numThreads };
     };
     const { wasm, webgpu } = settings.runtime;
-    if (webgpu && (await navigator.gpu?.requestAdapter().catch(() => null))) {
+    if (await navigator.gpu?.requestAdapter().catch(() => null)) {
         try {
             const found = await session(...webgpu, "webgpu");
             await run(found, new Uint8ClampedArray(settings.input.side ** 2).fill(255));
