@@ -4,8 +4,8 @@
 
 EXPORT is the model of GALLERY, exported in fp32. First, for how many drawings in SKETCHES Chromium finds the same ten
 best photos as Python with EXPORT. Then, for each number of photos, the time from a stroke to the photos on the screen,
-of the page and of the demo with the same gallery and EXPORT on the same machine. Larger galleries repeat the photos with
-some noise on their embeddings. Times are medians over strokes, in ms.
+of the page and of the demo with the same gallery and EXPORT on the same machine. Larger galleries repeat the photos
+with some noise on their embeddings. Times are medians over strokes, in ms.
 """
 
 import base64
