@@ -41,14 +41,14 @@ MAX_LOCAL = 10_000
 WATCH = """
 () => {
     window.stroke = {};
-    const status = () => document.querySelector("#status").innerText;
-    const start = () => { window.stroke = { up: performance.now(), before: status() }; };
+    const line = () => document.querySelector("#status p") ?? document.querySelector("#status");
+    const start = () => { window.stroke = { up: performance.now(), before: line().outerHTML }; };
     document.addEventListener("pointerup", start, true);
     const check = () => {
         const { stroke } = window, images = [...document.querySelectorAll("#results img")];
-        const isShown = stroke.up && !stroke.shown && status() != stroke.before && images.length;
+        const isShown = stroke.up && !stroke.shown && line().outerHTML != stroke.before && images.length;
         if (isShown && images.every((image) => image.complete)) {
-            Object.assign(stroke, { shown: performance.now(), text: status() });
+            Object.assign(stroke, { shown: performance.now(), text: line().title || line().innerText });
         }
         requestAnimationFrame(check);
     };
@@ -165,7 +165,12 @@ def measure(page: Page) -> list[dict[str, float]]:
         page.wait_for_function("() => window.stroke.shown", timeout=120_000)
         page.wait_for_timeout(500)
         stroke = page.evaluate("window.stroke")
-        stages = {name: float(value) for name, value in re.findall(r"(\w+) (\d+)", stroke["text"].partition("(")[2])}
+        stages = {
+            name: float(value)
+            for name, value in re.findall(
+                r"([a-z]+) (\d+)(?=,|\)|$| ms)", stroke["text"].partition("(")[2] or stroke["text"]
+            )
+        }
         total = stroke["shown"] - stroke["up"]
         rows.append({**stages, "pad and display": total - sum(stages.values()), "total": total})
     return rows[2:]
