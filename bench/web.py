@@ -22,6 +22,7 @@ from caan_demo.server import served
 from caan_export.options import WebOptions
 from caan_export.web import write_web
 from caan_export.web_gallery import WebGallery
+from caan_hub.static_space import ISOLATION
 from common import options_parser, run
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
@@ -34,7 +35,7 @@ from demo import LINES
 
 NOISE = 0.3
 """Length of the noise on a repeated embedding of length 1."""
-THUMBNAIL = 96
+THUMBNAIL = 128
 """Side of the photos on both pages."""
 MAX_LOCAL = 10_000
 """Larger galleries are made without local embeddings, which a page does not load either."""
@@ -127,9 +128,9 @@ def repeated(base: Gallery, size: int, folder: Path) -> Gallery:
 def compare_times(browser: Browser, gallery: Gallery, options: WebOptions, out: Path) -> None:
     written = write_web(gallery.table.uri, out, options)
     print(f"{options.dtype}, {len(gallery):,} photos: {sum(written.sizes.values()) / 1e6:.0f} MB", flush=True)
-    with static_server(out) as address:
+    with static_server(out, ISOLATION) as address:
         page = open_page(browser, address)
-        print_medians("page", measure(page))
+        print_medians(f"page ({page.locator('#device').inner_text()})", measure(page))
         page.close()
     searcher = Searcher(Gallery.open(gallery.table.uri, model=options.model))
     with served(lambda: build_page({"photos": searcher})) as address:
