@@ -190,6 +190,26 @@ def local_matching(record: list[dict[str, Any]]) -> str:
     return markdown_table(lines) + "\n"
 
 
+def text(record: dict[str, Any]) -> str:
+    """A row per training with the difference to its baseline; then a row per query with words of each training."""
+    rows = record["rows"]
+    splits = {split: word for split, word in (("validation", "validation"), ("test", "unseen")) if split in rows[0]}
+    lines = [["training", "seeds", *(cell for word in splits.values() for cell in (f"{word} {METRIC}", "difference"))]]
+    words = [["training", "query", "ranks", *(f"{word} {METRIC} (chance)" for word in splits.values())]]
+    for row in rows:
+        line = [row["row"], str(row["seeds"])]
+        for split in splits:
+            found = row[split]
+            compared = f"{found['difference']:+.3f} ({interval_text(found['interval'])})" if found["to"] else ""
+            line += [f"{found['mAP']:.3f}", f"to {found['to']}: {compared}" if compared else ""]
+        lines.append(line)
+        for name in row["validation_words"]:
+            cells = [row[f"{split}_words"][name] for split in splits]
+            values = [f"{cell['mAP']:.3f} ({cell['chance']:.3f})" for cell in cells]
+            words.append([row["row"], *name.split(" -> "), *values])
+    return f"{markdown_table(lines)}\n\n{markdown_table(words)}\n"
+
+
 def local_tokens(record: list[dict[str, Any]]) -> str:
     """A row per grid and width: bytes per photo and mAP@all in both formats, beside that of the cosine alone."""
     scores = {(row["grid"], row.get("width"), row.get("dtype")): row for row in record}
@@ -279,6 +299,26 @@ def photos(record: list[dict[str, Any]]) -> str:
         cells += [f"{row[key]:.5f}" for key in ("mean_cosine", "smallest_cosine")]
         lines.append([row["kind"], *cells, f"{row['grown_gib']:.2f} GiB"])
     return markdown_table(lines) + "\n"
+
+
+def serve(record: dict[str, Any]) -> str:
+    """A row per model and number of clients, with the service beside the demo's API."""
+    rows = {(row["model"], row["clients"], row["server"]): row for row in record["rows"]}
+    header = ["model", "clients", "server", "answers per second", "ratio", "p50", "p95", "CPU time", "refused"]
+    lines = [header]
+    for (model, clients, server), row in rows.items():
+        ratio = row["per_second"] / rows[model, clients, "caan-demo"]["per_second"]
+        cells = [
+            f"ONNX (`{model}`)" if model else "checkpoint (torch)",
+            str(clients),
+            f"`{server}`",
+            f"{row['per_second']:.1f}",
+            f"{ratio:.1f}",
+        ]
+        cells += [f"{row['p50']:.2f} s", f"{row['p95']:.2f} s", f"{1000 * row['cpu']:.0f} ms", str(row["refused"])]
+        lines.append(cells)
+    note = f"{record['photos']:,} photos, {record['cores']} cores, 12 results, {record['seconds']:.0f} s per row."
+    return f"{markdown_table(lines)}\n\n{note}\n"
 
 
 def gpu(record: dict[str, Any]) -> str:

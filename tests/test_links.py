@@ -33,6 +33,12 @@ def test_links_lead_to_files_and_headings(page):
         assert not anchor or anchor in anchors(place), f"{page.name}: {link}"
 
 
+def test_the_readme_leads_to_every_page_and_notebook():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    files = [*ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/*.ipynb")]
+    assert not [name for file in files if f"({(name := file.relative_to(ROOT).as_posix())}" not in readme]
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_named_extras_exist(page):
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]

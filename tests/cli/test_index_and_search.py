@@ -56,6 +56,12 @@ def test_indexing_prints_a_summary(indexed, checkpoint):
     assert "12 unchanged" in again.output
 
 
+def test_a_missing_gallery_is_named(tmp_path):
+    done = run("index", tmp_path)
+    assert done.exit_code == 2
+    assert re.search(r"Usage: .*index .*PHOTOS.*GALLERY.*Missing argument 'GALLERY'", done.output, re.DOTALL)
+
+
 def test_the_summary_tells_what_happened_to_the_photos(indexed, checkpoint, tmp_path):
     photos, gallery = tmp_path / "moved", tmp_path / "gallery"
     shutil.copytree(indexed[0], tmp_path / "photos")

@@ -4,6 +4,7 @@ import asyncio
 import ipaddress
 import json
 import logging
+import math
 import os
 import socket
 import time
@@ -91,12 +92,13 @@ class Guard:
 
     def _limited(self, receive: Receive) -> Receive:
         """Refuse a body that takes too long, or that is chunked, so that its length is not declared, and too large."""
-        received, end, complete = 0, time.monotonic() + self.body_seconds, False
+        received, end, complete = 0, math.inf, False
 
         async def limited() -> Message:
-            nonlocal received, complete
+            nonlocal received, end, complete
             if complete:  # only the end of the connection can follow
                 return await receive()
+            end = min(end, time.monotonic() + self.body_seconds)  # from the first time that the app waits for the body
             try:
                 message = await asyncio.wait_for(receive(), end - time.monotonic())
             except TimeoutError:

@@ -9,8 +9,6 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from PIL import Image
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from caan_hf.gallery import GalleryPhoto
-
 from .answers import (
     ExplanationAnswer,
     GalleryAnswer,
@@ -21,18 +19,20 @@ from .answers import (
     SketchQuery,
     Strokes,
 )
-from .searcher import Searcher
+from .searcher import Answer
+from .state import Service
 
 
-def _service(request: Request) -> Any:
-    return request.app.state.service
+def _shared(request: Request) -> Service:
+    service: Service = request.app.state.service
+    return service
 
 
-Service = Annotated[Any, Depends(_service)]
+Shared = Annotated[Service, Depends(_shared)]
 Bearer = Annotated[HTTPAuthorizationCredentials | None, Depends(HTTPBearer(auto_error=False))]
 
 
-def require_key(service: Service, given: Bearer) -> None:
+def require_key(service: Shared, given: Bearer) -> None:
     """Refuse a request without the key, if the service has one."""
     sent = given.credentials if given else ""
     if service.key is not None and not secrets.compare_digest(sent.encode(), service.key.encode()):
@@ -53,11 +53,9 @@ routes = APIRouter(dependencies=[Depends(require_key)], responses=ERRORS)
 Sketch = Annotated[bytes, File(description="Picture of a sketch, or strokes as JSON.")]
 Photo = Annotated[bytes, File(description="Photo of any format.")]
 PhotoId = Annotated[str, Path(pattern="^[0-9a-f]{64}$", description="`id` of a result.")]
-PICTURES: dict[str, Any] = {"response_class": Response}
-
-
-def _picture(kind: str) -> dict[int | str, dict[str, Any]]:
-    return {200: {"content": {kind: {}}}}
+JPEG: dict[str, Any] = {"response_class": Response, "responses": {200: {"content": {"image/jpeg": {}}}}}
+PNG: dict[str, Any] = {"response_class": Response, "responses": {200: {"content": {"image/png": {}}}}}
+TEXT: dict[str, Any] = {"response_class": Response, "responses": {200: {"content": {"text/plain": {}}}}}
 
 
 @open_routes.get("/healthz")
@@ -66,14 +64,14 @@ async def healthz() -> dict[str, str]:
     return {"status": "ok"}
 
 
-@routes.get("/metrics", response_class=Response)
-def metrics(service: Service) -> Response:
+@routes.get("/metrics", **TEXT)
+def metrics(service: Shared) -> Response:
     """Metrics for Prometheus."""
     return Response(generate_latest(service.metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
 
 @routes.get("/v1/galleries")
-async def galleries(service: Service) -> list[GalleryAnswer]:
+async def galleries(service: Shared) -> list[GalleryAnswer]:
     """The galleries that can be searched."""
     return await service.compute(
         lambda: [GalleryAnswer.of(name, searcher) for name, searcher in service.searchers.items()]
@@ -81,74 +79,74 @@ async def galleries(service: Service) -> list[GalleryAnswer]:
 
 
 @routes.post("/v1/search")
-async def search(service: Service, query: Annotated[SketchQuery, Query()], sketch: Sketch) -> SearchAnswer:
+async def search(service: Shared, query: Annotated[SketchQuery, Query()], sketch: Sketch) -> SearchAnswer:
     """Find photos by a sketch: a picture, or strokes in a file."""
     return await _search(service, query, sketch)
 
 
 @routes.post("/v1/search/strokes")
-async def search_strokes(service: Service, query: Annotated[SketchQuery, Query()], drawing: Strokes) -> SearchAnswer:
+async def search_strokes(service: Shared, query: Annotated[SketchQuery, Query()], drawing: Strokes) -> SearchAnswer:
     """Find photos by strokes."""
     return await _search(service, query, drawing.model_dump_json().encode())
 
 
 @routes.post("/v1/search/photo")
-async def search_photo(service: Service, query: Annotated[SearchQuery, Query()], photo: Photo) -> SearchAnswer:
+async def search_photo(service: Shared, query: Annotated[SearchQuery, Query()], photo: Photo) -> SearchAnswer:
     """Find photos like a photo."""
     return await _similar(service, query, photo)
 
 
-@routes.get("/v1/photos/{id}")
-async def photo(service: Service, id: PhotoId, gallery: GalleryName = None) -> Response:
+@routes.get("/v1/photos/{id}", **JPEG)
+async def photo(service: Shared, id: PhotoId, gallery: GalleryName = None) -> Response:
     """A photo of a gallery as a JPEG, reduced for display; its thumbnail if the file is gone."""
 
     def read() -> bytes:
-        _, searcher, found = _find(service, gallery, id)
+        _, searcher, found = service.find(gallery, id)
         return _encoded(searcher.photo(found), "JPEG")
 
     return Response(await service.compute(read), media_type="image/jpeg")
 
 
-@routes.get("/v1/photos/{id}/thumbnail")
-async def thumbnail(service: Service, id: PhotoId, gallery: GalleryName = None) -> Response:
+@routes.get("/v1/photos/{id}/thumbnail", **JPEG)
+async def thumbnail(service: Shared, id: PhotoId, gallery: GalleryName = None) -> Response:
     """A small picture of a photo as a JPEG."""
 
     def read() -> bytes:
-        _, searcher, found = _find(service, gallery, id)
+        _, searcher, found = service.find(gallery, id)
         return _encoded(searcher.picture(found), "JPEG")
 
     return Response(await service.compute(read), media_type="image/jpeg")
 
 
 @routes.get("/v1/photos/{id}/similar")
-async def similar(service: Service, id: PhotoId, query: Annotated[SearchQuery, Query()]) -> SearchAnswer:
+async def similar(service: Shared, id: PhotoId, query: Annotated[SearchQuery, Query()]) -> SearchAnswer:
     """Find photos like a photo of the gallery."""
     return await _similar(service, query, id)
 
 
 @routes.post("/v1/photos/{id}/explain")
-async def explain(service: Service, id: PhotoId, sketch: Sketch, gallery: GalleryName = None) -> ExplanationAnswer:
+async def explain(service: Shared, id: PhotoId, sketch: Sketch, gallery: GalleryName = None) -> ExplanationAnswer:
     """Which regions of a sketch match which regions of a photo."""
 
     def explained() -> ExplanationAnswer:
-        name, searcher, found = _find(service, gallery, id)
+        name, searcher, found = service.find(gallery, id)
         return ExplanationAnswer.of(name, id, searcher.explain(sketch, found))
 
     return await service.compute(explained)
 
 
-@routes.post("/v1/photos/{id}/explain/figure")
-async def explain_figure(service: Service, id: PhotoId, sketch: Sketch, gallery: GalleryName = None) -> Response:
+@routes.post("/v1/photos/{id}/explain/figure", **PNG)
+async def explain_figure(service: Shared, id: PhotoId, sketch: Sketch, gallery: GalleryName = None) -> Response:
     """Sketch and photo side by side with their matching regions, as a PNG."""
 
     def drawn() -> bytes:
-        _, searcher, found = _find(service, gallery, id)
+        _, searcher, found = service.find(gallery, id)
         return _encoded(searcher.explain(sketch, found).figure(), "PNG")
 
     return Response(await service.compute(drawn), media_type="image/png")
 
 
-async def _search(service: Any, query: SketchQuery, sketch: bytes) -> SearchAnswer:
+async def _search(service: Service, query: SketchQuery, sketch: bytes) -> SearchAnswer:
     name, searcher = service.searcher(query.gallery)
     answer = await service.compute(
         lambda: searcher.search(sketch, query.k, rerank=query.rerank, expand=query.expand, pictures=False)
@@ -156,25 +154,16 @@ async def _search(service: Any, query: SketchQuery, sketch: bytes) -> SearchAnsw
     return SearchAnswer.of(name, answer, show_paths=service.show_paths)
 
 
-async def _similar(service: Any, query: SearchQuery, photo: bytes | str) -> SearchAnswer:
+async def _similar(service: Service, query: SearchQuery, photo: bytes | str) -> SearchAnswer:
     """Search by the content of a photo, or by the id of a photo of the gallery."""
 
-    def search() -> Any:
+    def search() -> tuple[str, Answer]:
         name, searcher = service.searcher(query.gallery)
-        wanted = _find(service, query.gallery, photo)[2] if isinstance(photo, str) else photo
+        wanted = service.find(query.gallery, photo)[2] if isinstance(photo, str) else photo
         return name, searcher.similar(wanted, query.k, expand=query.expand)
 
     name, answer = await service.compute(search)
     return SearchAnswer.of(name, answer, show_paths=service.show_paths)
-
-
-def _find(service: Any, gallery: str | None, id: str) -> tuple[str, Searcher, GalleryPhoto]:
-    """A photo by its id, with the gallery."""
-    name, searcher = service.searcher(gallery)
-    found = searcher.find(id)
-    if found is None:
-        raise HTTPException(404, f"the gallery {name!r} has no photo with this id. Search again.")
-    return name, searcher, found
 
 
 def _encoded(image: Image.Image, kind: str) -> bytes:
