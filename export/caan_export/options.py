@@ -75,3 +75,44 @@ class TimingOptions:
     compiled: Annotated[bool, Option("--compile/--no-compile", help="Also time `torch.compile`.")] = True
     threads: Annotated[int, Option(min=0, help="Threads of onnxruntime; 0 lets it choose.")] = 0
     spinning: Annotated[bool, Option(help="Let idle threads of onnxruntime spin.")] = False
+
+
+@dataclass(frozen=True)
+class WebOptions:
+    """How a page that searches in the browser is written."""
+
+    model: Annotated[
+        str | None,
+        Option(
+            metavar="MODEL",
+            help="Checkpoint or export to use in place of the model that GALLERY was indexed with. A checkpoint is "
+            "exported first, which takes a minute.",
+            show_default=False,
+        ),
+    ] = None
+    dtype: Annotated[
+        Literal["int8", "fp32"],
+        Option(help="Precision of the sketch encoder. int8 is smallest; fp32 can run on WebGPU, which has no int8."),
+    ] = "int8"
+    thumbnails: Annotated[
+        int, Option(min=0, max=1024, metavar="SIDE", help="Longer side of the photos in pixels; 0 shows only names.")
+    ] = 192
+    local: Annotated[
+        bool | None,
+        Option(
+            "--local/--no-local",
+            help="Include the local embeddings of the photos, for re-ranking and explanations. Default: if GALLERY has "
+            "those of late interaction, and they take at most 64 MB.",
+            show_default=False,
+        ),
+    ] = None
+    title: Annotated[str, Option(help="Title of the page.")] = "Search photos by drawing"
+    runtime: Annotated[
+        Path | None,
+        Option(
+            metavar="DIR",
+            help="Folder of the npm package onnxruntime-web. Default: it is downloaded with npm.",
+            show_default=False,
+        ),
+    ] = None
+    overwrite: Annotated[bool, Option("--overwrite", help="Replace an earlier page in OUT_DIR.")] = False

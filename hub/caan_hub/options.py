@@ -88,5 +88,16 @@ class PushDatasetOptions(RevisionOptions):
 class PushSpaceOptions(CommonOptions):
     """Options of `caan-hub push-space`."""
 
-    model: Annotated[str, Option(metavar="ID", help="Model on the Hub that the Space shows.", show_default=False)]
+    model: Annotated[
+        str | None,
+        Option(metavar="ID", help="Model on the Hub that the demo shows; required for it.", show_default=False),
+    ] = None
     demo: Annotated[Path, Option(metavar="DIR", help="Folder of the Space.")] = Path("demo")
+    static: Annotated[
+        Path | None,
+        Option(
+            metavar="DIR",
+            help="Push the page in a folder of `caan-export web` as a static Space, in place of the demo.",
+            show_default=False,
+        ),
+    ] = None

@@ -20,6 +20,7 @@ from .options import CommonOptions, PushDatasetOptions, PushOptions, PushSpaceOp
 from .publish import Change, Target, files_of, publish
 from .published_folder import MARK_FILE, MODEL_FILES
 from .space import SPACE_FILES, copy_demo, read_sdk, require_model, set_model
+from .static_space import STATIC_FILES, copy_page, read_title
 
 Notes = list[str]
 
@@ -72,22 +73,32 @@ def push_dataset(benchmark: Path, repo_id: str, options: PushDatasetOptions) -> 
 
 
 def push_space(repo_id: str, options: PushSpaceOptions) -> Outcome:
-    """Push the demo as a Space and set the model that it shows.
+    """Push the demo as a Space and set the model that it shows, or push a page as a static Space.
 
     Args:
         repo_id: Owner and name of the Space.
         options: See [`PushSpaceOptions`].
 
     Raises:
-        CaanError: As [`push_model`]; also if the model does not exist on the Hub.
+        CaanError: As [`push_model`]; also if the model does not exist on the Hub, or the folder of the page is none.
     """
+    if options.static is not None:
+        page = options.static
+        if options.model is not None:
+            raise CaanError("--model and --static are mutually exclusive: a page contains its model. Omit one.")
+        title = read_title(page)
+        target = Target(repo_id, "space", private=options.private, sdk="static")
+        return _push(lambda out: copy_page(page, title, out), target, options, STATIC_FILES)
+    if options.model is None:
+        raise CaanError("--model: required for the demo. Give the Hub id of a model, or a page with --static.")
+    model = options.model
     target = Target(repo_id, "space", private=options.private, sdk=read_sdk(options.demo))
-    _check_repo_id(options.model)
+    _check_repo_id(model)
     if not options.dry_run:
-        require_model(options.model)
+        require_model(model)
     outcome = _push(lambda out: copy_demo(options.demo, out), target, options, SPACE_FILES)
     if not options.dry_run:
-        set_model(repo_id, options.model)
+        set_model(repo_id, model)
     return outcome
 
 

@@ -3,6 +3,7 @@
 import subprocess
 
 import pytest
+import yaml
 from hub_repositories import Blob
 
 pytestmark = pytest.mark.slow
@@ -80,4 +81,54 @@ def test_a_folder_that_is_not_a_space_and_an_unknown_model_are_named(client, ser
     (demo / "README.md").write_text("---\nsdk: [\n---\n")
     status, printed = client.hub("push-space", "me/draw", "--model", "me/tiny", "--demo", demo, "--dry-run")
     assert (status, "front matter" in printed) == (2, True), printed
+    assert not server.repositories
+
+
+@pytest.fixture
+def page(tmp_path):
+    folder = tmp_path / "page"
+    files = {
+        "index.html": "<p>",
+        "caan_web.json": '{"title": "Our: archive", "version": "1"}',
+        "page.js": "",
+        "notes.txt": "",
+    }
+    files |= {"photos/000/0.jpg": "0", "photos/000/1.jpg": "1", "runtime/ort.mjs": "", "gallery/global.bin": ""}
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(content)
+    return folder
+
+
+def test_a_page_is_pushed_as_a_static_space(client, server, page):
+    words = ["push-space", "me/archive", "--static", page]
+    status, printed = client.hub(*words)
+    assert status == 0, printed
+    assert "notes.txt" in printed
+    space = server.repository("me/archive", "space")
+    pushed = {str(file.relative_to(page)) for file in page.rglob("*") if file.is_file()} - {"notes.txt"}
+    assert set(space.files()) == pushed | {"README.md"}
+    front = yaml.safe_load(space.files()["README.md"].decode().split("---")[1])
+    assert (front["title"], front["sdk"]) == ("Our: archive", "static")
+    assert front["custom_headers"]["cross-origin-opener-policy"] == "same-origin"
+    assert space.sdk == "static"
+    assert not space.variables
+
+    (page / "photos" / "000" / "1.jpg").unlink()
+    assert client.hub(*words)[0] == 0
+    assert "photos/000/1.jpg" not in space.files()
+
+
+def test_a_static_space_needs_a_page_and_no_model(client, server, page, demo, tmp_path):
+    (page / "README.md").write_text(README)
+    cases = {
+        ("--static", tmp_path / "none"): "caan-export web",
+        ("--static", demo): "caan-export web",
+        ("--static", page): "sdk: static",
+        ("--static", page, "--model", "me/tiny"): "mutually exclusive",
+        (): "--model: required",
+    }
+    for words, wanted in cases.items():
+        status, printed = client.hub("push-space", "me/archive", *words)
+        assert (status, wanted in printed) == (2, True), printed
     assert not server.repositories

@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 
 from caan_export.manifest import MANIFEST, Difference
-from caan_export.options import CheckOptions, ExportOptions, TimingOptions
+from caan_export.options import CheckOptions, ExportOptions, TimingOptions, WebOptions
 from caan_hf.cli.command import command, print_table, run
 from caan_hf.utils.files import check_out_dir, require_writable, write_json
 from caan_hf.utils.installation import require
@@ -121,6 +121,40 @@ def triton(
 
     for config in write_triton(out_dir, repository, tensorrt=tensorrt, overwrite=overwrite):
         typer.echo(f"written: {config}")
+
+
+@app.command()
+@command
+def web(
+    gallery: Annotated[str, typer.Argument(metavar="GALLERY", help="Gallery that `caan index` wrote.")],
+    out_dir: OutDir,
+    options: WebOptions,
+) -> None:
+    """Write a page that searches GALLERY by drawing in the visitor's browser: static files for any web host.
+
+    The folder contains the sketch encoder, onnxruntime-web, the embeddings and names of the photos, and small photos.
+    Nothing is loaded from elsewhere, and drawings are sent nowhere.
+
+    Examples:
+
+    - `caan-export web my_gallery my_page`
+
+    - `caan-export web my_gallery my_page --dtype fp32 --thumbnails 256 --title "Our archive"`
+
+    - `caan-export web my_gallery my_page --runtime node_modules/onnxruntime-web`
+    """
+    from caan_export.web import write_web
+
+    with Console(stderr=True).status("starting") as status:
+        page = write_web(gallery, out_dir, options, report=lambda stage: status.update(f"{stage} ..."))
+    if page.unreadable:
+        typer.echo(f"{page.unreadable:,} photos cannot be read any more; the page shows them in grey.")
+    if not page.explains:
+        typer.echo("no local embeddings: the page neither re-ranks nor explains results. See --local.")
+    sizes = ", ".join(f"{part} {size / 1e6:.1f} MB" for part, size in page.sizes.items() if size)
+    typer.echo(f"{page.photos:,} photos: {sizes}; {sum(page.sizes.values()) / 1e6:.1f} MB in all")
+    typer.echo(f"written to {out_dir}")
+    typer.echo(f"next: python -m http.server --directory {out_dir}")
 
 
 @app.command()

@@ -99,7 +99,7 @@ def push_dataset(
 @app.command("push-space")
 @command
 def push_space(repo_id: RepoId, options: PushSpaceOptions) -> None:
-    """Push the folder `demo/` as a Space and set the model that it shows.
+    """Push the folder `demo/` as a Space and set the model that it shows, or push a page as a static Space.
 
     Secrets, virtual environments and files that git ignores are left out. The model id is stored in the Space's
     variable CAAN_MODEL.
@@ -107,6 +107,8 @@ def push_space(repo_id: RepoId, options: PushSpaceOptions) -> None:
     Examples:
 
         caan-hub push-space me/draw-and-find --model me/caan-sketchy-mini
+
+        caan-hub push-space me/our-archive --static my_page
     """
     from caan_hub.push import push_space as push_demo
 

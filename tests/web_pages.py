@@ -1,0 +1,64 @@
+"""Fixtures for the tests of pages: onnxruntime-web or a stand-in for it, and Chromium."""
+
+import hashlib
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from caan_export import web_runtime
+from web_server import CHROMIUM, OPTIONS
+
+WAIT = 60_000
+"""Milliseconds. WebAssembly on a busy machine is slow."""
+RUNTIME = "CAAN_ONNXRUNTIME_WEB"
+"""Environment variable: the folder of the npm package onnxruntime-web."""
+
+needs_chromium = pytest.mark.skipif(
+    CHROMIUM is None and os.environ.get("CI") != "true", reason="chromium is missing (Debian: apt install chromium)"
+)
+
+
+@pytest.fixture(scope="session")
+def runtime(tmp_path_factory) -> Path:
+    """The folder of onnxruntime-web: the one that the environment names, or from npm's cache, without a network."""
+    if named := os.environ.get(RUNTIME):
+        return Path(named)
+    folder = tmp_path_factory.mktemp("npm")
+    package = f"{web_runtime.PACKAGE}@{web_runtime.VERSION}"
+    missing = f"{package} is missing: set {RUNTIME} to its folder, or run `npm cache add {package}`"
+    if (npm := shutil.which("npm")) is None:
+        pytest.skip(missing)
+    done = subprocess.run(
+        [npm, "pack", package, "--offline"], cwd=folder, capture_output=True, check=False, timeout=120
+    )
+    archives = list(folder.glob("*.tgz"))
+    if done.returncode or not archives:
+        pytest.skip(missing)
+    shutil.unpack_archive(archives[0], folder, filter="data")
+    return folder / "package"
+
+
+@pytest.fixture
+def empty_runtime(tmp_path, monkeypatch) -> Path:
+    """A folder in place of onnxruntime-web, for tests that run nothing."""
+    folder = tmp_path / "onnxruntime-web" / "dist"
+    folder.mkdir(parents=True)
+    for name in web_runtime.SHA256:
+        (folder / name).write_text(name)
+    hashes = {name: hashlib.sha256(name.encode()).hexdigest() for name in web_runtime.SHA256}
+    monkeypatch.setattr(web_runtime, "SHA256", hashes)
+    return folder.parent
+
+
+@pytest.fixture(scope="session")
+def browser():
+    sync_api = pytest.importorskip(
+        "playwright.sync_api", reason="the browser tests need playwright: pip install playwright"
+    )
+    assert CHROMIUM, "the browser tests of the CI need chromium: apt-get install chromium"
+    with sync_api.sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
+        yield launched
+        launched.close()
