@@ -191,14 +191,16 @@ def test_the_results_are_those_of_the_gallery_and_nothing_leaves_the_folder(visi
     assert [re.split(r"\. |\n", caption) for caption in visitor.captions()] == [
         [str(result.rank), f"{result.ranking_score:.2f}", Path(result.path).name] for result in results
     ]
+    before = visitor.captions()
     visitor.page.locator("#rerank input").uncheck()
-    visitor.wait_for_other(visitor.captions())
+    visitor.wait_for_other(before)
     expected = [Path(result.path).name for result in searched.search(visitor.drawing(), k=12, rerank=False)]
     assert visitor.names() == expected
     visitor.page.locator("#count").fill("5")
     visitor.page.wait_for_function("() => document.querySelectorAll('#results li').length === 5")
+    before = visitor.captions()
     visitor.page.get_by_role("button", name="Undo").click()
-    visitor.wait_for_other(visitor.captions())
+    visitor.wait_for_other(before)
     visitor.wait_until_offline_works()
     outside = [url for url in visitor.requests if not url.startswith((address, f"blob:{address}", "data:"))]
     assert len(visitor.requests) > 20
