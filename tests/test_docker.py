@@ -15,8 +15,8 @@ import yaml
 from caan_hf.cli.main import app
 
 ROOT = Path(__file__).parents[1]
-DOCKERFILE = ROOT / "docker" / "Dockerfile"
-COMPOSE = yaml.safe_load((ROOT / "docker" / "compose.yaml").read_text(encoding="utf-8"))
+DOCKERFILE = ROOT / "export" / "docker" / "Dockerfile"
+COMPOSE = yaml.safe_load((ROOT / "export" / "docker" / "compose.yaml").read_text(encoding="utf-8"))
 
 
 def instructions() -> list[tuple[str, str]]:
@@ -62,7 +62,7 @@ def test_compose_builds_the_targets_of_the_dockerfile():
     targets = {value.split()[2] for name, value in instructions() if name == "FROM"}
     for service in COMPOSE["services"].values():
         build = service["build"]
-        assert (ROOT / "docker" / build["context"] / build["dockerfile"]).resolve() == DOCKERFILE
+        assert (ROOT / "export" / "docker" / build["context"] / build["dockerfile"]).resolve() == DOCKERFILE
         assert build["target"] in targets
         assert service["read_only"]
         assert all(port.startswith("127.0.0.1:") for port in service["ports"])

@@ -84,12 +84,15 @@ def test_a_dataset_needs_images_modalities_and_categories_only(processor):
         ),
     ],
 )
-def test_a_dataset_without_a_column_is_a_one_line_error(processor, tiny_model, change, message):
+def test_a_dataset_without_a_column_is_a_one_line_error(processor, tiny_model, recipe_file, change, message):
     split = change(bare_split())
     with pytest.raises(CaanError, match=message):
         TripletDataset(split, processor)
     with pytest.raises(CaanError, match=message):
         caan_hf.evaluate(tiny_model, {"test": split})
+    recipe = load_recipe(recipe_file(), changes=short())
+    with pytest.raises(CaanError, match=message):
+        build_trainer(recipe, recipe.training_arguments(), {"train": split})
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from pathlib import Path
 import datasets
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import nn
 
 from caan_hf.encoding.cache import package_versions
@@ -61,7 +61,7 @@ def photo_targets(
     targets = encode_rows(model, processor, photos, "photo", batch_size=batch_size, dtype=dtype, progress=progress)
     if file is not None:
         try:
-            write_whole(file, lambda path: save_file({NAME: targets}, path))
+            write_whole(file, lambda path: path.write_bytes(save({NAME: targets})))
         except (CaanError, OSError, SafetensorError) as error:
             warnings.warn(f"{error} The distillation targets are computed again in the next run.", stacklevel=2)
     return targets
