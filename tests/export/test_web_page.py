@@ -280,7 +280,8 @@ def copied(site, folder) -> Path:
         ("gallery/names.json", "gallery/names.json is missing"),
         ("caan_web.json", "caan_web.json is missing"),
         ("search.js", "file of this page is missing"),
-        ("runtime/ort-wasm-simd-threaded.wasm", "failed"),
+        ("runtime/ort-wasm-simd-threaded.wasm", "runtime/ort-wasm-simd-threaded.wasm is missing"),
+        ("runtime/ort.wasm.bundle.min.mjs", "runtime/ort.wasm.bundle.min.mjs is missing"),
     ],
 )
 def test_a_missing_file_is_named_in_one_sentence(visit, site, tmp_path, name, words):
@@ -290,12 +291,27 @@ def test_a_missing_file_is_named_in_one_sentence(visit, site, tmp_path, name, wo
         assert words in visit(address, ready=False).error()
 
 
-def test_a_model_of_another_gallery_is_refused(visit, site, tmp_path):
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("gallery/global.bin", "gallery/global.bin belongs to another gallery"),
+        ("runtime/ort-wasm-simd-threaded.wasm", "runtime/ort-wasm-simd-threaded.wasm belongs to another"),
+        ("caan_web.json", "caan_web.json is damaged"),
+    ],
+)
+def test_a_file_of_another_gallery_or_version_is_refused(visit, site, tmp_path, name, words):
     folder = copied(site, tmp_path)
-    (folder / "gallery" / "global.bin").unlink()
-    (folder / "gallery" / "global.bin").write_bytes(b"0" * (site / "gallery" / "global.bin").stat().st_size)
+    (folder / name).unlink()
+    (folder / name).write_bytes(b"0 " * ((site / name).stat().st_size // 2))
     with static_server(folder) as address:
-        assert "gallery/global.bin belongs to another gallery" in visit(address, ready=False).error()
+        assert words in visit(address, ready=False).error()
+
+
+def test_without_its_scripts_the_page_says_what_it_needs(visit, site, tmp_path):
+    folder = copied(site, tmp_path)
+    (folder / "figure.js").unlink()
+    with static_server(folder) as address:
+        assert "all its files" in visit(address, ready=False).page.locator("#status").inner_text()
 
 
 def test_a_browser_without_webassembly_is_told_so(browser, address):  # noqa: F811
