@@ -364,6 +364,15 @@ def test_the_page_fits_a_phone_and_can_be_used_with_the_keyboard(visit, address)
     phone.page.wait_for_function("() => !document.querySelectorAll('#results li').length")
 
 
+@pytest.mark.parametrize("width", [320, 375, 700, 1100])
+def test_no_text_of_a_button_is_cut_at_any_width(visit, address, width):
+    narrow = visit(address, viewport={"width": width, "height": 700})
+    cut = """() => [...document.querySelectorAll("button, .button")].filter((one) => one.scrollWidth > one.clientWidth)
+        .map((one) => one.innerText)"""
+    assert narrow.page.evaluate(cut) == []
+    assert narrow.page.evaluate("document.documentElement.scrollWidth") <= width
+
+
 def test_an_uploaded_drawing_is_put_on_the_pad_and_searched(visitor, tmp_path):
     drawing = draw_object("fish", "sketch", seed=5, index=0)
     Image.fromarray(255 - np.asarray(drawing.convert("L"))).save(tmp_path / "chalk.png")
