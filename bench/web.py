@@ -1,12 +1,11 @@
 """Compare a page of `caan-export web` with the demo and with `Gallery.search` (see docs/results.md).
 
-    python bench/web.py GALLERY SKETCHES EXPORT [EXPORT ...] [--sizes 1000 10000 100000] [--runtime DIR]
+    python bench/web.py GALLERY SKETCHES EXPORT [--sizes 1000 10000 100000] [--runtime DIR]
 
-GALLERY is searched with folders that `caan-export onnx` wrote, fp32 first. First, for how many drawings in SKETCHES
-Chromium finds the same ten best photos as Python, with the same export and with the first one. Then, for each number of
-photos, the time from a stroke to the photos on the screen, of the page and of the demo with the same gallery and export
-on the same machine. Larger galleries repeat the photos with some noise on their embeddings. Times are medians over
-strokes, in ms.
+EXPORT is the model of GALLERY, exported in fp32. First, for how many drawings in SKETCHES Chromium finds the same ten
+best photos as Python with EXPORT. Then, for each number of photos, the time from a stroke to the photos on the screen,
+of the page and of the demo with the same gallery and EXPORT on the same machine. Larger galleries repeat the photos
+with some noise on their embeddings. Times are medians over strokes, in ms.
 """
 
 import base64
@@ -15,16 +14,15 @@ import statistics
 import tempfile
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from caan_demo.page import build_page
 from caan_demo.server import served
-from caan_export.manifest import ExportedFolder
 from caan_export.options import WebOptions
 from caan_export.web import write_web
 from caan_export.web_gallery import WebGallery
+from caan_hub.static_space import ISOLATION
 from common import options_parser, run
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
@@ -37,21 +35,21 @@ from demo import LINES
 
 NOISE = 0.3
 """Length of the noise on a repeated embedding of length 1."""
-THUMBNAIL = 96
+THUMBNAIL = 128
 """Side of the photos on both pages."""
 MAX_LOCAL = 10_000
 """Larger galleries are made without local embeddings, which a page does not load either."""
 WATCH = """
 () => {
     window.stroke = {};
-    const status = () => document.querySelector("#status").innerText;
-    const start = () => { window.stroke = { up: performance.now(), before: status() }; };
+    const line = () => document.querySelector("#status p") ?? document.querySelector("#status");
+    const start = () => { window.stroke = { up: performance.now(), before: line().outerHTML }; };
     document.addEventListener("pointerup", start, true);
     const check = () => {
         const { stroke } = window, images = [...document.querySelectorAll("#results img")];
-        const isShown = stroke.up && !stroke.shown && status() != stroke.before && images.length;
+        const isShown = stroke.up && !stroke.shown && line().outerHTML != stroke.before && images.length;
         if (isShown && images.every((image) => image.complete)) {
-            Object.assign(stroke, { shown: performance.now(), text: status() });
+            Object.assign(stroke, { shown: performance.now(), text: line().title || line().innerText });
         }
         requestAnimationFrame(check);
     };
@@ -70,7 +68,7 @@ def main() -> None:
     parser = options_parser(__doc__)
     parser.add_argument("gallery")
     parser.add_argument("sketches", type=Path)
-    parser.add_argument("exports", nargs="+")
+    parser.add_argument("export")
     parser.add_argument("--sizes", type=int, nargs="*", default=[1_000, 10_000, 100_000])
     parser.add_argument("--runtime", type=Path)
     parser.add_argument("--drawings", type=int, default=100)
@@ -78,52 +76,36 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary, sync_playwright() as playwright:
         folder = Path(temporary)
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
-        pages = [
-            WebOptions(
-                model=export, dtype=dtype_of(export), runtime=given.runtime, thumbnails=THUMBNAIL, overwrite=True
-            )
-            for export in given.exports
-        ]
+        common = WebOptions(model=given.export, runtime=given.runtime, thumbnails=THUMBNAIL, overwrite=True)
+        pages = [replace(common, dtype="fp32"), replace(common, dtype="int8")]
         for options in pages if given.drawings else []:
             compare_results(browser, given, options, folder / "page")
         for size in given.sizes:
-            gallery = repeated(Gallery.open(given.gallery, model=given.exports[0]), size, folder / f"gallery-{size}")
+            gallery = repeated(Gallery.open(given.gallery, model=given.export), size, folder / f"gallery-{size}")
             for options in pages:
                 compare_times(browser, gallery, replace(options, local=size <= MAX_LOCAL), folder / "page")
         browser.close()
 
 
-def dtype_of(export: str) -> Any:
-    return ExportedFolder.open(export).manifest.dtype
-
-
 def compare_results(browser: Browser, given, options: WebOptions, out: Path) -> None:
-    """How often the ten best photos of the page are those of the gallery, with the same export and the first one."""
+    """How often the ten best photos of the page are those of the gallery."""
     write_web(given.gallery, out, options)
     paths = WebGallery.open(given.gallery).paths
-    references = {
-        name: Gallery.open(given.gallery, model=export)
-        for name, export in (("the same export", options.model), ("the first export", given.exports[0]))
-    }
+    gallery, same, ordered = Gallery.open(given.gallery, model=given.export), 0, 0
     files = sorted(given.sketches.rglob("*.png"))
     files = files[:: max(1, len(files) // given.drawings)][: given.drawings]
-    same, ordered = dict.fromkeys(references, 0), dict.fromkeys(references, 0)
     with static_server(out) as address:
         page = open_page(browser, address)
         for file in files:
             image = Image.open(file).convert("RGBA")
             found = page.evaluate(SEARCH, [base64.b64encode(image.tobytes()).decode(), *image.size])
-            for name, gallery in references.items():
-                expected = [paths.index(result.path) for result in gallery.search(image, k=10, exact=True)]
-                same[name] += set(expected) == set(found)
-                ordered[name] += expected == found
+            expected = [paths.index(result.path) for result in gallery.search(image, k=10, exact=True)]
+            same += set(expected) == set(found)
+            ordered += expected == found
         page.close()
-    for name in references:
-        print(
-            f"{options.dtype}: same ten photos as {name} for {same[name]} of {len(files)} drawings, {ordered[name]} in "
-            "the same order",
-            flush=True,
-        )
+    print(
+        f"{options.dtype}: same ten photos for {same} of {len(files)} drawings, {ordered} in the same order", flush=True
+    )
 
 
 def repeated(base: Gallery, size: int, folder: Path) -> Gallery:
@@ -146,9 +128,9 @@ def repeated(base: Gallery, size: int, folder: Path) -> Gallery:
 def compare_times(browser: Browser, gallery: Gallery, options: WebOptions, out: Path) -> None:
     written = write_web(gallery.table.uri, out, options)
     print(f"{options.dtype}, {len(gallery):,} photos: {sum(written.sizes.values()) / 1e6:.0f} MB", flush=True)
-    with static_server(out) as address:
+    with static_server(out, ISOLATION) as address:
         page = open_page(browser, address)
-        print_medians("page", measure(page))
+        print_medians(f"page ({page.locator('#device').inner_text()})", measure(page))
         page.close()
     searcher = Searcher(Gallery.open(gallery.table.uri, model=options.model))
     with served(lambda: build_page({"photos": searcher})) as address:
@@ -184,7 +166,12 @@ def measure(page: Page) -> list[dict[str, float]]:
         page.wait_for_function("() => window.stroke.shown", timeout=120_000)
         page.wait_for_timeout(500)
         stroke = page.evaluate("window.stroke")
-        stages = {name: float(value) for name, value in re.findall(r"(\w+) (\d+)", stroke["text"].partition("(")[2])}
+        stages = {
+            name: float(value)
+            for name, value in re.findall(
+                r"([a-z]+) (\d+)(?=,|\)|$| ms)", stroke["text"].partition("(")[2] or stroke["text"]
+            )
+        }
         total = stroke["shown"] - stroke["up"]
         rows.append({**stages, "pad and display": total - sum(stages.values()), "total": total})
     return rows[2:]

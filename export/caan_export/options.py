@@ -92,7 +92,7 @@ class WebOptions:
     ] = None
     dtype: Annotated[
         Literal["int8", "fp32"],
-        Option(help="Precision of the sketch encoder. int8 is smallest; fp32 can run on WebGPU, which has no int8."),
+        Option(help="How the weights of the sketch encoder are stored. int8 is a third of the size."),
     ] = "int8"
     thumbnails: Annotated[
         int, Option(min=0, max=1024, metavar="SIDE", help="Longer side of the photos in pixels; 0 shows only names.")

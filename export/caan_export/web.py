@@ -21,10 +21,11 @@ from caan_hf.utils.files import check_out_dir, sha256_of, staged_folder, write_j
 from caan_hf.utils.progress import Advance
 
 from .manifest import EXPORT_AGAIN, LATE_INTERACTION, MANIFEST, PREPROCESSING, SKETCH_ENCODER, ExportedFolder
-from .options import ExportOptions, WebOptions
+from .options import WebOptions
 from .runtime import open_unchanged
 from .web_gallery import WebGallery
-from .web_runtime import engines_for, read_runtime
+from .web_model import compress_weights
+from .web_runtime import ENGINES, read_runtime
 
 SETTINGS = "caan_web.json"
 """File that describes the page, by which its folder is recognised."""
@@ -75,13 +76,12 @@ def write_web(
     """
     options = options or WebOptions()
     check_out_dir(out_dir, SETTINGS, overwrite=options.overwrite)
-    engines = engines_for(options.dtype)
     report("reading the gallery")
     source = WebGallery.open(gallery)
     info = source.gallery.info
     report("reading onnxruntime-web")
-    runtime = read_runtime(options.runtime, [name for names in engines.values() for name in names])
-    with _exported(options.model or info.model, options, report) as export:
+    runtime = read_runtime(options.runtime, [name for names in ENGINES.values() for name in names])
+    with _exported(options.model or info.model, report) as export:
         info.require(export.manifest.identity, options.model or info.model, gallery)
         local = _local_settings(source, export, options.local)
         settings = {
@@ -89,7 +89,7 @@ def write_web(
             "model": export.manifest.checkpoint.name,
             "input": _input(export),
             "local": local,
-            "runtime": engines,
+            "runtime": ENGINES,
         }
         report("writing the photos")
         with staged_folder(out_dir, SETTINGS, overwrite=options.overwrite) as folder:
@@ -97,7 +97,8 @@ def write_web(
             (folder / "runtime").mkdir()
             for name, content in runtime.items():
                 (folder / "runtime" / name).write_bytes(content)
-            shutil.copyfile(export.graph(SKETCH_ENCODER), folder / MODEL)
+            store = compress_weights if options.dtype == "int8" else shutil.copyfile
+            store(export.graph(SKETCH_ENCODER), folder / MODEL)
             unreadable = source.write(folder, options.thumbnails, local=local is not None, progress=progress)
             sizes = _sizes(folder)
             kept = 0 < sizes["photos"] <= MAX_KEPT_BYTES
@@ -107,15 +108,15 @@ def write_web(
 
 
 @contextmanager
-def _exported(model: str, options: WebOptions, report: Callable[[str], object]) -> Iterator[ExportedFolder]:
-    """The export of a model: the model itself if it is one, otherwise made for the time of the block."""
+def _exported(model: str, report: Callable[[str], object]) -> Iterator[ExportedFolder]:
+    """The float32 export of a model: the model itself if it is one, otherwise made for the time of the block."""
     folder = model_folder(model)
     if (folder / MANIFEST).is_file():
         export = open_unchanged(model, None if looks_local(model) else folder.name)
-        if export.manifest.dtype != options.dtype:
+        if export.manifest.dtype != "fp32":
             raise CaanError(
-                f"{model}: an export in {export.manifest.dtype}, and --dtype is {options.dtype}. Pass its checkpoint "
-                "with --model, or another --dtype."
+                f"{model}: an export in {export.manifest.dtype}, and a page is made of float32 graphs. Pass the "
+                "checkpoint, or an export with --dtype fp32, with --model."
             )
         yield export
         return
@@ -123,7 +124,7 @@ def _exported(model: str, options: WebOptions, report: Callable[[str], object]) 
 
     with tempfile.TemporaryDirectory(prefix="caan-export-") as temporary:
         out = Path(temporary, "onnx")
-        export_checkpoint(model, out, ExportOptions(dtype=options.dtype), report=report)
+        export_checkpoint(model, out, report=report)
         yield ExportedFolder.open(out)
 
 

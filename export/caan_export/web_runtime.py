@@ -27,11 +27,6 @@ NPM_SECONDS = 300
 REMEDY = f"Pass the folder of {PACKAGE} {VERSION} with --runtime."
 
 
-def engines_for(dtype: str) -> dict[str, tuple[str, str]]:
-    """The engines that a page needs. WebGPU has no int8 operators, and would copy them from and to the GPU."""
-    return {name: files for name, files in ENGINES.items() if name == "wasm" or dtype != "int8"}
-
-
 def read_runtime(folder: Path | None, names: list[str]) -> dict[str, bytes]:
     """Read files of onnxruntime-web.
 

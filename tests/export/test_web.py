@@ -7,6 +7,7 @@ import shutil
 from dataclasses import replace
 
 import numpy as np
+import onnxruntime
 import pytest
 from caan_export.cli.main import app
 from caan_export.export import export_checkpoint
@@ -32,7 +33,7 @@ def onnx(checkpoint, tmp_path_factory):  # noqa: F811
 
 @pytest.fixture
 def options(onnx, empty_runtime) -> WebOptions:  # noqa: F811
-    return WebOptions(model=str(onnx), dtype="fp32", runtime=empty_runtime)
+    return WebOptions(model=str(onnx), runtime=empty_runtime)
 
 
 @pytest.fixture
@@ -161,7 +162,7 @@ def test_local_embeddings_can_be_left_out(gallery, options, tmp_path):  # noqa: 
 
 
 def test_the_command_prints_sizes_and_the_next_step(gallery, options, tmp_path):  # noqa: F811
-    words = ["--model", options.model, "--dtype", "fp32", "--runtime", str(options.runtime)]
+    words = ["--model", options.model, "--runtime", str(options.runtime)]
     result = CliRunner().invoke(app, ["web", gallery.table.uri, str(tmp_path / "page"), *words])
     assert result.exit_code == 0, result.output
     for part in ("30 photos", "model", "runtime", "embeddings", "photos", "in all", "python -m http.server"):
@@ -178,7 +179,11 @@ def refused(match, gallery_uri, out, options):
 def test_what_cannot_be_written_leaves_nothing(gallery, options, onnx, tmp_path):  # noqa: F811
     uri, out = gallery.table.uri, tmp_path / "page"
     refused("no gallery|no such", str(tmp_path / "nothing"), out, options)
-    refused("--dtype", uri, out, replace(options, dtype="int8"))
+    int8 = tmp_path / "int8"
+    shutil.copytree(onnx, int8)
+    manifest = json.loads((int8 / "caan_export.json").read_text())
+    (int8 / "caan_export.json").write_text(json.dumps({**manifest, "dtype": "int8"}))
+    refused("int8.*--model", uri, out, replace(options, model=str(int8)))
     other = tmp_path / "other"
     export_checkpoint(str(save_checkpoint(tmp_path / "model", seed=1)), other, ExportOptions(atol=1e-3))
     refused("other weights", uri, out, replace(options, model=str(other)))
@@ -206,3 +211,19 @@ def test_other_folders_are_never_replaced(page, gallery, options, tmp_path):  # 
 def test_an_empty_gallery_is_refused(options, checkpoint, tmp_path):  # noqa: F811
     made = Gallery.create(tmp_path / "gallery", model=str(checkpoint), device="cpu")
     refused("empty", made.table.uri, tmp_path / "page", options)
+
+
+def test_weights_in_int8_change_embeddings_little(page, gallery, options, onnx, tmp_path):  # noqa: F811
+    write_web(gallery.table.uri, tmp_path / "exact", replace(options, dtype="fp32"))
+    exact = (tmp_path / "exact" / "sketch_encoder.onnx").read_bytes()
+    assert exact == (onnx / "sketch_encoder.onnx").read_bytes()
+    pixels = {"pixel_values": np.random.default_rng(0).normal(size=(4, 3, 32, 32)).astype(np.float32)}
+    compressed = (page / "sketch_encoder.onnx").read_bytes()
+    assert len(compressed) < len(exact)
+    one, other = (
+        onnxruntime.InferenceSession(graph).run(["global_embeds", "local_embeds"], pixels)
+        for graph in (exact, compressed)
+    )
+    for expected, found in zip(one, other, strict=True):
+        assert (expected * found).sum(axis=-1).min() > 0.99
+        assert not np.array_equal(expected, found)

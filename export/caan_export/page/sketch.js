@@ -60,7 +60,7 @@ function findInk(picture) {
     const [middle, spread] = paper ? noiseOf(contrast, paper, width, height) : [0, 0];
     const limit = fround(Math.max(MIN_CONTRAST, Math.min(middle + 6 * spread, strongest / 2)));
     const found = divide(above(contrast, limit), width, height);
-    for (let place = 0; place < contrast.length; place++) if (found.around[place]) contrast[place] = 0;
+    for (let place = found.around.indexOf(1); place >= 0; place = found.around.indexOf(1, place + 1)) contrast[place] = 0;
     const lines = above(contrast, fround(LINE_CONTRAST * strength(contrast, found.drawing)));
     for (let place = 0; place < lines.length; place++) lines[place] &= found.drawing[place];
     const { drawing } = divide(lines, width, height);
@@ -98,7 +98,10 @@ function contrastFromPaper({ data, width, height }) {
 
 // Red, green and blue on white; one plane if all are equal.
 function flatten(data, count) {
-    const planes = range(3).map((colour) => {
+    let place = 0;
+    const isPlain = (at) => data[at] === data[at + 1] && data[at] === data[at + 2] && data[at + 3] === 255;
+    while (place < count && isPlain(4 * place)) place++;
+    const planes = range(place === count ? 1 : 3).map((colour) => {
         const plane = new Uint8Array(count);
         for (let place = 0; place < count; place++) {
             const alpha = data[4 * place + 3];
@@ -107,7 +110,7 @@ function flatten(data, count) {
         }
         return plane;
     });
-    const isGrey = planes[0].every((value, place) => value === planes[1][place] && value === planes[2][place]);
+    const isGrey = planes.slice(1).every((plane) => plane.every((value, at) => value === planes[0][at]));
     return isGrey ? planes.slice(0, 1) : planes;
 }
 
@@ -255,7 +258,9 @@ function contrastOf(planes, paper, width, height) {
     const contrast = new Float32Array(small.width * small.height), row = blocks(height, step), column = blocks(width, step);
     planes.forEach((plane, colour) => {
         const cells = Float32Array.from(paper.colours[colour]);
-        const local = resize(cells, paper.columns, paper.rows, small.width, small.height);
+        const isEven = cells.every((value) => value === cells[0]);
+        const local = isEven ? new Float32Array(contrast.length).fill(cells[0])
+            : resize(cells, paper.columns, paper.rows, small.width, small.height);
         for (let y = 0; y < height; y++) {
             for (let x = 0; x < width; x++) {
                 const place = row[y] * small.width + column[x], difference = Math.abs(plane[y * width + x] - local[place]);
@@ -269,8 +274,13 @@ function contrastOf(planes, paper, width, height) {
 // Contrast of the paper itself: its median, and the distance of the upper quartile from it.
 function noiseOf(contrast, { isPaper, rows, columns }, width, height) {
     const onPaper = enlarge(isPaper, columns, rows, width, height);
+    let even = 0, count = 0;
+    for (let place = 0; place < onPaper.length; place++) {
+        count += onPaper[place];
+        even += onPaper[place] && contrast[place] === 0;
+    }
+    if (even > 0.75 * count + 1 || !count) return [0, 0];  // without sorting the pixels of a white page
     const values = chosen(contrast, onPaper);
-    if (!values.length) return [0, 0];
     const [middle, upper] = [0.5, 0.75].map((share) => quantile(values, share));
     return [middle, upper - middle];
 }
@@ -282,24 +292,22 @@ function divide(lines, width, height) {
     const step = Math.ceil(Math.max(width, height) / PART_CELLS);
     const columns = Math.ceil(width / step), rows = Math.ceil(height / step);
     const ink = new Uint32Array(rows * columns), row = blocks(height, step), column = blocks(width, step);
-    for (let place = 0, y = 0; y < height; y++) {
-        for (let x = 0; x < width; x++) ink[row[y] * columns + column[x]] += lines[place++];
-    }
+    const cellOf = (place) => row[Math.trunc(place / width)] * columns + column[place % width];
+    for (let place = lines.indexOf(1); place >= 0; place = lines.indexOf(1, place + 1)) ink[cellOf(place)]++;
     const { partOf, parts } = measured(ink, rows, columns);
     if (!parts.length) return { drawing: lines, around: new Uint8Array(lines.length) };
     for (const part of parts) part.isAround = part.borderShare >= BORDER_SHARE || part.isFrame;
     if (!parts.some((part) => !part.isAround && part.length >= MIN_PART)) for (const part of parts) part.isAround = false;
     markHands(parts);
     markSpecks(parts);
-    const drawing = new Uint8Array(lines.length), around = new Uint8Array(lines.length);
-    const isDrawn = Uint8Array.from(partOf, (number) => number && !parts[number - 1].isAround && !parts[number - 1].isSpeck);
-    const isAround = Uint8Array.from(partOf, (number) => number && parts[number - 1].isAround);
-    for (let place = 0, y = 0; y < height; y++) {
-        for (let x = 0; x < width; x++, place++) {
-            const cell = row[y] * columns + column[x];
-            around[place] = isAround[cell];
-            drawing[place] = lines[place] & isDrawn[cell];
-        }
+    const around = new Uint8Array(lines.length), drawing = new Uint8Array(lines.length);
+    const isDrawn = parts.map((part) => !part.isAround && !part.isSpeck);
+    for (let place = lines.indexOf(1); place >= 0; place = lines.indexOf(1, place + 1)) {
+        drawing[place] = isDrawn[partOf[cellOf(place)] - 1];
+    }
+    if (parts.some((part) => part.isAround)) {
+        const isAround = Uint8Array.from(partOf, (number) => number && parts[number - 1].isAround);
+        for (let place = 0; place < around.length; place++) around[place] = isAround[cellOf(place)];
     }
     return { drawing, around };
 }

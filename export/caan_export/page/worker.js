@@ -3,7 +3,7 @@ import { prepare } from "./prepare.js";
 import { cleanSketch } from "./sketch.js";
 import { LateInteraction, fromHalf, search } from "./search.js";
 
-const CANDIDATES = 100, MATCHES = 6;
+const CANDIDATES = 100, MATCHES = 6, GPU_PATIENCE = 15_000;
 const at = (file) => new URL(file, import.meta.url).href;  // the worker itself has the address of a blob
 let settings, encoder, gallery, query;
 
@@ -24,7 +24,7 @@ async function hash(content) {
     return Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-// WebGPU if there is one and the model has operators for it, else WebAssembly.
+// WebGPU if there is one, else WebAssembly.
 async function open(model) {
     const session = async (script, wasm, provider) => {
         const ort = await import(`./runtime/${script}`);
@@ -34,11 +34,15 @@ async function open(model) {
         return { ort, session: opened, device: provider, threads: ort.env.wasm.numThreads };
     };
     const { wasm, webgpu } = settings.runtime;
-    if (webgpu && (await navigator.gpu?.requestAdapter().catch(() => null))) {
+    if (await navigator.gpu?.requestAdapter().catch(() => null)) {
         try {
-            const found = await session(...webgpu, "webgpu");
-            await run(found, new Uint8ClampedArray(settings.input.side ** 2).fill(255));
-            return found;
+            const first = async () => {
+                const found = await session(...webgpu, "webgpu");
+                await run(found, new Uint8ClampedArray(settings.input.side ** 2).fill(255));
+                return found;
+            };
+            const late = new Promise((_, reject) => setTimeout(reject, GPU_PATIENCE, new Error("It takes too long.")));
+            return await Promise.race([first(), late]);  // WebGPU in software may take minutes
         } catch (error) {
             console.warn("WebGPU cannot run the model, so that WebAssembly does.", error);
         }
