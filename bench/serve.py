@@ -108,7 +108,7 @@ class DemoApi(Api):
     async def search(self, web: httpx.AsyncClient, drawing: bytes) -> int | None:
         uploaded = await web.post("/gradio_api/upload", files={"files": ("sketch.png", drawing)})
         sketch = {"path": uploaded.json()[0], "meta": {"_type": "gradio.FileData"}}
-        started = await web.post("/gradio_api/call/search", json={"data": [sketch, K, None, self.gallery, False]})
+        started = await web.post("/gradio_api/call/search", json={"data": [sketch, K, None, self.gallery, False, ""]})
         if started.status_code != 200:
             return started.status_code
         answer = await web.get(f"/gradio_api/call/search/{started.json()['event_id']}")

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageDraw
+from tiny import TEXT
 from transformers import ViTImageProcessor
 
 from caan_hf import CaanConfig, CaanModel, CaanProcessor, processing_caan
@@ -17,15 +18,34 @@ SIDE = 32
 
 
 def save_checkpoint(folder: Path, seed: int = 0, **local: Any) -> Path:
+    model, processor = _tiny_caan(seed, **local)
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    return folder
+
+
+def save_text_checkpoint(folder: Path, sentences: list[str]) -> Path:
+    """A checkpoint that was trained with text; its text tower knows the words of the sentences."""
+    from caan_hf.encoding.text_encoder import TextEncoder
+    from caan_hf.training.backbones import word_tokenizer
+    from caan_hf.training.checkpoints import save_for_retrieval
+
+    model, processor = _tiny_caan(0, text_config=dict(TEXT), lambda_txt=1.0, text_negatives="all")
+    assert model.text_contrast is not None
+    model.text_contrast.set_sentences(torch.randn(3, 2, TEXT["hidden_size"]), torch.ones(3, 2, dtype=torch.bool))
+    processor.tokenizer = word_tokenizer(sentences)
+    save_for_retrieval(model, processor, folder, text=TextEncoder.of_model(model, processor, None))
+    return folder
+
+
+def _tiny_caan(seed: int, **local: Any) -> tuple[CaanModel, CaanProcessor]:
     torch.manual_seed(seed)
     tower = {"model_type": "vit", "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
     tower |= {"intermediate_size": 32, "image_size": SIDE, "patch_size": 4}
     defaults = {"local_matching": "late_interaction", "local_weight": 0.5, "local_position_weight": 0.1}
     local = {**defaults, "local_grid": 4, "local_dim": 8, "relation_hidden_sizes": [8], **local}
     config = CaanConfig(sketch_config=tower, photo_config=dict(tower), image_size=SIDE, **local)
-    CaanModel(config).save_pretrained(folder)
-    CaanProcessor(ViTImageProcessor(size={"height": SIDE, "width": SIDE})).save_pretrained(folder)
-    return folder
+    return CaanModel(config).eval(), CaanProcessor(ViTImageProcessor(size={"height": SIDE, "width": SIDE}))
 
 
 def draw_photo(number: int, size: tuple[int, int] = (60, 40)) -> Image.Image:

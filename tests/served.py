@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from photos import draw_photo, save_checkpoint
+from photos import draw_photo, save_checkpoint, save_text_checkpoint
 
 from caan_hf.benchmarks.sample import draw_object
 from caan_hf.gallery import Gallery
@@ -33,6 +33,16 @@ def gallery(tmp_path_factory, checkpoint, photos) -> Gallery:
 @pytest.fixture(scope="session")
 def searcher(gallery) -> Searcher:
     return Searcher(gallery)
+
+
+@pytest.fixture(scope="session")
+def text_searcher(tmp_path_factory, photos) -> Searcher:
+    """The same photos, searched with a model that was trained with text."""
+    folder = tmp_path_factory.mktemp("served-text")
+    model = save_text_checkpoint(folder / "model", ["two dogs", "a cat", "an umbrella"])
+    opened = Gallery.create(folder / "gallery", model=str(model), device="cpu")
+    opened.add(photos)
+    return Searcher(opened)
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,7 @@ from PIL import Image
 
 from caan_hf.errors import CaanError
 from caan_hf.gallery import GalleryPhoto
+from caan_hf.gallery.options import MAX_TEXT
 from caan_hf.retrieval.reranking import NUM_CANDIDATES
 from caan_hf.service.batching import MAX_BATCH
 from caan_hf.service.searcher import MAX_RESULTS, Answer, BlankDrawingError, Searcher, shown_name
@@ -43,8 +44,10 @@ OPEN_VIEWER = """() => {
 }"""
 SHOW_RESULTS = """() => {
     document.querySelector("#viewer").hidePopover();
-    document.activeElement.blur();  // the focus returned to a place among the results before
-    document.querySelector("#answer").scrollIntoView({ behavior: "smooth", block: "start" });
+    const answer = document.querySelector("#answer"), { top } = answer.getBoundingClientRect();
+    if (top >= 0 && top < innerHeight / 2) return;
+    document.activeElement.blur();  // the focus is among the results before, or a phone shows its keyboard for it
+    answer.scrollIntoView({ behavior: "smooth", block: "start" });
 }"""
 
 
@@ -111,6 +114,18 @@ class Page:
 
     def _build_query(self) -> None:
         self.pad = sketch_pad(elem_id="pad")
+        name = next(iter(self.searchers), None)
+        offered = self._offered(name)
+        self.words = gr.Textbox(
+            visible=offered["words"],
+            label="Words",
+            placeholder="such as: an open umbrella",
+            max_lines=1,
+            max_length=MAX_TEXT,
+            submit_btn="Search",
+            html_attributes=gr.InputHTMLAttributes(enterkeyhint="search"),
+            elem_id="words",
+        )
         self.example = gr.Dataset(
             show_label=False,
             components=["image"],
@@ -119,8 +134,6 @@ class Page:
             elem_id="examples",
         )
         self.upload = gr.UploadButton("Upload a drawing", file_types=SKETCH_FILES, elem_id="upload", size="md")
-        name = next(iter(self.searchers), None)
-        offered = self._offered(name)
         with gr.Accordion("Settings", open=False, elem_id="settings", visible=offered["settings"]) as self.settings:
             self.rerank = gr.Checkbox(
                 self._reranks(name),
@@ -143,7 +156,7 @@ class Page:
             names, value=names[0] if names else None, label="Gallery", visible=len(names) > 1, elem_id="gallery"
         )
         self.status = gr.HTML(status_line(START) if self.searchers else error_line(self.notice), elem_id="status")
-        self.back = gr.Button("Back to the drawing", size="sm", visible=False, elem_id="back")
+        self.back = gr.Button("Back to the search", size="sm", visible=False, elem_id="back")
         self.results = gr.Gallery(
             show_label=False,
             columns=4,
@@ -172,17 +185,19 @@ class Page:
         self.opened = gr.State(0)  # position of the photo among the results
 
     def _connect(self) -> None:
-        query = [self.pad, self.k, self.rerank, self.gallery, self.expand, self.sources]
+        query = [self.pad, self.k, self.rerank, self.gallery, self.expand, self.sources, self.words]
         outputs = [self.results, self.status, self.back, self.more, self.shown]
         # During a search only the newest drawing waits, and is searched next.
         private: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
         live: dict[str, Any] = {"outputs": outputs, "trigger_mode": "always_last", **private, **SEARCHES}
         self.pad.change(self._search, query, **live)
+        self.words.submit(self._search, query, **live).then(None, js=SHOW_RESULTS, api_visibility="private")
         self.back.click(self._search, query, **live)
         again: dict[str, Any] = {"fn": self._search_again, "inputs": [*query, self.shown], **live}
         for event in (self.rerank.input, self.expand.input):
             event(**again)
-        offered = self.gallery.input(self._offer, self.gallery, [self.rerank, self.expand, self.settings], **private)
+        options = [self.rerank, self.expand, self.settings, self.words]
+        offered = self.gallery.input(self._offer, self.gallery, options, **private)
         offered.then(**again)
         self.more.click(lambda k: min(k + DEFAULT_K, MAX_RESULTS), self.k, self.k, **private).then(**again)
         # Putting a sketch on the pad changes the pad, which starts the search.
@@ -217,15 +232,16 @@ class Page:
         rerank.value = None  # as the gallery does by default; gradio would make it False
         gallery = gr.Textbox(next(iter(self.searchers), ""), visible=False, label="gallery")
         expand = gr.Checkbox(False, visible=False, label="expand")
+        text = gr.Textbox(visible=False, label="text")
         results, figure = gr.JSON(visible=False), gr.Image(visible=False, format="png")
         gr.Button(visible=False).click(
             self.search_endpoint,
-            [sketch, k, rerank, gallery, expand],
+            [sketch, k, rerank, gallery, expand, text],
             results,
             **SEARCHES,
             api_name="search",
-            api_description="Search with a picture or strokes (JSON): rank, photo, score (cosine); re-ranked, also "
-            "local_score and fused_score, which orders the results.",
+            api_description="Search with a picture or strokes (JSON), words (text), or both: rank, photo, score "
+            "(cosine); re-ranked, also local_score and fused_score, which orders the results.",
         )
         gr.Button(visible=False).click(
             self.explain_endpoint,
@@ -236,15 +252,26 @@ class Page:
         )
 
     def _search(
-        self, drawing: str | None, k: int, rerank: bool, gallery: str | None, expand: bool, sources: dict[str, str]
+        self,
+        drawing: str | None,
+        k: int,
+        rerank: bool,
+        gallery: str | None,
+        expand: bool,
+        sources: dict[str, str],
+        words: str = "",
     ) -> tuple[Any, ...]:
-        """The page's results for the drawing on the pad."""
+        """The page's results for the drawing on the pad and the words below it."""
         if not self.searchers:
             return _nothing(error_line(self.notice))
         try:
             searcher = self._searcher(gallery)
             answer = searcher.search(
-                _drawing(drawing, sources), k, rerank=rerank, expand=searcher.gallery.encoder.expand if expand else None
+                _drawing(drawing, sources),
+                k,
+                text=words if searcher.has_text else None,  # the field of another gallery may be hidden and filled
+                rerank=rerank,
+                expand=searcher.gallery.encoder.expand if expand else None,
             )
         except BlankDrawingError:
             return _nothing(status_line(START))
@@ -260,12 +287,13 @@ class Page:
         gallery: str | None,
         expand: bool,
         sources: dict[str, str],
+        words: str,
         shown: Shown | None,
     ) -> tuple[Any, ...]:
-        """The page's results with other settings, for the photo or the drawing that is searched."""
+        """The page's results with other settings, for the photo or for the drawing and words that are searched."""
         if shown is not None and shown.like is not None and shown.gallery == gallery:
             return self._show_similar(gallery, shown.like, k)
-        return self._search(drawing, k, rerank, gallery, expand, sources)
+        return self._search(drawing, k, rerank, gallery, expand, sources, words)
 
     def _search_similar(self, shown: Shown | None, opened: int, k: int) -> tuple[Any, ...]:
         """The page's results for the photo in the viewer."""
@@ -376,11 +404,12 @@ class Page:
         return f'<div class="text">{"".join(lines)}</div><div class="buttons">{buttons}</div>'
 
     def _offered(self, name: str | None) -> dict[str, bool]:
-        """Which settings the page offers: those that help the model, by its validation record."""
+        """What the page offers: settings that help the model, by its validation record, and words if it has them."""
         encoder = self.searchers[name].gallery.encoder if name in self.searchers else None
         rerank = encoder is not None and encoder.reranks
         expand = encoder is not None and encoder.expand is not None
-        return {"rerank": rerank, "expand": expand, "settings": rerank or expand}
+        words = name in self.searchers and self.searchers[name].has_text
+        return {"rerank": rerank, "expand": expand, "settings": rerank or expand, "words": words}
 
     def _reranks(self, name: str | None) -> bool:
         return name in self.searchers and self.searchers[name].gallery.reranks
@@ -391,15 +420,27 @@ class Page:
             gr.Checkbox(self._reranks(name), visible=offered["rerank"]),
             gr.Checkbox(False, visible=offered["expand"]),
             gr.Accordion(visible=offered["settings"]),
+            gr.Textbox(visible=offered["words"]),
         )
 
     def search_endpoint(
-        self, sketch: str, k: int, rerank: bool | None = None, gallery: str | None = None, expand: bool = False
+        self,
+        sketch: str | None,
+        k: int,
+        rerank: bool | None = None,
+        gallery: str | None = None,
+        expand: bool = False,
+        text: str | None = None,
     ) -> list[dict[str, Any]]:
         """Results as JSON, for programs."""
         with _errors_for_clients():
             answer = self._searcher(gallery).search(
-                _content(sketch), _parse_k(k), rerank=rerank, expand=NUM_EXPANDED if expand else None, pictures=False
+                _content(sketch),
+                _parse_k(k),
+                text=text,
+                rerank=rerank,
+                expand=NUM_EXPANDED if expand else None,
+                pictures=False,
             )
         found = [result.to_dict() for result in answer.results]
         # A key `path` would make gradio's client try to download the photo.

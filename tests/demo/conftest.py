@@ -7,7 +7,7 @@ import httpx
 import pytest
 from photos import calls  # noqa: F401 - a fixture
 from PIL import Image
-from served import checkpoint, drawing, gallery, photos, searcher  # noqa: F401 - fixtures
+from served import checkpoint, drawing, gallery, photos, searcher, text_searcher  # noqa: F401 - fixtures
 
 gradio = pytest.importorskip("gradio", reason="the demo needs gradio: extra demo")
 
@@ -26,7 +26,7 @@ def address(searcher):  # noqa: F811
 @pytest.fixture
 def busy(address, searcher, drawing):  # noqa: F811
     """`with busy():` as many visitors search as the demo accepts, and none is answered."""
-    search = {"fn_index": 0, "data": [to_pad(Image.open(drawing)), None, False, "photos", False, None]}
+    search = {"fn_index": 0, "data": [to_pad(Image.open(drawing)), None, False, "photos", False, None, ""]}
 
     def wait_until_queue_is(full: bool) -> None:
         deadline = time.monotonic() + 60

@@ -66,6 +66,7 @@ def offered(page: Page) -> tuple[bool, ...]:
     """Whether the page that is built offers settings, re-ranking and refining, and whether re-ranking is on."""
     with gr.Blocks():
         page.build()
+    assert not page.words.visible
     return page.settings.visible, page.rerank.visible, page.expand.visible, page.rerank.value
 
 
@@ -81,8 +82,41 @@ def test_settings_are_offered_where_they_help_the_model(page, gallery, photos, t
     expands.add(photos)
     other = Page({"expands": Searcher(expands)})
     assert offered(other) == (True, False, True, False)
-    rerank, expand, settings = other._offer("expands")
-    assert (rerank.visible, expand.visible, settings.visible) == (False, True, True)
+    rerank, expand, settings, words = other._offer("expands")
+    assert (rerank.visible, expand.visible, settings.visible, words.visible) == (False, True, True, False)
+
+
+def found(shown) -> list[str]:
+    return [result.path for result in shown.answer.results]
+
+
+def test_words_are_searched_alone_and_beside_the_drawing(text_searcher, drawn):
+    page, gallery = Page({"photos": text_searcher}), text_searcher.gallery
+    with gr.Blocks():
+        page.build()
+    assert page.words.visible
+    erased = to_pad(Image.new("L", (64, 64), 255))
+    for pad in (None, "", erased):
+        *_, shown = page._search(pad, 30, True, "photos", False, {}, " two dogs ")
+        assert found(shown) == [one.path for one in gallery.search(None, text="two dogs", k=30)]
+        assert not page._open(shown, selected(0))[2].visible  # only a drawing can be explained
+    for words, text in (("two dogs", "two dogs"), ("", None), (" ", None)):
+        *_, shown = page._search(drawn, 30, True, "photos", False, {}, words)
+        assert found(shown) == [one.path for one in gallery.search(from_pad(drawn), text=text, k=30, rerank=True)]
+        assert page._open(shown, selected(0))[2].visible
+    *_, again = page._search_again(None, 7, True, "photos", False, {}, "two dogs", shown)
+    assert found(again) == [one.path for one in gallery.search(None, text="two dogs", k=7)]
+    assert "Draw one thing" in page._search(None, 5, True, "photos", False, {}, " ")[1]
+    assert "more than 500. Shorten" in page._search(None, 5, True, "photos", False, {}, "x" * 501)[1]
+
+
+def test_words_that_another_gallery_left_are_not_searched(page, text_searcher, drawn):
+    both = Page({**page.searchers, "text": text_searcher})
+    for name, has_text in (("text", True), ("photos", False), ("other", False)):
+        assert both._offer(name)[3].visible == has_text
+    *_, shown = both._search(drawn, 5, False, "photos", False, {}, "two dogs")
+    *_, expected = search(both, drawn)
+    assert found(shown) == found(expected)
 
 
 def test_refining_uses_as_many_photos_as_helped_the_model(photos, drawn, tmp_path):
@@ -164,10 +198,10 @@ def test_more_like_a_photo_is_searched_until_the_next_drawing(page, gallery, dra
     assert photo.path.rpartition("/")[2] in status
     assert (back.visible, more.visible) == (True, True)
     assert not page._open(similar, selected(0))[2].visible  # only a drawing can be explained
-    *_, again = page._search_again(drawn, 7, False, "photos", False, {}, similar)
+    *_, again = page._search_again(drawn, 7, False, "photos", False, {}, "", similar)
     assert [one.path for one in again.answer.results][:5] == expected
     assert len(again.answer.results) == 7
-    *_, other = page._search_again(drawn, 5, False, "other", False, {}, similar)
+    *_, other = page._search_again(drawn, 5, False, "other", False, {}, "", similar)
     assert (other.like, other.gallery) == (None, "other")
     _, _, back, _, drawing = search(page, drawn)
     assert (back.visible, drawing.like) == (False, None)

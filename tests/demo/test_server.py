@@ -61,6 +61,16 @@ def test_search_accepts_strokes(client, gallery, tmp_path):
     assert [entry["photo"] for entry in found] == [result.path for result in gallery.search(strokes, k=3)]
 
 
+def test_programs_search_by_words(text_searcher, drawing):
+    gallery = text_searcher.gallery
+    with served(lambda: build_page({"photos": text_searcher}, show_paths=True)) as address:
+        client = Client(address, verbose=False)
+        alone = client.predict(None, k=30, text="two dogs", api_name="/search")
+        both = client.predict(handle_file(drawing), k=30, text="two dogs", api_name="/search")
+    assert [entry["photo"] for entry in alone] == [one.path for one in gallery.search(None, text="two dogs", k=30)]
+    assert [entry["photo"] for entry in both] == [one.path for one in gallery.search(drawing, text="two dogs", k=30)]
+
+
 def test_explain_returns_a_picture(client, gallery, drawing):
     best = gallery.search(drawing, k=1)[0]
     picture = client.predict(handle_file(drawing), best.path, "photos", api_name="/explain")
@@ -100,6 +110,7 @@ def test_the_number_of_photos_is_limited(client, drawing, k, number):
     [
         ("/search", ("DRAWING", "many"), "k must be a number of photos"),
         ("/search", (None, 3), "nothing is drawn"),
+        ("/search", (None, 3, None, "photos", False, "a cat"), "not trained to search by words"),
         ("/search", ("DRAWING", 3, False, "other"), "no gallery 'other'"),
         ("/explain", ("DRAWING", None), "give a sketch and the photo"),
     ],

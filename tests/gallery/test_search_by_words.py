@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from photos import draw_photo
+from photos import draw_photo, save_text_checkpoint
 from typer.testing import CliRunner
 
 from caan_hf import CaanError, load_encoder
@@ -13,19 +13,14 @@ from caan_hf.gallery import Gallery
 from caan_hf.gallery.schema import from_vectors
 from caan_hf.retrieval.words import TEXT_WEIGHT, with_words
 from caan_hf.training.backbones import word_tokenizer
-from caan_hf.training.checkpoints import save_for_retrieval
 
 WORDS = "two dogs"
 
 
 @pytest.fixture
-def model(make_model, processor, tmp_path):
+def model(tmp_path):
     """The folder of a model that was trained with text."""
-    processor.tokenizer = word_tokenizer(["a cat", WORDS])
-    trained = make_model(lambda_txt=1, text_negatives="all")
-    trained.text_contrast.set_sentences(torch.randn(3, 2, 24), torch.ones(3, 2, dtype=torch.bool))
-    save_for_retrieval(trained, processor, tmp_path / "model", text=TextEncoder.of_model(trained, processor, None))
-    return tmp_path / "model"
+    return save_text_checkpoint(tmp_path / "model", ["a cat", WORDS])
 
 
 @pytest.fixture
@@ -82,6 +77,7 @@ def test_a_model_without_text_and_useless_options_are_named(gallery, sketch):
 
 def test_an_encoder_whose_text_side_is_that_of_another_model_says_so(model, make_model, processor):
     other = make_model(lambda_txt=1, text_negatives="all", projection_dim=8)
+    processor.tokenizer = word_tokenizer(["a cat"])
     (model / "text").rename(model / "before")
     other.text_contrast.set_sentences(torch.randn(3, 2, 24), torch.ones(3, 2, dtype=torch.bool))
     TextEncoder.of_model(other, processor, None).save(model)

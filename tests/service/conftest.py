@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import httpx
 import pytest
 from photos import calls  # noqa: F401 - a fixture
-from served import checkpoint, drawing, gallery, photos, searcher  # noqa: F401 - fixtures
+from served import checkpoint, drawing, gallery, photos, searcher, text_searcher  # noqa: F401 - fixtures
 
 pytest.importorskip("fastapi_offline", reason='the service needs FastAPI: pip install "caan-hf[serve]"')
 
@@ -44,4 +44,11 @@ def serve():
 def service(searcher) -> Iterator[httpx.Client]:  # noqa: F811
     """A client of a service with two galleries, which are the same under two names."""
     with serving({"photos": searcher, "again": searcher}) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def text_service(text_searcher) -> Iterator[httpx.Client]:  # noqa: F811
+    """A client of a service whose model was trained with text."""
+    with serving({"photos": text_searcher}) as client:
         yield client

@@ -43,7 +43,7 @@ def test_without_the_key_only_the_open_pages_are_answered(serve, searcher, drawi
                 refused = client.get(path, headers=headers)
                 assert refused.status_code == 401
                 assert refused.headers["www-authenticate"] == "Bearer"
-            assert search(client, b"").status_code in (401, 422)
+            assert search(client, b"").status_code == 401
         assert {client.get(path).status_code for path in ("/healthz", "/docs", "/openapi.json")} == {200}
         client.headers["Authorization"] = "Bearer secret"
         assert search(client, drawing.read_bytes()).status_code == 200
@@ -113,6 +113,16 @@ def test_requests_that_arrive_too_slowly_are_refused(serve, searcher):
             connection.sendall(f"{head}Content-Type: application/json\r\n\r\n{{".encode())
             assert b" 408 " in connection.recv(4096).split(b"\r\n")[0]
         assert client.get("/healthz").status_code == 200
+
+
+def test_the_key_is_checked_before_the_body_arrives(serve, searcher):
+    with (
+        serve({"photos": searcher}, key="secret") as client,
+        socket.create_connection((client.base_url.host, client.base_url.port), timeout=10) as connection,
+    ):
+        head = "POST /v1/search HTTP/1.1\r\nHost: localhost\r\nContent-Length: 8000000\r\n"
+        connection.sendall(f"{head}Content-Type: multipart/form-data; boundary=x\r\n\r\n".encode())
+        assert b" 401 " in connection.recv(4096).split(b"\r\n")[0]
 
 
 def test_an_answer_that_takes_too_long_is_given_up(serve, searcher, drawing, computed):

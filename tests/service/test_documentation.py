@@ -21,8 +21,8 @@ def blocks(language: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def service(serve, searcher):
-    with serve({"my_gallery": searcher}, key=KEY) as client:
+def service(serve, text_searcher):
+    with serve({"my_gallery": text_searcher}, key=KEY) as client:
         client.headers["Authorization"] = f"Bearer {KEY}"
         yield client
 
@@ -36,9 +36,9 @@ def folder(tmp_path_factory, drawing, photos) -> Path:
 
 
 @pytest.fixture
-def open_service(serve, searcher):
+def open_service(serve, text_searcher):
     """A service without a key, as most examples want it."""
-    with serve({"my_gallery": searcher}) as client:
+    with serve({"my_gallery": text_searcher}) as client:
         yield client
 
 
@@ -50,7 +50,7 @@ CURL = [line for block in blocks("sh") for line in block.splitlines() if line.st
 
 
 def test_there_are_examples():
-    assert len(CURL) == 4
+    assert len(CURL) == 6
     assert len(blocks("python")) == 1
 
 

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 
 import numpy as np
 import pytest
@@ -22,6 +23,12 @@ def picture(answer, kind: str) -> Image.Image:
     assert answer.status_code == 200, answer.text
     assert answer.headers["content-type"] == f"image/{kind}"
     return Image.open(io.BytesIO(answer.content))
+
+
+def png(image: Image.Image) -> bytes:
+    content = io.BytesIO()
+    image.save(content, "PNG")
+    return content.getvalue()
 
 
 def best(service, drawing) -> dict:
@@ -49,6 +56,48 @@ def test_search_by_strokes(service, gallery, tmp_path):
     expected = [result.path for result in gallery.search(file)]
     assert paths(service.post("/v1/search/strokes", json=STROKES)) == expected
     assert paths(service.post("/v1/search", files={"sketch": file.read_bytes()})) == expected
+
+
+WORDS = "two dogs"
+
+
+def test_search_by_words_alone_and_beside_a_sketch(text_service, text_searcher, drawing):
+    gallery, files = text_searcher.gallery, {"sketch": drawing.read_bytes()}
+    alone, both, sketch = (
+        [result.path for result in gallery.search(query, text=text, k=30)]
+        for query, text in ((None, WORDS), (drawing, WORDS), (drawing, None))
+    )
+    assert alone != both != sketch
+    for data in ({"text": WORDS}, {"text": f" {WORDS}\n"}):
+        assert paths(text_service.post("/v1/search", params={"k": 30}, data=data)) == alone
+        assert paths(text_service.post("/v1/search", params={"k": 30}, data=data, files=files)) == both
+    for data in ({}, {"text": ""}, {"text": " "}):
+        assert paths(text_service.post("/v1/search", params={"k": 30}, data=data, files=files)) == sketch
+    blank = {"sketch": png(Image.new("L", (50, 50), 255))}
+    assert paths(text_service.post("/v1/search", params={"k": 30}, data={"text": WORDS}, files=blank)) == alone
+    assert text_service.get("/v1/galleries").json()[0]["has_text"]
+
+
+def test_search_by_strokes_and_words(text_service, text_searcher, tmp_path):
+    (tmp_path / "strokes.json").write_text(json.dumps(STROKES), encoding="utf-8")
+    answer = text_service.post("/v1/search/strokes", json={**STROKES, "text": WORDS})
+    assert paths(answer) == [one.path for one in text_searcher.gallery.search(tmp_path / "strokes.json", text=WORDS)]
+
+
+@pytest.mark.parametrize("data", [{}, {"text": ""}, {"text": "  "}])
+def test_a_search_for_nothing_says_what_to_give(service, text_service, data):
+    for client in (service, text_service):
+        refused = client.post("/v1/search", data=data)
+        assert refused.status_code == 400
+        assert re.search("sketch, or words", refused.json()["detail"])
+
+
+def test_words_are_refused_in_one_sentence_where_the_model_cannot_encode_them(service, gallery, drawing):
+    for request in ({}, {"files": {"sketch": drawing.read_bytes()}}):
+        refused = service.post("/v1/search", data={"text": WORDS}, **request)
+        assert refused.status_code == 400
+        assert re.fullmatch(r"[^\n]*not trained to search by words\. Give a sketch[^\n]*", refused.json()["detail"])
+        assert gallery.info.model not in refused.text
 
 
 def test_search_by_photo(service, gallery, photos):
@@ -83,7 +132,7 @@ def test_explanations(service, gallery, drawing):
 
 
 def test_galleries_are_described(service, gallery):
-    described = {"photos": 30, "image_size": 32, "reranks": gallery.reranks, "explains": True}
+    described = {"photos": 30, "image_size": 32, "reranks": gallery.reranks, "explains": True, "has_text": False}
     assert service.get("/v1/galleries").json() == [{"name": name, **described} for name in ("photos", "again")]
 
 
@@ -122,9 +171,7 @@ def test_a_photo_that_cannot_be_used(service):
 
 
 def test_a_blank_sketch(service):
-    content = io.BytesIO()
-    Image.new("L", (50, 50), 255).save(content, "PNG")
-    refused = service.post("/v1/search", files={"sketch": content.getvalue()})
+    refused = service.post("/v1/search", files={"sketch": png(Image.new("L", (50, 50), 255))})
     assert (refused.status_code, refused.json()["detail"]) == (400, "the sketch is blank")
 
 
@@ -134,7 +181,7 @@ def test_a_blank_sketch(service):
         ("/v1/search?k=0", {"files": {"sketch": b"x"}}),
         ("/v1/search?k=100000", {"files": {"sketch": b"x"}}),
         ("/v1/search?unknown=1", {"files": {"sketch": b"x"}}),
-        ("/v1/search", {}),
+        ("/v1/search", {"data": {"text": "x" * 501}}),
         ("/v1/search/strokes", {"json": {"strokes": [[[0, 0, 0]]]}}),
         ("/v1/search/strokes", {"content": b"{"}),
     ],

@@ -1,16 +1,19 @@
 """Searching for a drawing on the server, without a browser."""
 
 import io
+import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+from caan_hf.encoding.text_encoder import TextEncoder
 from caan_hf.errors import CaanError
 from caan_hf.gallery import Gallery
-from caan_hf.service.searcher import MAX_FILE_BYTES, Searcher, prepare_drawing
+from caan_hf.service.searcher import MAX_FILE_BYTES, GalleryProblemError, Searcher, prepare_drawing
 from caan_hf.sketches_caan import clean_sketch
 
 
@@ -93,6 +96,35 @@ def test_a_drawing_is_opened_and_cleaned_once(searcher, drawing, calls):
     assert calls == {"open": 1, "clean": 1}
     searcher.explain(answer.sketch, answer.results[0])
     assert calls == {"open": 2, "clean": 1}  # the photo
+
+
+def test_the_text_tower_is_loaded_once_with_the_first_words(text_searcher, drawing, monkeypatch):
+    loaded = []
+    load = TextEncoder.load
+    monkeypatch.setattr(TextEncoder, "load", lambda folder: (loaded.append(folder), load(folder))[1])
+    place = text_searcher.gallery.encoder.name
+    searcher = Searcher(Gallery.open(text_searcher.gallery.table.uri, model=place, device="cpu"))
+    searcher.search(drawing.read_bytes(), 3)
+    assert loaded == []
+    with ThreadPoolExecutor(8) as threads:
+        texts = ["two dogs", "a cat"] * 8
+        answers = list(threads.map(lambda text: searcher.search(None, 3, text=text), texts))
+    assert len(loaded) == 1
+    assert answers[0].sketch is None
+    for answer, text in zip(answers, texts, strict=True):
+        assert [one.path for one in answer.results] == [one.path for one in searcher.search(None, 3, text=text).results]
+
+
+def test_a_text_tower_that_cannot_be_loaded_is_reported_without_its_path(text_searcher, drawing, tmp_path, caplog):
+    model = tmp_path / "model"
+    shutil.copytree(text_searcher.gallery.encoder.name, model)
+    (model / "text" / "text.safetensors").write_bytes(b"damaged")
+    searcher = Searcher(Gallery.open(text_searcher.gallery.table.uri, model=str(model), device="cpu"))
+    with pytest.raises(GalleryProblemError, match=r"text tower cannot be loaded.*sketch") as error:
+        searcher.search(drawing.read_bytes(), 3, text="two dogs")
+    assert str(tmp_path) not in str(error.value)
+    assert str(model) in caplog.text
+    assert len(searcher.search(drawing.read_bytes(), 3).results) == 3
 
 
 def test_an_empty_gallery_is_reported_without_its_path(checkpoint, drawing, tmp_path):

@@ -101,13 +101,15 @@ def search(
     given, picture = _read(sketch, options)
     opened.encoder  # noqa: B018 - loaded here, so that the times below are those of the search
     start = time.perf_counter()
-    query: Any = given if options.photo or given is None else opened.encode_sketch(given)
+    query: Any = given if options.photo else opened.encode_query(given, options.text)
     encoded = time.perf_counter()
     results = opened.search(query, options)
     seconds = {"encode": encoded - start, "search": time.perf_counter() - encoded}
-    explanations = [opened.explain(query, result) for result in results[:NUM_EXPLAINED]] if explain else []
+    drawn = None if options.photo else query.sketch
+    explanations = [opened.explain(drawn, result) for result in results[:NUM_EXPLAINED]] if explain else []
     if out is not None:
-        _draw(getattr(query, "image", picture), results, explanations, out, _label(sketch, options))
+        shown = picture if drawn is None else drawn.image
+        _draw(shown, results, explanations, out, _label(sketch, options))
     gone = sorted(opened.gone(results))
     if gone:
         remedy = "Remove them from the gallery with `caan index PHOTOS GALLERY --prune`."

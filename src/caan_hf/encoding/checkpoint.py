@@ -1,6 +1,7 @@
 """Models on torch as encoders, and the loading of CAAN checkpoints."""
 
 import hashlib
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import cached_property
@@ -129,6 +130,8 @@ class CheckpointEncoder(TorchEncoder):
     model: CaanModel
     folder: Path | None = None
     """Where it was loaded from."""
+    _text_lock = threading.Lock()
+    """Threads of a server load the text tower once, and its tokenizer is used by one of them at a time."""
 
     @classmethod
     def load(
@@ -213,7 +216,10 @@ class CheckpointEncoder(TorchEncoder):
 
     def encode_text(self, texts: Sequence[str | Sequence[str]]) -> Array:
         """See [`Encoder.encode_text`]."""
-        return self._text_encoder.encode(texts) if self.has_text else super().encode_text(texts)
+        if not self.has_text:
+            return super().encode_text(texts)
+        with self._text_lock:
+            return self._text_encoder.encode(texts)
 
     @cached_property
     def _text_encoder(self) -> TextEncoder:

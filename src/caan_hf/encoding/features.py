@@ -52,3 +52,15 @@ class EncodedSketch:
         """A sketch with its row of the features of a batch."""
         local = features.local_embeds
         return cls(image, features.global_embeds[row], None if local is None else local[row])
+
+
+class EncodedQuery(NamedTuple):
+    """What is searched, encoded once: a sketch, words, or both.
+
+    Attributes:
+        vector: (D,) float32, L2-normalised.
+        sketch: The sketch, which re-ranking and explanations compare with photos; None for words alone.
+    """
+
+    vector: Array
+    sketch: EncodedSketch | None

@@ -12,7 +12,7 @@ import pyarrow as pa
 from PIL import Image
 
 from caan_hf.encoding.encoder import Encoder
-from caan_hf.encoding.features import Array, EncodedSketch
+from caan_hf.encoding.features import Array, EncodedQuery, EncodedSketch
 from caan_hf.encoding.identity import DType
 from caan_hf.encoding.load import load_encoder
 from caan_hf.errors import CaanError
@@ -181,6 +181,28 @@ class Gallery:
         """Encode a sketch once, for any number of searches and explanations; see `Encoder.encode_sketch`."""
         return self.encoder.encode_sketch(sketch)
 
+    def encode_query(self, sketch: Any, text: str | None = None) -> EncodedQuery:
+        """Encode what is searched, once for any number of searches: a sketch, words, or both.
+
+        Args:
+            sketch: A sketch, or the result of `encode_sketch`; None for words alone. The result of this method is
+                returned as it is.
+            text: Words, or None.
+
+        Raises:
+            CaanError: There is neither a sketch nor words, the sketch cannot be used, or the model cannot encode words.
+        """
+        if isinstance(sketch, EncodedQuery):
+            return sketch
+        if sketch is None and text is None:
+            raise CaanError("there is nothing to search for. Give a sketch, words, or both.")
+        encoded = None if sketch is None else self.encode_sketch(sketch)
+        if text is None:
+            assert encoded is not None
+            return EncodedQuery(encoded.global_embeds, encoded)
+        words: Array = self.encoder.encode_text([text])[0]
+        return EncodedQuery(words if encoded is None else with_words(encoded.global_embeds, words), encoded)
+
     def search(self, sketch: Any, options: SearchOptions | None = None, **changes: Any) -> list[SearchResult]:
         """Find the photos that are most similar to a sketch, to words, to both, or to a photo.
 
@@ -190,9 +212,10 @@ class Gallery:
         `rerank=True` it encodes the photos and leaves out those that cannot be read.
 
         Args:
-            sketch: A sketch, or the result of `encode_sketch`. With `photo=True`: a picture, or a photo of the gallery
-                (its path, or a result), which is not encoded again and is left out of the results, or the global
-                embedding (D,) of a photo. None to search by `text` alone, which is never re-ranked.
+            sketch: A sketch, or the result of `encode_sketch`; None to search by `text` alone, which is never
+                re-ranked; or the result of `encode_query`, in place of sketch and `text`. With `photo=True`: a picture,
+                or a photo of the gallery (its path, or a result), which is not encoded again and is left out of the
+                results, or the global embedding (D,) of a photo.
             options: How the gallery is searched.
             **changes: Fields of [`SearchOptions`] that differ from `options`, such as `k=20`.
 
@@ -211,8 +234,7 @@ class Gallery:
         options = replace(options or SearchOptions(), **changes)
         if options.photo:
             return self._search_by_photo(sketch, options)
-        query = None if sketch is None and options.text is not None else self.encode_sketch(sketch)
-        vector = self._query_vector(query, options.text)
+        vector, query = self.encode_query(sketch, options.text)
         table = self.table if options.plain else self._searched()
         if options.expand is not None:
             first = table.nearest(vector, options.expand, [table.vectors], exact=options.exact)
@@ -265,14 +287,6 @@ class Gallery:
         """A photo by the SHA-256 of its file, of several copies the one with the first path; None if there is none."""
         found = self._fields(self.table.rows_where("sha256", [sha256], self.columns))
         return min((GalleryPhoto(**fields) for fields in found), key=lambda photo: photo.path, default=None)
-
-    def _query_vector(self, query: EncodedSketch | None, text: str | None) -> Array:
-        """The global embedding (D,) of a sketch, of words, or of both."""
-        if text is None:
-            assert query is not None
-            return query.global_embeds
-        words: Array = self.encoder.encode_text([text])[0]
-        return words if query is None else with_words(query.global_embeds, words)
 
     def _search_by_photo(self, photo: Any, options: SearchOptions) -> list[SearchResult]:
         """The photos nearest to a photo, without itself if it is in the gallery."""

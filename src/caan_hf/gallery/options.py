@@ -11,6 +11,8 @@ from caan_hf.retrieval.reranking import NUM_CANDIDATES
 from caan_hf.retrieval.smoothing import MAX_NEIGHBOURS
 
 MAX_THUMBNAIL_SIDE = 4096
+MAX_TEXT = 500
+"""Maximum number of characters of the words of a search; models read some 70 tokens of them."""
 SMOOTH = 0
 """Number of neighbours with which the photos of a new gallery are smoothed."""
 
@@ -169,6 +171,8 @@ class SearchOptions:
             raise CaanError("--photo and --text are mutually exclusive: words are added to a sketch.")
         if self.text is not None and not self.text.strip():
             raise CaanError("--text: holds no words. Describe the photo, or leave the option out.")
+        if self.text is not None and len(self.text) > MAX_TEXT:
+            raise CaanError(f"the words have {len(self.text)} characters, more than {MAX_TEXT}. Shorten them.")
 
 
 def _require_at_least(least: int, **numbers: Any) -> None:

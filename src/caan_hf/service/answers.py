@@ -6,11 +6,20 @@ from fastapi import Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from caan_hf.gallery import Explanation, SearchResult
+from caan_hf.gallery.options import MAX_TEXT
 
 from .searcher import Answer, Searcher, shown_name
 
 Box = tuple[float, float, float, float]
 Point = Annotated[list[float], Field(min_length=2, max_length=2)]
+Words = Annotated[
+    str | None,
+    Field(
+        max_length=MAX_TEXT,
+        description="Words that describe the photo, beside the sketch or alone. Needs a gallery with `has_text`.",
+        examples=["a cup with two handles"],
+    ),
+]
 GalleryName = Annotated[str | None, Query(description="Name of the gallery. Default: the first one.")]
 
 
@@ -36,6 +45,7 @@ class Strokes(BaseModel):
     """A drawing as strokes, each a list of points [x, y]; y grows downwards."""
 
     strokes: list[list[Point]] = Field(examples=[[[[0, 0], [50, 0], [50, 50]], [[10, 10], [20, 40]]]])
+    text: Words = None
 
 
 class FoundPhoto(BaseModel):
@@ -81,6 +91,7 @@ class GalleryAnswer(BaseModel):
     image_size: int = Field(description="Size in pixels at which the model sees pictures.")
     reranks: bool = Field(description="Whether searches re-rank by default.")
     explains: bool = Field(description="Whether results can be explained.")
+    has_text: bool = Field(description="Whether it can be searched by words.")
 
     @classmethod
     def of(cls, name: str, searcher: Searcher) -> "GalleryAnswer":
@@ -92,6 +103,7 @@ class GalleryAnswer(BaseModel):
             image_size=gallery.encoder.identity.image_size,
             reranks=gallery.reranks,
             explains=gallery.encoder.has_local,
+            has_text=searcher.has_text,
         )
 
 

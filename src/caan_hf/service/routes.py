@@ -2,12 +2,16 @@
 
 import io
 import secrets
+from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, File, HTTPException, Path, Query, Request, Response
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi import APIRouter, Depends, File, Form, HTTPException, Path, Query, Request, Response
+from fastapi.routing import APIRoute
+from fastapi.security import HTTPBearer
 from PIL import Image
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from caan_hf.gallery import GalleryPhoto
 
 from .answers import (
     ExplanationAnswer,
@@ -18,8 +22,9 @@ from .answers import (
     SearchQuery,
     SketchQuery,
     Strokes,
+    Words,
 )
-from .searcher import Answer
+from .searcher import Answer, Searcher
 from .state import Service
 
 
@@ -29,13 +34,27 @@ def _shared(request: Request) -> Service:
 
 
 Shared = Annotated[Service, Depends(_shared)]
-Bearer = Annotated[HTTPAuthorizationCredentials | None, Depends(HTTPBearer(auto_error=False))]
+BEARER = HTTPBearer(auto_error=False)
 
 
-def require_key(service: Shared, given: Bearer) -> None:
-    """Refuse a request without the key, if the service has one."""
+class KeyedRoute(APIRoute):
+    """A route that needs the key, if the service has one. A dependency would check it after the body was read."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """The function that answers a request."""
+        answer = super().get_route_handler()
+
+        async def answer_with_key(request: Request) -> Response:
+            await _require_key(request)
+            return await answer(request)
+
+        return answer_with_key
+
+
+async def _require_key(request: Request) -> None:
+    key, given = _shared(request).key, await BEARER(request)
     sent = given.credentials if given else ""
-    if service.key is not None and not secrets.compare_digest(sent.encode(), service.key.encode()):
+    if key is not None and not secrets.compare_digest(sent.encode(), key.encode()):
         detail = "a key is required. Send it as the header Authorization: Bearer KEY."
         raise HTTPException(401, detail, {"WWW-Authenticate": "Bearer"})
 
@@ -49,8 +68,9 @@ ERRORS: dict[int | str, dict[str, Any]] = {
     504: {"model": Problem, "description": "The answer takes too long."},
 }
 open_routes = APIRouter()
-routes = APIRouter(dependencies=[Depends(require_key)], responses=ERRORS)
-Sketch = Annotated[bytes, File(description="Picture of a sketch, or strokes as JSON.")]
+routes = APIRouter(route_class=KeyedRoute, dependencies=[Depends(BEARER)], responses=ERRORS)  # BEARER for OpenAPI
+SketchFile = File(description="Picture of a sketch, or strokes as JSON.")
+Sketch = Annotated[bytes, SketchFile]
 Photo = Annotated[bytes, File(description="Photo of any format.")]
 PhotoId = Annotated[str, Path(pattern="^[0-9a-f]{64}$", description="`id` of a result.")]
 JPEG: dict[str, Any] = {"response_class": Response, "responses": {200: {"content": {"image/jpeg": {}}}}}
@@ -79,15 +99,20 @@ async def galleries(service: Shared) -> list[GalleryAnswer]:
 
 
 @routes.post("/v1/search")
-async def search(service: Shared, query: Annotated[SketchQuery, Query()], sketch: Sketch) -> SearchAnswer:
-    """Find photos by a sketch: a picture, or strokes in a file."""
-    return await _search(service, query, sketch)
+async def search(
+    service: Shared,
+    query: Annotated[SketchQuery, Query()],
+    sketch: Annotated[bytes | None, SketchFile] = None,
+    text: Annotated[Words, Form()] = None,
+) -> SearchAnswer:
+    """Find photos by a sketch (a picture, or strokes in a file), by words, or by both."""
+    return await _search(service, query, sketch, text)
 
 
 @routes.post("/v1/search/strokes")
 async def search_strokes(service: Shared, query: Annotated[SketchQuery, Query()], drawing: Strokes) -> SearchAnswer:
-    """Find photos by strokes."""
-    return await _search(service, query, drawing.model_dump_json().encode())
+    """Find photos by strokes, alone or with words."""
+    return await _search(service, query, drawing.model_dump_json(include={"strokes"}).encode(), drawing.text)
 
 
 @routes.post("/v1/search/photo")
@@ -99,23 +124,13 @@ async def search_photo(service: Shared, query: Annotated[SearchQuery, Query()], 
 @routes.get("/v1/photos/{id}", **JPEG)
 async def photo(service: Shared, id: PhotoId, gallery: GalleryName = None) -> Response:
     """A photo of a gallery as a JPEG, reduced for display; its thumbnail if the file is gone."""
-
-    def read() -> bytes:
-        _, searcher, found = service.find(gallery, id)
-        return _encoded(searcher.photo(found), "JPEG")
-
-    return Response(await service.compute(read), media_type="image/jpeg")
+    return await _jpeg(service, gallery, id, Searcher.photo)
 
 
 @routes.get("/v1/photos/{id}/thumbnail", **JPEG)
 async def thumbnail(service: Shared, id: PhotoId, gallery: GalleryName = None) -> Response:
     """A small picture of a photo as a JPEG."""
-
-    def read() -> bytes:
-        _, searcher, found = service.find(gallery, id)
-        return _encoded(searcher.picture(found), "JPEG")
-
-    return Response(await service.compute(read), media_type="image/jpeg")
+    return await _jpeg(service, gallery, id, Searcher.picture)
 
 
 @routes.get("/v1/photos/{id}/similar")
@@ -146,10 +161,10 @@ async def explain_figure(service: Shared, id: PhotoId, sketch: Sketch, gallery: 
     return Response(await service.compute(drawn), media_type="image/png")
 
 
-async def _search(service: Service, query: SketchQuery, sketch: bytes) -> SearchAnswer:
+async def _search(service: Service, query: SketchQuery, sketch: bytes | None, text: str | None) -> SearchAnswer:
     name, searcher = service.searcher(query.gallery)
     answer = await service.compute(
-        lambda: searcher.search(sketch, query.k, rerank=query.rerank, expand=query.expand, pictures=False)
+        lambda: searcher.search(sketch, query.k, text=text, rerank=query.rerank, expand=query.expand, pictures=False)
     )
     return SearchAnswer.of(name, answer, show_paths=service.show_paths)
 
@@ -164,6 +179,16 @@ async def _similar(service: Service, query: SearchQuery, photo: bytes | str) -> 
 
     name, answer = await service.compute(search)
     return SearchAnswer.of(name, answer, show_paths=service.show_paths)
+
+
+async def _jpeg(
+    service: Service, gallery: str | None, id: str, picture: Callable[[Searcher, GalleryPhoto], Image.Image]
+) -> Response:
+    def read() -> bytes:
+        _, searcher, found = service.find(gallery, id)
+        return _encoded(picture(searcher, found), "JPEG")
+
+    return Response(await service.compute(read), media_type="image/jpeg")
 
 
 def _encoded(image: Image.Image, kind: str) -> bytes:

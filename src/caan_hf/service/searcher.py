@@ -1,6 +1,7 @@
 """Answers a client's drawing: read, encode, search and show, with the time of each stage."""
 
 import io
+import logging
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,17 +12,20 @@ from typing import TypeVar
 
 from PIL import Image
 
-from caan_hf.encoding.features import Array, EncodedSketch
+from caan_hf.encoding.features import Array, EncodedQuery, EncodedSketch
 from caan_hf.encoding.sketch_file import load_sketch
 from caan_hf.errors import CaanError
 from caan_hf.gallery import Explanation, Gallery, GalleryPhoto, SearchResult
 from caan_hf.gallery.lance_table import GalleryError
+from caan_hf.gallery.options import SearchOptions
 from caan_hf.gallery.photo import decode_photo, open_thumbnail
 from caan_hf.images_caan import MAX_FRAMES, open_file, reason_unreadable
 from caan_hf.retrieval.reranking import NUM_CANDIDATES
 from caan_hf.sketches_caan import is_blank
 
 from .batching import BatchingEncoder
+
+logger = logging.getLogger(__name__)
 
 MAX_FILE_BYTES = 8 * 2**20
 MAX_PIXELS = 25_000_000
@@ -51,10 +55,10 @@ class GalleryProblemError(CaanError):
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """The answer to a drawing.
+    """The answer to a search.
 
     Attributes:
-        sketch: The encoded drawing, for explanations; None for a photo.
+        sketch: The encoded drawing, for explanations; None for a photo and for words alone.
         results: The photos, best first.
         pictures: A small picture of each result.
         num_photos: Number of photos in the gallery.
@@ -91,38 +95,43 @@ class Searcher:
         drawing: bytes | None,
         k: int,
         *,
+        text: str | None = None,
         rerank: bool | None = None,
         expand: int | None = None,
         pictures: bool = True,
     ) -> Answer:
-        """Search for a drawing.
+        """Search for a drawing, for words, or for both.
 
         Args:
             drawing: Content of a picture or of a stroke file (JSON); None for nothing.
             k: Number of results.
+            text: Words; None or blank for none. Beside words, a blank drawing is none.
             rerank: Re-rank the best photos by the fused score of cosine and local score; by default as the gallery
                 does.
             expand: Number of first results for query expansion.
             pictures: Return a small picture of each result.
 
         Raises:
-            CaanError: The drawing is missing, blank or cannot be read, or the gallery is empty. The message holds no
-                path.
+            CaanError: The drawing is missing, blank or cannot be read, the model cannot encode words, or the gallery is
+                empty. The message holds no path.
         """
+        options = SearchOptions(k=k, rerank=rerank, expand=expand, text=(text or "").strip() or None)
         seconds: dict[str, float] = {}
         if rerank:
             self._require_local()
+        if options.text is not None and not self.has_text:
+            raise CaanError("the model of this gallery was not trained to search by words. Give a sketch alone.")
         with _timed(seconds, "read"):
-            prepared = self._prepare(drawing)
+            prepared = self._prepare_beside(options.text, drawing)
         with _timed(seconds, "encode"):
-            sketch = self.encoder.encode_prepared(*prepared)
+            query = self._encode_query(prepared, options.text)
         with _timed(seconds, "search"), _without_paths():
-            results = self.gallery.search(sketch, k=k, rerank=rerank, expand=expand)
+            results = self.gallery.search(query, options)
         shown = []
         if pictures:
             with _timed(seconds, "pictures"):
                 shown = [self.picture(result) for result in results]
-        return Answer(sketch, results, shown, len(self.gallery), seconds)
+        return Answer(query.sketch, results, shown, len(self.gallery), seconds)
 
     def explain(self, sketch: EncodedSketch | bytes | None, photo: GalleryPhoto | str) -> Explanation:
         """Find which regions of a drawing match which regions of a photo.
@@ -185,6 +194,28 @@ class Searcher:
         with _without_paths():
             return self.gallery.photo(photo)
 
+    @property
+    def has_text(self) -> bool:
+        """Whether it searches by words too."""
+        return self.gallery.encoder.has_text
+
+    def _prepare_beside(self, text: str | None, drawing: bytes | None) -> tuple[Image.Image, Array] | None:
+        """The drawing for the encoder; None for words alone."""
+        try:
+            return self._prepare(drawing)
+        except BlankDrawingError:
+            if text is None:
+                raise
+            return None
+
+    def _encode_query(self, prepared: tuple[Image.Image, Array] | None, text: str | None) -> EncodedQuery:
+        sketch = None if prepared is None else self.encoder.encode_prepared(*prepared)
+        try:
+            return self.gallery.encode_query(sketch, text)
+        except CaanError as error:  # the text tower, which is loaded with the first words
+            logger.warning("%s", error)
+            raise GalleryProblemError("the text tower cannot be loaded. Search by a sketch alone.") from error
+
     def _require_local(self) -> None:
         """Raise an error without the model's path, unlike that of the gallery."""
         if not self.gallery.encoder.has_local:
@@ -225,7 +256,7 @@ def prepare_drawing(drawing: bytes | None, prepare: Callable[[Image.Image], Prep
         CaanError: There is no drawing, it is blank, it cannot be read, or it is too large.
     """
     if drawing is None:
-        raise BlankDrawingError("nothing is drawn yet")
+        raise BlankDrawingError("nothing is drawn yet: give a sketch, or words if the model can search by words")
     if len(drawing) > MAX_FILE_BYTES:
         raise CaanError(f"the sketch is larger than {MAX_FILE_BYTES // 2**20} MB. Reduce the picture.")
     try:
