@@ -82,6 +82,7 @@ def _launch(page: gr.Blocks, host: str, port: int | None, lifespan: Lifespan) ->
             max_file_size=MAX_FILE_BYTES,
             state_session_capacity=SESSIONS,
             app_kwargs={"lifespan": lifespan},
+            _frontend=False,  # gradio would give up if the first answer took 3 seconds, as on a busy machine
             theme=theme.set(block_info_text_color="*neutral_500"),
             css=(files("caan_demo") / "page.css").read_text(encoding="utf-8"),
         )

@@ -61,6 +61,12 @@ def test_search_accepts_strokes(client, gallery, tmp_path):
     assert [entry["photo"] for entry in found] == [result.path for result in gallery.search(strokes, k=3)]
 
 
+def test_a_page_is_served_on_a_machine_too_busy_for_the_check_of_gradio(monkeypatch):
+    monkeypatch.setattr("gradio.networking.url_ok", lambda _: False)  # as when the first answer takes 3 seconds
+    with served(lambda: build_page({}, notice="none")) as address:
+        assert request(address, "GET", "/")[0] == 200
+
+
 def test_programs_search_by_words(text_searcher, drawing):
     gallery = text_searcher.gallery
     with served(lambda: build_page({"photos": text_searcher}, show_paths=True)) as address:

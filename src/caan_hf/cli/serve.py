@@ -33,7 +33,7 @@ def serve(
     device: DeviceOption = None,
     dtype: DTypeOption = "auto",
 ) -> None:
-    """Serve galleries over HTTP: search by sketch, strokes or photo, explanations, and metrics for Prometheus.
+    """Serve galleries over HTTP: search by sketch, words or photo, explanations, and metrics for Prometheus.
 
     The page /docs describes the requests. With the environment variable CAAN_API_KEY, clients must send that key. A
     gallery that `caan index` changes meanwhile is searched as it is then.

@@ -39,7 +39,7 @@ def build_app(searchers: Mapping[str, Searcher], options: ServeOptions, key: str
 
     app = FastAPIOffline(
         title="CAAN",
-        summary="Find photos by sketch.",
+        summary="Find photos by sketch or by words.",
         version=caan_hf.__version__,
         redoc_url=None,
         lifespan=lifespan,
