@@ -3,7 +3,6 @@
 import copy
 import platform
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,7 @@ from caan_hf.encoding.checkpoint import CheckpointEncoder
 from caan_hf.encoding.preprocessing import Preprocessing
 from caan_hf.errors import CaanError, first_line
 from caan_hf.utils.files import check_out_dir, staged_folder, write_whole_text
+from caan_hf.utils.installation import versions
 
 from .agreement import load_split, measure_agreement, require_agreement
 from .check import ATOL, check_atol, check_graphs, measure_parity, reference_answers, require_parity
@@ -81,7 +81,7 @@ def export_checkpoint(
         np.savez_compressed(folder / REFERENCE, **reference)  # type: ignore[arg-type]
         atol = options.atol if options.atol is not None else ATOL[options.dtype]
         manifest = Manifest(
-            versions={"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
+            versions={"python": platform.python_version(), **versions(PACKAGES)},
             checkpoint=source.entry(),
             identity=encoder.identity,
             training=encoder.training_data,

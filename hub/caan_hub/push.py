@@ -4,12 +4,12 @@ import re
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 
 from huggingface_hub import get_token
 from huggingface_hub.utils._validators import validate_repo_id
 
+import caan_hf
 from caan_hf.errors import CaanError
 from caan_hf.utils.files import staged_folder, writing
 from caan_hf.utils.hub import LOG_IN, hub_errors
@@ -115,7 +115,7 @@ def _push(build: Callable[[Path], Notes], target: Target, options: CommonOptions
         raise CaanError("--out and --overwrite: require --dry-run. Pass it, or omit them.")
     if get_token() is None:  # building may take minutes
         raise CaanError(f"not logged in. {LOG_IN}")
-    message = options.message or f"Push with caan-hf {version('caan-hf')}"
+    message = options.message or f"Push with caan-hf {caan_hf.__version__}"
     with writing(Path(tempfile.gettempdir())), tempfile.TemporaryDirectory(prefix="caan-hub-") as temporary:
         notes = build(Path(temporary))
         change = publish(Path(temporary), target, message=message, replaces=replaces)

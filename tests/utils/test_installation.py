@@ -8,6 +8,7 @@ import pytest
 
 from caan_hf.errors import CaanError
 from caan_hf.utils.installation import require
+from tests.bare import BareEnvironment
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 GIT = {"url": "https://git.example/caan", "vcs_info": {"vcs": "git", "commit_id": COMMIT}}
@@ -48,3 +49,22 @@ def test_an_installed_package_is_accepted_and_a_missing_one_is_named():
     require("numpy")
     with pytest.raises(CaanError, match="no_such_package"):
         require("no_such_package")
+
+
+RECORDED = """
+import caan_hf
+from caan_hf.publishing.training_record import training_record
+from caan_hf.utils.installation import install_command, versions
+record = training_record({"model": {}})
+assert record.versions["caan-hf"] == versions(["caan-hf"])["caan-hf"] == caan_hf.__version__
+assert record.commit is None or len(record.commit.removesuffix("-dirty")) == 40
+assert install_command("train") == 'pip install "caan-hf[train]"'
+"""
+
+
+def test_a_clone_that_is_not_installed_records_its_own_version(tmp_path):
+    clone = BareEnvironment(tmp_path, "train")
+    for installation in tmp_path.glob("caan_hf-*.dist-info"):
+        installation.unlink()
+    answer = clone.run("-c", RECORDED)
+    assert answer.returncode == 0, answer.stderr

@@ -2,9 +2,9 @@
 
 from collections import Counter
 from dataclasses import replace
-from importlib.metadata import version
 from pathlib import Path
 
+import caan_hf
 from caan_hf.descriptions.prompts import PLAIN
 from caan_hf.descriptions.records import (
     SHIPPED_NAME,
@@ -108,7 +108,7 @@ def prepare_benchmark(
         duplicates=[Problem(item.source, reason) for item, reason in copies],
         images="embedded" if options.embed or raw_dir is None else "referenced",
         skipped=problems.found,
-        created_with=f"caan-hf {version('caan-hf')}",
+        created_with=f"caan-hf {caan_hf.__version__}",
     )
     with (
         staged_folder(out_dir, INFO_FILE, overwrite=options.overwrite) as folder,

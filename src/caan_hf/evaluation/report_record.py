@@ -2,13 +2,13 @@
 
 import hashlib
 from dataclasses import replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Self, get_args
 
 from pydantic import ConfigDict, Field
 
 from caan_hf.encoding.identity import Precision
+from caan_hf.utils.installation import versions
 from caan_hf.utils.records import Record
 
 from .evaluator import ZeroShotEvaluator
@@ -123,7 +123,7 @@ def report_fields(
         "local_weight": result.local_weight,
         "seconds": round(sum(result.seconds.values()), 3),
         "seconds_by_stage": {stage: round(seconds, 3) for stage, seconds in result.seconds.items()},
-        "versions": {name: version(name) for name in PACKAGES},
+        "versions": versions(PACKAGES),
     }
 
 

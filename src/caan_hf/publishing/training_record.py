@@ -1,10 +1,8 @@
 """`training.json`: how a model was trained, without secrets and paths of the machine; stored beside the weights."""
 
-import json
 import re
 import subprocess
 from collections.abc import Mapping
-from importlib.metadata import distribution, version
 from pathlib import Path, PureWindowsPath
 from typing import Annotated, Any
 
@@ -13,6 +11,7 @@ from pydantic import BeforeValidator
 from caan_hf.benchmarks.prepared import INFO_FILE, REMEDY, BenchmarkInfo, DescriptionsInfo, Origin, SplitCounts
 from caan_hf.errors import CaanError
 from caan_hf.utils.files import is_file, is_folder
+from caan_hf.utils.installation import installed_from, versions
 from caan_hf.utils.records import Record
 from caan_hf.utils.yaml_files import read_yaml
 
@@ -144,7 +143,7 @@ def training_record(recipe: Mapping[str, Any], info: BenchmarkInfo | None = None
         info: The benchmark, as [`load_benchmark`] returns it.
     """
     record = TrainingRecord.model_validate(
-        {"recipe": recipe, "commit": source_commit(), "versions": {name: version(name) for name in LIBRARIES}}
+        {"recipe": recipe, "commit": source_commit(), "versions": versions(LIBRARIES)}
     )
     return record if info is None else _with_data(record, info)
 
@@ -200,7 +199,7 @@ def _with_data(record: TrainingRecord, info: BenchmarkInfo) -> TrainingRecord:
 
 def source_commit() -> str | None:
     """Git commit of the package's source, with "-dirty" if files differ from it; None if it is unknown."""
-    installed = json.loads(distribution("caan-hf").read_text("direct_url.json") or "{}")
+    installed = installed_from()
     if "vcs_info" in installed:
         return str(installed["vcs_info"]["commit_id"])
     if _git("ls-files", "--error-unmatch", __file__) is None:

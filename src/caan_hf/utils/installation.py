@@ -1,11 +1,14 @@
 """Optional packages: the extra that installs each, and the command that adds it to this installation."""
 
 import json
-from importlib.metadata import PackageNotFoundError, distribution
+from collections.abc import Iterable
+from importlib.metadata import PackageNotFoundError, distribution, version
 from importlib.util import find_spec
+from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
+import caan_hf
 from caan_hf.errors import CaanError
 
 PACKAGE = "caan-hf"
@@ -67,15 +70,26 @@ def install_command(extras: str) -> str:
 
     pip records that place (PEP 610): a clone, a repository, or a package index, for which it records nothing.
     """
-    try:
-        record = distribution(PACKAGE).read_text("direct_url.json")
-        origin = json.loads(record) if record else None
-    except (PackageNotFoundError, ValueError):
-        origin = None
-    if not isinstance(origin, dict) or not isinstance(url := origin.get("url"), str):
+    origin = installed_from()
+    if not isinstance(url := origin.get("url"), str):
         return f'pip install "{PACKAGE}[{extras}]"'
     if "dir_info" in origin:
         editable = "-e " if origin["dir_info"].get("editable") else ""
         return f'pip install {editable}"{url2pathname(urlsplit(url).path)}[{extras}]"'
     prefix = f"{origin['vcs_info']['vcs']}+" if "vcs_info" in origin else ""
     return f'pip install "{PACKAGE}[{extras}] @ {prefix}{url}"'
+
+
+def installed_from() -> dict[str, Any]:
+    """Where pip installed the package from (PEP 610); empty if it came from an index or runs without installation."""
+    try:
+        record = distribution(PACKAGE).read_text("direct_url.json")
+        origin = json.loads(record) if record else None
+    except (PackageNotFoundError, ValueError):
+        origin = None
+    return origin if isinstance(origin, dict) else {}
+
+
+def versions(packages: Iterable[str]) -> dict[str, str]:
+    """Versions of packages. That of caan-hf is the version of the code that runs, which need not be installed."""
+    return {name: caan_hf.__version__ if name == PACKAGE else version(name) for name in packages}
