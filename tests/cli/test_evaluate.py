@@ -113,6 +113,8 @@ def test_unknown_device_is_refused_in_one_line(checkpoint, data):
     with pytest.raises(CaanError, match="device nonsense: not available") as error:
         run(checkpoint, "--data", data, device="nonsense")
     assert "\n" not in str(error.value)
+    assert str(error.value).endswith("Choose another device, such as cpu.")
+    assert "device string" not in str(error.value)
 
 
 def test_folder_without_a_benchmark_is_refused(checkpoint, tmp_path):

@@ -43,7 +43,7 @@ def test_prepare_prints_counts_and_problems(raw, tmp_path):
     (raw / "photos/boat/notes.jpg").write_text("x")
     result = caan_prepare("folder", raw, tmp_path / "out", "--validation-categories", 1)
     assert result.exit_code == 0, result.output
-    for part in ("folder@1", "train", "validation", "test", "1 not an image: photos/boat/notes.jpg", "written to"):
+    for part in ("folder@1", "train", "validation", "test", "1 skipped (not an image): photos/boat/notes.jpg"):
         assert part in result.output
     assert load_benchmark(tmp_path / "out")[1].unseen == ["yak"]
 

@@ -70,6 +70,7 @@ def test_a_study_of_two_axes_also_has_a_sweep_plot(tmp_path):
     ]  # fmt: skip
     write_report(results, "caan ablate lambdas", tmp_path, ["model.lambda_tri", "model.lambda_rn"])
     assert min(Image.open(tmp_path / "sweep.png").size) > 200
+    assert (tmp_path / "table.md").read_text().startswith("| lambda_tri, lambda_rn | seeds |")
 
 
 def test_one_seed_has_no_standard_deviation():

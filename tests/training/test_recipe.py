@@ -164,6 +164,13 @@ def test_a_value_that_the_trainer_refuses_is_a_one_line_error(file, word):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("words", [["training.save_steps=2"], ["training.eval_strategy=no"]])
+def test_checkpoints_that_do_not_fit_the_validation_name_the_keys_to_change(words):
+    with pytest.raises(CaanError, match=r"training\.load_best_model_at_end.*training\.eval_strategy.*false") as error:
+        load_recipe("quickstart", words).training_arguments()
+    assert "--" not in str(error.value)
+
+
 @pytest.mark.parametrize(
     ("word", "message"),
     [

@@ -88,7 +88,7 @@ def _print_summary(info: "BenchmarkInfo", out_dir: Path) -> None:
     _print_joined(info)
     for reason, paths in Problems(info.skipped).by_reason().items():
         if reason != NO_DESCRIPTION:
-            typer.echo(f"{len(paths):,} {reason}: {first_paths(paths)}")
+            typer.echo(f"{len(paths):,} skipped ({reason}): {first_paths(paths)}")
     _print_plain(info)
     typer.echo(f"written to {out_dir}")
 

@@ -145,7 +145,8 @@ def ablate(
             typer.echo(f"{run.name}: {run.folder}")
         return
     results = list(run_study(runs, announce=lambda line: typer.echo(line, err=True)))
-    header, *rows = table_lines(write_report(results, shlex.join(words), loaded.output_dir, list(loaded.grid)))
+    axes = list(loaded.grid)
+    header, *rows = table_lines(write_report(results, shlex.join(words), loaded.output_dir, axes), axes)
     print_table(header, rows)
     typer.echo(f"table and plot: {loaded.output_dir}")
 

@@ -385,7 +385,8 @@ def usable_device(name: str | None) -> torch.device:
         device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
         torch.zeros(1, device=device).item()
     except (RuntimeError, AssertionError) as error:
-        raise CaanError(f"device {name}: not available ({first_line(error)}).") from error
+        reason = first_line(error).partition(" device type at start")[0]  # torch quotes the name again
+        raise CaanError(f"device {name}: not available ({reason}). Choose another device, such as cpu.") from error
     return device
 
 

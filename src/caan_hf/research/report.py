@@ -90,13 +90,14 @@ def _interval(results: Sequence[StudyResult], label: str, first: str, split: str
     return low, high
 
 
-def table_lines(rows: Sequence[Row]) -> list[list[str]]:
-    """The cells of the table without empty columns; the first line is the header.
+def table_lines(rows: Sequence[Row], axes: Sequence[str] = ()) -> list[list[str]]:
+    """The cells of the table without empty columns; the first line is the header, which names the study's axes.
 
     Scores are the mean and the standard deviation over the seeds.
     """
     difference = f"difference to {rows[0].label}"
-    header = ["", "seeds", f"validation {METRIC}", f"unseen {METRIC}", difference, "95 % interval"]
+    names = ", ".join(map(_short, axes))
+    header = [names, "seeds", f"validation {METRIC}", f"unseen {METRIC}", difference, "95 % interval"]
     cells = [
         [
             row.label,
@@ -108,8 +109,13 @@ def table_lines(rows: Sequence[Row]) -> list[list[str]]:
         ]
         for row in rows
     ]
-    columns = [column for column in zip(header, *cells, strict=True) if column[0] == "" or any(column[1:])]
+    columns = [column for column in zip(header, *cells, strict=True) if any(column[1:])]
     return [list(line) for line in zip(*columns, strict=True)]
+
+
+def _short(axis: str) -> str:
+    """The name of an axis without its section."""
+    return axis.rpartition(".")[2]
 
 
 def interval_text(interval: tuple[float, float]) -> str:
@@ -143,16 +149,16 @@ def write_report(results: Sequence[StudyResult], command: str, folder: Path, axe
     """
     rows = study_rows(results)
     write_json(folder / "results.json", [result.model_dump() for result in results])
-    write_whole_text(folder / "table.md", f"{table(rows, results)}\n```\n{command}\n```\n")
+    write_whole_text(folder / "table.md", f"{table(rows, results, axes)}\n```\n{command}\n```\n")
     write_whole(folder / "plot.png", lambda path: plot(rows, path))
     if len(axes) == 2:
         write_whole(folder / "sweep.png", lambda path: plot_sweep(results, rows[0].split, axes, path))
     return rows
 
 
-def table(rows: Sequence[Row], results: Sequence[StudyResult]) -> str:
+def table(rows: Sequence[Row], results: Sequence[StudyResult], axes: Sequence[str] = ()) -> str:
     """The table in Markdown with its caption."""
-    return f"{markdown_table(table_lines(rows))}\n\n{_caption(rows, results)}\n"
+    return f"{markdown_table(table_lines(rows, axes))}\n\n{_caption(rows, results)}\n"
 
 
 def markdown_table(lines: Sequence[Sequence[str]]) -> str:
@@ -195,10 +201,10 @@ def plot_sweep(results: Sequence[StudyResult], split: str, axis_names: Sequence[
             means = [mean(metrics[metric] for metrics in seeds) for seeds in by_first.values()]
             axes.plot(list(by_first), means, "o-", label=second, markersize=4)
         axes.set_title(f"{metric} on {SPLIT_NAMES[split]}", fontsize=10)
-        axes.set_xlabel(axis_names[0].rpartition(".")[2])
+        axes.set_xlabel(_short(axis_names[0]))
         axes.grid(color="#e5e5e5")
         axes.spines[["top", "right"]].set_visible(False)
-    figure.axes[0].legend(title=axis_names[1].rpartition(".")[2], fontsize=8, title_fontsize=8)
+    figure.axes[0].legend(title=_short(axis_names[1]), fontsize=8, title_fontsize=8)
     figure.savefig(file, dpi=150, format="png")
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import inspect
+import re
 import typing
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -204,7 +205,7 @@ class Recipe(BaseModel):
         try:
             arguments = CaanTrainingArguments(**self.training)
         except Exception as error:  # transformers and accelerate raise many types
-            raise CaanError(f"section training: {one_line(error)}") from error
+            raise CaanError(refused_arguments(error)) from error
         if arguments.ema_decay is not None and arguments.load_best_model_at_end:
             raise CaanError(
                 "training.ema_decay: averages the weights up to the last step, so it cannot be combined with "
@@ -220,6 +221,15 @@ class Recipe(BaseModel):
                 f"{arguments.n_gpu} -m caan_hf train ..., or choose one GPU with CUDA_VISIBLE_DEVICES=0."
             )
         return arguments
+
+
+def refused_arguments(error: Exception) -> str:
+    """The message for what the Trainer refuses. It names options as on a command line, and a recipe has keys."""
+    text = re.sub(r"--(?=[a-z]\w+_)", "training.", one_line(error))
+    if "load_best_model_at_end" not in text:
+        return f"section training: {text}"
+    remedy = "Give training.eval_strategy and eval_steps like save_strategy and save_steps, or set it to false."
+    return f"section training: {text.rstrip('.')}. {remedy}"
 
 
 def load_recipe(path: str | Path, overrides: Sequence[str] = (), changes: Mapping[str, Any] | None = None) -> Recipe:

@@ -16,7 +16,7 @@ from caan_hf.benchmarks.pairs import require_pairs
 from caan_hf.benchmarks.prepared import checked_split
 from caan_hf.configuration_caan import CaanConfig
 from caan_hf.encoding.text_encoder import TextEncoder
-from caan_hf.errors import CaanError, one_line
+from caan_hf.errors import CaanError
 from caan_hf.evaluation.evaluator import ZeroShotEvaluator
 from caan_hf.modeling_caan import CaanModel
 from caan_hf.processing_caan import CaanProcessor
@@ -41,7 +41,7 @@ from .collator import TripletCollator, at_size
 from .hub_bank import fit_hub_bank
 from .photo_targets import photo_targets
 from .precompute import encode_sentences, sentence_table
-from .recipe import DataSection, Recipe
+from .recipe import DataSection, Recipe, refused_arguments
 from .text_projection import fit_text_projection
 from .trainer import CaanTrainer
 from .triplets import Augmentation, TripletDataset
@@ -180,7 +180,7 @@ def build_trainer(
                 record=record,
             )
     except (ValueError, RuntimeError, ImportError) as error:  # for example, a tracker that is not installed
-        raise CaanError(f"section training: {one_line(error)}") from error
+        raise CaanError(refused_arguments(error)) from error
 
 
 def _sketch_augmentation(data: DataSection) -> Augmentation | None:
