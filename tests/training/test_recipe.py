@@ -157,11 +157,25 @@ def test_data_that_do_not_exist_name_the_command_at_the_top_of_the_recipe(file, 
         recipe.data.benchmark_folder()
 
 
-@pytest.mark.parametrize("word", ["training.eval_strategy=sometimes", "training.deepspeed=x", "training.fsdp=x"])
+@pytest.mark.parametrize("word", ["training.deepspeed=x", "training.fsdp=x"])
 def test_a_value_that_the_trainer_refuses_is_a_one_line_error(file, word):
     with pytest.raises(CaanError, match="section training") as error:
         load_recipe(file, [word]).training_arguments()
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("training.eval_strategy=sometimes", r"training\.eval_strategy: .*'sometimes'.* epoch"),
+        ("training.optim=adamw_troch", r"training\.optim: .*Did you mean adamw_torch\?.*adafactor"),
+        ("training.lr_scheduler_type=cosin", r"training\.lr_scheduler_type: .*Did you mean cosine\?"),
+        ("training.num_train_epochs=0", r"training\.num_train_epochs: 0 trains nothing.*max_steps"),
+    ],
+)
+def test_a_value_that_training_cannot_use_names_its_key(file, word, message):
+    with pytest.raises(CaanError, match=message):
+        load_recipe(file, [word, "training.max_steps=-1"]).training_arguments()
 
 
 @pytest.mark.parametrize("words", [["training.save_steps=2"], ["training.eval_strategy=no"]])

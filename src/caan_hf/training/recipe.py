@@ -205,7 +205,11 @@ class Recipe(BaseModel):
         try:
             arguments = CaanTrainingArguments(**self.training)
         except Exception as error:  # transformers and accelerate raise many types
-            raise CaanError(refused_arguments(error)) from error
+            raise CaanError(_unknown_choice(self.training, error) or refused_arguments(error)) from error
+        if arguments.max_steps <= 0 and arguments.num_train_epochs == 0:
+            raise CaanError(
+                "training.num_train_epochs: 0 trains nothing. Give a number above 0, or training.max_steps."
+            )
         if arguments.ema_decay is not None and arguments.load_best_model_at_end:
             raise CaanError(
                 "training.ema_decay: averages the weights up to the last step, so it cannot be combined with "
@@ -221,6 +225,17 @@ class Recipe(BaseModel):
                 f"{arguments.n_gpu} -m caan_hf train ..., or choose one GPU with CUDA_VISIBLE_DEVICES=0."
             )
         return arguments
+
+
+def _unknown_choice(values: Mapping[str, Any], error: Exception) -> str | None:
+    """The message for a value that is none of the choices of transformers, which does not name the key."""
+    found = re.fullmatch(r"(.*) is not a valid \w+, please select one of \[(.*)\]", str(error))
+    key = next((name for name, value in values.items() if found and str(value) == found[1]), None)
+    if found is None or key is None:
+        return None
+    choices = found[2].replace("'", "")
+    near = did_you_mean(found[1], choices.split(", "))
+    return f"training.{key}: unknown value {found[1]!r}.{near} Choose from {choices}."
 
 
 def refused_arguments(error: Exception) -> str:
