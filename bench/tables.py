@@ -325,7 +325,7 @@ def web(record: dict[str, Any]) -> str:
     """A row per precision and set of drawings, and a row per number of photos."""
     lines = [["weights", "size", "drawings", "photos", "same ten photos", "same order", "smallest cosine"]]
     for row in record["results"]:
-        counts = [f"{row[name]} ({row[name] / row["drawings"]:.1%})" for name in ("same", "ordered")]
+        counts = [f"{row[name]} ({row[name] / row['drawings']:.1%})" for name in ("same", "ordered")]
         size = f"{row['bytes'] / 1e6:.1f} MB"
         lines.append([row["dtype"], size, str(row["drawings"]), str(row["photos"]), *counts, f"{row['cosine']:.5f}"])
     stages = ("clean", "encode", "search", "pad and display")
