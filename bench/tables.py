@@ -333,6 +333,23 @@ def serve(record: dict[str, Any]) -> str:
     return f"{markdown_table(lines)}\n\n{note}\n"
 
 
+def web(record: dict[str, Any]) -> str:
+    """A row per precision and set of drawings, and a row per number of photos."""
+    lines = [["weights", "size", "drawings", "photos", "same ten photos", "same order", "smallest cosine"]]
+    for row in record["results"]:
+        counts = [f"{row[name]} ({row[name] / row['drawings']:.1%})" for name in ("same", "ordered")]
+        size = f"{row['bytes'] / 1e6:.1f} MB"
+        lines.append([row["dtype"], size, str(row["drawings"]), str(row["photos"]), *counts, f"{row['cosine']:.5f}"])
+    stages = ("clean", "encode", "search", "pad and display")
+    more = [["photos", "folder", *stages, "page, total", "demo, total", "ratio", "load"]]
+    for row in record["times"]:
+        page, demo = row["page"], row["demo"]["total"]
+        totals = [f"{page['total']} ms", f"{demo} ms", f"{page['total'] / demo:.2f}"]
+        cells = [f"{row['photos']:,}", f"{row['bytes'] / 1e6:.0f} MB", *(str(page[name]) for name in stages), *totals]
+        more.append([*cells, " to ".join(map(str, sorted(row["load"])))])
+    return f"{markdown_table(lines)}\n\n{markdown_table(more)}\n"
+
+
 def gpu(record: dict[str, Any]) -> str:
     """A row per engine and architecture: images per second, and the share of a matrix product's operations."""
     lines = [["towers", "work", "engine", "images/s", "share of a matrix product", "largest difference from torch"]]

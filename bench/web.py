@@ -1,66 +1,58 @@
 """Compare a page of `caan-export web` with the demo and with `Gallery.search` (see docs/results.md).
 
-    python bench/web.py GALLERY SKETCHES EXPORT [--sizes 1000 10000 100000] [--runtime DIR]
+    python bench/web.py GALLERY SKETCHES EXPORT [--drawings 100] [--sizes 1000 10000 100000] [--runtime DIR]
+        [--record FILE]
 
 EXPORT is the model of GALLERY, exported in fp32. First, for how many drawings in SKETCHES Chromium finds the same ten
 best photos as Python with EXPORT. Then, for each number of photos, the time from a stroke to the photos on the screen,
-of the page and of the demo with the same gallery and EXPORT on the same machine. Larger galleries repeat the photos
-with some noise on their embeddings. Times are medians over strokes, in ms.
+of the page and of the demo with the same gallery and EXPORT, in turns on the same machine. Larger galleries repeat the
+photos with some noise on their embeddings. Times are medians over strokes, in ms.
 """
 
 import base64
+import json
+import os
 import re
-import statistics
 import tempfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from caan_demo.page import build_page
 from caan_demo.server import served
 from caan_export.options import WebOptions
+from caan_export.runtime import CaanOnnx
 from caan_export.web import write_web
 from caan_export.web_gallery import WebGallery
 from caan_hub.static_space import ISOLATION
 from common import options_parser, run
 from PIL import Image
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 from web_server import CHROMIUM, OPTIONS, static_server
 
 from caan_hf.gallery import Gallery
 from caan_hf.gallery.schema import GLOBAL, KEY, LOCAL, from_vectors, to_vectors
 from caan_hf.service.searcher import Searcher
-from demo import LINES
+from demo import LINES, Times, demo_stages, measure, medians
 
 NOISE = 0.3
 """Length of the noise on a repeated embedding of length 1."""
 THUMBNAIL = 128
 """Side of the photos on both pages."""
+VIEWPORT: ViewportSize = {"width": 1100, "height": 1400}
 MAX_LOCAL = 10_000
 """Larger galleries are made without local embeddings, which a page does not load either."""
-WATCH = """
-() => {
-    window.stroke = {};
-    const line = () => document.querySelector("#status p") ?? document.querySelector("#status");
-    const start = () => { window.stroke = { up: performance.now(), before: line().outerHTML }; };
-    document.addEventListener("pointerup", start, true);
-    const check = () => {
-        const { stroke } = window, images = [...document.querySelectorAll("#results img")];
-        const isShown = stroke.up && !stroke.shown && line().outerHTML != stroke.before && images.length;
-        if (isShown && images.every((image) => image.complete)) {
-            Object.assign(stroke, { shown: performance.now(), text: line().title || line().innerText });
-        }
-        requestAnimationFrame(check);
-    };
-    check();
-}
-"""
+ROUNDS = 2
+"""Number of turns of the page and of the demo, because the load of a machine changes."""
 SEARCH = """async ([pixels, width, height]) => {
     const { ask } = await import("./page.js");
     const data = Uint8ClampedArray.from(atob(pixels), (letter) => letter.charCodeAt(0));
-    const { results } = await ask("search", { picture: { data, width, height }, count: 10, rerank: true });
-    return results.map(({ photo }) => photo);
+    const picture = { data, width, height };
+    const { results } = await ask("search", { picture, count: 10, rerank: true });
+    const { global } = await ask("encode", { picture });
+    return { photos: results.map(({ photo }) => photo), global: Array.from(global) };
 }"""
 
 
@@ -72,26 +64,38 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="*", default=[1_000, 10_000, 100_000])
     parser.add_argument("--runtime", type=Path)
     parser.add_argument("--drawings", type=int, default=100)
+    parser.add_argument("--record", type=Path, help="JSON file to add the results to")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary, sync_playwright() as playwright:
         folder = Path(temporary)
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
-        common = WebOptions(model=given.export, runtime=given.runtime, thumbnails=THUMBNAIL, overwrite=True)
-        pages = [replace(common, dtype="fp32"), replace(common, dtype="int8")]
-        for options in pages if given.drawings else []:
-            compare_results(browser, given, options, folder / "page")
+        options = WebOptions(model=given.export, runtime=given.runtime, thumbnails=THUMBNAIL, overwrite=True)
+        for dtype in ("fp32", "int8") if given.drawings else ():
+            keep(
+                given.record, "results", compare_results(browser, given, replace(options, dtype=dtype), folder / "page")
+            )
         for size in given.sizes:
             gallery = repeated(Gallery.open(given.gallery, model=given.export), size, folder / f"gallery-{size}")
-            for options in pages:
-                compare_times(browser, gallery, replace(options, local=size <= MAX_LOCAL), folder / "page")
+            found = compare_times(browser, gallery, replace(options, local=size <= MAX_LOCAL), folder / "page")
+            keep(given.record, "times", found)
         browser.close()
 
 
-def compare_results(browser: Browser, given, options: WebOptions, out: Path) -> None:
+def keep(record: Path | None, name: str, row: dict[str, Any]) -> None:
+    """Print a row, and add it to the record."""
+    print(json.dumps(row), flush=True)
+    if record is not None:
+        rows = json.loads(record.read_text(encoding="utf-8")) if record.exists() else {"results": [], "times": []}
+        rows[name].append(row)
+        record.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+
+
+def compare_results(browser: Browser, given, options: WebOptions, out: Path) -> dict[str, Any]:
     """How often the ten best photos of the page are those of the gallery."""
     write_web(given.gallery, out, options)
     paths = WebGallery.open(given.gallery).paths
-    gallery, same, ordered = Gallery.open(given.gallery, model=given.export), 0, 0
+    encoder, same, ordered, lowest = CaanOnnx.from_pretrained(given.export), 0, 0, 1.0
+    gallery = Gallery.open(given.gallery, model=encoder)
     files = sorted(given.sketches.rglob("*.png"))
     files = files[:: max(1, len(files) // given.drawings)][: given.drawings]
     with static_server(out) as address:
@@ -99,13 +103,22 @@ def compare_results(browser: Browser, given, options: WebOptions, out: Path) -> 
         for file in files:
             image = Image.open(file).convert("RGBA")
             found = page.evaluate(SEARCH, [base64.b64encode(image.tobytes()).decode(), *image.size])
-            expected = [paths.index(result.path) for result in gallery.search(image, k=10, exact=True)]
-            same += set(expected) == set(found)
-            ordered += expected == found
+            sketch = gallery.encode_sketch(image)
+            expected = [paths.index(result.path) for result in gallery.search(sketch, k=10, exact=True)]
+            same += set(expected) == set(found["photos"])
+            ordered += expected == found["photos"]
+            lowest = min(lowest, float(np.dot(found["global"], sketch.global_embeds)))
         page.close()
-    print(
-        f"{options.dtype}: same ten photos for {same} of {len(files)} drawings, {ordered} in the same order", flush=True
-    )
+    size = (out / "sketch_encoder.onnx").stat().st_size
+    return {
+        "dtype": options.dtype,
+        "bytes": size,
+        "photos": len(paths),
+        "drawings": len(files),
+        "same": same,
+        "ordered": ordered,
+        "cosine": round(lowest, 6),
+    }
 
 
 def repeated(base: Gallery, size: int, folder: Path) -> Gallery:
@@ -125,23 +138,36 @@ def repeated(base: Gallery, size: int, folder: Path) -> Gallery:
     return gallery
 
 
-def compare_times(browser: Browser, gallery: Gallery, options: WebOptions, out: Path) -> None:
+def compare_times(browser: Browser, gallery: Gallery, options: WebOptions, out: Path) -> dict[str, Any]:
+    """Medians by stage of the page and of the demo, which take turns."""
     written = write_web(gallery.table.uri, out, options)
-    print(f"{options.dtype}, {len(gallery):,} photos: {sum(written.sizes.values()) / 1e6:.0f} MB", flush=True)
-    with static_server(out, ISOLATION) as address:
-        page = open_page(browser, address)
-        print_medians(f"page ({page.locator('#device').inner_text()})", measure(page))
-        page.close()
     searcher = Searcher(Gallery.open(gallery.table.uri, model=options.model))
-    with served(lambda: build_page({"photos": searcher})) as address:
-        page = browser.new_page(viewport={"width": 1100, "height": 1400}, bypass_csp=True)
-        page.goto(address)
-        print_medians("demo", measure(page))
-        page.close()
+    rows: dict[str, list[Times]] = {"page": [], "demo": []}
+    load = os.getloadavg()[0]
+    with static_server(out, ISOLATION) as static, served(lambda: build_page({"photos": searcher})) as demo:
+        for _ in range(ROUNDS):
+            page = open_page(browser, static)
+            device = page.locator("#device").inner_text()
+            rows["page"] += measure(page, LINES, page_stages)
+            page.close()
+            page = browser.new_page(viewport=VIEWPORT, bypass_csp=True)
+            page.goto(demo)
+            rows["demo"] += measure(page, LINES, demo_stages)
+            page.close()
+    return {
+        "photos": len(gallery),
+        "bytes": sum(written.sizes.values()),
+        "reranked": bool(options.local),
+        "device": device,
+        "cores": os.cpu_count(),
+        "load": [round(load, 1), round(os.getloadavg()[0], 1)],
+        "strokes": len(rows["page"]),
+        **{name: medians(found) for name, found in rows.items()},
+    }
 
 
 def open_page(browser: Browser, address: str) -> Page:
-    page = browser.new_page(viewport={"width": 1100, "height": 1400}, bypass_csp=True)
+    page = browser.new_page(viewport=VIEWPORT, bypass_csp=True)
     page.set_default_timeout(300_000)
     page.goto(address)
     page.locator("html[data-ready]").wait_for()
@@ -149,37 +175,10 @@ def open_page(browser: Browser, address: str) -> Page:
     return page
 
 
-def measure(page: Page) -> list[dict[str, float]]:
-    """Milliseconds by stage for each stroke but the first two, which warm up the browser."""
-    page.locator("#pad canvas[data-ready]").wait_for()
-    page.evaluate(WATCH)
-    box = page.locator("#pad canvas").first.bounding_box()
-    assert box is not None
-    rows = []
-    for points in LINES:
-        places = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in points]
-        page.mouse.move(*places[0])
-        page.mouse.down()
-        for place in places[1:]:
-            page.mouse.move(*place)
-        page.mouse.up()
-        page.wait_for_function("() => window.stroke.shown", timeout=120_000)
-        page.wait_for_timeout(500)
-        stroke = page.evaluate("window.stroke")
-        stages = {
-            name: float(value)
-            for name, value in re.findall(
-                r"([a-z]+) (\d+)(?=,|\)|$| ms)", stroke["text"].partition("(")[2] or stroke["text"]
-            )
-        }
-        total = stroke["shown"] - stroke["up"]
-        rows.append({**stages, "pad and display": total - sum(stages.values()), "total": total})
-    return rows[2:]
-
-
-def print_medians(name: str, rows: list[dict[str, float]]) -> None:
-    stages = ", ".join(f"{stage} {statistics.median(row[stage] for row in rows):.0f}" for stage in rows[0])
-    print(f"  {name}: {stages}", flush=True)
+def page_stages(times: dict) -> Times:
+    text, total = times["text"].partition("(")[2], times["shown"] - times["up"]
+    stages = {name: float(value) for name, value in re.findall(r"([a-z]+) (\d+)", text)}
+    return {**stages, "pad and display": total - sum(stages.values()), "total": total}
 
 
 if __name__ == "__main__":

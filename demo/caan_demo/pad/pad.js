@@ -3,11 +3,11 @@
 //   const pad = createPad(element, { value: "", onChange: (value) => search(value) });
 //   pad.show(value);  // put a picture on the pad, or clear it with ""
 //
+// `pause` is the time in ms after a stroke in which another one may follow, so that quick strokes cause one search.
 // The value is the drawing as a data URL, "" if nothing is drawn. The pad keeps a list of actions (strokes, erasures,
 // loaded pictures, clearings) and redraws from it, so that every action can be undone and every line erased. The value
 // of a picture that was not changed is the one that it was shown with.
-function createPad(element, { value = "", onChange }) {
-    const QUIET = 120;
+function createPad(element, { value = "", onChange, pause = 120 }) {
     const canvas = element.querySelector("canvas");
     const context = canvas.getContext("2d", { willReadFrequently: true });
     const hint = element.querySelector(".pad-hint"), size = element.querySelector(".pad-size input");
@@ -70,13 +70,13 @@ function createPad(element, { value = "", onChange }) {
         hint.hidden = Boolean(stroke) || (done.length > 0 && done.at(-1).kind !== "clear");
     }
 
-    function send() {  // after a pause, so that several quick strokes cause one search
+    function send() {
         clearTimeout(timer);
         timer = setTimeout(() => {
-            if (stroke) return send();
+            if (stroke) return;  // its end sends the drawing
             sent = current();
             onChange(sent);
-        }, QUIET);
+        }, pause);
     }
 
     function add(action) {

@@ -113,7 +113,8 @@ async function read(file) {
     return context.getImageData(0, 0, size.width, size.height);
 }
 
-const pad = createPad(find("#pad"), { onChange: () => search() });
+// Without a pause: the worker is free for the newest drawing as soon as it has the results of the one before.
+const pad = createPad(find("#pad"), { onChange: () => search(), pause: 0 });
 
 async function upload(file) {
     try {
@@ -149,6 +150,7 @@ async function open() {
     ({ settings, names, explains } = opened);
     explains &&= settings.photos.side > 0;
     find("#rerank").hidden = !opened.reranks;
+    if (explains) find("#results").setAttribute("aria-label", "Results, best first. Select one to see why.");
     const threads = opened.threads > 1 ? `, ${opened.threads} threads` : "";
     find("#device").textContent = opened.device === "webgpu" ? "It uses WebGPU." : `It uses WebAssembly${threads}.`;
     show(START);

@@ -47,7 +47,10 @@ async function open(model) {
             console.warn("WebGPU cannot run the model, so that WebAssembly does.", error);
         }
     }
-    return session(...wasm, "wasm");
+    return session(...wasm, "wasm").catch(async (error) => {
+        await Promise.all(wasm.map((file) => read(`runtime/${file}`)));  // names a file that is missing or damaged
+        throw error;
+    });
 }
 
 async function run({ ort, session }, grey) {
@@ -75,7 +78,7 @@ const commands = {
     async load() {
         const response = await fetch(at("caan_web.json"), { cache: "no-cache" }).catch(() => null);
         if (!response?.ok) throw new PageError("caan_web.json is missing. Copy the whole folder to the web host.");
-        settings = await response.json();
+        settings = await response.json().catch(() => { throw new PageError("caan_web.json is damaged. Copy the whole folder again."); });
         const files = ["sketch_encoder.onnx", "gallery/global.bin", "gallery/names.json"];
         const [model, global, names] = await Promise.all(files.map(read));
         const extra = async (file) => (settings.files[file] ? read(file) : null);
