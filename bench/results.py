@@ -11,7 +11,7 @@ Tables stand between `<!-- KIND ... -->` and `<!-- /KIND -->` and are made by be
     encoders, gpu, photos        output of bench/encoders.py, bench/gpu.py and bench/photos.py with --record
     explanations                 output of bench/explanations.py with --record
     smoothing                    output of bench/smoothing.py with --record
-    local_matching, local_tokens, fine_grained, rerank, multivector, page_options, resolution, rescoring, serve,
+    local_matching, local_tokens, fine_grained, models, rerank, multivector, page_options, resolution, rescoring, serve,
     text, web
                                  output of bench/NAME.py with --record
     sketches                     output of bench/sketches.py with --record, of two versions of the package
@@ -45,7 +45,7 @@ RECORDS = ROOT / "bench" / "records"
 SHIPPED = ROOT / "hub" / "caan-vit-tiny-sketchy" / "metrics.json"
 KINDS = (
     "study averages encoders explanations fine_grained gpu local_matching local_tokens multivector photos rerank "
-    "page_options resolution rescoring serve smoothing shipped categories sketches text web"
+    "models page_options resolution rescoring serve smoothing shipped categories sketches text web"
 )
 SECTION = re.compile(rf"(<!-- ({KINDS.replace(' ', '|')})( .+)? -->\n)")
 DIGEST = "records"  # PNG text chunk with the hash of the record that a plot shows

@@ -120,6 +120,18 @@ def shipped(unseen: dict[str, Any], generalized: dict[str, Any]) -> str:
     return markdown_table(lines) + "\n"
 
 
+def models(record: list[dict[str, Any]]) -> str:
+    """A row per gallery, kind of query and model."""
+    names = {"cosine": "cosine", "re-ranked": "its first 100 re-ranked", "default": "search by default"}
+    kinds = {"unseen": "sketches of unseen categories", "seen": "drawings of seen categories"}
+    lines = [["gallery", "queries", f"chance {METRIC}", "model", *names.values()]]
+    for row in sorted(record, key=lambda row: (row["photos"], row["queries"] == "seen")):
+        photos = f"{row['photos']:,} photos" + (" of unseen categories" if row["gallery"] == "unseen" else "")
+        cells = [", ".join(f"{value:.3f}" for value in row["rankings"].get(name, {}).values()) for name in names]
+        lines.append([photos, kinds[row["queries"]], f"{row['chance']:.3f}", row["model"], *cells])
+    return markdown_table(lines) + "\n"
+
+
 def categories(metrics: dict[str, Any]) -> str:
     """The best and the worst categories side by side, each with the one that it is confused with most."""
     by_category = metrics["by_category"]
@@ -325,7 +337,7 @@ def web(record: dict[str, Any]) -> str:
     """A row per precision and set of drawings, and a row per number of photos."""
     lines = [["weights", "size", "drawings", "photos", "same ten photos", "same order", "smallest cosine"]]
     for row in record["results"]:
-        counts = [f"{row[name]} ({row[name] / row['drawings']:.0%})" for name in ("same", "ordered")]
+        counts = [f"{row[name]} ({row[name] / row['drawings']:.1%})" for name in ("same", "ordered")]
         size = f"{row['bytes'] / 1e6:.1f} MB"
         lines.append([row["dtype"], size, str(row["drawings"]), str(row["photos"]), *counts, f"{row['cosine']:.5f}"])
     stages = ("clean", "encode", "search", "pad and display")

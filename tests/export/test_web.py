@@ -14,6 +14,10 @@ from caan_export.export import export_checkpoint
 from caan_export.options import ExportOptions, WebOptions
 from caan_export.web import write_web
 from caan_export.web_gallery import shown_name
+from caan_export.web_model import compress_weights
+from onnx import TensorProto, numpy_helper
+from onnx import helper as onnx_helper
+from onnx import save as save_onnx
 from photos import draw_photo, save_checkpoint
 from PIL import Image
 from served import checkpoint, gallery, photos  # noqa: F401 - fixtures
@@ -227,3 +231,21 @@ def test_weights_in_int8_change_embeddings_little(page, gallery, options, onnx, 
     for expected, found in zip(one, other, strict=True):
         assert (expected * found).sum(axis=-1).min() > 0.99
         assert not np.array_equal(expected, found)
+
+
+@pytest.mark.parametrize("size", [1.0, 1e-3, 1e-6, 1e-9, 0.0, 1e5])
+def test_weights_of_any_size_are_stored(tmp_path, size):
+    weights = (size * np.random.default_rng(0).normal(size=(40, 30))).astype(np.float32)
+    graph = onnx_helper.make_graph(
+        [onnx_helper.make_node("MatMul", ["rows", "weights"], ["sums"])],
+        "weights",
+        [onnx_helper.make_tensor_value_info("rows", TensorProto.FLOAT, [40, 40])],
+        [onnx_helper.make_tensor_value_info("sums", TensorProto.FLOAT, [40, 30])],
+        [numpy_helper.from_array(weights, "weights")],
+    )
+    opset = [onnx_helper.make_opsetid("", 20)]
+    save_onnx(onnx_helper.make_model(graph, opset_imports=opset, ir_version=10), str(tmp_path / "exact.onnx"))
+    compress_weights(tmp_path / "exact.onnx", tmp_path / "int8.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "int8.onnx")
+    (found,) = session.run(None, {"rows": np.eye(40, dtype=np.float32)})
+    assert np.abs(found - weights).max() <= max(0.005 * np.abs(weights).max(), 5e-8)

@@ -10,7 +10,7 @@ from photos import draw_photo
 
 from caan_hf import CaanError
 from caan_hf.encoding.checkpoint import CheckpointEncoder
-from caan_hf.gallery import Gallery, vector_index
+from caan_hf.gallery import Gallery, indexing, vector_index
 from caan_hf.gallery import search_vectors as module
 from caan_hf.gallery.schema import from_vectors
 from caan_hf.retrieval.expansion import expand_queries
@@ -159,6 +159,15 @@ def test_nothing_is_smoothed_or_written_when_nothing_changed(smoothed, indexed_f
     report = smoothed.add(indexed_folder / "photos", smooth=K)
     assert (report.smooth, report.vectors_seconds) == (K, 0)
     assert {file: file.stat().st_mtime_ns for file in (tmp_path / "gallery").rglob("*")} == before
+
+
+@pytest.mark.parametrize(("enough", "expected"), [(12, 5), (13, 0)])
+def test_a_new_gallery_of_enough_photos_is_smoothed(photos, encoder, tmp_path, monkeypatch, enough, expected):
+    monkeypatch.setattr(indexing, "SMOOTH_FROM", enough)
+    gallery = Gallery.create(tmp_path / "gallery", model=encoder)
+    assert gallery.add(photos).smooth == expected
+    draw_photo(12).save(photos / "new.png")
+    assert gallery.add(photos).smooth == expected
 
 
 def test_another_number_of_neighbours_smooths_again_and_zero_ends_it(smoothed, indexed_folder, sketch, tmp_path):

@@ -19,7 +19,7 @@ from caan_hf.utils.progress import Advance
 from .disk_space import disk_bytes
 from .engine import Chunk, Engine
 from .index_report import IndexReport
-from .options import SMOOTH, IndexOptions
+from .options import SMOOTH, SMOOTH_FROM, IndexOptions
 from .places import absent_places, count_below, is_below, prefix
 from .schema import KEY, STORED, SearchState
 from .search_vectors import update_search_vectors
@@ -106,7 +106,7 @@ def index_photos(
     if not len(listing):  # more often a mistyped or unmounted folder than a request to remove all
         kept = f" The gallery keeps its {len(diff.vanished):,} photos." if options.prune and diff.vanished else ""
         raise CaanError(source.no_photos(problems) + kept)
-    smooth = _prepare_smoothing(table, options)
+    smooth = _prepare_smoothing(table, options, len(listing))
     report = IndexReport(
         smooth=smooth,
         hub_weight=hubs.weight if hubs else None,
@@ -161,12 +161,13 @@ def diff_photos(table: PhotoTable, listing: pa.Table, source: PhotoSource, optio
     )
 
 
-def _prepare_smoothing(table: PhotoTable, options: IndexOptions) -> int:
+def _prepare_smoothing(table: PhotoTable, options: IndexOptions, num_listed: int) -> int:
     """Store the number of neighbours before photos are written, so that an interrupted call is continued with it."""
-    state = table.search_state() or SearchState(smooth=SMOOTH)
-    smooth = state.smooth if options.smooth is None else options.smooth
-    if smooth != state.smooth:
-        table.store_search_state(state.model_copy(update={"smooth": smooth, "token": None}))
+    state = table.search_state()
+    kept = state.smooth if state else SMOOTH if num_listed >= SMOOTH_FROM and not len(table) else 0
+    smooth = kept if options.smooth is None else options.smooth
+    if smooth != (state.smooth if state else 0):
+        table.store_search_state((state or SearchState()).model_copy(update={"smooth": smooth, "token": None}))
     return smooth
 
 

@@ -13,8 +13,10 @@ from caan_hf.retrieval.smoothing import MAX_NEIGHBOURS
 MAX_THUMBNAIL_SIDE = 4096
 MAX_TEXT = 500
 """Maximum number of characters of the words of a search; models read some 70 tokens of them."""
-SMOOTH = 0
-"""Number of neighbours with which the photos of a new gallery are smoothed."""
+SMOOTH = 5
+"""Number of neighbours with which the photos of a new gallery are smoothed (docs/results.md)."""
+SMOOTH_FROM = 200
+"""Photos from which on a new gallery is smoothed: with fewer, many neighbours show something else (our choice)."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,8 @@ class IndexOptions:
             max=MAX_NEIGHBOURS,
             metavar="K",
             help="Smooth all photos of GALLERY: search by the mean of each photo and its K nearest photos. Helps if "
-            "categories have many photos. 0 searches by the photos themselves. Default: as GALLERY is, or 0.",
+            "categories have many photos. 0 searches by the photos themselves. Default: as GALLERY is, and "
+            f"{SMOOTH} for a new one of {SMOOTH_FROM} photos or more.",
             show_default=False,
         ),
     ] = None
