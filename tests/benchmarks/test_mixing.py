@@ -185,6 +185,7 @@ def test_damaged_images_of_a_data_set_are_reported_with_its_name(sketchy, pool, 
     ("add", "options", "message"),
     [
         (["nowhere"], {}, "--add nowhere: not a folder"),
+        (["tuberlin=raw"], {}, "--add tuberlin=raw: not a folder.*tuberlin-30"),
         (["pool", "other/pool"], {}, "second data set with the name pool"),
         (["sketchy-25=pool"], {}, "second data set with the name sketchy-25"),
         (["empty"], {}, "--add empty: no images.*sketches, photos, strokes"),

@@ -95,6 +95,19 @@ def test_a_dataset_without_a_column_is_a_one_line_error(processor, tiny_model, r
         build_trainer(recipe, recipe.training_arguments(), {"train": split})
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [(lambda split: split, "got Dataset"), (lambda split: {"trian": split}, "no split train.*trian")],
+)
+def test_data_that_are_not_splits_are_a_one_line_error(tiny_model, recipe_file, change, message):
+    data = change(bare_split())
+    recipe = load_recipe(recipe_file(), changes=short())
+    with pytest.raises(CaanError, match=message):
+        build_trainer(recipe, recipe.training_arguments(), data)
+    with pytest.raises(CaanError, match=r"got Dataset|no such split"):
+        caan_hf.evaluate(tiny_model, data)
+
+
 @pytest.fixture
 def tiny_model(make_model, processor):
     from caan_hf.encoding.checkpoint import CheckpointEncoder

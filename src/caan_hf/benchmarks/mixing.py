@@ -51,7 +51,10 @@ def data_sets(benchmark: str, texts: Iterable[str]) -> list[DataSet]:
         is_named = bool(path) and layout in LAYOUTS
         folder = Path(path if is_named else text)
         if not folder.is_dir():
-            raise CaanError(f"--add {text}: not a folder. Give the folder of the images, or BENCHMARK=FOLDER.")
+            known = ", ".join(LAYOUTS)
+            raise CaanError(
+                f"--add {text}: not a folder. Give the folder of the images, or BENCHMARK=FOLDER with one of {known}."
+            )
         name = layout if is_named and layout != FOLDER else folder.absolute().name or folder.resolve().name
         if not is_text(name) or name in ("", ".."):
             raise CaanError(f"--add {printable(text)}: the folder's name cannot be stored. Rename it.")

@@ -1,6 +1,6 @@
 """A prepared benchmark on disk: the contents of `benchmark.json`, and how to open it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -139,6 +139,19 @@ def require_text_path(path: Path) -> None:
     """
     if not is_text(str(path.absolute())):
         raise CaanError(f"{printable(path)}: its path is not UTF-8, so the benchmark cannot be opened. Rename it.")
+
+
+def require_splits(data: object, *names: str) -> None:
+    """Check that data are splits by name, and that they have these.
+
+    Raises:
+        CaanError: They are not, or they lack one.
+    """
+    if not isinstance(data, Mapping):
+        raise CaanError(f"the data: must be a DatasetDict or a dict of splits, got {type(data).__name__}.")
+    for name in names:
+        if name not in data:
+            raise CaanError(f"the data: no split {name}. They have {', '.join(map(str, data)) or 'none'}.")
 
 
 def checked_split(split: "Dataset") -> "Dataset":

@@ -12,7 +12,7 @@ import numpy as np
 
 from caan_hf.benchmarks import load_benchmark
 from caan_hf.benchmarks.pairs import RULE, WITHOUT_PHOTO, row_instances
-from caan_hf.benchmarks.prepared import checked_split
+from caan_hf.benchmarks.prepared import checked_split, require_splits
 from caan_hf.encoding.encoder import Encoder
 from caan_hf.encoding.load import load_encoder
 from caan_hf.errors import CaanError
@@ -95,6 +95,7 @@ def evaluate(
     if isinstance(data, (str, os.PathLike)):
         name, (splits, info) = os.fspath(data), load_benchmark(os.fspath(data))
     else:
+        require_splits(data)
         name, splits, info = UNNAMED_DATA, {split: checked_split(rows) for split, rows in data.items()}, None
     setting = plain(splits, info, options.split)
     given = encoder

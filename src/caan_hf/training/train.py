@@ -13,7 +13,7 @@ from transformers import set_seed
 
 from caan_hf.benchmarks import load_benchmark
 from caan_hf.benchmarks.pairs import require_pairs
-from caan_hf.benchmarks.prepared import checked_split
+from caan_hf.benchmarks.prepared import checked_split, require_splits
 from caan_hf.configuration_caan import CaanConfig
 from caan_hf.encoding.text_encoder import TextEncoder
 from caan_hf.errors import CaanError
@@ -142,6 +142,7 @@ def build_trainer(
     Raises:
         CaanError: The recipe or the data cannot be used.
     """
+    require_splits(splits, "train")
     split = rows_of_origins(checked_split(splits["train"]), recipe.data.origins)
     sentences = category_sentences(split, recipe.data.prompts)
     model, processor = build_model(recipe.model, recipe.data, sorted(set(chain.from_iterable(sentences.values()))))
