@@ -141,14 +141,14 @@ def test_shipped_recipes_take_towers_from_the_hub_or_from_a_folder(name, tmp_pat
     for tower in (model.vision, model.text):
         assert tower is None or isinstance(tower, dict) or re.fullmatch(r"[\w.-]+/[\w.-]+", tower)
     folder = tmp_path / "tower"
-    vit = ViTConfig(hidden_size=48, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16)
+    vit = ViTConfig(hidden_size=192, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16)
     ViTModel(vit).save_pretrained(folder)
     ViTImageProcessor().save_pretrained(folder)
     words = [f"model.vision={folder}", "model.text=null", "model.lambda_txt=0"]
     if isinstance(model.vision, dict):  # a mapping is replaced as a whole
         words.append("model.tie_visual_towers=true")
     recipe = load_recipe(name, words)
-    assert build_model(recipe.model, recipe.data, [])[0].sketch_model.config.hidden_size == 48
+    assert build_model(recipe.model, recipe.data, [])[0].sketch_model.config.hidden_size == 192
 
 
 def test_data_that_do_not_exist_name_the_command_at_the_top_of_the_recipe(file, tmp_path):
