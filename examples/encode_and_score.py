@@ -8,7 +8,7 @@ import sys
 import caan_hf
 
 sketch, *photos = sys.argv[1:]
-encoder = caan_hf.load_encoder("hub/caan-vit-tiny-sketchy")  # or a Hub id, an ONNX export, any vision model
+encoder = caan_hf.load_encoder("hub/caan-vit-tiny-v2")  # or a Hub id, an ONNX export, any vision model
 scores = encoder.encode_sketches(sketch) @ encoder.encode_photos(photos).T  # (1, number of photos), cosine similarities
 for score, photo in sorted(zip(scores[0], photos, strict=True), reverse=True):
     print(f"{score:.3f}  {photo}")

@@ -16,7 +16,7 @@ def main() -> None:
     parser.add_argument("photos", help="folder of photos, searched recursively")
     parser.add_argument("sketch", help="image file, or strokes as JSON")
     parser.add_argument("--gallery", default="my_gallery")
-    parser.add_argument("--model", default="hub/caan-vit-tiny-sketchy")
+    parser.add_argument("--model", default="hub/caan-vit-tiny-v2")
     arguments = parser.parse_args()
 
     gallery = Gallery.create(arguments.gallery, model=load_encoder(arguments.model))

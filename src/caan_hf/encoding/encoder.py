@@ -75,7 +75,7 @@ class Encoder(ABC):
         preprocessing: How it resizes and crops pictures; None if it does so in a way that only torch can follow.
 
     Example:
-        >>> encoder = caan_hf.load_encoder("hub/caan-vit-tiny-sketchy")
+        >>> encoder = caan_hf.load_encoder("hub/caan-vit-tiny-v2")
         >>> scores = encoder.encode_sketches("cup.png") @ encoder.encode_photos(["a.jpg", "b.jpg"]).T  # (1, 2)
     """
 

@@ -21,7 +21,7 @@ ENTRY_POINTS = "caan_hf.encoders"
 The name of an entry point is a file by which a folder of that format is recognised, its value a function from the
 folder and the name of the encoder to an [`Encoder`].
 """
-DEFAULT_MODEL = "caan-vit-tiny-sketchy"
+DEFAULT_MODEL = "caan-vit-tiny-v2"
 DEFAULT_HUB_ID = f"caan-hf/{DEFAULT_MODEL}"
 QUICKSTART_MODEL = Path("runs/quickstart/model")
 FILES = ("*.json", "*.safetensors", "*.onnx", "*.onnx.data", "*.npz")

@@ -1,0 +1,480 @@
+"""CAAN model: sketch and photo towers that are aligned with text in training and used without text for retrieval."""
+
+import copy
+import dataclasses
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import PreTrainedModel
+from transformers import initialization as init
+from transformers.utils import logging
+
+from .alignment_caan import CaanAlignment, CaanVisualAlignment
+from .arguments_caan import check_arguments, check_step
+from .category_losses_caan import CaanTextContrast, category_images, category_losses
+from .configuration_caan import CaanConfig
+from .features_caan import CaanCenter, CaanHubBank, CaanLocalTokens, CaanPatchTokens, normalized, sentence_mean
+from .local_matching_caan import CaanLateInteraction, CaanLocalMatching, CaanRelationNetwork, inked_regions
+from .loss_caan import distillation_loss, is_distributed, matching_losses, text_loss, weighted_sum
+from .outputs_caan import CaanImageFeatures, CaanOutput, CaanTextFeatures
+from .towers_caan import (
+    build_tower,
+    default_local_grid,
+    encode_image,
+    freeze_first_layers,
+    freeze_unused,
+    load_tower,
+    native_image_size,
+    tower_width,
+)
+
+logger = logging.get_logger(__name__)
+
+
+class CaanModel(PreTrainedModel):
+    """Cross-Modal Attention Alignment Network (arXiv 2407.00979) for zero-shot sketch-based image retrieval.
+
+    Args:
+        config ([`CaanConfig`]): Configuration of the towers, the alignment, the relation network and the losses.
+
+    Raises:
+        ValueError: If the visual towers have different widths and `projection_dim` is not set, or `local_dim` of late
+            interaction is larger than the width of the tokens.
+
+    Example:
+        >>> from transformers import AutoModel, AutoProcessor
+        >>> import caan_hf
+        >>> model = AutoModel.from_pretrained("runs/quickstart/model")
+        >>> processor = AutoProcessor.from_pretrained("runs/quickstart/model")
+        >>> sketch = model.get_sketch_features(**processor(sketches=["sketch.png"]))
+        >>> photos = model.get_photo_features(**processor(photos=["a.jpg", "b.jpg"]))
+        >>> scores = sketch.global_embeds @ photos.global_embeds.T  # (1, 2)
+    """
+
+    config: CaanConfig
+    sketch_model: PreTrainedModel
+    photo_model: PreTrainedModel | None
+    local_tokens: CaanLocalTokens | CaanPatchTokens
+    relation: CaanRelationNetwork | None
+    late_interaction: CaanLateInteraction | None
+    hub_bank: CaanHubBank | None
+    text_model: PreTrainedModel | None
+    text_projection: nn.Linear | None
+    text_contrast: CaanTextContrast | None
+    sketch_alignment: CaanAlignment | None
+    photo_alignment: CaanAlignment | None
+    visual_alignment: CaanVisualAlignment | None
+
+    config_class = CaanConfig
+    base_model_prefix = "caan"
+    main_input_name = "sketch_pixel_values"
+    supports_gradient_checkpointing = True
+    accepts_loss_kwargs = False  # the Trainer divides the loss by its accumulation steps
+    _supports_sdpa = True
+    _supports_attention_backend = True
+    # A training checkpoint can be loaded for retrieval with `text_config=None`, without its training-only weights.
+    _keys_to_ignore_on_load_unexpected = [  # noqa: RUF012
+        r"^text_model\.",
+        r"^text_projection\.",
+        r"^text_contrast\.",
+        r"^(sketch|photo|visual)_alignment\.",
+    ]
+
+    def __init__(self, config: CaanConfig):
+        super().__init__(config)
+        self.sketch_model = build_tower(config.sketch_config)
+        self.photo_model = None if config.tie_visual_towers else build_tower(config.photo_config)
+        sketch_width, photo_width = tower_width(self.sketch_model), tower_width(self._photo_tower())
+        if config.projection_dim is None and sketch_width != photo_width:
+            raise ValueError(
+                f"The sketch tower is {sketch_width} wide and the photo tower {photo_width}. Set projection_dim."
+            )
+        project = config.projection_dim is not None
+        width = config.projection_dim or sketch_width
+        self.sketch_projection = nn.Linear(sketch_width, width) if project else nn.Identity()
+        self.photo_projection = nn.Linear(photo_width, width) if project else nn.Identity()
+        self.sketch_center = CaanCenter(width) if config.center_features else nn.Identity()
+        self.photo_center = CaanCenter(width) if config.center_features else nn.Identity()
+        self.hub_bank = CaanHubBank(config.hub_bank_size, width) if config.hub_bank_size else None
+        self.relation = self.late_interaction = None
+        if config.local_matching == "relation":
+            self.local_tokens = CaanLocalTokens(config, width)
+            self.relation = CaanRelationNetwork(config)
+        else:
+            if config.local_dim is not None and config.local_dim > width:
+                raise ValueError(f"local_dim must be at most the width of the tokens, {width}, got {config.local_dim}.")
+            self.local_tokens = CaanPatchTokens(config, width)
+            self.late_interaction = CaanLateInteraction(config)
+        self.text_model = self.text_projection = self.sketch_alignment = self.photo_alignment = None
+        self.text_contrast = None
+        self.visual_alignment = CaanVisualAlignment(config, width) if config.alignment == "visual" else None
+        if config.text_config is not None:
+            self.text_model = build_tower(config.text_config)
+            self.text_projection = nn.Linear(tower_width(self.text_model), width)
+            self.sketch_alignment = CaanAlignment(config, width)
+            self.photo_alignment = CaanAlignment(config, width)
+            if config.lambda_txt and config.text_negatives == "all":
+                self.text_contrast = CaanTextContrast(config)
+        self._freeze()
+        self.post_init()
+
+    @classmethod
+    def from_backbones(
+        cls,
+        vision: str | None = None,
+        text: str | None = None,
+        *,
+        sketch: str | None = None,
+        photo: str | None = None,
+        **config: Any,
+    ) -> "CaanModel":
+        """Create a model with pretrained towers and a new alignment and relation network, in evaluation mode.
+
+        Args:
+            vision: Hub id or folder of the encoder for both modalities.
+            text: Hub id or folder of the text encoder. `None` creates a model without text.
+            sketch: Hub id or folder of the sketch encoder, instead of `vision`.
+            photo: Hub id or folder of the photo encoder, instead of `vision`.
+            **config: Fields of [`CaanConfig`]. `image_size` defaults to that of the photo tower, `local_grid` to
+                half its patch grid.
+
+        Raises:
+            ValueError: If a visual encoder is missing, tied towers have two encoders, or `lambda_txt` has no text.
+            TypeError: If `CaanConfig` does not have a field.
+        """
+        sketch, photo = sketch or vision, photo or vision
+        if sketch is None or photo is None:
+            raise ValueError("The visual encoder is missing. Give vision, or both sketch and photo.")
+        unknown = config.keys() - {field.name for field in dataclasses.fields(CaanConfig)} - {"attn_implementation"}
+        if unknown:
+            raise TypeError(f"CaanConfig has no field {', '.join(sorted(unknown))}.")
+        tied = config.get("tie_visual_towers", False)
+        if tied and sketch != photo:
+            raise ValueError(f"tie_visual_towers requires one encoder for both modalities, got {sketch} and {photo}.")
+        if text is None and config.get("lambda_txt"):
+            raise ValueError("lambda_txt requires a text tower. Give text, or set lambda_txt to 0.")
+        photo_model = load_tower(photo, "vision", config.get("image_size"))
+        config.setdefault("image_size", native_image_size(photo_model))
+        sketch_model = photo_model if sketch == photo else load_tower(sketch, "vision", config["image_size"])
+        text_model = load_tower(text, "text") if text is not None else None
+        if "local_grid" not in config:
+            config["local_grid"] = default_local_grid(photo_model, config["image_size"])
+        model = cls(
+            CaanConfig(
+                sketch_config=copy.deepcopy(sketch_model.config),
+                photo_config=photo_model.config,
+                text_config=text_model.config if text_model is not None else None,
+                **config,
+            )
+        )
+        model.sketch_model.load_state_dict(sketch_model.state_dict())
+        if model.photo_model is not None:
+            model.photo_model.load_state_dict(photo_model.state_dict())
+        if text_model is not None and model.text_model is not None:
+            model.text_model.load_state_dict(text_model.state_dict())
+        return model.eval()
+
+    @check_arguments
+    def get_sketch_features(self, pixel_values: torch.Tensor) -> CaanImageFeatures:
+        """Compute the features of sketches (B, 3, H, W) for retrieval, without text."""
+        tokens, grid = self._sketch_tokens(pixel_values)
+        local = self._local_embeds(tokens, grid, "sketch", pixel_values)
+        return self._features(tokens, self.sketch_center(normalized(tokens[:, 0])), local)
+
+    @check_arguments
+    def get_photo_features(self, pixel_values: torch.Tensor) -> CaanImageFeatures:
+        """Compute the features of photos (B, 3, H, W) for retrieval, without text."""
+        tokens, grid = self._photo_tokens(pixel_values)
+        local = self._local_embeds(tokens, grid, "photo")
+        return self._features(tokens, self.photo_center(normalized(tokens[:, 0])), local)
+
+    @check_arguments
+    def get_text_features(
+        self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None
+    ) -> CaanTextFeatures:
+        """Compute the features of sentences (B, L), with `attention_mask` (B, L) 1 at tokens and 0 at padding.
+
+        `text_embeds` are in the space of the global features before centring, which L_txt compares them with. A text
+        query for centred features (`center_features`) needs the mean of the training categories' text embeddings
+        subtracted, as `TextEncoder` does.
+
+        Raises:
+            ValueError: If the model has no text tower.
+        """
+        tokens, mask = self._sentence_tokens(input_ids, attention_mask)
+        return CaanTextFeatures(text_embeds=sentence_mean(tokens, mask), last_hidden_state=tokens)
+
+    def encode_text(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        """Compute the text tower's tokens (B, L, T) before projection, which are constant if the tower is frozen.
+
+        Raises:
+            ValueError: If the model has no text tower.
+        """
+        text_model, _ = self._text_tower()
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.config.freeze_text):
+            return text_model(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+
+    @property
+    def local_shape(self) -> tuple[int, int]:
+        """Number M and width R of the local tokens of an image."""
+        return self.config.num_local_tokens, self.local_tokens.width
+
+    @property
+    def local_matching(self) -> CaanLocalMatching:
+        """The relation network, or late interaction."""
+        matching = self.late_interaction if self.relation is None else self.relation
+        assert matching is not None
+        return matching
+
+    def get_local_scores(self, sketch_local_embeds: torch.Tensor, photo_local_embeds: torch.Tensor) -> torch.Tensor:
+        """Compute the local scores (S, P) of all sketches (S, M, R) and photos (P, M, R) in bounded memory.
+
+        They are logits of the relation network, or scores of late interaction, at most 1.
+        """
+        return self.local_matching(self._as_stored(sketch_local_embeds), self._as_stored(photo_local_embeds))
+
+    def get_paired_local_scores(
+        self, sketch_local_embeds: torch.Tensor, photo_local_embeds: torch.Tensor
+    ) -> torch.Tensor:
+        """Compute the local scores (B, K) of each sketch (B, M, R) with its own K photos (B, K, M, R)."""
+        matching = self.local_matching
+        return matching.score_candidates(self._as_stored(sketch_local_embeds), self._as_stored(photo_local_embeds))
+
+    def _as_stored(self, local_embeds: torch.Tensor) -> torch.Tensor:
+        """Local embeddings in the precision of the weights; stored ones may have another."""
+        return local_embeds.to(next(self.local_matching.parameters()).dtype)
+
+    @check_arguments
+    def forward(
+        self,
+        sketch_pixel_values: torch.Tensor | None = None,
+        photo_pixel_values: torch.Tensor | None = None,
+        category_ids: torch.Tensor | None = None,
+        input_ids: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        text_hidden_states: torch.Tensor | None = None,
+        photo_targets: torch.Tensor | None = None,
+        instance_ids: torch.Tensor | None = None,
+        unpaired_sketch_pixel_values: torch.Tensor | None = None,
+        unpaired_photo_pixel_values: torch.Tensor | None = None,
+        unpaired_category_ids: torch.Tensor | None = None,
+        pixel_values: torch.Tensor | None = None,
+    ) -> CaanOutput | CaanImageFeatures:
+        """Compute the losses of B sketches and N photos or, given only `pixel_values`, the features of photos.
+
+        In training mode under `torch.distributed`, the losses compare the sketches, photos and sentences of all
+        processes. All processes must then have the same B and N.
+
+        Args:
+            sketch_pixel_values: Sketches (B, 3, H, W).
+            photo_pixel_values: Photos (N, 3, H, W): the B photos+ in the order of the sketches, then the B photos-. The
+                photos- are optional unless `negatives="sampled"`.
+            category_ids: Categories (N,) of the photos. Without them no loss is computed.
+            input_ids: Token ids (N, L) of one sentence per photo. A sketch is aligned with the sentence of its photo+.
+            attention_mask: Mask (N, L), 1 at tokens and 0 at padding. The default is no padding.
+            text_hidden_states: Output (N, L, T) of `encode_text` for the sentences, instead of `input_ids`.
+            photo_targets: Target features (N, D) of the distillation loss; (N + V, D) with unpaired photos.
+            instance_ids: Numbers (B + N,) of the photos that the B sketches were drawn from, -1 if unknown, then of the
+                N photos. They are for the instance loss.
+            unpaired_sketch_pixel_values: More sketches (U, 3, H, W), for the losses of `lambda_mod` and of `lambda_txt`
+                with `text_negatives="all"`. Their categories need no photos.
+            unpaired_photo_pixel_values: More photos (V, 3, H, W), for the same losses. Their categories need no
+                sketches.
+            unpaired_category_ids: Categories (U + V,) of these sketches, then of these photos.
+            pixel_values: Photos (N, 3, H, W), instead of all other arguments, as pipelines call a model.
+
+        Returns:
+            [`CaanOutput`] with the losses and features, or the [`CaanImageFeatures`] of `pixel_values`.
+
+        Raises:
+            TypeError: If an argument is unknown.
+            ValueError: If inputs are missing, exclude each other, or do not match in number.
+        """
+        named = {
+            "category_ids": category_ids,
+            "input_ids": input_ids,
+            "attention_mask": attention_mask,
+            "text_hidden_states": text_hidden_states,
+            "photo_targets": photo_targets,
+        }
+        photo_inputs = {name: value for name, value in named.items() if value is not None}
+        unpaired = (unpaired_sketch_pixel_values, unpaired_photo_pixel_values, unpaired_category_ids)
+        if pixel_values is not None:
+            others = (sketch_pixel_values, photo_pixel_values, *photo_inputs.values(), instance_ids, *unpaired)
+            if any(value is not None for value in others):
+                raise ValueError("pixel_values, for photos alone, cannot be combined with other inputs.")
+            return self.get_photo_features(pixel_values)
+        if sketch_pixel_values is None or photo_pixel_values is None:
+            raise ValueError("Give sketch_pixel_values and photo_pixel_values, or pixel_values for photos alone.")
+        batch, photos = len(sketch_pixel_values), len(photo_pixel_values)
+        check_step(self.config, batch, photos, photo_inputs, unpaired, instance_ids, self.training)
+        all_sketches = _joined(sketch_pixel_values, unpaired_sketch_pixel_values)
+        all_photos = _joined(photo_pixel_values, unpaired_photo_pixel_values)
+        sketch_tokens, sketch_grid = self._sketch_tokens(all_sketches)
+        photo_tokens, photo_grid = self._photo_tokens(all_photos)
+        plain_sketch, plain_photo = sketch_tokens[:, 0], photo_tokens[:, 0]  # before alignment
+        sketch_tokens, photo_tokens = sketch_tokens[:batch], photo_tokens[:photos]
+        sentences, text_embeds = text_hidden_states if input_ids is None else input_ids, None
+        if sentences is not None:
+            text, mask = self._sentence_tokens(sentences, attention_mask)
+            text_embeds = sentence_mean(text, mask)
+            sketch_tokens, photo_tokens = self._align(sketch_tokens, photo_tokens, text, mask)
+        elif self.visual_alignment is not None:
+            # 2 B sketches: aligned with their photo+, then with their photo-
+            sketch_tokens, photo_tokens = self.visual_alignment(sketch_tokens.repeat(2, 1, 1), photo_tokens)
+        sketch_local = self._local_embeds(sketch_tokens, sketch_grid, sketches=sketch_pixel_values)
+        sketch = self._features(sketch_tokens, normalized(sketch_tokens[:, 0]), sketch_local)
+        photo_local = self._local_embeds(photo_tokens, photo_grid)
+        photo = self._features(photo_tokens, normalized(photo_tokens[:, 0]), photo_local)
+        first = CaanImageFeatures(*(rows[:batch] for rows in sketch.to_tuple()))
+        if category_ids is None:
+            return CaanOutput(sketch_features=first, photo_features=photo)
+        gather = self.training and is_distributed()
+        losses, scores = matching_losses(
+            self.config, self.local_matching, sketch, photo, category_ids, instance_ids, gather=gather
+        )
+        plain = category_images(plain_sketch, plain_photo, category_ids, unpaired_category_ids, batch)
+        losses |= category_losses(self.config, *plain, self.text_contrast, self.text_projection, gather)
+        if self.text_contrast is None and self.config.lambda_txt and text_embeds is not None:
+            images = normalized(plain_sketch[:batch]), normalized(plain_photo[:photos])
+            losses["loss_txt"] = text_loss(self.config, *images, text_embeds, category_ids, gather)
+        if self.config.lambda_dis and photo_targets is not None:
+            losses["loss_dis"] = distillation_loss(plain_photo, photo_targets)
+        loss = weighted_sum(self.config, losses)
+        return CaanOutput(loss=loss, **losses, local_scores=scores, sketch_features=first, photo_features=photo)
+
+    def drop_text(self) -> "CaanModel":
+        """Remove the parts that only training needs (text tower, alignment), in place. Returns the model."""
+        self.text_model = self.text_projection = self.sketch_alignment = self.photo_alignment = None
+        self.visual_alignment = self.text_contrast = None
+        self.config.text_config, self.config.alignment = None, "text"
+        return self
+
+    def train(self, mode: bool = True) -> "CaanModel":
+        """Set the training mode, as in torch, but keep a frozen text tower, and its dropout, in evaluation mode."""
+        super().train(mode)
+        self._freeze()
+        return self
+
+    def _freeze(self) -> None:
+        """Freeze what is not trained. `from_pretrained`, which calls `eval`, loads all parameters as trainable."""
+        for tower in (self.sketch_model, self.photo_model, self.text_model):
+            if tower is not None:
+                freeze_unused(tower)
+        freeze_first_layers(self.sketch_model, self.config.sketch_frozen_layers)
+        freeze_first_layers(self._photo_tower(), self.config.photo_frozen_layers)
+        if isinstance(self.local_tokens, CaanPatchTokens):
+            self.local_tokens.requires_grad_(False)  # measured after training
+        if self.late_interaction is not None and not self.config.trains_late_interaction:
+            self.late_interaction.requires_grad_(False)
+        if self.text_model is not None and self.config.freeze_text:
+            self.text_model.requires_grad_(False).eval()
+
+    def _text_tower(self) -> tuple[nn.Module, nn.Module]:
+        """Text tower and its projection."""
+        if self.text_model is None or self.text_projection is None:
+            raise ValueError("The model has no text tower, since it is for retrieval. Load the training checkpoint.")
+        return self.text_model, self.text_projection
+
+    def _photo_tower(self) -> PreTrainedModel:
+        return self.sketch_model if self.photo_model is None else self.photo_model
+
+    def _sketch_tokens(self, pixel_values: torch.Tensor) -> tuple[torch.Tensor, tuple[int, int]]:
+        tokens, grid = encode_image(self.sketch_model, pixel_values.to(self.dtype))
+        return self.sketch_projection(tokens), grid
+
+    def _photo_tokens(self, pixel_values: torch.Tensor) -> tuple[torch.Tensor, tuple[int, int]]:
+        tokens, grid = encode_image(self._photo_tower(), pixel_values.to(self.dtype))
+        return self.photo_projection(tokens), grid
+
+    def _sentence_tokens(
+        self, sentences: torch.Tensor, attention_mask: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Projected tokens (N, L, D) and mask (N, L) of sentences: ids (N, L) or text tower outputs (N, L, T)."""
+        _, projection = self._text_tower()
+        if attention_mask is None:
+            attention_mask = torch.ones(sentences.shape[:2], dtype=torch.long, device=sentences.device)
+        tokens = sentences if sentences.ndim == 3 else self.encode_text(sentences, attention_mask)
+        return projection(tokens.to(self.dtype)), attention_mask
+
+    def _features(self, tokens: torch.Tensor, global_embeds: torch.Tensor, local: torch.Tensor) -> CaanImageFeatures:
+        return CaanImageFeatures(global_embeds=global_embeds, local_embeds=local, last_hidden_state=tokens)
+
+    def _local_embeds(
+        self,
+        tokens: torch.Tensor,
+        grid: tuple[int, int],
+        modality: str | None = None,
+        sketches: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Local tokens (B, M, R) of tokens (B, 1 + h * w, D).
+
+        Args:
+            tokens: Tokens of a tower, perhaps aligned.
+            grid: Height and width of the grid of the patches.
+            modality: "sketch" or "photo", whose mean patch retrieval subtracts.
+            sketches: Pixel values (B, 3, H, W) of the sketches that the tokens belong to, for their ink.
+        """
+        if isinstance(self.local_tokens, CaanLocalTokens):
+            local: torch.Tensor = self.local_tokens(tokens[:, 1:], grid)
+            return local
+        means = {"sketch": self.local_tokens.sketch_mean, "photo": self.local_tokens.photo_mean, None: None}
+        inked = None if sketches is None else inked_regions(sketches, self.config.local_grid)
+        return self.local_tokens(tokens[:, 1:], grid, means[modality], inked)
+
+    def _align(
+        self, sketch_tokens: torch.Tensor, photo_tokens: torch.Tensor, text: torch.Tensor, attention_mask: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Align sketch tokens (B, ...) and photo tokens (N, ...) with their sentences (N, L, D)."""
+        assert self.sketch_alignment is not None and self.photo_alignment is not None  # as the text tower exists
+        batch, photos = sketch_tokens.shape[0], photo_tokens.shape[0]
+        aligned_sketch = self.sketch_alignment(sketch_tokens, text[:batch], attention_mask[:batch])
+        aligned_photo = self.photo_alignment(photo_tokens, text, attention_mask)
+        if not self.training or self.config.text_dropout == 0:
+            return aligned_sketch, aligned_photo
+        # Dropped samples are aligned too, so that each parameter has a gradient in every step, as DDP requires.
+        dropped = torch.rand(batch, 1, 1, device=text.device) < self.config.text_dropout
+        photo_dropped = dropped.repeat(photos // batch, 1, 1)  # all images of a triplet are dropped together
+        return (
+            torch.where(dropped, sketch_tokens, aligned_sketch),
+            torch.where(photo_dropped, photo_tokens, aligned_photo),
+        )
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        super()._init_weights(module)
+        if isinstance(module, CaanRelationNetwork):
+            # The default initialisation of transformers would give this MLP nearly constant logits.
+            for layer in module.layers:
+                if isinstance(layer, nn.Linear):
+                    init.kaiming_uniform_(layer.weight, nonlinearity="relu")
+                    init.zeros_(layer.bias)
+        elif isinstance(module, CaanCenter):
+            init.zeros_(module.mean)
+        elif isinstance(module, CaanHubBank):
+            init.zeros_(module.sketches)
+        elif isinstance(module, CaanPatchTokens):
+            init.zeros_(module.sketch_mean)
+            init.zeros_(module.photo_mean)
+        elif isinstance(module, (CaanLateInteraction, CaanTextContrast)):
+            module.reset()
+
+    def _set_gradient_checkpointing(self, enable: bool = True, *args: Any, **kwargs: Any) -> None:
+        for tower in {self.sketch_model, self._photo_tower()}:
+            supported = any(hasattr(module, "gradient_checkpointing") for module in tower.modules())
+            if hasattr(tower, "timm_model"):  # timm has its own switch
+                supported = tower.supports_gradient_checkpointing
+                if supported:
+                    tower._set_gradient_checkpointing(enable)
+            if enable and not supported:
+                logger.warning(f"{tower.config.model_type}: this tower does not support gradient checkpointing.")
+        if any(hasattr(module, "gradient_checkpointing") for module in self.modules()):
+            super()._set_gradient_checkpointing(enable, *args, **kwargs)
+
+
+def _joined(images: torch.Tensor, more: torch.Tensor | None) -> torch.Tensor:
+    return images if more is None else torch.cat([images, more])
+
+
+__all__ = ["CaanModel"]
