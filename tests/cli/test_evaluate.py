@@ -12,7 +12,7 @@ import pytest
 import torch
 import typer
 from PIL import Image
-from transformers import ViTImageProcessor
+from transformers import ViTConfig, ViTImageProcessor, ViTModel
 from typer.testing import CliRunner
 
 from caan_hf import CaanConfig, CaanError, CaanModel, CaanProcessor
@@ -87,9 +87,30 @@ def test_evaluates_and_writes_a_report(checkpoint, data, tmp_path):
 
 def test_report_is_in_the_model_folder_by_default(checkpoint, data):
     assert run(checkpoint, "--data", data, "--split", "validation", "--dtype", "bfloat16").exit_code == 0
-    found = json.loads((checkpoint / "evaluation-validation" / "metrics.json").read_text())
+    found = json.loads((checkpoint / f"evaluation-{data.name}-validation" / "metrics.json").read_text())
     assert found["split"] == "validation"
     assert found["reranked"] is None
+
+
+def test_reports_of_other_settings_are_kept(checkpoint, data):
+    run(checkpoint, "--data", data)
+    plain = (checkpoint / f"evaluation-{data.name}-test" / "metrics.json").read_bytes()
+    run(checkpoint, "--data", data, "--mixed")
+    assert (checkpoint / f"evaluation-{data.name}-test-mixed" / "metrics.json").is_file()
+    assert (checkpoint / f"evaluation-{data.name}-test" / "metrics.json").read_bytes() == plain
+
+
+def test_nothing_is_written_into_the_folder_of_another_vision_model(data, tmp_path, monkeypatch):
+    config = ViTConfig(
+        hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32, image_size=SIDE
+    )
+    ViTModel(config).save_pretrained(tmp_path / "tower")
+    ViTImageProcessor(size={"height": SIDE, "width": SIDE}).save_pretrained(tmp_path / "tower")
+    files = set((tmp_path / "tower").iterdir())
+    monkeypatch.chdir(tmp_path)
+    run("tower", "--data", data)
+    assert Path(f"evaluation-tower-{data.name}-test", "metrics.json").is_file()
+    assert set((tmp_path / "tower").iterdir()) == files
 
 
 def test_runs_give_the_same_numbers(checkpoint, data, tmp_path):
@@ -264,7 +285,7 @@ def test_evaluates_and_compares_pairs(checkpoint, pairs, tmp_path):
 
 def test_report_of_pairs_is_beside_that_of_categories_by_default(checkpoint, pairs):
     run(checkpoint, "--data", pairs, "--fine-grained")
-    assert (checkpoint / "evaluation-test-fine" / "metrics.json").is_file()
+    assert (checkpoint / f"evaluation-{pairs.name}-test-fine" / "metrics.json").is_file()
 
 
 def test_a_benchmark_without_pairs_is_refused_in_one_line(checkpoint, data, tmp_path):

@@ -43,7 +43,7 @@ def test_a_few_steps_on_real_sketches(tmp_path):
     )
 
     assert evaluated.exit_code == 0, evaluated.output
-    metrics = json.loads((trained.folder / "evaluation-test" / "metrics.json").read_text(encoding="utf-8"))
+    metrics = json.loads((trained.folder / f"evaluation-{data.name}-test" / "metrics.json").read_text(encoding="utf-8"))
     assert metrics["protocol"] == "sketchy-25@1"
     assert (metrics["num_queries"], metrics["num_gallery"]) == (625, 625)
     # Pretrained towers are above chance without training.

@@ -60,7 +60,7 @@ def push(
 
     Examples:
 
-        caan-hub push runs/sketchy-mini/model me/caan-sketchy-mini --results runs/sketchy-mini/evaluation/metrics.json
+        caan-hub push runs/sketchy-mini/model me/caan-sketchy-mini --results results/sketchy-mini/metrics.json
 
         caan-hub push runs/paper/model me/caan-paper --onnx exports/paper --private
 

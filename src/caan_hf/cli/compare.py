@@ -30,7 +30,7 @@ def compare(
         typer.Option(
             metavar="DIR",
             help="Folder for the comparison, and for the reports of models in DIR/A and DIR/B.",
-            show_default="none; reports in MODEL/evaluation-SPLIT",
+            show_default="none; reports where `caan evaluate` writes them",
         ),
     ] = None,
 ) -> None:
@@ -68,8 +68,8 @@ def compare(
     for letter, name in zip("AB", names, strict=True):
         folder = Path(name)
         if not reports.is_report(folder) and data is not None:
-            elsewhere = default_folder(name, options.split, f"evaluation-{letter}", fine_grained=fine_grained)
-            folder = elsewhere if out is None else out / letter
+            by_default = default_folder(name, data, options, "fine" if fine_grained else None)
+            folder = by_default if out is None else out / letter
             run = evaluate_pairs_into if fine_grained else evaluate_into
             run(name, data, options, folder)
         loaded.append(reports.load_report(folder, name))

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from caan_hf.encoding.load import is_caan
 from caan_hf.errors import CaanError
 from caan_hf.evaluation.options import EvaluationOptions, FineGrainedOption, TextOption, TextWeightOption
 from caan_hf.utils.files import expand_home
@@ -32,7 +33,8 @@ def evaluate(
         typer.Option(
             metavar="DIR",
             help="Folder for the report.",
-            show_default="MODEL/evaluation-SPLIT, or ./evaluation for a Hub id, with --fine-grained and -fine",
+            show_default="MODEL/evaluation-DATA-SPLIT, with the setting, such as -mixed; for a Hub id or the folder of "
+            "another vision model ./evaluation-MODEL-DATA-SPLIT",
         ),
     ] = None,
 ) -> None:
@@ -44,7 +46,8 @@ def evaluate(
     With `--text`, the queries are words: the name and the descriptions of each category rank photos and sketches, and
     are added to the features of its sketches. The table and `text.json` say how well each of them ranks.
 
-    Otherwise prints a table and writes `report.html`, `report.md`, `metrics.json`, `queries.parquet` and pictures.
+    Otherwise prints a table and writes `report.html`, `report.md`, `metrics.json`, `queries.parquet` and pictures. The
+    table is in the convention `standard`; the report has the others too.
     Embeddings are cached by model and image content, so a second evaluation encodes nothing. The first evaluation
     that re-ranks encodes again if none before did, because it needs local tokens.
 
@@ -73,7 +76,7 @@ def evaluate(
     if text and fine_grained:
         raise CaanError("--text and --fine-grained are mutually exclusive.")
     require("jinja2")
-    folder = out or default_folder(model, options.split, fine_grained=fine_grained)
+    folder = out or default_folder(model, data, options, "fine" if fine_grained else "text" if text else None)
     if text:
         evaluate_text_into(model, data, options, folder, text_weight)
         return
@@ -117,7 +120,8 @@ def evaluate_into(model: str, data: Path, options: EvaluationOptions, folder: Pa
     run_evaluation(model, data, options, out=folder)
     record = EvaluationRecord.of_folder(folder)
     _print_subject(record, model)
-    print_table(table_header(record), table_rows(record), text_columns=2)
+    first = next(iter(record.conventions))
+    print_table(table_header(record), [row for row in table_rows(record) if row[0] == first], text_columns=2)
     if record.is_mixed:
         seen = f", {record.seen.num_queries:,} sketches of seen categories" if record.seen else ""
         typer.secho(f"mixed gallery: {record.num_queries:,} sketches of unseen categories{seen}", bold=True)
@@ -157,7 +161,15 @@ def _print_reports(folder: Path) -> None:
         typer.echo(f"report: {folder / name}")
 
 
-def default_folder(model: str, split: str, elsewhere: str = "evaluation", *, fine_grained: bool = False) -> Path:
-    """Folder of a report by default: inside the model's folder, or in the current folder for a Hub id."""
-    folder, suffix = expand_home(model), "-fine" if fine_grained else ""
-    return folder / f"evaluation-{split}{suffix}" if folder.is_dir() else Path(f"{elsewhere}{suffix}")
+def default_folder(model: str, data: Path, options: EvaluationOptions, kind: str | None = None) -> Path:
+    """Folder of a report by default: inside the folder of a CAAN, else in the current folder.
+
+    Its name says what was evaluated, so that a report only replaces an earlier one of the same data and setting.
+    """
+    setting = [name for name in ("generalized", "mixed") if getattr(options, name)]
+    what = "-".join([data.resolve().name, options.split, *setting, *filter(None, [kind])])
+    folder = expand_home(model)
+    if is_caan(folder):
+        return folder / f"evaluation-{what}"
+    name = folder.resolve().name if folder.is_dir() else model.replace("/", "--")
+    return Path(f"evaluation-{name}-{what}")

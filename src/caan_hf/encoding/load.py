@@ -1,5 +1,6 @@
 """Opens a model by name: a checkpoint, a Hub id, an ONNX export, any vision model, or the default model."""
 
+import json
 import os
 from collections.abc import Sequence
 from importlib.metadata import entry_points
@@ -38,7 +39,7 @@ def load_encoder(
 
     Args:
         model: Folder or Hub id of a CAAN checkpoint, an ONNX export, or any vision model of `transformers` or timm,
-            which is then used without training. The default is `hub/caan-vit-tiny-sketchy` in the working directory,
+            which is then used without training. The default is `hub/caan-vit-tiny-v2` in the working directory,
             then the same model on the Hub, then the model that `make quickstart` trained in the working directory.
         device: Where a checkpoint computes, such as "cpu" or "cuda:0"; a GPU by default if there is one.
         dtype: Precision in which the model computes: "float32", "bfloat16", "float16", or "auto" for bfloat16 on
@@ -49,7 +50,7 @@ def load_encoder(
         CaanError: The model cannot be opened; the message names it and the reason.
 
     Example:
-        >>> encoder = load_encoder("hub/caan-vit-tiny-sketchy")
+        >>> encoder = load_encoder("hub/caan-vit-tiny-v2")
         >>> encoder.encode_photos(["a.jpg", "b.jpg"]).shape
         (2, 192)
     """
@@ -79,6 +80,16 @@ def load_encoder(
     from .baseline import BaselineEncoder  # noqa: PLC0415
 
     return BaselineEncoder(str(folder), **options)
+
+
+def is_caan(folder: Path) -> bool:
+    """Whether a folder holds a CAAN checkpoint or an export of one."""
+    if any((folder / marker.name).is_file() for marker in entry_points(group=ENTRY_POINTS)):
+        return True
+    try:
+        return bool(json.loads((folder / "config.json").read_bytes())["model_type"] == "caan")
+    except (OSError, ValueError, LookupError, TypeError):
+        return False
 
 
 def model_folder(name: str, revision: str | None = None, patterns: Sequence[str] = FILES) -> Path:

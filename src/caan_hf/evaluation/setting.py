@@ -186,7 +186,7 @@ def without_seen(setting: Setting, trained_on: str | None, recorded: TrainingDat
         rows=setting.rows.select(np.flatnonzero([names[number] not in removed for number in numbers])),
         protocol=f"{setting.protocol}/from-{training.protocol}",
         removed=removed,
-    ).noted(f"cross-dataset: trained on {training.protocol}, {len(removed)} categories left out")
+    ).noted(f"cross-dataset: trained on {training.protocol}, categories left out: {len(removed)}")
 
 
 def training_data(name: str) -> TrainingData:
