@@ -65,4 +65,5 @@ def serve(
         host = f"[{options.host}]" if ":" in options.host else options.host
         print(f"http://{host}:{listening.getsockname()[1]}/docs  (press Ctrl+C to stop)", flush=True)
         server.run(sockets=[listening])
-        raise KeyboardInterrupt  # told to stop: asyncio sometimes loses the interrupt with which uvicorn ends
+        if server.started:
+            raise KeyboardInterrupt  # told to stop; usually uvicorn raises this itself, but not always

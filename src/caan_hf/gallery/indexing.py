@@ -163,11 +163,14 @@ def diff_photos(table: PhotoTable, listing: pa.Table, source: PhotoSource, optio
 
 def _prepare_smoothing(table: PhotoTable, options: IndexOptions, num_listed: int) -> int:
     """Store the number of neighbours before photos are written, so that an interrupted call is continued with it."""
-    state = table.search_state()
-    kept = state.smooth if state else SMOOTH if num_listed >= SMOOTH_FROM and not len(table) else 0
-    smooth = kept if options.smooth is None else options.smooth
-    if smooth != (state.smooth if state else 0):
-        table.store_search_state((state or SearchState()).model_copy(update={"smooth": smooth, "token": None}))
+    stored = table.search_state()
+    state = stored or SearchState()
+    smooth = options.smooth
+    if smooth is None:
+        is_new = stored is None and not len(table)
+        smooth = SMOOTH if is_new and num_listed >= SMOOTH_FROM else state.smooth
+    if smooth != state.smooth:
+        table.store_search_state(state.model_copy(update={"smooth": smooth, "token": None}))
     return smooth
 
 
