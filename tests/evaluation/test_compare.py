@@ -79,8 +79,10 @@ def test_noise_is_not_significant(make_report):
 
 
 def test_equal_reports_have_no_difference(make_report):
-    row = compare_reports(make_report("one", VALUES), make_report("two", VALUES)).rows[0]
+    found = compare_reports(make_report("one", VALUES), make_report("two", VALUES))
+    row = found.rows[0]
     assert (row.difference, row.interval, row.p) == (0, (0, 0), 1)
+    assert "same report" in verdicts(found)[-1]
 
 
 def test_each_convention_is_averaged_in_its_own_way(make_report):

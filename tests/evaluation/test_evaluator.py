@@ -130,6 +130,8 @@ def test_exhaustive_ranking_is_limited(split):
     ("options", "named"),
     [
         ({"rerank": -1}, "--rerank.* 0 or"),
+        ({"rerank": "x"}, "--rerank.*'x'"),
+        ({"batch_size": 1.5}, "--batch-size.*1.5"),
         ({"rerank": 3, "no_rerank": True}, "--rerank and --no-rerank"),
         ({"expand": -1}, "--expand"),
         ({"smooth": 0}, "--smooth"),

@@ -163,6 +163,10 @@ def test_scores_and_settings_without_a_defined_metric_are_errors():
         retrieval_metrics(scores * np.nan, np.array([0]), labels)
     with pytest.raises(ValueError, match="unknown metric conventions"):
         MetricAccumulator(["mine"])
+    metrics = retrieval_metrics(scores, np.array([0]), labels)
+    for method in (metrics.by_category, metrics.confidence, lambda name: metrics.averages(name, macro=False)):
+        with pytest.raises(ValueError, match=r"'mine'.*standard"):
+            method("mine")
     with pytest.raises(ValueError, match="cutoffs"):
         MetricAccumulator(cutoffs=[0])
     with pytest.raises(ValueError, match="cutoffs"):

@@ -157,6 +157,11 @@ def test_data_that_do_not_exist_name_the_command_at_the_top_of_the_recipe(file, 
         recipe.data.benchmark_folder()
 
 
+def test_changes_that_are_not_a_mapping_are_a_one_line_error(file):
+    with pytest.raises(CaanError, match=r"changes: must map keys to values.*max_steps=3"):
+        load_recipe(file, changes=["training.max_steps=3"])
+
+
 @pytest.mark.parametrize("word", ["training.deepspeed=x", "training.fsdp=x"])
 def test_a_value_that_the_trainer_refuses_is_a_one_line_error(file, word):
     with pytest.raises(CaanError, match="section training") as error:

@@ -112,9 +112,9 @@ def _print_joined(info: "BenchmarkInfo") -> None:
 
     if info.renamed:
         pairs = [f"{category} to {name}" for category, name in info.renamed.items()]
-        typer.echo(f"{len(pairs):,} categories joined with a synonym: {first_paths(pairs)}")
+        typer.echo(f"joined with a synonym: {len(pairs):,} ({first_paths(pairs)})")
     if info.held_out:
-        typer.echo(f"{len(info.held_out):,} categories left out, because they are unseen: {first_paths(info.held_out)}")
+        typer.echo(f"left out because they are unseen: {len(info.held_out):,} ({first_paths(info.held_out)})")
     if info.only_sketches or info.only_photos:
         typer.echo(
             f"training categories with only sketches: {len(info.only_sketches):,}; "

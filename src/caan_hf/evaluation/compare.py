@@ -166,8 +166,11 @@ def compare_reports(first: Report, second: Report, *, seed: int = 0) -> Comparis
         reranked=None if "rerank" in unequal else first.depth("rerank"),
         expanded=None if "expand" in unequal else first.depth("expand"),
         notes=[
-            f"{ranking} rankings are not compared: A {first.computed(ranking)}, B {second.computed(ranking)}"
-            for ranking in unequal
+            *(["A and B have equal values: they may be the same report"] if np.array_equal(before, after) else []),
+            *(
+                f"{ranking} rankings are not compared: A {first.computed(ranking)}, B {second.computed(ranking)}"
+                for ranking in unequal
+            ),
         ],
         resamples=RESAMPLES,
         seed=seed,

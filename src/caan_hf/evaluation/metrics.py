@@ -58,13 +58,13 @@ class RetrievalMetrics:
 
     def averages(self, convention: str, *, macro: bool) -> dict[str, float]:
         """Metric to average over queries, or with `macro` over categories, regardless of the convention's own way."""
-        values = self.per_query[convention].items()
+        values = self._of(convention).items()
         return {metric: average(per_query, self._categories[1], macro) for metric, per_query in values}
 
     def by_category(self, convention: str) -> dict[Any, dict[str, float]]:
         """Category to metric to average over its queries."""
         labels, numbers = self._categories
-        means = {name: category_means(values, numbers) for name, values in self.per_query[convention].items()}
+        means = {name: category_means(values, numbers) for name, values in self._of(convention).items()}
         return {
             label: {name: float(values[row]) for name, values in means.items()}
             for row, label in enumerate(labels.tolist())
@@ -74,12 +74,22 @@ class RetrievalMetrics:
         self, convention: str, *, resamples: int = RESAMPLES, level: float = LEVEL, seed: int = 0
     ) -> dict[str, tuple[float, float]]:
         """Metric to bootstrap interval of its average, see `bootstrap.resampled_averages`."""
-        metrics = self.per_query[convention]
+        metrics = self._of(convention)
         values = np.stack(list(metrics.values()), axis=1)  # (A, V)
         macro = CONVENTIONS[convention].macro
         averages = resampled_averages(values, self._categories[1], macro, resamples=resamples, seed=seed)
         low, high = interval(averages, level)
         return dict(zip(metrics, zip(low.tolist(), high.tolist(), strict=True), strict=True))
+
+    def _of(self, convention: str) -> dict[str, Values]:
+        """Metric to values per query of a convention.
+
+        Raises:
+            ValueError: The metrics were not computed in it.
+        """
+        if convention not in self.per_query:
+            raise ValueError(f"{convention!r}: not a convention of these metrics; choose from {list(self.per_query)}")
+        return self.per_query[convention]
 
     @cached_property
     def _categories(self) -> tuple[NDArray, NDArray[np.intp]]:

@@ -2,6 +2,7 @@
 
 import shlex
 from dataclasses import dataclass, fields
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -135,11 +136,11 @@ class EvaluationOptions:
     progress: bool = True
 
     def __post_init__(self) -> None:
-        if self.rerank is not None and self.rerank < 0:
-            raise CaanError(f"--rerank: must be 0 or a positive integer, got {self.rerank}.")
-        for name in ("smooth", "expand", "batch_size", "num_workers", "max_pairs"):
-            if (value := getattr(self, name)) is not None and value < 1:
-                raise CaanError(f"--{name.replace('_', '-')}: must be a positive integer, got {value}.")
+        for name in ("rerank", "smooth", "expand", "batch_size", "num_workers", "max_pairs"):
+            value, least = getattr(self, name), 0 if name == "rerank" else 1
+            if value is not None and (not isinstance(value, Integral) or value < least):
+                expected = "a positive integer" if least else "0 or a positive integer"
+                raise CaanError(f"--{name.replace('_', '-')}: must be {expected}, got {value!r}.")
         if (self.smooth or 0) > MAX_NEIGHBOURS:
             raise CaanError(f"--smooth: must be at most {MAX_NEIGHBOURS}, got {self.smooth}.")
         if self.hub_weight is not None and not 0 <= self.hub_weight <= 1:

@@ -179,7 +179,7 @@ def without_seen(setting: Setting, trained_on: str | None, recorded: TrainingDat
     if len(removed) == len(present):
         raise CaanError(
             f"{training.protocol}: training saw every category of the {setting.split} split, so no category is left "
-            "to evaluate zero-shot."
+            "to evaluate zero-shot. Choose another --split or other --data."
         )
     return replace(
         setting,

@@ -262,6 +262,8 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = (), changes: Mappin
     shipped = shipped_recipes()
     tree = read_yaml(shipped.get(str(path), Path(path)), "recipe", shipped)
     tree = {section: {} if values is None else values for section, values in tree.items()}
+    if changes is not None and not isinstance(changes, Mapping):
+        raise CaanError(f"changes: must map keys to values, such as {{'training.max_steps': 65}}, got {changes!r}.")
     for key, value in (changes or {}).items():
         _change(tree, key, value)
     for word in overrides:
