@@ -552,3 +552,13 @@ def test_a_drawing_survives_the_reload_after_a_lost_connection(browser, address)
     page.locator("#pad canvas[data-ready]").wait_for()
     assert visitor.ink() == 0
     page.close()
+
+
+def test_what_is_wrong_with_an_upload_is_in_view(visit, tmp_path):
+    damaged = tmp_path / "scan.jpg"
+    Image.new("RGB", (200, 200), "white").save(damaged)
+    damaged.write_bytes(damaged.read_bytes()[:400])
+    visitor = visit(viewport={"width": 1100, "height": 500})  # the button is below the fold
+    visitor.upload(damaged)
+    visitor.wait_for_status("not a picture")
+    sync_api.expect(visitor.page.locator("#status")).to_be_in_viewport(timeout=WAIT)

@@ -64,7 +64,7 @@ def draw_explanation(explanation: "Explanation", *, height: int, lines: bool) ->
     draw.rectangle((left, top, left + sketch.width - 1, top + sketch.height - 1), outline=FRAME)
     small, bottom = font(12), canvas.height - MARGIN
     draw.text((MARGIN, bottom), "sketch as the model sees it", FAINT, small, anchor="ls")
-    draw.text((canvas.width - MARGIN, bottom), "redder: larger share of the local score", FAINT, small, anchor="rs")
+    draw.text((canvas.width - MARGIN, bottom), "the redder a region, the more it counts", FAINT, small, anchor="rs")
     marks: list[Mark] = []
     for match in explanation.matches:
         sketch_box = _in_pixels(match.sketch_box, sketch.size, places[0])
