@@ -101,7 +101,7 @@ def test_a_smoothed_gallery_says_so_and_is_searched(indexed, checkpoint, sketch_
         run(*index, "--smooth", 50)
     with pytest.raises(CaanError, match="--smooth 50"):
         run("index", indexed[0], tmp_path / "other", *index[3:], "--smooth", 50)
-    with pytest.raises(CaanError, match=r"there is no gallery|holds no photos"):
+    with pytest.raises(CaanError, match="empty"):
         run("search", tmp_path / "other", sketch_file)
 
 
