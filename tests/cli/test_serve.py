@@ -65,7 +65,7 @@ def test_an_export_is_served_without_torch(export, gallery, drawing, photos):  #
         assert like[0]["name"] == "07.png"
         words = client.post("/v1/search", data={"text": "a cat"})
         assert (words.status_code, client.get("/v1/galleries").json()[0]["has_text"]) == (400, False)
-        assert "not trained to search by words" in words.json()["detail"]
+        assert "no text tower to search by words" in words.json()["detail"]
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 130
         assert process.stderr.read() == "stopped\n"
