@@ -59,13 +59,11 @@ class Shown:
         gallery: Name of the gallery.
         answer: The answer, without pictures.
         like: The photo whose like were sought; None for those of a drawing.
-        gone: Paths of results whose files no longer exist.
     """
 
     gallery: str
     answer: Answer
     like: GalleryPhoto | None
-    gone: set[str]
 
 
 def build_page(searchers: dict[str, Searcher], *, notice: str = "", show_paths: bool = False) -> gr.Blocks:
@@ -204,7 +202,7 @@ class Page:
         put: dict[str, Any] = {"outputs": [self.pad, self.status, self.sources], **private}
         self.upload.upload(
             lambda path, *more: self._put(Path(path), *more), [self.upload, self.gallery, self.sources], **put
-        )
+        ).then(None, js=SHOW_RESULTS, api_visibility="private")
         self.example.click(
             lambda index, *more: self._put(self.examples[index], *more),
             [self.example, self.gallery, self.sources],
@@ -322,7 +320,7 @@ class Page:
             for picture, result, name in zip(pictures, answer.results, names, strict=True)
         ]
         # The pictures take most of the memory of an answer, and nothing else needs them.
-        shown = Shown(gallery, replace(answer, pictures=[]), like, gone)
+        shown = Shown(gallery, replace(answer, pictures=[]), like)
         has_more = len(items) == k < MAX_RESULTS and answer.num_photos > len(items) + (like is not None)
         return (
             gr.Gallery(items, selected_index=None),
@@ -383,12 +381,16 @@ class Page:
         result = shown.answer.results[position]
         picture = self._searcher(shown.gallery).photo(result)
         picture.thumbnail((MAX_SIDE, MAX_SIDE))
-        return faded(picture) if result.path in shown.gone else picture
+        return faded(picture) if self._is_gone(shown, position) else picture
+
+    def _is_gone(self, shown: Shown, position: int) -> bool:
+        """Whether the file of a result does not exist, now and not when it was found."""
+        return bool(self._searcher(shown.gallery).gallery.gone([shown.answer.results[position]]))
 
     def _place(self, shown: Shown, position: int, problem: str = "") -> str:
         """Name and folder of a result in the viewer, and a button that copies its path, where paths are shown."""
         path = shown.answer.results[position].path
-        is_gone = path in shown.gone
+        is_gone = self._is_gone(shown, position)
         lines = [f"<h2>{html.escape(shown_name(path))}</h2>"]
         if self.show_paths and shown_name(path) != path:
             folder = html.escape(str(Path(path).parent))

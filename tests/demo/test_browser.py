@@ -534,3 +534,31 @@ def test_a_visitor_of_a_busy_demo_is_told_so_and_can_search_later(visitor, busy)
         visitor.stroke(*SQUARE)
         visitor.page.get_by_text("busy").first.wait_for()
     assert len(visitor.draw_and_wait(*ROOF)) == 12
+
+
+def test_a_drawing_survives_the_reload_after_a_lost_connection(browser, address):
+    page = browser.new_page(viewport=DESKTOP)
+    page.route(re.compile("queue/data"), lambda route: route.abort(), times=1)
+    visitor = Visitor(page, address)
+    with page.expect_navigation():  # gradio's, a few seconds after the failed search
+        visitor.stroke(*SQUARE)
+    visitor.wait_for_status("12 of 30 photos")
+    assert visitor.ink() > 0
+    visitor.pad_button("Clear").click()
+    visitor.wait_for_status("Draw one thing")
+    page.reload()
+    visitor.wait_for_status("Draw one thing")
+    page.goto(address)
+    page.locator("#pad canvas[data-ready]").wait_for()
+    assert visitor.ink() == 0
+    page.close()
+
+
+def test_what_is_wrong_with_an_upload_is_in_view(visit, tmp_path):
+    damaged = tmp_path / "scan.jpg"
+    Image.new("RGB", (200, 200), "white").save(damaged)
+    damaged.write_bytes(damaged.read_bytes()[:400])
+    visitor = visit(viewport={"width": 1100, "height": 500})  # the button is below the fold
+    visitor.upload(damaged)
+    visitor.wait_for_status("not a picture")
+    sync_api.expect(visitor.page.locator("#status")).to_be_in_viewport(timeout=WAIT)

@@ -1,5 +1,7 @@
 """Opening an encoder by folder, Hub id or default."""
 
+from pathlib import Path
+
 import pytest
 
 from caan_hf.encoding import load
@@ -45,7 +47,13 @@ def test_unavailable_device_is_named(folder):
         load_encoder(folder, device="nonsense")
 
 
+def test_the_default_of_a_clone_is_found_from_any_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert load_encoder(device="cpu").name == str(Path(__file__).parents[2] / "hub" / load.DEFAULT_MODEL)
+
+
 def test_default_is_the_model_in_hub_then_that_of_the_quickstart(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(load, "CLONE", tmp_path / "installed")
     monkeypatch.setattr(load, "DEFAULT_HUB_ID", "nowhere/not-on-the-hub")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.chdir(tmp_path)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -75,6 +76,15 @@ def test_a_named_tower_is_not_saved(model, processor, tmp_path):
     assert not (text / "tower").exists()
     with pytest.raises(CaanError, match="package p is missing"):
         TextEncoder.load(tmp_path / "model")
+
+
+def test_a_tower_that_cannot_be_downloaded_is_named(folder, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    shutil.rmtree(folder / "text" / "tower")
+    (folder / "text" / "text.json").write_text('{"tower": "nobody/words", "max_text_length": 8}')
+    with pytest.raises(CaanError, match=r"text: .*nobody/words: .*offline") as error:
+        TextEncoder.load(folder)
+    assert "text_negatives" not in str(error.value)  # another training does not help
 
 
 def test_a_text_side_of_a_diverged_training_is_an_error(folder):

@@ -2,9 +2,10 @@ import logging
 import socket
 import time
 
+import httpx2
 import pytest
 from hub_server import HubServer
-from huggingface_hub import HfApi, set_client_factory
+from huggingface_hub import HfApi, hf_hub_download, set_client_factory
 from huggingface_hub.utils._http import default_client_factory
 
 from caan_hf import CaanError
@@ -40,6 +41,43 @@ def test_an_unreachable_hub_is_a_one_line_error(closed_port):
     with pytest.raises(CaanError, match=r"^me/tiny: the Hub cannot be reached") as error, hub_errors("me/tiny"):
         api(closed_port).model_info("me/tiny")
     assert "\n" not in str(error.value)
+
+
+def test_a_download_from_an_unreachable_hub_ends_soon_and_logs_nothing(
+    limits, closed_port, tmp_path, caplog, monkeypatch
+):
+    monkeypatch.setattr(hub._LimitedClient, "has_connected", False)
+    monkeypatch.setattr(logging.getLogger("huggingface_hub"), "propagate", True)
+    start = time.monotonic()
+    place = {"endpoint": f"http://127.0.0.1:{closed_port}", "cache_dir": tmp_path}
+    with pytest.raises(CaanError, match=r"^me/tiny: .*127\.0\.0\.1.*connection"), hub_errors("me/tiny"):
+        hf_hub_download("me/tiny", "config.json", **place)
+    assert time.monotonic() - start < 10
+    assert not caplog.records
+    snapshot = tmp_path / "models--me--tiny" / "snapshots" / ("0" * 40)
+    snapshot.mkdir(parents=True)
+    (snapshot / "config.json").write_text("{}")
+    (tmp_path / "models--me--tiny" / "refs").mkdir()
+    (tmp_path / "models--me--tiny" / "refs" / "main").write_text("0" * 40)
+    assert hf_hub_download("me/tiny", "config.json", **place) == str(snapshot / "config.json")
+
+
+def test_a_hub_that_starts_to_answer_is_tried_again(limits, closed_port, monkeypatch):
+    monkeypatch.setattr(hub._LimitedClient, "has_connected", False)
+    monkeypatch.setattr(hub, "RETRY_SECONDS", (0.1,))
+    with HubServer() as server:
+        tried = []
+
+        def connect(self, request, **options):
+            tried.append(request.url)
+            if len(tried) == 2:
+                request.url = request.url.copy_with(port=server.port)
+            return send(self, request, **options)
+
+        send = httpx2.Client.send
+        monkeypatch.setattr(httpx2.Client, "send", connect)
+        assert api(closed_port).whoami()["name"]
+    assert len(tried) == 2
 
 
 def test_a_hub_that_does_not_answer_is_a_one_line_error_after_the_time_limit(limits, monkeypatch):

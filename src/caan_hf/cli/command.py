@@ -203,6 +203,7 @@ def _log_to_stderr() -> None:
     logger = logging.getLogger("caan_hf")
     logger.setLevel(logging.INFO)
     logger.addHandler(_StderrHandler())
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it warns where the home folder cannot be written
 
 
 class _StderrHandler(logging.Handler):

@@ -185,6 +185,9 @@ def _token_counter(text_tower: str | None) -> Callable[[str], int]:
         return estimated_tokens
     from transformers import AutoTokenizer  # noqa: PLC0415 - takes seconds
 
+    from caan_hf.utils.hub import limit_waiting  # noqa: PLC0415
+
+    limit_waiting()
     try:
         tokenizer = AutoTokenizer.from_pretrained(text_tower, trust_remote_code=False)
     except Exception as error:  # a damaged tokenizer.json raises many types of errors

@@ -7,6 +7,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, set_seed
 
 from caan_hf.errors import CaanError, first_line
+from caan_hf.utils.hub import limit_waiting
 from caan_hf.utils.prefetch import batched
 
 from .options import DescribeOptions
@@ -28,6 +29,7 @@ class LocalGenerator:
         model = options.model
         self.name = model.rstrip("/").rpartition("/")[2] if model.startswith((".", "/")) else model
         self.batch_size, self.seed = options.concurrency, options.seed
+        limit_waiting()
         try:
             self.tokenizer = AutoTokenizer.from_pretrained(model, padding_side="left", trust_remote_code=False)
             self.model = AutoModelForCausalLM.from_pretrained(

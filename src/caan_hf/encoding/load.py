@@ -26,6 +26,8 @@ ONNX_EXPORT = EntryPoint("caan_export.json", "caan_export.runtime:open_export", 
 """The export of this package. It is no entry point of it, because a clone that is not installed has none."""
 DEFAULT_MODEL = "caan-vit-tiny-v2"
 DEFAULT_HUB_ID = f"caan-hf/{DEFAULT_MODEL}"
+CLONE = Path(__file__).resolve().parents[3]
+"""The clone of the repository, if the package is used from one."""
 QUICKSTART_MODEL = Path("runs/quickstart/model")
 FILES = ("*.json", "*.safetensors", "*.onnx", "*.onnx.data", "*.npz")
 
@@ -41,8 +43,9 @@ def load_encoder(
 
     Args:
         model: Folder or Hub id of a CAAN checkpoint, an ONNX export, or any vision model of `transformers` or timm,
-            which is then used without training. The default is `hub/caan-vit-tiny-v2` in the working directory,
-            then the same model on the Hub, then the model that `make quickstart` trained in the working directory.
+            which is then used without training. The default is `hub/caan-vit-tiny-v2` in the working directory
+            or in the clone that the package is used from, then the same model on the Hub, then the model that
+            `make quickstart` trained in the working directory.
         device: Where a checkpoint computes, such as "cpu" or "cuda:0"; a GPU by default if there is one.
         dtype: Precision in which the model computes: "float32", "bfloat16", "float16", or "auto" for bfloat16 on
             processors and GPUs that multiply it natively and float32 on others. An export has its own.
@@ -117,18 +120,16 @@ def model_folder(name: str, revision: str | None = None, patterns: Sequence[str]
 
 
 def _load_default(device: str | None, dtype: DType) -> Encoder:
-    """The published model from `hub/` in the working directory or from the Hub, or else that of the quickstart."""
-    local = Path("hub") / DEFAULT_MODEL
-    is_local = (local / "config.json").is_file()
+    """The published model from `hub/`, in the working directory or the clone, or from the Hub, or the quickstart's."""
+    for place in (Path(), CLONE):
+        if (place / "hub" / DEFAULT_MODEL / "config.json").is_file():
+            return load_encoder(place / "hub" / DEFAULT_MODEL, device=device, dtype=dtype)
     try:
-        return load_encoder(local if is_local else DEFAULT_HUB_ID, device=device, dtype=dtype)
+        return load_encoder(DEFAULT_HUB_ID, device=device, dtype=dtype)
     except CaanError as error:
-        if is_local:
-            raise
         if (QUICKSTART_MODEL / "config.json").is_file():
             return load_encoder(QUICKSTART_MODEL, device=device, dtype=dtype)
         raise CaanError(
-            f"no model was named, and the default one is not available: {error} Name a folder or Hub id of a trained "
-            f"CAAN or an ONNX export, or train a small model with `make quickstart` (about three minutes on two cores, "
-            "without the installation)."
+            f"the default model is not available: {error} Name the folder or Hub id of a CAAN or of an ONNX export "
+            "(--model), or train a small one in a clone with `make quickstart`."
         ) from error

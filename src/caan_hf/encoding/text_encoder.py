@@ -24,7 +24,8 @@ from caan_hf.limits_caan import MAX_NUMBER
 from caan_hf.modeling_caan import CaanModel
 from caan_hf.processing_caan import CaanProcessor
 from caan_hf.towers_caan import load_tower
-from caan_hf.utils.files import check_regular, writing
+from caan_hf.utils.download import download
+from caan_hf.utils.files import check_regular, is_folder, writing
 from caan_hf.utils.records import MAX_BYTES, Record
 
 from .encoder import NEEDS_TEXT
@@ -35,6 +36,7 @@ from .towers import PACKAGE, locate_tower
 
 TEXT_FOLDER = "text"
 SETTINGS, WEIGHTS, TOWER = "text.json", "text.safetensors", "tower"
+TOWER_FILES = ("*.json", "*.txt", "*.model", "*.safetensors")
 NAMED = rf"^({PACKAGE})?\w[\w.-]*(/\w[\w.-]*)*$"
 Sentences = str | Sequence[str]
 
@@ -54,6 +56,17 @@ class TextSettings(Record):
 def has_text_side(model_folder: Path) -> bool:
     """Whether a model was saved with its text side."""
     return (model_folder / TEXT_FOLDER / SETTINGS).is_file()
+
+
+def _available_tower(tower: str, folder: Path) -> str:
+    """The folder of a named text tower, which is downloaded if it is on the Hub."""
+    place = locate_tower(tower, f"{folder / SETTINGS}: tower")
+    if is_folder(place):
+        return place
+    try:
+        return str(download(place, patterns=TOWER_FILES))
+    except CaanError as error:
+        raise CaanError(f"{folder}: the text tower is not available. {error}") from error
 
 
 class TextEncoder:
@@ -116,7 +129,7 @@ class TextEncoder:
             check_model_files(folder / TOWER)
             place = str(folder / TOWER)
         else:
-            place = locate_tower(settings.tower, f"{folder / SETTINGS}: tower")
+            place = _available_tower(settings.tower, folder)
         try:
             check_regular(folder / WEIGHTS, MAX_BYTES, NEEDS_TEXT)
             weights = load_file(folder / WEIGHTS)

@@ -27,7 +27,12 @@ def locate_tower(tower: str, name: str) -> str:
     # A name without a slash can be one of the oldest models on the Hub, such as bert-base-uncased.
     if "/" in tower and looks_local(tower) and not folder.is_dir():
         raise CaanError(f"{name}: {tower} is not a folder. Give a folder or a Hub id with {name}=...")
-    return str(folder) if folder.is_dir() else tower
+    if folder.is_dir():
+        return str(folder)
+    from caan_hf.utils.hub import limit_waiting  # noqa: PLC0415 - the Hub's client takes time to import
+
+    limit_waiting()
+    return tower
 
 
 def _inside_package(path: str, name: str) -> str:

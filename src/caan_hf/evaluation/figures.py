@@ -7,9 +7,10 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from PIL import Image, ImageColor, ImageDraw, ImageFont, ImageOps
+from PIL import Image, ImageColor, ImageDraw, ImageOps
 
 from caan_hf.images_caan import clean_photo
+from caan_hf.utils.fonts import font, in_font
 
 from .evaluator import ZeroShotEvaluator
 
@@ -91,11 +92,11 @@ def draw_grid(
     right_edge, bottom = cell_corner(len(rows) - 1, columns)
     canvas = Image.new("RGB", (right_edge + CELL + MARGIN, bottom + CELL + FOOTER), PAPER)
     draw = ImageDraw.Draw(canvas)
-    draw.text((MARGIN, 16), title, INK, ImageFont.load_default(18))
-    draw.text((canvas.width - MARGIN, 20), subtitle, FAINT, ImageFont.load_default(14), anchor="ra")
+    draw.text((MARGIN, 16), title, INK, font(17))
+    draw.text((canvas.width - MARGIN, 20), subtitle, FAINT, font(12), anchor="ra")
     for column in range(columns + 1):
         centre = cell_corner(0, column)[0] + CELL // 2
-        draw.text((centre, HEADER - 6), str(column or "sketch"), FAINT, ImageFont.load_default(13), anchor="ms")
+        draw.text((centre, HEADER - 6), str(column or "sketch"), FAINT, font(13), anchor="ms")
     for index, row in enumerate(rows):
         left, top = cell_corner(index, 0)
         _draw_label(draw, row.category, top + CELL // 2)
@@ -164,19 +165,19 @@ def _png(figure: Figure) -> bytes:
 
 def _draw_label(draw: ImageDraw.ImageDraw, category: str, middle: int) -> None:
     """Write a category name with one word per line, in the largest size at which the longest word fits."""
-    text = "\n".join(category.replace("_", " ").split())
-    fonts = [ImageFont.load_default(size) for size in (15, 13, 11, 9)]
-    fitting = [font for font in fonts if draw.multiline_textbbox((0, 0), text, font)[2] <= LABEL - GAP]
+    text = "\n".join(in_font(category).replace("_", " ").split())
+    fonts = [font(size) for size in (14, 12, 10, 8)]
+    fitting = [one for one in fonts if draw.multiline_textbbox((0, 0), text, one)[2] <= LABEL - GAP]
     draw.multiline_text((MARGIN, middle), text, INK, (fitting or fonts[-1:])[0], anchor="lm", spacing=3)
 
 
 def _draw_legend(draw: ImageDraw.ImageDraw, middle: int, legend: tuple[str, str]) -> None:
     left = cell_corner(0, 1)[0]
-    font = ImageFont.load_default(14)
+    small = font(13)
     for colour, text in zip((RIGHT, WRONG), legend, strict=True):
         draw.rectangle((left, middle - 7, left + 14, middle + 7), outline=ImageColor.getrgb(colour), width=FRAME)
-        draw.text((left + 22, middle), text, INK, font, anchor="lm")
-        left += 22 + int(font.getlength(text)) + 4 * GAP
+        draw.text((left + 22, middle), text, INK, small, anchor="lm")
+        left += 22 + int(small.getlength(text)) + 4 * GAP
 
 
 def _square(image: Image.Image) -> Image.Image:

@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from caan_hf.errors import CaanError, first_line
 from caan_hf.utils.files import read_bytes
+from caan_hf.utils.hub import limit_waiting
 from caan_hf.utils.problems import Problems
 
 from .sources import LISTING, PhotoSource, matches
@@ -47,6 +48,7 @@ class DatasetPhotos(PhotoSource):
     def load(cls, name: str, split: str | None) -> "DatasetPhotos":
         """Open a dataset: a folder written by `save_to_disk` or `caan prepare`, or a dataset on the Hub."""
         is_folder = Path(name).is_dir()
+        limit_waiting()
         try:
             found = datasets.load_from_disk(name) if is_folder else datasets.load_dataset(name)
         except Exception as error:

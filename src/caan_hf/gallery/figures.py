@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from matplotlib import colormaps
-from PIL import Image, ImageChops, ImageDraw, ImageEnhance, ImageFont, ImageOps
+from PIL import Image, ImageChops, ImageDraw, ImageEnhance, ImageOps
+
+from caan_hf.utils.fonts import font, in_font
 
 from .photo import open_thumbnail
 
@@ -60,9 +62,9 @@ def draw_explanation(explanation: "Explanation", *, height: int, lines: bool) ->
     draw = ImageDraw.Draw(canvas)
     left, top = places[0]
     draw.rectangle((left, top, left + sketch.width - 1, top + sketch.height - 1), outline=FRAME)
-    font, bottom = ImageFont.load_default(14), canvas.height - MARGIN
-    draw.text((MARGIN, bottom), "sketch as the model sees it", FAINT, font, anchor="ls")
-    draw.text((canvas.width - MARGIN, bottom), "redder: larger share of the local score", FAINT, font, anchor="rs")
+    small, bottom = font(12), canvas.height - MARGIN
+    draw.text((MARGIN, bottom), "sketch as the model sees it", FAINT, small, anchor="ls")
+    draw.text((canvas.width - MARGIN, bottom), "the redder a region, the more it counts", FAINT, small, anchor="rs")
     marks: list[Mark] = []
     for match in explanation.matches:
         sketch_box = _in_pixels(match.sketch_box, sketch.size, places[0])
@@ -100,9 +102,9 @@ def results_figure(
     if query is not None:
         canvas.paste(ImageOps.contain(query, (CELL, CELL)), (MARGIN, MARGIN))
     draw.rectangle((MARGIN, MARGIN, MARGIN + CELL - 1, MARGIN + CELL - 1), outline=FRAME)
-    lines = textwrap.wrap(_in_font(label), LABEL_LETTERS)[:LABEL_LINES]
+    lines = textwrap.wrap(in_font(label), LABEL_LETTERS)[:LABEL_LINES]
     label_top = MARGIN + (CELL + 6 if query is not None else 6)
-    draw.multiline_text((MARGIN + 6, label_top), "\n".join(lines), FAINT, ImageFont.load_default(14))
+    draw.multiline_text((MARGIN + 6, label_top), "\n".join(lines), FAINT, font(12))
     for number, result in enumerate(results):
         row, column = divmod(number, columns)
         _draw_result(
@@ -110,7 +112,7 @@ def results_figure(
         )
     top = height
     for result, image in zip(results, explanations, strict=False):
-        draw.text((MARGIN, top), f"{result.rank}  {_shorten(result.path, 80)}", INK, ImageFont.load_default(15))
+        draw.text((MARGIN, top), f"{result.rank}  {_shorten(result.path, 80)}", INK, font(14))
         canvas.paste(image, (0, top + CELL_CAPTION // 2))
         top += image.height + CELL_CAPTION
     return canvas
@@ -126,19 +128,14 @@ def _draw_result(
         canvas.paste(thumbnail, (left + (CELL - thumbnail.width) // 2, top + (CELL - thumbnail.height) // 2))
     else:
         draw.rectangle((left, top, left + CELL - 1, top + CELL - 1), outline=FRAME)
-    draw.text((left, top + CELL + 4), f"{result.rank}   {result.ranking_score:.3f}", INK, ImageFont.load_default(14))
+    draw.text((left, top + CELL + 4), f"{result.rank}   {result.ranking_score:.3f}", INK, font(13))
     name = _shorten(result.path.rpartition("/")[2], 24)
-    draw.text((left, top + CELL + 21), name, FAINT, ImageFont.load_default(12))
-
-
-def _in_font(text: str) -> str:
-    """The text with characters that the font lacks replaced."""
-    return text.encode("latin-1", "replace").decode("latin-1")
+    draw.text((left, top + CELL + 21), name, FAINT, font(11))
 
 
 def _shorten(text: str, length: int) -> str:
     """The end of a long text, in the letters of the font."""
-    text = _in_font(text)
+    text = in_font(text)
     return text if len(text) <= length else "..." + text[3 - length :]
 
 
@@ -169,12 +166,11 @@ def _marked(canvas: Image.Image, marks: list[Mark], lines: bool) -> Image.Image:
         ends = _scaled(mark.sketch_point + mark.photo_point)
         draw.line(ends, fill=PAPER, width=4 * SMOOTHING)
         draw.line(ends, fill=colour, width=2 * SMOOTHING)
-    font = ImageFont.load_default(13 * SMOOTHING)
     for number, colour, mark in numbered:
         for x, y in (mark.sketch_point, mark.photo_point):
             disc = _scaled((x - RADIUS, y - RADIUS, x + RADIUS, y + RADIUS))
             draw.ellipse(disc, fill=colour, outline=PAPER, width=SMOOTHING)
-            draw.text(_scaled((x, y)), number, INK, font, anchor="mm")
+            draw.text(_scaled((x, y)), number, INK, font(12 * SMOOTHING), anchor="mm")
     smooth = layer.resize(canvas.size, Image.Resampling.BOX)
     return Image.alpha_composite(canvas.convert("RGBA"), smooth).convert("RGB")
 

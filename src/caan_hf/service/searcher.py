@@ -222,7 +222,10 @@ class Searcher:
             return self.gallery.encode_query(sketch, text)
         except CaanError as error:  # the text tower, which is loaded with the first words
             logger.warning("%s", error)
-            raise GalleryProblemError("the text tower cannot be loaded. Search by a sketch alone.") from error
+            raise GalleryProblemError(
+                "words are not available, because the text tower cannot be loaded; the log of the server says why. "
+                "Search by a sketch alone."
+            ) from error
 
     def _require_local(self) -> None:
         """Raise an error without the model's path, unlike that of the gallery."""

@@ -1,7 +1,9 @@
 """Requests to the Hub with bounded waiting, and errors of its client as one line with a remedy."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import httpx2
 from huggingface_hub import set_client_factory
@@ -9,17 +11,20 @@ from huggingface_hub.errors import (
     BadRequestError,
     HfHubHTTPError,
     HFValidationError,
+    LocalEntryNotFoundError,
     LocalTokenNotFoundError,
     OfflineModeIsEnabled,
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
 from huggingface_hub.utils import _http
-from huggingface_hub.utils._http import default_client_factory, parse_ratelimit_headers
+from huggingface_hub.utils._http import default_client_factory, hf_request_event_hook, parse_ratelimit_headers
 
 from caan_hf.errors import CaanError, first_line
 
 CONNECT_SECONDS = 10
+RETRY_SECONDS = 0.5, 1.0
+"""Waiting times before the first connection is tried again."""
 ANSWER_SECONDS = 120
 MAX_WAIT_SECONDS = 60
 LOG_IN = "Log in with `hf auth login`, or set HF_TOKEN to a token with write access (https://huggingface.co/settings/tokens)."
@@ -36,6 +41,10 @@ class LongWaitError(Exception):
     """The Hub asked for a longer wait than `MAX_WAIT_SECONDS`."""
 
 
+class UnreachableError(OfflineModeIsEnabled):
+    """No connection to the Hub. Its client then uses its cache, as in offline mode, and does not try again."""
+
+
 CLIENT_ERRORS = (
     HfHubHTTPError,
     httpx2.HTTPError,
@@ -49,8 +58,9 @@ CLIENT_ERRORS = (
 def limit_waiting() -> None:
     """Limit how long the Hub requests of this process wait.
 
-    By default, `huggingface_hub` sets no timeout for most requests and waits as long as the Hub's `Retry-After` header
-    says. After this call, connecting times out after `CONNECT_SECONDS`, an answer after `ANSWER_SECONDS`, and a longer
+    By default, `huggingface_hub` sets no timeout for most requests, waits as long as the Hub's `Retry-After` header
+    says, and tries five times to connect, with two log lines each time. After this call, connecting times out after
+    `CONNECT_SECONDS` and is tried again at most twice, an answer times out after `ANSWER_SECONDS`, and a longer
     `Retry-After` than `MAX_WAIT_SECONDS` is an error. Shorter ones are waited for, at most five times per request;
     `huggingface_hub` logs each of them as a warning. A client that the application has set is left as it is.
     """
@@ -59,10 +69,34 @@ def limit_waiting() -> None:
 
 
 def _limited_client() -> httpx2.Client:
-    client = default_client_factory()
-    client.timeout = httpx2.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS)
-    client.event_hooks = {**client.event_hooks, "response": [_refuse_long_wait]}
-    return client
+    return _LimitedClient(
+        event_hooks={"request": [hf_request_event_hook], "response": [_refuse_long_wait]},
+        follow_redirects=True,
+        timeout=httpx2.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS),
+    )
+
+
+class _LimitedClient(httpx2.Client):
+    """Ends soon if there is no connection. Once there was one, `huggingface_hub` waits for it to return."""
+
+    has_connected = False
+
+    def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
+        """Send a request."""
+        tries = 0
+        while True:
+            try:
+                response = super().send(request, **options)
+                break
+            except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
+                if _LimitedClient.has_connected:
+                    raise
+                if tries == len(RETRY_SECONDS) or isinstance(error, httpx2.ConnectTimeout):
+                    raise UnreachableError(f"{request.url.host}: {first_line(error)}") from error
+            time.sleep(RETRY_SECONDS[tries])
+            tries += 1
+        _LimitedClient.has_connected = True
+        return response
 
 
 def _refuse_long_wait(response: httpx2.Response) -> None:
@@ -86,6 +120,10 @@ def hub_errors(repo_id: str) -> Iterator[None]:
         yield
     except CLIENT_ERRORS as error:
         raise CaanError(f"{repo_id}: {_reason(error)}") from error
+    except LocalEntryNotFoundError as error:  # neither a connection nor a copy in the cache
+        if not isinstance(error.__cause__, CLIENT_ERRORS):
+            raise
+        raise CaanError(f"{repo_id}: {_reason(error.__cause__)}") from error
     except UnicodeEncodeError as error:  # in the header that carries the token
         raise CaanError(f"{repo_id}: the token contains invalid characters. {LOG_IN}") from error
     except RuntimeError as error:  # the client wraps errors of uploads in these
@@ -97,7 +135,7 @@ def hub_errors(repo_id: str) -> Iterator[None]:
 def _reason(error: BaseException) -> str:
     if isinstance(error, LongWaitError):
         return f"{error}. Try again then."
-    if isinstance(error, OfflineModeIsEnabled):
+    if isinstance(error, OfflineModeIsEnabled) and not isinstance(error, UnreachableError):
         return "the Hub cannot be reached in offline mode. Unset HF_HUB_OFFLINE."
     if isinstance(error, LocalTokenNotFoundError):
         return f"not logged in. {LOG_IN}"
@@ -105,7 +143,7 @@ def _reason(error: BaseException) -> str:
         return f"not a repository name ({first_line(error)}). Use OWNER/NAME."
     if isinstance(error, HfHubHTTPError) and error.response is not None:
         return _http_reason(error, error.response.status_code)
-    return f"the Hub cannot be reached ({first_line(error)}). Try again."
+    return f"the Hub cannot be reached ({first_line(error)}). Check the network connection."
 
 
 def _http_reason(error: HfHubHTTPError, status: int) -> str:
