@@ -142,9 +142,7 @@ def test_an_interrupt_prints_its_line():
     assert process.returncode == 130
 
 
-@pytest.mark.parametrize(
-    ("number", "stderr", "status"), [(signal.SIGTERM, "", 143), (signal.SIGINT, "stopped\n", 130)]
-)
+@pytest.mark.parametrize(("number", "stderr", "status"), [(signal.SIGTERM, "", 143), (signal.SIGINT, "stopped\n", 130)])
 def test_a_signal_that_arrives_in_a_finaliser_ends_the_command(number, stderr, status):
     script = """
 import time, typer
