@@ -7,21 +7,21 @@ Variables of the Space, all optional:
 """
 
 import os
-import signal
-import sys
 
 from caan_demo.cli import demo
 
+from caan_hf.cli.command import ended_by_sigterm
+
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that visitors' files are deleted
-    given = os.environ.get
-    gallery = given("CAAN_GALLERY")
-    # A Space sets address and port by gradio's own variables.
-    demo(
-        given("CAAN_PHOTOS") or None,
-        gallery=[gallery] if gallery else None,
-        model=given("CAAN_MODEL") or None,
-        host=given("GRADIO_SERVER_NAME", "127.0.0.1"),
-        port=int(given("GRADIO_SERVER_PORT", "7860")),
-        browser=False,
-    )
+    with ended_by_sigterm():  # so that visitors' files are deleted
+        given = os.environ.get
+        gallery = given("CAAN_GALLERY")
+        # A Space sets address and port by gradio's own variables.
+        demo(
+            given("CAAN_PHOTOS") or None,
+            gallery=[gallery] if gallery else None,
+            model=given("CAAN_MODEL") or None,
+            host=given("GRADIO_SERVER_NAME", "127.0.0.1"),
+            port=int(given("GRADIO_SERVER_PORT", "7860")),
+            browser=False,
+        )

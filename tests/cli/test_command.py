@@ -124,13 +124,13 @@ def test_a_fault_of_the_program_keeps_its_traceback():
     assert process.returncode == 1
 
 
-def interrupted(script, **options):
-    """A process that was interrupted after it had printed `ready`."""
+def interrupted(script, number=signal.SIGINT, **options):
+    """A process that was sent a signal after it had printed `ready`."""
     # a shell lets its background jobs ignore the signal, which Python inherits
     default = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
     process = start(script, stdout=subprocess.PIPE, **default, **options)
     assert process.stdout.readline() == "ready\n"
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     return process
 
 
@@ -140,6 +140,31 @@ def test_an_interrupt_prints_its_line():
     process = interrupted(script)
     assert process.communicate(timeout=60)[1] == "stopped\n"
     assert process.returncode == 130
+
+
+@pytest.mark.parametrize(("number", "stderr", "status"), [(signal.SIGTERM, "", 143), (signal.SIGINT, "stopped\n", 130)])
+def test_a_signal_that_arrives_in_a_finaliser_ends_the_command(number, stderr, status):
+    script = """
+import time, typer
+from caan_hf.cli.command import run
+
+class Loader:
+    def __del__(self):
+        print("ready", flush=True)
+        time.sleep(60)
+
+app = typer.Typer()
+
+@app.command()
+def train() -> None:
+    Loader()
+    time.sleep(60)
+
+run(app)
+"""
+    process = interrupted(script, number)
+    assert process.communicate(timeout=30)[1] == stderr
+    assert process.returncode == status
 
 
 PROJECT = Path(__file__).parents[2] / "pyproject.toml"

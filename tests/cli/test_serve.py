@@ -65,7 +65,7 @@ def test_an_export_is_served_without_torch(export, gallery, drawing, photos):  #
         assert like[0]["name"] == "07.png"
         words = client.post("/v1/search", data={"text": "a cat"})
         assert (words.status_code, client.get("/v1/galleries").json()[0]["has_text"]) == (400, False)
-        assert "not trained to search by words" in words.json()["detail"]
+        assert "no text tower to search by words" in words.json()["detail"]
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 130
         assert process.stderr.read() == "stopped\n"
@@ -113,6 +113,11 @@ def test_bad_arguments_are_one_line(error_of, gallery, monkeypatch, tmp_path):  
     assert re.search("203.0.113.7:8000: not available.*--host", error_of(gallery.table.uri, "--host", "203.0.113.7"))
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        assert re.search(f"{port}: not available.*--port", error_of(gallery.table.uri, "--port", port))
+        assert re.search(rf"{port}: not available \([^()]+\)\..*--port", error_of(gallery.table.uri, "--port", port))
     monkeypatch.setenv("CAAN_API_KEY", " ")
     assert re.search("CAAN_API_KEY: is empty", error_of(gallery.table.uri))
+    for key in ("secret ", "secret\n", "two words", "schlüssel"):
+        monkeypatch.setenv("CAAN_API_KEY", key)
+        refused = error_of(gallery.table.uri)
+        assert re.search("CAAN_API_KEY: .*characters", refused)
+        assert key.strip() not in refused  # it may be logged

@@ -116,7 +116,7 @@ def test_the_number_of_photos_is_limited(client, drawing, k, number):
     [
         ("/search", ("DRAWING", "many"), "k must be a number of photos"),
         ("/search", (None, 3), "nothing is drawn"),
-        ("/search", (None, 3, None, "photos", False, "a cat"), "not trained to search by words"),
+        ("/search", (None, 3, None, "photos", False, "a cat"), "no text tower to search by words"),
         ("/search", ("DRAWING", 3, False, "other"), "no gallery 'other'"),
         ("/explain", ("DRAWING", None), "give a sketch and the photo"),
     ],

@@ -82,6 +82,14 @@ def test_everything_but_the_export_runs_with_the_extra_runtime(exported, late_ex
     assert done.stdout.splitlines() == ["(3, 32) (3, 3)", "True", "29"]
 
 
+def test_an_export_is_recognised_in_a_clone_that_is_not_installed(late_exported, tmp_path):
+    environment = BareEnvironment(tmp_path, "runtime")
+    for information in tmp_path.glob("caan_hf-*.dist-info"):  # which lists the entry points
+        information.unlink()
+    done = environment.run("-c", "import sys, caan_hf; print(caan_hf.load_encoder(sys.argv[1]).kind)", late_exported())
+    assert done.stdout == "ONNX export\n", done.stderr
+
+
 def test_features_and_logits_equal_those_of_the_checkpoint(onnx, encoder, pictures, sketch):
     for given, modality in ((pictures, "photo"), (sketch, "sketch")):
         found = onnx.encode(given, modality, batch_size=2)

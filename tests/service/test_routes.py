@@ -3,12 +3,14 @@
 import io
 import json
 import re
+from datetime import timedelta
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from caan_hf.gallery import Gallery
+from caan_hf.service.searcher import Searcher
 
 STROKES = {"strokes": [[[0, 0], [50, 0], [50, 50]], [[10, 10], [20, 40]]]}
 NO_PHOTO = "0" * 64
@@ -84,19 +86,27 @@ def test_search_by_strokes_and_words(text_service, text_searcher, tmp_path):
     assert paths(answer) == [one.path for one in text_searcher.gallery.search(tmp_path / "strokes.json", text=WORDS)]
 
 
-@pytest.mark.parametrize("data", [{}, {"text": ""}, {"text": "  "}])
-def test_a_search_for_nothing_says_what_to_give(service, text_service, data):
+@pytest.mark.parametrize(
+    "request_",
+    [
+        {},
+        {"data": {"text": ""}},
+        {"data": {"text": "  "}},
+        {"content": b"\x89PNG", "headers": {"Content-Type": "image/png"}},
+    ],
+)
+def test_a_search_for_nothing_says_what_to_send(service, text_service, request_):
     for client in (service, text_service):
-        refused = client.post("/v1/search", data=data)
+        refused = client.post("/v1/search", **request_)
         assert refused.status_code == 400
-        assert re.search("sketch, or words", refused.json()["detail"])
+        assert re.search("form.*sketch, or words", refused.json()["detail"])
 
 
 def test_words_are_refused_in_one_sentence_where_the_model_cannot_encode_them(service, gallery, drawing):
     for request in ({}, {"files": {"sketch": drawing.read_bytes()}}):
         refused = service.post("/v1/search", data={"text": WORDS}, **request)
         assert refused.status_code == 400
-        assert re.fullmatch(r"[^\n]*not trained to search by words\. Give a sketch[^\n]*", refused.json()["detail"])
+        assert re.fullmatch(r"[^\n]*no text tower to search by words\. Give a sketch[^\n]*", refused.json()["detail"])
         assert gallery.info.model not in refused.text
 
 
@@ -176,18 +186,25 @@ def test_a_blank_sketch(service):
 
 
 @pytest.mark.parametrize(
-    ("path", "request_"),
+    ("path", "request_", "name"),
     [
-        ("/v1/search?k=0", {"files": {"sketch": b"x"}}),
-        ("/v1/search?k=100000", {"files": {"sketch": b"x"}}),
-        ("/v1/search?unknown=1", {"files": {"sketch": b"x"}}),
-        ("/v1/search", {"data": {"text": "x" * 501}}),
-        ("/v1/search/strokes", {"json": {"strokes": [[[0, 0, 0]]]}}),
-        ("/v1/search/strokes", {"content": b"{"}),
+        ("/v1/search?k=0", {"files": {"sketch": b"x"}}, "k"),
+        ("/v1/search?k=100000", {"files": {"sketch": b"x"}}, "k"),
+        ("/v1/search?unknown=1", {"files": {"sketch": b"x"}}, "unknown"),
+        ("/v1/search", {"data": {"text": "x" * 501}}, "text"),
+        ("/v1/search", {"files": {"image": b"x"}, "data": {"text": "a cat"}}, "image"),
+        ("/v1/search", {"data": {"sketch": "sketch.png"}}, "sketch"),
+        ("/v1/search/photo", {"files": {"image": b"x"}}, "photo"),
+        ("/v1/search/strokes", {"json": {"strokes": [[[0, 0, 0]]]}}, "strokes.0.0"),
+        ("/v1/search/strokes", {"content": b"{"}, "body"),
     ],
 )
-def test_arguments_that_cannot_be_used(service, path, request_):
-    assert service.post(path, **request_).status_code == 422
+def test_arguments_that_cannot_be_used_are_named_in_one_text(service, path, request_, name):
+    refused = service.post(path, **request_)
+    assert refused.status_code == 422
+    assert re.fullmatch(rf"{re.escape(name)}: [A-Z][^\n]{{1,150}}\.", refused.json()["detail"])
+    schemas = service.get("/openapi.json").json()["paths"][path.partition("?")[0]]["post"]["responses"]["422"]
+    assert schemas["content"]["application/json"]["schema"]["$ref"].endswith("/Problem")
 
 
 @pytest.mark.parametrize("route", ["{}", "{}/thumbnail", "{}/similar"])
@@ -201,7 +218,6 @@ def test_only_photos_of_the_gallery_are_read(service, photos, route, name):
 
 def test_a_gallery_that_is_changed_is_searched_as_it_is(serve, gallery, photos, drawing, checkpoint, tmp_path):
     from caan_hf.gallery import lance_table
-    from caan_hf.service.searcher import Searcher
 
     own = Gallery.create(tmp_path / "gallery", model=gallery.encoder)
     own.add([photos / "00.png"])
@@ -213,3 +229,30 @@ def test_a_gallery_that_is_changed_is_searched_as_it_is(serve, gallery, photos, 
         opened.table.refresh()  # as it does by itself after `FRESHNESS`
         assert lance_table.FRESHNESS.total_seconds() <= 5
         assert len(client.post("/v1/search", files=files).json()["results"]) == 3
+
+
+def test_a_gallery_that_is_moved_away_is_told_without_its_place_and_the_others_are_served(
+    serve, searcher, gallery, photos, drawing, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("caan_hf.gallery.lance_table.FRESHNESS", timedelta(0))
+    place, away = tmp_path / "gallery", tmp_path / "away"
+    own = Gallery.create(place, model=gallery.encoder)
+    own.add(photos)
+    with serve({"photos": searcher, "own": Searcher(Gallery.open(place, model=gallery.encoder))}) as client:
+        request = {"params": {"gallery": "own", "k": 3}, "files": {"sketch": drawing.read_bytes()}}
+        found = paths(client.post("/v1/search", **request))
+        id = client.post("/v1/search", **request).json()["results"][0]["id"]
+        place.rename(away)
+        answers = [
+            client.post("/v1/search", **request),
+            client.post("/v1/search", params={"gallery": "own", "rerank": False}, files=request["files"]),
+            client.get(f"/v1/photos/{id}", params={"gallery": "own"}),
+            client.get(f"/v1/photos/{id}/similar", params={"gallery": "own"}),
+        ]
+        assert [answer.status_code for answer in answers] == [503] * 4
+        assert {answer.json()["detail"] for answer in answers} == {"the gallery is not there any more."}
+        assert [one["photos"] for one in client.get("/v1/galleries").json()] == [30, None]
+        assert 'gallery="own"} NaN' in client.get("/metrics").text
+        assert len(paths(client.post("/v1/search", files=request["files"]))) == 10
+        away.rename(place)
+        assert paths(client.post("/v1/search", **request)) == found

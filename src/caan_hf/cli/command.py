@@ -4,10 +4,13 @@ import dataclasses
 import inspect
 import io
 import logging
+import os
 import signal
 import sys
+import threading
 import typing
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import typer
@@ -20,6 +23,8 @@ from caan_hf.errors import CaanError, is_out_of_memory, one_line, os_problem
 from caan_hf.utils.installation import missing
 
 INTERRUPTED = 130
+ENDING_SIGNALS = {SystemExit: signal.SIGTERM, KeyboardInterrupt: signal.SIGINT}
+"""Signals by the exception that their handler raises."""
 
 
 def command(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -79,7 +84,33 @@ def run(app: typer.Typer) -> None:
     The exit status is 2, with one line on stderr, for bad input, for output that could not be written, and where disk
     space or memory do not suffice. It is 130 when interrupted.
     """
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that temporary folders are removed
+    with ended_by_sigterm():
+        _run_and_exit(app)
+
+
+@contextmanager
+def ended_by_sigterm() -> Iterator[None]:
+    """Let SIGTERM raise `SystemExit` while the block runs, so that temporary folders are removed."""
+    hook = sys.unraisablehook
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    sys.unraisablehook = _signal_again
+    try:
+        yield
+    finally:
+        sys.unraisablehook = hook
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # an exception at interpreter exit would be printed
+
+
+def _signal_again(unraisable: "sys.UnraisableHookArgs") -> None:
+    """Repeat a signal that arrived in a `__del__`, such as a DataLoader's, where Python prints and drops exceptions."""
+    number = ENDING_SIGNALS.get(unraisable.exc_type)
+    if number is None:
+        sys.__unraisablehook__(unraisable)
+    else:
+        threading.Timer(0.01, os.kill, [os.getpid(), number]).start()  # after the `__del__`
+
+
+def _run_and_exit(app: typer.Typer) -> None:
     streams = sys.stdout, sys.stderr
     stdout, sys.stdout = _steady(sys.stdout)
     _, sys.stderr = _steady(sys.stderr)
@@ -94,7 +125,6 @@ def run(app: typer.Typer) -> None:
         sys.exit(status)
     finally:
         sys.stdout, sys.stderr = streams
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # an exception at interpreter exit would be printed
 
 
 def _run(app: typer.Typer) -> int | str | None:

@@ -1,6 +1,7 @@
 """`caan serve`: galleries over HTTP, for programs."""
 
 import os
+import re
 from typing import Annotated
 
 from typer import Argument, Option
@@ -54,8 +55,9 @@ def serve(
     from caan_hf.service.server import build_server, listen
 
     key = os.environ.get(KEY_VARIABLE)
-    if key is not None and not key.strip():
-        raise CaanError(f"{KEY_VARIABLE}: is empty. Set it to the key that clients send, or unset it.")
+    if key is not None and not re.fullmatch("[!-~]+", key):
+        problem = "holds spaces or other characters that a client cannot send" if key.strip() else "is empty"
+        raise CaanError(f"{KEY_VARIABLE}: {problem}. Set it to a key of ASCII letters, digits and signs, or unset it.")
     with listen(options) as listening:
         opened = open_galleries(galleries, model, device=device, dtype=dtype)
         server = build_server(build_searchers(opened), options, key)

@@ -145,7 +145,7 @@ class Encoder(ABC):
         Raises:
             CaanError: The model was trained without text, or its text tower is not available.
         """
-        raise CaanError(f"{self.name}: cannot encode words. {NEEDS_TEXT}")
+        raise CaanError(f"{self.name}: cannot encode words ({self.kind} without a text tower). {NEEDS_TEXT}")
 
     def local_shares(self, sketch_local: Array, photo_local: Array) -> Array:
         """Shares (M, M) of the token pairs of a sketch (M, R) and a photo (M, R), see `late_interaction_shares`."""

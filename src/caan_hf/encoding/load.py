@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Sequence
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,8 @@ ENTRY_POINTS = "caan_hf.encoders"
 The name of an entry point is a file by which a folder of that format is recognised, its value a function from the
 folder and the name of the encoder to an [`Encoder`].
 """
+ONNX_EXPORT = EntryPoint("caan_export.json", "caan_export.runtime:open_export", ENTRY_POINTS)
+"""The export of this package. It is no entry point of it, because a clone that is not installed has none."""
 DEFAULT_MODEL = "caan-vit-tiny-v2"
 DEFAULT_HUB_ID = f"caan-hf/{DEFAULT_MODEL}"
 CLONE = Path(__file__).resolve().parents[3]
@@ -62,7 +64,7 @@ def load_encoder(
     name = str(expand_home(model)) if os.fspath(model).startswith("~") else os.fspath(model)
     folder = model_folder(name, revision)
     name = str(folder.resolve()) if looks_local(name) else name
-    for marker in entry_points(group=ENTRY_POINTS):
+    for marker in _formats():
         if (folder / marker.name).is_file():
             try:
                 open_folder = marker.load()
@@ -87,12 +89,16 @@ def load_encoder(
 
 def is_caan(folder: Path) -> bool:
     """Whether a folder holds a CAAN checkpoint or an export of one."""
-    if any((folder / marker.name).is_file() for marker in entry_points(group=ENTRY_POINTS)):
+    if any((folder / marker.name).is_file() for marker in _formats()):
         return True
     try:
         return bool(json.loads((folder / "config.json").read_bytes())["model_type"] == "caan")
     except (OSError, ValueError, LookupError, TypeError):
         return False
+
+
+def _formats() -> list[EntryPoint]:
+    return [ONNX_EXPORT, *entry_points(group=ENTRY_POINTS)]
 
 
 def model_folder(name: str, revision: str | None = None, patterns: Sequence[str] = FILES) -> Path:

@@ -166,7 +166,7 @@ class LocalEngine:
         return may_hold
 
     def _encode(self, batch: list[PreparedPhoto], reader: PhotoReader) -> Chunk:
-        names = [name for name in self.table.table.schema.names if name != "image"]
+        names = [name for name in self.table.schema.names if name != "image"]
         known = self.table.rows_where("sha256", sorted({one.sha256 for one in batch if not one.is_decoded}), names)
         row_of = {sha256: row for row, sha256 in enumerate(known["sha256"].to_pylist())}
         reused = [self._with_thumbnail(one, known, row_of[one.sha256], reader) for one in batch if one.sha256 in row_of]

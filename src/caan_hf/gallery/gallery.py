@@ -250,7 +250,7 @@ class Gallery:
         missing = [photo.path for photo in photos if is_missing_file(photo.path)]
         if not missing:
             return set()
-        column = "has_copy" if "has_copy" in self.table.table.schema.names else "image"  # of an earlier version
+        column = "has_copy" if "has_copy" in self.table.schema.names else "image"  # of an earlier version
         rows = self.table.rows_where(KEY, missing, [KEY, column])
         copied = zip(rows[KEY].to_pylist(), rows[column].to_pylist(), strict=True)
         return set(missing) - {path for path, is_copied in copied if is_copied}

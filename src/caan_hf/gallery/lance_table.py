@@ -14,8 +14,8 @@ import lancedb
 import numpy as np
 import pyarrow as pa
 
-from caan_hf.errors import CaanError, first_line
-from caan_hf.utils.files import expand_home
+from caan_hf.errors import CaanError, first_line, os_problem
+from caan_hf.utils.files import expand_home, unwritable
 
 from .schema import GLOBAL, KEY, LOCAL, IndexState, from_vectors
 
@@ -80,6 +80,11 @@ class LanceTable:
     def __len__(self) -> int:
         return int(self.read(self.table.count_rows))
 
+    @property
+    def schema(self) -> pa.Schema:
+        """Columns and metadata of the newest version. Lance may have to read them from the disk again."""
+        return self.read(lambda: self.table.schema)
+
     def refresh(self) -> None:
         """Read the newest version, with what other processes have written."""
         try:
@@ -97,13 +102,13 @@ class LanceTable:
 
     def rows_where(self, column: str, values: Sequence[str], columns: Sequence[str] | None = None) -> pa.Table:
         """Some or all columns of the rows with one of `values` in `column`."""
-        names = self.table.schema.names if columns is None else list(columns)
+        names = self.schema.names if columns is None else list(columns)
 
         def search(condition: str) -> pa.Table:
             return self.table.search().where(condition).limit(len(self)).select(names).to_arrow()
 
         parts = [self._rows(partial(search, condition)) for condition in conditions(column, values)]
-        return pa.concat_tables(parts) if parts else self.table.schema.empty_table()
+        return pa.concat_tables(parts) if parts else self.schema.empty_table()
 
     def nearest(self, vector: np.ndarray, k: int, columns: Sequence[str], *, exact: bool = False) -> pa.Table:
         """The `k` rows with the highest dot product with `vector` (D,), best first.
@@ -136,7 +141,7 @@ class LanceTable:
 
     def index_state(self) -> IndexState:
         """The vector index as searches use it."""
-        stored = (self.table.schema.field(self.vectors).metadata or {}).get(SEARCH_METADATA.encode())
+        stored = (self.schema.field(self.vectors).metadata or {}).get(SEARCH_METADATA.encode())
         return IndexState.parse(stored, self.uri, self.remedy) if stored else IndexState()
 
     def store_index_state(self, state: IndexState) -> None:
@@ -195,7 +200,11 @@ class LanceTable:
         return self.read(checked)
 
     def _unreadable(self, error: Exception) -> "GalleryError":
-        return GalleryError(self.uri, "cannot be read", f"It may be damaged ({reason_of(error)}). {self.remedy}")
+        if not is_url(self.uri) and not Path(self.uri).is_dir():
+            return GalleryError(self.uri, "the gallery is not there any more", "Its folder was moved or deleted.")
+        return GalleryError(
+            self.uri, "the gallery cannot be read", f"It may be damaged ({reason_of(error)}). {self.remedy}"
+        )
 
     def _commit(self, write: Callable[[], Any]) -> None:
         """Write, and try again after another writer has changed the same rows or removed the version that was read."""
@@ -206,7 +215,7 @@ class LanceTable:
             except LANCE_ERRORS as error:
                 attempts = COMMIT_ATTEMPTS if "onflict" in str(error) else 2 if MISSING in str(error) else 1
                 if attempt >= attempts - 1:
-                    raise CaanError(f"{self.uri}: cannot be written ({reason_of(error)}).") from error
+                    raise unwritable_gallery(self.uri, error) from error
                 time.sleep(random.uniform(0, 0.1 * 2 ** min(attempt, 6)))
                 self.refresh()
 
@@ -242,6 +251,11 @@ def expand_uri(uri: str | os.PathLike[str]) -> str:
 def is_url(uri: str) -> bool:
     """Whether a gallery is on object storage."""
     return "://" in uri
+
+
+def unwritable_gallery(uri: str, error: Exception) -> CaanError:
+    """The error for a gallery that cannot be written, with a remedy if the operating system refused it."""
+    return unwritable(uri, error if os_problem(error) else ValueError(reason_of(error)))
 
 
 def reason_of(error: Exception) -> str:

@@ -118,7 +118,7 @@ class PhotoTable(LanceTable):
         Columns that another program added keep their values, and are null for new photos.
         """
         merge = self.table.merge_insert(KEY).when_matched_update_all().when_not_matched_insert_all()
-        fields = [field for field in self.table.schema if field.name in rows.schema.names]
+        fields = [field for field in self.schema if field.name in rows.schema.names]
         rows = rows.select([field.name for field in fields]).cast(pa.schema(fields))
         self._before_change()
         self._commit(lambda: merge.execute(rows))
@@ -136,7 +136,7 @@ class PhotoTable(LanceTable):
 
     def add_missing_columns(self) -> None:
         """Add the columns that galleries of earlier versions do not have."""
-        missing = {name: sql for name, (_, sql) in STORED.items() if name not in self.table.schema.names}
+        missing = {name: sql for name, (_, sql) in STORED.items() if name not in self.schema.names}
         if missing:
             self._commit(partial(self.table.add_columns, missing))
 
@@ -150,7 +150,7 @@ class PhotoTable(LanceTable):
 
     def search_state(self) -> SearchState | None:
         """How the search vectors are computed; None if that was never decided."""
-        stored = (self.table.schema.field(KEY).metadata or {}).get(SEARCH_STATE.encode())
+        stored = (self.schema.field(KEY).metadata or {}).get(SEARCH_STATE.encode())
         return SearchState.parse(stored, self.uri, REINDEX) if stored else None
 
     def store_search_state(self, state: SearchState) -> None:
@@ -167,7 +167,7 @@ class PhotoTable(LanceTable):
 
     def places(self) -> dict[str, bool]:
         """Folders of the photos, see `absent_places`."""
-        found = (self.table.schema.field(KEY).metadata or {}).get(PLACES.encode())
+        found = (self.schema.field(KEY).metadata or {}).get(PLACES.encode())
         return _parse_places(found, self.uri) if found else {}
 
     def store_places(self, places: dict[str, bool]) -> None:

@@ -69,7 +69,7 @@ def _build(table: LanceTable, rows: int) -> IndexState:
     start = time.perf_counter()
     partitions = num_partitions(rows)
     settings: dict[str, Any] = {"distance_type": "dot", "num_partitions": partitions, "sample_rate": 64}
-    is_divisible = table.table.schema.field(table.vectors).type.list_size % 8 == 0  # RaBitQ requires it
+    is_divisible = table.schema.field(table.vectors).type.list_size % 8 == 0  # RaBitQ requires it
     compact(table)
     table.build_index(IvfRq(num_bits=RQ_BITS, **settings) if is_divisible else IvfFlat(**settings), INDEX)
     kind: IndexKind = "IVF_RQ" if is_divisible else "IVF_FLAT"

@@ -1,9 +1,9 @@
 """Bodies of requests and answers of the service, as its OpenAPI page describes them."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from fastapi import Query
-from pydantic import BaseModel, ConfigDict, Field
+from fastapi import File, Query, UploadFile
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from caan_hf.gallery import Explanation, SearchResult
 from caan_hf.gallery.options import MAX_TEXT
@@ -37,8 +37,27 @@ class SketchQuery(SearchQuery):
     """Parameters of a search by sketch."""
 
     rerank: bool | None = Field(
-        None, description="Re-rank the best 100 photos by their fused score. Default: where it helps the model."
+        None,
+        description="Re-rank the best 100 photos by their fused score, whose local score compares the sketch alone; "
+        "words alone are not re-ranked. Default: where it helps the model.",
     )
+
+
+def _require_file(value: Any) -> Any:
+    if isinstance(value, str):
+        raise ValueError("Send the content of a file, as curl does with -F sketch=@FILE")
+    return value
+
+
+class SearchForm(BaseModel):
+    """What is searched: a sketch, words, or both. A field of another name is refused, not ignored."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    sketch: Annotated[
+        UploadFile | None, BeforeValidator(_require_file), File(description="Picture of a sketch, or strokes as JSON.")
+    ] = None
+    text: Words = None
 
 
 class Strokes(BaseModel):
@@ -87,7 +106,7 @@ class GalleryAnswer(BaseModel):
     """A gallery that is served."""
 
     name: str
-    photos: int = Field(description="Number of photos.")
+    photos: int | None = Field(description="Number of photos; null if the gallery cannot be read at the moment.")
     image_size: int = Field(description="Size in pixels at which the model sees pictures.")
     reranks: bool = Field(description="Whether searches re-rank by default.")
     explains: bool = Field(description="Whether results can be explained.")
@@ -99,7 +118,7 @@ class GalleryAnswer(BaseModel):
         gallery = searcher.gallery
         return cls(
             name=name,
-            photos=len(gallery),
+            photos=searcher.num_photos,
             image_size=gallery.encoder.identity.image_size,
             reranks=gallery.reranks,
             explains=gallery.encoder.has_local,

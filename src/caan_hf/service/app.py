@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi_offline import FastAPIOffline
 from starlette.types import ASGIApp
@@ -20,6 +21,8 @@ from .state import Service
 
 FORM_BYTES = 2**16
 """What a form needs besides the file in it."""
+MAX_DETAIL = 500
+"""Maximum number of characters that name invalid parameters, of which strokes can have thousands."""
 
 
 def build_app(searchers: Mapping[str, Searcher], options: ServeOptions, key: str | None = None) -> ASGIApp:
@@ -48,6 +51,7 @@ def build_app(searchers: Mapping[str, Searcher], options: ServeOptions, key: str
     app.include_router(open_routes)
     app.include_router(routes)
     app.exception_handler(CaanError)(_answer_error)
+    app.exception_handler(RequestValidationError)(_answer_invalid)
     hosts = Hosts(options.host, options.allow_host or ())
     guarded = Guard(app, hosts, "caan serve", max_body_bytes=MAX_FILE_BYTES + FORM_BYTES, body_seconds=options.timeout)
     return Measured(guarded, service.metrics)
@@ -57,3 +61,16 @@ async def _answer_error(_: Request, error: Exception) -> JSONResponse:
     """Status 503 for a gallery that cannot answer, and 400 for what the client sent."""
     status = 503 if isinstance(error, GalleryProblemError) else 400
     return JSONResponse({"detail": str(error)}, status)
+
+
+async def _answer_invalid(_: Request, error: Exception) -> JSONResponse:
+    """Status 422 with one sentence per parameter, as `detail` is a text for all other problems."""
+    assert isinstance(error, RequestValidationError)
+    problems = [f"{_parameter(one['loc'])}: {one['msg'].removeprefix('Value error, ')}." for one in error.errors()]
+    return JSONResponse({"detail": " ".join(problems)[:MAX_DETAIL]}, 422)
+
+
+def _parameter(place: tuple[int | str, ...]) -> str:
+    """The name of a parameter from its place, such as ("query", "k"); "body" for a place in a body that is not JSON."""
+    names = place[1:] if any(isinstance(part, str) for part in place[1:]) else place[:1]
+    return ".".join(map(str, names))

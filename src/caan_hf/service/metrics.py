@@ -8,8 +8,6 @@ from functools import partial
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, PlatformCollector, ProcessCollector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from caan_hf.errors import CaanError
-
 from .batching import MAX_BATCH
 from .searcher import Searcher
 
@@ -71,7 +69,5 @@ class Measured:
 
 
 def _num_photos(searcher: Searcher) -> float:
-    try:
-        return len(searcher.gallery)
-    except CaanError:  # the other metrics are still told
-        return math.nan
+    photos = searcher.num_photos
+    return math.nan if photos is None else photos

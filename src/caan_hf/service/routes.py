@@ -19,10 +19,10 @@ from .answers import (
     GalleryName,
     Problem,
     SearchAnswer,
+    SearchForm,
     SearchQuery,
     SketchQuery,
     Strokes,
-    Words,
 )
 from .searcher import Answer, Searcher
 from .state import Service
@@ -64,13 +64,17 @@ ERRORS: dict[int | str, dict[str, Any]] = {
     401: {"model": Problem, "description": "The key is missing or wrong."},
     404: {"model": Problem, "description": "There is no such gallery or photo."},
     413: {"model": Problem, "description": "The file is too large."},
+    422: {"model": Problem, "description": "A parameter is missing, unknown or out of range."},
     503: {"model": Problem, "description": "Too many requests wait, or the gallery cannot be read."},
     504: {"model": Problem, "description": "The answer takes too long."},
 }
+NOTHING = (
+    "there is nothing to search for. Send a form (multipart/form-data) with a sketch, or words: a picture in the field "
+    "sketch, words in the field text, or both."
+)
 open_routes = APIRouter()
 routes = APIRouter(route_class=KeyedRoute, dependencies=[Depends(BEARER)], responses=ERRORS)  # BEARER for OpenAPI
-SketchFile = File(description="Picture of a sketch, or strokes as JSON.")
-Sketch = Annotated[bytes, SketchFile]
+Sketch = Annotated[bytes, File(description="Picture of a sketch, or strokes as JSON.")]
 Photo = Annotated[bytes, File(description="Photo of any format.")]
 PhotoId = Annotated[str, Path(pattern="^[0-9a-f]{64}$", description="`id` of a result.")]
 JPEG: dict[str, Any] = {"response_class": Response, "responses": {200: {"content": {"image/jpeg": {}}}}}
@@ -102,11 +106,13 @@ async def galleries(service: Shared) -> list[GalleryAnswer]:
 async def search(
     service: Shared,
     query: Annotated[SketchQuery, Query()],
-    sketch: Annotated[bytes | None, SketchFile] = None,
-    text: Annotated[Words, Form()] = None,
+    form: Annotated[SearchForm, Form(media_type="multipart/form-data")],
 ) -> SearchAnswer:
     """Find photos by a sketch (a picture, or strokes in a file), by words, or by both."""
-    return await _search(service, query, sketch, text)
+    sketch = None if form.sketch is None else await form.sketch.read()
+    if sketch is None and not (form.text or "").strip():
+        raise HTTPException(400, NOTHING)
+    return await _search(service, query, sketch, form.text)
 
 
 @routes.post("/v1/search/strokes")

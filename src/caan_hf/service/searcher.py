@@ -120,18 +120,18 @@ class Searcher:
         if rerank:
             self._require_local()
         if options.text is not None and not self.has_text:
-            raise CaanError("the model of this gallery was not trained to search by words. Give a sketch alone.")
+            raise CaanError("the model of this gallery has no text tower to search by words. Give a sketch alone.")
         with _timed(seconds, "read"):
             prepared = self._prepare_beside(options.text, drawing)
         with _timed(seconds, "encode"):
             query = self._encode_query(prepared, options.text)
         with _timed(seconds, "search"), _without_paths():
-            results = self.gallery.search(query, options)
+            results, num_photos = self.gallery.search(query, options), len(self.gallery)
         shown = []
         if pictures:
             with _timed(seconds, "pictures"):
                 shown = [self.picture(result) for result in results]
-        return Answer(query.sketch, results, shown, len(self.gallery), seconds)
+        return Answer(query.sketch, results, shown, num_photos, seconds)
 
     def explain(self, sketch: EncodedSketch | bytes | None, photo: GalleryPhoto | str) -> Explanation:
         """Find which regions of a drawing match which regions of a photo.
@@ -181,8 +181,8 @@ class Searcher:
         with _timed(seconds, "encode"):  # a photo of the gallery has been encoded before
             query = photo if image is None else self.encoder.encode_photo(image)
         with _timed(seconds, "search"), _without_paths():
-            results = self.gallery.search(query, photo=True, k=k, expand=expand)
-        return Answer(None, results, [], len(self.gallery), seconds)
+            results, num_photos = self.gallery.search(query, photo=True, k=k, expand=expand), len(self.gallery)
+        return Answer(None, results, [], num_photos, seconds)
 
     def find(self, sha256: str) -> GalleryPhoto | None:
         """A photo of the gallery by the SHA-256 of its file; None if there is none."""
@@ -193,6 +193,14 @@ class Searcher:
         """A photo of the gallery for display, see `Gallery.photo`."""
         with _without_paths():
             return self.gallery.photo(photo)
+
+    @property
+    def num_photos(self) -> int | None:
+        """Number of photos; None if the gallery cannot be read."""
+        try:
+            return len(self.gallery)
+        except GalleryError:
+            return None
 
     @property
     def has_text(self) -> bool:

@@ -26,7 +26,7 @@ def listen(options: ServeOptions) -> socket.socket:
         return socket.create_server((options.host, options.port), family=family)
     except OSError as error:
         where = f"{options.host}:{options.port}"
-        reason = error.strerror or error
+        reason = (error.strerror or str(error)).partition(" (while ")[0]  # the standard library repeats the address
         raise CaanError(f"{where}: not available ({reason}). Choose another --host or --port.") from error
 
 
