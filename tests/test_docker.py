@@ -68,9 +68,7 @@ def test_compose_builds_the_targets_of_the_dockerfile():
         assert service["read_only"]
         assert all(port.startswith("127.0.0.1:") for port in service["ports"])
         assert "CAAN_API_KEY" in service["environment"]
-        assert service["networks"]["default"]["aliases"] == [
-            service["hostname"]
-        ]  # the name that the service answers to
+        assert service["networks"]["default"]["aliases"] == [service["hostname"]]  # the name that is answered
         assert int(service["stop_grace_period"].removesuffix("s")) > SHUTDOWN_SECONDS
 
 

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from caan_hf.benchmarks.sample import SAMPLE_CATEGORIES, draw_object
-from caan_hf.cli.index import print_report
+from caan_hf.cli.index import print_report, resumable
 from caan_hf.encoding.encoder import Encoder
 from caan_hf.encoding.identity import DType, hash_of_json
 from caan_hf.encoding.load import load_encoder
@@ -18,7 +18,7 @@ from caan_hf.gallery.sources import photo_source
 from caan_hf.gallery.table import may_be_gallery
 from caan_hf.service import galleries as service
 from caan_hf.utils.files import expand_home, make_folder, require_writable, user_cache, write_whole
-from caan_hf.utils.progress import progress_bar
+from caan_hf.utils.progress import loading, progress_bar
 
 SAMPLES_PER_CATEGORY = 4
 SAMPLE_SIDE = 192
@@ -53,7 +53,7 @@ def open_galleries(
         photos = str(expand_home(photos)) if photos.startswith("~") else photos
         photo_source(photos).require_photos()  # a wrong path or an empty folder is reported before the model is loaded
     try:
-        with console.status(f"loading {escape(model or 'the model')}"):
+        with loading(model or "the model"):
             encoder = load_encoder(model, device=device, dtype=dtype)
     except CaanError as error:
         if model or photos:
@@ -77,7 +77,7 @@ def index(photos: str, place: str | None, encoder: Encoder, console: Console) ->
     is_own = place is None
     place = place or str(default_gallery(photos, encoder))
     gallery = Gallery.create(place, model=encoder)
-    with progress_bar("indexing", None, unit="photos") as advance:
+    with resumable(gallery), progress_bar("indexing", None, unit="photos") as advance:
         report = gallery.add(photos, prune=is_own, progress=advance)
     print_report(report, gallery, console, pruned=is_own)
     return gallery

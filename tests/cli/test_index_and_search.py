@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw
 from typer.testing import CliRunner
 
 from caan_hf import CaanError
+from caan_hf.cli.index import resumable
 from caan_hf.cli.main import app
 from caan_hf.gallery import Gallery
 
@@ -87,8 +88,8 @@ def test_the_summary_tells_what_happened_to_the_photos(indexed, checkpoint, tmp_
 
 def test_a_smoothed_gallery_says_so_and_is_searched(indexed, checkpoint, sketch_file, tmp_path):
     index = ["index", indexed[0], tmp_path / "gallery", "--model", checkpoint, "--device", "cpu", "--quiet"]
-    assert "each photo smoothed with its nearest 3 photos in" in run(*index, "--smooth", 3).output
-    assert re.search("smoothed with its nearest 3 photos$", run(*index).output, re.MULTILINE)
+    for more in (["--smooth", 3], []):
+        assert "its 3 nearest photos (--smooth)" in run(*index, *more).output
     found = [
         json.loads(run("search", tmp_path / "gallery", sketch_file, "--json", *more).stdout)["results"]
         for more in ([], ["--plain"])
@@ -96,6 +97,36 @@ def test_a_smoothed_gallery_says_so_and_is_searched(indexed, checkpoint, sketch_
     assert len(found[0]) == len(found[1]) == 10
     assert [one["score"] for one in found[0]] != [one["score"] for one in found[1]]
     assert "nearest" not in run(*index, "--smooth", 0).output
+    with pytest.raises(CaanError, match=r"--smooth 50: .* photos.* at most 6"):
+        run(*index, "--smooth", 50)
+    with pytest.raises(CaanError, match="--smooth 50"):
+        run("index", indexed[0], tmp_path / "other", *index[3:], "--smooth", 50)
+    with pytest.raises(CaanError, match="empty"):
+        run("search", tmp_path / "other", sketch_file)
+
+
+def test_an_interrupted_call_says_what_it_has_kept(indexed, checkpoint, tmp_path, capsys):
+    gallery = Gallery.create(tmp_path / "gallery", model=checkpoint, device="cpu")
+
+    def interrupt(steps, *, total):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), resumable(gallery):
+        gallery.add(indexed[0], batch_size=5, progress=interrupt)
+    assert f"{gallery.table.uri} holds 5 photos. Run the same command again" in capsys.readouterr().err
+
+
+def test_photos_and_gallery_in_the_wrong_order_are_recognised(indexed, sketch_file):
+    with pytest.raises(CaanError, match=r"is a gallery.*caan index PHOTOS GALLERY"):
+        run("index", indexed[1], indexed[0])
+    with pytest.raises(CaanError, match=r"is a gallery.*caan search GALLERY SKETCH"):
+        run("search", sketch_file, indexed[1])
+
+
+def test_results_are_printed_also_where_they_cannot_be_drawn(indexed, sketch_file, capsys):
+    with pytest.raises(CaanError, match=r"/proc/out\.png: cannot be written"):
+        app(["search", str(indexed[1]), str(sketch_file), "--out", "/proc/out.png"], standalone_mode=False)
+    assert capsys.readouterr().out.startswith("rank ")
 
 
 def test_searching_prints_one_line_per_result(indexed, sketch_file):
@@ -191,7 +222,7 @@ def test_explain_draws_results_png_by_default(indexed, sketch_file, tmp_path, mo
     ("arguments", "message"),
     [
         (("nowhere", "sketch.png"), "nowhere: there is no gallery"),
-        (("GALLERY", "nothing.png"), "nothing.png: cannot be read"),
+        (("GALLERY", "nothing.png"), "nothing.png: no such file"),
         (("GALLERY", "SKETCH", "--out", "no/folder/a.png"), "no/folder/a.png: there is no folder"),
         (("GALLERY", "SKETCH", "--out", "results.gif"), "results.gif: not the name of a .png or .jpg"),
         (("GALLERY", "SKETCH", "--out", "tests"), "tests: not the name of a .png or .jpg"),
@@ -246,7 +277,7 @@ def test_known_content_and_moved_photos_are_reported(indexed, checkpoint, tmp_pa
 
 
 def test_a_missing_sketch_is_reported_before_the_model_is_loaded(indexed):
-    with pytest.raises(CaanError, match=r"nothing.png: cannot be read"):
+    with pytest.raises(CaanError, match=r"nothing.png: no such file.*--text"):
         run("search", indexed[1], "nothing.png", "--model", "no-model")
 
 

@@ -1,5 +1,7 @@
 """Where a gallery can be: folders and URLs with any name."""
 
+import os
+
 import pytest
 
 from caan_hf import CaanError
@@ -58,3 +60,18 @@ def test_an_impossible_name_of_a_gallery_is_refused(encoder):
 def test_a_model_may_be_a_path_object(photos, checkpoint, sketch, tmp_path):
     assert Gallery.create(tmp_path / "gallery", model=checkpoint, device="cpu").add(photos / "winter").num_added == 6
     assert Gallery.open(tmp_path / "gallery", model=checkpoint, device="cpu").search(sketch)
+
+
+def test_a_gallery_that_is_read_only_is_one_line_with_a_remedy(photos, encoder, tmp_path):
+    gallery = Gallery.create(tmp_path / "gallery", model=encoder)
+    parts = [path for path in (tmp_path / "gallery").rglob("*") if path.is_dir()]
+    for folder in parts:
+        folder.chmod(0o555)
+    try:
+        if os.access(parts[0], os.W_OK):
+            pytest.skip("this user may write everywhere")
+        with pytest.raises(CaanError, match=r"cannot be written \(Permission denied\).*permissions"):
+            gallery.add(photos)
+    finally:
+        for folder in parts:
+            folder.chmod(0o755)

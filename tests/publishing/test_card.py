@@ -70,7 +70,7 @@ def test_the_card_describes_model_training_evaluation_and_onnx_graphs(make_model
         "](top10.png)",
         "their ten best photos, first 100 photos re-ranked by local score (smooth@5, hubs 0.5, rerank@100).",
         "Of the first 10 photos of a sketch, 3.4 are of its category on average; in random order, 0.4 would be. A "
-        "person who looks at these 10 finds at least one right photo for 85 % of the sketches. Ranking: first 100",
+        "person who looks at these 10 finds at least one right photo for 85 % of the sketches. First 100",
         "ONNX graphs (fp16, opset 23): `photo_encoder.onnx`, `relation.onnx`.",
         "| Seen categories | 2 for training, 1 more for validation |",
         "| Training images | 4,000 sketches and 2,000 photos |",

@@ -1,6 +1,9 @@
 """`caan index`: encode photos into a gallery that is searched by sketch."""
 
 import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option
@@ -74,21 +77,34 @@ def index(
 
     from rich.console import Console
 
-    from caan_hf.gallery import Gallery
-    from caan_hf.gallery.sources import photo_source
-    from caan_hf.utils.progress import progress_bar
+    from caan_hf.utils.progress import loading, progress_bar
 
-    source = photo_source(photos, split=options.split, exclude=options.exclude)
-    source.require_photos()  # a wrong path or an empty folder is reported before anything is loaded or created
-    opened = Gallery.create(gallery, model=model, local=local is not False, device=device, dtype=dtype)
+    with loading():
+        from caan_hf.gallery import Gallery
+        from caan_hf.gallery.sources import photo_source
+
+        source = photo_source(photos, split=options.split, exclude=options.exclude)
+        source.require_photos()  # a wrong path or an empty folder is reported before anything is loaded or created
+        opened = Gallery.create(gallery, model=model, local=local is not False, device=device, dtype=dtype)
     if (local and not opened.info.local) or (local is False and opened.info.local):
         stores = "stores" if opened.info.local else "does not store"
         Console(stderr=True).print(
             f"{gallery} {stores} local embeddings. This was decided when it was created.", soft_wrap=True, markup=False
         )
-    with progress_bar("indexing", None, shown=not quiet, unit="photos") as advance:
+    with resumable(opened), progress_bar("indexing", None, shown=not quiet, unit="photos") as advance:
         report = opened.add(source, options, progress=advance)
     print_report(report, opened, Console(highlight=False), pruned=options.prune)
+
+
+@contextmanager
+def resumable(gallery: "Gallery") -> Iterator[None]:
+    """Say what an interrupted call has kept."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        count = f"{len(gallery):,} {'photo' if len(gallery) == 1 else 'photos'}"
+        print(f"{gallery.table.uri} holds {count}. Run the same command again to add the others.", file=sys.stderr)
+        raise
 
 
 def print_report(report: "IndexReport", gallery: "Gallery", console: "Console", *, pruned: bool) -> None:
@@ -111,7 +127,8 @@ def print_report(report: "IndexReport", gallery: "Gallery", console: "Console", 
         "skipped": len(report.problems),
     }
     summary = ", ".join(f"{count:,} {name}" for name, count in counts.items() if count) or "nothing to do"
-    console.print(f"[bold]{report.num_photos:,} photos[/] in {escape(gallery.table.uri)}: {summary}", soft_wrap=True)
+    photos = "photo" if report.num_photos == 1 else "photos"
+    console.print(f"[bold]{report.num_photos:,} {photos}[/] in {escape(gallery.table.uri)}: {summary}", soft_wrap=True)
     num_written = report.num_added + report.num_moved + report.num_changed + report.num_refreshed
     num_encoded = num_written - report.num_reused
     if num_encoded > 0 and report.seconds > 0:
@@ -142,15 +159,9 @@ def print_report(report: "IndexReport", gallery: "Gallery", console: "Console", 
         console.print(f"{report.num_stored:,} of {report.num_photos:,} photos have a copy of their file in the gallery")
     if report.freed_bytes:
         console.print(f"freed {filesize.decimal(report.freed_bytes)} of deleted photos and old versions")
-    vectors = []
     if report.smooth:
-        photos = "photo" if report.smooth == 1 else f"{report.smooth} photos"
-        vectors.append(f"each photo smoothed with its nearest {photos}")
-    if report.hub_weight:
-        vectors.append(f"scores of hubs lowered with weight {report.hub_weight:g}")
-    if vectors:
-        took = f" in {report.vectors_seconds:.1f} s" if report.vectors_seconds else ""
-        console.print(", ".join(vectors) + took)
+        nearest = "nearest photo" if report.smooth == 1 else f"{report.smooth} nearest photos"
+        console.print(f"each photo is compared together with its {nearest} (--smooth)", soft_wrap=True)
     state = report.index
     if state.kind != "exact":
         built = f", built in {state.build_seconds:.0f} s" if state.build_seconds else ""

@@ -1,6 +1,7 @@
 """`caan search`: find the photos of a gallery that are most similar to a sketch."""
 
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -84,7 +85,7 @@ def search(
 
     - `cat drawing.json | caan search my_gallery - --json`
     """
-    from caan_hf.gallery import Gallery
+    from caan_hf.utils.progress import loading
 
     if sketch is None and (options.text is None or options.photo or options.rerank):
         raise CaanError("Missing argument SKETCH: caan search GALLERY SKETCH, or caan search GALLERY --text WORDS.")
@@ -97,9 +98,15 @@ def search(
     if out is not None:
         out = expand_home(out)
         _require_picture_file(out)
-    opened = Gallery.open(gallery, model=model, device=device, dtype=dtype)
-    given, picture = _read(sketch, options)
-    opened.encoder  # noqa: B018 - loaded here, so that the times below are those of the search
+    with loading():
+        from caan_hf.gallery import Gallery
+        from caan_hf.gallery.table import may_be_gallery
+
+        if sketch is not None and may_be_gallery(sketch) and not may_be_gallery(gallery):
+            raise CaanError(f"{sketch}: is a gallery. Give it first: caan search GALLERY SKETCH.")
+        opened = Gallery.open(gallery, model=model, device=device, dtype=dtype)
+        given, picture = _read(sketch, options)
+        opened.encoder  # noqa: B018 - loaded here, so that the times below are those of the search
     start = time.perf_counter()
     query: Any = given if options.photo else opened.encode_query(given, options.text)
     encoded = time.perf_counter()
@@ -107,20 +114,18 @@ def search(
     seconds = {"encode": encoded - start, "search": time.perf_counter() - encoded}
     drawn = None if options.photo else query.sketch
     explanations = [opened.explain(drawn, result) for result in results[:NUM_EXPLAINED]] if explain else []
-    if out is not None:
-        shown = picture if drawn is None else drawn.image
-        _draw(shown, results, explanations, out, _label(sketch, options))
     gone = sorted(opened.gone(results))
     if gone:
         remedy = "Remove them from the gallery with `caan index PHOTOS GALLERY --prune`."
         print(f"{len(gone)} of the results no longer exist: {first_paths(gone)}. {remedy}", file=sys.stderr)
     if as_json:
         print(json.dumps(_document(gallery, sketch, results, explanations, seconds), indent=2))
-        return
-    _print_results(results)
-    times = ", ".join(f"{stage} {value * 1000:.0f} ms" for stage, value in seconds.items())
-    print(f"{len(opened):,} photos; {times}, {opened.encoder.identity.precision}", file=sys.stderr)
-    if out is not None:
+    else:
+        _print_results(results)
+        times = ", ".join(f"{stage} {value * 1000:.0f} ms" for stage, value in seconds.items())
+        print(f"{len(opened):,} photos; {times}, {opened.encoder.identity.precision}", file=sys.stderr)
+    if out is not None:  # last, so that the results are not lost where the file cannot be written
+        _draw(picture if drawn is None else drawn.image, results, explanations, out, _label(sketch, options))
         print(f"results drawn into {out}", file=sys.stderr)
 
 
@@ -132,6 +137,8 @@ def _read(sketch: str | None, options: SearchOptions) -> tuple[Any, Any]:
     if sketch is None:
         return None, None
     given = sys.stdin.buffer.read() if sketch == "-" else expand_home(sketch)
+    if isinstance(given, Path) and not os.path.lexists(given):
+        raise CaanError(f"{sketch}: no such file. Give a picture, or words with --text.")
     if not options.photo:
         return given, load_sketch(given)
     try:

@@ -129,7 +129,7 @@ class EvaluationRecord(RankingRecord, ReportRecord):
         return (
             f"Of the first {first.count} photos of a sketch, {first.right:.1f} are of its category on average{chance}. "
             f"A person who looks at these {first.count} finds at least one right photo for {found} of the sketches. "
-            f"Ranking: {self.shown_as}."
+            f"{self.shown_as[0].upper()}{self.shown_as[1:]}."
         )
 
     @property

@@ -51,6 +51,12 @@ class FolderPhotos(PhotoSource):
         self.unreadable, self.skipped_folders, self.mounts, self.num_other_files = [], [], [], 0
         return list_files(self._files(problems), problems)
 
+    def no_photos(self, problems: Problems) -> str:
+        """See [`PhotoSource`]."""
+        if (Path(self.root) / "photos.lance").is_dir():
+            return f"{self.name}: is a gallery and holds no photos. Give the photos first: caan index PHOTOS GALLERY."
+        return super().no_photos(problems)
+
     def covers(self, paths: pa.ChunkedArray) -> pa.ChunkedArray:
         """Paths of photos in the folder, without hidden ones and those in subfolders that could not be read.
 

@@ -14,8 +14,8 @@ import lancedb
 import numpy as np
 import pyarrow as pa
 
-from caan_hf.errors import CaanError, first_line
-from caan_hf.utils.files import expand_home
+from caan_hf.errors import CaanError, first_line, os_problem
+from caan_hf.utils.files import expand_home, unwritable
 
 from .schema import GLOBAL, KEY, LOCAL, IndexState, from_vectors
 
@@ -215,7 +215,7 @@ class LanceTable:
             except LANCE_ERRORS as error:
                 attempts = COMMIT_ATTEMPTS if "onflict" in str(error) else 2 if MISSING in str(error) else 1
                 if attempt >= attempts - 1:
-                    raise CaanError(f"{self.uri}: cannot be written ({reason_of(error)}).") from error
+                    raise unwritable_gallery(self.uri, error) from error
                 time.sleep(random.uniform(0, 0.1 * 2 ** min(attempt, 6)))
                 self.refresh()
 
@@ -251,6 +251,11 @@ def expand_uri(uri: str | os.PathLike[str]) -> str:
 def is_url(uri: str) -> bool:
     """Whether a gallery is on object storage."""
     return "://" in uri
+
+
+def unwritable_gallery(uri: str, error: Exception) -> CaanError:
+    """The error for a gallery that cannot be written, with a remedy if the operating system refused it."""
+    return unwritable(uri, error if os_problem(error) else ValueError(reason_of(error)))
 
 
 def reason_of(error: Exception) -> str:

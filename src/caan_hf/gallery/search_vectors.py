@@ -17,7 +17,7 @@ from caan_hf.errors import CaanError
 from caan_hf.retrieval.hubs import HubCorrection, as_queries
 from caan_hf.retrieval.smoothing import MAX_EXACT, smooth_photos
 
-from .lance_table import LANCE_ERRORS, GalleryError, LanceTable, location, open_table, reason_of
+from .lance_table import LANCE_ERRORS, GalleryError, LanceTable, location, open_table, reason_of, unwritable_gallery
 from .schema import GLOBAL, KEY, SearchState, from_vectors, to_vectors
 from .table import PhotoTable
 
@@ -170,7 +170,7 @@ def _write(photos: PhotoTable, rows: pa.Table) -> None:
         exists = SearchVectors.name in database.table_names()  # Lance warns when nothing is overwritten
         database.create_table(SearchVectors.name, data=rows, mode="overwrite" if exists else "create")
     except LANCE_ERRORS as error:
-        raise CaanError(f"{photos.uri}: its vectors cannot be written ({reason_of(error)}).") from error
+        raise unwritable_gallery(photos.uri, error) from error
 
 
 def _remove(photos: PhotoTable) -> None:

@@ -216,7 +216,7 @@ def printable(path: str | Path) -> str:
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
-def unwritable(place: Path, error: Exception) -> CaanError:
+def unwritable(place: str | Path, error: Exception) -> CaanError:
     """The error for a file or folder that cannot be written."""
     problem, remedy = os_problem(error) or (getattr(error, "strerror", None) or str(error), "")
     return CaanError(f"{place}: cannot be written ({problem}). {remedy}".rstrip())

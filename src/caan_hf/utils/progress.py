@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -16,6 +17,7 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
+from rich.status import Status
 from rich.text import Text
 
 logger = logging.getLogger(__name__)
@@ -28,6 +30,11 @@ class Advance(Protocol):
 
     def __call__(self, steps: int = 1, /, *, total: int | None = None) -> None:
         """Advance by `steps`; `total` corrects the number of all steps once it is known."""
+
+
+def loading(name: str = "the model") -> Status:
+    """A spinner on stderr while a model is loaded, to use as a context manager. Without a terminal it shows nothing."""
+    return Console(stderr=True).status(f"loading {escape(name)}")
 
 
 @contextmanager
