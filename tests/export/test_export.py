@@ -326,6 +326,6 @@ def test_a_checkpoint_on_the_hub_is_recorded_with_its_commit(checkpoint, tmp_pat
 
 
 def test_an_export_is_not_exported_again(exported, tmp_path):
-    with pytest.raises(CaanError, match="fp32: an ONNX export.*Give the checkpoint"):
+    with pytest.raises(CaanError, match=r"fp32: an ONNX export.*Give the checkpoint"):
         export_checkpoint(str(exported()), tmp_path / "again", ExportOptions())
     assert not (tmp_path / "again").exists()
