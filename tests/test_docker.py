@@ -13,6 +13,7 @@ import typer
 import yaml
 
 from caan_hf.cli.main import app
+from caan_hf.service.server import SHUTDOWN_SECONDS
 
 ROOT = Path(__file__).parents[1]
 DOCKERFILE = ROOT / "export" / "docker" / "Dockerfile"
@@ -67,6 +68,8 @@ def test_compose_builds_the_targets_of_the_dockerfile():
         assert service["read_only"]
         assert all(port.startswith("127.0.0.1:") for port in service["ports"])
         assert "CAAN_API_KEY" in service["environment"]
+        assert service["networks"]["default"]["aliases"] == [service["hostname"]]  # the name that is answered
+        assert int(service["stop_grace_period"].removesuffix("s")) > SHUTDOWN_SECONDS
 
 
 def test_the_wheel_is_complete_with_the_files_that_docker_copies(tmp_path):

@@ -18,6 +18,8 @@ from .publish import CARD, files_of
 MODEL_VARIABLE = "CAAN_MODEL"
 SPACE_FILES = re.compile(r"app\.py|caan_demo/.*\.py")  # the demo's own code
 SECRET_FILES = re.compile(r"secrets\.(toml|ya?ml|json)|.*\.env")  # never pushed, even if git does not ignore them
+REQUIREMENTS = "requirements.txt"
+PLACEHOLDER = "git+https://ADDRESS"
 VIRTUAL_ENVIRONMENT = "pyvenv.cfg"
 
 
@@ -44,7 +46,16 @@ def copy_demo(demo: Path, folder: Path) -> list[str]:
 
     Returns:
         A note that lists the files that git ignores, if any.
+
+    Raises:
+        CaanError: The requirements do not say where the Space finds this package.
     """
+    requirements = demo / REQUIREMENTS
+    if is_file(requirements) and PLACEHOLDER in requirements.read_text(encoding="utf-8"):
+        raise CaanError(
+            f"{requirements}: the Space could not install caan-hf, which is not on a package index. Replace ADDRESS "
+            "with a repository that the Space can read, such as github.com/OWNER/caan-hf."
+        )
     environments = {file.parent for file in demo.rglob(VIRTUAL_ENVIRONMENT)}
     files = {
         path: file

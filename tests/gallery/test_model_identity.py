@@ -101,6 +101,18 @@ def test_a_gallery_of_another_format_is_refused(encoder, tmp_path, version, reme
         assert "\n" not in str(error.value)
 
 
+def test_photos_are_added_with_the_model_of_the_gallery_by_default(checkpoint, photos, tmp_path):
+    Gallery.create(tmp_path / "gallery", model=str(checkpoint), device="cpu").add(photos)
+    again = Gallery.create(tmp_path / "gallery", device="cpu")
+    assert again.encoder.name == str(checkpoint)
+    assert again.add(photos).num_added == 0
+    moved = save_checkpoint(tmp_path / "model", seed=2)
+    Gallery.create(tmp_path / "other", model=str(moved), device="cpu").add(photos)
+    shutil.rmtree(moved)
+    with pytest.raises(CaanError, match=r"model: no such folder.*other was indexed with it.*--model"):
+        Gallery.create(tmp_path / "other", device="cpu")
+
+
 def test_another_lance_table_is_not_a_gallery(tmp_path):
     lancedb.connect(tmp_path / "gallery").create_table("photos", [{"path": "a"}])
     with pytest.raises(CaanError, match="not a gallery of caan-hf"):

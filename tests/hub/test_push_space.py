@@ -1,6 +1,8 @@
 """`caan-hub push-space`: the files of the Space and the model that it shows."""
 
+import re
 import subprocess
+from pathlib import Path
 
 import pytest
 import yaml
@@ -8,6 +10,7 @@ from hub_repositories import Blob
 
 pytestmark = pytest.mark.slow
 
+DEMO = Path(__file__).parents[2] / "demo"
 README = "---\ntitle: Draw and find\nsdk: gradio\napp_file: app.py\n---\n\nDraw.\n"
 
 
@@ -132,3 +135,12 @@ def test_a_static_space_needs_a_page_and_no_model(client, server, page, demo, tm
         status, printed = client.hub("push-space", "me/archive", *words)
         assert (status, wanted in printed) == (2, True), printed
     assert not server.repositories
+
+
+def test_a_space_that_cannot_find_the_package_is_not_pushed(client, server, checkpoint):
+    assert client.hub("push", checkpoint, "me/tiny")[0] == 0
+    for words in ((), ("--dry-run",)):
+        status, printed = client.hub("push-space", "me/draw", "--model", "me/tiny", "--demo", DEMO, *words)
+        assert status == 2
+        assert re.search(r"requirements\.txt: .*package index.*ADDRESS", " ".join(printed.split()))
+        assert ("space", "me/draw") not in server.repositories

@@ -63,7 +63,7 @@ def onnx(checkpoint: Checkpoint, out_dir: OutDir, options: ExportOptions) -> Non
     graphs = {name: entry.bytes / 1e6 for name, entry in manifest.files.items() if ".onnx" in name}
     typer.echo(f"{manifest.dtype}: " + ", ".join(f"{name} {size:.1f} MB" for name, size in graphs.items()))
     typer.echo(f"written to {out_dir}")
-    typer.echo(f'next: caan_export.runtime.CaanOnnx.from_pretrained("{out_dir}")')
+    typer.echo(f"next: caan index PHOTOS GALLERY --model {out_dir}")
 
 
 @app.command()

@@ -34,7 +34,8 @@ def index(
     model: Annotated[
         str | None,
         Option(
-            help="Folder or Hub id of a checkpoint, an ONNX export or any vision model. Default: the published CAAN.",
+            help="Folder or Hub id of a checkpoint, an ONNX export or any vision model. Default: the model of GALLERY, "
+            "for a new one the published CAAN.",
             show_default=False,
         ),
     ] = None,

@@ -75,7 +75,7 @@ def load_encoder(
             return encoder
     options: dict[str, Any] = {"name": name, "device": device, "dtype": dtype}
     if find_spec("torch") is None:
-        raise CaanError(f"{name}: {missing('torch')} An ONNX export needs only onnxruntime.")
+        raise CaanError(f"{name}: {missing('torch')}. An ONNX export needs only onnxruntime.")
     from .model_files import check_model_files  # noqa: PLC0415 - safetensors and torch, which an export does not need
 
     if check_model_files(folder).model_type == "caan":

@@ -29,7 +29,7 @@ from .engine import Engine, LocalEngine
 from .explanation import Explanation, explain
 from .index_report import IndexReport
 from .indexing import index_photos, with_defaults
-from .lance_table import REINDEX, GalleryError, LanceTable
+from .lance_table import REINDEX, GalleryError, LanceTable, NoGalleryError
 from .options import IndexOptions, SearchOptions
 from .photo import decode_photo, open_thumbnail
 from .results import GalleryPhoto, SearchResult
@@ -108,7 +108,8 @@ class Gallery:
 
         Args:
             gallery: Folder or URL of the gallery, such as `s3://bucket/gallery`.
-            model: Whatever `load_encoder` opens, or an encoder; the published CAAN by default.
+            model: Whatever `load_encoder` opens, or an encoder. The default is the model that a gallery with photos was
+                indexed with, and the published CAAN for a new gallery.
             local: Store local embeddings in a new gallery, if the encoder has any. Without them, re-ranking and
                 explanations encode the photos again.
             device: See `load_encoder`.
@@ -118,6 +119,8 @@ class Gallery:
             CaanError: The model cannot be loaded, the gallery was indexed with another model, or the folder holds
                 something else.
         """
+        if model is None:
+            model = _encoder_of(gallery, device, dtype)
         encoder = model if isinstance(model, Encoder) else load_encoder(model, device=device, dtype=dtype)
         info = GalleryInfo(model=encoder.name, identity=encoder.identity, local=local and encoder.has_local)
         return cls(PhotoTable.create_or_open(gallery, info), encoder, device=device, dtype=dtype)
@@ -144,7 +147,8 @@ class Gallery:
             if self.model is not None:
                 raise
             raise CaanError(
-                f"{error} {self.table.uri} was indexed with it: pass its new place with --model."
+                f"{error} {self.table.uri} was indexed with it: pass where it is now, or an ONNX export of it, with "
+                "--model."
             ) from error
         self.info.require(encoder.identity, encoder.name, self.table.uri)
         return encoder
@@ -426,3 +430,12 @@ class Gallery:
             return decode_photo(copy[0], side).image if copy and copy[0] else None
         except ValueError:
             return None
+
+
+def _encoder_of(gallery: str | os.PathLike[str], device: str | None, dtype: DType) -> Encoder | None:
+    """The encoder that a gallery with photos was indexed with; None if there is no such gallery."""
+    try:
+        opened = Gallery.open(gallery, device=device, dtype=dtype)
+    except NoGalleryError:
+        return None
+    return opened.encoder if len(opened) else None
