@@ -59,6 +59,7 @@ def workplace(tmp_path_factory) -> Path:
                 draw_object(category, modality, seed=index, index=number, image_size=48).save(place / f"{number}.png")
     (folder / "my_images" / "unseen.txt").write_text("tent\ncat\n", encoding="utf-8")
     draw_object("tent", "sketch", seed=9, index=0).save(folder / "sketch.png")
+    (folder / "my_photos").symlink_to(folder / "my_images" / "photos")
     (folder / "hub").symlink_to(ROOT / "hub")
     draw_object("tent", "photo", seed=9, index=0).save(folder / "one.jpg")
     draw_object("cat", "photo", seed=9, index=0).save(folder / "two.jpg")

@@ -40,7 +40,9 @@ WHY, SHOW_PHOTO = "Why this photo?", "Show the photo"
 OPEN_VIEWER = """() => {
     const viewer = document.querySelector("#viewer");
     if (!viewer.matches(":popover-open")) viewer.showPopover();
-    viewer.querySelector("[data-close]")?.focus();
+    const { step } = viewer.dataset;
+    (viewer.querySelector(`[data-step="${step}"]:enabled`) ?? viewer.querySelector("[data-close]"))?.focus();
+    delete viewer.dataset.step;
 }"""
 SHOW_RESULTS = """() => {
     document.querySelector("#viewer").hidePopover();
@@ -399,10 +401,15 @@ class Page:
             lines.append('<p class="error">This file no longer exists. The picture is from the gallery.</p>')
         if problem:
             lines.append(f'<p class="error" role="alert">{html.escape(problem)}</p>')
-        copy = f'<button type="button" data-copy="{html.escape(path)}">Copy path</button>'
-        buttons = (copy if self.show_paths and not is_gone else "") + (
-            '<button type="button" data-close="yes">Close</button>'
+        last = len(shown.answer.results) - 1
+        steps = "".join(
+            f'<button type="button" data-step="{step}" data-at="{position}" aria-label="{label} photo"'
+            f"{' disabled' if position == end else ''}>{sign}</button>"
+            for step, label, sign, end in ((-1, "Previous", "‹", 0), (1, "Next", "›", last))
         )
+        copy = f'<button type="button" data-copy="{html.escape(path)}">Copy path</button>'
+        buttons = steps + (copy if self.show_paths and not is_gone else "")
+        buttons += '<button type="button" data-close="yes">Close</button>'
         return f'<div class="text">{"".join(lines)}</div><div class="buttons">{buttons}</div>'
 
     def _offered(self, name: str | None) -> dict[str, bool]:

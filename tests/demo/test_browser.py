@@ -219,6 +219,25 @@ def test_a_click_opens_the_photo_and_why_explains_it(visitor):
     assert visitor.errors == []
 
 
+def test_the_next_photo_is_opened_by_buttons_and_arrow_keys(visitor):
+    names = [caption.split()[-1] for caption in visitor.draw_and_wait(*SQUARE)]
+    name = visitor.page.locator("#place h2")
+    step = {label: visitor.page.get_by_role("button", name=f"{label} photo") for label in ("Previous", "Next")}
+    visitor.open(0)
+    sync_api.expect(step["Previous"]).to_be_disabled()
+    for number in (1, 2):
+        step["Next"].click()
+        sync_api.expect(name).to_have_text(names[number], timeout=WAIT)
+    sync_api.expect(step["Next"]).to_be_focused(timeout=WAIT)
+    for number in (1, 0):
+        visitor.page.keyboard.press("ArrowLeft")
+        sync_api.expect(name).to_have_text(names[number], timeout=WAIT)
+    sync_api.expect(visitor.page.get_by_role("button", name="Close")).to_be_focused(timeout=WAIT)
+    visitor.close()
+    visitor.open(11)
+    sync_api.expect(step["Next"]).to_be_disabled()
+
+
 def test_the_path_of_a_photo_is_copied(visitor, address, photos):
     visitor.page.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=address.rstrip("/"))
     found = visitor.draw_and_wait(*SQUARE)
