@@ -98,6 +98,12 @@ def test_a_command_without_its_extra_names_it_in_one_line(nothing, workplace):
         assert err.count("\n") == 1, (command, err)
 
 
+def test_publishing_beside_the_runtime_names_the_whole_extra(workplace, tmp_path):
+    commands = [command for command in LACKING if command[0] == HUB]
+    for status, _, err in run_all(BareEnvironment(tmp_path, "runtime", "serve"), commands, workplace):
+        assert (status, "[train]" in err) == (2, True), err
+
+
 def test_a_checkpoint_without_torch_names_the_extra(workplace, tmp_path):
     environment = BareEnvironment(tmp_path, "runtime")
     code = """

@@ -323,3 +323,9 @@ def test_a_checkpoint_on_the_hub_is_recorded_with_its_commit(checkpoint, tmp_pat
     assert entry.sha256["model.safetensors"] == sha256_of(checkpoint / "model.safetensors")
     with pytest.raises(CaanError, match=r"^someone/else: "):
         Source.find("someone/else")
+
+
+def test_an_export_is_not_exported_again(exported, tmp_path):
+    with pytest.raises(CaanError, match=r"fp32: an ONNX export.*Give the checkpoint"):
+        export_checkpoint(str(exported()), tmp_path / "again", ExportOptions())
+    assert not (tmp_path / "again").exists()

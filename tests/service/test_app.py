@@ -188,6 +188,7 @@ def test_requests_are_counted_by_route_and_status(serve, searcher, drawing):
 
 
 def test_the_openapi_page_loads_nothing_from_other_servers(service):
+    assert service.get("/").headers["location"] == "docs"
     page = service.get("/docs").text
     places = re.findall(r'(?:src|href)="([^"]+)"', page)
     assert places

@@ -31,9 +31,11 @@ app = typer.Typer(
 
 @app.callback()
 def limit_hub_requests() -> None:
-    """Set time limits for the requests of all commands."""
+    """Set time limits for the requests of all commands, and check that the extra for publishing is installed."""
     from caan_hf.utils.hub import limit_waiting
+    from caan_hf.utils.installation import require
 
+    require("jinja2")  # of the extra that has all that is needed to publish
     limit_waiting()
 
 

@@ -72,7 +72,7 @@ def collect(name: str, raw_dir: Path, options: PrepareOptions, problems: Problem
         CaanError: A required folder is missing, or a list cannot be used.
     """
     if not raw_dir.is_dir():
-        raise CaanError(f"{raw_dir}: not a folder. RAW_DIR is the folder of the unpacked benchmark {name}.")
+        raise CaanError(f"{raw_dir}: not a folder. Give the folder that holds the sketches and photos.")
     layout, strokes = LAYOUTS[name], options.strokes
     split = _own_split(raw_dir, unseen_file(raw_dir, options)) if name == "folder" else published_split(name)
     if not layout.lists or find_lists(raw_dir, layout) is None:

@@ -101,6 +101,8 @@ def _weights(folder: Path) -> list[Path]:
     if (folder / WEIGHTS).is_file():
         return [folder / WEIGHTS]
     index = folder / f"{WEIGHTS}.index.json"
+    if not index.is_file() and any(folder.glob("*.onnx")):
+        raise CaanError(f"{folder}: an ONNX export, which holds no weights. Give the checkpoint that was exported.")
     if not index.is_file():
         raise CaanError(f"{folder}: no {WEIGHTS}. Weights in other formats are not loaded.")
     names = sorted(set(_WeightsIndex.read(index, SAVE_AGAIN).weight_map.values()))

@@ -66,7 +66,7 @@ async def _answer_error(_: Request, error: Exception) -> JSONResponse:
 async def _answer_invalid(_: Request, error: Exception) -> JSONResponse:
     """Status 422 with one sentence per parameter, as `detail` is a text for all other problems."""
     assert isinstance(error, RequestValidationError)
-    problems = [f"{_parameter(one['loc'])}: {one['msg'].removeprefix('Value error, ')}." for one in error.errors()]
+    problems = [f"{_parameter(one['loc'])}: {_problem(one)}." for one in error.errors()]
     return JSONResponse({"detail": " ".join(problems)[:MAX_DETAIL]}, 422)
 
 
@@ -74,3 +74,8 @@ def _parameter(place: tuple[int | str, ...]) -> str:
     """The name of a parameter from its place, such as ("query", "k"); "body" for a place in a body that is not JSON."""
     names = place[1:] if any(isinstance(part, str) for part in place[1:]) else place[:1]
     return ".".join(map(str, names))
+
+
+def _problem(error: Mapping[str, str]) -> str:
+    unknown = error["type"] == "extra_forbidden"
+    return "There is no such parameter or field" if unknown else error["msg"].removeprefix("Value error, ")

@@ -6,6 +6,7 @@ from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, File, Form, HTTPException, Path, Query, Request, Response
+from fastapi.responses import RedirectResponse
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
 from PIL import Image
@@ -86,6 +87,12 @@ TEXT: dict[str, Any] = {"response_class": Response, "responses": {200: {"content
 async def healthz() -> dict[str, str]:
     """Whether the service is up. The models are loaded before it listens."""
     return {"status": "ok"}
+
+
+@open_routes.get("/", include_in_schema=False)
+async def start() -> RedirectResponse:
+    """The page that describes the requests."""
+    return RedirectResponse("docs")
 
 
 @routes.get("/metrics", **TEXT)
