@@ -12,6 +12,7 @@ from typer import Argument, Option
 from caan_hf.cli.command import run
 from caan_hf.encoding.options import DeviceOption, DTypeOption
 from caan_hf.utils.installation import require
+from caan_hf.utils.progress import loading
 
 app = typer.Typer(rich_markup_mode="markdown", pretty_exceptions_enable=False, add_completion=False)
 
@@ -75,12 +76,13 @@ def demo(
     - `caan-demo ~/Pictures --gallery my_gallery --model runs/sketchy/model`
     """
     require("gradio")
-    from caan_hf.service.galleries import build_searchers
-    from caan_hf.service.guard import is_any_address, is_local
+    with loading("the demo"):
+        from caan_hf.service.galleries import build_searchers
+        from caan_hf.service.guard import is_any_address, is_local
 
-    from .galleries import open_galleries
-    from .page import build_page
-    from .server import served
+        from .galleries import open_galleries
+        from .page import build_page
+        from .server import served
 
     console = Console(stderr=True, highlight=False)
     opened, notice = open_galleries(photos, gallery or [], model, console, device=device, dtype=dtype)
