@@ -16,6 +16,7 @@ from caan_hf.utils.files import user_cache
 from .manifest import MANIFEST, RELATION, ExportedFolder, GraphEntry, Shapes
 
 logger = logging.getLogger(__name__)
+onnxruntime.disable_telemetry_events()  # on Windows, which ORT_DISABLE_TELEMETRY does not affect
 
 TENSORRT, CUDA, CPU = "TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"
 PREFERRED = (TENSORRT, CUDA, CPU)

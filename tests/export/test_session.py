@@ -1,5 +1,9 @@
 """Choice of execution providers and their options, also for GPUs that this machine does not have."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 from caan_export import session
 from caan_export.manifest import GraphEntry
@@ -8,6 +12,17 @@ from caan_export.session import CPU, CUDA, TENSORRT, choose_providers, with_opti
 from caan_hf.errors import CaanError
 
 ALL = [TENSORRT, CUDA, CPU]
+
+
+RELU = """
+import caan_export.session, numpy, onnxruntime, onnx
+from onnx import TensorProto, helper
+x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, [2]) for name in "xy")
+graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "relu", [x], [y])
+model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+session = onnxruntime.InferenceSession(model.SerializeToString())
+print(session.run(None, {"x": numpy.array([-1, 2], numpy.float32)})[0].tolist())
+"""
 
 
 def graph(dtype: str) -> GraphEntry:
@@ -77,3 +92,12 @@ def test_options_of_the_caller_take_precedence():
 
 def test_the_cpu_has_no_options():
     assert with_options(CPU, graph("int8"), "f" * 64) == (CPU, {})
+
+
+def test_onnxruntime_keeps_no_identity_of_the_machine(tmp_path):
+    # With telemetry it stores an id of the machine and events to send in the user's cache.
+    environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    environment |= {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache"), "CI": "", "GITHUB_ACTIONS": ""}
+    done = subprocess.run([sys.executable, "-c", RELU], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["[0.0,", "2.0]"]
+    assert [file for file in tmp_path.rglob("*") if file.is_file()] == []
