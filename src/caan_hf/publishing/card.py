@@ -152,7 +152,8 @@ def _training_rows(record: TrainingRecord, data: DataFacts) -> list[tuple[str, s
     rows += _duration(record)
     if record.averaged_seeds:
         seeds = ", ".join(map(str, record.averaged_seeds))
-        rows.append(("Towers", f"the average of {len(record.averaged_seeds)} runs of this recipe (seeds {seeds})"))
+        averaged = "Towers and text projection" if record.recipe.model.text_negatives == "all" else "Towers"
+        rows.append((averaged, f"the average of {len(record.averaged_seeds)} runs of this recipe (seeds {seeds})"))
         rows.append(("All other weights", "those of the first of these runs"))
     if record.resumed:
         rows.append(("Resumed", "; ".join(record.resumed)))
