@@ -152,7 +152,8 @@ def _training_rows(record: TrainingRecord, data: DataFacts) -> list[tuple[str, s
     rows += _duration(record)
     if record.averaged_seeds:
         seeds = ", ".join(map(str, record.averaged_seeds))
-        averaged = "Towers and text projection" if record.recipe.model.text_negatives == "all" else "Towers"
+        has_text = (record.recipe.model.model_extra or {}).get("text_negatives") == "all"
+        averaged = "Towers and text projection" if has_text else "Towers"
         rows.append((averaged, f"the average of {len(record.averaged_seeds)} runs of this recipe (seeds {seeds})"))
         rows.append(("All other weights", "those of the first of these runs"))
     if record.resumed:
