@@ -54,7 +54,10 @@ def open_galleries(
         photo_source(photos).require_photos()  # a wrong path or an empty folder is reported before the model is loaded
     try:
         with loading(model or "the model"):
-            encoder = load_encoder(model, device=device, dtype=dtype)
+            if photos and places and may_be_gallery(places[0]):
+                encoder = Gallery.open(places[0], model=model, device=device, dtype=dtype).encoder
+            else:
+                encoder = load_encoder(model, device=device, dtype=dtype)
     except CaanError as error:
         if model or photos:
             raise

@@ -387,7 +387,10 @@ class Page:
 
     def _is_gone(self, shown: Shown, position: int) -> bool:
         """Whether the file of a result does not exist, now and not when it was found."""
-        return bool(self._searcher(shown.gallery).gallery.gone([shown.answer.results[position]]))
+        try:
+            return bool(self._searcher(shown.gallery).gallery.gone([shown.answer.results[position]]))
+        except CaanError:  # the gallery cannot be read, which opening the photo has reported
+            return False
 
     def _place(self, shown: Shown, position: int, problem: str = "") -> str:
         """Name and folder of a result in the viewer, and a button that copies its path, where paths are shown."""

@@ -182,6 +182,19 @@ def test_photos_whose_files_are_gone_are_marked(gallery, photos, drawn, tmp_path
         assert is_grey(photo) == (not copied)
 
 
+def test_a_gallery_that_is_moved_away_is_told_in_the_viewer(gallery, photos, drawn, tmp_path):
+    own = Gallery.create(tmp_path / "gallery", model=gallery.encoder)
+    shutil.copytree(photos, tmp_path / "photos")
+    own.add(tmp_path / "photos")
+    page = Page({"own": Searcher(own)}, show_paths=True)
+    *_, shown = search(page, drawn, "own")
+    for name in ("gallery", "photos"):
+        (tmp_path / name).rename(tmp_path / f"other {name}")
+    place, photo, *_ = page._open(shown, selected(1))
+    assert 'role="alert"' in place
+    assert photo is None
+
+
 def is_grey(picture: Image.Image) -> bool:
     red, green, blue = picture.split()
     return red.tobytes() == green.tobytes() == blue.tobytes()

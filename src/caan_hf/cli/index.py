@@ -3,12 +3,13 @@
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option
 
 from caan_hf.encoding.options import DeviceOption, DTypeOption
+from caan_hf.errors import CaanError
 from caan_hf.gallery.options import IndexOptions
 
 from .command import command
@@ -102,8 +103,10 @@ def resumable(gallery: "Gallery") -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        count = f"{len(gallery):,} {'photo' if len(gallery) == 1 else 'photos'}"
-        print(f"{gallery.table.uri} holds {count}. Run the same command again to add the others.", file=sys.stderr)
+        with suppress(CaanError):
+            number = len(gallery)
+            count = f"{number:,} {'photo' if number == 1 else 'photos'}" if number else "no photos yet"
+            print(f"{gallery.table.uri} holds {count}. Run the same command again to add the others.", file=sys.stderr)
         raise
 
 

@@ -79,6 +79,7 @@ def model_card(
         repo_id=repo_id,
         name=name,
         trained_with_text=bool(towers.text),
+        searches_by_words=model.config.text_negatives == "all",
         with_text=model.config.text_config is not None,
         needs_timm=any(tower.model_type == "timm_wrapper" for tower in _tower_configs(model.config).values()),
         figure=figure,
@@ -184,5 +185,5 @@ def _descriptions(record: TrainingRecord, data: DataFacts) -> str:
     origin = describe_origin(data.descriptions.origin if data.descriptions else None)
     return (
         f"**Descriptions.** Training used {which}. Their origin: {origin}. Only texts of training categories are used, "
-        "and retrieval needs no text."
+        "and searches by sketch need no text."
     )

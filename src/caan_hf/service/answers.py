@@ -74,7 +74,9 @@ class FoundPhoto(BaseModel):
     id: str = Field(description="SHA-256 of the file. Copies of a photo share it.")
     name: str = Field(description="File name.")
     path: str | None = Field(description="Path in the gallery; null if the service does not tell paths.")
-    score: float = Field(description="Cosine of the photo and the query.")
+    score: float = Field(
+        description="Cosine of the photo and the query, lowered for photos that resemble many drawings."
+    )
     local_score: float | None = Field(description="How well regions match; null without re-ranking.")
     fused_score: float | None = Field(description="Score that orders re-ranked results; null without re-ranking.")
     width: int = Field(description="Width in pixels.")
