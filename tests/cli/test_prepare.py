@@ -162,6 +162,6 @@ def test_data_sets_are_added_and_tabulated(raw, tmp_path):
     options = ("--add", tmp_path / "pool", "--unpaired", "--validation-categories", 0)
     result = caan_prepare("folder", raw, tmp_path / "out", *options)
     assert result.exit_code == 0, result.output
-    for part in ("folder@1+pool", "duplicates left out", "only photos: 1", "because they are unseen: pool/yak"):
+    for part in ("folder@1+pool", "duplicates left out", "only photos: 1", "because they are unseen: 1 (pool/yak)"):
         assert part in result.output
     assert ["pool", "photo", "2", "2", "2", "0"] in [line.split() for line in result.output.splitlines()]

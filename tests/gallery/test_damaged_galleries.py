@@ -98,7 +98,7 @@ def test_a_missing_or_foreign_column_is_named(own_gallery, column, how):
 @pytest.mark.parametrize("column", ["width", "sha256"])
 def test_rows_without_values_are_refused(own_gallery, column):
     gallery = rewrite(own_gallery, with_values(column, None))
-    with pytest.raises(CaanError, match=rf"gallery: cannot be read.*{column}"):
+    with pytest.raises(CaanError, match=rf"gallery: .*cannot be read.*{column}"):
         gallery.table.columns([column])
 
 
@@ -126,7 +126,7 @@ def test_damaged_data_files_are_one_line(own_gallery, sketch, tmp_path, how):
         file.unlink()
         if how != "missing":
             file.write_bytes(data[: len(data) // 2] if how == "truncated" else b"something else" * 99)
-    with pytest.raises(CaanError, match=r"gallery: cannot be read.*Index the photos again") as error:
+    with pytest.raises(CaanError, match=r"gallery: .*cannot be read.*Index the photos again") as error:
         Gallery.open(tmp_path / "gallery", model=own_gallery.encoder).search(sketch)
     assert "\n" not in str(error.value)
 
