@@ -54,8 +54,8 @@ def open_galleries(
         photo_source(photos).require_photos()  # a wrong path or an empty folder is reported before the model is loaded
     try:
         with loading(model or "the model"):
-            if photos and places and may_be_gallery(places[0]):
-                encoder = Gallery.open(places[0], model=model, device=device, dtype=dtype).encoder
+            if photos and places:
+                encoder = Gallery.create(places[0], model=model, device=device, dtype=dtype).encoder
             else:
                 encoder = load_encoder(model, device=device, dtype=dtype)
     except CaanError as error:
