@@ -79,11 +79,14 @@ def demo(
     with loading("the demo"):
         from caan_hf.service.galleries import build_searchers
         from caan_hf.service.guard import is_any_address, is_local
+        from caan_hf.service.listening import listen
 
         from .galleries import open_galleries
         from .page import build_page
         from .server import served
 
+    if port is not None:
+        listen(host, port).close()
     console = Console(stderr=True, highlight=False)
     opened, notice = open_galleries(photos, gallery or [], model, console, device=device, dtype=dtype)
     searchers = build_searchers(opened)

@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 import typer
 
+import caan_hf
 from caan_hf.cli.command import run
+from caan_hf.cli.main import main
 
 SCRIPT = """
 import atexit, os, signal, typer
@@ -47,6 +49,35 @@ def test_errors_of_the_operating_system_are_one_line_with_a_remedy(monkeypatch, 
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"error: data/photos: {os.strerror(number)}. ")
     assert remedy in line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["index", "photos"], "'GALLERY'. Usage: caan index [OPTIONS] PHOTOS GALLERY"),
+        (["search"], "'GALLERY'. Usage: caan search [OPTIONS] GALLERY [SKETCH]"),
+        (["search", "gallery", "sketch.png", "-k"], "'-k'"),
+        (["search", "gallery", "sketch.png", "--expnad", "5"], "--expand"),
+        (["index", "photos", "gallery", "--smooth", "1000"], "'--smooth'"),
+        (["serach"], "Did you mean 'search'?"),
+    ],
+)
+def test_a_problem_with_the_arguments_is_one_line(monkeypatch, capsys, arguments, named):
+    monkeypatch.setattr(sys, "argv", ["caan", *arguments])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    assert stopped.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ")
+    assert named in line
+
+
+def test_the_version_is_printed(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["caan", "--version"])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    assert stopped.value.code == 0
+    assert caan_hf.__version__ in capsys.readouterr().out
 
 
 WORK = """

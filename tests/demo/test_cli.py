@@ -150,9 +150,10 @@ def test_another_model_than_that_of_the_gallery_is_refused(error_of, gallery, tm
     assert "other weights" in error_of("--gallery", gallery.table.uri, "--model", str(other))
 
 
-def test_a_port_in_use_is_reported(error_of, gallery, address):
+def test_a_port_in_use_is_reported_before_photos_are_indexed(error_of, photos, address, tmp_path):
     port = address.rstrip("/").rpartition(":")[2]
-    assert port in error_of("--gallery", gallery.table.uri, "--port", port)
+    assert port in error_of(str(photos), "--port", port)
+    assert not (tmp_path / "cache").exists()
 
 
 def test_help_has_examples():

@@ -28,9 +28,22 @@ def test_a_long_drawing_is_rendered():
     assert load_sketch(json.dumps(spiral).encode()).getextrema()[0] == 0
 
 
-def test_an_svg_drawing_is_refused_by_name():
-    with pytest.raises(CaanError, match=r"cup\.svg: SVG .* PNG"):
-        load_sketch(b'<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg"/>', "cup.svg")
+def test_an_svg_drawing_is_rendered_as_its_strokes():
+    svg = b'<svg xmlns="http://www.w3.org/2000/svg"><path d="M0 0H50V50"/><path d="M10 10 20 40"/></svg>'
+    strokes = b'{"strokes": [[[0, 0], [50, 0], [50, 50]], [[10, 10], [20, 40]]]}'
+    assert load_sketch(svg).tobytes() == load_sketch(strokes).tobytes()
+
+
+@pytest.mark.parametrize("body", ["", "<path d='M0'/>", "<path d='M0 0 1 1'>", "<text>cup</text>"])
+def test_an_svg_file_without_lines_is_refused_by_name(body):
+    with pytest.raises(CaanError, match=r"cup\.svg: not an SVG drawing .* PNG"):
+        load_sketch(f'<svg xmlns="http://www.w3.org/2000/svg">{body}</svg>'.encode(), "cup.svg")
+
+
+def test_an_svg_drawing_of_too_many_points_is_refused_before_they_are_computed():
+    curves = "C0 0 1 1 2 2" * 40_000
+    with pytest.raises(CaanError, match=r"cup\.svg: more than 50,000 points"):
+        load_sketch(f'<svg xmlns="http://www.w3.org/2000/svg"><path d="M0 0{curves}"/></svg>'.encode(), "cup.svg")
 
 
 def test_a_coordinate_of_thousands_of_digits_is_one_plain_line():

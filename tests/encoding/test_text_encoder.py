@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
 
 from caan_hf import CaanError
+from caan_hf.encoding import towers
 from caan_hf.encoding.text_encoder import TextEncoder, TextSettings
 from caan_hf.training.backbones import word_tokenizer
 from caan_hf.training.checkpoints import save_for_retrieval
@@ -85,6 +86,23 @@ def test_a_tower_that_cannot_be_downloaded_is_named(folder, monkeypatch):
     with pytest.raises(CaanError, match=r"text: .*nobody/words: .*offline") as error:
         TextEncoder.load(folder)
     assert "text_negatives" not in str(error.value)  # another training does not help
+
+
+@pytest.mark.parametrize("package", [None, "not_installed"])
+def test_a_tower_that_a_package_carries_is_not_downloaded(folder, monkeypatch, tmp_path, package):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    installed = tmp_path / "site" / "words_package"
+    installed.mkdir(parents=True)
+    (installed / "__init__.py").touch()
+    shutil.move(folder / "text" / "tower", installed / "tower")
+    monkeypatch.syspath_prepend(installed.parent)
+    monkeypatch.setitem(towers.PACKAGED, "somebody/words", f"package:{package or 'words_package'}/tower")
+    (folder / "text" / "text.json").write_text('{"tower": "somebody/words", "max_text_length": 8}')
+    if package is None:
+        assert TextEncoder.load(folder).encode(SENTENCES).shape[0] == len(SENTENCES)
+    else:
+        with pytest.raises(CaanError, match=r"somebody/words: .*without words, or install .*minilm"):
+            TextEncoder.load(folder)
 
 
 def test_a_text_side_of_a_diverged_training_is_an_error(folder):

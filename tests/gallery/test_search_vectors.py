@@ -179,6 +179,11 @@ def test_another_number_of_neighbours_smooths_again_and_zero_ends_it(smoothed, i
     assert not (tmp_path / "gallery" / "vectors.lance").exists()
 
 
+def test_at_most_half_of_the_photos_are_neighbours(smoothed, indexed_folder, sketch):
+    smoothed.add(indexed_folder / "photos", smooth=100)
+    require_smoothed(smoothed, sketch, len(smoothed) // 2)
+
+
 def test_a_gallery_does_not_grow_by_smoothing_it_again(smoothed, indexed_folder, tmp_path):
     def size():
         return sum(file.stat().st_size for file in (tmp_path / "gallery" / "vectors.lance").rglob("*"))

@@ -11,16 +11,17 @@ from served import checkpoint, drawing, gallery, photos, searcher, text_searcher
 
 pytest.importorskip("fastapi_offline", reason='the service needs FastAPI: pip install "caan-hf[serve]"')
 
+from caan_hf.service.listening import listen
 from caan_hf.service.options import ServeOptions
 from caan_hf.service.searcher import Searcher
-from caan_hf.service.server import build_server, listen
+from caan_hf.service.server import build_server
 
 
 @contextmanager
 def serving(searchers: dict[str, Searcher], key: str | None = None, **options) -> Iterator[httpx.Client]:
     """A client of a service that uvicorn serves on a free port."""
     wanted = ServeOptions(port=0, **options)
-    with listen(wanted) as listening:
+    with listen(wanted.host, wanted.port) as listening:
         server = build_server(searchers, wanted, key)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()

@@ -102,6 +102,13 @@ def test_a_search_for_nothing_says_what_to_send(service, text_service, request_)
         assert re.search("form.*sketch, or words", refused.json()["detail"])
 
 
+def test_a_field_that_is_sent_twice_is_refused(service, drawing):
+    sketch = ("sketch", drawing.read_bytes())
+    refused = service.post("/v1/search", files=[sketch, sketch])
+    assert refused.status_code == 400
+    assert "more than one field sketch" in refused.json()["detail"]
+
+
 def test_words_are_refused_in_one_sentence_where_the_model_cannot_encode_them(service, gallery, drawing):
     for request in ({}, {"files": {"sketch": drawing.read_bytes()}}):
         refused = service.post("/v1/search", data={"text": WORDS}, **request)

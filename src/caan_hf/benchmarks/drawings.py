@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+from caan_hf.utils.files import read_bytes
+
 from .items import Item
 from .strokes import Strokes, parse_strokes, png_bytes, render_strokes
 
@@ -16,9 +18,9 @@ def read_strokes(item: Item) -> Strokes:
     """
     assert item.file is not None
     if item.offset is None:
-        from .svg import read_svg  # noqa: PLC0415 - few data sets have SVG files
+        from .svg import MAX_BYTES, parse_svg  # noqa: PLC0415 - few data sets have SVG files
 
-        return read_svg(Path(item.file))
+        return parse_svg(read_bytes(item.file, MAX_BYTES))
     with Path(item.file).open("rb") as lines:
         lines.seek(item.offset)
         return parse_strokes(json.loads(lines.readline()))

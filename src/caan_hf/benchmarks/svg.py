@@ -6,7 +6,6 @@ drawings of Sketchy and of TU-Berlin consist of such shapes.
 
 import math
 import re
-from pathlib import Path
 from xml.etree import ElementTree
 
 from fontTools.misc.transform import Identity, Transform
@@ -14,9 +13,7 @@ from fontTools.pens.basePen import BasePen
 from fontTools.pens.transformPen import TransformPen
 from fontTools.svgLib.path import PathBuilder, parse_path
 
-from caan_hf.utils.files import read_bytes
-
-from .strokes import Strokes, parse_strokes
+from .strokes import Strokes, TooManyPointsError, parse_strokes, require_drawable
 
 MAX_BYTES = 2**20
 CURVE_POINTS = 8  # points of a Bezier curve
@@ -31,14 +28,15 @@ class SvgError(ValueError):
     """The file is no SVG drawing, or holds nothing that can be drawn."""
 
 
-def read_svg(file: Path) -> Strokes:
+def parse_svg(data: bytes) -> Strokes:
     """The lines of the shapes in an SVG file; of filled shapes, the outline.
 
     Raises:
-        SvgError: The file is not an SVG drawing, is too large, has entities, or has no shapes.
-        OSError: The file cannot be read.
+        SvgError: It is not an SVG drawing, is too large, has entities, or has no shapes.
+        TooManyPointsError: The drawing exceeds `MAX_STROKES` or `MAX_POINTS`.
     """
-    data = read_bytes(file, MAX_BYTES)
+    if len(data) > MAX_BYTES:
+        raise SvgError(f"larger than {MAX_BYTES // 2**20} MB")
     if b"<!ENTITY" in data:
         raise SvgError("has entities")
     pen = _Lines()
@@ -53,6 +51,8 @@ def read_svg(file: Path) -> Strokes:
             elif name in SHAPES and not _is_background(name, element):
                 _draw(element, TransformPen(pen, transform))
         return parse_strokes({"drawing": [[xs, ys] for xs, ys in pen.strokes]})
+    except TooManyPointsError:
+        raise
     except (ValueError, ArithmeticError, LookupError, TypeError, ElementTree.ParseError) as error:
         raise SvgError(str(error)) from error
 
@@ -97,6 +97,7 @@ class _Lines(BasePen):
     def __init__(self) -> None:
         super().__init__(None)
         self.strokes: Strokes = []
+        self.num_points = 0
 
     def _moveTo(self, point: Point) -> None:
         self.strokes.append(([point[0]], [point[1]]))
@@ -105,6 +106,8 @@ class _Lines(BasePen):
         xs, ys = self.strokes[-1]
         xs.append(point[0])
         ys.append(point[1])
+        self.num_points += 1
+        require_drawable(len(self.strokes), self.num_points)
 
     def _curveToOne(self, first: Point, second: Point, end: Point) -> None:
         start = self.strokes[-1][0][-1], self.strokes[-1][1][-1]

@@ -5,6 +5,7 @@ import inspect
 import io
 import logging
 import os
+import re
 import signal
 import sys
 import threading
@@ -18,13 +19,13 @@ from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from typer.exceptions import TyperException
 
 from caan_hf.errors import CaanError, is_out_of_memory, one_line, os_problem
 from caan_hf.utils.installation import missing
 
 INTERRUPTED = 130
-ENDING_SIGNALS = {SystemExit: signal.SIGTERM, KeyboardInterrupt: signal.SIGINT}
-"""Signals by the exception that their handler raises."""
+TERMINATED = 143
 
 
 def command(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -92,7 +93,7 @@ def run(app: typer.Typer) -> None:
 def ended_by_sigterm() -> Iterator[None]:
     """Let SIGTERM raise `SystemExit` while the block runs, so that temporary folders are removed."""
     hook = sys.unraisablehook
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
     sys.unraisablehook = _signal_again
     try:
         yield
@@ -103,7 +104,11 @@ def ended_by_sigterm() -> Iterator[None]:
 
 def _signal_again(unraisable: "sys.UnraisableHookArgs") -> None:
     """Repeat a signal that arrived in a `__del__`, such as a DataLoader's, where Python prints and drops exceptions."""
-    number = ENDING_SIGNALS.get(unraisable.exc_type)
+    number = None
+    if isinstance(unraisable.exc_value, KeyboardInterrupt):
+        number = signal.SIGINT
+    elif isinstance(unraisable.exc_value, SystemExit) and unraisable.exc_value.code == TERMINATED:
+        number = signal.SIGTERM
     if number is None:
         sys.__unraisablehook__(unraisable)
     else:
@@ -130,10 +135,8 @@ def _run_and_exit(app: typer.Typer) -> None:
 def _run(app: typer.Typer) -> int | str | None:
     """Run a command line and return its exit status."""
     try:
-        app()
+        status = app(standalone_mode=False)  # errors in the arguments are raised
     except SystemExit as error:
-        if error.code == INTERRUPTED:  # typer turns KeyboardInterrupt into this status
-            typer.echo("stopped", err=True)
         return error.code
     except Exception as error:
         line = _line(error)
@@ -141,19 +144,34 @@ def _run(app: typer.Typer) -> int | str | None:
             raise
         _print_error(line)
         return 2
-    return 0
+    if status == INTERRUPTED:  # typer turns KeyboardInterrupt into this status
+        typer.echo("stopped", err=True)
+    return status if isinstance(status, int) else 0
 
 
 def _line(error: Exception) -> str | None:
     """The one line for an error that the user can remedy; None for a fault of the program."""
     if isinstance(error, CaanError):
         return str(error)
+    if isinstance(error, TyperException):
+        return _usage_problem(error)
     if isinstance(error, ModuleNotFoundError):
         return missing(error.name)
     if is_out_of_memory(error):
         return f"not enough memory ({one_line(error)}). Free memory, or choose a smaller model, image or batch size."
     problem = os_problem(error)
     return problem and f"{getattr(error, 'filename', None) or 'output'}: {problem[0]}. {problem[1]}"
+
+
+def _usage_problem(error: TyperException) -> str:
+    """What is wrong with the arguments of a command, and its usage."""
+    message = " ".join(error.format_message().split()) if hasattr(error, "format_message") else one_line(error)
+    message += "" if message.endswith((".", "?")) else "."
+    context = getattr(error, "ctx", None)
+    if context is None:
+        return message
+    usage = " ".join([context.command_path, *context.command.collect_usage_pieces(context)])
+    return f"{message} Usage: {re.sub('[{}]', '', usage)}"
 
 
 class _SteadyFile(io.FileIO):

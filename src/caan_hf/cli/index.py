@@ -162,8 +162,8 @@ def print_report(report: "IndexReport", gallery: "Gallery", console: "Console", 
         console.print(f"{report.num_stored:,} of {report.num_photos:,} photos have a copy of their file in the gallery")
     if report.freed_bytes:
         console.print(f"freed {filesize.decimal(report.freed_bytes)} of deleted photos and old versions")
-    if report.smooth:
-        nearest = "nearest photo" if report.smooth == 1 else f"{report.smooth} nearest photos"
+    if neighbours := min(report.smooth, report.num_photos // 2):
+        nearest = "nearest photo" if neighbours == 1 else f"{neighbours} nearest photos"
         console.print(f"each photo is compared together with its {nearest} (--smooth)", soft_wrap=True)
     state = report.index
     if state.kind != "exact":

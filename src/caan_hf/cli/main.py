@@ -1,6 +1,10 @@
 """The `caan` command and its subcommands."""
 
+from typing import Annotated
+
 import typer
+
+from caan_hf import __version__
 
 from .command import run
 from .compare import compare
@@ -20,6 +24,23 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
+
+
+def _print_version(is_wanted: bool) -> None:
+    if is_wanted:
+        print(f"caan-hf {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Options of `caan` itself."""
+
+
 for command in (quickstart, describe, prepare, train, evaluate, compare, ablate, average, index, search, serve):
     app.command()(command)
 

@@ -32,7 +32,8 @@ def search(
         str | None,
         Argument(
             metavar="SKETCH",
-            help="Picture, strokes as JSON, or a photo with --photo; - reads standard input. Not needed with --text.",
+            help="Picture, SVG file, strokes as JSON, or a photo with --photo; - reads standard input. Not needed with "
+            "--text.",
             show_default=False,
         ),
     ] = None,
@@ -137,6 +138,8 @@ def _read(sketch: str | None, options: SearchOptions) -> tuple[Any, Any]:
     if sketch is None:
         return None, None
     given = sys.stdin.buffer.read() if sketch == "-" else expand_home(sketch)
+    if sketch.startswith(("http://", "https://")):
+        raise CaanError(f"{sketch}: drawings are not downloaded. Save it as a file, and give its path.")
     if isinstance(given, Path) and not os.path.lexists(given):
         raise CaanError(f"{sketch}: no such file. Give a picture, or words with --text.")
     if not options.photo:

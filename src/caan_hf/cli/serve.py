@@ -52,13 +52,14 @@ def serve(
 
     from caan_hf.service.galleries import build_searchers, open_galleries
     from caan_hf.service.guard import is_local
-    from caan_hf.service.server import build_server, listen
+    from caan_hf.service.listening import listen
+    from caan_hf.service.server import build_server
 
     key = os.environ.get(KEY_VARIABLE)
     if key is not None and not re.fullmatch("[!-~]+", key):
         problem = "holds spaces or other characters that a client cannot send" if key.strip() else "is empty"
         raise CaanError(f"{KEY_VARIABLE}: {problem}. Set it to a key of ASCII letters, digits and signs, or unset it.")
-    with listen(options) as listening:
+    with listen(options.host, options.port) as listening:
         opened = open_galleries(galleries, model, device=device, dtype=dtype)
         server = build_server(build_searchers(opened), options, key)
         if key is None and not is_local(options.host):

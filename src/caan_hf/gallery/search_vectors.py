@@ -105,7 +105,8 @@ def update_search_vectors(
 
     Args:
         photos: The photos.
-        k: Number of neighbours with which each photo is smoothed; 0 for no smoothing.
+        k: Number of neighbours with which each photo is smoothed; 0 for no smoothing. It is limited to half of the
+            photos, because with more all photos would become nearly equal.
         hubs: Lowers the scores of hubs. With neither, the vectors are removed.
 
     Returns:
@@ -130,7 +131,7 @@ def update_search_vectors(
         raise GalleryError(photos.uri, "its embeddings hold NaN or infinity", PhotoTable.remedy)
     distinct = np.zeros(len(rows), bool)
     distinct[np.unique(rows["sha256"].to_numpy(), return_index=True)[1]] = True
-    vectors = smooth_photos(vectors, k, distinct=distinct, max_exact=MAX_EXACT)
+    vectors = smooth_photos(vectors, min(k, len(rows) // 2), distinct=distinct, max_exact=MAX_EXACT)
     searched = np.zeros((len(vectors), _width(photos)), np.float32)
     searched[:, : vectors.shape[1]] = vectors
     if hubs is not None:

@@ -111,11 +111,15 @@ async def galleries(service: Shared) -> list[GalleryAnswer]:
 
 @routes.post("/v1/search")
 async def search(
+    request: Request,
     service: Shared,
     query: Annotated[SketchQuery, Query()],
     form: Annotated[SearchForm, Form(media_type="multipart/form-data")],
 ) -> SearchAnswer:
     """Find photos by a sketch (a picture, or strokes in a file), by words, or by both."""
+    sent = await request.form()
+    if repeated := [name for name in SearchForm.model_fields if len(sent.getlist(name)) > 1]:
+        raise HTTPException(400, f"more than one field {repeated[0]}. Send one search per request.")
     sketch = None if form.sketch is None else await form.sketch.read()
     if sketch is None and not (form.text or "").strip():
         raise HTTPException(400, NOTHING)
