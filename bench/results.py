@@ -12,8 +12,10 @@ Tables stand between `<!-- KIND ... -->` and `<!-- /KIND -->` and are made by be
     explanations                 output of bench/explanations.py with --record
     smoothing                    output of bench/smoothing.py with --record
     local_matching, local_tokens, fine_grained, models, rerank, multivector, page_options, resolution, rescoring, serve,
-    text, web
+    web
                                  output of bench/NAME.py with --record
+    text                         bench/records/text.json, the results.json of `caan ablate text`, and
+                                 bench/records/text_words.json, output of bench/text.py with --record
     sketches                     output of bench/sketches.py with --record, of two versions of the package
     shipped                      metrics.json of hub/caan-vit-tiny-sketchy, and bench/records/shipped-generalized.json,
                                  metrics.json of `caan evaluate hub/caan-vit-tiny-sketchy ... --generalized --expand 5`
@@ -105,23 +107,28 @@ class Page:
             return tables.averages(self.record(f"{name}-averages"), baseline)
         if kind == "shipped":
             return tables.shipped(read_json(SHIPPED), self.record("shipped-generalized"))
+        if kind == "text":
+            return tables.text(self.results(kind), self.record("text_words"))
         if kind == "categories":
             return tables.categories(read_json(SHIPPED))
         return getattr(tables, kind)(self.record(kind))
 
     def study(self, name: str, figure: str) -> str:
-        runs = self.record(name)
-        results = [StudyResult.parse(run, f"bench/records/{name}.json", "Copy the results again.") for run in runs]
+        results = self.results(name)
         body = table(study_rows(results), results)
         if not figure:
             return body
         picture = PAGE.parent / f"{name}.png"
-        digest = hashlib.sha256(json.dumps(runs).encode()).hexdigest()
+        digest = hashlib.sha256(json.dumps(read_json(RECORDS / f"{name}.json")).encode()).hexdigest()
         if self.check:
             require_drawn_from(digest, picture)
         else:
             draw(figure, name, results, picture, digest)
         return f"{body}\n![{ALT_TEXTS[figure]}]({picture.name})\n"
+
+    def results(self, name: str) -> list[StudyResult]:
+        where = f"bench/records/{name}.json"
+        return [StudyResult.parse(run, where, "Copy the results again.") for run in self.record(name)]
 
     def record(self, name: str) -> Any:
         self.used[name] += 1

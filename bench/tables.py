@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from caan_hf.research.report import METRIC, SPLIT_NAMES, interval_text, markdown_table, study_rows
+from caan_hf.research.report import METRIC, SPLIT_NAMES, interval_text, markdown_table, spread, study_rows
 from caan_hf.research.runs import StudyResult
 
 LISTED = 5  # number of best categories, and of worst
@@ -202,24 +202,34 @@ def local_matching(record: list[dict[str, Any]]) -> str:
     return markdown_table(lines) + "\n"
 
 
-def text(record: dict[str, Any]) -> str:
+TEXT_BASELINES = {"B": "A", "C": "B", "D": "B", "E": "D", "F": "D"}
+"""First letter of a row of the study of text to that of the row that it is compared with."""
+
+
+def text(runs: list[StudyResult], words: list[dict[str, Any]]) -> str:
     """A row per training with the difference to its baseline; then a row per query with words of each training."""
-    rows = record["rows"]
-    splits = {split: word for split, word in (("validation", "validation"), ("test", "unseen")) if split in rows[0]}
-    lines = [["training", "seeds", *(cell for word in splits.values() for cell in (f"{word} {METRIC}", "difference"))]]
-    words = [["training", "query", "ranks", *(f"{word} {METRIC} (chance)" for word in splits.values())]]
-    for row in rows:
-        line = [row["row"], str(row["seeds"])]
-        for split in splits:
-            found = row[split]
-            compared = f"{found['difference']:+.3f} ({interval_text(found['interval'])})" if found["to"] else ""
-            line += [f"{found['mAP']:.3f}", f"to {found['to']}: {compared}" if compared else ""]
+    lines = [["training", "seeds"]]
+    for name in SPLIT_NAMES.values():
+        lines[0] += [f"{name}, {METRIC}", "difference", "95 % interval"]
+    by_letter: dict[str, list[StudyResult]] = {}
+    for result in sorted(runs, key=lambda result: (result.labels, result.seed)):
+        by_letter.setdefault(result.labels[0][0], []).append(result)
+    for letter, results in by_letter.items():
+        baseline = TEXT_BASELINES.get(letter, "")
+        line = [results[0].labels[0], str(len(results))]
+        for split in SPLIT_NAMES:
+            *_, row = study_rows([*by_letter.get(baseline, []), *results], split)
+            line += [spread(row.compared.values()), "", ""]
+            if baseline in by_letter and row.differences:
+                line[-2:] = [f"to {baseline}: {spread(row.differences.values(), '+')}", interval_text(row.interval)]
         lines.append(line)
-        for name in row["validation_words"]:
-            cells = [row[f"{split}_words"][name] for split in splits]
-            values = [f"{cell['mAP']:.3f} ({cell['chance']:.3f})" for cell in cells]
-            words.append([row["row"], *name.split(" -> "), *values])
-    return f"{markdown_table(lines)}\n\n{markdown_table(words)}\n"
+    queries = [["training", "seeds", "query", "ranks"]]
+    queries[0] += [f"{name}, {METRIC} (chance)" for name in SPLIT_NAMES.values()]
+    for row in words:
+        for name in row["validation"]:
+            cells = [f"{row[split][name]['mAP']:.3f} ({row[split][name]['chance']:.3f})" for split in SPLIT_NAMES]
+            queries.append([row["row"], str(row["seeds"]), *name.split(" -> "), *cells])
+    return f"{markdown_table(lines)}\n\n{markdown_table(queries)}\n"
 
 
 def local_tokens(record: list[dict[str, Any]]) -> str:

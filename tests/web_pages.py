@@ -1,4 +1,4 @@
-"""Fixtures for the tests of pages: onnxruntime-web or a stand-in for it, and Chromium."""
+"""Fixtures for the tests of pages: onnxruntime-web or a stand-in for it."""
 
 import hashlib
 import os
@@ -8,16 +8,11 @@ from pathlib import Path
 
 import pytest
 from caan_export import web_runtime
-from web_server import CHROMIUM, OPTIONS
 
 WAIT = 60_000
 """Milliseconds. WebAssembly on a busy machine is slow."""
 RUNTIME = "CAAN_ONNXRUNTIME_WEB"
 """Environment variable: the folder of the npm package onnxruntime-web."""
-
-needs_chromium = pytest.mark.skipif(
-    CHROMIUM is None and os.environ.get("CI") != "true", reason="chromium is missing (Debian: apt install chromium)"
-)
 
 
 @pytest.fixture(scope="session")
@@ -50,15 +45,3 @@ def empty_runtime(tmp_path, monkeypatch) -> Path:
     hashes = {name: hashlib.sha256(name.encode()).hexdigest() for name in web_runtime.SHA256}
     monkeypatch.setattr(web_runtime, "SHA256", hashes)
     return folder.parent
-
-
-@pytest.fixture(scope="session")
-def browser():
-    sync_api = pytest.importorskip(
-        "playwright.sync_api", reason="the browser tests need playwright: pip install playwright"
-    )
-    assert CHROMIUM, "the browser tests of the CI need chromium: apt-get install chromium"
-    with sync_api.sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
-        yield launched
-        launched.close()

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 import httpx
 import pytest
+from chromium import DESKTOP, browser  # noqa: F401 - a fixture
 from photos import calls  # noqa: F401 - a fixture
 from PIL import Image
 from served import checkpoint, drawing, gallery, photos, searcher, text_searcher  # noqa: F401 - fixtures
@@ -45,3 +46,24 @@ def busy(address, searcher, drawing):  # noqa: F811
         wait_until_queue_is(full=False)
 
     return filled
+
+
+@pytest.fixture
+def visit(browser, address):  # noqa: F811
+    """`visit(**options)`: opens the demo on a new page."""
+    from demo_visitor import Visitor  # needs playwright
+
+    pages = []
+
+    def open_page(**options) -> Visitor:
+        pages.append(browser.new_page(**{"viewport": DESKTOP, **options}))
+        return Visitor(pages[-1], address)
+
+    yield open_page
+    for page in pages:
+        page.close()
+
+
+@pytest.fixture
+def visitor(visit):
+    return visit()

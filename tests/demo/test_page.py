@@ -4,8 +4,10 @@ import shutil
 
 import gradio as gr
 import pytest
-from caan_demo.page import SHOW_PHOTO, WHY, Page
+from caan_demo.catalogue import Catalogue
+from caan_demo.page import Page
 from caan_demo.sketch_pad import from_pad, to_pad
+from caan_demo.viewer import SHOW_PHOTO, WHY
 from caan_demo.wording import caption, distinct_names
 from photos import draw_photo, save_checkpoint
 from PIL import Image, ImageDraw
@@ -22,7 +24,7 @@ def page(searcher, tmp_path):
     model = save_checkpoint(tmp_path / "model", seed=3, local_weight=None)
     other = Gallery.create(tmp_path / "other", model=str(model), device="cpu")
     other.add([tmp_path / f"{number}.png" for number in range(3)], thumbnail=0)
-    return Page({"photos": searcher, "other": Searcher(other)})
+    return Page(Catalogue({"photos": searcher, "other": Searcher(other)}))
 
 
 def selected(index: int) -> gr.SelectData:
@@ -41,23 +43,23 @@ def search(page: Page, drawn: str, gallery: str = "photos", k: int = 5, rerank: 
 def test_a_result_is_opened_and_explained_by_its_own_gallery(page, drawn):
     for name, number in (("photos", 4), ("other", 2)):
         *_, shown = search(page, drawn, name)
-        place, photo, why, opened, results = page._open(shown, selected(number))
+        place, photo, why, opened, results = page.viewer.open(shown, selected(number))
         result = shown.answer.results[number]
         assert result.path.rpartition("/")[2] in place
         assert photo.size == (60, 40)
         assert (why.visible, opened, results.selected_index) == (True, number, None)
-        _, figure, label = page._explain(shown, opened, WHY)
+        _, figure, label = page.viewer.show_explanation(shown, opened, WHY)
         assert figure.width > 2 * photo.width
         assert label == SHOW_PHOTO
-        _, again, label = page._explain(shown, opened, SHOW_PHOTO)
+        _, again, label = page.viewer.show_explanation(shown, opened, SHOW_PHOTO)
         assert (again.size, label) == ((60, 40), WHY)
 
 
 @pytest.mark.parametrize("show_paths", [True, False])
 def test_folders_and_paths_are_shown_only_where_paths_are(searcher, drawn, photos, show_paths):
-    page = Page({"photos": searcher}, show_paths=show_paths)
+    page = Page(Catalogue({"photos": searcher}, show_paths=show_paths))
     *_, shown = search(page, drawn)
-    place = page._open(shown, selected(0))[0]
+    place = page.viewer.open(shown, selected(0))[0]
     assert (f"in {photos}<" in place) == show_paths
     assert (f'data-copy="{shown.answer.results[0].path}"' in place) == show_paths
 
@@ -72,15 +74,15 @@ def offered(page: Page) -> tuple[bool, ...]:
 
 def test_settings_are_offered_where_they_help_the_model(page, gallery, photos, tmp_path):
     assert offered(page) == (True, True, True, True)
-    assert offered(Page({"other": page.searchers["other"]})) == (False, False, False, False)
+    assert offered(Page(Catalogue({"other": page.catalogue.searchers["other"]}))) == (False, False, False, False)
     bare = Gallery.create(tmp_path / "bare", model=gallery.encoder, local=False)
     bare.add(photos)
-    assert offered(Page({"bare": Searcher(bare)})) == (True, True, True, False)
-    assert offered(Page({}, "no gallery")) == (False, False, False, False)
+    assert offered(Page(Catalogue({"bare": Searcher(bare)}))) == (True, True, True, False)
+    assert offered(Page(Catalogue({}, "no gallery"))) == (False, False, False, False)
     model = save_checkpoint(tmp_path / "expands", local_weight=None, expand=7)
     expands = Gallery.create(tmp_path / "gallery", model=str(model), device="cpu")
     expands.add(photos)
-    other = Page({"expands": Searcher(expands)})
+    other = Page(Catalogue({"expands": Searcher(expands)}))
     assert offered(other) == (True, False, True, False)
     rerank, expand, settings, words = other._offer("expands")
     assert (rerank.visible, expand.visible, settings.visible, words.visible) == (False, True, True, False)
@@ -91,7 +93,7 @@ def found(shown) -> list[str]:
 
 
 def test_words_are_searched_alone_and_beside_the_drawing(text_searcher, drawn):
-    page, gallery = Page({"photos": text_searcher}), text_searcher.gallery
+    page, gallery = Page(Catalogue({"photos": text_searcher})), text_searcher.gallery
     with gr.Blocks():
         page.build()
     assert page.words.visible
@@ -99,11 +101,11 @@ def test_words_are_searched_alone_and_beside_the_drawing(text_searcher, drawn):
     for pad in (None, "", erased):
         *_, shown = page._search(pad, 30, True, "photos", False, {}, " two dogs ")
         assert found(shown) == [one.path for one in gallery.search(None, text="two dogs", k=30)]
-        assert not page._open(shown, selected(0))[2].visible  # only a drawing can be explained
+        assert not page.viewer.open(shown, selected(0))[2].visible  # only a drawing can be explained
     for words, text in (("two dogs", "two dogs"), ("", None), (" ", None)):
         *_, shown = page._search(drawn, 30, True, "photos", False, {}, words)
         assert found(shown) == [one.path for one in gallery.search(from_pad(drawn), text=text, k=30, rerank=True)]
-        assert page._open(shown, selected(0))[2].visible
+        assert page.viewer.open(shown, selected(0))[2].visible
     *_, again = page._search_again(None, 7, True, "photos", False, {}, "two dogs", shown)
     assert found(again) == [one.path for one in gallery.search(None, text="two dogs", k=7)]
     assert "Draw one thing" in page._search(None, 5, True, "photos", False, {}, " ")[1]
@@ -111,7 +113,7 @@ def test_words_are_searched_alone_and_beside_the_drawing(text_searcher, drawn):
 
 
 def test_words_that_another_gallery_left_are_not_searched(page, text_searcher, drawn):
-    both = Page({**page.searchers, "text": text_searcher})
+    both = Page(Catalogue({**page.catalogue.searchers, "text": text_searcher}))
     for name, has_text in (("text", True), ("photos", False), ("other", False)):
         assert both._offer(name)[3].visible == has_text
     *_, shown = both._search(drawn, 5, False, "photos", False, {}, "two dogs")
@@ -123,7 +125,7 @@ def test_refining_uses_as_many_photos_as_helped_the_model(photos, drawn, tmp_pat
     model = save_checkpoint(tmp_path / "model", expand=7)
     gallery = Gallery.create(tmp_path / "gallery", model=str(model), device="cpu")
     gallery.add(photos)
-    *_, shown = Page({"photos": Searcher(gallery)})._search(drawn, 9, False, "photos", True, {})
+    *_, shown = Page(Catalogue({"photos": Searcher(gallery)}))._search(drawn, 9, False, "photos", True, {})
     expected = gallery.search(from_pad(drawn), k=9, rerank=False, expand=7)
     assert [one.path for one in shown.answer.results] == [one.path for one in expected]
 
@@ -168,15 +170,15 @@ def test_photos_whose_files_are_gone_are_marked(gallery, photos, drawn, tmp_path
     shutil.copytree(photos, folder)
     own = Gallery.create(tmp_path / "gallery", model=gallery.encoder)
     own.add(folder, copy=copied)
-    page = Page({"own": Searcher(own)}, show_paths=True)
+    page = Page(Catalogue({"own": Searcher(own)}, show_paths=True))
     *_, shown = search(page, drawn, "own")
     gone = shown.answer.results[1].path
-    assert not is_grey(page._open(shown, selected(1))[1])
+    assert not is_grey(page.viewer.open(shown, selected(1))[1])
     (folder / gone.rpartition("/")[2]).unlink()
     results, *_, latest = search(page, drawn, "own")
     assert [("(gone)" in text) for text in item_captions(results)] == [False, not copied, False, False, False]
     for found in (shown, latest):  # `shown` was found when the file was still there
-        place, photo, *_ = page._open(found, selected(1))
+        place, photo, *_ = page.viewer.open(found, selected(1))
         assert ("no longer exists" in place) == (not copied)
         assert ("data-copy" in place) == copied
         assert is_grey(photo) == (not copied)
@@ -186,11 +188,11 @@ def test_a_gallery_that_is_moved_away_is_told_in_the_viewer(gallery, photos, dra
     own = Gallery.create(tmp_path / "gallery", model=gallery.encoder)
     shutil.copytree(photos, tmp_path / "photos")
     own.add(tmp_path / "photos")
-    page = Page({"own": Searcher(own)}, show_paths=True)
+    page = Page(Catalogue({"own": Searcher(own)}, show_paths=True))
     *_, shown = search(page, drawn, "own")
     for name in ("gallery", "photos"):
         (tmp_path / name).rename(tmp_path / f"other {name}")
-    place, photo, *_ = page._open(shown, selected(1))
+    place, photo, *_ = page.viewer.open(shown, selected(1))
     assert 'role="alert"' in place
     assert photo is None
 
@@ -212,7 +214,7 @@ def test_more_like_a_photo_is_searched_until_the_next_drawing(page, gallery, dra
     assert [one.path for one in similar.answer.results] == expected
     assert photo.path.rpartition("/")[2] in status
     assert (back.visible, more.visible) == (True, True)
-    assert not page._open(similar, selected(0))[2].visible  # only a drawing can be explained
+    assert not page.viewer.open(similar, selected(0))[2].visible  # only a drawing can be explained
     *_, again = page._search_again(drawn, 7, False, "photos", False, {}, "", similar)
     assert [one.path for one in again.answer.results][:5] == expected
     assert len(again.answer.results) == 7
@@ -256,7 +258,7 @@ def test_the_error_for_a_deleted_photo_does_not_show_its_folder(page, drawn, tmp
     *_, shown = search(page, drawn, "other", k=3)
     for file in tmp_path.glob("*.png"):
         file.unlink()
-    place, photo, why, *_ = page._open(shown, selected(0))
+    place, photo, why, *_ = page.viewer.open(shown, selected(0))
     assert "cannot be read any more" in place
     assert str(tmp_path) not in place
     assert (photo, why.visible) == (None, False)

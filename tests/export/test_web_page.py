@@ -13,11 +13,12 @@ from caan_export.export import export_checkpoint
 from caan_export.options import ExportOptions, WebOptions
 from caan_export.runtime import CaanOnnx
 from caan_export.web import write_web
+from chromium import DESKTOP, PHONE, ROOF, SQUARE, browser, needs_chromium, stroke  # noqa: F401 - a fixture
 from drawings import KINDS
 from photos import draw_photo
 from PIL import Image
 from served import checkpoint, gallery, photos  # noqa: F401 - fixtures
-from web_pages import WAIT, browser, needs_chromium, runtime  # noqa: F401 - fixtures
+from web_pages import WAIT, runtime  # noqa: F401 - a fixture
 from web_server import static_server
 
 from caan_hf.benchmarks.sample import draw_object
@@ -27,9 +28,6 @@ from caan_hf.sketches_caan import clean_sketch
 
 pytestmark = [pytest.mark.slow, needs_chromium]
 
-SQUARE = ((0.3, 0.4), (0.7, 0.4), (0.7, 0.7), (0.3, 0.7), (0.3, 0.4))
-ROOF = ((0.3, 0.4), (0.5, 0.25), (0.7, 0.4))
-DESKTOP, PHONE = {"width": 1100, "height": 900}, {"width": 375, "height": 740}
 MARGIN = 0.08
 MAX_SIDE = 1024
 """The page reduces larger pictures before it cleans them."""
@@ -121,13 +119,7 @@ class Visitor:
             self.page.locator("html[data-ready]").wait_for()
 
     def stroke(self, *points: tuple[float, float]) -> None:
-        box = self.page.locator("#pad canvas").bounding_box()
-        places = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in points]
-        self.page.mouse.move(*places[0])
-        self.page.mouse.down()
-        for place in places[1:]:
-            self.page.mouse.move(*place)
-        self.page.mouse.up()
+        stroke(self.page, *points)
 
     def captions(self) -> list[str]:
         return self.page.locator("#results span").all_inner_texts()

@@ -44,12 +44,15 @@ class Row:
         return self.scores[self.split]
 
 
-def study_rows(results: Sequence[StudyResult]) -> list[Row]:
+def study_rows(results: Sequence[StudyResult], split: str | None = None) -> list[Row]:
     """One row per combination in the order of the results; the others are compared with the first.
 
-    They are compared on the unseen categories, or on the validation categories if not all results have the former.
+    Args:
+        results: The results of a study.
+        split: Split on which they are compared. The default is "test", the unseen categories, or "validation" if not
+            all results have the former.
     """
-    split = "test" if all("test" in result.scores for result in results) else "validation"
+    split = split or ("test" if all("test" in result.scores for result in results) else "validation")
     by_label: dict[str, dict[str, dict[int, float]]] = {}
     for result in results:
         scores = by_label.setdefault(_label(result), {})

@@ -18,7 +18,7 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 from huggingface_hub.utils import _http
-from huggingface_hub.utils._http import default_client_factory, hf_request_event_hook, parse_ratelimit_headers
+from huggingface_hub.utils._http import default_client_factory, parse_ratelimit_headers
 
 from caan_hf.errors import CaanError, first_line
 
@@ -69,9 +69,11 @@ def limit_waiting() -> None:
 
 
 def _limited_client() -> httpx2.Client:
+    with default_client_factory() as default:
+        hooks = {**default.event_hooks, "response": [*default.event_hooks["response"], _refuse_long_wait]}
     return _LimitedClient(
-        event_hooks={"request": [hf_request_event_hook], "response": [_refuse_long_wait]},
-        follow_redirects=True,
+        event_hooks=hooks,
+        follow_redirects=default.follow_redirects,
         timeout=httpx2.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS),
     )
 

@@ -1,0 +1,38 @@
+"""The galleries that visitors of the page choose from."""
+
+from dataclasses import dataclass
+
+from caan_hf.errors import CaanError
+from caan_hf.service.searcher import Searcher, shown_name
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """Galleries by name.
+
+    Attributes:
+        searchers: Galleries by the name that visitors see; the first one is selected.
+        notice: Why there are none.
+        show_paths: Whether visitors and programs are told the full paths of photos instead of their names; for a server
+            that only this machine can reach.
+    """
+
+    searchers: dict[str, Searcher]
+    notice: str = ""
+    show_paths: bool = False
+
+    def searcher(self, name: str | None) -> Searcher:
+        """The gallery of a name.
+
+        Raises:
+            CaanError: There is none.
+        """
+        if not self.searchers:
+            raise CaanError(self.notice)
+        if name not in self.searchers:
+            raise CaanError(f"there is no gallery {name!r}. Choose one of {', '.join(self.searchers)}.")
+        return self.searchers[name]
+
+    def shown(self, path: str) -> str:
+        """What visitors see of the path of a photo."""
+        return path if self.show_paths else shown_name(path)
