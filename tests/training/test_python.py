@@ -165,4 +165,17 @@ def test_a_trainer_without_a_recipe(make_model, processor, tmp_path):
     )
     trainer.train()
     trainer.save_for_retrieval(tmp_path / "model")
-    assert caan_hf.load_encoder(tmp_path / "model").encode_photos([np.zeros((9, 9, 3), np.uint8)]).shape == (1, 32)
+    encoder = caan_hf.load_encoder(tmp_path / "model")
+    assert encoder.encode_photos([np.zeros((9, 9, 3), np.uint8)]).shape == (1, 32)
+    assert encoder.training_data.categories == ("a", "b")
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_what_a_trainer_saw_is_no_unseen_category(recipe_file, sample_data, tmp_path, named):
+    recipe = load_recipe(recipe_file(), changes={"training.max_steps": 1})
+    splits, info = load_benchmark(sample_data)
+    trainer = build_trainer(recipe, recipe.training_arguments(), splits, info if named else None)
+    trainer.train()
+    trainer.save_for_retrieval(tmp_path / "model")
+    seen = caan_hf.load_encoder(tmp_path / "model").training_data
+    assert seen == ("sample@1" if named else "unnamed", tuple(info.seen), tuple(info.validation))

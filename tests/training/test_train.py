@@ -302,6 +302,19 @@ def test_an_unreadable_sketch_is_a_one_line_error(recipe_file, tmp_path, workers
 
 
 @pytest.mark.slow
+def test_a_finished_run_in_the_middle_of_an_epoch_is_not_trained_further(recipe_file, tmp_path, caplog):
+    changes = ["training.max_steps=3", "training.save_strategy=steps", "training.eval_strategy=no"]
+    changes.append("training.load_best_model_at_end=false")
+    first = train_recipe(load_recipe(recipe_file(), changes))
+    weights = (first.folder / "model.safetensors").read_bytes()
+    with caplog.at_level("INFO", logger="caan_hf"):
+        again = train_recipe(load_recipe(recipe_file(), [*changes, "training.resume_from_checkpoint=true"]))
+    assert (again.folder / "model.safetensors").read_bytes() == weights
+    assert [path.name for path in (tmp_path / "run").glob("checkpoint-*")] == ["checkpoint-3"]
+    assert "finished after 3 steps, so nothing is trained. Increase training.max_steps" in caplog.text
+
+
+@pytest.mark.slow
 def test_resuming_with_another_recipe_is_refused_and_keeps_the_records(recipe_file, tmp_path):
     train_recipe(load_recipe(recipe_file()))
     run = tmp_path / "run"

@@ -1,5 +1,6 @@
 """Callbacks of `CaanTrainer`."""
 
+import logging
 import time
 from collections.abc import Callable
 from typing import Any
@@ -9,6 +10,8 @@ from transformers import TrainerCallback, TrainerControl, TrainerState
 from caan_hf.errors import CaanError
 
 from .sampler import EpochSampler
+
+logger = logging.getLogger(__name__)
 
 EPOCH_ROUNDING = 1e-6  # the Trainer counts epochs in fractions: the end of the second may be 1.9999999
 
@@ -60,14 +63,17 @@ class StartCallback(TrainerCallback):
         self.write = write
 
     def on_train_begin(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """Write the recipe, unless a changed recipe has no steps left to train.
+        """Write the recipe, and say so if no steps are left to train.
 
         Raises:
             CaanError: The run is finished and its recipe was changed.
         """
-        if args.resume_with_changes and state.global_step >= state.max_steps:
-            raise CaanError(
-                f"{args.output_dir}: the run is finished after {state.global_step} steps, so changes have no effect. "
-                "Increase training.num_train_epochs, or choose another training.output_dir."
-            )
+        if state.global_step >= state.max_steps:
+            longer = "Increase training.max_steps" if args.max_steps > 0 else "Increase training.num_train_epochs"
+            finished = f"{args.output_dir}: the run is finished after {state.global_step} steps"
+            if args.resume_with_changes:
+                raise CaanError(
+                    f"{finished}, so changes have no effect. {longer}, or choose another training.output_dir."
+                )
+            logger.info("%s, so nothing is trained. %s to train longer.", finished, longer)
         self.write()

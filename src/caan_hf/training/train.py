@@ -11,7 +11,7 @@ from typing import Any
 import datasets
 from transformers import set_seed
 
-from caan_hf.benchmarks import load_benchmark
+from caan_hf.benchmarks import BenchmarkInfo, load_benchmark
 from caan_hf.benchmarks.pairs import require_pairs
 from caan_hf.benchmarks.prepared import checked_split, require_splits
 from caan_hf.configuration_caan import CaanConfig
@@ -96,10 +96,7 @@ def train_recipe(recipe: Recipe) -> TrainedModel:
     set_seed(arguments.seed)
     record = training_record(recipe.to_dict(), info)
     record = record.model_copy(update={"resumed": list(notes)}) if notes else record
-    trainer = build_trainer(recipe, arguments, splits, record=record)
-    config = trainer.caan.config
-    config.training_protocol, config.training_categories = info.training_protocol, info.seen
-    config.validation_categories = info.validation
+    trainer = build_trainer(recipe, arguments, splits, info, record=record)
     if arguments.should_save:
         trainer.add_callback(StartCallback(lambda: write_recipe(recipe, output_dir, notes)))
     result = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
@@ -126,8 +123,9 @@ def build_trainer(
     recipe: Recipe,
     arguments: CaanTrainingArguments,
     splits: Mapping[str, datasets.Dataset],
-    record: TrainingRecord | None = None,
+    info: BenchmarkInfo | None = None,
     *,
+    record: TrainingRecord | None = None,
     trainer_class: type[CaanTrainer] = CaanTrainer,
 ) -> CaanTrainer:
     """Build the model and a trainer that is ready to `train()`.
@@ -136,13 +134,17 @@ def build_trainer(
         recipe: What to train.
         arguments: The Trainer's arguments, see [`Recipe.training_arguments`].
         splits: The splits of the benchmark; `train` is required.
-        record: How the model is trained, for the model card.
+        info: The benchmark, as `load_benchmark` returns it. The model then names it as its training data; otherwise the
+            model only records the categories that it saw.
+        record: How the model is trained, for the model card. By default it is made of the recipe and `info`.
         trainer_class: The trainer, or a subclass with losses of its own.
 
     Raises:
         CaanError: The recipe or the data cannot be used.
     """
     require_splits(splits, "train")
+    if info is not None and record is None:
+        record = training_record(recipe.to_dict(), info)
     split = rows_of_origins(checked_split(splits["train"]), recipe.data.origins)
     sentences = category_sentences(split, recipe.data.prompts)
     model, processor = build_model(recipe.model, recipe.data, sorted(set(chain.from_iterable(sentences.values()))))
@@ -171,7 +173,7 @@ def build_trainer(
     collator = _collator(recipe, arguments, model, processor, triplets)
     try:
         with hub_errors(arguments.hub_model_id or Path(str(arguments.output_dir)).name):
-            return trainer_class(
+            trainer = trainer_class(
                 model=model,
                 args=arguments,
                 train_dataset=triplets,
@@ -182,6 +184,10 @@ def build_trainer(
             )
     except (ValueError, RuntimeError, ImportError) as error:  # for example, a tracker that is not installed
         raise CaanError(refused_arguments(error)) from error
+    if info is not None:
+        model.config.training_protocol, model.config.training_categories = info.training_protocol, info.seen
+        model.config.validation_categories = info.validation
+    return trainer
 
 
 def _sketch_augmentation(data: DataSection) -> Augmentation | None:

@@ -23,6 +23,7 @@ from caan_hf.encoding.features import Modality
 from caan_hf.encoding.text_encoder import TextEncoder
 from caan_hf.errors import CaanError, one_line
 from caan_hf.evaluation.evaluator import ZeroShotEvaluator
+from caan_hf.evaluation.setting import UNNAMED
 from caan_hf.modeling_caan import CaanModel
 from caan_hf.processing_caan import CaanProcessor
 from caan_hf.publishing.card import model_card
@@ -83,6 +84,7 @@ class CaanTrainer(Trainer):
             processing_class=processing_class if processing_class.tokenizer is not None else None,
             **kwargs,
         )
+        self._record_categories()
         self.moving_average: MovingAverage | None = None
         if self.args.ema_decay is not None:
             self.moving_average = MovingAverage(self.caan, self.args.ema_decay)
@@ -95,6 +97,27 @@ class CaanTrainer(Trainer):
         """The model without the wrapper of distributed training."""
         model: CaanModel = self.accelerator.unwrap_model(self.model)
         return model
+
+    def _record_categories(self) -> None:
+        """Record in the configuration what an evaluation must not count as unseen, besides what was recorded before."""
+        config, validation = self.caan.config, self.evaluator
+        seen = {*(config.training_categories or ()), *self.train_dataset.category_names}
+        chosen = set(config.validation_categories or ())
+        if validation is not None:
+            chosen.update(validation.category_names[number] for number in validation.photo_categories.tolist())
+        config.training_categories, config.validation_categories = sorted(seen), sorted(chosen - seen)
+        config.training_protocol = config.training_protocol or UNNAMED
+
+    def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
+        """Train an epoch.
+
+        In a finished run that is resumed in the middle of an epoch, the Trainer would train one more step (transformers
+        5.23).
+        """
+        if self.state.global_step >= self.state.max_steps:
+            self.control.should_training_stop = True
+        else:
+            super()._run_epoch(*args, **kwargs)
 
     def compute_loss(
         self,

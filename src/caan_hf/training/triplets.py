@@ -150,6 +150,12 @@ class TripletDataset(Dataset):
     def __len__(self) -> int:
         return len(self.paired)
 
+    @property
+    def category_names(self) -> list[str]:
+        """Names of the categories of the images that are used, sorted."""
+        names = self.photos.features["category"].names
+        return sorted(names[category] for category in self.sentences_of)
+
     def __getitem__(self, index: int) -> Triplet:
         epoch, position = divmod(int(index), len(self))
         generator = np.random.default_rng([self.seed, epoch, position])
