@@ -246,6 +246,8 @@ def test_compares_checkpoints_and_reports(checkpoint, data, tmp_path):
     again = run(tmp_path / "out" / "A", tmp_path / "out" / "B", "--out", tmp_path / "again", command=compare)
     assert again.exit_code == 0
     assert json.loads((tmp_path / "again" / "comparison.json").read_text())["rows"] == found["rows"]
+    with pytest.raises(CaanError, match=r"--rerank: applies only to models, but A and B are reports"):
+        run(tmp_path / "out" / "A", tmp_path / "out" / "B", "--rerank", "5", command=compare)
 
 
 @pytest.fixture(scope="module")

@@ -225,6 +225,7 @@ def test_towers_have_their_own_learning_rate(recipe_file):
     [
         ({"model__vision": "./no/such/folder"}, "model.vision: ./no/such/folder is not a folder"),
         ({"model__vision": "package:no_such_package/model"}, "no_such_package is missing"),
+        ({"training__per_device_train_batch_size": 1, "model__negatives": "in_batch"}, "must be at least 2, got 1"),
         ({"model__alignment_num_heads": 5}, "alignment_num_heads"),
         ({"model__text": "bert-base-uncased"}, "mapping"),
         ({"model__text": None, "model__lambda_txt": 1.0}, "model.lambda_txt: requires a text tower"),
@@ -241,6 +242,13 @@ def test_bad_recipes_are_one_line_errors(recipe_file, changes, message):
     with pytest.raises(CaanError, match=message) as error:
         train_recipe(load_recipe(recipe_file(**changes)))
     assert "\n" not in str(error.value)
+
+
+def test_a_tower_that_cannot_be_downloaded_is_named(recipe_file, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    changes = {"model.vision": "nobody/tower", "model.text": None}
+    with pytest.raises(CaanError, match=r"vision=nobody/tower\): HF_HUB_OFFLINE is set.*model\.vision=FOLDER"):
+        train_recipe(load_recipe(recipe_file(), changes=changes))
 
 
 def test_validating_on_unseen_categories_warns(recipe_file):

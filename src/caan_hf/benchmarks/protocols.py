@@ -67,8 +67,8 @@ class Protocol:
         test, (sketches, photos) = info.counts.test, self.published
         if (test.sketch, test.photo) != self.published:
             found.append(
-                f"a subset or variant: {test.sketch:,} sketches and {test.photo:,} photos, where the published lists "
-                f"have {sketches:,} and {photos:,}; not comparable with published numbers"
+                f"{test.sketch:,} sketches and {test.photo:,} photos, where the published lists have {sketches:,} and "
+                f"{photos:,}: do not compare the scores with published ones"
             )
         return found
 

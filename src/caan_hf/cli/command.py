@@ -166,6 +166,9 @@ def _line(error: Exception) -> str | None:
 def _usage_problem(error: TyperException) -> str:
     """What is wrong with the arguments of a command, and its usage."""
     message = " ".join(error.format_message().split()) if hasattr(error, "format_message") else one_line(error)
+    message = message.replace("Value error, ", "")  # of the library that checks the values
+    if re.match(r"--\w+\.\w", str(getattr(error, "option_name", ""))):
+        message += ". Changes of a recipe have no dashes, such as training.seed=2."
     message += "" if message.endswith((".", "?")) else "."
     context = getattr(error, "ctx", None)
     if context is None:

@@ -14,6 +14,21 @@ from .evaluate import default_folder, evaluate_into, evaluate_pairs_into
 
 HELP = "Folder of a report of `caan evaluate`, or a model to evaluate first, as `caan evaluate` takes it."
 
+OF_RESULTS = (
+    "split",
+    "rerank",
+    "no_rerank",
+    "smooth",
+    "hub_weight",
+    "expand",
+    "exhaustive",
+    "generalized",
+    "mixed",
+    "seen_queries",
+    "trained_on",
+)
+"""Options on which the results of an evaluation depend."""
+
 
 @command
 def compare(
@@ -55,6 +70,8 @@ def compare(
     if out is not None:
         require_writable(out)
     names = (first, second)
+    if all(reports.is_report(Path(name)) for name in names) and (changed := _changed(options)):
+        raise CaanError(f"{changed}: applies only to models, but A and B are reports. Give the models, with --data.")
     for name in names:  # before the first evaluation, which may take long
         if reports.is_report(Path(name)):
             if data is not None:
@@ -81,3 +98,10 @@ def compare(
     if out is not None:
         reports.write_comparison(comparison, out)
         typer.echo(f"report: {out / 'comparison.md'}")
+
+
+def _changed(options: EvaluationOptions) -> str | None:
+    """The first given option that changes what is evaluated."""
+    default = EvaluationOptions()
+    changed = (name for name in OF_RESULTS if getattr(options, name) != getattr(default, name))
+    return next((f"--{name.replace('_', '-')}" for name in changed), None)

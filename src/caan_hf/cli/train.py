@@ -52,7 +52,8 @@ def train(
         return
     if not trained.is_finished:
         left = int(trained.metrics["steps_left"])
-        typer.echo(f"stopped with {left:,} steps left; continue with training.resume_from_checkpoint=true")
+        steps = "step" if left == 1 else "steps"
+        typer.echo(f"stopped with {left:,} {steps} left; continue with training.resume_from_checkpoint=true")
         raise typer.Exit(UNFINISHED)
     if "eval_mAP@all" in trained.metrics:
         score, chance = trained.metrics["eval_mAP@all"], trained.metrics["eval_chance"]

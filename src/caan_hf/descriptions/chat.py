@@ -53,7 +53,10 @@ class ChatGenerator:
         if base_url is not None:
             _check_address(base_url)
         if is_offline_mode():
-            raise CaanError("HF_HUB_OFFLINE is set, which blocks requests to every language model server. Unset it.")
+            raise CaanError(
+                "HF_HUB_OFFLINE is set, which blocks requests to every language model server, also to local ones. Put "
+                "HF_HUB_OFFLINE=0 before the command."
+            )
         self.name = options.model
         self.options = options
         self.backoff = backoff

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from huggingface_hub import is_offline_mode
 from huggingface_hub.errors import StrictDataclassClassValidationError, StrictDataclassError
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast, ViTImageProcessor
@@ -39,9 +40,18 @@ def build_model(model: ModelSection, data: DataSection, sentences: list[str]) ->
     except BUILD_ERRORS as error:
         # The cause has the message about an inconsistent configuration. The error itself adds only a validator's name.
         reason = error.__cause__ if isinstance(error, StrictDataclassClassValidationError) else error
-        is_missing = isinstance(error, OSError)
-        remedy = " A tower may also be a folder: model.vision=FOLDER model.text=FOLDER." if is_missing else ""
-        raise CaanError(f"section model: {one_line(reason or error)}{remedy}") from error
+        raise CaanError(_unavailable(model, error) or f"section model: {one_line(reason or error)}") from error
+
+
+def _unavailable(model: ModelSection, error: Exception) -> str | None:
+    """The message for a tower that is not there; None for other errors."""
+    if not isinstance(error, OSError):
+        return None
+    given = {"vision": model.vision, "text": model.text, "sketch": model.sketch, "photo": model.photo}
+    named = ", ".join(f"{key}={tower}" for key, tower in given.items() if isinstance(tower, str))
+    reason = "HF_HUB_OFFLINE is set, and the cache lacks a file" if is_offline_mode() else one_line(error)
+    remedy = "A tower may also be a folder: model.vision=FOLDER model.text=FOLDER."
+    return f"section model: a tower cannot be loaded ({named}): {reason.rstrip('.')}. {remedy}"
 
 
 def word_tokenizer(sentences: list[str]) -> PreTrainedTokenizerFast:

@@ -3,6 +3,7 @@
 import hashlib
 import warnings
 from pathlib import Path
+from typing import Any
 
 import datasets
 import torch
@@ -58,7 +59,8 @@ def photo_targets(
     if kept is not None:
         advance_generator()
         return kept
-    targets = encode_rows(model, processor, photos, "photo", batch_size=batch_size, dtype=dtype, progress=progress)
+    how: dict[str, Any] = {"batch_size": batch_size, "dtype": dtype, "progress": progress}
+    targets = encode_rows(model, processor, photos, "photo", title="distillation targets, once", **how)
     if file is not None:
         try:
             write_whole(file, lambda path: path.write_bytes(save({NAME: targets})))

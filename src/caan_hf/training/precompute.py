@@ -24,6 +24,7 @@ def encode_rows(
     batch_size: int = 64,
     dtype: Precision = "float32",
     progress: bool = False,
+    title: str | None = None,
 ) -> torch.Tensor:
     """Global embeddings of the images of a dataset.
 
@@ -35,6 +36,7 @@ def encode_rows(
         batch_size: Batch size.
         dtype: "bfloat16" or "float16" for automatic mixed precision.
         progress: Show a progress bar.
+        title: What the progress bar says.
 
     Returns:
         (rows, D) on the CPU, L2-normalised.
@@ -43,7 +45,7 @@ def encode_rows(
         CaanError: An image cannot be read, or an embedding is not finite.
     """
     encoder = CheckpointEncoder(model, processor, dtype=dtype)
-    return encode_with(encoder, rows, modality, batch_size=batch_size, progress=progress)
+    return encode_with(encoder, rows, modality, batch_size=batch_size, progress=progress, title=title)
 
 
 def encode_with(
@@ -53,13 +55,14 @@ def encode_with(
     *,
     batch_size: int = 64,
     progress: bool = False,
+    title: str | None = None,
 ) -> torch.Tensor:
     """Global embeddings (rows, D) of the images of a dataset; see [`encode_rows`]."""
     advance_generator()
     batches = encoder.stream(DatasetPictures(rows), modality, local=False, batch_size=batch_size)
     parts = []
     try:
-        with progress_bar(f"encoding {PLURAL[modality]}", len(rows), shown=progress, unit="images") as advance:
+        with progress_bar(title or f"encoding {PLURAL[modality]}", len(rows), shown=progress, unit="images") as advance:
             for batch in batches:
                 parts.append(batch.features.global_embeds)
                 advance(len(batch.sources))

@@ -241,9 +241,13 @@ def _unknown_choice(values: Mapping[str, Any], error: Exception) -> str | None:
 def refused_arguments(error: Exception) -> str:
     """The message for what the Trainer refuses. It names options as on a command line, and a recipe has keys."""
     text = re.sub(r"--(?=[a-z]\w+_)", "training.", one_line(error))
+    text = re.sub(r"\b(?:Interval|Save|Hub)Strategy\.(\w+)", lambda match: match[1].lower(), text)
     if "load_best_model_at_end" not in text:
         return f"section training: {text}"
-    remedy = "Give training.eval_strategy and eval_steps like save_strategy and save_steps, or set it to false."
+    remedy = (
+        "Give training.eval_strategy and eval_steps like save_strategy and save_steps, or set "
+        "training.load_best_model_at_end=false."
+    )
     return f"section training: {text.rstrip('.')}. {remedy}"
 
 

@@ -214,6 +214,11 @@ def _check_batches(recipe: Recipe, arguments: CaanTrainingArguments, config: Caa
     if config.lambda_ins and not recipe.data.instance_pairs:
         raise CaanError("model.lambda_ins: needs pairs of a sketch and its photo. Set data.instance_pairs=1.")
     size, count = arguments.per_device_train_batch_size, recipe.data.images_per_category
+    if size * arguments.world_size < 2 and config.negatives != "sampled":
+        raise CaanError(
+            f"training.per_device_train_batch_size: model.negatives={config.negatives} compares the images of a batch, "
+            f"so it must be at least 2, got {size}."
+        )
     if size % count:
         raise CaanError(
             f"data.images_per_category: must divide training.per_device_train_batch_size, {size}, got {count}."
