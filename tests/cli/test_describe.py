@@ -2,8 +2,10 @@
 
 import pytest
 from chat_server import ChatServer, fail, say
+from tiny_recipe import sample_data  # noqa: F401 - a fixture
 from typer.testing import CliRunner
 
+from caan_hf.benchmarks.prepared import read_info
 from caan_hf.cli.main import app
 from caan_hf.descriptions.records import read_descriptions
 from caan_hf.errors import CaanError
@@ -28,6 +30,20 @@ def test_records_and_cost_are_reported(caan):
     assert "4 requests, 200 tokens sent, 40 received" in result.stdout
     assert "4 descriptions written" in result.stdout
     assert [r.prompt_id for r in read_descriptions(out)] == ["shape@1", "outline@1"] * 2
+
+
+def test_the_training_categories_of_a_benchmark_are_described(sample_data, tmp_path):  # noqa: F811
+    out = tmp_path / "d.jsonl"
+    with ChatServer() as server:
+        words = ["--out", str(out), "--model", "m", "--base-url", server.url, "--prompts", "shape"]
+        result = CliRunner().invoke(app, ["describe", str(sample_data), *words])
+    assert result.exit_code == 0, result.output
+    assert [record.category for record in read_descriptions(out)] == read_info(sample_data).seen
+
+
+def test_a_folder_that_is_no_benchmark_is_refused(tmp_path):
+    result = CliRunner().invoke(app, ["describe", str(tmp_path), "--out", str(tmp_path / "d.jsonl"), "--model", "m"])
+    assert "not a prepared benchmark" in str(result.exception)
 
 
 def test_missing_answers_are_listed(caan):

@@ -86,7 +86,7 @@ def test_training_categories_without_description_are_named_with_the_remedy(raw, 
     assert "1 of 2 training categories have no description: zither." in shipped
     assert "yak" not in shipped  # no text is read of unseen categories
     assert "a photo of a" in shipped
-    assert "caan describe" in shipped
+    assert f"caan describe {tmp_path / 'out'} --out" in shipped
     assert "--descriptions descriptions.jsonl" in shipped
 
     file = tmp_path / "mine.jsonl"

@@ -190,6 +190,19 @@ def own_rows(split: "Dataset") -> "np.ndarray":
     )
 
 
+def read_info(path: str | Path) -> BenchmarkInfo:
+    """The contents of `benchmark.json` of what `caan prepare` wrote.
+
+    Raises:
+        CaanError: `path` is not a prepared benchmark, or it is damaged.
+    """
+    path = Path(path)
+    if not (is_file(path / INFO_FILE) and is_file(path / "dataset_dict.json")):
+        raise CaanError(f"{path}: not a prepared benchmark. Prepare one with `caan prepare`.")
+    require_text_path(path)
+    return BenchmarkInfo.read(path / INFO_FILE, REMEDY)
+
+
 def load_benchmark(path: str | Path) -> "tuple[DatasetDict, BenchmarkInfo]":
     """Open what `caan prepare` wrote; images are read from disk when they are accessed.
 
@@ -202,11 +215,7 @@ def load_benchmark(path: str | Path) -> "tuple[DatasetDict, BenchmarkInfo]":
     Raises:
         CaanError: `path` is not a prepared benchmark, or it is damaged.
     """
-    path = Path(path)
-    if not (is_file(path / INFO_FILE) and is_file(path / "dataset_dict.json")):
-        raise CaanError(f"{path}: not a prepared benchmark. Prepare one with `caan prepare`.")
-    require_text_path(path)
-    info = BenchmarkInfo.read(path / INFO_FILE, REMEDY)
+    info = read_info(path)
     from datasets import DatasetDict  # noqa: PLC0415 - takes seconds, and is not needed to report a wrong folder
 
     try:

@@ -15,7 +15,14 @@ if TYPE_CHECKING:
 
 @command
 def describe(
-    categories: Annotated[Path, typer.Argument(metavar="CATEGORIES.txt", help="Category names, one per line.")],
+    categories: Annotated[
+        Path,
+        typer.Argument(
+            metavar="CATEGORIES",
+            help="Folder of a prepared benchmark, whose training categories are described, or a text file with one "
+            "category per line.",
+        ),
+    ],
     out: Annotated[Path, typer.Option(metavar="FILE.jsonl", help="Description file; an existing file is continued.")],
     options: DescribeOptions,
 ) -> None:
@@ -29,19 +36,20 @@ def describe(
 
     Examples:
 
-        caan describe seen.txt --out descriptions.jsonl --model meta-llama/Llama-3.1-8B-Instruct
+        caan describe data/mine --out descriptions.jsonl --model meta-llama/Llama-3.1-8B-Instruct
 
-        caan describe seen.txt --out descriptions.jsonl --model my-model --base-url http://localhost:8000/v1 --samples 3
+        caan describe data/mine --out descriptions.jsonl --model my-model --base-url http://localhost:8000/v1
 
-        caan describe seen.txt --out descriptions.jsonl --model HuggingFaceTB/SmolLM2-1.7B-Instruct --local
+        caan describe data/mine --out descriptions.jsonl --model HuggingFaceTB/SmolLM2-1.7B-Instruct --local
 
-        caan prepare sketchy-25 data/Sketchy prepared/sketchy-25 --descriptions descriptions.jsonl
+        caan prepare folder my_images data/mine --descriptions descriptions.jsonl
     """
     from caan_hf.benchmarks.categories import read_category_file
+    from caan_hf.benchmarks.prepared import read_info
     from caan_hf.descriptions.describe import Report
     from caan_hf.descriptions.describe import describe as generate
 
-    names = read_category_file(categories)
+    names = read_info(categories).seen if categories.is_dir() else read_category_file(categories)
     report = Report()
     try:
         generate(names, out, options, report=report)

@@ -1,5 +1,6 @@
 """`caan prepare`: convert a downloaded benchmark to a `DatasetDict` on disk."""
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -89,7 +90,7 @@ def _print_summary(info: "BenchmarkInfo", out_dir: Path) -> None:
     for reason, paths in Problems(info.skipped).by_reason().items():
         if reason != NO_DESCRIPTION:
             typer.echo(f"{len(paths):,} skipped ({reason}): {first_paths(paths)}")
-    _print_plain(info)
+    _print_plain(info, out_dir)
     typer.echo(f"written to {out_dir}")
 
 
@@ -122,7 +123,7 @@ def _print_joined(info: "BenchmarkInfo") -> None:
         )
 
 
-def _print_plain(info: "BenchmarkInfo") -> None:
+def _print_plain(info: "BenchmarkInfo", out_dir: Path) -> None:
     """Print which training categories have no description, what training does, and how to describe them."""
     from caan_hf.descriptions.records import SHIPPED_NAME
     from caan_hf.utils.problems import first_paths
@@ -130,14 +131,12 @@ def _print_plain(info: "BenchmarkInfo") -> None:
     missing = [name for name in info.descriptions.plain if name in info.seen]
     if not missing:
         return
-    own = info.descriptions.origin != SHIPPED_NAME
-    which = "their names" if own else "the names of all training categories"
-    out = info.descriptions.origin if own else "descriptions.jsonl"
+    out = "descriptions.jsonl" if info.descriptions.origin == SHIPPED_NAME else info.descriptions.origin
     typer.echo(
         f"{len(missing):,} of {len(info.seen):,} training categories have no description: {first_paths(missing)}. "
         'Training uses the text "a photo of a ..." for them.'
     )
     typer.echo(
-        f"To describe them, write {which} to categories.txt, run `caan describe categories.txt --out {out} --model ID` "
-        f"and prepare again with `--descriptions {out}`."
+        f"To describe them, run `caan describe {shlex.quote(str(out_dir))} --out {out} --model ID`, and prepare again "
+        f"with `--descriptions {out}`."
     )
