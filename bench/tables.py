@@ -202,7 +202,7 @@ def local_matching(record: list[dict[str, Any]]) -> str:
     return markdown_table(lines) + "\n"
 
 
-TEXT_BASELINES = {"B": "A", "C": "B", "D": "B", "E": "D", "F": "D"}
+TEXT_BASELINES = {"B": "A", "C": "B", "D": "B", "E": "D", "F": "D", "G": "D"}
 """First letter of a row of the study of text to that of the row that it is compared with."""
 
 

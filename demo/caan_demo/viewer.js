@@ -4,10 +4,28 @@ viewer.popover = "auto";
 viewer.setAttribute("role", "dialog");
 viewer.setAttribute("aria-label", "Photo");
 
-// The next photo is opened as by a click on the results; the step is kept for the focus, which follows its button.
+// The next photo is opened as by a click on the results; the step is kept for the focus, which follows its button. While
+// a photo is loaded, gradio ignores clicks, so the photo that is wanted is clicked again until it is shown.
+const AGAIN_MS = 150, MAX_CLICKS = 100;
+let wanted = null;
+
 function show(button) {
+    const isWaiting = wanted !== null;
+    const next = (wanted ?? Number(button.dataset.at)) + Number(button.dataset.step);
+    if (!document.querySelectorAll("#results button")[next]) return;
     viewer.dataset.step = button.dataset.step;
-    document.querySelectorAll("#results button")[Number(button.dataset.at) + Number(button.dataset.step)]?.click();
+    wanted = next;
+    if (!isWaiting) openWanted(MAX_CLICKS);
+}
+
+function openWanted(clicks) {
+    const isShown = Number(element.querySelector("[data-at]")?.dataset.at) === wanted;
+    if (isShown || clicks === 0 || !viewer.matches(":popover-open")) {
+        wanted = null;
+        return;
+    }
+    document.querySelectorAll("#results button")[wanted]?.click();
+    setTimeout(openWanted, AGAIN_MS, clicks - 1);
 }
 
 element.addEventListener("click", async (event) => {

@@ -36,6 +36,9 @@ def test_the_next_photo_is_opened_by_buttons_and_arrow_keys(visitor):
         visitor.page.keyboard.press("ArrowLeft")
         sync_api.expect(name).to_have_text(names[number], timeout=WAIT)
     sync_api.expect(visitor.page.get_by_role("button", name="Close")).to_be_focused(timeout=WAIT)
+    for _ in range(5):  # faster than the photos are loaded
+        visitor.page.keyboard.press("ArrowRight")
+    sync_api.expect(name).to_have_text(names[5], timeout=WAIT)
     visitor.close()
     visitor.open(11)
     sync_api.expect(step["Next"]).to_be_disabled()
