@@ -48,7 +48,7 @@ def test_the_extras_of_the_images_exist():
 
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
     installed = [set(names.split(",")) for names in re.findall(r"\$1\[(.+)\]", DOCKERFILE.read_text(encoding="utf-8"))]
-    assert installed == [{"serve", "torch"}, {"serve", "runtime"}]
+    assert installed == [{"minilm", "serve", "torch"}, {"serve", "runtime"}]
     assert set.union(*installed) <= set(extras)
 
 
