@@ -84,6 +84,26 @@ def test_what_cannot_be_drawn_is_an_error(body, head):
         strokes(body, head)
 
 
+LINE = '<path d="M0 0L9 5"/>'
+RECT = [[0, 0], [8, 0], [8, 8], [0, 8], [0, 0], [0, 0]]
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (f'{LINE}<path d="M0 9L9 9" display="none"/>', [[[0, 0], [9, 5]]]),
+        (f'{LINE}<g style="display:none"><path d="M0 9L9 9"/></g>', [[[0, 0], [9, 5]]]),
+        (f'<rect width="8" height="8" style="fill:#fff;stroke:none"/>{LINE}', [[[0, 0], [9, 5]]]),
+        ('<g stroke="black"><rect width="8" height="8"/></g>', [RECT]),
+        ('<rect class="line" width="8" height="8"/>', [RECT]),
+        ('<rect width="8mm" height="8mm" stroke="black"/>', [RECT]),
+        (f'<path d=""/><polyline points=""/>{LINE}', [[[0, 0], [9, 5]]]),
+    ],
+)
+def test_what_is_seen_of_a_drawing_is_read(body, expected):
+    assert strokes(body) == expected
+
+
 def test_a_large_file_is_not_parsed():
     with pytest.raises(SvgError, match="larger than 1 MB"):
         strokes("<!--" + "x" * MAX_BYTES + '--><path d="M0 0L1 1"/>')

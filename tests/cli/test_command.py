@@ -74,6 +74,22 @@ def test_a_problem_with_the_arguments_is_one_line(monkeypatch, capsys, arguments
     assert named in line
 
 
+def test_without_arguments_only_the_help_is_printed(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["caan"])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    assert stopped.value.code == 2
+    printed = capsys.readouterr()
+    assert "Usage:" in printed.out + printed.err
+    assert "error" not in printed.err
+
+
+def test_a_reader_that_left_is_no_error():
+    command = f"{sys.executable} -m caan_hf --version | true"
+    done = subprocess.run(["sh", "-c", command], check=False, capture_output=True, text=True, timeout=60)
+    assert done.stderr == ""
+
+
 def test_the_version_is_printed(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["caan", "--version"])
     with pytest.raises(SystemExit) as stopped:

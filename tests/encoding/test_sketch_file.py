@@ -31,7 +31,10 @@ def test_a_long_drawing_is_rendered():
 def test_an_svg_drawing_is_rendered_as_its_strokes():
     svg = b'<svg xmlns="http://www.w3.org/2000/svg"><path d="M0 0H50V50"/><path d="M10 10 20 40"/></svg>'
     strokes = b'{"strokes": [[[0, 0], [50, 0], [50, 50]], [[10, 10], [20, 40]]]}'
-    assert load_sketch(svg).tobytes() == load_sketch(strokes).tobytes()
+    expected = load_sketch(strokes).tobytes()
+    assert load_sketch(svg).tobytes() == expected
+    text = f"<?xml version='1.0' encoding='UTF-16'?><!--{5000 * '+ '}-->{svg.decode()}"
+    assert load_sketch(text.encode("utf-16")).tobytes() == expected
 
 
 @pytest.mark.parametrize("body", ["", "<path d='M0'/>", "<path d='M0 0 1 1'>", "<text>cup</text>"])

@@ -136,6 +136,15 @@ def test_cross_dataset_needs_a_category_and_cannot_be_combined_with_generalized(
         generalized(without(plain(benchmark, INFO, "test"), "x", "tree"), benchmark)
 
 
+def test_categories_of_training_data_without_a_name_are_noted(benchmark):
+    names = benchmark["test"].features["category"].names
+    setting = plain(benchmark, INFO, "test")
+    assert without(setting, "unnamed", names[0]) == setting
+    seen = without(setting, "unnamed", names[2])
+    assert (seen.protocol, seen.removed) == (setting.protocol, {})
+    assert seen.notes == (f"not zero-shot: training saw {names[2]}",)
+
+
 def test_data_without_a_protocol_is_unnamed(benchmark):
     assert plain(benchmark, None, "test").protocol == "unnamed"
     with pytest.raises(CaanError, match=r"--split tset: .*train, validation, test"):

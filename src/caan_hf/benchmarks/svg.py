@@ -19,6 +19,9 @@ MAX_BYTES = 2**20
 CURVE_POINTS = 8  # points of a Bezier curve
 SHAPES = frozenset({"path", "line", "polyline", "polygon", "circle", "ellipse", "rect"})
 GROUPS = frozenset({"svg", "g", "a", "switch"})
+LENGTHS = frozenset({"x", "y", "x1", "y1", "x2", "y2", "cx", "cy", "r", "rx", "ry", "width", "height"})
+UNIT = re.compile(r"(?<=[\d.])(px|pt|pc|mm|cm|in)$")
+"""Units of lengths are left out: a drawing has one unit, and its scale does not matter."""
 TRANSFORM = re.compile(r"(\w+)\s*\(([^()]*)\)")
 
 Point = tuple[float, float]
@@ -41,14 +44,17 @@ def parse_svg(data: bytes) -> Strokes:
         raise SvgError("has entities")
     pen = _Lines()
     try:
-        waiting = [(ElementTree.fromstring(data), Identity)]
+        waiting = [(ElementTree.fromstring(data), Identity, "none")]
         while waiting:
-            element, outer = waiting.pop()
+            element, outer, stroke = waiting.pop()
+            if "none" in _property(element, "display") or "hidden" in _property(element, "visibility"):
+                continue
+            stroke = _property(element, "stroke") or stroke
             name = element.tag.rpartition("}")[2] if isinstance(element.tag, str) else ""
             transform = outer.transform(_transform(element.attrib.pop("transform", "")))
             if name in GROUPS:
-                waiting.extend((child, transform) for child in reversed(element))
-            elif name in SHAPES and not _is_background(name, element):
+                waiting.extend((child, transform, stroke) for child in reversed(element))
+            elif name in SHAPES and not (name == "rect" and stroke == "none"):  # a background
                 _draw(element, TransformPen(pen, transform))
         return parse_strokes({"drawing": [[xs, ys] for xs, ys in pen.strokes]})
     except TooManyPointsError:
@@ -57,12 +63,21 @@ def parse_svg(data: bytes) -> Strokes:
         raise SvgError(str(error)) from error
 
 
-def _is_background(name: str, element: ElementTree.Element) -> bool:
-    """Whether a shape is a rectangle without lines, which drawing programs put behind a drawing."""
-    return name == "rect" and element.get("stroke", "none") == "none" and "stroke" not in element.get("style", "")
+def _property(element: ElementTree.Element, name: str) -> str:
+    """The value of a presentation attribute, of the style or of itself; empty if the element does not set it.
+
+    Style sheets are not read. An element with a class may have any stroke.
+    """
+    found = re.search(rf"(?:^|;)\s*{name}\s*:\s*([^;]+)", element.get("style", ""))
+    unknown = "by its class" if name == "stroke" and element.get("class") else ""
+    return (found[1] if found else element.get(name, unknown)).strip()
 
 
 def _draw(element: ElementTree.Element, pen: TransformPen) -> None:
+    if "" in (element.get("d"), element.get("points")):
+        return
+    for name in LENGTHS & element.attrib.keys():
+        element.set(name, UNIT.sub("", element.attrib[name].strip()))
     shapes = PathBuilder()
     shapes.add_path_from_element(element)
     for path in shapes.paths:

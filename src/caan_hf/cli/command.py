@@ -123,7 +123,11 @@ def _run_and_exit(app: typer.Typer) -> None:
     try:
         status = _run(app)
         if stdout is not None:
-            sys.stdout.flush()
+            try:
+                sys.stdout.flush()
+            except BrokenPipeError:  # nobody reads the output; Python would try to write it again when it exits
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stdout.fileno())
+                status = status or 1
             if stdout.problem is not None:
                 _print_error(f"standard output: {stdout.problem.strerror}, so what was printed is incomplete.")
                 status = status or 2
@@ -142,7 +146,8 @@ def _run(app: typer.Typer) -> int | str | None:
         line = _line(error)
         if line is None:
             raise
-        _print_error(line)
+        if line:
+            _print_error(line)
         return 2
     if status == INTERRUPTED:  # typer turns KeyboardInterrupt into this status
         typer.echo("stopped", err=True)
@@ -169,6 +174,8 @@ def _usage_problem(error: TyperException) -> str:
     message = message.replace("Value error, ", "")  # of the library that checks the values
     if re.match(r"--\w+\.\w", str(getattr(error, "option_name", ""))):
         message += ". Changes of a recipe have no dashes, such as training.seed=2."
+    if not message:  # the help was printed
+        return ""
     message += "" if message.endswith((".", "?")) else "."
     context = getattr(error, "ctx", None)
     if context is None:

@@ -1,11 +1,13 @@
 """`caan describe`: a language model describes the training categories."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from caan_hf.descriptions.options import DescribeOptions
+from caan_hf.errors import CaanError
 
 from .command import command
 
@@ -49,6 +51,8 @@ def describe(
     from caan_hf.descriptions.describe import Report
     from caan_hf.descriptions.describe import describe as generate
 
+    if not os.path.lexists(categories):
+        raise CaanError(f"{categories}: no such file. Give a prepared benchmark or a file of category names.")
     names = read_info(categories).seen if categories.is_dir() else read_category_file(categories)
     report = Report()
     try:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @command
 def prepare(
-    benchmark: Annotated[BenchmarkName, typer.Argument(help="The benchmark.", show_default=False)],
+    benchmark: Annotated[BenchmarkName, typer.Argument(metavar="BENCHMARK", help="The benchmark.", show_default=False)],
     directories: Annotated[
         list[Path],
         typer.Argument(

@@ -16,10 +16,11 @@ UNFINISHED = 75  # EX_TEMPFAIL: try again
 
 def train(
     recipe: Annotated[
-        Path, typer.Argument(help="Recipe: a YAML file, or the name of a shipped recipe such as `quickstart`.")
+        Path,
+        typer.Argument(metavar="RECIPE", help="A YAML file, or the name of a shipped recipe such as `quickstart`."),
     ],
     overrides: Annotated[
-        list[str] | None, typer.Argument(help="Changes to the recipe, as section.key=value.", metavar="[KEY=VALUE]...")
+        list[str] | None, typer.Argument(help="Changes to the recipe, as section.key=value.", metavar="KEY=VALUE")
     ] = None,
 ) -> None:
     """Train CAAN on a prepared benchmark.
@@ -97,12 +98,13 @@ def ablate(
     study: Annotated[
         Path,
         typer.Argument(
-            help="A YAML file with recipe, output_dir and grid, or the name of a shipped study such as `prompts`."
+            metavar="STUDY",
+            help="A YAML file with recipe, output_dir and grid, or the name of a shipped study such as `prompts`.",
         ),
     ],
     overrides: Annotated[
         list[str] | None,
-        typer.Argument(help="Changes to the recipe of every run, as section.key=value.", metavar="[KEY=VALUE]..."),
+        typer.Argument(help="Changes to the recipe of every run, as section.key=value.", metavar="KEY=VALUE"),
     ] = None,
     *,
     out: Annotated[

@@ -14,6 +14,8 @@ from caan_hf.utils.files import read_bytes
 from caan_hf.utils.installation import require
 
 MAX_BYTES = 64 * 2**20
+MAX_HEAD = 2**16
+"""Number of first bytes that are searched for the beginning of an SVG drawing, which comments may precede."""
 
 
 def load_sketch(source: Any, name: str | None = None) -> Image.Image:
@@ -32,7 +34,7 @@ def load_sketch(source: Any, name: str | None = None) -> Image.Image:
     if isinstance(source, (str, os.PathLike)):
         name = name or os.fspath(source)
         if Path(source).is_dir():
-            raise CaanError(f"{name}: is a folder. Give a picture, or strokes as JSON.")
+            raise CaanError(f"{name}: is a folder. Give a picture, an SVG file, or strokes as JSON.")
         try:
             source = read_bytes(source, MAX_BYTES)
         except OSError as error:
@@ -45,7 +47,7 @@ def load_sketch(source: Any, name: str | None = None) -> Image.Image:
             raise CaanError(f"{name}: larger than {MAX_BYTES // 2**20} MB. Reduce the picture.")
         if source.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"["):
             return _from_json(source, name)
-        if b"<svg" in source[:4096].lower():
+        if b"<svg" in source[:MAX_HEAD].replace(b"\0", b"").lower():  # also in UTF-16
             return _from_svg(source, name)
     try:
         return open_sketch(source, name)

@@ -144,7 +144,7 @@ def fine_grained(setting: Setting) -> Setting:
 def without_seen(setting: Setting, trained_on: str | None, recorded: TrainingData | None) -> Setting:
     """Leave out the categories that training on another benchmark saw, in any spelling.
 
-    Categories that training on the same benchmark saw are only noted.
+    Categories that training on the same benchmark, or on data without a name, saw are only noted.
 
     Args:
         setting: The setting.
@@ -161,7 +161,7 @@ def without_seen(setting: Setting, trained_on: str | None, recorded: TrainingDat
     numbers = column_of(setting.rows, "category")
     present = [names[number] for number in np.unique(numbers)]
     seen = (*training.categories, *training.validation)
-    if training.protocol.partition("@")[0] == setting.protocol.partition("@")[0]:
+    if training.protocol.partition("@")[0] in (UNNAMED, setting.protocol.partition("@")[0]):
         # Validation categories may be evaluated on the split that is made of them.
         counted = seen if trained_on or setting.split == "test" else training.categories
         folded = {fold(name) for name in counted}
