@@ -60,7 +60,7 @@ def test_errors_of_the_operating_system_are_one_line_with_a_remedy(monkeypatch, 
         (["search", "gallery", "sketch.png", "--expnad", "5"], "--expand"),
         (["index", "photos", "gallery", "--smooth", "1000"], "'--smooth'"),
         (["serach"], "Did you mean 'search'?"),
-        (["prepare", "sketchy25", "a", "b"], "'benchmark': 'sketchy25' is not one of"),
+        (["prepare", "sketchy25", "a", "b"], "'BENCHMARK': 'sketchy25' is not one of"),
         (["train", "quickstart", "--training.seed=2"], "no dashes"),
     ],
 )
