@@ -15,7 +15,7 @@ from caan_demo.page import build_page
 from caan_demo.server import served
 from common import options_parser, run
 from playwright.sync_api import Page, TimeoutError, sync_playwright
-from web_server import CHROMIUM, OPTIONS
+from web_server import CHROMIUM, OPTIONS, stroke
 
 from caan_hf.gallery import Gallery
 from caan_hf.service.searcher import Searcher
@@ -82,16 +82,9 @@ def measure(page: Page, lines: Sequence[Line], stages: Callable[[dict], Times]) 
     """
     page.locator("#pad canvas[data-ready]").wait_for()
     page.evaluate(WATCH)
-    box = page.locator("#pad canvas").first.bounding_box()
-    assert box is not None
     rows = []
     for points in lines:
-        places = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in points]
-        page.mouse.move(*places[0])
-        page.mouse.down()
-        for place in places[1:]:
-            page.mouse.move(*place)
-        page.mouse.up()
+        stroke(page, *points)
         try:
             page.wait_for_function("() => window.stroke.shown", timeout=60_000)
         except TimeoutError:  # the demo does not draw a status again that has the same times

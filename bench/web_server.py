@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 OPTIONS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
@@ -37,3 +38,14 @@ def static_server(folder: Path, headers: dict[str, str] | None = None) -> Iterat
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+def stroke(page: Any, *points: tuple[float, float]) -> None:
+    """Draw on the pad of a page with the mouse; points are shares of the canvas."""
+    box = page.locator("#pad canvas").first.bounding_box()
+    places = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in points]
+    page.mouse.move(*places[0])
+    page.mouse.down()
+    for place in places[1:]:
+        page.mouse.move(*place)
+    page.mouse.up()

@@ -1,4 +1,4 @@
-"""Chromium for the tests of pages, and how a visitor draws."""
+"""Chromium for the tests of pages, and what visitors draw."""
 
 import os
 
@@ -24,14 +24,3 @@ def browser():
         launched = playwright.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
         yield launched
         launched.close()
-
-
-def stroke(page, *points: tuple[float, float]) -> None:
-    """Draw with the mouse; points are shares of the canvas of the pad."""
-    box = page.locator("#pad canvas").first.bounding_box()
-    places = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in points]
-    page.mouse.move(*places[0])
-    page.mouse.down()
-    for place in places[1:]:
-        page.mouse.move(*place)
-    page.mouse.up()

@@ -4,7 +4,7 @@ import re
 from contextlib import suppress
 
 import pytest
-from chromium import stroke
+from web_server import stroke
 
 sync_api = pytest.importorskip(
     "playwright.sync_api", reason="the browser tests need playwright: pip install playwright"

@@ -13,13 +13,13 @@ from caan_export.export import export_checkpoint
 from caan_export.options import ExportOptions, WebOptions
 from caan_export.runtime import CaanOnnx
 from caan_export.web import write_web
-from chromium import DESKTOP, PHONE, ROOF, SQUARE, browser, needs_chromium, stroke  # noqa: F401 - a fixture
+from chromium import DESKTOP, PHONE, ROOF, SQUARE, browser, needs_chromium  # noqa: F401 - a fixture
 from drawings import KINDS
 from photos import draw_photo
 from PIL import Image
 from served import checkpoint, gallery, photos  # noqa: F401 - fixtures
 from web_pages import WAIT, runtime  # noqa: F401 - a fixture
-from web_server import static_server
+from web_server import static_server, stroke
 
 from caan_hf.benchmarks.sample import draw_object
 from caan_hf.gallery import Gallery

@@ -33,7 +33,7 @@ class IndexReport:
         problems: Photos that were skipped because they cannot be used, with the reasons.
         freed_bytes: Number of bytes on disk that were freed by removing old versions and deleted rows.
         seconds: Time for encoding and writing in seconds.
-        smooth: Number of neighbours with which photos are smoothed, at most half of the photos; 0 for none.
+        smooth: Number of neighbours with which photos are smoothed; 0 for none. At most half of the photos are used.
         hub_weight: Weight of the correction of hubs; None for none.
         vectors_seconds: Time for smoothing and the correction of hubs in seconds; 0 if no photo had changed.
         index: State of the vector index.
