@@ -6,6 +6,7 @@ from caan_hf.research.report import METRIC, SPLIT_NAMES, interval_text, markdown
 from caan_hf.research.runs import StudyResult
 
 LISTED = 5  # number of best categories, and of worst
+FOUND = 12  # photos that the page shows for a drawing
 
 
 def averages(record: list[dict[str, Any]], baseline: str) -> str:
@@ -129,6 +130,19 @@ def models(record: list[dict[str, Any]]) -> str:
         photos = f"{row['photos']:,} photos" + (" of unseen categories" if row["gallery"] == "unseen" else "")
         cells = [", ".join(f"{value:.3f}" for value in row["rankings"].get(name, {}).values()) for name in names]
         lines.append([photos, kinds[row["queries"]], f"{row['chance']:.3f}", row["model"], *cells])
+    return markdown_table(lines) + "\n"
+
+
+def ten_drawings(record: list[dict[str, Any]]) -> str:
+    """A row per drawing: for each model the number of right photos, and the categories found most."""
+    names = list(dict.fromkeys(row["model"] for row in record))
+    rows = {(row["drawing"], row["model"]): row for row in record}
+    lines = [["drawing", *(cell for name in names for cell in (name, "most found"))]]
+    for drawing in dict.fromkeys(row["drawing"] for row in record):
+        of_models = [rows[drawing, name] for name in names]
+        lines.append([drawing, *(cell for row in of_models for cell in (str(row["right"]), ", ".join(row["found"])))])
+    totals = [sum(row["right"] for row in record if row["model"] == name) for name in names]
+    lines.append(["all", *(cell for total in totals for cell in (f"{total} of {FOUND * len(lines[1:])}", ""))])
     return markdown_table(lines) + "\n"
 
 

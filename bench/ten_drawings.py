@@ -1,0 +1,101 @@
+"""Draw ten unseen categories with the mouse in the demo, and count the right ones of the first 12 photos.
+
+    caan index POOL/photos GALLERY --model MODEL
+    caan index SKETCHY_PHOTOS GALLERY
+    python bench/ten_drawings.py GALLERY... [--record bench/records/ten_drawings.json]
+    python bench/ten_drawings.py --sheet docs/ten_drawings.png
+
+The drawings are bench/ten_drawings.ndjson, in the format of Quick, Draw!; --sheet only draws them beside each other.
+The category of a photo is the name of its folder. The gallery is searched by default, as the page does.
+"""
+
+import base64
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from caan_demo.endpoints import DEFAULT_K
+from caan_demo.page import build_page
+from caan_demo.server import served
+from common import options_parser, run
+from PIL import Image
+from playwright.sync_api import Page, expect, sync_playwright
+from web_server import CHROMIUM, OPTIONS, stroke
+
+from caan_hf.benchmarks.strokes import parse_strokes, render_strokes
+from caan_hf.gallery import Gallery
+from caan_hf.service.searcher import Searcher
+from caan_hf.utils.files import write_json
+
+DRAWINGS = Path(__file__).with_suffix(".ndjson")
+CANVAS = 256  # pixels of the side of a drawing in the file
+SIDE, COLUMNS = 150, 5
+WAIT = 60_000
+SHARE = 3
+"""A category is listed if it has at least so many of the photos found, or the most of all."""
+
+
+def main() -> None:
+    parser = options_parser(__doc__)
+    parser.add_argument("galleries", nargs="*")
+    parser.add_argument("--record", type=Path, help="JSON file to write the results to")
+    parser.add_argument("--sheet", type=Path, help="PNG file to draw the ten drawings to")
+    options = parser.parse_args()
+    drawings = [json.loads(line) for line in DRAWINGS.read_text(encoding="utf-8").splitlines()]
+    if options.sheet:
+        sheet(drawings).save(options.sheet, optimize=True)
+    record = [row for gallery in options.galleries for row in measure(gallery, drawings)]
+    if options.record:
+        write_json(options.record, record)
+
+
+def measure(folder: str, drawings: list[dict]) -> list[dict[str, Any]]:
+    """Draw each drawing on a new page, and compare the first photos' folders with its word."""
+    gallery, rows = Gallery.open(folder, device="cpu"), []
+    with (
+        served(lambda: build_page({"photos": Searcher(gallery)})) as address,
+        sync_playwright() as playwright,
+        playwright.chromium.launch(executable_path=CHROMIUM, args=OPTIONS) as browser,
+    ):
+        for drawing in drawings:
+            page = browser.new_page(viewport={"width": 1100, "height": 1400})
+            page.goto(address)
+            page.locator("#pad canvas[data-ready]").wait_for(timeout=WAIT)
+            folders = Counter(Path(path).parent.name.replace("_", " ") for path in found(page, gallery, drawing))
+            page.close()
+            most = [name for name, number in folders.most_common() if number >= min(SHARE, max(folders.values()))]
+            model, word = Path(gallery.info.model).name, drawing["word"]
+            row = {"model": model, "photos": len(gallery), "drawing": word, "right": folders[word], "found": most[:2]}
+            rows.append(row)
+            print(row, flush=True)
+    return rows
+
+
+def found(page: Page, gallery: Gallery, drawing: dict) -> list[str]:
+    """Paths of the photos that the page shows for a drawing.
+
+    The page shows file names alone, so the paths are those of a search with the content of the pad, once the page
+    shows the same names.
+    """
+    for xs, ys in parse_strokes(drawing):
+        stroke(page, *((x / CANVAS, y / CANVAS) for x, y in zip(xs, ys, strict=True)))
+    url = page.locator("#pad canvas").first.evaluate("canvas => canvas.toDataURL('image/png')")
+    picture = base64.b64decode(url.partition(",")[2])
+    paths = [result.path for result in gallery.search(picture, k=DEFAULT_K)]
+    captions = page.locator("#results .caption-label")
+    expect(captions).to_contain_text([Path(path).stem[-10:] for path in paths], timeout=WAIT)
+    return paths
+
+
+def sheet(drawings: list[dict]) -> Image.Image:
+    """The drawings beside each other."""
+    picture = Image.new("L", (COLUMNS * SIDE, -(-len(drawings) // COLUMNS) * SIDE), 255)
+    for number, drawing in enumerate(drawings):
+        place = (number % COLUMNS * SIDE, number // COLUMNS * SIDE)
+        picture.paste(render_strokes(parse_strokes(drawing), SIDE, width=2).convert("L"), place)
+    return picture
+
+
+if __name__ == "__main__":
+    run(main)
