@@ -69,6 +69,8 @@ def test_integers_are_accepted_for_float_fields(make_config, field):
         ("contrastive_temperature", 0, "above 0"),
         ("sketch_frozen_layers", -1, "must not be negative"),
         ("hub_weight", 1.5, "between 0 and 1"),
+        ("whitening", 2, "between 0 and 1"),
+        ("whitening", 0.5, "requires center_features"),
         ("expand", 0, "from 1 to"),
         ("hub_bank_size", -1, "from 0 to"),
         ("hub_bank_size", 20_000, "from 0 to"),

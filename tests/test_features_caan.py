@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from caan_hf.features_caan import CaanCenter, CaanHubBank, CaanLocalTokens
+from caan_hf.features_caan import CaanCenter, CaanHubBank, CaanLocalTokens, CaanWhitening
 from caan_hf.retrieval.hubs import HubCorrection
 
 
@@ -12,6 +12,16 @@ def test_center_changes_nothing_until_its_mean_is_measured():
     center.mean.copy_(torch.tensor([1.0, 0, 0, 0]))
     shifted = center(torch.tensor([[0.0, 1, 0, 0]]))
     torch.testing.assert_close(shifted, torch.tensor([[-(2**-0.5), 2**-0.5, 0, 0]]))
+
+
+def test_whitening_changes_nothing_until_its_matrix_is_measured():
+    whitening, features = CaanWhitening(2), F.normalize(torch.randn(3, 2), dim=-1)
+    torch.testing.assert_close(whitening(features), features)
+    whitening.matrix.copy_(torch.tensor([[1.0, 0], [0, 0.5]]))
+    expected = F.normalize(torch.tensor([[0.6, 0.4]]), dim=-1)
+    torch.testing.assert_close(whitening(torch.tensor([[0.6, 0.8]])), expected)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        torch.testing.assert_close(whitening.half()(torch.tensor([[0.6, 0.8]])), expected)
 
 
 def test_hub_bank_gives_the_mean_cosine_to_the_nearest_sketches():

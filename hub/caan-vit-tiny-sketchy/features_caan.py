@@ -21,6 +21,21 @@ class CaanCenter(nn.Module):
         return F.normalize(features - self.mean, dim=-1)
 
 
+class CaanWhitening(nn.Module):
+    """Scale directions of centred features; nothing is changed until the matrix is measured after training (ours)."""
+
+    matrix: torch.Tensor
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.register_buffer("matrix", torch.eye(width))
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """Multiply features (B, D) by the symmetric matrix (D, D), in float32, and normalise them."""
+        with torch.autocast(features.device.type, enabled=False):
+            return F.normalize(features.float() @ self.matrix.float(), dim=-1)
+
+
 class CaanHubBank(nn.Module):
     """Features of training sketches (B, D), zero until they are measured after training (ours).
 

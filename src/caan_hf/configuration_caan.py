@@ -18,7 +18,7 @@ CHOICES = {
     "text_init": ("random", "photos"),
     "instance_score": ("local", "global", "both"),
 }
-PROBABILITIES = ("text_dropout", "alignment_dropout", "local_weight", "hub_weight")
+PROBABILITIES = ("text_dropout", "alignment_dropout", "local_weight", "hub_weight", "whitening")
 EARLIER_NAMES = {"relation_grid": "local_grid", "relation_dim": "local_dim"}
 # Field of `CaanOutput` -> the field of the configuration that weights it.
 LOSS_WEIGHTS = {
@@ -147,6 +147,11 @@ class CaanConfig(PreTrainedConfig):
         center_features (`bool`, defaults to `False`):
             *Ours*: retrieval subtracts from each feature the mean feature of its modality, which is measured on the
             training images after training.
+        whitening (`float`, defaults to 0.0):
+            *Ours*: retrieval multiplies the centred features by the inverse of the covariance of features within a
+            category, to half this power, so that directions in which sketches and photos of a category differ count
+            less. The covariance is measured on the training images after training. 0 changes nothing, and 1 whitens
+            entirely. It requires `center_features`.
         hub_bank_size (`int`, defaults to 0):
             *Ours*: number of training sketches whose features are stored with the model, for the correction of hubs.
             They are measured after training, evenly over the categories. With fewer sketches, all are taken.
@@ -219,6 +224,7 @@ class CaanConfig(PreTrainedConfig):
     lambda_mod: float | int = 0.0
     lambda_dis: float | int = 0.0
     center_features: bool = False
+    whitening: float | int = 0.0
     hub_bank_size: int = 0
     hub_weight: float | int | None = None
     expand: int | None = None
@@ -246,6 +252,8 @@ class CaanConfig(PreTrainedConfig):
             raise ValueError('lambda_loc and local_position_weight require local_matching="late_interaction"')
         if self.local_matching == "relation" and self.lambda_ins and self.instance_score != "global":
             raise ValueError('lambda_ins requires local_matching="late_interaction" or instance_score="global"')
+        if self.whitening and not self.center_features:
+            raise ValueError("whitening requires center_features")
         for name in PROBABILITIES:
             if getattr(self, name) is not None and not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be between 0 and 1, got {getattr(self, name)}")

@@ -14,7 +14,15 @@ from .alignment_caan import CaanAlignment, CaanVisualAlignment
 from .arguments_caan import check_arguments, check_step
 from .category_losses_caan import CaanTextContrast, category_images, category_losses
 from .configuration_caan import CaanConfig
-from .features_caan import CaanCenter, CaanHubBank, CaanLocalTokens, CaanPatchTokens, normalized, sentence_mean
+from .features_caan import (
+    CaanCenter,
+    CaanHubBank,
+    CaanLocalTokens,
+    CaanPatchTokens,
+    CaanWhitening,
+    normalized,
+    sentence_mean,
+)
 from .local_matching_caan import CaanLateInteraction, CaanLocalMatching, CaanRelationNetwork, inked_regions
 from .loss_caan import distillation_loss, is_distributed, matching_losses, text_loss, weighted_sum
 from .outputs_caan import CaanImageFeatures, CaanOutput, CaanTextFeatures
@@ -96,6 +104,7 @@ class CaanModel(PreTrainedModel):
         self.photo_projection = nn.Linear(photo_width, width) if project else nn.Identity()
         self.sketch_center = CaanCenter(width) if config.center_features else nn.Identity()
         self.photo_center = CaanCenter(width) if config.center_features else nn.Identity()
+        self.whitening = CaanWhitening(width) if config.whitening else nn.Identity()
         self.hub_bank = CaanHubBank(config.hub_bank_size, width) if config.hub_bank_size else None
         self.relation = self.late_interaction = None
         if config.local_matching == "relation":
@@ -180,14 +189,14 @@ class CaanModel(PreTrainedModel):
         """Compute the features of sketches (B, 3, H, W) for retrieval, without text."""
         tokens, grid = self._sketch_tokens(pixel_values)
         local = self._local_embeds(tokens, grid, "sketch", pixel_values)
-        return self._features(tokens, self.sketch_center(normalized(tokens[:, 0])), local)
+        return self._features(tokens, self.whitening(self.sketch_center(normalized(tokens[:, 0]))), local)
 
     @check_arguments
     def get_photo_features(self, pixel_values: torch.Tensor) -> CaanImageFeatures:
         """Compute the features of photos (B, 3, H, W) for retrieval, without text."""
         tokens, grid = self._photo_tokens(pixel_values)
         local = self._local_embeds(tokens, grid, "photo")
-        return self._features(tokens, self.photo_center(normalized(tokens[:, 0])), local)
+        return self._features(tokens, self.whitening(self.photo_center(normalized(tokens[:, 0]))), local)
 
     @check_arguments
     def get_text_features(
@@ -197,7 +206,7 @@ class CaanModel(PreTrainedModel):
 
         `text_embeds` are in the space of the global features before centring, which L_txt compares them with. A text
         query for centred features (`center_features`) needs the mean of the training categories' text embeddings
-        subtracted, as `TextEncoder` does.
+        subtracted, as `TextEncoder` does, and the module `whitening`, if the model has it, applied.
 
         Raises:
             ValueError: If the model has no text tower.
@@ -452,6 +461,8 @@ class CaanModel(PreTrainedModel):
                     init.zeros_(layer.bias)
         elif isinstance(module, CaanCenter):
             init.zeros_(module.mean)
+        elif isinstance(module, CaanWhitening):
+            init.eye_(module.matrix)
         elif isinstance(module, CaanHubBank):
             init.zeros_(module.sketches)
         elif isinstance(module, CaanPatchTokens):

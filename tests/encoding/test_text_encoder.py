@@ -47,6 +47,20 @@ def test_sentences_are_encoded_as_the_model_in_training_does_and_centred(model, 
     np.testing.assert_allclose(text.encode([SENTENCES[:2], SENTENCES[2]])[0], both, atol=1e-5)
 
 
+def test_words_are_whitened_like_images(make_model, processor, tmp_path):
+    from caan_hf import load_encoder
+
+    processor.tokenizer = word_tokenizer(SENTENCES)
+    model = make_model(lambda_txt=1, text_negatives="all", center_features=True, whitening=1)
+    torch.nn.init.normal_(model.whitening.matrix)
+    model.text_contrast.set_sentences(torch.randn(3, 2, 24), torch.ones(3, 2, dtype=torch.bool))
+    folder = tmp_path / "model"
+    save_for_retrieval(model, processor, folder, text=TextEncoder.of_model(model, processor, None))
+    centred = torch.from_numpy(TextEncoder.load(folder).encode(SENTENCES))
+    expected = F.normalize(centred @ model.whitening.matrix, dim=-1).numpy()
+    np.testing.assert_allclose(load_encoder(folder).encode_text(SENTENCES), expected, atol=1e-5)
+
+
 def test_without_centred_features_nothing_is_subtracted(make_model, processor, tmp_path):
     processor.tokenizer = word_tokenizer(SENTENCES)
     model = make_model(lambda_txt=1, text_negatives="all")

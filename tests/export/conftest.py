@@ -23,6 +23,8 @@ def _save_checkpoint(folder: Path, processor=None, **config) -> Path:
     if model.config.center_features:
         torch.nn.init.normal_(model.sketch_center.mean, std=0.1)
         torch.nn.init.normal_(model.photo_center.mean, std=0.1)
+    if model.config.whitening:
+        torch.nn.init.normal_(model.whitening.matrix)
     if model.config.local_matching == "late_interaction":
         torch.nn.init.normal_(model.local_tokens.sketch_mean, std=0.1)
         torch.nn.init.normal_(model.local_tokens.photo_mean, std=0.1)

@@ -35,7 +35,11 @@ TRAINED = {"training_protocol": "sketchy-25@1", "training_categories": ["ant"], 
 # Tower, configuration, and whether sketches and photos share everything, so that one session serves both.
 TOWERS = {
     "clip, trained": ({**SMALL, "model_type": "clip_vision_model"}, TRAINED, True),
-    "siglip, centred": ({**SMALL, "model_type": "siglip_vision_model"}, {"center_features": True}, False),
+    "siglip, whitened": (
+        {**SMALL, "model_type": "siglip_vision_model"},
+        {"center_features": True, "whitening": 0.5},
+        False,
+    ),
     "dinov2, projected": ({**DINO, "model_type": "dinov2", "mlp_ratio": 2}, {"projection_dim": 24}, False),
     "timm": ({"model_type": "timm_wrapper", "architecture": "vit_tiny_patch16_224", "model_args": TIMM_VIT}, {}, True),
     "vit, at another size than its own": (SMALL, {"image_size": 40}, True),

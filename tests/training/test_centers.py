@@ -3,7 +3,7 @@
 import datasets
 import torch
 
-from caan_hf.training.centers import measure_centers
+from caan_hf.training.centers import SHRINKAGE, covariance_within, measure_centers, whitening_matrix
 from caan_hf.training.triplets import TripletDataset
 
 
@@ -18,6 +18,57 @@ def test_measured_means_are_those_of_the_training_images(make_model, processor, 
     mean = plain.get_sketch_features(**pixels).global_embeds.mean(dim=0)
     torch.testing.assert_close(model.sketch_center.mean, mean, rtol=1e-4, atol=1e-5)
     assert not torch.allclose(model.sketch_center.mean, model.photo_center.mean)
+
+
+def test_covariance_within_categories_is_that_of_a_loop_over_the_images():
+    sketches, photos = torch.randn(5, 3), torch.randn(7, 3)
+    of_sketches, of_photos = torch.tensor([0, 0, 1, 2, 0]), torch.tensor([1, 0, 0, 1, 3, 0, 1])
+    total, number = torch.zeros(3, 3), 0
+    for category in (0, 1):  # 2 has no photo, 3 no sketch
+        ours, theirs = sketches[of_sketches == category], photos[of_photos == category]
+        center = (ours.mean(dim=0) + theirs.mean(dim=0)) / 2
+        for row in (*ours, *theirs):
+            total, number = total + torch.outer(row - center, row - center), number + 1
+    found = covariance_within([sketches, photos], [of_sketches, of_photos])
+    torch.testing.assert_close(found.float(), total / number)
+
+
+def test_without_a_category_with_both_modalities_nothing_is_whitened():
+    covariance = covariance_within([torch.randn(2, 3), torch.randn(2, 3)], [torch.tensor([0, 1]), torch.tensor([2, 3])])
+    torch.testing.assert_close(whitening_matrix(covariance, 0.5), torch.eye(3))
+
+
+def test_whitening_scales_the_principal_directions_of_a_covariance():
+    covariance = torch.diag(torch.tensor([1.0, 4.0, 16.0]))
+    shrunk = torch.tensor([1.0, 4.0, 16.0]) + SHRINKAGE * 7
+    for power in (0.5, 1):
+        matrix = whitening_matrix(covariance, power)
+        torch.testing.assert_close(matrix, torch.diag(matrix.diagonal()))
+        ratios = matrix.diagonal() / matrix.diagonal()[0]
+        torch.testing.assert_close(ratios, (shrunk / shrunk[0]) ** (-power / 2))
+
+
+def test_whitening_is_measured_on_centred_features_of_the_training_images(make_model, processor, train_split):
+    model = make_model(text_config=None, center_features=True, whitening=0.5)
+    triplets = TripletDataset(train_split, processor)
+    for _ in range(2):  # a second measurement does not depend on the first
+        measure_centers(model, processor, triplets.paired_rows())
+    plain = make_model(text_config=None, center_features=True)
+    state = {name: tensor for name, tensor in model.state_dict().items() if name != "whitening.matrix"}
+    plain.load_state_dict(state)
+    features, categories = [], []
+    for rows, encode, kind in (
+        (triplets.sketches, plain.get_sketch_features, "sketches"),
+        (triplets.photos, plain.get_photo_features, "photos"),
+    ):
+        pixels = processor(**{kind: [datasets.Image().decode_example(row["image"]) for row in rows]})
+        features.append(encode(**pixels).global_embeds)
+        categories.append(torch.tensor([row["category"] for row in rows]))
+    expected = whitening_matrix(covariance_within(features, categories), 0.5)
+    torch.testing.assert_close(model.whitening.matrix, expected, rtol=1e-3, atol=1e-4)
+    assert not torch.allclose(expected, torch.eye(len(expected)), atol=0.01)
+    whitened = torch.nn.functional.normalize(features[1] @ expected, dim=-1)
+    torch.testing.assert_close(model.get_photo_features(**pixels).global_embeds, whitened, rtol=1e-3, atol=1e-4)
 
 
 def test_untrained_local_tokens_are_projected_to_the_principal_components_of_the_patches(

@@ -34,6 +34,8 @@ SPARE_VALUES = 2**24
 
 HUB_BANK = "hub_bank."
 """Prefix of the weights that change scores and no embedding."""
+NOT_ROUNDED = ("hub_bank", "whitening")
+"""Modules whose values are not rounded to the precision of computation."""
 # Fields of the configuration that describe where a model comes from or what only training needs.
 WITHOUT_EFFECT = (
     "_name_or_path",
@@ -139,7 +141,7 @@ class CheckpointEncoder(TorchEncoder):
     ) -> "CheckpointEncoder":
         """Load a checkpoint folder for retrieval, to compute in `dtype` whatever the stored precision is.
 
-        Local matching and the centres of the features are always in float32: they take little time.
+        Local matching, and the centres and the whitening of the features, are always in float32: they take little time.
 
         Args:
             folder: The folder.
@@ -154,10 +156,12 @@ class CheckpointEncoder(TorchEncoder):
         precision = precision_on(place, dtype)
         model, processor = load_checkpoint(folder)
         weights = weights_hash(model)  # in the stored precision
-        bank = model.hub_bank and model.hub_bank.float()
-        model.hub_bank = None
+        exact = {module: part.float() for module in NOT_ROUNDED if (part := getattr(model, module)) is not None}
+        for module in exact:
+            setattr(model, module, None)
         nn.Module.to(model, place, getattr(torch, precision))
-        model.hub_bank = bank and bank.to(place)
+        for module, part in exact.items():
+            setattr(model, module, part.to(place))
         for part in (model.local_matching, model.sketch_center, model.photo_center):
             part.float()
         encoder = cls(model.eval(), processor, name or str(Path(folder).resolve()), precision)
@@ -219,7 +223,9 @@ class CheckpointEncoder(TorchEncoder):
         if not self.has_text:
             return super().encode_text(texts)
         with self._text_lock:
-            return self._text_encoder.encode(texts)
+            centred = torch.from_numpy(self._text_encoder.encode(texts)).to(self.device)
+            with torch.inference_mode():
+                return _to_numpy(self.model.whitening(centred))
 
     @cached_property
     def _text_encoder(self) -> TextEncoder:

@@ -79,7 +79,7 @@ def _available_tower(tower: str, folder: Path) -> str:
 
 
 class TextEncoder:
-    """Encodes sentences in the space of the global embeddings that the model returns for sketches and photos.
+    """Encodes sentences in the space of the global embeddings of sketches and photos before whitening.
 
     Args:
         tower: Frozen text tower.

@@ -1,4 +1,4 @@
-"""What retrieval subtracts from features, and projects local tokens to, measured on training images."""
+"""What retrieval subtracts from features, and how it scales and projects them, measured on training images."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,11 +6,12 @@ from typing import Any
 import datasets
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from caan_hf.encoding.checkpoint import CheckpointEncoder
 from caan_hf.encoding.features import Array, Features, Modality
 from caan_hf.encoding.identity import Precision
-from caan_hf.features_caan import CaanPatchTokens
+from caan_hf.features_caan import CaanPatchTokens, CaanWhitening
 from caan_hf.modeling_caan import CaanModel
 from caan_hf.processing_caan import CaanProcessor
 
@@ -18,6 +19,8 @@ from .precompute import encode_with
 from .triplets import PairedRows
 
 MAX_IMAGES = 2000
+SHRINKAGE = 0.2
+"""Share of the mean variance that whitening adds to the variance of each direction, chosen on validation categories."""
 
 
 class _StatisticsEncoder(CheckpointEncoder):
@@ -57,8 +60,8 @@ def measure_centers(
 ) -> None:
     """Measure what retrieval takes from training images, on clean images at the model's resolution.
 
-    These are the mean global features, if `center_features` is set, and for late interaction the mean patches and, for
-    `local_dim`, their principal components.
+    These are the mean global features, if `center_features` is set, the matrix of `whitening`, and for late interaction
+    the mean patches and, for `local_dim`, their principal components.
 
     Args:
         model: The trained model, which is changed in place.
@@ -69,8 +72,11 @@ def measure_centers(
         **encoding: `batch_size` and `progress` of [`encode_rows`].
     """
     local, covariances = model.local_tokens, []
+    centred, categories = [], []
     if not (model.config.center_features or isinstance(local, CaanPatchTokens)):
         return
+    if isinstance(model.whitening, CaanWhitening):
+        model.whitening.matrix.copy_(torch.eye(len(model.whitening.matrix)))
     sides: list[tuple[datasets.Dataset, Modality]] = [(images.sketches, "sketch"), (images.photos, "photo")]
     for side, modality in sides:
         rows = side.select(range(0, len(side), -(-len(side) // MAX_IMAGES)))
@@ -78,16 +84,52 @@ def measure_centers(
         if center is not None:
             center.zero_()
         encoder = _StatisticsEncoder(model, processor, dtype=dtype)
-        means = encode_with(encoder, rows, modality, **encoding).mean(dim=0)
-        global_mean, patch_mean = means.chunk(2)  # both have the width of the projected tokens
+        embeds, patches = encode_with(encoder, rows, modality, **encoding).chunk(2, dim=1)  # both (N, D)
+        patch_mean = patches.mean(dim=0)
         if center is not None:
-            center.copy_(global_mean)
+            center.copy_(embeds.mean(dim=0))
+            centred.append(F.normalize(embeds - center.cpu(), dim=-1))
+            categories.append(torch.as_tensor(rows["category"]))
         if isinstance(local, CaanPatchTokens):
             getattr(local, f"{modality}_mean").copy_(patch_mean)
             covariances.append(encoder.covariance(patch_mean))
+    if isinstance(model.whitening, CaanWhitening):
+        within = covariance_within(centred, categories)
+        model.whitening.matrix.copy_(whitening_matrix(within, model.config.whitening))
     if isinstance(local, CaanPatchTokens) and isinstance(local.projection, nn.Linear):
         with torch.no_grad():
             local.projection.weight.copy_(principal_components(covariances, local.width))
+
+
+def covariance_within(features: Sequence[torch.Tensor], categories: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Covariance (D, D) of sketches and photos around their categories.
+
+    The centre of a category is that of the mean of its sketches and the mean of its photos, so that the difference
+    between the modalities is part of the covariance. Categories without both are left out; without any category, it is
+    the identity.
+
+    Args:
+        features: Features (S, D) of sketches and (P, D) of photos.
+        categories: Their categories (S,) and (P,).
+    """
+    sketches, photos = features
+    differences: list[torch.Tensor] = []
+    for category in set(categories[0].tolist()) & set(categories[1].tolist()):
+        sides = [side[of == category].double() for side, of in zip((sketches, photos), categories, strict=True)]
+        center = (sides[0].mean(dim=0) + sides[1].mean(dim=0)) / 2
+        differences += [side - center for side in sides]
+    if not differences:
+        return torch.eye(sketches.shape[1])
+    rows = torch.cat(differences)
+    return rows.T @ rows / len(rows)
+
+
+def whitening_matrix(covariance: torch.Tensor, power: float) -> torch.Tensor:
+    """The matrix (C + SHRINKAGE t I)^(-power / 2) of a covariance C (D, D), with t the mean of its diagonal, scaled."""
+    values, vectors = torch.linalg.eigh(covariance)
+    scales = (values.clamp_min(0) + SHRINKAGE * values.mean()) ** (-power / 2)
+    scales = scales / scales.mean()  # features are normalised afterwards; half precision holds no large numbers
+    return (vectors * scales @ vectors.T).float()
 
 
 def principal_components(covariances: Sequence[torch.Tensor], count: int) -> torch.Tensor:
