@@ -252,11 +252,11 @@ class CaanConfig(PreTrainedConfig):
             raise ValueError('lambda_loc and local_position_weight require local_matching="late_interaction"')
         if self.local_matching == "relation" and self.lambda_ins and self.instance_score != "global":
             raise ValueError('lambda_ins requires local_matching="late_interaction" or instance_score="global"')
-        if self.whitening and not self.center_features:
-            raise ValueError("whitening requires center_features")
         for name in PROBABILITIES:
             if getattr(self, name) is not None and not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be between 0 and 1, got {getattr(self, name)}")
+        if self.whitening and not self.center_features:
+            raise ValueError("whitening requires center_features")
         for name in NON_NEGATIVE:
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
