@@ -12,7 +12,7 @@ Tables stand between `<!-- KIND ... -->` and `<!-- /KIND -->` and are made by be
     explanations                 output of bench/explanations.py with --record
     smoothing                    output of bench/smoothing.py with --record
     local_matching, local_tokens, fine_grained, models, rerank, multivector, page_options, resolution, rescoring, serve,
-    ten_drawings, web
+    ten_drawings, web, whitening
                                  output of bench/NAME.py with --record
     text                         bench/records/text.json, the results.json of `caan ablate text`, and
                                  bench/records/text_words.json, output of bench/text.py with --record
@@ -47,7 +47,8 @@ RECORDS = ROOT / "bench" / "records"
 SHIPPED = ROOT / "hub" / "caan-vit-tiny-sketchy" / "metrics.json"
 KINDS = (
     "study averages encoders explanations fine_grained gpu local_matching local_tokens multivector photos rerank "
-    "models page_options resolution rescoring serve smoothing shipped categories sketches ten_drawings text web"
+    "models page_options resolution rescoring serve smoothing shipped categories sketches ten_drawings text web "
+    "whitening"
 )
 SECTION = re.compile(rf"(<!-- ({KINDS.replace(' ', '|')})( .+)? -->\n)")
 DIGEST = "records"  # PNG text chunk with the hash of the record that a plot shows

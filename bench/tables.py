@@ -1,5 +1,6 @@
 """The tables of docs/results.md except those of studies, each from the content of its record."""
 
+from statistics import mean
 from typing import Any
 
 from caan_hf.research.report import METRIC, SPLIT_NAMES, interval_text, markdown_table, spread, study_rows
@@ -130,6 +131,17 @@ def models(record: list[dict[str, Any]]) -> str:
         photos = f"{row['photos']:,} photos" + (" of unseen categories" if row["gallery"] == "unseen" else "")
         cells = [", ".join(f"{value:.3f}" for value in row["rankings"].get(name, {}).values()) for name in names]
         lines.append([photos, kinds[row["queries"]], f"{row['chance']:.3f}", row["model"], *cells])
+    return markdown_table(lines) + "\n"
+
+
+def whitening(record: list[dict[str, Any]]) -> str:
+    """A row per power, with the means over the models."""
+    rankings = [name for name in record[0] if name not in ("model", "power")]
+    lines = [["power", *rankings]]
+    for power in dict.fromkeys(row["power"] for row in record):
+        rows = [row for row in record if row["power"] == power]
+        means = [{name: mean(row[ranking][name] for row in rows) for name in rows[0][ranking]} for ranking in rankings]
+        lines.append([f"{power:g}", *(", ".join(f"{value:.3f}" for value in one.values()) for one in means)])
     return markdown_table(lines) + "\n"
 
 
