@@ -8,6 +8,7 @@ docs/results.md shows the results.
 """
 
 from common import checkpoint_parser, run
+from torch import nn
 from torch.nn import functional as F
 
 from caan_hf.benchmarks import load_benchmark
@@ -31,6 +32,7 @@ def main() -> None:
     if model.config.center_features:
         model.sketch_center.mean.zero_()
         model.photo_center.mean.zero_()
+    model.whitening = nn.Identity()
     sides = (("sketch", training.sketches, validation.sketches), ("photo", training.photos, validation.photos))
     features = {}
     for size in options.sizes:

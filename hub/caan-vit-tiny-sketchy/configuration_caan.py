@@ -151,7 +151,7 @@ class CaanConfig(PreTrainedConfig):
             *Ours*: retrieval multiplies the centred features by the inverse of the covariance of features within a
             category, to half this power, so that directions in which sketches and photos of a category differ count
             less. The covariance is measured on the training images after training. 0 changes nothing, and 1 whitens
-            entirely. It requires `center_features`.
+            entirely. It requires `center_features`, and has no effect on a model that was trained without it.
         hub_bank_size (`int`, defaults to 0):
             *Ours*: number of training sketches whose features are stored with the model, for the correction of hubs.
             They are measured after training, evenly over the categories. With fewer sketches, all are taken.

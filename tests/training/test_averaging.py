@@ -57,7 +57,7 @@ def test_weights_are_averaged(saved, tmp_path, projection_dim):
     card = model_card("me/soup", model, record=shown).content
     assert "| Towers | the average of 3 runs of this recipe (seeds 0, 1, 2) |" in card
     assert "`caan average FOLDER/model\nANOTHER/model --out MODEL" in card
-    assert "| All other weights | those of the first of these runs |" in card
+    assert "| Other trained weights | those of the first of these runs |" in card
 
 
 def test_feature_means_are_measured_again(saved, tmp_path, sample_data):

@@ -36,6 +36,7 @@ def test_covariance_within_categories_is_that_of_a_loop_over_the_images():
 def test_without_a_category_with_both_modalities_nothing_is_whitened():
     covariance = covariance_within([torch.randn(2, 3), torch.randn(2, 3)], [torch.tensor([0, 1]), torch.tensor([2, 3])])
     torch.testing.assert_close(whitening_matrix(covariance, 0.5), torch.eye(3))
+    torch.testing.assert_close(whitening_matrix(torch.zeros(3, 3), 0.5), torch.eye(3))
 
 
 def test_whitening_scales_the_principal_directions_of_a_covariance():

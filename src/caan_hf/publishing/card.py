@@ -156,7 +156,7 @@ def _training_rows(record: TrainingRecord, data: DataFacts) -> list[tuple[str, s
         has_text = (record.recipe.model.model_extra or {}).get("text_negatives") == "all"
         averaged = "Towers and text projection" if has_text else "Towers"
         rows.append((averaged, f"the average of {len(record.averaged_seeds)} runs of this recipe (seeds {seeds})"))
-        rows.append(("All other weights", "those of the first of these runs"))
+        rows.append(("Other trained weights", "those of the first of these runs"))
     if record.resumed:
         rows.append(("Resumed", "; ".join(record.resumed)))
     if record.commit:

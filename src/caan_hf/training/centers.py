@@ -127,6 +127,8 @@ def covariance_within(features: Sequence[torch.Tensor], categories: Sequence[tor
 def whitening_matrix(covariance: torch.Tensor, power: float) -> torch.Tensor:
     """The matrix (C + SHRINKAGE t I)^(-power / 2) of a covariance C (D, D), with t the mean of its diagonal, scaled."""
     values, vectors = torch.linalg.eigh(covariance)
+    if values.mean() <= 0:  # all features of a category are equal
+        return torch.eye(len(covariance))
     scales = (values.clamp_min(0) + SHRINKAGE * values.mean()) ** (-power / 2)
     scales = scales / scales.mean()  # features are normalised afterwards; half precision holds no large numbers
     return (vectors * scales @ vectors.T).float()
