@@ -13,6 +13,8 @@ from pathlib import Path
 
 from common import options_parser, run
 
+from caan_hf.errors import CaanError
+
 COUNT = 5
 
 
@@ -21,6 +23,10 @@ def main() -> None:
     for name in ("pool", "photos", "training", "held_out"):
         parser.add_argument(name, type=Path)
     options = parser.parse_args()
+    if not any((options.photos / file.stem).is_dir() for file in (options.pool / "strokes").glob("*.ndjson")):
+        raise CaanError(
+            f"{options.photos}: has no folder with photos of a drawn category. Give the folder that holds them."
+        )
     for folder in (options.training, options.held_out):
         (folder / "strokes").mkdir(parents=True)
     for folder in ("photos", "sketches"):
