@@ -19,7 +19,7 @@ from caan_hf.encoding.checkpoint import CheckpointEncoder
 from caan_hf.errors import CaanError
 from caan_hf.evaluation.setting import mixed, plain
 from caan_hf.retrieval.hubs import HubCorrection
-from caan_hf.training.centers import MAX_IMAGES, covariance_within, whitening_matrix
+from caan_hf.training.centers import covariance_within, measured_rows, whitening_matrix
 from caan_hf.training.precompute import encode_with
 from caan_hf.training.triplets import TripletDataset
 from caan_hf.utils.files import write_json
@@ -59,7 +59,7 @@ def covariance(encoder: CheckpointEncoder, split) -> torch.Tensor:
     images = TripletDataset(split, encoder.processor).paired_rows()
     features, categories = [], []
     for side, modality in ((images.sketches, "sketch"), (images.photos, "photo")):
-        rows = side.select(range(0, len(side), -(-len(side) // MAX_IMAGES)))
+        rows = measured_rows(side)
         features.append(encode_with(encoder, rows, modality))
         categories.append(torch.as_tensor(rows["category"]))
     return covariance_within(features, categories)

@@ -79,7 +79,7 @@ def measure_centers(
         model.whitening.matrix.copy_(torch.eye(len(model.whitening.matrix)))
     sides: list[tuple[datasets.Dataset, Modality]] = [(images.sketches, "sketch"), (images.photos, "photo")]
     for side, modality in sides:
-        rows = side.select(range(0, len(side), -(-len(side) // MAX_IMAGES)))
+        rows = measured_rows(side)
         center = getattr(model, f"{modality}_center").mean if model.config.center_features else None
         if center is not None:
             center.zero_()
@@ -99,6 +99,11 @@ def measure_centers(
     if isinstance(local, CaanPatchTokens) and isinstance(local.projection, nn.Linear):
         with torch.no_grad():
             local.projection.weight.copy_(principal_components(covariances, local.width))
+
+
+def measured_rows(rows: datasets.Dataset) -> datasets.Dataset:
+    """The training images of a modality that are measured: at most `MAX_IMAGES`, at equal intervals."""
+    return rows.select(range(0, len(rows), -(-len(rows) // MAX_IMAGES)))
 
 
 def covariance_within(features: Sequence[torch.Tensor], categories: Sequence[torch.Tensor]) -> torch.Tensor:
