@@ -74,10 +74,11 @@ def read_category_file(path: Path) -> tuple[str, ...]:
     names = tuple(line for line in lines if line and not line.startswith("#"))
     if not names:
         raise CaanError(f"{path}: no category names. Write one category name per line.")
-    folded = [fold(name) for name in names]
-    for number, name in enumerate(names):
-        if folded[number] in folded[:number]:
+    known: set[str] = set()
+    for name in names:
+        if fold(name) in known:
             raise CaanError(f"{path}: {name!r} appears twice. Remove one of the lines.")
+        known.add(fold(name))
     return names
 
 
@@ -96,22 +97,22 @@ def match_names(listed: Iterable[str], known: Iterable[str], file: Path, problem
     return {spelling[fold(name)] for name in listed}
 
 
-def named_validation(seen: tuple[str, ...], file: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Split the seen categories into those of train and those of validation, which a file names; both sorted.
+def named_validation(seen: tuple[str, ...], file: Path) -> tuple[str, ...]:
+    """The validation categories that a file names, sorted, in the spelling of `seen`.
 
     Raises:
-        CaanError: The file names something else, or no category is left for training.
+        CaanError: The file names something that is not in `seen`, or no category is left for training.
     """
     validation = match_names(read_category_file(file), seen, file, "no seen category with sketches and photos")
     if len(validation) == len(seen):
         raise CaanError(f"{file}: names all usable seen categories, but training needs one. Remove a line.")
-    return tuple(name for name in seen if name not in validation), tuple(sorted(validation))
+    return tuple(sorted(validation))
 
 
 def choose_validation(
     seen: tuple[str, ...], wanted: int | None, seed: int, added: Collection[str] = ()
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Split the seen categories into those of train and those of validation, both sorted.
+) -> tuple[str, ...]:
+    """Choose the validation categories at random. They are returned sorted.
 
     Args:
         seen: The seen categories, sorted.
@@ -133,5 +134,4 @@ def choose_validation(
     own, more = ([name for name in seen if (name in added) == is_added] for is_added in (False, True))
     share = round(wanted * len(more) / max(1, len(seen)))
     generator = random.Random(seed)
-    validation = {*generator.sample(own, wanted - share), *generator.sample(more, share)}
-    return tuple(name for name in seen if name not in validation), tuple(sorted(validation))
+    return tuple(sorted(generator.sample(own, wanted - share) + generator.sample(more, share)))

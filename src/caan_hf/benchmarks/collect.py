@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from caan_hf.descriptions.spelling import fold, is_text
 from caan_hf.errors import CaanError
@@ -13,7 +12,7 @@ from caan_hf.utils.progress import progress_bar
 from .categories import CategorySplit, published_split, read_category_file
 from .filelists import find_lists, listed_items
 from .items import MODALITIES, STROKES, Collection, Item, file_item, first_items
-from .layouts import LAYOUTS, Layout, first_folder, required_folder
+from .layouts import LAYOUTS, DataSet, Layout, first_folder, required_folder
 from .options import PrepareOptions
 from .quickdraw import stroke_files, stroke_items
 from .strokes import parse_width, png_bytes, width_of
@@ -56,12 +55,11 @@ def collect_sample(options: PrepareOptions) -> Collection:
     return Collection(items, frozenset(SAMPLE_UNSEEN), (SAMPLE,))
 
 
-def collect(name: str, raw_dir: Path, options: PrepareOptions, problems: Problems) -> tuple[list[Item], CategorySplit]:
-    """List the images of a raw folder.
+def collect(raw: DataSet, options: PrepareOptions, problems: Problems) -> tuple[list[Item], CategorySplit]:
+    """List the images of a benchmark.
 
     Args:
-        name: A key of `LAYOUTS`.
-        raw_dir: The distributed folder.
+        raw: The distributed folder.
         options: `strokes`, `strokes_per_category`, `stroke_width`, `unseen` and `progress` are used.
         problems: Receives what is skipped.
 
@@ -71,55 +69,40 @@ def collect(name: str, raw_dir: Path, options: PrepareOptions, problems: Problem
     Raises:
         CaanError: A required folder is missing, or a list cannot be used.
     """
-    if not raw_dir.is_dir():
-        raise CaanError(f"{raw_dir}: not a folder. Give the folder that holds the sketches and photos.")
-    layout, strokes = LAYOUTS[name], options.strokes
-    split = _own_split(raw_dir, unseen_file(raw_dir, options)) if name == "folder" else published_split(name)
-    if not layout.lists or find_lists(raw_dir, layout) is None:
-        required_folder(raw_dir, layout.photos, "photos")
-        if name in EXTRA_STROKES or (strokes is None and first_folder(raw_dir, layout.strokes) is None):
-            required_folder(raw_dir, layout.sketches, "sketches")
-    items = read_images(name, raw_dir, split, options, problems)
+    name, folder, strokes, layout = raw.name, raw.folder, options.strokes, LAYOUTS[raw.layout]
+    if not folder.is_dir():
+        raise CaanError(f"{folder}: not a folder. Give the folder that holds the sketches and photos.")
+    split = _own_split(folder, unseen_file(folder, options)) if name == "folder" else published_split(name)
+    if find_lists(folder, layout) is None:
+        required_folder(folder, layout.photos, "photos")
+        if name in EXTRA_STROKES or (strokes is None and first_folder(folder, layout.strokes) is None):
+            required_folder(folder, layout.sketches, "sketches")
+    items = read_images(raw, split, options, problems)
     if strokes is None:
-        return items + read_layout_strokes(name, raw_dir, split, options, problems), split
+        return items + read_layout_strokes(raw, split, options, problems), split
     drawn = {item.category for item in items if item.modality == "sketch"}
     wanted = split.seen if name in EXTRA_STROKES else set(split.names) - drawn
-    more = stroke_items(strokes, sorted(wanted), problems, origin=name + STROKES, **stroke_options(options))
-    return items + list(more), split
+    return items + list(stroke_items(strokes, sorted(wanted), options, problems, origin=name + STROKES)), split
 
 
-def stroke_options(options: PrepareOptions) -> dict[str, Any]:
-    """The arguments of `stroke_items` that the user chooses."""
-    return {
-        "widths": parse_width(options.stroke_width),
-        "per_category": options.strokes_per_category,
-        "progress": options.progress,
-    }
-
-
-def read_images(
-    name: str, raw_dir: Path, split: CategorySplit, options: PrepareOptions, problems: Problems
-) -> list[Item]:
+def read_images(raw: DataSet, split: CategorySplit, options: PrepareOptions, problems: Problems) -> list[Item]:
     """The image files of a raw folder: those in the published lists if it has them, otherwise those in its folders."""
-    layout = LAYOUTS[name]
-    lists = find_lists(raw_dir, layout) if layout.lists else None
+    layout, widths = LAYOUTS[raw.layout], parse_width(options.stroke_width)
+    lists = find_lists(raw.folder, layout)
     if lists is not None:
-        found = listed_items(raw_dir, lists, layout, split, problems)
+        found = listed_items(raw.folder, lists, layout, split, problems)
     else:
-        found = _folder_items(raw_dir, layout, split, problems)
-    widths = parse_width(options.stroke_width)
-    return [replace(item, origin=name, width=width_of(item.source, widths)) for item in found]
+        found = _folder_items(raw.folder, layout, split, problems)
+    return [replace(item, origin=raw.name, width=width_of(item.source, widths)) for item in found]
 
 
-def read_layout_strokes(
-    name: str, raw_dir: Path, split: CategorySplit, options: PrepareOptions, problems: Problems
-) -> list[Item]:
+def read_layout_strokes(raw: DataSet, split: CategorySplit, options: PrepareOptions, problems: Problems) -> list[Item]:
     """The stroke drawings that lie beside the images of a raw folder, if its layout has any."""
-    folder = first_folder(raw_dir, LAYOUTS[name].strokes)
+    folder = first_folder(raw.folder, LAYOUTS[raw.layout].strokes)
     if folder is None:
         return []
-    prefix, origin = f"{folder.name}/", name + STROKES
-    return list(stroke_items(folder, split.names, problems, origin=origin, prefix=prefix, **stroke_options(options)))
+    origin, prefix = raw.name + STROKES, f"{folder.name}/"
+    return list(stroke_items(folder, split.names, options, problems, origin=origin, prefix=prefix))
 
 
 def category_names(raw_dir: Path) -> list[str]:
@@ -212,6 +195,9 @@ def complete_categories(collection: Collection, problems: Problems, *, keep_unpa
         collection: The images.
         problems: Receives the categories that are left out.
         keep_unpaired: Keep seen categories that have sketches or photos only.
+
+    Raises:
+        CaanError: No category is left.
     """
     first = first_items(collection.items)
     out = {category for category, found in first.items() if len(found) < len(MODALITIES)}
@@ -220,7 +206,11 @@ def complete_categories(collection: Collection, problems: Problems, *, keep_unpa
         if category in out:
             ((modality, item),) = found.items()
             problems.add(_place_of(item), ALONE[modality])
-    return replace(collection, items=[item for item in collection.items if item.category not in out])
+    items = [item for item in collection.items if item.category not in out]
+    if not items:
+        found = f" ({problems.summary()})" if problems.found else ""
+        raise CaanError(f"nothing to prepare: no category has both usable sketches and usable photos{found}.")
+    return replace(collection, items=items)
 
 
 def _place_of(item: Item) -> str:

@@ -1,12 +1,15 @@
 """The images of a benchmark before they are written: where their pixels come from and what they show."""
 
+import json
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from .strokes import LINE_WIDTH
+from caan_hf.utils.files import read_bytes
+
+from .strokes import LINE_WIDTH, Strokes, parse_strokes
 
 MODALITIES = ("sketch", "photo")
 STROKES = "/strokes"  # ending of the origin of stroke drawings that lie beside the images of a data set
@@ -47,6 +50,22 @@ class Item:
     def is_svg(self) -> bool:
         """Whether it is a drawing in an SVG file."""
         return self.file is not None and self.offset is None and self.file.lower().endswith(".svg")
+
+    def strokes(self) -> Strokes:
+        """Read the strokes of a drawing: a line of a Quick, Draw! file, or an SVG file.
+
+        Raises:
+            ValueError: It cannot be drawn.
+            OSError: It cannot be read.
+        """
+        assert self.file is not None
+        if self.offset is None:
+            from .svg import MAX_BYTES, parse_svg  # noqa: PLC0415 - few data sets have SVG files
+
+            return parse_svg(read_bytes(self.file, MAX_BYTES))
+        with Path(self.file).open("rb") as lines:
+            lines.seek(self.offset)
+            return parse_strokes(json.loads(lines.readline()))
 
 
 @dataclass(frozen=True)

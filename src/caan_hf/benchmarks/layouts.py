@@ -61,6 +61,21 @@ LAYOUTS = {
 }
 
 
+@dataclass(frozen=True)
+class DataSet:
+    """The raw folder of a benchmark, or of a data set that is added to one.
+
+    Attributes:
+        name: Its name in the prepared benchmark: that of the benchmark, or of the folder.
+        layout: A key of `LAYOUTS`.
+        folder: The raw folder.
+    """
+
+    name: str
+    layout: str
+    folder: Path
+
+
 def first_folder(raw_dir: Path, alternatives: tuple[str, ...]) -> Path | None:
     """The first of the alternatives that is a folder in `raw_dir`, or None."""
     return next((raw_dir / name for name in alternatives if (raw_dir / name).is_dir()), None)

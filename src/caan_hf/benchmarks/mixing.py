@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from caan_hf.descriptions.spelling import canonical, is_text
@@ -11,28 +11,13 @@ from caan_hf.utils.files import printable
 from caan_hf.utils.problems import Problems
 
 from .categories import CategorySplit, concept, published_split
-from .collect import category_names, read_images, read_layout_strokes, stroke_options
-from .items import STROKES, Collection, Item
-from .layouts import LAYOUTS, first_folder
+from .collect import category_names, read_images, read_layout_strokes
+from .items import Collection, Item
+from .layouts import LAYOUTS, DataSet, first_folder
 from .options import PrepareOptions
 from .quickdraw import stroke_files, stroke_items
 
 FOLDER = "folder"
-
-
-@dataclass(frozen=True)
-class DataSet:
-    """A data set to add.
-
-    Attributes:
-        name: Its name in the prepared benchmark: that of the benchmark, or of the folder.
-        layout: A key of `LAYOUTS`.
-        folder: The raw folder.
-    """
-
-    name: str
-    layout: str
-    folder: Path
 
 
 def data_sets(benchmark: str, texts: Iterable[str]) -> list[DataSet]:
@@ -130,9 +115,10 @@ class _Names:
 def _read(one: DataSet, options: PrepareOptions, problems: Problems) -> list[Item]:
     """The images of a data set. Their sources, and the paths of problems, start with its name."""
     found = Problems()
-    if one.layout == FOLDER and stroke_files(one.folder):
-        categories = sorted(path.stem for path in stroke_files(one.folder))
-        items = list(stroke_items(one.folder, categories, found, origin=one.name, **stroke_options(options)))
+    files = stroke_files(one.folder) if one.layout == FOLDER else []
+    if files:
+        categories = sorted(path.stem for path in files)
+        items = list(stroke_items(one.folder, categories, options, found, origin=one.name))
     else:
         items = _read_folders(one, options, found)
     if not items:
@@ -140,8 +126,7 @@ def _read(one: DataSet, options: PrepareOptions, problems: Problems) -> list[Ite
         raise CaanError(f"--add {one.folder}: no images{summary}. `caan prepare --help` lists the folders to give.")
     for problem in found.found:
         problems.add(f"{one.name}/{problem.path}", problem.reason)
-    endings = {item.origin: STROKES if item.origin.endswith(STROKES) else "" for item in items}
-    return [replace(item, source=f"{one.name}/{item.source}", origin=one.name + endings[item.origin]) for item in items]
+    return [replace(item, source=f"{one.name}/{item.source}") for item in items]
 
 
 def _read_folders(one: DataSet, options: PrepareOptions, problems: Problems) -> list[Item]:
@@ -153,9 +138,7 @@ def _read_folders(one: DataSet, options: PrepareOptions, problems: Problems) -> 
     alternatives = (*layout.sketches, *layout.photos, *layout.strokes)
     if first_folder(one.folder, alternatives) is None:
         raise CaanError(f"--add {one.folder}: no images. Expected one of the folders {', '.join(alternatives)}.")
-    return read_images(one.layout, one.folder, split, options, problems) + read_layout_strokes(
-        one.layout, one.folder, split, options, problems
-    )
+    return read_images(one, split, options, problems) + read_layout_strokes(one, split, options, problems)
 
 
 def _limited(items: list[Item], unseen: frozenset[str], limits: dict[str, int | None]) -> list[Item]:
@@ -165,7 +148,7 @@ def _limited(items: list[Item], unseen: frozenset[str], limits: dict[str, int | 
     """
     groups: defaultdict[tuple[str, str, str], list[int]] = defaultdict(list)
     for number, item in enumerate(items):
-        if item.category not in unseen and item.offset is None and limits[item.modality] is not None:
+        if item.category not in unseen and item.offset is None:
             groups[item.origin, item.category, item.modality].append(number)
     dropped: set[int] = set()
     for (_, _, modality), numbers in groups.items():

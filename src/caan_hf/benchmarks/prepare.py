@@ -1,5 +1,6 @@
 """The steps of `caan prepare`: collect the images, verify them, split them, write them."""
 
+import os
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -24,8 +25,8 @@ from .categories import choose_validation, concept, match_names, named_validatio
 from .collect import SAMPLE, category_names, collect, collect_sample, complete_categories, unseen_file
 from .duplicates import find_copies
 from .items import MODALITIES, Collection, Item, in_row_order
-from .layouts import LAYOUTS
-from .mixing import DataSet, data_sets, mix
+from .layouts import LAYOUTS, DataSet
+from .mixing import data_sets, mix
 from .options import PrepareOptions
 from .prepared import INFO_FILE, BenchmarkInfo, DescriptionsInfo, Origin, SplitCounts, require_text_path
 from .protocols import PROTOCOLS
@@ -63,9 +64,9 @@ def prepare_benchmark(
     """
     options = options or PrepareOptions()
     out_dir, raw_dir = Path(out_dir), None if raw_dir is None else Path(raw_dir)
-    _check_arguments(name, raw_dir, out_dir, options)
+    _check_arguments(name, raw_dir, options)
     added = data_sets(name, options.add or ())
-    _check_added(added, out_dir, options)
+    _check_places(raw_dir, added, out_dir, options)
     require_text_path(out_dir)
     check_out_dir(out_dir, INFO_FILE, overwrite=options.overwrite)
     # Imported here, so that a missing package is reported before images are drawn or decoded. The import takes seconds,
@@ -74,9 +75,8 @@ def prepare_benchmark(
 
     problems = Problems()
     collection = collect_sample(options) if raw_dir is None else _collect(name, raw_dir, added, options, problems)
-    collection = complete_categories(collection, problems, keep_unpaired=options.unpaired)
     # Everything that can be checked without opening an image is checked before the images are decoded.
-    _require_items(collection, problems)
+    collection = complete_categories(collection, problems, keep_unpaired=options.unpaired)
     descriptions, origin = _descriptions(name, collection, options.descriptions, problems)
     _split_seen(collection, options)
     problems.raise_if_strict(options.strict)
@@ -84,7 +84,6 @@ def prepare_benchmark(
     verified = _usable(collection, problems, options.progress)
     kept, copies = _without_copies(verified, collection, options.progress)
     collection = complete_categories(replace(collection, items=kept), problems, keep_unpaired=options.unpaired)
-    _require_items(collection, problems)
     problems.raise_if_strict(options.strict)
     train, validation = _split_seen(collection, options)
     names = {"train": set(train), "validation": set(validation), "test": set(collection.unseen)}
@@ -120,7 +119,7 @@ def prepare_benchmark(
     return info
 
 
-def _check_arguments(name: str, raw_dir: Path | None, out_dir: Path, options: PrepareOptions) -> None:
+def _check_arguments(name: str, raw_dir: Path | None, options: PrepareOptions) -> None:
     if name not in PROTOCOLS:
         raise CaanError(f"{name!r}: no such benchmark. Choose from {', '.join(PROTOCOLS)}.")
     for option, benchmarks in APPLIES_TO.items():
@@ -129,25 +128,24 @@ def _check_arguments(name: str, raw_dir: Path | None, out_dir: Path, options: Pr
     parse_width(options.stroke_width)
     if options.validation is not None and options.validation_categories is not None:
         raise CaanError("--validation and --validation-categories are mutually exclusive. Leave one out.")
-    if name == SAMPLE:
-        if raw_dir is not None:
-            raise CaanError("sample: takes no RAW_DIR, because it is drawn. Give only OUT_DIR.")
-        return
-    if raw_dir is None:
+    if name == SAMPLE and raw_dir is not None:
+        raise CaanError("sample: takes no RAW_DIR, because it is drawn. Give only OUT_DIR.")
+    if name != SAMPLE and raw_dir is None:
         raise CaanError(f"{name}: RAW_DIR is missing. Give the folder of the unpacked benchmark before OUT_DIR.")
-    _check_folder("RAW_DIR", raw_dir, out_dir, options)
 
 
-def _check_added(added: list[DataSet], out_dir: Path, options: PrepareOptions) -> None:
-    for one in added:
-        _check_folder(f"--add {one.name}", one.folder, out_dir, options)
-
-
-def _check_folder(what: str, folder: Path, out_dir: Path, options: PrepareOptions) -> None:
-    if folder.resolve().is_relative_to(out_dir.resolve()):
-        raise CaanError(f"{out_dir}: contains {what}. Choose an OUT_DIR outside of the raw images.")
-    if not options.embed and not is_text(str(folder.absolute())):
-        raise CaanError(f"{what}: its path is not UTF-8, so it cannot be stored. Leave out --reference, or rename it.")
+def _check_places(raw_dir: Path | None, added: list[DataSet], out_dir: Path, options: PrepareOptions) -> None:
+    """Refuse input in OUT_DIR, which --overwrite would delete, and paths of images that cannot be stored."""
+    images = {"RAW_DIR": raw_dir, **{f"--add {one.name}": one.folder for one in added}}
+    files = {f"--{name}": getattr(options, name) for name in ("strokes", "descriptions", "unseen", "validation")}
+    for what, place in {**images, **files}.items():
+        if place is not None and Path(os.path.realpath(place)).is_relative_to(os.path.realpath(out_dir)):
+            raise CaanError(f"{out_dir}: contains {what}. Choose an OUT_DIR that holds no input.")
+    for what, folder in images.items():
+        if folder is not None and not options.embed and not is_text(str(folder.absolute())):
+            raise CaanError(
+                f"{what}: its path is not UTF-8, so it cannot be stored. Leave out --reference, or rename it."
+            )
 
 
 def _descriptions(
@@ -175,7 +173,7 @@ def _collect(name: str, raw_dir: Path, added: list[DataSet], options: PrepareOpt
     Raises:
         CaanError: A folder or list cannot be used, or an unseen category of the user's own folder exists nowhere.
     """
-    items, split = collect(name, raw_dir, options, problems)
+    items, split = collect(DataSet(name, name, raw_dir), options, problems)
     collection = mix(items, split, name, added, options, problems)
     if name == "folder":
         elsewhere = {concept(category.partition("/")[2]) for category in collection.held_out}
@@ -192,10 +190,10 @@ def _split_seen(collection: Collection, options: PrepareOptions) -> tuple[tuple[
     added = {name for name in paired if name not in own}
     few = {name for name in added if min(counts[name, modality] for modality in MODALITIES) < MIN_IMAGES}
     if options.validation is not None:
-        _, validation = named_validation(paired, options.validation)
+        validation = named_validation(paired, options.validation)
     else:
         candidates = tuple(name for name in paired if name not in few)
-        _, validation = choose_validation(candidates, options.validation_categories, options.seed, added)
+        validation = choose_validation(candidates, options.validation_categories, options.seed, added)
     return tuple(name for name in collection.seen if name not in validation), validation
 
 
@@ -252,12 +250,6 @@ def _origins(splits: dict[str, list[Item]], copies: list[tuple[Item, str]], name
         for modality in MODALITIES
         if images[name, modality] or duplicates[name, modality]
     ]
-
-
-def _require_items(collection: Collection, problems: Problems) -> None:
-    if not collection.items:
-        found = f" ({problems.summary()})" if problems.found else ""
-        raise CaanError(f"nothing to prepare: no category has both usable sketches and usable photos{found}.")
 
 
 def _counts(splits: dict[str, list[Item]]) -> SplitCounts:

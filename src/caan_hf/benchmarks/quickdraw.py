@@ -13,7 +13,8 @@ from caan_hf.utils.problems import Problems
 from caan_hf.utils.progress import progress_bar
 
 from .items import Item
-from .strokes import LINE_WIDTH, parse_strokes, width_of
+from .options import PrepareOptions
+from .strokes import parse_strokes, parse_width, width_of
 
 NAME_MAP = "sketchy_to_quickdraw.json"
 BAD_LINE = "line that is not a drawing"
@@ -22,13 +23,11 @@ BAD_LINE = "line that is not a drawing"
 def stroke_items(
     folder: Path,
     categories: Sequence[str],
+    options: PrepareOptions,
     problems: Problems,
     *,
     origin: str,
     prefix: str = "",
-    widths: tuple[float, float] = (LINE_WIDTH, LINE_WIDTH),
-    per_category: int | None = None,
-    progress: bool = True,
 ) -> Iterator[Item]:
     """The drawings of the categories that have a file in `folder`.
 
@@ -36,12 +35,10 @@ def stroke_items(
         folder: Folder of `<word>.ndjson` files.
         categories: Names to look for, matched across spellings and through `sketchy_to_quickdraw.json` in `folder` or
             beside it, if there is one.
+        options: `strokes_per_category`, `stroke_width` and `progress` are used.
         problems: Receives unusable lines as `file:line`.
         origin: See [`Item`].
         prefix: What the source of a drawing starts with.
-        widths: The smallest and the largest line width; the width of a drawing depends on its key.
-        per_category: Maximum number of drawings per category, the first ones of its file; None for all.
-        progress: Show a progress bar.
 
     Raises:
         CaanError: The folder is missing or has no ndjson file, or the map of names is damaged.
@@ -50,12 +47,12 @@ def stroke_items(
     if not files:
         problem = "no .ndjson files" if folder.is_dir() else "not a folder"
         raise CaanError(f"{folder}: {problem}. Expected a folder of Quick, Draw! .ndjson files.")
-    words = _name_map(folder)
-    with progress_bar("reading strokes", len(categories), shown=progress) as advance:
+    words, widths = _name_map(folder), parse_width(options.stroke_width)
+    with progress_bar("reading strokes", len(categories), shown=options.progress) as advance:
         for category in categories:
             path = files.get(fold(words.get(fold(category), category)))
             if path is not None:
-                for key, offset in _drawings(path, prefix, problems, per_category):
+                for key, offset in _drawings(path, prefix, problems, options.strokes_per_category):
                     source = f"{prefix}{path.name}#{key}"
                     width = width_of(source, widths)
                     yield Item("sketch", category, source, origin, file=str(path), offset=offset, width=width)

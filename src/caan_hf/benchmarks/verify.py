@@ -11,7 +11,6 @@ from caan_hf.images_caan import decode, open_file
 from caan_hf.sketches_caan import is_blank
 from caan_hf.utils.prefetch import map_ahead
 
-from .drawings import read_strokes
 from .duplicates import Fingerprint, image_fingerprint, stroke_fingerprint
 from .items import Item
 
@@ -64,7 +63,7 @@ def _verified(item: Item, fingerprints: bool) -> Verified:
     path = item.image_path
     try:
         if path is None:
-            strokes = read_strokes(item) if item.is_svg or (fingerprints and item.offset is not None) else None
+            strokes = item.strokes() if item.is_svg or (fingerprints and item.offset is not None) else None
             return Verified(item, fingerprint=stroke_fingerprint(strokes) if fingerprints and strokes else None)
         if path.stat().st_size == 0:
             return Verified(item, EMPTY)

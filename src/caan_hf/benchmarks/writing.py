@@ -1,7 +1,7 @@
 """Writes the splits in the on-disk format of `datasets`, row by row, in bounded memory."""
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,31 +12,11 @@ from caan_hf.descriptions.records import CategoryDescriptions, Description
 from caan_hf.errors import CaanError
 from caan_hf.utils.files import read_bytes, sha256_of
 
-from .drawings import stroke_png
 from .items import MODALITIES, Item
+from .strokes import png_bytes, render_strokes
 
 ROWS_AT_ONCE = 64  # rows held in memory: 64 photos of half a megabyte are 32 MB
 DATA_FILE = "data-00000-of-00001.arrow"
-
-
-def benchmark_features(categories: Iterable[str], origins: Iterable[str]) -> Features:
-    """The columns of a prepared benchmark.
-
-    Args:
-        categories: All category names in the order of their labels.
-        origins: The data sets that the images come from, those of the benchmark itself first.
-    """
-    return Features(
-        {
-            "image": Image(),
-            "modality": ClassLabel(names=list(MODALITIES)),
-            "category": ClassLabel(names=list(categories)),
-            "descriptions": List(Value("string")),
-            "description_prompts": List(Value("string")),
-            "source": Value("string"),
-            "origin": ClassLabel(names=list(origins)),
-        }
-    )
 
 
 def write_splits(
@@ -57,12 +37,22 @@ def write_splits(
         folder: An existing, empty folder.
         splits: The items of each split in row order.
         categories: All category names in the order of their labels.
-        origins: See [`benchmark_features`].
+        origins: The data sets that the images come from, those of the benchmark itself first.
         descriptions: The descriptions of each category.
         embed: Store the bytes of image files instead of their paths.
         advance: Called after every row.
     """
-    features = benchmark_features(categories, origins)
+    features = Features(
+        {
+            "image": Image(),
+            "modality": ClassLabel(names=list(MODALITIES)),
+            "category": ClassLabel(names=list(categories)),
+            "descriptions": List(Value("string")),
+            "description_prompts": List(Value("string")),
+            "source": Value("string"),
+            "origin": ClassLabel(names=list(origins)),
+        }
+    )
     for split, items in splits.items():
         (folder / split).mkdir()
         data = folder / split / DATA_FILE
@@ -102,7 +92,8 @@ def _image(item: Item, embed: bool) -> dict[str, bytes | str | None]:
     """The image as `datasets` stores it: the original bytes of the file, or its absolute path."""
     path = item.image_path
     if path is None:
-        return {"bytes": item.png or stroke_png(item), "path": None}
+        png = item.png or png_bytes(render_strokes(item.strokes(), width=item.width))
+        return {"bytes": png, "path": None}
     if not embed:
         return {"bytes": None, "path": str(path.absolute())}
     try:
