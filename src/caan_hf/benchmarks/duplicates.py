@@ -1,4 +1,4 @@
-"""Finds images that several data sets hold.
+"""Finds images that occur in several data sets.
 
 Two images are equal if all their pixels are, whatever the file format. Photos are also compared approximately, to find
 copies that were resized or encoded again:
@@ -34,7 +34,7 @@ PAIRS_AT_ONCE = 2**22  # bounds the memory of a comparison to some 100 MB
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """What two images are compared by.
+    """The features by which two images are compared.
 
     Attributes:
         pixels: SHA-256 of all pixels.
@@ -66,15 +66,15 @@ def stroke_fingerprint(strokes: Strokes) -> Fingerprint:
 def find_copies(
     prints: Sequence[Fingerprint], first_added: int, advance: Callable[[int], object] = lambda steps: None
 ) -> dict[int, tuple[int, bool]]:
-    """Images that repeat an earlier one.
+    """Find the images that repeat an earlier one.
 
     Args:
         prints: Fingerprints, those of the benchmark itself first.
         first_added: Position of the first image that may be a copy; earlier ones are only compared with.
-        advance: Called with numbers of images that were compared.
+        advance: Called with the number of images that were compared since the last call.
 
     Returns:
-        Position of each copy, to the position of the image that it repeats and whether all pixels are equal.
+        For the position of each copy, the position of the image that it repeats and whether all pixels are equal.
     """
     first: dict[tuple[bool, bytes], int] = {}
     copies: dict[int, tuple[int, bool]] = {}
@@ -94,7 +94,7 @@ def _find_similar(
     copies: dict[int, tuple[int, bool]],
     advance: Callable[[int], object],
 ) -> None:
-    """Add photos that resemble an earlier one, which is no copy itself, to `copies`."""
+    """Add to `copies` the photos that resemble an earlier photo, unless that is a copy itself."""
     gradients = np.frombuffer(b"".join(prints[number].gradients for number in photos), np.uint64).reshape(-1, 4)
     start = int(np.searchsorted(photos, first_added))
     advance(start)

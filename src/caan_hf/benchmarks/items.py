@@ -77,7 +77,7 @@ class Collection:
         unseen_names: Names of the unseen categories; all other categories are seen.
         names: Names of the data sets: the benchmark's own, then those that were added to it. Items with the origin
             `NAME/strokes` belong to NAME.
-        renamed: Category of an added data set as `NAME/CATEGORY`, to the name of the same category here.
+        renamed: Maps a category of an added data set, as `NAME/CATEGORY`, to the name of the same category here.
         held_out: Categories of added data sets, as `NAME/CATEGORY`, that are unseen here and therefore left out.
     """
 

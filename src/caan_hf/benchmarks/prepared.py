@@ -97,7 +97,7 @@ class BenchmarkInfo(Record):
         added: Names of the data sets that were added.
         only_sketches: Categories of the train split without photos, sorted.
         only_photos: Categories of the train split without sketches, sorted.
-        renamed: Category of an added data set as `NAME/CATEGORY`, to the name of the same category here.
+        renamed: Maps a category of an added data set, as `NAME/CATEGORY`, to the name of the same category here.
         held_out: Categories of added data sets, as `NAME/CATEGORY`, that are unseen here and therefore left out.
         duplicates: Images of added data sets that were left out, and which image they repeat.
         images: "embedded" if the data hold the images, "referenced" if they hold the paths of the image files.

@@ -21,14 +21,14 @@ SHAPES = frozenset({"path", "line", "polyline", "polygon", "circle", "ellipse", 
 GROUPS = frozenset({"svg", "g", "a", "switch"})
 LENGTHS = frozenset({"x", "y", "x1", "y1", "x2", "y2", "cx", "cy", "r", "rx", "ry", "width", "height"})
 UNIT = re.compile(r"(?<=[\d.])(px|pt|pc|mm|cm|in)$")
-"""Units of lengths are left out: a drawing has one unit, and its scale does not matter."""
+"""Units are removed, because the scale of a drawing does not matter."""
 TRANSFORM = re.compile(r"(\w+)\s*\(([^()]*)\)")
 
 Point = tuple[float, float]
 
 
 class SvgError(ValueError):
-    """The file is no SVG drawing, or holds nothing that can be drawn."""
+    """The file is not an SVG drawing, or has no shapes that can be drawn."""
 
 
 def parse_svg(data: bytes) -> Strokes:
@@ -64,9 +64,9 @@ def parse_svg(data: bytes) -> Strokes:
 
 
 def _property(element: ElementTree.Element, name: str) -> str:
-    """The value of a presentation attribute, of the style or of itself; empty if the element does not set it.
+    """The value of a presentation attribute, set by the style or directly; empty if the element does not set it.
 
-    Style sheets are not read. An element with a class may have any stroke.
+    Style sheets are not read, so an element with a class may have any stroke.
     """
     found = re.search(rf"(?:^|;)\s*{name}\s*:\s*([^;]+)", element.get("style", ""))
     unknown = "by its class" if name == "stroke" and element.get("class") else ""

@@ -30,7 +30,7 @@ ERRORS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str], ...] = 
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """What is known about an item.
+    """The result of verifying an item.
 
     Attributes:
         item: The item.
@@ -51,7 +51,7 @@ def verify(items: Iterable[Item], *, fingerprints: bool = False) -> Iterator[Ver
         fingerprints: Compute the fingerprints of image files and stroke drawings.
 
     Yields:
-        What was found about each item, in order.
+        The result of each item, in order.
     """
     with warnings.catch_warnings():  # the filters are global, so they cannot be set in the threads
         warnings.filterwarnings("ignore", module="PIL")

@@ -1,1 +1,1 @@
-"""What every other folder needs: whole files and folders, records, progress, prefetching, Hub errors."""
+"""Helpers of all other folders: atomic files, JSON records, YAML, progress, prefetching, downloads, Hub errors."""

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from caan_hf.errors import CaanError, first_line
 
 
 def looks_local(name: str) -> bool:
-    """Whether a name can only be a folder, not OWNER/MODEL on the Hub, so that a typing error is found at once."""
+    """Whether a name can only be a folder, not OWNER/MODEL on the Hub. A misspelled folder then needs no request."""
     first, slash, _ = name.partition("/")
     try:
         if os.path.lexists(name):
@@ -46,11 +47,10 @@ def download(repo_id: str, *, revision: str | None = None, patterns: Sequence[st
         with hub_errors(repo_id):
             try:
                 return Path(get(force_download=force))
-            except LongWaitError as error:
-                try:
+            except LongWaitError:
+                with suppress(OSError):  # not in the cache
                     return Path(get(local_files_only=True))
-                except OSError:  # not in the cache
-                    raise error from None
+                raise
     except (OSError, ValueError) as error:
         raise CaanError(
             f"{repo_id}: no such folder, and it could not be downloaded from the Hub ({first_line(error)})."

@@ -1,4 +1,4 @@
-"""Files and folders that appear complete or not at all, and their hashes."""
+"""Reads regular files within size limits, and writes files and folders that appear complete or not at all."""
 
 import errno
 import glob
@@ -121,10 +121,9 @@ def write_whole_text(file: Path, text: str) -> None:
     write_whole(file, lambda path: path.write_text(text, encoding="utf-8"))
 
 
-def write_json(file: Path, document: Any, *, sort_keys: bool = False) -> None:
+def write_json(file: Path, document: Any) -> None:
     """Write a JSON file atomically, indented, without NaN or infinity."""
-    text = json.dumps(document, indent=2, sort_keys=sort_keys, allow_nan=False)
-    write_whole_text(file, text + "\n")
+    write_whole_text(file, json.dumps(document, indent=2, allow_nan=False) + "\n")
 
 
 def make_folder(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""The font of figures. Pillow's own has no letters beyond ASCII, and file names have."""
+"""The font of figures. Pillow's default font lacks letters beyond ASCII, which occur in file names."""
 
 import unicodedata
 from functools import cache

@@ -79,12 +79,11 @@ def _limited_client() -> httpx2.Client:
 
 
 class _LimitedClient(httpx2.Client):
-    """Ends soon if there is no connection. Once there was one, `huggingface_hub` waits for it to return."""
+    """Fails early if no connection can be made. After a first connection, `huggingface_hub` repeats requests."""
 
     has_connected = False
 
     def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
-        """Send a request."""
         tries = 0
         while True:
             try:
@@ -113,7 +112,7 @@ def _refuse_long_wait(response: httpx2.Response) -> None:
 
 @contextmanager
 def hub_errors(repo_id: str) -> Iterator[None]:
-    """Turn what goes wrong in requests about `repo_id` into a [`CaanError`].
+    """Raise the errors of requests about `repo_id` as [`CaanError`].
 
     Raises:
         CaanError: The Hub refuses a request, cannot be reached, or does not answer in time.

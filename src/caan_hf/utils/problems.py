@@ -1,4 +1,4 @@
-"""Collects what cannot be used, so that all of it is reported at once."""
+"""Collects input that is skipped, so that all of it is reported together."""
 
 from collections import defaultdict
 from dataclasses import dataclass, field
@@ -53,7 +53,7 @@ class Problems:
             raise CaanError(f"{len(self.found)} problem(s), which are errors with --strict: {self.summary()}.")
 
 
-def first_paths(paths: list[str], shown: int = SHOWN_PATHS) -> str:
+def first_paths(paths: list[str]) -> str:
     """The first few paths in one phrase, and the number of the others."""
-    more = f" and {len(paths) - shown} more" if len(paths) > shown else ""
-    return ", ".join(paths[:shown]) + more
+    more = f" and {len(paths) - SHOWN_PATHS} more" if len(paths) > SHOWN_PATHS else ""
+    return ", ".join(paths[:SHOWN_PATHS]) + more
