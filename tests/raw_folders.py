@@ -9,7 +9,6 @@ import numpy as np
 from PIL import Image
 
 from caan_hf.benchmarks import BenchmarkInfo, PrepareOptions, prepare_benchmark
-from caan_hf.benchmarks.categories import published_split
 from caan_hf.utils.problems import Problems
 
 SEEN = ("cat", "dog", "alarm_clock")  # on the seen side of sketchy-25
@@ -54,10 +53,6 @@ class RawFolder:
             for number in range(count)
         ]
         return self.text(f"{folder}/{word}.ndjson", *map(json.dumps, records))
-
-
-def unseen_of(protocol: str) -> set[str]:
-    return set(published_split(protocol).unseen)
 
 
 @dataclass

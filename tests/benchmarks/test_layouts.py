@@ -1,7 +1,7 @@
 """Every distributed folder layout is read, whatever the spelling of its folders."""
 
 import pytest
-from raw_folders import SEEN, UNSEEN, reasons, unseen_of
+from raw_folders import SEEN, reasons
 
 from caan_hf.benchmarks import load_benchmark
 from caan_hf.errors import CaanError
@@ -58,6 +58,8 @@ def test_own_folder_splits_by_its_unseen_file(own, prepare):
     assert prepared.info.unseen == ["yak"]
     assert sorted(prepared.info.seen + prepared.info.validation) == ["boat", "lamp"]
     assert prepared.info.skipped == []
+    assert (prepared.info.added, prepared.info.training_protocol) == ([], "folder@1")
+    assert {origin.name for origin in prepared.info.origins} == {"folder"}
 
 
 def test_own_folder_accepts_another_unseen_file(own, prepare, tmp_path):
@@ -80,8 +82,3 @@ def test_missing_root_is_one_clear_error(raw, prepare):
     raw.images("256x256/photo/tx_000000000000")
     with pytest.raises(CaanError, match=r"no sketches.*sketch/tx_000000000000"):
         prepare("sketchy-25")
-
-
-def test_the_fixtures_hold_seen_and_unseen_categories():
-    assert not set(SEEN) & unseen_of("sketchy-25")
-    assert set(UNSEEN) <= unseen_of("sketchy-25")

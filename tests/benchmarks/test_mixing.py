@@ -1,6 +1,5 @@
 """Data sets that are added to the seen categories of a benchmark."""
 
-import json
 from collections import Counter
 
 import numpy as np
@@ -18,8 +17,7 @@ def pool(tmp_path) -> RawFolder:
     pool = RawFolder(tmp_path / "pool")
     pool.images("sketches", ("cat", "kettle"), suffix=".png")
     pool.images("photos", ("cat", "kettle", "abacus"))
-    drawing = {"word": "angel", "key_id": "1", "drawing": [[[0, 200, 255], [0, 90, 7]]]}
-    pool.text("strokes/angel.ndjson", json.dumps(drawing))
+    pool.strokes("angel", count=1)
     return pool
 
 
@@ -43,12 +41,10 @@ def test_images_are_added_to_seen_and_as_new_categories_and_the_test_split_stays
     for before, after in zip(alone, dataset["test"], strict=True):
         np.testing.assert_array_equal(np.asarray(before["image"]), np.asarray(after["image"]))
     counts = Counter((row["category"], row["modality"], row["origin"]) for row in rows(prepared))
-    assert (
-        counts["cat", "photo", "sketchy-25"]
-        == counts["cat", "photo", "pool"]
-        == counts["kettle", "sketch", "pool"]
-        == 2
-    )
+    found = [
+        counts[key] for key in (("cat", "photo", "sketchy-25"), ("cat", "photo", "pool"), ("kettle", "sketch", "pool"))
+    ]
+    assert found == [2, 2, 2]
     assert all(row["source"].startswith("pool/") == (row["origin"] == "pool") for row in rows(prepared))
     assert own_rows(dataset["test"]).all()
     assert own_rows(dataset["train"]).sum() == 3 * 4
@@ -58,15 +54,14 @@ def test_images_are_added_to_seen_and_as_new_categories_and_the_test_split_stays
 
 def test_unpaired_categories_are_kept_for_training_only(sketchy, pool, prepare):
     sketchy.images("256x256/photo/tx_000000000000", ("umbrella", "bench"))  # unseen and seen, without sketches
-    options = {"add": [str(pool.root)], "unpaired": True, "validation_categories": 2, "strict": False}
-    prepared = prepare("sketchy-25", **options)
+    prepared = prepare("sketchy-25", add=[str(pool.root)], unpaired=True, validation_categories=2)
     assert prepared.info.only_sketches == ["angel"]
     assert prepared.info.only_photos == ["abacus", "bench"]
     assert {"angel", "abacus", "bench"} <= set(prepared.info.seen)
     assert set(prepared.info.validation) <= {"alarm_clock", "cat", "dog"}  # kettle has too few images
     assert prepared.info.unseen == ["cup", "swan"]
     (angel,) = [row for row in rows(prepared) if row["category"] == "angel"]
-    assert (angel["source"], angel["origin"]) == ("pool/strokes/angel.ndjson#1", "pool/strokes")
+    assert (angel["source"], angel["origin"]) == ("pool/strokes/angel.ndjson#angel-0", "pool/strokes")
 
 
 def test_a_table_says_where_the_images_come_from(sketchy, pool, prepare):
@@ -139,7 +134,7 @@ def test_another_benchmark_and_a_folder_of_strokes_are_added(sketchy, prepare, t
     berlin.images("png", ("cat", "bread", "cup"), suffix=".png")  # cup is unseen here, bread only there
     berlin.images("ImageResized", ("bread",), suffix=".JPEG")
     quick = RawFolder(tmp_path / "simplified")
-    quick.text("dog.ndjson", *(json.dumps({"key_id": str(n), "drawing": [[[0, n], [9, 1]]]}) for n in range(5)))
+    quick.strokes("dog", count=5, folder=".")
     add = [f"tuberlin-30={berlin.root}", str(quick.root)]
     prepared = prepare("sketchy-25", add=add, strokes_per_category=4, validation_categories=0)
     assert prepared.info.training_protocol == "sketchy-25@1+tuberlin-30+simplified"
@@ -203,14 +198,6 @@ def test_wrong_arguments_are_one_clear_error(sketchy, pool, prepare, tmp_path, m
     assert not (tmp_path / "out").exists()
 
 
-def test_an_added_folder_inside_out_dir_is_refused(sketchy, pool, prepare, tmp_path):
-    pool.root.rename(tmp_path / "moved")
-    (tmp_path / "out").mkdir()
-    (tmp_path / "moved").rename(tmp_path / "out/pool")
-    with pytest.raises(CaanError, match="contains --add pool"):
-        prepare("sketchy-25", add=[str(tmp_path / "out/pool")])
-
-
 def test_strokes_of_the_own_folder_are_sketches(own, prepare):
     own.strokes("Boat", count=3)
     own.strokes("zither", count=1)
@@ -249,12 +236,6 @@ def test_svg_sketches_are_drawn(own, prepare):
     (row,) = [row for row in load_benchmark(prepared.path)[0]["train"] if row["source"] == "sketches/boat/a.svg"]
     assert row["image"].size == (256, 256)
     assert 0 < np.mean(np.asarray(row["image"]) < 128) < 0.1
-
-
-def test_a_benchmark_of_its_own_images_has_one_origin(own, prepare):
-    prepared = prepare("folder")
-    assert {row["origin"] for row in rows(prepared)} == {"folder"}
-    assert (prepared.info.added, prepared.info.training_protocol) == ([], "folder@1")
 
 
 def test_preparing_a_mixture_twice_gives_the_same_bytes(sketchy, pool, prepare):

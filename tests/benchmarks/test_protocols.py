@@ -10,7 +10,6 @@ from caan_hf.benchmarks.layouts import LAYOUTS
 from caan_hf.benchmarks.options import BenchmarkName
 from caan_hf.benchmarks.prepared import BenchmarkInfo
 from caan_hf.benchmarks.protocols import PROTOCOLS, protocol_named
-from caan_hf.descriptions.spelling import fold
 
 
 def test_every_benchmark_has_a_protocol():
@@ -53,9 +52,3 @@ def test_synonyms_are_one_concept():
     assert concept("mouse (animal)") != concept("computer-mouse")
     names = [concept(name) for group in SYNONYMS for name in group]
     assert len(set(names)) == len(SYNONYMS)
-
-
-@pytest.mark.parametrize("name", [name for name, protocol in PROTOCOLS.items() if protocol.has_lists])
-def test_no_category_is_both_seen_and_unseen_in_any_spelling(name):
-    seen, unseen = ({fold(category) for category in side} for side in (PROTOCOLS[name].seen, PROTOCOLS[name].unseen))
-    assert not seen & unseen

@@ -102,12 +102,6 @@ def test_a_server_that_vanishes_later_gets_all_tries(server, chat):
     assert only(generator).requests == 4
 
 
-def test_a_server_that_refuses_the_first_question_has_answered(server, chat):
-    server.behaviours = [fail(400, "not about this")]
-    errors = [answer.error for answer in chat(concurrency=1).answers(questions(3))]
-    assert errors == ["HTTP 400: not about this", None, None]
-
-
 @pytest.mark.parametrize(
     ("status", "message"),
     [(401, "CAAN_API_KEY"), (403, "CAAN_API_KEY"), (404, "no such model")],

@@ -24,10 +24,7 @@ def test_records_are_sorted_by_category_and_prompt(server, run, tmp_path):
     report = run(CATEGORIES, out, concurrency=6)
     records = read_descriptions(out)
     assert [(r.category, r.prompt_id) for r in records] == [(c, p.id) for c in CATEGORIES for p in TWO]
-    assert (
-        records[0].prompt
-        == "What does an alarm clock look like: its overall shape and proportions, its surface, its colours?"
-    )
+    assert records[0].prompt == PROMPTS[0].ask("alarm_clock")
     assert records[0].generator == "some-model"
     assert records[0].created.endswith("+00:00")
     assert (report.written, report.kept, report.requests) == (6, 0, 6)
