@@ -41,10 +41,8 @@ def test_images_are_added_to_seen_and_as_new_categories_and_the_test_split_stays
     for before, after in zip(alone, dataset["test"], strict=True):
         np.testing.assert_array_equal(np.asarray(before["image"]), np.asarray(after["image"]))
     counts = Counter((row["category"], row["modality"], row["origin"]) for row in rows(prepared))
-    found = [
-        counts[key] for key in (("cat", "photo", "sketchy-25"), ("cat", "photo", "pool"), ("kettle", "sketch", "pool"))
-    ]
-    assert found == [2, 2, 2]
+    for key in (("cat", "photo", "sketchy-25"), ("cat", "photo", "pool"), ("kettle", "sketch", "pool")):
+        assert counts[key] == 2
     assert all(row["source"].startswith("pool/") == (row["origin"] == "pool") for row in rows(prepared))
     assert own_rows(dataset["test"]).all()
     assert own_rows(dataset["train"]).sum() == 3 * 4
