@@ -1,5 +1,6 @@
 """The chat generator with the real client, against a local server that misbehaves."""
 
+import threading
 import time
 
 import pytest
@@ -163,6 +164,18 @@ def test_unsupported_parameters_are_dropped(server, chat):
     body = server.requests[-1]["body"]
     assert body["max_completion_tokens"] == 99
     assert not {"max_tokens", "temperature"} & set(body)
+
+
+def test_concurrent_questions_survive_the_refusal_of_a_parameter(server, chat):
+    all_sent = threading.Barrier(4)
+
+    def refuse(handler):
+        all_sent.wait(timeout=10)
+        fail(400, "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead.")(handler)
+
+    server.behaviours = [refuse] * 4
+    answers = list(chat(concurrency=4).answers(questions(4)))
+    assert [answer.error for answer in answers] == [None] * 4
 
 
 def test_the_key_is_hidden_in_error_messages(server, chat, monkeypatch):

@@ -71,6 +71,7 @@ class ChatGenerator:
         self.sends_seed = True
         self._has_answered = False
         self._stop = threading.Event()
+        self._adapting = threading.Lock()
 
     def answers(self, questions: Sequence[Question]) -> Iterator[Answer]:
         """The answer to each question, in any order, as soon as it arrives.
@@ -110,14 +111,15 @@ class ChatGenerator:
     def _ask(self, question: Question) -> Answer:
         error, pause = "stopped", None
         for attempt in range(self.options.tries):
+            parameters = self.parameters
             try:
-                return self._ask_once(question, requests=attempt + 1)
+                return self._ask_once(question, parameters, requests=attempt + 1)
             except InferenceTimeoutError:
                 error, pause = f"no answer within {self.options.timeout:g} s", None
             except HfHubHTTPError as refusal:
                 self._has_answered = True
                 error, pause = self._reason(refusal), _retry_after(refusal)
-                if not _is_transient(refusal) and not self._adapt(refusal):
+                if not _is_transient(refusal) and not self._adapt(refusal, parameters):
                     return Answer(question, error=error, requests=attempt + 1)
             except httpx2.HTTPError as failure:
                 error, pause = self._hide(f"{type(failure).__name__}: {failure}"), None
@@ -130,10 +132,10 @@ class ChatGenerator:
                 break
         return Answer(question, error=f"{error}, {attempt + 1} times", requests=attempt + 1)
 
-    def _ask_once(self, question: Question, requests: int) -> Answer:
+    def _ask_once(self, question: Question, parameters: dict[str, Any], requests: int) -> Answer:
         seed = question.seed(self.options.seed) if self.sends_seed else None
         messages = [{"role": "user", "content": question.message}]
-        completion = self.client.chat_completion(messages, seed=seed, **self.parameters)
+        completion = self.client.chat_completion(messages, seed=seed, **parameters)
         self._has_answered = True
         text, usage = completion.choices[0].message.content, completion.usage
         if not isinstance(text, str):
@@ -161,19 +163,22 @@ class ChatGenerator:
             raise CaanError(f"{self.place}: does not serve {self.name} ({reason}). Choose another --model.") from None
         return f"HTTP {status}" if _is_transient(refusal) else reason
 
-    def _adapt(self, refusal: HfHubHTTPError) -> bool:
+    def _adapt(self, refusal: HfHubHTTPError, sent: dict[str, Any]) -> bool:
         """Drop a parameter that the model refuses, as some refuse `max_tokens`; False if it is none of ours."""
         message = f"{refusal.server_message} {refusal.response.text}"
-        parameters = dict(self.parameters)
-        if "max_completion_tokens" in message and "max_tokens" in parameters:
-            parameters["extra_body"] = {"max_completion_tokens": parameters.pop("max_tokens")}
-        elif "'temperature'" in message and "temperature" in parameters:
-            del parameters["temperature"]
-        elif "'seed'" in message and self.sends_seed:
-            self.sends_seed = False
-        else:
-            return False
-        self.parameters = parameters
+        with self._adapting:
+            if sent is not self.parameters:  # adapted after another request, while this one was under way
+                return True
+            parameters = dict(sent)
+            if "max_completion_tokens" in message and "max_tokens" in parameters:
+                parameters["extra_body"] = {"max_completion_tokens": parameters.pop("max_tokens")}
+            elif "'temperature'" in message and "temperature" in parameters:
+                del parameters["temperature"]
+            elif "'seed'" in message and self.sends_seed:
+                self.sends_seed = False
+            else:
+                return False
+            self.parameters = parameters
         return True
 
     def _hide(self, text: str) -> str:
