@@ -1,4 +1,4 @@
-"""Adds the images of more data sets to the seen categories of a benchmark. Its unseen categories stay as they are."""
+"""Adds images of other data sets to the seen categories of a benchmark. Its unseen categories do not change."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -10,8 +10,8 @@ from caan_hf.errors import CaanError
 from caan_hf.utils.files import printable
 from caan_hf.utils.problems import Problems
 
-from .categories import CategorySplit, concept, published_split
-from .collect import category_names, read_images, read_layout_strokes
+from .categories import CategorySplit, concept, match_names, published_split
+from .collect import category_names, collect, read_images, read_layout_strokes, unseen_file
 from .items import Collection, Item
 from .layouts import LAYOUTS, DataSet, first_folder
 from .options import PrepareOptions
@@ -49,49 +49,48 @@ def data_sets(benchmark: str, texts: Iterable[str]) -> list[DataSet]:
     return found
 
 
-def mix(
-    own: list[Item],
-    split: CategorySplit,
-    benchmark: str,
-    added: list[DataSet],
-    options: PrepareOptions,
-    problems: Problems,
-) -> Collection:
-    """Join the images of a benchmark with those of other data sets.
+def mix(raw: DataSet, added: list[DataSet], options: PrepareOptions, problems: Problems) -> Collection:
+    """List the images of a benchmark and of the data sets that are added to it.
 
-    Names of one category in several data sets are joined, also synonyms, under the name that the benchmark or the
-    first data set gives it. Categories that are unseen in the benchmark, or synonyms of them, are not added.
+    Categories with the same name or a synonym are joined under the name that the benchmark, or else the first data
+    set, gives them. Categories that are unseen in the benchmark, or synonyms of them, are not added.
 
     Args:
-        own: The images of the benchmark.
-        split: Its categories.
-        benchmark: Its name.
+        raw: The raw folder of the benchmark.
         added: The data sets to add.
         options: The limits per category apply to the seen categories of each data set; see also `collect`.
         problems: Receives what is skipped.
 
     Raises:
-        CaanError: A data set has no images.
+        CaanError: A folder or list cannot be used, a data set has no images, or an unseen category of the user's own
+            folder exists nowhere.
     """
-    items, names = list(own), _Names(split)
+    items, split = collect(raw, options, problems)
+    names = _Names(split)
     renamed: dict[str, str] = {}
     held_out: list[str] = []
+    found_elsewhere: set[str] = set()
     for one in added:
         found = _read(one, options, problems)
         to_name = {category: names.find(category) for category in sorted({item.category for item in found})}
         for category, name in to_name.items():
             if name is None:
                 held_out.append(f"{one.name}/{category}")
+                found_elsewhere.add(concept(category))
             elif canonical(name) != canonical(category):
                 renamed[f"{one.name}/{category}"] = name
         for item in found:
             name = to_name[item.category]
             if name is not None:
                 items.append(replace(item, category=name))
+    if raw.layout == FOLDER:
+        own = [category for category in split.unseen if concept(category) not in found_elsewhere]
+        file = unseen_file(raw.folder, options)
+        match_names(own, category_names(raw.folder), file, "no category folder has this name")
     unseen = frozenset(split.unseen)
     limits = {"sketch": options.sketches_per_category, "photo": options.photos_per_category}
-    items = _limited(items, unseen, limits)
-    return Collection(items, unseen, (benchmark, *(one.name for one in added)), renamed, tuple(held_out))
+    data_set_names = (raw.name, *(one.name for one in added))
+    return Collection(_limited(items, unseen, limits), unseen, data_set_names, renamed, tuple(held_out))
 
 
 class _Names:
@@ -142,9 +141,9 @@ def _read_folders(one: DataSet, options: PrepareOptions, problems: Problems) -> 
 
 
 def _limited(items: list[Item], unseen: frozenset[str], limits: dict[str, int | None]) -> list[Item]:
-    """At most so many image files per seen category, data set and modality, evenly spread over their order.
+    """At most `limits[modality]` image files per seen category and data set, evenly spread over their order.
 
-    Strokes have a limit of their own, which is applied when their files are read.
+    Stroke drawings have a limit of their own, which is applied when their files are read.
     """
     groups: defaultdict[tuple[str, str, str], list[int]] = defaultdict(list)
     for number, item in enumerate(items):

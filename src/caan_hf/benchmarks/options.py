@@ -21,9 +21,9 @@ class PrepareOptions:
         int | None,
         Option(
             min=0,
-            help="Number of seen categories with sketches and photos held out for validation, of the benchmark's own "
-            "and of those that only added data sets have in proportion. Default: a seventh, at least 2 and at most 15; "
-            "none if there are fewer than 4.",
+            help="Number of seen categories with sketches and photos that are held out for validation. Categories that "
+            "only added data sets have are chosen in proportion. Default: a seventh, at least 2 and at most 15; none "
+            "if there are fewer than 4.",
             show_default=False,
         ),
     ] = None

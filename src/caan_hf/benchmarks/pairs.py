@@ -66,12 +66,12 @@ def instances(
     """
     numbers: dict[tuple[int, str], int] = {}
     photos = [
-        numbers.setdefault((category, _stem(source)), len(numbers))
+        numbers.setdefault((category, PurePosixPath(source).stem), len(numbers))
         for category, source in zip(photo_categories.tolist(), photo_sources, strict=True)
     ]
     sketches = []
     for category, source in zip(sketch_categories.tolist(), sketch_sources, strict=True):
-        whole = _stem(source)
+        whole = PurePosixPath(source).stem
         names = (whole, NUMBER.sub("", whole))
         found = (numbers[category, name] for name in names if (category, name) in numbers)
         sketches.append(next(found, WITHOUT_PHOTO))
@@ -95,7 +95,3 @@ def is_extended(protocol_id: str, source: str) -> bool:
     """Whether a photo is one of the additional photos of a benchmark, which no sketch was drawn from."""
     layout = LAYOUTS.get(protocol_id.partition("@")[0])
     return layout is not None and any(source.startswith(f"{folder}/") for folder in layout.extended)
-
-
-def _stem(source: str) -> str:
-    return PurePosixPath(source).stem

@@ -21,8 +21,8 @@ from caan_hf.utils.files import check_out_dir, printable, staged_folder
 from caan_hf.utils.problems import Problem, Problems
 from caan_hf.utils.progress import progress_bar
 
-from .categories import choose_validation, concept, match_names, named_validation
-from .collect import SAMPLE, category_names, collect, collect_sample, complete_categories, unseen_file
+from .categories import choose_validation, named_validation
+from .collect import SAMPLE, collect_sample, complete_categories
 from .duplicates import find_copies
 from .items import MODALITIES, Collection, Item, in_row_order
 from .layouts import LAYOUTS, DataSet
@@ -74,7 +74,10 @@ def prepare_benchmark(
     from .writing import write_splits  # noqa: PLC0415
 
     problems = Problems()
-    collection = collect_sample(options) if raw_dir is None else _collect(name, raw_dir, added, options, problems)
+    if raw_dir is None:
+        collection = collect_sample(options)
+    else:
+        collection = mix(DataSet(name, name, raw_dir), added, options, problems)
     # Everything that can be checked without opening an image is checked before the images are decoded.
     collection = complete_categories(collection, problems, keep_unpaired=options.unpaired)
     descriptions, origin = _descriptions(name, collection, options.descriptions, problems)
@@ -165,21 +168,6 @@ def _descriptions(
         if file is not None and not found[category]:
             problems.add(category, NO_DESCRIPTION)
     return {category: found[category] or (plain(category),) for category in collection.categories}, origin
-
-
-def _collect(name: str, raw_dir: Path, added: list[DataSet], options: PrepareOptions, problems: Problems) -> Collection:
-    """The images of a raw folder and of the data sets that are added to it.
-
-    Raises:
-        CaanError: A folder or list cannot be used, or an unseen category of the user's own folder exists nowhere.
-    """
-    items, split = collect(DataSet(name, name, raw_dir), options, problems)
-    collection = mix(items, split, name, added, options, problems)
-    if name == "folder":
-        elsewhere = {concept(category.partition("/")[2]) for category in collection.held_out}
-        own = [category for category in split.unseen if concept(category) not in elsewhere]
-        match_names(own, category_names(raw_dir), unseen_file(raw_dir, options), "no category folder has this name")
-    return collection
 
 
 def _split_seen(collection: Collection, options: PrepareOptions) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -44,7 +44,7 @@ class Verified:
 
 
 def verify(items: Iterable[Item], *, fingerprints: bool = False) -> Iterator[Verified]:
-    """Decode each image file completely, exactly once. Stroke files were checked, and drawn images need no check.
+    """Decode each image file once. Stroke files were checked when they were listed; drawn images need no check.
 
     Args:
         items: The items.
