@@ -52,7 +52,7 @@ def test_photos_that_were_resized_or_encoded_again_are_copies(change):
     assert copies(scene(0), change(scene(0)), scene(1)) == {1: (0, False)}
 
 
-def test_other_photos_are_no_copies():
+def test_other_photos_are_not_copies():
     assert copies(*map(scene, range(40))) == {}
     assert copies(*(product(left) for left in range(20, 180, 20))) == {}
     mirrored = scene(0).transpose(Image.Transpose.FLIP_LEFT_RIGHT)
@@ -68,7 +68,7 @@ def test_sketches_are_compared_exactly():
     assert copies(sketch, sketch, sketch.resize((199, 199)), is_photo=False) == {1: (0, True)}
 
 
-def test_images_of_the_benchmark_are_only_compared_with():
+def test_images_of_the_benchmark_are_never_copies():
     images = [scene(0), scene(0), encoded(scene(0), 50), scene(0)]
     assert copies(*images, first_added=2) == {2: (0, False), 3: (0, True)}
 
@@ -78,7 +78,7 @@ def test_equal_strokes_are_copies():
     assert find_copies([stroke_fingerprint(strokes) for strokes in (one, other, one)], 0) == {2: (0, True)}
 
 
-def test_the_comparison_in_blocks_finds_the_same(monkeypatch):
+def test_comparing_in_blocks_finds_the_same_copies(monkeypatch):
     images = [scene(seed) for seed in range(8)] + [encoded(scene(seed), 60) for seed in (5, 2)]
     whole, advanced = copies(*images), []
     monkeypatch.setattr(duplicates, "PAIRS_AT_ONCE", 1)

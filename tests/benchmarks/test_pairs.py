@@ -25,7 +25,7 @@ def test_a_sketch_has_the_name_of_its_photo_and_perhaps_a_number(sketch):
     assert photo_of(f"sketch/cup/{sketch}", photos) == [1]
 
 
-def test_the_whole_name_goes_before_the_name_without_its_number():
+def test_a_photo_with_the_whole_name_takes_precedence():
     assert photo_of("sketch/a-1.png", ["photo/a.jpg", "photo/a-1.jpg"]) == [1]
 
 

@@ -56,7 +56,7 @@ def test_curves_arcs_and_shapes_are_polylines():
     assert (points[:3], points[-1]) == ([[0, 0], [1, 0], [1, 1]], [0, 0])
 
 
-def test_what_is_not_drawn_is_left_out():
+def test_elements_other_than_shapes_are_ignored():
     body = (
         '<rect width="100%" height="100%" fill="white"/><defs><path d="M0 0L9 9"/></defs><script>alert(1)</script>'
         '<image href="file:///etc/passwd"/><style>*{}</style><text>M0 0</text><path d="M0 0L1 1"/>'
@@ -78,7 +78,7 @@ def test_what_is_not_drawn_is_left_out():
         '<path d="M0 0L1 1">',
     ],
 )
-def test_what_cannot_be_drawn_is_an_error(body):
+def test_an_invalid_drawing_is_an_error(body):
     with pytest.raises(SvgError):
         strokes(body)
 
@@ -105,7 +105,7 @@ RECT = [[0, 0], [8, 0], [8, 8], [0, 8], [0, 0], [0, 0]]
         (f'<path d=""/><polyline points=""/>{LINE}', [[[0, 0], [9, 5]]]),
     ],
 )
-def test_what_is_seen_of_a_drawing_is_read(body, expected):
+def test_only_visible_shapes_are_read(body, expected):
     assert strokes(body) == expected
 
 

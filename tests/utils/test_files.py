@@ -1,4 +1,4 @@
-"""Files and folders appear complete or not at all, and nothing of somebody else's is replaced."""
+"""Files and folders appear complete or not at all, and folders of another kind are never replaced."""
 
 import errno
 import os
@@ -74,12 +74,9 @@ def test_sha256_is_that_of_the_content(tmp_path):
     assert sha256_of(tmp_path / "a") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
 
 
-def test_require_writable_accepts_a_folder_that_does_not_exist_yet(tmp_path):
+def test_a_folder_that_cannot_be_created_is_an_error_that_names_the_option(tmp_path):
     require_writable(tmp_path / "a" / "b")
     assert not list(tmp_path.iterdir())
-
-
-def test_require_writable_names_folder_and_option(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(CaanError, match=r"file.*--out"):
         require_writable(tmp_path / "file" / "sub")

@@ -44,14 +44,10 @@ def find_lists(raw_dir: Path, layout: Layout) -> Path | None:
 def listed_items(
     raw_dir: Path, lists: Path, layout: Layout, split: CategorySplit, problems: Problems
 ) -> Iterator[Item]:
-    """The images in the published lists, each once.
+    """The images in the published lists in the folder `lists`, each once.
 
-    Args:
-        raw_dir: The folder that the paths in the lists are relative to; files outside it are skipped.
-        lists: The folder of the lists.
-        layout: The names of the lists.
-        split: The categories of the benchmark, which labels are compared with.
-        problems: Receives every line that is skipped.
+    Paths in the lists are relative to `raw_dir`. Files outside it and labels that are not in `split` are skipped and
+    added to `problems`.
     """
     files = FileFinder(raw_dir)
     taken: set[Path] = set()

@@ -14,7 +14,7 @@ class Layout:
         sketches: Folders of `<category>/<sketch>`; the first that exists is read.
         photos: Folders of `<category>/<photo>`; the first that exists is read.
         extended: Folders of additional photos; the first that exists is read.
-        strokes: Folders of `<category>.ndjson`, drawings of Quick, Draw!; the first that exists is read.
+        strokes: Folders of `<category>.ndjson`, with drawings of Quick, Draw!; the first that exists is read.
         lists: Folder of the published file lists; empty if there are none.
         list_names: Modality and name of each list without its ending (`_train.txt` or `_zero.txt`).
     """

@@ -21,14 +21,10 @@ FOLDER = "folder"
 
 
 def data_sets(benchmark: str, texts: Iterable[str]) -> list[DataSet]:
-    """The data sets that the values of `--add` name: DIR with the layout of `folder`, or BENCHMARK=DIR.
-
-    Args:
-        benchmark: The benchmark that they are added to.
-        texts: The values.
+    """The data sets in the values of `--add`, which are DIR with the layout of `folder`, or BENCHMARK=DIR.
 
     Raises:
-        CaanError: A folder does not exist, or two data sets have one name.
+        CaanError: A folder does not exist, or two data sets, of which `benchmark` is one, have the same name.
     """
     found: list[DataSet] = []
     for text in texts:
@@ -40,7 +36,7 @@ def data_sets(benchmark: str, texts: Iterable[str]) -> list[DataSet]:
             raise CaanError(
                 f"--add {text}: not a folder. Give the folder of the images, or BENCHMARK=FOLDER with one of {known}."
             )
-        name = layout if is_named and layout != FOLDER else folder.absolute().name or folder.resolve().name
+        name = layout if is_named and layout != FOLDER else folder.absolute().name
         if not is_text(name) or name in ("", ".."):
             raise CaanError(f"--add {printable(text)}: the folder's name cannot be stored. Rename it.")
         if name in (benchmark, *(known.name for known in found)):

@@ -53,11 +53,7 @@ class Protocol:
         return published_split(self.name).unseen
 
     def deviations(self, info: "BenchmarkInfo") -> list[str]:
-        """How a prepared benchmark differs from the published one, as phrases for a report.
-
-        Args:
-            info: The contents of its `benchmark.json`.
-        """
+        """How a prepared benchmark differs from the published one, as phrases for a report."""
         if self.published is None:
             return []
         found = []

@@ -46,12 +46,8 @@ class Verified:
 def verify(items: Iterable[Item], *, fingerprints: bool = False) -> Iterator[Verified]:
     """Decode each image file once. Stroke files were checked when they were listed; drawn images need no check.
 
-    Args:
-        items: The items.
-        fingerprints: Compute the fingerprints of image files and stroke drawings.
-
     Yields:
-        The result of each item, in order.
+        The result of each item, in order, with the fingerprints of image files and stroke drawings on request.
     """
     with warnings.catch_warnings():  # the filters are global, so they cannot be set in the threads
         warnings.filterwarnings("ignore", module="PIL")

@@ -37,7 +37,7 @@ def write_splits(
         folder: An existing, empty folder.
         splits: The items of each split in row order.
         categories: All category names in the order of their labels.
-        origins: The data sets that the images come from, those of the benchmark itself first.
+        origins: All data sets that the images come from in the order of their labels.
         descriptions: The descriptions of each category.
         embed: Store the bytes of image files instead of their paths.
         advance: Called after every row.

@@ -84,12 +84,8 @@ def sha256_of(file: Path) -> str:
 def read_text(file: Path, remedy: str) -> str:
     """Read a UTF-8 text file, with or without a byte order mark.
 
-    Args:
-        file: The file.
-        remedy: What the user should do if it cannot be read.
-
     Raises:
-        CaanError: The file is missing, cannot be read or is not UTF-8.
+        CaanError: The file is missing, cannot be read or is not UTF-8. The message ends with `remedy`.
     """
     try:
         text = read_bytes(file).decode("utf-8-sig")
@@ -183,10 +179,7 @@ def check_out_dir(out_dir: Path, marker: str, *, overwrite: bool) -> None:
 def staged_folder(out_dir: Path, marker: str, *, overwrite: bool) -> Iterator[Path]:
     """A new folder beside `out_dir` that replaces it when the block ends, and is removed if the block fails.
 
-    Args:
-        out_dir: The folder to be written.
-        marker: See [`check_out_dir`]; the block has to write it.
-        overwrite: See [`check_out_dir`].
+    The block has to write `marker`; see [`check_out_dir`].
 
     Raises:
         CaanError: As [`check_out_dir`], which is called before and after the block; or nothing can be written there.
@@ -249,11 +242,8 @@ def expand_home(path: str | os.PathLike[str]) -> Path:
 def user_cache(option: str) -> Path:
     """The folder for caches of the user: `$XDG_CACHE_HOME`, by default `~/.cache`.
 
-    Args:
-        option: What chooses another place, for the error message.
-
     Raises:
-        CaanError: The home folder is unknown.
+        CaanError: The home folder is unknown. The message says that `option` chooses another place.
     """
     try:
         return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")

@@ -30,13 +30,9 @@ class Record(BaseModel):
     def read(cls, file: Path, remedy: str) -> Self:
         """Read and validate a JSON file.
 
-        Args:
-            file: The file.
-            remedy: What the user should do if it cannot be used, such as "Export again."
-
         Raises:
-            CaanError: The file is missing or too large, is not JSON or has other fields; the message names file and
-                field.
+            CaanError: The file is missing or too large, is not JSON or has other fields. The message names file and
+                field, and ends with `remedy`, such as "Export again."
         """
         try:
             return cls.parse(read_bytes(file, MAX_BYTES), str(file), remedy)
@@ -47,13 +43,8 @@ class Record(BaseModel):
     def parse(cls, document: str | bytes | dict[str, Any], name: str, remedy: str) -> Self:
         """Validate a JSON text, or a dictionary as if it had been read from JSON.
 
-        Args:
-            document: JSON text, or the dictionary that it holds.
-            name: What the error message calls the document.
-            remedy: See [`read`].
-
         Raises:
-            CaanError: As [`read`].
+            CaanError: As [`read`]. The message begins with `name`.
         """
         try:
             text = json.dumps(document, default=str) if isinstance(document, dict) else document

@@ -19,7 +19,7 @@ def read_yaml(file: Path, what: str, shipped: Iterable[str] = ()) -> dict[str, A
 
     Args:
         file: The file.
-        what: What the file holds, "recipe" or "study", for the error message.
+        what: What the file holds, "recipe" or "study", for error messages.
         shipped: Names that may be given instead of a file.
 
     Raises:
