@@ -208,8 +208,8 @@ def complete_categories(collection: Collection, problems: Problems, *, keep_unpa
             problems.add(_place_of(item), ALONE[modality])
     items = [item for item in collection.items if item.category not in out]
     if not items:
-        found = f" ({problems.summary()})" if problems.found else ""
-        raise CaanError(f"nothing to prepare: no category has both usable sketches and usable photos{found}.")
+        summary = f" ({problems.summary()})" if problems.found else ""
+        raise CaanError(f"nothing to prepare: no category has both usable sketches and usable photos{summary}.")
     return replace(collection, items=items)
 
 

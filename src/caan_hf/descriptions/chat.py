@@ -198,7 +198,7 @@ def _key(base_url: str | None) -> str | None:
     key = os.environ.get(KEY_VARIABLE) or (os.environ.get("OPENAI_API_KEY") if base_url else None)
     key = key.strip() if key else None  # a key that was read from a file may end in a line break
     if key and not (key.isascii() and key.isprintable()):
-        raise CaanError(f"{KEY_VARIABLE} or OPENAI_API_KEY: contains characters that are not allowed in a key. Set it again.")
+        raise CaanError(f"{KEY_VARIABLE} or OPENAI_API_KEY: contains invalid characters. Set it again.")
     if base_url is not None:
         return key or NO_KEY
     if key is None and get_token() is None:

@@ -248,7 +248,7 @@ def user_cache(option: str) -> Path:
     try:
         return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     except RuntimeError:
-        raise CaanError(f"no folder for the cache, because the home folder is unknown. Set HOME, or {option}.") from None
+        raise CaanError(f"no cache folder, because the home folder is unknown. Set HOME, or {option}.") from None
 
 
 def _remove_left_overs(out_dir: Path) -> None:
