@@ -31,12 +31,7 @@ def run(chat):
 
     def run_describe(categories, out, *, generator=None, prompts="shape,parts", samples=1, **options) -> Report:
         generator = generator or chat(**options)
-        return describe(
-            categories,
-            out,
-            DescribeOptions(model="some-model", prompts=prompts, samples=samples),
-            generator=generator,
-            progress=False,
-        )
+        chosen = DescribeOptions(model="some-model", prompts=prompts, samples=samples)
+        return describe(categories, out, chosen, generator=generator)
 
     return run_describe

@@ -67,7 +67,6 @@ def describe(
     *,
     generator: "Generator | None" = None,
     report: Report | None = None,
-    progress: bool = True,
 ) -> Report:
     """Generate every description that `out` does not contain yet.
 
@@ -81,7 +80,6 @@ def describe(
         options: The prompts, the number of samples, the limits and the language model.
         generator: The language model; by default it is created from `options`.
         report: Updated during the run, so that it is available after an error too.
-        progress: Show a progress bar on a terminal.
 
     Raises:
         CaanError: `out` cannot be read or written, or the language model cannot be used. Answers received before are
@@ -95,10 +93,7 @@ def describe(
         report.kept = len(existing)
         questions = _missing_questions(categories, options, existing)
         try:
-            with (
-                out.open("a", encoding="utf-8") as stream,
-                progress_bar("describing", len(questions), shown=progress) as advance,
-            ):
+            with out.open("a", encoding="utf-8") as stream, progress_bar("describing", len(questions)) as advance:
                 clean = partial(clean_answer, count_tokens=count_tokens, max_tokens=options.max_tokens)
                 for record in _new_records(generator, questions, {record.key for record in existing}, clean, report):
                     stream.write(record.to_line())

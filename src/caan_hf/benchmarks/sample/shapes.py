@@ -109,12 +109,12 @@ def rounded(cx: float, top: float, width: float, height: float, radius: float) -
     return np.concatenate([arc(cx + sx * dx, cy + sy * dy, radius, radius, a, a + 90)[::8] for sx, sy, a in signs])
 
 
-def smooth(points: Sequence[Point] | np.ndarray, *, closed: bool = True, steps: int = 8) -> np.ndarray:
-    """A Catmull-Rom curve through `points`, shape (N, 2)."""
+def smooth(points: Sequence[Point] | np.ndarray, *, closed: bool = True) -> np.ndarray:
+    """A Catmull-Rom curve through `points`, with eight points per segment, shape (N, 2)."""
     knots = np.asarray(points, dtype=float)
     padded = np.concatenate([knots[-1:], knots, knots[:2]] if closed else [knots[:1], knots, knots[-1:]])
     p0, p1, p2, p3 = (padded[i : len(padded) - 3 + i, None, :] for i in range(4))
-    t = np.linspace(0, 1, steps, endpoint=False)[None, :, None]
+    t = np.linspace(0, 1, 8, endpoint=False)[None, :, None]
     curve = p1 + 0.5 * t * (p2 - p0 + t * (2 * p0 - 5 * p1 + 4 * p2 - p3 + t * (3 * (p1 - p2) + p3 - p0)))
     curve = curve.reshape(-1, 2)
     return curve if closed else np.concatenate([curve, knots[-1:]])
