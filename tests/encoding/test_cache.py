@@ -112,6 +112,13 @@ def test_folder_may_be_deleted_at_any_time(tmp_path, encoder, photos, monkeypatc
     np.testing.assert_array_equal(found.global_embeds, without_cache(encoder, photos).global_embeds)
 
 
+def test_a_temporary_file_that_vanishes_is_ignored(tmp_path, encoder, photos):
+    encode(tmp_path, encoder, photos.select(range(2)))
+    (folder,) = tmp_path.iterdir()
+    (folder / ".writing-of-another-process").symlink_to("gone")
+    encode(tmp_path, encoder, photos)
+
+
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "foreign", "not safetensors"])
 def test_damaged_shard_is_computed_again(tmp_path, encoder, photos, damage, make_model, caplog):
     expected = encode(tmp_path, encoder, photos).global_embeds

@@ -8,8 +8,8 @@ from pydantic import TypeAdapter, ValidationError
 from transformers import ViTConfig
 
 from caan_hf import CaanConfig
-from caan_hf.encoding.checkpoint import configuration_hash
 from caan_hf.encoding.identity import EncoderIdentity, hash_of_json
+from caan_hf.encoding.torch_encoder import configuration_hash
 
 IDENTITY = EncoderIdentity("w", "c", "p", "float32", 128, 192, (16, 64))
 

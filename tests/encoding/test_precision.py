@@ -10,8 +10,9 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, ViTConfig, ViTImageProcessor, ViTModel
 
-from caan_hf.encoding.checkpoint import CheckpointEncoder, precision_on
+from caan_hf.encoding.checkpoint import CheckpointEncoder
 from caan_hf.encoding.load import load_encoder
+from caan_hf.encoding.torch_encoder import precision_on
 from caan_hf.errors import CaanError
 
 STORED = ("float32", "bfloat16", "float16")

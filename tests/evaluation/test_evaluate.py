@@ -9,7 +9,8 @@ import torch
 from transformers import ViTConfig, ViTImageProcessor, ViTModel
 
 import caan_hf
-from caan_hf.encoding.checkpoint import CheckpointEncoder, precision_on
+from caan_hf.encoding.checkpoint import CheckpointEncoder
+from caan_hf.encoding.torch_encoder import precision_on
 from caan_hf.errors import CaanError
 from caan_hf.evaluation import CONVENTIONS, EvaluationOptions
 from caan_hf.evaluation.record import EvaluationRecord

@@ -15,10 +15,10 @@ from caan_hf.errors import CaanError, one_line
 from caan_hf.processing_caan import CaanProcessor
 from caan_hf.towers_caan import encode_image, load_tower, native_image_size
 
-from .checkpoint import TorchEncoder, check_fits_weights, precision_on, usable_device
 from .features import Array, Features, Modality
 from .identity import DType, EncoderIdentity
 from .model_files import check_model_files
+from .torch_encoder import TorchEncoder, check_fits_weights, precision_on, usable_device
 
 
 class BaselineEncoder(TorchEncoder):

@@ -1,8 +1,8 @@
-"""Embeddings on disk, found by encoder and image content, so that encoding the same images again costs nothing.
+"""A cache of embeddings on disk, with encoder and image content as the key.
 
 `ROOT/<encoder>/` holds the embeddings of one encoder: shards, and `encoder.json`, whose hash is the name of the folder.
 A shard is a safetensors file named after its own hash, with the hashes of its images and their embeddings. Shards are
-written while encoding goes on: an interrupted evaluation continues after the last shard (2,048 images).
+written during encoding, so that an interrupted evaluation continues after the last shard (2,048 images).
 """
 
 import json
@@ -61,7 +61,7 @@ class LocalEmbeds(Protocol):
 
 
 class CachedFeatures(NamedTuple):
-    """As [`Features`], but local embeddings are in half precision and stay on disk."""
+    """Like [`Features`], but with local embeddings in half precision, which stay on disk."""
 
     global_embeds: Array
     local_embeds: "StoredLocalEmbeds | None"
@@ -100,7 +100,7 @@ class EmbeddingCache:
         workers: int | None = None,
         progress: Callable[[int], object] | None = None,
     ) -> CachedFeatures:
-        """Features of pictures, of which only those are encoded whose content this encoder has not encoded before.
+        """Features of pictures. Only pictures whose content is not in the cache are encoded.
 
         Args:
             encoder: The encoder.
@@ -227,7 +227,7 @@ def _read(path: Path, encoder: str) -> _Shard:
 def _write_shards(
     folder: Path, hashes: Sequence[bytes], batches: Iterable[Features], progress: Callable[[int], object] | None
 ) -> list[_Shard]:
-    """Write batches in the order of the hashes; when encoding fails, what is done is written first."""
+    """Write batches in the order of the hashes. If encoding fails, the batches before are written."""
     shards: list[_Shard] = []
     waiting: list[Features] = []
     done = written = 0
@@ -277,8 +277,9 @@ def _remove_superseded(folder: Path, shards: Sequence[_Shard]) -> None:
         if not shard.has_local and shard.rows.keys() <= with_local:
             shard.path.unlink(missing_ok=True)
     for path in folder.glob(f"{UNFINISHED}*"):
-        if time.time() - path.stat().st_mtime > DAY:
-            path.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):  # another process has just finished it
+            if time.time() - path.stat().st_mtime > DAY:
+                path.unlink()
 
 
 def _gather(shards: Sequence[_Shard], hashes: Sequence[bytes], local: bool) -> CachedFeatures:

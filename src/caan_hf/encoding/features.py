@@ -48,10 +48,10 @@ class EncodedSketch:
     local_embeds: Array | None
 
     @classmethod
-    def from_features(cls, image: Image.Image, features: Features, row: int = 0) -> "EncodedSketch":
-        """A sketch with its row of the features of a batch."""
+    def from_features(cls, image: Image.Image, features: Features) -> "EncodedSketch":
+        """A sketch with its features, those of a batch of one."""
         local = features.local_embeds
-        return cls(image, features.global_embeds[row], None if local is None else local[row])
+        return cls(image, features.global_embeds[0], None if local is None else local[0])
 
 
 class EncodedQuery(NamedTuple):

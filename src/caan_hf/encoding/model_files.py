@@ -1,4 +1,4 @@
-"""The files of a model's folder, checked before `transformers` reads them: who made them is not known."""
+"""Checks of the files of a model's folder, which may come from strangers, before `transformers` reads them."""
 
 import json
 from collections.abc import Iterator

@@ -12,9 +12,9 @@ from safetensors.torch import load_file, save
 from torch import nn
 
 from caan_hf.encoding.cache import package_versions
-from caan_hf.encoding.checkpoint import configuration_hash, preprocessing_hash, weights_hash
 from caan_hf.encoding.dataset_pictures import DatasetPictures
 from caan_hf.encoding.identity import Precision, hash_of_json
+from caan_hf.encoding.torch_encoder import configuration_hash, preprocessing_hash, weights_hash
 from caan_hf.errors import CaanError
 from caan_hf.modeling_caan import CaanModel
 from caan_hf.processing_caan import CaanProcessor
