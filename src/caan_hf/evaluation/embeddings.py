@@ -27,22 +27,27 @@ from .rankings import Collector, EvaluationResult, Labels, RankingResult
 
 BYTES_PER_GATHERED_VALUE = 8
 """A global embedding value of a first photo (4), and a temporary copy for the mean (4)."""
-
-
 CHECKED_LENGTHS = 1000
 MAX_LENGTH_ERROR = 0.02  # float16 and quantised graphs round
-
 
 Collect = Callable[[slice, Positions], None]
 """Takes the queries as a slice, and their (q, N) gallery positions, best first."""
 
 
-class _Local(NamedTuple):
+class LocalPair(NamedTuple):
     """Local embeddings (Q, M, R) and (N, M, R), and the encoder that scores them."""
 
     encoder: Encoder
     sketches: LocalEmbeds
     photos: LocalEmbeds
+
+    @classmethod
+    def of(cls, encoder: Encoder | None, sketches: Any, photos: Any) -> "LocalPair":
+        """Local embeddings as arrays, tensors or on disk; a ValueError if one of the three is missing."""
+        if encoder is None or sketches is None or photos is None:
+            raise ValueError("ranking by local tokens needs encoder, sketch_local and photo_local")
+        sketches, photos = (as_array(local) if hasattr(local, "detach") else local for local in (sketches, photos))
+        return cls(encoder, sketches, photos)
 
 
 def evaluate_embeddings(
@@ -110,7 +115,7 @@ def evaluate_embeddings(
         raise CaanError("No sketch has a photo of its category, so there is nothing to evaluate.")
     _warn_if_not_normalized(gallery)
     kept = _kept(duplicates, len(gallery))
-    local = _local(encoder, sketch_local, photo_local) if rerank or exhaustive else None
+    local = LocalPair.of(encoder, sketch_local, photo_local) if rerank or exhaustive else None
     seconds = {} if seconds is None else seconds
     expand, rerank = min(expand or 0, len(gallery)), min(rerank or 0, len(gallery))
     by_global, by_adjusted, by_fused, without_duplicates, by_expansion = (
@@ -176,7 +181,7 @@ def evaluate_embeddings(
     )
 
 
-def _reranked(order: Positions, cosines: Array, local: _Local, rows: slice, byte_budget: int) -> Positions:
+def _reranked(order: Positions, cosines: Array, local: LocalPair, rows: slice, byte_budget: int) -> Positions:
     """(q, N) order of the queries in a slice after re-ranking their first k photos, of which the cosines are (q, k)."""
     k = cosines.shape[1]
     best, _ = reorder(local.encoder, order[:, :k], cosines, local.sketches[rows], local.photos, byte_budget=byte_budget)
@@ -194,13 +199,6 @@ def _expanded(queries: NDArray, gallery: NDArray, first: Positions, byte_budget:
         vectors = expand_queries(queries[rows].astype(np.float32), photos)
         expanded[rows] = as_queries(vectors, width) if width > dim else vectors
     return expanded
-
-
-def _local(encoder: Encoder | None, sketches: Any, photos: Any) -> _Local:
-    if encoder is None or sketches is None or photos is None:
-        raise ValueError("re-ranking by local tokens needs encoder, sketch_local and photo_local")
-    sketches, photos = (as_array(local) if hasattr(local, "detach") else local for local in (sketches, photos))
-    return _Local(encoder, sketches, photos)
 
 
 def _kept(duplicates: Any, num_photos: int) -> NDArray[np.bool_] | None:

@@ -204,12 +204,12 @@ class ZeroShotEvaluator:
         return DatasetPictures(self.photos).hashes(progress=self.options.progress)
 
     def _rows(self, dataset: "datasets.Dataset", modality: Modality) -> "datasets.Dataset":
-        rows = np.flatnonzero(column_of(dataset, "modality") == dataset.features["modality"].str2int(modality))
+        rows = select_modality(dataset, modality)
         if not len(rows):
             raise CaanError(
                 f"The {self.split or 'given'} split has no {PLURAL[modality]}. Evaluation needs sketches and photos."
             )
-        return dataset.select(rows)
+        return rows
 
     def _encode(self, encoder: Encoder, modality: Modality, cache: EmbeddingCache | None, local: bool) -> Encoded:
         pictures = DatasetPictures(self.sketches if modality == "sketch" else self.photos)
@@ -252,3 +252,13 @@ def column_of(dataset: "datasets.Dataset", name: str) -> NDArray[np.int64]:
     """A column of integers, read without decoding any image."""
     column: NDArray[np.int64] = dataset.select_columns([name]).with_format("numpy")[:][name]
     return column
+
+
+def is_modality(dataset: "datasets.Dataset", modality: Modality) -> NDArray[np.bool_]:
+    """(N,) whether each row is a sketch, or each a photo."""
+    return column_of(dataset, "modality") == dataset.features["modality"].str2int(modality)
+
+
+def select_modality(dataset: "datasets.Dataset", modality: Modality) -> "datasets.Dataset":
+    """The sketches or the photos of a dataset."""
+    return dataset.select(np.flatnonzero(is_modality(dataset, modality)))

@@ -21,8 +21,8 @@ from caan_hf.utils.progress import progress_bar
 
 from .bootstrap import interval, resampled_averages
 from .conventions import Values
-from .embeddings import check_sizes, timed
-from .metrics import as_array, category_means, category_numbers
+from .embeddings import LocalPair, check_sizes, timed
+from .metrics import as_array, category_numbers, means_by_category
 from .rankings import TOP, Labels
 
 ACCURACY_CUTOFFS = (1, 5)
@@ -63,12 +63,7 @@ class FineGrainedRanking:
 
     def by_category(self) -> dict[Any, dict[str, float]]:
         """Category to metric to average over its sketches."""
-        labels, numbers = np.unique(self.labels, return_inverse=True)
-        means = {name: category_means(values, numbers) for name, values in self.per_query.items()}
-        return {
-            label: {name: float(values[row]) for name, values in means.items()}
-            for row, label in enumerate(labels.tolist())
-        }
+        return means_by_category(self.per_query, self.labels)
 
 
 @dataclass(frozen=True)
@@ -173,15 +168,16 @@ def evaluate_instance_embeddings(
         raise CaanError(
             "No sketch has the photo that it was drawn from in the gallery, so there is nothing to evaluate."
         )
-    scorer = _Scorer(queries, gallery, encoder, sketch_local, photo_local)
+    local = None if encoder is None else LocalPair.of(encoder, sketch_local, photo_local)
+    local_bytes = 0 if local is None else 4 * int(np.prod(local.sketches.shape[1:]))
     ranks: dict[str, NDArray[np.int64]] = {}
     top: dict[str, NDArray[np.int64]] = {}
     seconds = {} if seconds is None else seconds
     with timed(seconds, "rank"), progress_bar("ranking", len(answered), shown=progress) as advance:
-        for places, photos in _chunks(labels, answered, byte_budget, scorer.bytes_per_query):
+        for places, photos in _chunks(labels, answered, byte_budget, local_bytes):
             rows = answered[places]
             is_right = instances.photos[photos] == instances.sketches[rows, None]  # (q, n)
-            for name, scores in scorer(rows, photos).items():
+            for name, scores in _scores(queries, gallery, local, rows, photos).items():
                 order = stable_order(scores)  # (q, n)
                 hits = np.take_along_axis(is_right, order, axis=1)
                 ranks.setdefault(name, np.zeros(len(answered), np.int64))[places] = hits.argmax(axis=1) + 1
@@ -198,7 +194,7 @@ def evaluate_instance_embeddings(
         rankings={name: FineGrainedRanking(ranks[name], names, top[name]) for name in ranks},
         chance=_chance(labels, instances, answered),
         seconds=seconds,
-        local_weight=scorer.weight,
+        local_weight=local.encoder.local_weight if local else None,
     )
 
 
@@ -215,37 +211,17 @@ def chance_of(photos: int, right: int) -> dict[str, float]:
     return {**accuracies, "MRR": float((at / (before + 1)).sum())}
 
 
-class _Scorer:
-    """Scores of sketches and photos by their positions, by the name of the ranking."""
-
-    def __init__(
-        self,
-        queries: NDArray,
-        gallery: NDArray,
-        encoder: Encoder | None,
-        sketch_local: LocalEmbeds | None,
-        photo_local: LocalEmbeds | None,
-    ):
-        self.queries, self.gallery = queries, gallery
-        self.local: tuple[Encoder, LocalEmbeds, LocalEmbeds] | None = None
-        self.weight: float | None = None
-        self.bytes_per_query = 0
-        if encoder is None:
-            return
-        if sketch_local is None or photo_local is None:
-            raise ValueError("ranking by local tokens needs sketch_local and photo_local")
-        self.local, self.weight = (encoder, sketch_local, photo_local), encoder.local_weight
-        self.bytes_per_query = 4 * int(np.prod(sketch_local.shape[1:]))
-
-    def __call__(self, rows: NDArray[np.intp], photos: NDArray[np.intp]) -> dict[str, Array]:
-        """Ranking to the scores (q, n) of q sketches with n photos."""
-        cosines = self.queries[rows].astype(np.float32) @ self.gallery[photos].astype(np.float32).T
-        if self.local is None:
-            return {"global": cosines}
-        encoder, sketch_local, photo_local = self.local
-        local = all_local_scores(encoder, sketch_local[rows], photo_local, photos)
-        scores = {"global": cosines, "local": local}
-        return scores if self.weight is None else {**scores, "fused": fused(cosines, local, self.weight)}
+def _scores(
+    queries: NDArray, gallery: NDArray, local: LocalPair | None, rows: NDArray[np.intp], photos: NDArray[np.intp]
+) -> dict[str, Array]:
+    """Ranking to the scores (q, n) of the sketches at q positions with the photos at n positions."""
+    cosines = queries[rows].astype(np.float32) @ gallery[photos].astype(np.float32).T
+    if local is None:
+        return {"global": cosines}
+    scores = {"global": cosines, "local": all_local_scores(local.encoder, local.sketches[rows], local.photos, photos)}
+    if (weight := local.encoder.local_weight) is not None:
+        scores["fused"] = fused(cosines, scores["local"], weight)
+    return scores
 
 
 def _chance(labels: Labels, instances: Labels, answered: NDArray[np.int64]) -> dict[str, float]:

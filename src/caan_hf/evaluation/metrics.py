@@ -3,7 +3,7 @@
 The definitions are in `conventions.py` and `docs/protocols.md`. Every result names its convention.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -58,28 +58,22 @@ class RetrievalMetrics:
 
     def averages(self, convention: str, *, macro: bool) -> dict[str, float]:
         """Metric to average over queries, or with `macro` over categories, regardless of the convention's own way."""
-        values = self._of(convention).items()
-        return {metric: average(per_query, self._categories[1], macro) for metric, per_query in values}
+        numbers = np.unique(self.labels, return_inverse=True)[1]
+        return {metric: average(values, numbers, macro) for metric, values in self._of(convention).items()}
 
     def by_category(self, convention: str) -> dict[Any, dict[str, float]]:
         """Category to metric to average over its queries."""
-        labels, numbers = self._categories
-        means = {name: category_means(values, numbers) for name, values in self._of(convention).items()}
-        return {
-            label: {name: float(values[row]) for name, values in means.items()}
-            for row, label in enumerate(labels.tolist())
-        }
+        return means_by_category(self._of(convention), self.labels)
 
     def confidence(
         self, convention: str, *, resamples: int = RESAMPLES, level: float = LEVEL, seed: int = 0
     ) -> dict[str, tuple[float, float]]:
         """Metric to bootstrap interval of its average, see `bootstrap.resampled_averages`."""
-        metrics = self._of(convention)
+        metrics, macro = self._of(convention), CONVENTIONS[convention].macro
         values = np.stack(list(metrics.values()), axis=1)  # (A, V)
-        macro = CONVENTIONS[convention].macro
-        averages = resampled_averages(values, self._categories[1], macro, resamples=resamples, seed=seed)
-        low, high = interval(averages, level)
-        return dict(zip(metrics, zip(low.tolist(), high.tolist(), strict=True), strict=True))
+        averages = resampled_averages(values, self.labels, macro, resamples=resamples, seed=seed)
+        low, high = interval(averages, level).tolist()
+        return dict(zip(metrics, zip(low, high, strict=True), strict=True))
 
     def _of(self, convention: str) -> dict[str, Values]:
         """Metric to values per query of a convention.
@@ -91,10 +85,12 @@ class RetrievalMetrics:
             raise ValueError(f"{convention!r}: not a convention of these metrics; choose from {list(self.per_query)}")
         return self.per_query[convention]
 
-    @cached_property
-    def _categories(self) -> tuple[NDArray, NDArray[np.intp]]:
-        """(C,) the categories in ascending order, and (A,) the number of each query's category among them."""
-        return np.unique(self.labels, return_inverse=True)
+
+def means_by_category(metrics: Mapping[str, Values], labels: NDArray) -> dict[Any, dict[str, float]]:
+    """Category to metric to average, given (A,) values per metric and the category (A,) of each."""
+    names, numbers = np.unique(labels, return_inverse=True)
+    means = {metric: category_means(values, numbers).tolist() for metric, values in metrics.items()}
+    return {name: {metric: means[metric][row] for metric in means} for row, name in enumerate(names.tolist())}
 
 
 def category_means(values: Values, numbers: NDArray[np.intp]) -> Values:

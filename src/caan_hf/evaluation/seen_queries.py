@@ -11,7 +11,7 @@ from caan_hf.descriptions.spelling import fold
 from caan_hf.encoding.dataset_pictures import DatasetPictures
 from caan_hf.errors import CaanError
 
-from .evaluator import column_of
+from .evaluator import column_of, is_modality, select_modality
 from .setting import Setting
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def seen_queries(setting: Setting, benchmark: "datasets.DatasetDict", data: Path
 
     rows = setting.rows.select_columns(COLUMNS)
     sketch = rows.features["modality"].str2int("sketch")
-    is_photo = column_of(rows, "modality") == rows.features["modality"].str2int("photo")
+    is_photo = is_modality(rows, "photo")
     names, categories = rows.features["category"].names, column_of(rows, "category")
     queried = set(categories[~is_photo].tolist())
     seen = {names[number]: number for number in np.unique(categories[is_photo]).tolist() if number not in queried}
@@ -45,7 +45,7 @@ def seen_queries(setting: Setting, benchmark: "datasets.DatasetDict", data: Path
     parts = []
     for split in filter(len, load_benchmark(data)[0].values()):
         numbers = _numbers(split.features["category"].names, seen)[column_of(split, "category")]
-        is_sketch = column_of(split, "modality") == split.features["modality"].str2int("sketch")
+        is_sketch = is_modality(split, "sketch")
         part = split.select_columns(["image", "source"])
         # Columns of all rows are replaced before rows are selected, so that no image is copied.
         part = part.add_column("modality", [sketch] * len(part), feature=rows.features["modality"])
@@ -73,5 +73,4 @@ def _numbers(names: list[str], seen: dict[str, int]) -> np.ndarray:
 
 def _hashes(rows: "datasets.Dataset") -> list[bytes]:
     """SHA-256 of the content of the sketches among some rows."""
-    is_sketch = column_of(rows, "modality") == rows.features["modality"].str2int("sketch")
-    return DatasetPictures(rows.select(np.flatnonzero(is_sketch))).hashes(progress=False)
+    return DatasetPictures(select_modality(rows, "sketch")).hashes(progress=False)

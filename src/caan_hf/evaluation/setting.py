@@ -1,7 +1,8 @@
-"""Settings of an evaluation: a split as it is, with seen photos in the gallery, or without categories of training."""
+"""Which sketches and photos of a benchmark are evaluated, and how results on them are cited."""
 
 import random
 import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +18,7 @@ from caan_hf.descriptions.spelling import fold
 from caan_hf.encoding.encoder import TrainingData
 from caan_hf.errors import CaanError
 
-from .evaluator import column_of
+from .evaluator import column_of, is_modality, select_modality
 
 if TYPE_CHECKING:
     import datasets
@@ -82,22 +83,13 @@ def generalized(setting: Setting, benchmark: "datasets.DatasetDict") -> Setting:
     Raises:
         CaanError: The setting is not the test split, is a cross-dataset setting, or there are no seen photos.
     """
-    if setting.removed or "/from-" in setting.protocol:
-        raise CaanError("--generalized cannot be combined with a cross-dataset evaluation (--trained-on).")
     if setting.split != "test":
         raise CaanError("--generalized adds seen photos to unseen ones. Use it with --split test.")
-    splits = [benchmark[split] for split in ("train", "validation") if split in benchmark]
-    parts = [part for part in (rows.select(_share_of_photos(rows)) for rows in splits) if len(part)]
-    if not parts:
-        raise CaanError("--generalized needs seen photos, but the splits train and validation have none.")
-    from datasets import concatenate_datasets  # noqa: PLC0415 - heavy
-
-    photos = concatenate_datasets(parts)
+    rows, count = _with_photos(setting, benchmark, ("train", "validation"), _share_of_photos, "--generalized")
     note = (
-        f"generalised: {len(photos):,} seen photos in the gallery, {SEEN_SHARE:.0%} of each seen category; "
+        f"generalised: {count:,} seen photos in the gallery, {SEEN_SHARE:.0%} of each seen category; "
         "the model may have been trained on them"
     )
-    rows = concatenate_datasets([setting.rows, photos])
     return replace(setting, rows=rows, protocol=f"{setting.protocol}/generalized").noted(note)
 
 
@@ -110,18 +102,11 @@ def mixed(setting: Setting, benchmark: "datasets.DatasetDict") -> Setting:
     Raises:
         CaanError: The setting is the train split or a cross-dataset setting, or there are no seen photos.
     """
-    if setting.removed or "/from-" in setting.protocol:
-        raise CaanError("--mixed cannot be combined with a cross-dataset evaluation (--trained-on).")
     if setting.split == "train":
         raise CaanError("--mixed adds seen photos to unseen ones. Use it with --split test or --split validation.")
-    others = ("train", "validation") if setting.split == "test" else ("train",)
-    parts = [_photos(benchmark[split]) for split in others if split in benchmark]
-    if not any(len(part) for part in parts):
-        raise CaanError(f"--mixed needs seen photos, but the splits {' and '.join(others)} have none.")
-    from datasets import concatenate_datasets  # noqa: PLC0415 - heavy
-
-    rows = concatenate_datasets([setting.rows, *(part for part in parts if len(part))])
-    note = f"mixed: all {sum(map(len, parts)):,} seen photos in the gallery; the model may have been trained on them"
+    splits = ("train", "validation") if setting.split == "test" else ("train",)
+    rows, count = _with_photos(setting, benchmark, splits, lambda rows: select_modality(rows, "photo"), "--mixed")
+    note = f"mixed: all {count:,} seen photos in the gallery; the model may have been trained on them"
     return replace(setting, rows=rows, protocol=f"{setting.protocol}/mixed").noted(note)
 
 
@@ -165,8 +150,7 @@ def without_seen(setting: Setting, trained_on: str | None, recorded: TrainingDat
         # Validation categories may be evaluated on the split that is made of them.
         counted = seen if trained_on or setting.split == "test" else training.categories
         folded = {fold(name) for name in counted}
-        is_sketch = column_of(setting.rows, "modality") == setting.rows.features["modality"].str2int("sketch")
-        queried = [names[number] for number in np.unique(numbers[is_sketch])]
+        queried = [names[number] for number in np.unique(numbers[is_modality(setting.rows, "sketch")])]
         leaked = [name for name in queried if fold(name) in folded]
         added = training.protocol.partition("+")[2]
         if added:
@@ -218,19 +202,35 @@ def training_data(name: str) -> TrainingData:
     return TrainingData(protocol.id, protocol.seen, ())
 
 
-def _photos(rows: "datasets.Dataset") -> "datasets.Dataset":
-    """The photos among some rows."""
-    return rows.select(np.flatnonzero(column_of(rows, "modality") == rows.features["modality"].str2int("photo")))
+def _with_photos(
+    setting: Setting,
+    benchmark: "datasets.DatasetDict",
+    splits: Sequence[str],
+    photos_of: Callable[["datasets.Dataset"], "datasets.Dataset"],
+    option: str,
+) -> tuple["datasets.Dataset", int]:
+    """The rows of a setting with photos of other splits, and the number of these photos.
+
+    Raises:
+        CaanError: It is a cross-dataset setting, or there are no such photos.
+    """
+    from datasets import concatenate_datasets  # noqa: PLC0415 - heavy
+
+    if setting.removed or "/from-" in setting.protocol:
+        raise CaanError(f"{option} cannot be combined with a cross-dataset evaluation (--trained-on).")
+    parts = [photos for split in splits if split in benchmark if len(photos := photos_of(benchmark[split]))]
+    if not parts:
+        raise CaanError(f"{option} needs seen photos, but there are none in {' and '.join(splits)}.")
+    return concatenate_datasets([setting.rows, *parts]), sum(map(len, parts))
 
 
-def _share_of_photos(rows: "datasets.Dataset") -> list[int]:
-    """Positions of a share of the benchmark's own photos per category, ascending; at least one per category."""
-    is_photo = column_of(rows, "modality") == rows.features["modality"].str2int("photo")
-    is_photo &= own_rows(rows)  # so that added data sets do not change the gallery
+def _share_of_photos(rows: "datasets.Dataset") -> "datasets.Dataset":
+    """A share of the benchmark's own photos per category; at least one per category."""
+    is_photo = is_modality(rows, "photo") & own_rows(rows)  # so that added data sets do not change the gallery
     categories, names = column_of(rows, "category"), rows.features["category"].names
     drawn: list[int] = []
     for category in np.unique(categories[is_photo]):
         photos = np.flatnonzero(is_photo & (categories == category)).tolist()
         count = max(1, round(SEEN_SHARE * len(photos)))
         drawn += random.Random(f"{SEEN_SEED} {names[category]}").sample(photos, count)
-    return sorted(drawn)
+    return rows.select(sorted(drawn))
