@@ -92,7 +92,7 @@ def compare(
         loaded.append(reports.load_report(folder, name))
     comparison = reports.compare_reports(*loaded, seed=options.seed)
     typer.echo(f"A: {first}\nB: {second}")
-    print_table(reports.HEADER, reports.comparison_rows(comparison), text_columns=3)
+    print_table(*reports.comparison_table(comparison), text_columns=3)
     for sentence in reports.verdicts(comparison):
         typer.echo(sentence)
     if out is not None:

@@ -86,11 +86,11 @@ def evaluate(
 
 def evaluate_text_into(model: str, data: Path, options: EvaluationOptions, folder: Path, text_weight: float) -> None:
     """Evaluate text queries, write `text.json` and print its table."""
-    from caan_hf.evaluation.text_queries import TEXT_HEADER, TEXT_REPORT, evaluate_text, text_table
+    from caan_hf.evaluation.text_queries import TEXT_REPORT, evaluate_text, text_table
 
     report = evaluate_text(model, data, options, text_weight=text_weight, out=folder)
     typer.secho(f"{report.protocol}, {report.split}", bold=True)
-    print_table(TEXT_HEADER, text_table(report), text_columns=2)
+    print_table(*text_table(report), text_columns=2)
     typer.echo(f"sketch + text: sketch + w text, normalised, w = {report.text_weight}")
     typer.echo(f"report: {folder / TEXT_REPORT}")
 
@@ -98,12 +98,12 @@ def evaluate_text_into(model: str, data: Path, options: EvaluationOptions, folde
 def evaluate_pairs_into(model: str, data: Path, options: EvaluationOptions, folder: Path) -> None:
     """Evaluate fine-grained retrieval, write the report and print its table."""
     from caan_hf.evaluation.evaluate import evaluate as run_evaluation
-    from caan_hf.evaluation.fine_report import FineGrainedRecord, fine_table_header, fine_table_rows
+    from caan_hf.evaluation.fine_report import FineGrainedRecord, fine_table
 
     run_evaluation(model, data, options, out=folder, fine_grained=True)
     record = FineGrainedRecord.of_folder(folder)
     _print_subject(record, model)
-    print_table(fine_table_header(), fine_table_rows(record))
+    print_table(*fine_table(record))
     if record.num_left_out:
         typer.echo(f"{record.num_left_out:,} sketches whose photo is not in the gallery are left out")
     _print_caveats(record)
@@ -115,17 +115,18 @@ def evaluate_into(model: str, data: Path, options: EvaluationOptions, folder: Pa
     """Evaluate a model, write the report and print its main table; returns what the report records."""
     from caan_hf.evaluation.evaluate import evaluate as run_evaluation
     from caan_hf.evaluation.record import EvaluationRecord
-    from caan_hf.evaluation.report import mixed_header, mixed_rows, table_header, table_rows
+    from caan_hf.evaluation.report import metric_table, mixed_table
 
     run_evaluation(model, data, options, out=folder)
     record = EvaluationRecord.of_folder(folder)
     _print_subject(record, model)
     first = next(iter(record.conventions))
-    print_table(table_header(record), [row for row in table_rows(record) if row[0] == first], text_columns=2)
+    header, rows = metric_table(record)
+    print_table(header, [row for row in rows if row[0] == first], text_columns=2)
     if record.is_mixed:
         seen = f", {record.seen.num_queries:,} sketches of seen categories" if record.seen else ""
         typer.secho(f"mixed gallery: {record.num_queries:,} sketches of unseen categories{seen}", bold=True)
-        print_table(mixed_header(record), mixed_rows(record), text_columns=2)
+        print_table(*mixed_table(record), text_columns=2)
     if record.is_mixed and record.seen is None:
         typer.echo("only unseen queries: --seen-queries adds held-out sketches of seen categories")
     typer.echo(record.plain_words)

@@ -20,12 +20,11 @@ from .fine_report import FineGrainedRecord
 from .metrics import average, category_means
 from .record import OTHER_RANKINGS, EvaluationRecord
 from .report_record import METRICS_FILE, QUERIES_FILE, REMEDY, ReportTask
-from .templating import render
+from .templating import Table, render
 
 FINE_RANKINGS = ("local", "fused")  # prefixes of fine-grained evaluations
 IS_MACRO = {name: convention.macro for name, convention in CONVENTIONS.items()} | {INSTANCE: False}
 MAX_CATEGORIES = 5
-HEADER = ["ranking", "convention", "metric", "A", "B", "B - A", "95 % interval", "p"]
 
 
 @dataclass(frozen=True)
@@ -189,14 +188,15 @@ def verdicts(comparison: Comparison) -> list[str]:
     return [*(_verdict(comparison, row) for row in first_rows), *comparison.notes]
 
 
-def comparison_rows(comparison: Comparison) -> list[list[str]]:
-    """One row of text per ranking, convention and metric, for the columns of `HEADER`."""
+def comparison_table(comparison: Comparison) -> Table:
+    """One row per ranking, convention and metric."""
+    header = ["ranking", "convention", "metric", "A", "B", "B - A", "95 % interval", "p"]
     rows = []
     for row in comparison.rows:
         values = [f"{row.first:.4f}", f"{row.second:.4f}", f"{row.difference:+.4f}"]
         bounds = f"{row.interval[0]:+.4f} to {row.interval[1]:+.4f}"
         rows.append([row.ranking, row.convention, row.metric, *values, bounds, f"{row.p:.3f}"])
-    return rows
+    return header, rows
 
 
 def write_comparison(comparison: Comparison, folder: Path) -> None:
@@ -210,8 +210,7 @@ def write_comparison(comparison: Comparison, folder: Path) -> None:
         "comparison.md.jinja",
         comparison=comparison,
         verdicts=verdicts(comparison),
-        header=HEADER,
-        rows=comparison_rows(comparison),
+        rows=comparison_table(comparison),
         gains=[change for change in changes if change.difference > 0][:MAX_CATEGORIES],
         losses=[change for change in reversed(changes) if change.difference < 0][:MAX_CATEGORIES],
     )

@@ -21,45 +21,52 @@ MARGIN, LABEL, HEADER, FOOTER = 20, 112, 66, 44
 CELL = IMAGE + 2 * FRAME
 QUERY_GAP = 4 * GAP
 BY_CATEGORY = ("photo of the sketch's category", "photo of another category")
+FIGURE_ROWS = 8
 MAX_CATEGORIES = 60
 """Maximum number of categories at which a confusion chart is legible."""
 
 
 class GridRow(NamedTuple):
-    """A sketch, its category, and its best photos, each with whether it is of that category."""
+    """A sketch, its category, and its best photos, each with whether it is right."""
 
     category: str
     sketch: Image.Image
-    photos: Sequence[tuple[Image.Image, np.bool_ | bool]]
+    photos: Sequence[tuple[Image.Image, bool]]
 
 
 def top10_figure(
     evaluator: ZeroShotEvaluator,
+    queries: NDArray[np.integer],
     top: NDArray[np.integer],
+    is_right: NDArray[np.bool_],
     *,
     title: str,
     subtitle: str,
-    rows: int = 8,
-    seed: int = 0,
-) -> Image.Image:
-    """Draw the best photos of some sketches, which are chosen evenly over the categories.
+    legend: tuple[str, str] = BY_CATEGORY,
+    rows: int = FIGURE_ROWS,
+) -> bytes:
+    """PNG of the best photos of some sketches, which are chosen evenly over the categories.
 
     Args:
-        evaluator: Holds the sketches and photos.
-        top: (Q, K) gallery positions of the best photos of each sketch.
+        evaluator: Holds the sketches and photos. The seed of its options decides which sketches are chosen.
+        queries: (A,) positions of the sketches to choose from.
+        top: (A, K) gallery positions of the best photos of each sketch; -1 where there are fewer.
+        is_right: (A, K) which of them are right.
         title: Heading on the left.
         subtitle: Heading on the right.
-        rows: Number of sketches; fewer if the split has fewer.
-        seed: Seed of the choice of sketches.
+        legend: Meaning of the green and of the red frame.
+        rows: Number of sketches; fewer if there are fewer.
     """
     grid = []
-    for query in pick_queries(evaluator.sketch_categories, rows, seed):
-        category = evaluator.sketch_categories[query]
-        is_right = evaluator.photo_categories[top[query]] == category
-        photos = [evaluator.photos[photo]["image"] for photo in top[query].tolist()]
-        sketch = evaluator.sketches[query]["image"]
-        grid.append(GridRow(evaluator.category_names[category], sketch, list(zip(photos, is_right, strict=True))))
-    return draw_grid(grid, title=title, subtitle=subtitle)
+    for place in pick_queries(evaluator.sketch_categories[queries], rows, evaluator.options.seed):
+        query = int(queries[place])
+        ranked = zip(top[place].tolist(), is_right[place].tolist(), strict=True)
+        photos = [(evaluator.photos[photo]["image"], right) for photo, right in ranked if photo >= 0]
+        category = evaluator.category_names[evaluator.sketch_categories[query]]
+        grid.append(GridRow(category, evaluator.sketches[query]["image"], photos))
+    stream = BytesIO()
+    draw_grid(grid, title=title, subtitle=subtitle, legend=legend).save(stream, format="PNG", optimize=True)
+    return stream.getvalue()
 
 
 def pick_queries(categories: NDArray[np.integer], count: int, seed: int) -> list[int]:
@@ -148,13 +155,6 @@ def confusion_chart(shares: NDArray[np.float64], names: Sequence[str]) -> bytes 
     axes.set(xlabel="category of the ten best photos", ylabel="category of the sketch")
     figure.colorbar(image, ax=axes, shrink=0.7, label="share of the ten best photos")
     return _png(figure)
-
-
-def compressed_png(image: Image.Image) -> bytes:
-    """A picture as a small PNG file."""
-    stream = BytesIO()
-    image.save(stream, format="PNG", optimize=True)
-    return stream.getvalue()
 
 
 def _png(figure: Figure) -> bytes:

@@ -4,19 +4,19 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import pyarrow
 from pydantic import Field
 
 from .evaluator import ZeroShotEvaluator
-from .figures import GridRow, compressed_png, draw_grid, pick_queries
-from .fine_grained import FINE_METRICS, NO_PHOTO, FineGrainedRanking, FineGrainedResult
-from .report import data_urls, write_files
-from .report_record import Part, ReportRecord, report_fields
-from .templating import render
+from .figures import top10_figure
+from .fine_grained import FINE_METRICS, FineGrainedResult
+from .rankings import TOP
+from .report import query_table, write_files
+from .report_record import Part, ReportRecord, category_rows, report_fields
+from .templating import Table
 
 CONVENTION = "instance"
 """Convention of the metrics in `queries.parquet` and in comparisons: only the sketch's own photo is right."""
-FIGURE_ROWS = 8
+SIDES = ("sketches", "photos")
 LEGEND = ("photo that the sketch was drawn from", "another photo of its category")
 
 
@@ -55,7 +55,7 @@ def fine_grained_record(result: FineGrainedResult, evaluator: ZeroShotEvaluator,
             name: FineGrainedRankingRecord(
                 metrics=ranking.metrics,
                 confidence=ranking.confidence(seed=evaluator.options.seed),
-                by_category=_by_category(ranking, evaluator),
+                by_category=category_rows(ranking.by_category(), result.labels, evaluator),
             )
             for name, ranking in result.rankings.items()
         },
@@ -75,21 +75,17 @@ def write_fine_report(result: FineGrainedResult, evaluator: ZeroShotEvaluator, f
         CaanError: The folder cannot be written.
     """
     record = fine_grained_record(result, evaluator, data)
+    columns = {}
+    for name, ranking in result.rankings.items():
+        prefix = "" if name == "global" else f"{name}/"
+        columns |= {f"{prefix}{CONVENTION}/{metric}": values for metric, values in ranking.per_query.items()}
     pictures = {"top10": _top10(result, evaluator)}
-    texts = {
-        "report.md": render("fine_grained.md.jinja", **_view(record)),
-        "report.html": render("fine_grained.html.jinja", **_view(record), pictures=data_urls(pictures)),
-    }
-    write_files(folder, pictures, _queries(result, evaluator), texts, record)
+    write_files(folder, "fine_grained", _view(record), pictures, query_table(result, evaluator, columns), record)
 
 
-def fine_table_header() -> list[str]:
-    """Column names of [`fine_table_rows`]."""
-    return ["ranking", *(name for metric in FINE_METRICS for name in (metric, "95 % interval"))]
-
-
-def fine_table_rows(record: FineGrainedRecord) -> list[list[str]]:
+def fine_table(record: FineGrainedRecord) -> Table:
     """One row per ranking, and one of a random ranking."""
+    header = ["ranking", *(name for metric in FINE_METRICS for name in (metric, "95 % interval"))]
     rows = []
     for name, ranking in record.rankings.items():
         row = [name]
@@ -97,19 +93,17 @@ def fine_table_rows(record: FineGrainedRecord) -> list[list[str]]:
             low, high = ranking.confidence[metric]
             row += [f"{ranking.metrics[metric]:.4f}", f"{low:.4f} to {high:.4f}"]
         rows.append(row)
-    return [*rows, ["chance", *(cell for metric in FINE_METRICS for cell in (f"{record.chance[metric]:.4f}", ""))]]
+    chance = ["chance", *(cell for metric in FINE_METRICS for cell in (f"{record.chance[metric]:.4f}", ""))]
+    return header, [*rows, chance]
 
 
-def _by_category(ranking: FineGrainedRanking, evaluator: ZeroShotEvaluator) -> dict[str, dict[str, int | float]]:
-    photos = np.bincount(evaluator.photo_categories, minlength=len(evaluator.category_names)).tolist()
-    return {
-        name: {
-            "sketches": int((ranking.labels == name).sum()),
-            "photos": photos[evaluator.category_names.index(name)],
-            **values,
-        }
-        for name, values in ranking.by_category().items()
-    }
+def _category_table(ranking: FineGrainedRankingRecord) -> Table:
+    """One row per category, best first."""
+    rows = []
+    for name, row in sorted(ranking.by_category.items(), key=lambda item: -item[1]["Acc@1"]):
+        metrics = [f"{row[metric]:.4f}" for metric in FINE_METRICS]
+        rows.append([name.replace("_", " "), *metrics, *(f"{row[side]:,}" for side in SIDES)])
+    return ["category", *FINE_METRICS, *SIDES], rows
 
 
 def _shown(rankings: dict[str, Any]) -> str:
@@ -121,44 +115,21 @@ def _top10(result: FineGrainedResult, evaluator: ZeroShotEvaluator) -> bytes:
     """PNG of some sketches with their best photos."""
     shown = _shown(result.rankings)
     ranking = result.rankings[shown]
-    rows = []
-    for place in pick_queries(evaluator.sketch_categories[result.queries], FIGURE_ROWS, evaluator.options.seed):
-        top = ranking.top[place][ranking.top[place] != NO_PHOTO]
-        is_right = np.arange(1, len(top) + 1) == ranking.ranks[place]
-        photos = [evaluator.photos[photo]["image"] for photo in top.tolist()]
-        sketch = evaluator.sketches[int(result.queries[place])]["image"]
-        rows.append(GridRow(str(result.labels[place]), sketch, list(zip(photos, is_right, strict=True))))
     where = ", ".join(filter(None, [result.protocol, result.split]))
     score = f"Acc@1 {ranking.metrics['Acc@1']:.3f}, chance {result.chance['Acc@1']:.3f}"
-    figure = draw_grid(
-        rows, title=f"{where}: ten best photos of each sketch", subtitle=f"{shown} ranking  ·  {score}", legend=LEGEND
+    return top10_figure(
+        evaluator,
+        result.queries,
+        ranking.top,
+        np.arange(1, TOP + 1) == ranking.ranks[:, None],
+        title=f"{where}: ten best photos of each sketch",
+        subtitle=f"{shown} ranking  ·  {score}",
+        legend=LEGEND,
     )
-    return compressed_png(figure)
-
-
-def _queries(result: FineGrainedResult, evaluator: ZeroShotEvaluator) -> pyarrow.Table:
-    """One row per sketch that has its photo in the gallery: columns `instance/Acc@1`, `local/instance/Acc@1`, ..."""
-    sources = evaluator.sketches["source"]
-    columns: dict[str, Any] = {
-        "source": [sources[query] for query in result.queries.tolist()],
-        "category": result.labels.tolist(),
-    }
-    for name, ranking in result.rankings.items():
-        prefix = "" if name == "global" else f"{name}/"
-        columns |= {f"{prefix}{CONVENTION}/{metric}": values for metric, values in ranking.per_query.items()}
-    return pyarrow.table(columns)
 
 
 def _view(record: FineGrainedRecord) -> dict[str, Any]:
-    """Variables of the templates."""
+    """Variables of the templates besides the record."""
     shown = _shown(record.rankings)
     best = record.rankings[shown]
-    return {
-        "record": record,
-        "header": fine_table_header(),
-        "rows": fine_table_rows(record),
-        "metrics": FINE_METRICS,
-        "shown": shown,
-        "best": best,
-        "categories": sorted(best.by_category.items(), key=lambda item: -item[1]["Acc@1"]),
-    }
+    return {"metrics": fine_table(record), "shown": shown, "best": best, "categories": _category_table(best)}

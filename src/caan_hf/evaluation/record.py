@@ -9,7 +9,7 @@ from pydantic import Field
 from .evaluator import ZeroShotEvaluator
 from .metrics import Conventions
 from .rankings import EvaluationResult, RankingResult
-from .report_record import Part, ReportRecord, report_fields
+from .report_record import Part, ReportRecord, category_rows, report_fields
 
 OTHER_RANKINGS = {"adjusted": "adjusted", "rerank": "reranked", "expand": "expanded"}
 """Prefix in `queries.parquet` to the field of `metrics.json` and of [`EvaluationResult`]."""
@@ -206,8 +206,7 @@ def retrieved_shares(top: NDArray[np.integer], evaluator: ZeroShotEvaluator) -> 
 
 def worst_confusions(shares: NDArray[np.float64], names: list[str], count: int = NUM_CONFUSIONS) -> list[Confusion]:
     """The largest shares (C, C) of wrong categories in descending order."""
-    wrong = shares.copy()
-    np.fill_diagonal(wrong, 0)
+    wrong = shares * ~np.eye(len(names), dtype=bool)
     largest = np.argsort(-wrong, axis=None, kind="stable")[:count]
     places = zip(*np.unravel_index(largest, wrong.shape), strict=True)
     return [
@@ -219,6 +218,8 @@ def worst_confusions(shares: NDArray[np.float64], names: list[str], count: int =
 
 def _ranking_fields(ranking: RankingResult, evaluator: ZeroShotEvaluator) -> dict[str, Any]:
     shares, names = retrieved_shares(ranking.top, evaluator)
+    confused = _most_confused(shares, names)
+    by_category = category_rows(ranking.by_category(next(iter(ranking.conventions))), ranking.labels, evaluator)
     return {
         "conventions": ranking.conventions,
         "confidence": {name: ranking.confidence(name, seed=evaluator.options.seed) for name in ranking.conventions},
@@ -226,7 +227,7 @@ def _ranking_fields(ranking: RankingResult, evaluator: ZeroShotEvaluator) -> dic
             name: {way: ranking.averages(name, macro=way == "macro") for way in ("micro", "macro")}
             for name in ranking.conventions
         },
-        "by_category": _by_category(ranking, evaluator, shares, names),
+        "by_category": {name: {**row, "most_confused_with": confused[name]} for name, row in by_category.items()},
         "confusions": worst_confusions(shares, names),
         "precision_at_recall": [round(value, 6) for value in ranking.precision_at_recall.tolist()],
         "first": _first_photos(ranking, evaluator),
@@ -244,24 +245,10 @@ def _first_photos(ranking: RankingResult, evaluator: ZeroShotEvaluator) -> First
     )
 
 
-def _by_category(
-    ranking: RankingResult, evaluator: ZeroShotEvaluator, shares: NDArray[np.float64], names: list[str]
-) -> dict[str, dict[str, Any]]:
-    sketches, photos = (
-        np.bincount(categories, minlength=len(evaluator.category_names)).tolist()
-        for categories in (evaluator.sketch_categories, evaluator.photo_categories)
-    )
-    rows = {}
-    for name, values in ranking.by_category(next(iter(ranking.conventions))).items():
-        number, row = evaluator.category_names.index(name), names.index(name)
-        wrong = np.where(np.arange(len(names)) == row, 0, shares[row])
-        rows[name] = {
-            "sketches": sketches[number],
-            "photos": photos[number],
-            **values,
-            "most_confused_with": names[int(wrong.argmax())] if wrong.any() else None,
-        }
-    return rows
+def _most_confused(shares: NDArray[np.float64], names: list[str]) -> dict[str, str | None]:
+    """Category to the wrong category with the largest share (C, C) of its best photos, if there are wrong ones."""
+    wrong = shares * ~np.eye(len(names), dtype=bool)
+    return {name: names[int(row.argmax())] if row.any() else None for name, row in zip(names, wrong, strict=True)}
 
 
 def _relevant_share(evaluator: ZeroShotEvaluator) -> float:

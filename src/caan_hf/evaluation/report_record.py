@@ -1,10 +1,13 @@
 """What the records of all evaluations have in common: the fields of `metrics.json` that say what was evaluated."""
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self, get_args
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import ConfigDict, Field
 
 from caan_hf.encoding.identity import Precision
@@ -13,7 +16,6 @@ from caan_hf.utils.records import Record
 
 from .evaluator import ZeroShotEvaluator
 from .fine_grained import FineGrainedResult
-from .options import EvaluationOptions
 from .rankings import EvaluationResult
 
 METRICS_FILE = "metrics.json"
@@ -106,7 +108,9 @@ def report_fields(
     result: EvaluationResult | FineGrainedResult, evaluator: ZeroShotEvaluator, data: str
 ) -> dict[str, Any]:
     """Fields of [`ReportRecord`] except for `chance`."""
-    options = _options_used(result, evaluator)
+    options = evaluator.options
+    if options.dtype == "auto" and result.precision in get_args(Precision):  # "auto" may be another one elsewhere
+        options = replace(options, dtype=result.precision)  # type: ignore[arg-type]
     return {
         "protocol": result.protocol,
         "split": result.split,
@@ -135,8 +139,19 @@ def gallery_hash(evaluator: ZeroShotEvaluator) -> str:
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-def _options_used(result: EvaluationResult | FineGrainedResult, evaluator: ZeroShotEvaluator) -> EvaluationOptions:
-    """The options with the precision that "auto" stood for, because it may be another one on another computer."""
-    options = evaluator.options
-    is_choice = options.dtype == "auto" and result.precision in get_args(Precision)
-    return replace(options, dtype=result.precision) if is_choice else options  # type: ignore[arg-type]
+def category_rows(
+    values: Mapping[str, Mapping[str, float]], labels: NDArray, evaluator: ZeroShotEvaluator
+) -> dict[str, dict[str, Any]]:
+    """Category to its number of sketches and photos, and its metrics.
+
+    Args:
+        values: Category to metric to value.
+        labels: (A,) categories of the sketches that have a right photo.
+        evaluator: Holds the photos.
+    """
+    photos = np.bincount(evaluator.photo_categories, minlength=len(evaluator.category_names)).tolist()
+    numbers = {name: number for number, name in enumerate(evaluator.category_names)}
+    return {
+        name: {"sketches": int((labels == name).sum()), "photos": photos[numbers[name]], **metrics}
+        for name, metrics in values.items()
+    }

@@ -1,9 +1,12 @@
-"""Texts that are rendered from `templates/`."""
+"""Pages that are rendered from `templates/`, and the tables in them."""
 
 from functools import cache
 from typing import Any
 
 import jinja2
+
+Table = tuple[list[str], list[list[str]]]
+"""Column names and rows."""
 
 
 def render(template: str, **variables: Any) -> str:

@@ -133,9 +133,9 @@ def evaluate_text(
     return report
 
 
-def text_table(report: TextReport) -> list[list[str]]:
-    """Rows of the printed table: query, what is ranked, number of queries, mAP@all with interval, P@100 and chance."""
-    return [
+def text_table(report: TextReport) -> tuple[list[str], list[list[str]]]:
+    """Column names and rows of the printed table."""
+    rows = [
         [
             " + ".join([*(["sketch"] if row.with_sketch else []), *([row.text] if row.text != "none" else [])]),
             PLURAL[row.gallery],
@@ -147,9 +147,7 @@ def text_table(report: TextReport) -> list[list[str]]:
         ]
         for row in report.rows
     ]
-
-
-TEXT_HEADER = ["query", "ranks", "queries", "mAP@all", "95 %", "P@100", "chance"]
+    return ["query", "ranks", "queries", "mAP@all", "95 %", "P@100", "chance"], rows
 
 
 def _texts(rows: "datasets.Dataset", names: NDArray[np.str_]) -> dict[TextQuery, dict[str, list[str]]]:
