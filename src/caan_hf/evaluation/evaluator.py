@@ -214,8 +214,7 @@ class ZeroShotEvaluator:
     def _encode(self, encoder: Encoder, modality: Modality, cache: EmbeddingCache | None, local: bool) -> Encoded:
         pictures = DatasetPictures(self.sketches if modality == "sketch" else self.photos)
         options = self.options
-        feeding: dict[str, Any] = {"batch_size": options.batch_size, "workers": options.num_workers}
-        feeding["local"] = local
+        feeding: dict[str, Any] = {"local": local, "batch_size": options.batch_size, "workers": options.num_workers}
         try:
             with progress_bar(f"encoding {PLURAL[modality]}", len(pictures), shown=options.progress) as advance:
                 if cache is not None:

@@ -13,6 +13,7 @@ from .report_record import Part, ReportRecord, category_rows, report_fields
 
 OTHER_RANKINGS = {"adjusted": "adjusted", "rerank": "reranked", "expand": "expanded"}
 """Prefix in `queries.parquet` to the field of `metrics.json` and of [`EvaluationResult`]."""
+ALL_PAIRS = "rerank, all pairs"
 NUM_CONFUSIONS = 10
 
 
@@ -114,8 +115,7 @@ class EvaluationRecord(RankingRecord, ReportRecord):
         if self.reranked is None:
             return "ranked by global embedding" + (f" ({name})" if self.adjusted else "")
         score = "local score" if self.local_weight is None else "fused score"
-        is_complete = (self.reranked.k or 0) >= self.num_gallery
-        how = f"ranked by {score}" if is_complete else f"first {self.reranked.k:,} photos re-ranked by {score}"
+        how = f"ranked by {score}" if name == ALL_PAIRS else f"first {self.reranked.k:,} photos re-ranked by {score}"
         return f"{how} ({', '.join(filter(None, [self.adjustment, name]))})"
 
     @property
@@ -145,7 +145,7 @@ class EvaluationRecord(RankingRecord, ReportRecord):
             named[self.adjustment] = self.adjusted
         if self.reranked is not None:
             is_complete = (self.reranked.k or 0) >= self.num_gallery
-            named["rerank, all pairs" if is_complete else f"rerank@{self.reranked.k}"] = self.reranked
+            named[ALL_PAIRS if is_complete else f"rerank@{self.reranked.k}"] = self.reranked
         if self.expanded is not None:
             named[f"expand@{self.expanded.k}"] = self.expanded
         return named
@@ -163,7 +163,7 @@ def evaluation_record(
         seen_evaluator: The evaluator of `result.seen`.
     """
     seen = evaluation_record(result.seen, seen_evaluator, data) if result.seen and seen_evaluator else None
-    adjusted, reranked, expanded = result.adjusted, result.reranked, result.expanded
+    rankings = {name: getattr(result, name) for name in OTHER_RANKINGS.values()}
     deduplicated = None
     if result.deduplicated is not None:
         deduplicated = DeduplicatedRecord(
@@ -175,10 +175,8 @@ def evaluation_record(
         **report_fields(result, evaluator, data),
         chance={"mAP@all": result.chance, "precision": _relevant_share(evaluator)},
         **_ranking_fields(result, evaluator),
-        adjusted=None if adjusted is None else RankingRecord(**_ranking_fields(adjusted, evaluator)),
+        **{name: one and RankingRecord(**_ranking_fields(one, evaluator)) for name, one in rankings.items()},
         hub_weight=result.hub_weight,
-        reranked=None if reranked is None else RankingRecord(**_ranking_fields(reranked, evaluator)),
-        expanded=None if expanded is None else RankingRecord(**_ranking_fields(expanded, evaluator)),
         deduplicated=deduplicated,
         seen=seen,
     )

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from math import nan
 from pathlib import PureWindowsPath
 from typing import Any
 
@@ -9,7 +10,7 @@ from huggingface_hub import EvalResult
 
 from caan_hf.benchmarks.protocols import PROTOCOLS
 from caan_hf.evaluation.metrics import Conventions
-from caan_hf.evaluation.record import EvaluationRecord
+from caan_hf.evaluation.record import OTHER_RANKINGS, EvaluationRecord, RankingRecord
 
 from .provenance import BENCHMARK_NAMES, benchmark_of
 
@@ -36,22 +37,23 @@ def public_results(results: EvaluationRecord, repo_id: str) -> EvaluationRecord:
 
 def results_view(results: EvaluationRecord) -> dict[str, Any]:
     """What the template of the card shows of an evaluation, besides the fields of the record itself."""
-    convention, metrics = next(iter(results.conventions.items()))
-    reranked = results.reranked.conventions.get(convention, {}) if results.reranked else {}
+    convention, reranked = next(iter(results.conventions)), results.reranked
+
+    def score(ranking: RankingRecord) -> float:
+        return ranking.conventions.get(convention, {}).get("mAP@all", nan)  # NaN is not less than any score
+
+    rankings = {name: getattr(results, name) for name in OTHER_RANKINGS.values()}
     published = PROTOCOLS[name].published if (name := _benchmark(results)) in PROTOCOLS else None
     is_other_size = results.split == "test" and published != (results.num_queries, results.num_gallery)
     return {
         "convention": convention,
-        "plain_words": results.plain_words,
         "benchmark": _display_name(results),
         "published_size": published if is_other_size else None,
         "caveats": _caveats(results),
         "interval": results.confidence.get(convention, {}).get("mAP@all"),
-        "is_worse_reranked": reranked.get("mAP@all", 1.0) < metrics.get("mAP@all", 0.0),
+        "is_worse_reranked": reranked is not None and score(reranked) < score(results.adjusted or results),
         "table": results_table(results.conventions),
-        "adjusted_table": results_table(results.adjusted.conventions) if results.adjusted else None,
-        "reranked_table": results_table(results.reranked.conventions) if results.reranked else None,
-        "expanded_table": results_table(results.expanded.conventions) if results.expanded else None,
+        "other_tables": {name: results_table(one.conventions) for name, one in rankings.items() if one},
     }
 
 
@@ -77,6 +79,13 @@ def eval_results(results: EvaluationRecord) -> list[EvalResult]:
     if any(note.casefold().startswith("not zero-shot") for note in results.notes):
         return []
     convention = next(iter(results.conventions))
+    # Facts that have no field in a model-index. Dataset types on the Hub cannot contain a protocol's version.
+    facts = {
+        "protocol": results.protocol,
+        "queries": results.num_queries,
+        "gallery": results.num_gallery,
+        "chance_mAP@all": round(results.chance["mAP@all"], 4),
+    }
     rankings: list[tuple[Conventions, str, dict[str, Any] | None]] = [(results.conventions, "", None)]
     if results.adjusted:
         arguments = {"smooth": results.adjusted.k, "hub_weight": results.hub_weight}
@@ -96,7 +105,7 @@ def eval_results(results: EvaluationRecord) -> list[EvalResult]:
             dataset_name=_display_name(results),
             dataset_config=_suffix(results) or None,
             dataset_split=results.split or "test",
-            dataset_args=_dataset_arguments(results),
+            dataset_args=facts,
             metric_type=_metric_type(name),
             metric_name=f"{name} ({convention}{how})",
             metric_value=round(value, 4),
@@ -111,12 +120,6 @@ def eval_results(results: EvaluationRecord) -> list[EvalResult]:
 def _metric_type(name: str) -> str:
     """Id of a metric on the Hub: "map_at_all" for "mAP@all", "precision_at_100" for "P@100"."""
     return re.sub("^p@", "precision@", name.lower()).replace("@", "_at_")
-
-
-def _dataset_arguments(results: EvaluationRecord) -> dict[str, Any]:
-    """Facts that have no field in a model-index; dataset types on the Hub cannot contain a protocol's version."""
-    facts = {"protocol": results.protocol, "queries": results.num_queries, "gallery": results.num_gallery}
-    return {**facts, "chance_mAP@all": round(results.chance["mAP@all"], 4)}
 
 
 def _benchmark(results: EvaluationRecord) -> str:

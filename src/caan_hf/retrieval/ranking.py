@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from functools import cache
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,20 +61,14 @@ def rank_gallery(
         ValueError: An embedding holds NaN.
     """
     if device != "cpu":
-        rank = _rank_on(device, gallery)
-        yield from _ranked_chunks(rank, len(queries), len(gallery), queries, byte_budget, workers=1)
+        yield from _ranked_chunks(_rank_on(device, gallery), queries, len(gallery), byte_budget, workers=1)
         return
     right = np.ascontiguousarray(gallery, np.float32).T
-    # One BLAS thread per worker: BLAS threads wait by spinning, which slows down the sorting.
-    with _blas_threads().limit(limits=1, user_api="blas"):
-        yield from _ranked_chunks(
-            lambda rows: stable_order(np.asarray(rows, np.float32) @ right),
-            len(queries),
-            len(gallery),
-            queries,
-            byte_budget,
-            workers=default_workers(),
-        )
+
+    def rank(rows: Array) -> Positions:
+        return stable_order(np.asarray(rows, np.float32) @ right)
+
+    yield from _ranked_chunks(rank, queries, len(gallery), byte_budget)
 
 
 def best_of_gallery(
@@ -103,8 +96,7 @@ def best_of_gallery(
             raise ValueError(NAN)
         return np.argpartition(scores, len(gallery) - k, axis=1)[:, -k:].astype(np.uint32)
 
-    with _blas_threads().limit(limits=1, user_api="blas"):
-        yield from _ranked_chunks(best, len(queries), len(gallery), queries, byte_budget, workers=default_workers())
+    yield from _ranked_chunks(best, queries, len(gallery), byte_budget)
 
 
 def rank_by(
@@ -132,14 +124,17 @@ def rank_by(
 
 
 def _ranked_chunks(
-    rank: Callable[[Any], Positions], num_queries: int, num_photos: int, queries: Array, budget: int, *, workers: int
+    rank: Callable[[Array], Positions], queries: Array, num_photos: int, budget: int, *, workers: int | None = None
 ) -> Iterator[tuple[slice, Positions]]:
+    workers = workers or default_workers()
     # `workers` chunks are being ranked, and one more is held by the caller.
     affordable = budget // (BYTES_PER_PAIR * max(1, num_photos) * (workers + 1))
     step = max(1, min(ROWS_PER_THREAD, affordable))
-    slices = [slice(start, min(start + step, num_queries)) for start in range(0, num_queries, step)]
-    ranked = map_ahead(lambda rows: rank(queries[rows]), slices, workers=workers, ahead=workers)
-    yield from zip(slices, ranked, strict=True)
+    slices = [slice(start, min(start + step, len(queries))) for start in range(0, len(queries), step)]
+    # One BLAS thread per worker: BLAS threads wait by spinning, which slows down the sorting.
+    with _blas_threads().limit(limits=1 if workers > 1 else None, user_api="blas"):
+        ranked = map_ahead(lambda rows: rank(queries[rows]), slices, workers=workers, ahead=workers)
+        yield from zip(slices, ranked, strict=True)
 
 
 def _rank_on(device: str, gallery: Array) -> Callable[[Array], Positions]:
