@@ -4,62 +4,26 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from transformers import (
-    CLIPConfig,
-    CLIPImageProcessor,
-    CLIPModel,
-    TimmWrapperConfig,
-    TimmWrapperModel,
-    ViTConfig,
-    ViTImageProcessor,
-    ViTModel,
-)
+from torch.nn.functional import normalize
+from transformers import BertConfig, BertModel
+from vision_models import TOWER, save_clip, save_timm, save_vit
 
 from caan_hf.encoding.baseline import BaselineEncoder
 from caan_hf.encoding.load import load_encoder
 from caan_hf.errors import CaanError
 
-SIZE = 32
-TOWER = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+FEATURES = {  # of a model, given pixel values
+    save_vit: lambda model, pixels: model(pixels).last_hidden_state[:, 0],
+    save_clip: lambda model, pixels: model.visual_projection(model.vision_model(pixels).pooler_output),
+    save_timm: lambda model, pixels: model(pixels).pooler_output,
+}
 
 
-def save_vit(folder):
-    model = ViTModel(ViTConfig(**TOWER, image_size=SIZE, patch_size=8))
-    model.save_pretrained(folder)
-    ViTImageProcessor(size={"height": SIZE, "width": SIZE}).save_pretrained(folder)
-    return lambda pixels: model.eval()(pixels).last_hidden_state[:, 0]
-
-
-def save_clip(folder):
-    text = {**TOWER, "vocab_size": 99, "max_position_embeddings": 8}
-    config = CLIPConfig(
-        text_config=text, vision_config={**TOWER, "image_size": SIZE, "patch_size": 8}, projection_dim=12
-    )
-    model = CLIPModel(config)
-    model.save_pretrained(folder)
-    size = {"height": SIZE, "width": SIZE}
-    CLIPImageProcessor(size=size, crop_size=size).save_pretrained(folder)
-    vision = model.eval()
-    return lambda pixels: vision.visual_projection(vision.vision_model(pixels).pooler_output)
-
-
-def save_timm(folder):
-    arguments = {"img_size": SIZE, "patch_size": 8, "embed_dim": 16, "depth": 1, "num_heads": 2}
-    pretrained = {"input_size": [3, SIZE, SIZE], "mean": [0.5] * 3, "std": [0.5] * 3, "interpolation": "bicubic"}
-    config = TimmWrapperConfig(
-        architecture="vit_tiny_patch16_224", model_args=arguments, num_labels=0, pretrained_cfg=pretrained
-    )
-    model = TimmWrapperModel(config)
-    model.save_pretrained(folder)
-    return lambda pixels: model.eval()(pixels).pooler_output
-
-
-@pytest.fixture(params=[save_vit, save_clip, save_timm], ids=["vit", "clip", "timm"])
+@pytest.fixture(params=FEATURES, ids=["vit", "clip", "timm"])
 def saved(request, tmp_path):
     """Folder of a tiny model, and a function from pixel values to its global feature."""
-    torch.manual_seed(0)
-    feature = request.param(tmp_path / "tower")
-    return tmp_path / "tower", feature
+    model = request.param(tmp_path / "tower")
+    return tmp_path / "tower", lambda pixels: FEATURES[request.param](model, pixels)
 
 
 @pytest.fixture
@@ -71,9 +35,7 @@ def test_global_embedding_is_the_normalised_feature_of_the_model(saved, photo):
     folder, feature = saved
     encoder = BaselineEncoder(str(folder), device="cpu")
     with torch.inference_mode():
-        expected = torch.nn.functional.normalize(
-            feature(torch.from_numpy(encoder.prepare(photo, "photo"))[None]), dim=-1
-        )
+        expected = normalize(feature(torch.from_numpy(encoder.prepare(photo, "photo"))[None]), dim=-1)
     found = encoder.encode_photos([photo])
     np.testing.assert_allclose(found, expected, atol=1e-5)
     assert found.shape == (1, encoder.identity.global_dim)
@@ -106,8 +68,6 @@ def test_identity_follows_the_weights(saved):
 
 
 def test_a_folder_without_a_vision_model_is_a_one_line_error(tmp_path):
-    from transformers import BertConfig, BertModel
-
     BertModel(BertConfig(**TOWER, vocab_size=99)).save_pretrained(tmp_path / "bert")
     with pytest.raises(CaanError, match="cannot be used as a vision encoder") as error:
         load_encoder(tmp_path / "bert", device="cpu")

@@ -126,7 +126,7 @@ def test_unknown_options_are_errors(options):
 
 
 def test_nan_is_refused():
-    with pytest.raises(CaanError, match="NaN"):
+    with pytest.raises(CaanError, match="photo embeddings hold NaN"):
         MeanColour(poison=True).encode_photos(photo("red"))
 
 

@@ -37,11 +37,6 @@ def test_a_missing_model_on_the_hub_is_a_one_line_error(monkeypatch):
     assert "\n" not in str(error.value)
 
 
-def test_empty_folder_is_named(tmp_path):
-    with pytest.raises(CaanError, match=r"no config\.json"):
-        load_encoder(tmp_path)
-
-
 def test_unavailable_device_is_named(folder):
     with pytest.raises(CaanError, match="device nonsense: not available"):
         load_encoder(folder, device="nonsense")

@@ -2,6 +2,7 @@
 
 import json
 import resource
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,7 @@ PROCESSORS = {
     "no_normalisation": lambda: transformers.ViTImageProcessor(size={"height": 32, "width": 32}, do_normalize=False),
     "lanczos": lambda: transformers.ViTImageProcessor(size={"height": 32, "width": 32}, resample=1),
 }
-MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "I;16", "I", "F")
+MODES = ("1", "L", "LA", "P", "RGBA", "CMYK", "YCbCr", "I;16", "I", "F")
 
 
 def picture(mode: str, size=(75, 50)) -> Image.Image:
@@ -52,8 +53,7 @@ def grey_levels(found: np.ndarray, expected: np.ndarray, settings: Preprocessing
     return float((np.abs(found - expected) * np.asarray(settings.std)[:, None, None] / settings.scale).max())
 
 
-@pytest.mark.parametrize("name", PROCESSORS)
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(("name", "mode"), [*product(PROCESSORS, ["RGB"]), *product(["vit"], MODES)])
 def test_pixel_values_equal_those_of_the_processor(name, mode, tmp_path):
     processor = CaanProcessor(PROCESSORS[name](), sketch_margin=0.1)
     Preprocessing.of_processor(processor).write(tmp_path / "p.json")

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
 
-from caan_hf import CaanError
+from caan_hf import CaanError, load_encoder
 from caan_hf.encoding import towers
 from caan_hf.encoding.text_encoder import TextEncoder, TextSettings
 from caan_hf.training.backbones import word_tokenizer
@@ -20,13 +20,22 @@ SENTENCES = ["a cat", "a cat with long grey whiskers", "two dogs"]
 
 
 @pytest.fixture
-def model(make_model, processor):
-    """A model in training whose categories 0 and 2 have sentences."""
+def make_text_model(make_model, processor):
+    """`make_text_model(**overrides)`: a model in training whose categories 0 and 2 have sentences."""
     processor.tokenizer = word_tokenizer(SENTENCES)
-    model = make_model(lambda_txt=1, text_negatives="all", center_features=True)
-    mask = torch.tensor([[True, True], [False, False], [True, False]])
-    model.text_contrast.set_sentences(torch.randn(3, 2, 24), mask)
-    return model.train()
+
+    def make(**overrides):
+        model = make_model(lambda_txt=1, text_negatives="all", **overrides)
+        mask = torch.tensor([[True, True], [False, False], [True, False]])
+        model.text_contrast.set_sentences(torch.randn(3, 2, 24), mask)
+        return model.train()
+
+    return make
+
+
+@pytest.fixture
+def model(make_text_model):
+    return make_text_model(center_features=True)
 
 
 @pytest.fixture
@@ -47,13 +56,9 @@ def test_sentences_are_encoded_as_the_model_in_training_does_and_centred(model, 
     np.testing.assert_allclose(text.encode([SENTENCES[:2], SENTENCES[2]])[0], both, atol=1e-5)
 
 
-def test_words_are_whitened_like_images(make_model, processor, tmp_path):
-    from caan_hf import load_encoder
-
-    processor.tokenizer = word_tokenizer(SENTENCES)
-    model = make_model(lambda_txt=1, text_negatives="all", center_features=True, whitening=1)
+def test_words_are_whitened_like_images(make_text_model, processor, tmp_path):
+    model = make_text_model(center_features=True, whitening=1)
     torch.nn.init.normal_(model.whitening.matrix)
-    model.text_contrast.set_sentences(torch.randn(3, 2, 24), torch.ones(3, 2, dtype=torch.bool))
     folder = tmp_path / "model"
     save_for_retrieval(model, processor, folder, text=TextEncoder.of_model(model, processor, None))
     centred = torch.from_numpy(TextEncoder.load(folder).encode(SENTENCES))
@@ -61,16 +66,11 @@ def test_words_are_whitened_like_images(make_model, processor, tmp_path):
     np.testing.assert_allclose(load_encoder(folder).encode_text(SENTENCES), expected, atol=1e-5)
 
 
-def test_without_centred_features_nothing_is_subtracted(make_model, processor, tmp_path):
-    processor.tokenizer = word_tokenizer(SENTENCES)
-    model = make_model(lambda_txt=1, text_negatives="all")
-    model.text_contrast.set_sentences(torch.randn(3, 2, 24), torch.ones(3, 2, dtype=torch.bool))
-    assert not TextEncoder.of_model(model, processor, None).center.any()
+def test_without_centred_features_nothing_is_subtracted(make_text_model, processor):
+    assert not TextEncoder.of_model(make_text_model(), processor, None).center.any()
 
 
 def test_the_model_for_retrieval_opens_without_the_text_side(folder):
-    from caan_hf import load_encoder
-
     assert {path.name for path in (folder / "text").iterdir()} == {"text.json", "text.safetensors", "tower"}
     assert not (folder / "tokenizer.json").exists()
     assert load_encoder(folder).model.text_model is None

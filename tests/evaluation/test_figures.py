@@ -1,9 +1,11 @@
 """The figure of the best photos: which queries it shows, and where each photo is."""
 
+from io import BytesIO
+
 import numpy as np
 from PIL import Image, ImageColor
 
-from caan_hf.evaluation import ZeroShotEvaluator
+from caan_hf.evaluation import EvaluationOptions, ZeroShotEvaluator
 from caan_hf.evaluation.figures import (
     CELL,
     FOOTER,
@@ -43,15 +45,23 @@ def test_frames_are_green_or_red_and_images_keep_their_proportions():
 
 
 def test_figure_shows_the_given_ranking(split):
-    evaluator = ZeroShotEvaluator(split)
-    top = np.random.default_rng(0).permuted(np.tile(np.arange(20), (12, 1)), axis=1)[:, :10]
-    figure = top10_figure(evaluator, top, title="t", subtitle="s", rows=4, seed=3)
-    right, bottom = cell_corner(3, 10)
+    evaluator = ZeroShotEvaluator(split, EvaluationOptions(seed=3))
+    queries = np.arange(1, 12)
+    generator = np.random.default_rng(0)
+    top = generator.permuted(np.tile(np.arange(20), (11, 1)), axis=1)[:, :10]
+    top[:, 9] = -1
+    is_right = generator.integers(0, 2, top.shape).astype(bool)
+    png = top10_figure(evaluator, queries, top, is_right, title="t", subtitle="s", rows=4)
+    figure = Image.open(BytesIO(png)).convert("RGB")
+    right, bottom = cell_corner(3, 9)
     assert figure.size == (right + CELL + MARGIN, bottom + CELL + FOOTER)
-    for row, query in enumerate(pick_queries(evaluator.sketch_categories, 4, seed=3)):
-        for column, photo in enumerate(top[query], start=1):
-            is_right = evaluator.photo_categories[photo] == evaluator.sketch_categories[query]
-            assert frame_colours(figure, row, column) == {GREEN if is_right else RED}
+    for row, place in enumerate(pick_queries(evaluator.sketch_categories[queries], 4, seed=3)):
+        sketch = evaluator.sketches[int(queries[place])]["image"]
+        left, upper = cell_corner(row, 0)
+        pasted = figure.crop((left + FRAME, upper + FRAME, left + CELL - FRAME, upper + CELL - FRAME))
+        np.testing.assert_array_equal(pasted, sketch.convert("RGB").resize(pasted.size, Image.Resampling.LANCZOS))
+        for column, right in enumerate(is_right[place, :9], start=1):
+            assert frame_colours(figure, row, column) == {GREEN if right else RED}
 
 
 def test_queries_are_spread_over_the_categories():

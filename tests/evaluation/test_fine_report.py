@@ -13,11 +13,11 @@ from PIL import Image
 import caan_hf
 from caan_hf.encoding.checkpoint import CheckpointEncoder
 from caan_hf.errors import CaanError
-from caan_hf.evaluation import EvaluationOptions, ZeroShotEvaluator, fine_report
+from caan_hf.evaluation import EvaluationOptions, ZeroShotEvaluator, figures
 from caan_hf.evaluation.compare import compare_reports, load_report, verdicts
 from caan_hf.evaluation.evaluate import evaluate_fine_grained
 from caan_hf.evaluation.fine_grained import FINE_METRICS
-from caan_hf.evaluation.fine_report import FineGrainedRecord, fine_table_header, fine_table_rows, write_fine_report
+from caan_hf.evaluation.fine_report import FineGrainedRecord, fine_table, write_fine_report
 from caan_hf.evaluation.record import EvaluationRecord
 
 QUIET = EvaluationOptions(progress=False, no_cache=True)
@@ -38,13 +38,8 @@ def test_report_can_be_read_back(evaluated, tmp_path):
     write_fine_report(result, evaluator, tmp_path, data="data/sketchy")
     assert sorted(path.name for path in tmp_path.iterdir()) == FILES
     record = FineGrainedRecord.of_folder(tmp_path)
-    assert (record.protocol, record.split, record.num_queries, record.num_left_out, record.num_gallery) == (
-        "sketchy-25-fine@1",
-        "test",
-        12,
-        3,
-        17,
-    )
+    assert (record.protocol, record.split) == ("sketchy-25-fine@1", "test")
+    assert (record.num_queries, record.num_left_out, record.num_gallery) == (12, 3, 17)
     assert record.chance == result.chance
     assert record.local_weight == result.local_weight
     assert record.command == "caan evaluate m --data data/sketchy --split test --fine-grained --dtype float32"
@@ -75,9 +70,9 @@ def test_pages_say_what_was_evaluated(evaluated, tmp_path):
     assert ("w = 0.25" in text) == ("w = 0.25" in page) == (record.local_weight == 0.25)
     for table in re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE):
         assert len({line.count("|") for line in table.splitlines()}) == 1
-    rows = fine_table_rows(record)
+    header, rows = fine_table(record)
     assert [row[0] for row in rows] == [*record.rankings, "chance"]
-    assert all(len(row) == len(fine_table_header()) for row in rows)
+    assert all(len(row) == len(header) for row in rows)
 
 
 def test_figure_marks_the_photo_that_the_sketch_was_drawn_from(late_caan, split, tmp_path, monkeypatch):
@@ -89,7 +84,7 @@ def test_figure_marks_the_photo_that_the_sketch_was_drawn_from(late_caan, split,
         drawn.extend(rows)
         return Image.new("RGB", (4, 4))
 
-    monkeypatch.setattr(fine_report, "draw_grid", draw)
+    monkeypatch.setattr(figures, "draw_grid", draw)
     write_fine_report(result, evaluator, tmp_path, data="d")
     photos = {row["source"]: np.asarray(row["image"]) for row in split if row["modality"] == 1}
     sketches = {np.asarray(row["image"]).tobytes(): row["source"] for row in split if row["modality"] == 0}

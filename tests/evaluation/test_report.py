@@ -8,24 +8,16 @@ import datasets
 import numpy as np
 import pyarrow.parquet
 import pytest
-from PIL import Image
 
 from caan_hf.encoding.checkpoint import CheckpointEncoder
 from caan_hf.errors import CaanError
 from caan_hf.evaluation import EvaluationOptions, ZeroShotEvaluator, report
 from caan_hf.evaluation.record import EvaluationRecord, evaluation_record, retrieved_shares, worst_confusions
-from caan_hf.evaluation.report import html, markdown, write_report
+from caan_hf.evaluation.report import write_report
 from caan_hf.evaluation.report_record import gallery_hash
 
-FILES = [
-    "confusion.png",
-    "metrics.json",
-    "precision_recall.png",
-    "queries.parquet",
-    "report.html",
-    "report.md",
-    "top10.png",
-]
+PICTURES = ["confusion.png", "precision_recall.png", "top10.png"]
+FILES = sorted([*PICTURES, "metrics.json", "queries.parquet", "report.html", "report.md"])
 REMOVED = {"car (sedan)": "car", "tree": "tree"}
 
 
@@ -44,9 +36,19 @@ def evaluated(request, tiny_caan, late_caan, split):
     return replace(result, notes=("a <subset>",), removed_categories=REMOVED), evaluator
 
 
+only_global = pytest.mark.parametrize("evaluated", ["global"], indirect=True)
+
+
 @pytest.fixture
 def record(evaluated):
     return evaluation_record(*evaluated, "data/sample")
+
+
+@pytest.fixture
+def pages(evaluated, tmp_path):
+    """The content of `report.md` and of `report.html`."""
+    write_report(*evaluated, tmp_path, data="data/sample")
+    return [(tmp_path / name).read_text() for name in ("report.md", "report.html")]
 
 
 def test_record_can_be_read_back(evaluated, record, tmp_path):
@@ -84,6 +86,7 @@ def test_record_can_be_read_back(evaluated, record, tmp_path):
         assert found.adjusted is found.reranked is found.expanded is None
 
 
+@only_global
 def test_records_of_other_versions_are_read(record, tmp_path):
     document = record.model_dump(mode="json") | {"added_later": 1}
     del document["model"], document["k"]
@@ -91,6 +94,7 @@ def test_records_of_other_versions_are_read(record, tmp_path):
     assert EvaluationRecord.of_folder(tmp_path).conventions == record.conventions
 
 
+@only_global
 def test_categories_have_their_counts_and_values(evaluated, record):
     rows = record.by_category
     assert set(rows) == {"blue", "green", "red", "yellow bird"}
@@ -112,9 +116,8 @@ def test_confusions_are_counted_and_sorted(split):
     assert found == [("c", "a", 0.5), ("a", "b", 0.25)]
 
 
-def test_markdown_says_what_was_evaluated(evaluated, record):
-    result = evaluated[0]
-    text = markdown(record, has_confusion=True)
+def test_pages_say_what_was_evaluated(evaluated, record, pages):
+    result, (text, page) = evaluated[0], pages
     for part in (
         "`runs/model` (checkpoint, float32)",
         "12 sketches",
@@ -128,33 +131,38 @@ def test_markdown_says_what_was_evaluated(evaluated, record):
         f"| standard | mAP@all | {result.metrics['mAP@all']:.4f} |",
     ):
         assert part in text
-    assert "confusion.png" not in markdown(record)
-    assert ("fused score: (1 - w) cosine + w local score, w = 0.25" in text) == (result.local_weight == 0.25)
     others = " smooth@2 | rerank@6 | expand@3 |" if result.reranked else ""
     assert f"| convention | metric | global | 95 % interval |{others} without duplicates |" in text
     tables = re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE)
     assert len(tables) == 3
     for table in tables:
         assert len({line.count("|") for line in table.splitlines()}) == 1
-
-
-def test_html_is_one_file_and_escapes_its_content(record):
-    page = html(record, {"top10": b"png", "precision_recall": b"png"})
     assert "a &lt;subset&gt;" in page
     assert "<subset>" not in page
-    assert ("w = 0.25" in page) == (record.local_weight == 0.25)
     sources = re.findall(r'(?:src|href)="([^"]*)"', page)
-    assert sources
+    assert len(sources) == 3
     assert all(source.startswith("data:image/png;base64,") for source in sources)
+    for content in pages:
+        assert ("w = 0.25" in content) == (result.local_weight == 0.25)
+        assert record.plain_words in content
+
+
+@only_global
+def test_too_many_categories_have_no_confusion_chart(evaluated, tmp_path, monkeypatch):
+    monkeypatch.setattr(report, "confusion_chart", lambda *_: None)
+    write_report(*evaluated, tmp_path, data="data/sample")
+    assert not (tmp_path / "confusion.png").exists()
+    for name in ("report.md", "report.html"):
+        assert "by category" not in (tmp_path / name).read_text()
 
 
 def test_figure_shows_the_ranking_that_its_captions_name(evaluated, record, monkeypatch, tmp_path):
     result, evaluator = evaluated
     drawn = {}
 
-    def record_figure(evaluator, top, *, title, subtitle, seed):
+    def record_figure(evaluator, queries, top, is_right, *, title, subtitle):
         drawn.update(top=top, subtitle=subtitle)
-        return Image.new("RGB", (4, 4))
+        return b"png"
 
     monkeypatch.setattr(report, "top10_figure", record_figure)
     write_report(result, evaluator, tmp_path, data="data/sample")
@@ -193,8 +201,6 @@ def test_plain_words_count_the_right_photos_among_the_first_ten(evaluated, recor
     mean, chance = f"{right.sum(axis=1).mean():.1f}", f"{10 * record.chance['precision']:.1f}"
     assert numbers[:5] == ["10", mean, chance, "10", f"{100 * right.any(axis=1).mean():.0f}"]
     assert record.shown_as[1:] in record.plain_words  # a sentence, which begins with a capital letter
-    for page in (markdown(record), html(record, {"top10": b"", "precision_recall": b""})):
-        assert record.plain_words in page
 
 
 def test_plain_words_count_all_photos_of_a_small_gallery_and_are_empty_for_earlier_records(tiny_caan, split):
@@ -206,28 +212,27 @@ def test_plain_words_count_all_photos_of_a_small_gallery_and_are_empty_for_earli
     assert record.model_copy(update={"first": None}).plain_words == ""
 
 
+@only_global
 def test_a_full_disk_leaves_no_part_of_a_report(evaluated, tmp_path, full_disk):
     with pytest.raises(CaanError, match=r"png: cannot be written \(File too large"):
         write_report(*evaluated, tmp_path / "report", data="data/sample")
     assert list((tmp_path / "report").iterdir()) == []
 
 
-def test_a_full_disk_keeps_the_earlier_report(evaluated, tmp_path, monkeypatch):
+@only_global
+def test_a_full_disk_keeps_the_earlier_report_which_a_later_one_replaces(evaluated, tmp_path, monkeypatch):
     write_report(*evaluated, tmp_path, data="data/sample")
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
 
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(pyarrow.parquet, "write_table", full)
-    with pytest.raises(CaanError, match=r"queries\.parquet: cannot be written \(No space left"):
-        write_report(*evaluated, tmp_path, data="data/another")
+    with monkeypatch.context() as patch:
+        patch.setattr(pyarrow.parquet, "write_table", full)
+        with pytest.raises(CaanError, match=r"queries\.parquet: cannot be written \(No space left"):
+            write_report(*evaluated, tmp_path, data="data/another")
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
-
-
-def test_a_report_replaces_an_earlier_one(evaluated, tmp_path):
-    for data in ("data/sample", "data/another"):
-        write_report(*evaluated, tmp_path, data=data)
+    write_report(*evaluated, tmp_path, data="data/another")
     assert sorted(path.name for path in tmp_path.iterdir()) == FILES
     assert json.loads((tmp_path / "metrics.json").read_text())["data"] == "data/another"
 
