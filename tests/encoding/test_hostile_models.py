@@ -13,7 +13,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from tiny import IMAGE_SIZE, VISION
-from transformers import AutoModel, AutoProcessor, ViTConfig, ViTImageProcessor, ViTModel
+from transformers import AutoModel, AutoProcessor, ViTImageProcessor
+from vision_models import save_vit
 
 from caan_hf import CaanConfig, CaanError, CaanModel, CaanProcessor, load_encoder
 
@@ -371,10 +372,7 @@ BASELINE = {
 @pytest.fixture(scope="module")
 def saved_vit(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("vit")
-    ViTModel(ViTConfig(**{name: value for name, value in VISION.items() if name != "model_type"})).save_pretrained(
-        folder
-    )
-    ViTImageProcessor(size={"height": IMAGE_SIZE, "width": IMAGE_SIZE}).save_pretrained(folder)
+    save_vit(folder)
     return folder
 
 

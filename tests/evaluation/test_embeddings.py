@@ -155,13 +155,6 @@ def test_duplicates_are_no_neighbours_of_smoothed_photos(problem):
     assert found.adjusted.conventions == expected.conventions
 
 
-@pytest.mark.parametrize("byte_budget", [1, 3000, 10**8])
-def test_memory_budget_does_not_change_the_result(problem, byte_budget):
-    found, expected = evaluate_embeddings(*problem, byte_budget=byte_budget), evaluate_embeddings(*problem)
-    assert found.conventions == expected.conventions
-    np.testing.assert_array_equal(found.top, expected.top)
-
-
 def test_sketches_without_a_photo_are_left_out_and_counted():
     found = evaluate_embeddings(np.eye(3)[:, :2], np.eye(2), [0, 1, 9], [0, 1])
     assert (found.metrics["mAP@all"], found.num_queries, found.num_left_out) == (1, 3, 1)

@@ -3,9 +3,8 @@
 import collections
 
 import datasets
-import numpy as np
 import pytest
-from PIL import Image
+from labelled_rows import labelled_rows, picture
 
 import caan_hf
 from caan_hf import CaanError
@@ -17,41 +16,11 @@ from caan_hf.evaluation.seen_queries import seen_queries
 from caan_hf.evaluation.setting import mixed, plain
 
 PREPARED = PrepareOptions(progress=False, validation_categories=0)
-CATEGORIES = ["car (sedan)", "cat", "hot air balloon", "tree"]
-
-
-def picture(seed, drawn):
-    pixels = np.random.default_rng(seed).integers(0, 255, (32, 32, 3), np.uint8)
-    if drawn:
-        pixels[4:28, 4:28] = 255
-        pixels[8 + seed % 10] = 0
-    return Image.fromarray(pixels)
-
-
-def rows(categories, first=0, photos=3, sketches=2):
-    entries = [
-        {
-            "image": picture(seed, not modality),
-            "modality": modality,
-            "category": category,
-            "source": f"{category}-{seed}",
-        }
-        for category in categories
-        for modality, count in ((0, sketches), (1, photos))
-        for seed in range(first + 50 * category, first + 50 * category + count)
-    ]
-    features = datasets.Features(
-        image=datasets.Image(),
-        modality=datasets.ClassLabel(names=["sketch", "photo"]),
-        category=datasets.ClassLabel(names=CATEGORIES),
-        source=datasets.Value("string"),
-    )
-    return datasets.Dataset.from_dict({name: [entry[name] for entry in entries] for name in features}, features)
 
 
 @pytest.fixture
 def benchmark():
-    return datasets.DatasetDict(train=rows([0, 1]), test=rows([2, 3]))
+    return datasets.DatasetDict(train=labelled_rows([0, 1], photos=3), test=labelled_rows([2, 3], photos=3))
 
 
 @pytest.fixture
@@ -94,7 +63,7 @@ def test_sketches_of_the_train_split_are_left_out(benchmark, drawings, tmp_path)
 
 
 def test_a_benchmark_without_such_sketches_is_an_error(drawings):
-    others = datasets.DatasetDict(train=rows([2]), test=rows([0, 1, 3]))
+    others = datasets.DatasetDict(train=labelled_rows([2]), test=labelled_rows([0, 1, 3]))
     with pytest.raises(CaanError, match=r"--seen-queries .*drawings: no sketches.*Give"):
         seen_queries(mixed(plain(others, None, "test"), others), others, drawings)
 

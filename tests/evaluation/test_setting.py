@@ -5,36 +5,17 @@ from dataclasses import replace
 
 import datasets
 import pytest
-from PIL import Image
+from labelled_rows import labelled_rows
 
 from caan_hf import CaanError
 from caan_hf.benchmarks import BenchmarkInfo, PrepareOptions, prepare_benchmark
 from caan_hf.encoding.encoder import TrainingData
 from caan_hf.evaluation.setting import fine_grained, generalized, mixed, plain, training_data, without_seen
 
-CATEGORIES = ["car (sedan)", "cat", "hot air balloon", "tree"]
-
-
-def rows(categories, photos=10, sketches=2):
-    entries = [
-        {"image": Image.new("RGB", (4, 4)), "modality": modality, "category": category, "source": f"{category}-{n}"}
-        for category in categories
-        for modality, count in ((0, sketches), (1, photos))
-        for n in range(count)
-    ]
-    features = datasets.Features(
-        image=datasets.Image(),
-        modality=datasets.ClassLabel(names=["sketch", "photo"]),
-        category=datasets.ClassLabel(names=CATEGORIES),
-        source=datasets.Value("string"),
-    )
-    columns = {name: [entry[name] for entry in entries] for name in features}
-    return datasets.Dataset.from_dict(columns, features=features)
-
 
 @pytest.fixture
 def benchmark():
-    return datasets.DatasetDict(train=rows([0]), validation=rows([1]), test=rows([2, 3]))
+    return datasets.DatasetDict(train=labelled_rows([0]), validation=labelled_rows([1]), test=labelled_rows([2, 3]))
 
 
 INFO = BenchmarkInfo.model_construct(protocol="folder@1")
@@ -86,7 +67,7 @@ def test_generalized_ignores_the_photos_of_added_data_sets(benchmark):
 
 
 def test_more_training_data_than_the_benchmark_has_are_noted():
-    benchmark = datasets.DatasetDict(test=rows([0, 1]), validation=rows([2]))
+    benchmark = datasets.DatasetDict(test=labelled_rows([0, 1]), validation=labelled_rows([2]))
     setting = without(plain(benchmark, INFO, "test"), "folder@1+pool+more", "zebra")
     assert (setting.protocol, setting.removed) == ("folder@1", {})
     assert [note for note in setting.notes if "folder@1+pool+more" in note and "(pool+more)" in note]
@@ -110,7 +91,7 @@ def test_mixed_needs_unseen_queries_and_seen_photos(benchmark):
         mixed(plain(benchmark, INFO, "train"), benchmark)
     with pytest.raises(CaanError, match="cross-dataset"):
         mixed(without(plain(benchmark, INFO, "test"), "x", "tree"), benchmark)
-    alone = datasets.DatasetDict(test=rows([2, 3]))
+    alone = datasets.DatasetDict(test=labelled_rows([2, 3]))
     with pytest.raises(CaanError, match="--mixed needs seen photos"):
         mixed(plain(alone, INFO, "test"), alone)
 
@@ -124,7 +105,7 @@ def test_a_category_seen_under_another_spelling_is_left_out(benchmark, seen):
 
 
 def test_a_category_seen_under_another_name_is_left_out():
-    benchmark = datasets.DatasetDict(test=rows([0, 1]))
+    benchmark = datasets.DatasetDict(test=labelled_rows([0, 1]))
     setting = without(plain(benchmark, INFO, "test"), "quickdraw-30@1", "car", "couch")
     assert setting.removed == {"car (sedan)": "car"}
 

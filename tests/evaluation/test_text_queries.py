@@ -36,11 +36,8 @@ def test_metrics_are_those_of_the_features_of_categories(folder, sample_data):
     rows = {(row.text, row.with_sketch, row.gallery): row for row in report.rows}
     assert len(rows) == len(report.rows) == 7
     split = load_benchmark(sample_data)[0]["test"]
-    names, text, encoder = (
-        split.features["category"].names,
-        TextEncoder.load(folder),
-        load_encoder(folder, dtype="float32"),
-    )
+    names = split.features["category"].names
+    text, encoder = TextEncoder.load(folder), load_encoder(folder, dtype="float32")
     photos = split.filter(lambda row: row["modality"] == 1)
     sketches = split.filter(lambda row: row["modality"] == 0)
     descriptions = dict(zip(photos["category"], photos["descriptions"], strict=True))
@@ -74,20 +71,21 @@ def test_the_command_prints_and_writes_the_table(folder, sample_data, tmp_path):
     assert (report["split"], report["text_weight"]) == ("validation", 2.0)
 
 
-def test_other_galleries_are_refused(folder, sample_data):
-    with pytest.raises(CaanError, match="--text and --rerank are mutually exclusive"):
-        evaluate_text(folder, sample_data, EvaluationOptions(rerank=10))
-    with pytest.raises(CaanError, match="--text and --hub-weight are mutually exclusive"):
-        evaluate_text(folder, sample_data, EvaluationOptions(hub_weight=0.5))
+@pytest.mark.parametrize("options", [{"rerank": 10}, {"hub_weight": 0.5}])
+def test_options_of_the_whole_gallery_are_refused(options):
+    with pytest.raises(CaanError, match=f"--text and --{next(iter(options)).replace('_', '-')} are mutually exclusive"):
+        evaluate_text("model", "data", EvaluationOptions(**options))
+
+
+def test_text_and_fine_grained_are_mutually_exclusive():
     done = CliRunner().invoke(app, ["evaluate", "x", "--data", "y", "--text", "--fine-grained"])
-    assert done.exit_code
     assert "--text and --fine-grained are mutually exclusive" in str(done.exception)
 
 
 @pytest.mark.parametrize("weight", [-1, np.inf, np.nan])
-def test_a_weight_that_no_feature_can_have_is_refused(folder, sample_data, weight):
+def test_a_weight_that_no_feature_can_have_is_refused(weight):
     with pytest.raises(CaanError, match=r"--text-weight: .*got"):
-        evaluate_text(folder, sample_data, OPTIONS, text_weight=weight)
+        evaluate_text("model", "data", OPTIONS, text_weight=weight)
 
 
 def test_a_text_side_of_another_model_is_refused(folder, sample_data):
