@@ -43,7 +43,7 @@ class CheckpointEncoder(TorchEncoder):
     def load(
         cls, folder: str, *, name: str | None = None, device: str | None = None, dtype: DType = "float32"
     ) -> "CheckpointEncoder":
-        """Load a checkpoint folder for retrieval, to compute in `dtype` whatever the stored precision is.
+        """Load a checkpoint folder for retrieval, and convert it from its stored precision to `dtype`.
 
         Local matching, and the centres and the whitening of the features, are always in float32: they take little time.
 

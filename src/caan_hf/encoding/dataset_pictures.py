@@ -74,7 +74,7 @@ def picture_of(row: dict[str, Any]) -> Picture:
 
 
 def unreadable(error: ValueError) -> CaanError:
-    """The error for an image of a benchmark that cannot be encoded; `error` names it, and may already hold a remedy."""
+    """The error for an image of a benchmark that cannot be encoded, which adds a remedy if `error` has none."""
     message = str(error)
     return CaanError(
         message if message.endswith(".") else f"{message}. Replace the file and prepare the benchmark again."

@@ -1,4 +1,4 @@
-"""The one interface behind which every model encodes pictures: a checkpoint, an ONNX export, or an untrained tower."""
+"""The interface of all encoders: a checkpoint, an ONNX export, or an untrained tower."""
 
 import os
 from abc import ABC, abstractmethod
@@ -123,7 +123,11 @@ class Encoder(ABC):
         raise CaanError(f"{self.name}: has no local tokens. Rank by global embeddings alone.")
 
     def paired_local_scores(self, sketch_local: Array, photo_local: Array) -> Array:
-        """Local scores (B, K) of each sketch (B, M, R) with its own K photos (B, K, M, R); errors as above."""
+        """Local scores (B, K) of each sketch (B, M, R) with its own K photos (B, K, M, R).
+
+        Raises:
+            CaanError: The encoder has no local tokens.
+        """
         raise CaanError(f"{self.name}: has no local tokens. Rank by global embeddings alone.")
 
     @property
@@ -269,7 +273,7 @@ class Encoder(ABC):
         return EncodedSketch.from_features(clean, self.encode_batch([prepared], "sketch", local=True))
 
     def prepare_sketch(self, sketch: Any) -> tuple[Image.Image, Array]:
-        """Open and clean one sketch; returns it as the encoder sees it, and as pixel values (3, H, W).
+        """Open and clean one sketch. Returns it as the encoder sees it, and as pixel values (3, H, W).
 
         Raises:
             CaanError: The sketch cannot be read or is blank.
@@ -314,7 +318,7 @@ class Encoder(ABC):
             return picture, self.prepare(source, modality, name)
         except (CaanError, ValueError) as error:
             return picture, ValueError(str(error))
-        except Exception as error:  # whatever a decoder raises, it is one picture that cannot be read
+        except Exception as error:  # decoders raise errors of any type
             return picture, ValueError(f"{name or 'image'}: not a picture that can be read ({one_line(error)})")
 
 

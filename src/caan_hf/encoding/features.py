@@ -1,4 +1,4 @@
-"""Features of images as numpy arrays, whatever computed them."""
+"""Features of images as numpy arrays, the same for all encoders."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -55,7 +55,7 @@ class EncodedSketch:
 
 
 class EncodedQuery(NamedTuple):
-    """What is searched, encoded once: a sketch, words, or both.
+    """An encoded query: a sketch, words, or both.
 
     Attributes:
         vector: (D,) float32, L2-normalised.

@@ -23,7 +23,7 @@ The name of an entry point is a file by which a folder of that format is recogni
 folder and the name of the encoder to an [`Encoder`].
 """
 ONNX_EXPORT = EntryPoint("caan_export.json", "caan_export.runtime:open_export", ENTRY_POINTS)
-"""The export of this package. It is no entry point of it, because a clone that is not installed has none."""
+"""The ONNX exports of this package. They are not declared as an entry point, which an uninstalled clone would lack."""
 DEFAULT_MODEL = "caan-vit-tiny-v2"
 DEFAULT_HUB_ID = f"caan-hf/{DEFAULT_MODEL}"
 CLONE = Path(__file__).resolve().parents[3]

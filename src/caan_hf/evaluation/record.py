@@ -110,7 +110,7 @@ class EvaluationRecord(RankingRecord, ReportRecord):
 
     @property
     def shown_as(self) -> str:
-        """What captions call that ranking: its name in tables and figures, and what it is."""
+        """The ranking that a search shows as a phrase for captions, with its name in tables and figures."""
         name = next(name for name, ranking in self.rankings.items() if ranking is self.shown)
         if self.reranked is None:
             return "ranked by global embedding" + (f" ({name})" if self.adjusted else "")

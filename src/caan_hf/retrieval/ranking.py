@@ -13,7 +13,7 @@ from caan_hf.utils.prefetch import default_workers, map_ahead
 BYTE_BUDGET = 256 * 2**20
 """Bytes that ranking may hold at a time, besides the embeddings."""
 BYTES_PER_PAIR = 32
-"""Score (4), sort key and its temporary copies (20), position (4), relevance and what metrics make of it (4)."""
+"""Score (4), sort key and its temporary copies (20), position (4), relevance and temporary arrays of metrics (4)."""
 ROWS_PER_THREAD = 128
 """Queries that a thread ranks at a time: with fewer, reading the gallery takes longer than multiplying."""
 NAN = "scores hold NaN, so that they cannot be ranked"

@@ -67,7 +67,7 @@ def smooth_photos(
 def _best_in_parts(
     photos: Array, pool: Array, k: int, *, byte_budget: int
 ) -> Iterator[tuple[NDArray[np.intp], Positions]]:
-    """Nearly the k nearest photos of the pool; yields the photos by position, and their (n, k) pool positions."""
+    """The approximate k nearest photos of the pool. Yields some photos by position, and their (n, k) pool positions."""
     centres = _centres(pool, len(pool) // PART_ROWS)
     near = np.argsort(-(centres @ centres.T), axis=1, kind="stable")[:, :PARTS_SEARCHED]  # (parts, searched)
     part_of_pool = _nearest(pool, centres)
