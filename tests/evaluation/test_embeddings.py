@@ -163,7 +163,7 @@ def test_sketches_without_a_photo_are_left_out_and_counted():
         evaluate_embeddings(np.eye(2), np.eye(2), [0, 1], [2, 3])
 
 
-def test_sizes_that_do_not_match_are_named(problem):
+def test_arguments_that_do_not_fit_each_other_are_named(problem, local):
     queries, gallery, query_labels, labels = problem
     with pytest.raises(ValueError, match="30 sketches with 3 categories"):
         evaluate_embeddings(queries, gallery, query_labels[:3], labels)
@@ -173,6 +173,8 @@ def test_sizes_that_do_not_match_are_named(problem):
         evaluate_embeddings(*problem, duplicates=np.ones(3, bool))
     with pytest.raises(ValueError, match="needs encoder, sketch_local and photo_local"):
         evaluate_embeddings(*problem, rerank=3)
+    with pytest.raises(ValueError, match="mutually exclusive"):
+        evaluate_embeddings(*problem, rerank=3, exhaustive=True, **local)
 
 
 def test_embeddings_that_are_not_normalised_are_a_warning():

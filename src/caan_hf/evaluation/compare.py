@@ -40,7 +40,7 @@ class Report:
         return np.stack([self.queries[name].to_numpy() for name in columns], axis=1)
 
     def depth(self, ranking: str) -> int | None:
-        """Number of re-ranked photos, or of photos for expansion or smoothing; None if the report lacks this ranking."""
+        """Number of re-ranked photos, or of photos for expansion or smoothing; None if the report lacks the ranking."""
         found = getattr(self.record, OTHER_RANKINGS[ranking], None)
         return None if found is None else found.k or 0
 

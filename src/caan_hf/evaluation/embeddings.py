@@ -4,6 +4,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -100,7 +101,8 @@ def evaluate_embeddings(
 
     Raises:
         CaanError: No sketch has a photo of its category.
-        ValueError: Sizes do not match, embeddings hold NaN, or re-ranking lacks an encoder or local embeddings.
+        ValueError: Sizes do not match, embeddings hold NaN, `rerank` and `exhaustive` are both given, or re-ranking
+            lacks an encoder or local embeddings.
 
     Example:
         ```python
@@ -113,6 +115,8 @@ def evaluate_embeddings(
     check_sizes(queries, gallery, labels)
     if not np.isin(labels.sketches, labels.photos).any():
         raise CaanError("No sketch has a photo of its category, so there is nothing to evaluate.")
+    if rerank and exhaustive:
+        raise ValueError("rerank and exhaustive are mutually exclusive")
     _warn_if_not_normalized(gallery)
     kept = _kept(duplicates, len(gallery))
     local = LocalPair.of(encoder, sketch_local, photo_local) if rerank or exhaustive else None
@@ -123,9 +127,11 @@ def evaluate_embeddings(
     )
     first = np.empty((len(queries), expand), np.uint32)
 
-    def rank(queries: Array, photos: Array, collectors: Sequence[Collect]) -> None:
-        with timed(seconds, "rank"), progress_bar("ranking", len(queries), shown=progress) as advance:
-            for rows, order in rank_gallery(queries, photos, byte_budget=byte_budget, device=device):
+    def rank(
+        ranked: Iterator[tuple[slice, Positions]], *collectors: Collect, stage: str = "rank", label: str = "ranking"
+    ) -> None:
+        with timed(seconds, stage), progress_bar(label, len(queries), shown=progress) as advance:
+            for rows, order in ranked:
                 for collect in collectors:
                     collect(rows, order)
                 advance(len(order))
@@ -143,29 +149,26 @@ def evaluate_embeddings(
                 cosines = candidate_cosines(searched[rows], photos, order[:, :rerank], byte_budget=byte_budget)
                 by_fused.add(rows, _reranked(order, cosines, local, rows, byte_budget))
 
+    by_dot_product = partial(rank_gallery, byte_budget=byte_budget, device=device)
     searched, photos = queries, gallery
     if smooth or hubs:
-        rank(queries, gallery, [by_global.add, add_deduplicated])
+        rank(by_dot_product(queries, gallery), by_global.add, add_deduplicated)
         with timed(seconds, "adjust"):
             photos = smooth_photos(gallery, smooth or 0, distinct=kept, byte_budget=byte_budget)
             if hubs is not None:
                 photos = with_amounts(photos, hubs.lowered(photos))
                 searched = as_queries(queries, photos.shape[1])
-        rank(searched, photos, [by_adjusted.add, prepare_expansion, add_reranked])
+        rank(by_dot_product(searched, photos), by_adjusted.add, prepare_expansion, add_reranked)
     else:
-        rank(queries, gallery, [by_global.add, add_deduplicated, prepare_expansion, add_reranked])
+        rank(by_dot_product(queries, gallery), by_global.add, add_deduplicated, prepare_expansion, add_reranked)
     seconds["rank"] -= seconds.get("rerank", 0.0)
     if exhaustive and local is not None:
-        with timed(seconds, "rerank"), progress_bar("ranking all pairs", len(queries), shown=progress) as advance:
-            pairs = rank_all_pairs(local.encoder, searched, photos, *local[1:], byte_budget=byte_budget)
-            for rows, order in pairs:
-                by_fused.add(rows, order)
-                advance(len(order))
+        pairs = rank_all_pairs(local.encoder, searched, photos, *local[1:], byte_budget=byte_budget)
+        rank(pairs, by_fused.add, stage="rerank", label="ranking all pairs")
     if expand:
         with timed(seconds, "expand"):
             vectors = _expanded(queries, photos, first, byte_budget)
-            for rows, order in rank_gallery(vectors, photos, byte_budget=byte_budget, device=device):
-                by_expansion.add(rows, order)
+        rank(by_dot_product(vectors, photos), by_expansion.add, stage="expand")
     return EvaluationResult(
         **by_global.fields(),
         num_gallery=len(gallery),
