@@ -157,7 +157,7 @@ def test_a_photo_of_one_pixel_by_60_000_takes_little_memory(name, size):
     assert grey_levels(found, expected, settings) < MAX_DIFFERENCE
 
 
-def test_the_ends_that_are_cut_from_a_long_photo_are_those_that_the_crop_removes():
+def test_cutting_the_ends_of_a_long_photo_changes_nothing_within_the_crop():
     settings = Preprocessing.of_processor(CaanProcessor(PROCESSORS["clip"]()))
     long = picture("RGB", (75 * 40, 75))
     expected = long.resize((40 * 40, 40), Image.Resampling(settings.resample)).crop((784, 4, 816, 36))

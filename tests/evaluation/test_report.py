@@ -203,7 +203,7 @@ def test_plain_words_count_the_right_photos_among_the_first_ten(evaluated, recor
     assert record.shown_as[1:] in record.plain_words  # a sentence, which begins with a capital letter
 
 
-def test_plain_words_count_all_photos_of_a_small_gallery_and_are_empty_for_earlier_records(tiny_caan, split):
+def test_plain_words_of_a_small_gallery_and_of_an_earlier_record(tiny_caan, split):
     rows = split.select(range(6))  # a sketch and a photo of three categories
     evaluator = ZeroShotEvaluator(rows, EvaluationOptions(progress=False, no_cache=True))
     record = evaluation_record(evaluator(CheckpointEncoder(*tiny_caan, name="m")), evaluator, "data/sample")

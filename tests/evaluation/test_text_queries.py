@@ -83,7 +83,7 @@ def test_text_and_fine_grained_are_mutually_exclusive():
 
 
 @pytest.mark.parametrize("weight", [-1, np.inf, np.nan])
-def test_a_weight_that_no_feature_can_have_is_refused(weight):
+def test_a_negative_or_infinite_text_weight_is_refused(weight):
     with pytest.raises(CaanError, match=r"--text-weight: .*got"):
         evaluate_text("model", "data", OPTIONS, text_weight=weight)
 

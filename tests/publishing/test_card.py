@@ -63,36 +63,33 @@ def test_the_card_describes_model_training_evaluation_and_onnx_graphs(make_model
     assert card.data.base_model == ["google/vit-base-patch16-224-in21k"]
     assert card.data.eval_results[0].metric_value == 0.331
     for wanted in (
-        "With `smooth@5, hubs 0.5`: each photo smoothed with its 5 nearest photos, and the score of each photo",
-        "| `standard` | 0.3700 |",
-        'AutoModel.from_pretrained("me/mini")',
         'AutoModel.from_pretrained("me/mini", trust_remote_code=True)',
         "](top10.png)",
-        "their ten best photos, first 100 photos re-ranked by local score (smooth@5, hubs 0.5, rerank@100).",
-        "Of the first 10 photos of a sketch, 3.4 are of its category on average; in random order, 0.4 would be. A "
-        "person who looks at these 10 finds at least one right photo for 85 % of the sketches. First 100",
-        "ONNX graphs (fp16, opset 23): `photo_encoder.onnx`, `relation.onnx`.",
+        "first 100 photos re-ranked by local score (smooth@5, hubs 0.5, rerank@100).",
+        "Of the first 10 photos of a sketch, 3.4 are of its category on average; in random order, 0.4 would be.",
+        "for 85 % of the sketches",
+        "(fp16, opset 23): `photo_encoder.onnx`, `relation.onnx`.",
         "| Seen categories | 2 for training, 1 more for validation |",
         "| Training images | 4,000 sketches and 2,000 photos |",
-        "answers to the prompts shape, parts. Their origin: texts shipped with the package caan-hf, written by",
+        "prompts shape, parts. Their origin: texts shipped with the package caan-hf",
         "| Epochs | 0.04 (12 steps) |",
-        "protocol `sketchy-25@1`, split `test`, 625 sketches as queries, 625 photos in the gallery; a random",
+        "protocol `sketchy-25@1`, split `test`, 625 sketches as queries, 625 photos in the gallery",
         "the published lists have 15,229 sketches and 17,101 photos",
         "| `standard` | 0.3310 |",
-        "95 % interval of the mAP@all over the sketches, in `standard`: 0.3114 to 0.3520.",
+        "in `standard`: 0.3114 to 0.3520.",
+        "With `smooth@5, hubs 0.5`",
+        "| `standard` | 0.3700 |",
         "After re-ranking the best 100 photos of each sketch by the local score:",
+        "| `standard` | 0.2680 |",
         "Re-ranking makes the ranking of this model worse",
-        "With query expansion, a second search with each sketch and the first 5 photos",
-        "used to select the checkpoint: mAP@all 0.4000, chance 0.1000.",
+        "With query expansion",
+        "| `standard` | 0.4000 |",
+        "mAP@all 0.4000, chance 0.1000.",
         "**Research use**: it was trained on photos of the Sketchy database",
-        "except for the figure above, they are not part",
         "*Zero-shot* refers to this training only",
         "num_train_epochs: 10",
-        "run `caan train FILE training.output_dir=FOLDER`",
-        "arXiv:2407.00979",
     ):
         assert wanted in card.content, wanted
-    assert "trust_remote_code=True" in card.content
     assert not [line for line in card.content.splitlines() if "{{" in line or "{%" in line]
 
 

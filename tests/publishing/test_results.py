@@ -26,28 +26,20 @@ def results(tiny_caan, split) -> EvaluationRecord:
     return record.model_copy(update={"conventions": scores, "reranked": reranked})
 
 
-def test_query_expansion_has_its_own_entry_in_the_model_index(results):
-    expanded = results.reranked.model_copy(update={"k": 5, "conventions": {"standard": {"mAP@all": 0.4}}})
-    entry = eval_results(results.model_copy(update={"expanded": expanded}))[-1]
-    assert entry.metric_args == {"expand": 5}
-    assert (entry.metric_name, entry.metric_value) == ("mAP@all (standard, expanded by the first 5)", 0.4)
-
-
-def test_the_half_of_the_seen_categories_is_published_without_private_paths_too(results):
-    published = public_results(results.model_copy(update={"seen": results}), "me/mini")
-    assert published.seen == public_results(results, "me/mini")
-    assert "somebody" not in published.model_dump_json()
-
-
-def test_smoothed_photos_and_lowered_hubs_have_their_own_entry_in_the_model_index(results):
-    adjusted = results.reranked.model_copy(update={"k": 5, "conventions": {"standard": {"mAP@all": 0.4}}})
-    record = results.model_copy(update={"adjusted": adjusted, "hub_weight": 0.5, "reranked": None})
-    entry = eval_results(record)[-1]
-    assert entry.metric_args == {"smooth": 5, "hub_weight": 0.5}
-    assert entry.metric_name == "mAP@all (standard, smooth@5, hubs 0.5)"
-    only_hubs = record.model_copy(update={"adjusted": adjusted.model_copy(update={"k": None})})
-    assert eval_results(only_hubs)[-1].metric_args == {"hub_weight": 0.5}
-    assert only_hubs.adjustment == "hubs 0.5"
+@pytest.mark.parametrize(
+    ("ranking", "weight", "arguments", "name"),
+    [
+        ({"expanded": 5}, None, {"expand": 5}, "expanded by the first 5"),
+        ({"adjusted": 5}, 0.5, {"smooth": 5, "hub_weight": 0.5}, "smooth@5, hubs 0.5"),
+        ({"adjusted": None}, 0.5, {"hub_weight": 0.5}, "hubs 0.5"),
+    ],
+)
+def test_every_ranking_has_its_own_entry_in_the_model_index(results, ranking, weight, arguments, name):
+    ((field, k),) = ranking.items()
+    other = results.reranked.model_copy(update={"k": k, "conventions": {"standard": {"mAP@all": 0.4}}})
+    entry = eval_results(results.model_copy(update={"reranked": None, field: other, "hub_weight": weight}))[-1]
+    assert (entry.metric_name, entry.metric_value) == (f"mAP@all (standard, {name})", 0.4)
+    assert entry.metric_args == arguments
 
 
 @pytest.mark.parametrize(
@@ -113,3 +105,5 @@ def test_published_metrics_contain_no_paths_and_a_working_command(results):
     assert public.command.startswith("caan evaluate me/tiny --data 'sketchy 25' --split test")
     assert "--trained-on seen.txt" in public.command
     assert public_results(public, "me/tiny") == public
+    with_seen = public_results(results.model_copy(update={"seen": results}), "me/tiny")
+    assert with_seen.seen == public

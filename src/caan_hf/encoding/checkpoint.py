@@ -21,9 +21,16 @@ from .encoder import TrainingData
 from .features import Array, Features, Modality
 from .identity import DType, EncoderIdentity
 from .model_files import SAVE_AGAIN, check_model_files
-from .quiet_loading import quiet_loading
 from .text_encoder import TEXT_FOLDER, TextEncoder, has_text_side
-from .torch_encoder import TorchEncoder, check_fits_weights, precision_on, to_numpy, usable_device, weights_hash
+from .torch_encoder import (
+    TorchEncoder,
+    check_fits_weights,
+    precision_on,
+    quiet_loading,
+    to_numpy,
+    usable_device,
+    weights_hash,
+)
 
 NOT_ROUNDED = ("hub_bank", "whitening")
 """Modules whose values are not rounded to the precision of computation."""

@@ -33,7 +33,7 @@ from caan_hf.utils.records import MAX_BYTES, Record
 from .encoder import NEEDS_TEXT
 from .features import Array
 from .model_files import check_model_files
-from .quiet_loading import quiet_loading
+from .torch_encoder import quiet_loading
 from .towers import PACKAGE, PACKAGED, locate_tower
 
 TEXT_FOLDER = "text"

@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 from transformers import AutoModel, PreTrainedConfig
+from transformers.utils import logging as transformers_logging
 
 from caan_hf.errors import CaanError, first_line, one_line
 from caan_hf.images_caan import PICTURE_VERSION, reason_unreadable
@@ -172,6 +173,20 @@ def _preprocessing(processor: CaanProcessor) -> Preprocessing | None:
         return Preprocessing.of_processor(processor)
     except (ValueError, TypeError, AttributeError):  # steps that only torch can do
         return None
+
+
+@contextmanager
+def quiet_loading() -> Iterator[None]:
+    """Hide the progress bar and the warnings of transformers while it loads a model."""
+    was_shown, verbosity = transformers_logging.is_progress_bar_enabled(), transformers_logging.get_verbosity()
+    transformers_logging.disable_progress_bar()
+    transformers_logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(verbosity)
+        if was_shown:
+            transformers_logging.enable_progress_bar()
 
 
 def usable_device(name: str | None) -> torch.device:
