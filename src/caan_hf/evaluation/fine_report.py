@@ -6,6 +6,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 
+from .conventions import Values
 from .evaluator import ZeroShotEvaluator
 from .figures import top10_figure
 from .fine_grained import FINE_METRICS, FineGrainedResult
@@ -75,7 +76,7 @@ def write_fine_report(result: FineGrainedResult, evaluator: ZeroShotEvaluator, f
         CaanError: The folder cannot be written.
     """
     record = fine_grained_record(result, evaluator, data)
-    columns = {}
+    columns: dict[str, Values] = {}
     for name, ranking in result.rankings.items():
         prefix = "" if name == "global" else f"{name}/"
         columns |= {f"{prefix}{CONVENTION}/{metric}": values for metric, values in ranking.per_query.items()}

@@ -164,6 +164,9 @@ def evaluation_record(
     """
     seen = evaluation_record(result.seen, seen_evaluator, data) if result.seen and seen_evaluator else None
     rankings = {name: getattr(result, name) for name in OTHER_RANKINGS.values()}
+    others: dict[str, Any] = {
+        name: ranking and RankingRecord(**_ranking_fields(ranking, evaluator)) for name, ranking in rankings.items()
+    }
     deduplicated = None
     if result.deduplicated is not None:
         deduplicated = DeduplicatedRecord(
@@ -175,7 +178,7 @@ def evaluation_record(
         **report_fields(result, evaluator, data),
         chance={"mAP@all": result.chance, "precision": _relevant_share(evaluator)},
         **_ranking_fields(result, evaluator),
-        **{name: one and RankingRecord(**_ranking_fields(one, evaluator)) for name, one in rankings.items()},
+        **others,
         hub_weight=result.hub_weight,
         deduplicated=deduplicated,
         seen=seen,

@@ -52,7 +52,7 @@ def write_report(
         CaanError: The folder cannot be written.
     """
     record = evaluation_record(result, evaluator, data, seen_evaluator)
-    columns = {}
+    columns: dict[str, Values] = {}
     others = {f"{prefix}/": getattr(result, name) for prefix, name in OTHER_RANKINGS.items()}
     for prefix, ranking in {"": result, **others}.items():
         for convention, metrics in (ranking.per_query if ranking else {}).items():
