@@ -163,7 +163,7 @@ def evaluate_instance_embeddings(
     check_sizes(queries, gallery, labels)
     instances = Labels(*category_numbers(sketch_instances, photo_instances))
     check_sizes(queries, gallery, instances, "instances")
-    answered = _answered(labels, instances)
+    answered = np.flatnonzero(np.isin(*_keys(labels, instances)))  # (A,)
     if not len(answered):
         raise CaanError(
             "No sketch has the photo that it was drawn from in the gallery, so there is nothing to evaluate."
@@ -233,11 +233,6 @@ def _chance(labels: Labels, instances: Labels, answered: NDArray[np.int64]) -> d
     kinds, counts = np.unique(np.stack([sizes, right], axis=1), axis=0, return_counts=True)
     values = np.array([list(chance_of(*kind).values()) for kind in kinds.tolist()])
     return dict(zip(FINE_METRICS, (counts @ values / counts.sum()).tolist(), strict=True))
-
-
-def _answered(labels: Labels, instances: Labels) -> NDArray[np.int64]:
-    """(A,) positions of the sketches that have a photo of their category and instance."""
-    return np.flatnonzero(np.isin(*_keys(labels, instances)))
 
 
 def _keys(labels: Labels, instances: Labels) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
