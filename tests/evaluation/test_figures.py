@@ -51,11 +51,11 @@ def test_figure_shows_the_given_ranking(split):
     top = generator.permuted(np.tile(np.arange(20), (11, 1)), axis=1)[:, :10]
     top[:, 9] = -1
     is_right = generator.integers(0, 2, top.shape).astype(bool)
-    png = top10_figure(evaluator, queries, top, is_right, title="t", subtitle="s", rows=4)
+    png = top10_figure(evaluator, queries, top, is_right, title="t", subtitle="s")
     figure = Image.open(BytesIO(png)).convert("RGB")
-    right, bottom = cell_corner(3, 9)
+    right, bottom = cell_corner(7, 9)
     assert figure.size == (right + CELL + MARGIN, bottom + CELL + FOOTER)
-    for row, place in enumerate(pick_queries(evaluator.sketch_categories[queries], 4, seed=3)):
+    for row, place in enumerate(pick_queries(evaluator.sketch_categories[queries], 8, seed=3)):
         sketch = evaluator.sketches[int(queries[place])]["image"]
         left, upper = cell_corner(row, 0)
         pasted = figure.crop((left + FRAME, upper + FRAME, left + CELL - FRAME, upper + CELL - FRAME))

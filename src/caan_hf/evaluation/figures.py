@@ -43,9 +43,8 @@ def top10_figure(
     title: str,
     subtitle: str,
     legend: tuple[str, str] = BY_CATEGORY,
-    rows: int = FIGURE_ROWS,
 ) -> bytes:
-    """PNG of the best photos of some sketches, which are chosen evenly over the categories.
+    """PNG of the best photos of up to 8 sketches, which are chosen evenly over the categories.
 
     Args:
         evaluator: Holds the sketches and photos. The seed of its options decides which sketches are chosen.
@@ -55,10 +54,9 @@ def top10_figure(
         title: Heading on the left.
         subtitle: Heading on the right.
         legend: Meaning of the green and of the red frame.
-        rows: Number of sketches; fewer if there are fewer.
     """
     grid = []
-    for place in pick_queries(evaluator.sketch_categories[queries], rows, evaluator.options.seed):
+    for place in pick_queries(evaluator.sketch_categories[queries], FIGURE_ROWS, evaluator.options.seed):
         query = int(queries[place])
         ranked = zip(top[place].tolist(), is_right[place].tolist(), strict=True)
         photos = [(evaluator.photos[photo]["image"], right) for photo, right in ranked if photo >= 0]

@@ -205,10 +205,10 @@ def retrieved_shares(top: NDArray[np.integer], evaluator: ZeroShotEvaluator) -> 
     return shares, [evaluator.category_names[label] for label in occurring]
 
 
-def worst_confusions(shares: NDArray[np.float64], names: list[str], count: int = NUM_CONFUSIONS) -> list[Confusion]:
+def worst_confusions(shares: NDArray[np.float64], names: list[str]) -> list[Confusion]:
     """The largest shares (C, C) of wrong categories in descending order."""
     wrong = shares * ~np.eye(len(names), dtype=bool)
-    largest = np.argsort(-wrong, axis=None, kind="stable")[:count]
+    largest = np.argsort(-wrong, axis=None, kind="stable")[:NUM_CONFUSIONS]
     places = zip(*np.unravel_index(largest, wrong.shape), strict=True)
     return [
         Confusion(category=names[row], retrieved=names[column], share=float(wrong[row, column]))
