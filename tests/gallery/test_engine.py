@@ -11,6 +11,7 @@ from PIL import Image
 
 from caan_hf.gallery import Gallery
 from caan_hf.gallery.schema import from_local, from_vectors
+from caan_hf.gallery.stored_photos import with_local
 
 
 def test_local_embeddings_and_thumbnails_are_optional(photos, encoder, tmp_path):
@@ -109,5 +110,5 @@ def test_local_embeddings_computed_later_equal_stored_ones(encoder, large_photos
     bare.add(large_photos, thumbnail=side)
     for result in bare.search(sketch):
         column = gallery.table.rows_where("path", [result.path])["local_embeds"]
-        (computed,) = bare._with_local([result])
+        (computed,) = with_local(bare.table, encoder, [result])
         np.testing.assert_array_equal(computed.local_embeds, from_local(column, encoder.identity.local_shape)[0])

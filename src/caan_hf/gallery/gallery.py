@@ -5,10 +5,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from PIL import Image
 
 from caan_hf.encoding.encoder import Encoder
@@ -20,9 +19,7 @@ from caan_hf.retrieval.expansion import expand_queries
 from caan_hf.retrieval.hubs import HubCorrection
 from caan_hf.retrieval.reranking import fused
 from caan_hf.retrieval.words import with_words
-from caan_hf.utils.files import read_bytes
 from caan_hf.utils.installation import require
-from caan_hf.utils.prefetch import map_ahead
 from caan_hf.utils.progress import Advance
 
 from .engine import Engine, LocalEngine
@@ -31,19 +28,15 @@ from .index_report import IndexReport
 from .indexing import index_photos, with_defaults
 from .lance_table import REINDEX, GalleryError, LanceTable, NoGalleryError
 from .options import IndexOptions, SearchOptions
-from .photo import decode_photo, open_thumbnail
 from .results import GalleryPhoto, SearchResult
-from .schema import GLOBAL, KEY, LOCAL, GalleryInfo, from_local, from_vectors, to_local
+from .schema import GLOBAL, KEY, GalleryInfo, from_vectors
 from .search_vectors import SearchVectors
-from .sources import is_missing_file, photo_source, real_folder
+from .sources import photo_source, real_folder
+from .stored_photos import decode_stored, look_up, lost_photos, photo_columns, photo_fields, photos_where, with_local
 from .table import PhotoTable
 
 DISPLAY_SIDE = 1024
 """Photos are decoded for display with at least this side in pixels, if they are that large."""
-
-
-PHOTO_COLUMNS = [KEY, "width", "height", "thumbnail", "sha256"]
-Photo = TypeVar("Photo", bound=GalleryPhoto)
 
 
 class Gallery:
@@ -66,7 +59,6 @@ class Gallery:
         dtype: DType = "auto",
     ):
         self.table = table
-        self.columns = [*PHOTO_COLUMNS, LOCAL] if table.info.local else PHOTO_COLUMNS
         self._vectors: SearchVectors | None = None
         self.model = model
         self.device = device
@@ -240,9 +232,7 @@ class Gallery:
             return self._search_by_photo(sketch, options)
         vector, query = self.encode_query(sketch, options.text)
         table = self.table if options.plain else self._searched()
-        if options.expand is not None:
-            first = table.nearest(vector, options.expand, [table.vectors], exact=options.exact)
-            vector = expand_queries(vector, table.embeds(first[table.vectors])) if len(first) else vector
+        vector = self._expanded(table, vector, options)
         rerank = self.reranks if options.rerank is None else options.rerank
         if query is None or not rerank:
             return self._nearest(table, vector, options.k, exact=options.exact)
@@ -250,14 +240,8 @@ class Gallery:
         return self._reranked(query, results)[: options.k]
 
     def gone(self, photos: Sequence[GalleryPhoto]) -> set[str]:
-        """The paths of those photos whose files no longer exist, and of which the gallery holds no copy."""
-        missing = [photo.path for photo in photos if is_missing_file(photo.path)]
-        if not missing:
-            return set()
-        column = "has_copy" if "has_copy" in self.table.schema.names else "image"  # of an earlier version
-        rows = self.table.rows_where(KEY, missing, [KEY, column])
-        copied = zip(rows[KEY].to_pylist(), rows[column].to_pylist(), strict=True)
-        return set(missing) - {path for path, is_copied in copied if is_copied}
+        """Paths of the photos whose files no longer exist and of which the gallery holds no copy."""
+        return lost_photos(self.table, photos)
 
     def explain(self, sketch: Any, photo: GalleryPhoto | str, *, max_matches: int = 6) -> Explanation:
         """Divide the local score of a sketch and a photo among their regions, see [`Explanation`].
@@ -271,9 +255,9 @@ class Gallery:
             CaanError: The gallery has no such photo, its file cannot be read, or the model has no local embeddings.
         """
         query = self.encode_sketch(sketch)
-        (found,) = self._with_local([self._look_up(photo)])
+        (found,) = with_local(self.table, self.encoder, [look_up(self.table, photo)])
         assert found.local_embeds is not None
-        image = self._decode(found, DISPLAY_SIDE)
+        image = decode_stored(self.table, found, DISPLAY_SIDE)
         return explain(self.encoder, query, image, found.local_embeds, max_matches=max_matches)
 
     def photo(self, photo: GalleryPhoto | str) -> Image.Image:
@@ -285,19 +269,16 @@ class Gallery:
         Raises:
             CaanError: The gallery has no such photo, or its file cannot be read.
         """
-        return self._decode(self._look_up(photo), DISPLAY_SIDE)
+        return decode_stored(self.table, look_up(self.table, photo), DISPLAY_SIDE)
 
     def find(self, sha256: str) -> GalleryPhoto | None:
-        """A photo by the SHA-256 of its file, of several copies the one with the first path; None if there is none."""
-        found = self._fields(self.table.rows_where("sha256", [sha256], self.columns))
-        return min((GalleryPhoto(**fields) for fields in found), key=lambda photo: photo.path, default=None)
+        """A photo by the SHA-256 of its file, or None. Of several copies, it is the one with the first path."""
+        return min(photos_where(self.table, "sha256", sha256), key=lambda photo: photo.path, default=None)
 
     def _search_by_photo(self, photo: Any, options: SearchOptions) -> list[SearchResult]:
         """The photos nearest to a photo, without itself if it is in the gallery."""
         path, vector = self._photo_vector(photo)
-        if options.expand is not None:
-            first = self.table.nearest(vector, options.expand, [GLOBAL], exact=options.exact)
-            vector = expand_queries(vector, from_vectors(first[GLOBAL])) if len(first) else vector
+        vector = self._expanded(self.table, vector, options)
         found = self._nearest(self.table, vector, options.k + (path is not None), exact=options.exact)
         others = [result for result in found if result.path != path]
         if not others:
@@ -327,15 +308,21 @@ class Gallery:
         Raises:
             CaanError: There are none.
         """
-        found = table.nearest(vector, k, self.columns, exact=exact)
+        found = table.nearest(vector, k, photo_columns(self.info), exact=exact)
         if not len(found):
             if len(self):  # the table finds no photo whose embedding is not a number
                 raise GalleryError(self.table.uri, "its embeddings hold NaN or infinity", REINDEX)
             raise GalleryError(self.table.uri, "the gallery is empty", "Add photos with `caan index`.")
         scores = (1 - found["_distance"].to_numpy()).tolist()
-        return [
-            SearchResult(**fields, rank=row + 1, score=scores[row]) for row, fields in enumerate(self._fields(found))
-        ]
+        photos = zip(photo_fields(found, self.info), scores, strict=True)
+        return [SearchResult(**fields, rank=rank, score=score) for rank, (fields, score) in enumerate(photos, start=1)]
+
+    def _expanded(self, table: LanceTable, vector: Array, options: SearchOptions) -> Array:
+        """The query (D,), expanded with the first photos that it finds if `expand` is set."""
+        if options.expand is None:
+            return vector
+        first = table.nearest(vector, options.expand, [table.vectors], exact=options.exact)
+        return expand_queries(vector, table.embeds(first[table.vectors])) if len(first) else vector
 
     def _searched(self) -> LanceTable:
         """The search vectors, or the photos if these are searched themselves or are being changed."""
@@ -344,7 +331,7 @@ class Gallery:
             return self.table
         if self._vectors is None or self._vectors.token != state.token:
             self._vectors = SearchVectors.of(self.table)
-        return self._vectors or self.table
+        return self.table if self._vectors is None else self._vectors
 
     def _engine(self, options: IndexOptions) -> Engine:
         if options.engine == "local":
@@ -356,7 +343,7 @@ class Gallery:
 
     def _reranked(self, query: EncodedSketch, results: list[SearchResult]) -> list[SearchResult]:
         """The results in the order of the fused score, without photos that cannot be read."""
-        results = self._with_local(results)
+        results = with_local(self.table, self.encoder, results)
         photo_local = np.stack([one.local_embeds for one in results if one.local_embeds is not None])
         assert query.local_embeds is not None
         local = self.encoder.local_scores(query.local_embeds[None], photo_local.astype(np.float32))[0]
@@ -367,69 +354,6 @@ class Gallery:
             replace(results[row], rank=rank, local_score=float(local[row]), fused_score=float(scores[row]))
             for rank, row in enumerate(order, start=1)
         ]
-
-    def _with_local(self, photos: list[Photo]) -> list[Photo]:
-        """The photos with their local embeddings; if these have to be computed, without unreadable photos.
-
-        Raises:
-            CaanError: None of the photos can be read, or the encoder has no local embeddings.
-        """
-        if all(photo.local_embeds is not None for photo in photos):
-            return photos
-        if not self.encoder.has_local:
-            raise CaanError(f"{self.encoder.name}: has no local embeddings. Use a CAAN model.")
-
-        def decode(photo: GalleryPhoto) -> Image.Image | GalleryError:
-            try:
-                return self._decode(photo, self.encoder.identity.image_size)
-            except GalleryError as error:
-                return error
-
-        images = list(map_ahead(decode, photos))
-        readable = [row for row, image in enumerate(images) if isinstance(image, Image.Image)]
-        if not readable:
-            raise next(error for error in images if isinstance(error, GalleryError))
-        local = self.encoder.encode([images[row] for row in readable], "photo").local_embeds
-        assert local is not None
-        local = from_local(to_local(local), local.shape[1:])  # as if it were stored
-        return [replace(photos[row], local_embeds=one) for row, one in zip(readable, local, strict=True)]
-
-    def _fields(self, found: pa.Table) -> list[dict[str, Any]]:
-        """Fields of a `GalleryPhoto` for each row."""
-        photos = found.select(PHOTO_COLUMNS).to_pylist()
-        if self.info.local:
-            assert self.info.identity.local_shape is not None
-            for photo, local in zip(photos, from_local(found[LOCAL], self.info.identity.local_shape), strict=True):
-                photo["local_embeds"] = local
-        return photos
-
-    def _look_up(self, photo: GalleryPhoto | str) -> GalleryPhoto:
-        if isinstance(photo, GalleryPhoto):
-            return photo
-        found = self._fields(self.table.rows_where(KEY, [photo], self.columns))
-        if not found:
-            raise GalleryError(photo, "this photo is not in the gallery")
-        return GalleryPhoto(**found[0])
-
-    def _decode(self, photo: GalleryPhoto, side: int) -> Image.Image:
-        """Decode the file of a photo, or if it cannot be read the copy in the gallery, or the thumbnail."""
-        try:
-            return decode_photo(read_bytes(photo.path), side).image
-        except (OSError, ValueError) as error:
-            image = self._stored_copy(photo, side) or open_thumbnail(photo.thumbnail)
-            if image is None:
-                reason = getattr(error, "strerror", None) or error
-                problem = f"this photo cannot be read any more ({reason})"
-                raise GalleryError(photo.path, problem, "Run `caan index` again.") from error
-            return image
-
-    def _stored_copy(self, photo: GalleryPhoto, side: int) -> Image.Image | None:
-        """The copy of a photo in the gallery; None if there is none or it is damaged."""
-        copy = self.table.rows_where(KEY, [photo.path], ["image"])["image"].to_pylist()
-        try:
-            return decode_photo(copy[0], side).image if copy and copy[0] else None
-        except ValueError:
-            return None
 
 
 def _encoder_of(gallery: str | os.PathLike[str], device: str | None, dtype: DType) -> Encoder | None:
