@@ -1,4 +1,4 @@
-"""Photos that are searched by sketch: indexed once, kept in a LanceDB table, found, re-ranked and explained."""
+"""Galleries: photos are indexed once into a LanceDB table, then searched by sketch, re-ranked and explained."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any

@@ -1,4 +1,4 @@
-"""The images of a dataset as a source of photos."""
+"""A dataset as a source of photos."""
 
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ class DatasetPhotos(PhotoSource):
         """The photos of a `Dataset`, or of a split of a `DatasetDict`.
 
         Raises:
-            CaanError: It is something else, such as a dataset that is streamed, or has no such split.
+            CaanError: It is not one of these, is streamed, or has no such split.
         """
         if isinstance(given, datasets.DatasetDict) and given:
             given = _select_split(given, "the given dataset", split)

@@ -1,4 +1,4 @@
-"""Disk space of a gallery: how much it takes, and whether rewriting the table would free some."""
+"""Disk space of a gallery: its size, and whether rewriting the table would free some of it."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -8,7 +8,7 @@ from .lance_table import LanceTable
 MAX_SMALL_FRAGMENTS = 100
 MAX_VERSIONS = 100
 MAX_WASTE = 0.1
-"""Share of dead bytes from which the table is rewritten. Lance keeps a file with fewer deleted rows than this."""
+"""Share of dead bytes above which the table is rewritten. Lance keeps a file with a smaller share of deleted rows."""
 
 
 def disk_bytes(table: LanceTable) -> int:
@@ -17,13 +17,13 @@ def disk_bytes(table: LanceTable) -> int:
 
 
 def compact(table: LanceTable) -> None:
-    """Rewrite a table if that pays."""
+    """Rewrite a table if it is wasteful."""
     if is_wasteful(table):
         table.optimize()
 
 
 def is_wasteful(table: LanceTable) -> bool:
-    """Whether it pays to rewrite a table, because of many small files, deleted rows or old versions."""
+    """Whether a table has so many small files, deleted rows or old versions that it should be rewritten."""
     stats = table.table.stats()
     fragments = stats["fragment_stats"]
     if fragments["num_small_fragments"] > MAX_SMALL_FRAGMENTS:

@@ -1,4 +1,4 @@
-"""Reads, decodes and encodes photos on this machine; threads prepare photos while the model encodes."""
+"""Reads, decodes and encodes photos on this machine. Threads prepare photos while the model encodes."""
 
 import hashlib
 from collections.abc import Callable, Iterator
@@ -21,7 +21,7 @@ from .sources import LISTING, PhotoSource
 from .table import PhotoTable
 
 DIGITS = 16
-"""Digits of a content hash that are held in memory. Photos with the same digits are compared in full later."""
+"""Digits of each content hash that are held in memory. Photos with equal digits are then compared in full."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Chunk:
     Attributes:
         rows: Rows in the schema of the gallery's table.
         problems: (path, reason) of the photos that cannot be used.
-        num_reused: Number of rows with the embedding of a photo of the same content.
+        num_reused: Number of rows that reuse the embedding of a photo with the same content.
     """
 
     rows: pa.Table
@@ -71,7 +71,7 @@ class PreparedPhoto:
 
     @property
     def is_decoded(self) -> bool:
-        """Whether nothing is left to be done before encoding; also True if the photo cannot be used."""
+        """Whether the photo is ready to be encoded, or cannot be used."""
         return self.pixel_values is not None or self.problem is not None
 
 
@@ -154,7 +154,7 @@ class LocalEngine:
             yield self._encode(batch, reader)
 
     def _content_filter(self) -> Callable[[str], bool]:
-        """A function that says whether the gallery may hold a photo with a given SHA-256; False is certain."""
+        """A function that returns whether the gallery may hold a photo with a SHA-256; False is certain."""
         digits = pc.utf8_slice_codeunits(self.table.columns(["sha256"])["sha256"], 0, DIGITS)
         known = np.sort(digits.to_numpy().astype(f"S{DIGITS}"))
 

@@ -1,4 +1,4 @@
-"""Explains a local score: which region of the sketch matched which region of the photo, as data and as a figure."""
+"""Explains a local score by the regions of the sketch and the photo that match, as data and as a figure."""
 
 from dataclasses import dataclass
 from math import isqrt
@@ -13,7 +13,7 @@ from caan_hf.sketches_caan import INK
 from .figures import Box, draw_explanation
 
 PIXELS_PER_CELL = 16
-"""Side in pixels at which a region of a sketch is searched for ink."""
+"""Side in pixels to which a region of a sketch is resized to find ink."""
 
 
 @dataclass(frozen=True)
@@ -35,16 +35,16 @@ class Match:
 class Explanation:
     """The local score of a sketch and a photo, divided among their regions.
 
-    With a relation network, whose score cannot be divided, it is the score that late interaction has between the same
-    tokens.
+    The score of a relation network cannot be divided, so the late interaction score of the same tokens is used instead.
 
     Attributes:
         sketch: The square sketch that the encoder saw.
         photo: The photo, upright.
-        sketch_view: Part of the sketch over which the grid of g x g regions lies.
-        photo_view: Part of the photo over which the grid lies: all of it unless the encoder crops photos.
-        shares: (g * g, g * g) shares of the pairs of a region of the sketch and one of the photo, each row by row, in
-            the local score, which is their sum. At most one share of a row is not 0; regions without ink have none.
+        sketch_view: Part of the sketch that is divided into g x g regions.
+        photo_view: Part of the photo that is divided into g x g regions: all of it unless the encoder crops photos.
+        shares: (g * g, g * g) share of each pair of a region of the sketch and a region of the photo in the local
+            score, which is their sum. Regions are in row-major order. Each row has at most one share that is not 0, and
+            none if its region of the sketch holds no ink.
         matches: Pairs with the largest shares, see [`select_matches`].
     """
 
@@ -62,7 +62,7 @@ class Explanation:
 
     @property
     def photo_heat(self) -> np.ndarray:
-        """(g, g) shares of the regions of the photo: each has those of all regions of the sketch that match it."""
+        """(g, g) shares of the regions of the photo, each summed over the regions of the sketch that match it."""
         return _as_grid(self.shares.sum(axis=0))
 
     def figure(self, *, height: int = 384, lines: bool = True) -> Image.Image:
@@ -104,11 +104,10 @@ def explain(
 
 
 def select_matches(shares: np.ndarray, max_matches: int) -> list[tuple[int, int]]:
-    """Choose pairs of regions that are worth showing, the largest share first (our choice).
+    """Choose the pairs of regions to show, largest share first (our choice).
 
     Neighbouring regions of a sketch often match the same part of a photo. A pair is skipped if both its regions are
-    near those of a chosen pair: at most a sixth of the grid away in rows and in columns, or next to them on a coarser
-    grid. Pairs with a negative share are left out.
+    near those of a chosen pair: at most max(1, g / 6) rows and columns away. Pairs with a negative share are left out.
 
     Args:
         shares: (M, M) shares of the pairs of regions of two square grids.
@@ -128,9 +127,9 @@ def select_matches(shares: np.ndarray, max_matches: int) -> list[tuple[int, int]
 
 
 def inked_cells(sketch: Image.Image, view: Box, grid: int) -> np.ndarray:
-    """Which regions of the `view` of a clean sketch hold ink, as `inked_regions` of the model, as bool (grid * grid,).
+    """Whether each region of the `view` of a clean sketch holds ink, as bool (grid * grid,); all True if none does.
 
-    All do if none does.
+    It is computed as in `inked_regions` of the model.
     """
     side = PIXELS_PER_CELL * grid
     left, top, right, bottom = (

@@ -34,10 +34,10 @@ class Mark(NamedTuple):
 
 PAPER, INK, FAINT, FRAME = "#ffffff", "#202020", "#707070", "#c0c0c0"
 HEAT_STRENGTH = 0.75
-COLOUR_LEFT = 0.25  # of the colours of a photo under its heat map
-DARK = 40  # grey levels by which ink may be lighter than the darkest pixel around it
+COLOUR_LEFT = 0.25  # saturation of a photo under its heat map
+DARK = 40  # maximum difference in grey levels between ink and the darkest pixel of its region
 RADIUS = 9  # of the discs with the numbers
-SMOOTHING = 2  # factor at which lines are drawn before they are reduced
+SMOOTHING = 2  # factor by which lines are drawn larger and then reduced
 # Colours of Okabe and Ito, distinguishable with most kinds of colour blindness and visible on white and on photos.
 COLOURS = ("#e69f00", "#56b4e9", "#009e73", "#cc79a7", "#d55e00", "#0072b2", "#f0e442", "#7f3c8d")
 GAP, MARGIN, CAPTION = 72, 16, 28
@@ -82,14 +82,13 @@ def results_figure(
     *,
     label: str = "your sketch",
 ) -> Image.Image:
-    """The sketch beside a grid of photos, best first, and below it the explanations of the first results.
+    """Draw the query beside a grid of results, best first, and below them the explanations of the first results.
 
     Args:
-        query: The clean sketch, or the photo whose like were sought; None if there were only words.
-        results: The results. Their thumbnails are drawn, or an empty frame where there is none, with rank and the score
-            that ordered them.
-        explanations: Figures of the first results, in their order.
-        label: What is written below the query.
+        query: The clean sketch or the photo; None for a search by words.
+        results: The results. Each is drawn as its thumbnail, or an empty frame if it has none, with rank and score.
+        explanations: Figures of the first results, in the same order.
+        label: Text below the query.
     """
     columns = min(COLUMNS, len(results))
     rows = -(-len(results) // columns)
@@ -134,7 +133,7 @@ def _draw_result(
 
 
 def _shorten(text: str, length: int) -> str:
-    """The end of a long text, in the letters of the font."""
+    """The end of a long text, with characters of the font."""
     text = in_font(text)
     return text if len(text) <= length else "..." + text[3 - length :]
 
@@ -180,7 +179,7 @@ def _scaled(numbers: Sequence[float]) -> Any:
 
 
 def _in_pixels(box: Box, size: tuple[int, int], place: tuple[int, int] = (0, 0)) -> Pixels:
-    """A box of a picture that has a size and a place on a canvas, in pixels."""
+    """A box in pixels on a canvas, for a picture with this size and place."""
     left, top, right, bottom = (place[side % 2] + round(share * size[side % 2]) for side, share in enumerate(box))
     return left, top, right, bottom
 

@@ -26,12 +26,12 @@ SYSTEM_FOLDERS = (
 class FolderPhotos(PhotoSource):
     """The photos in a folder and its subfolders.
 
-    Hidden files and folders, which begin with a dot, and [`SYSTEM_FOLDERS`] are skipped. Symlinks are followed. Photos
-    are listed once, with the real path of their folder, by whatever symlinks they are reached.
+    Hidden files and folders, which begin with a dot, and [`SYSTEM_FOLDERS`] are skipped. Symlinks are followed, and
+    each photo is listed once, with the real path of its folder.
 
     Args:
         root: The folder.
-        exclude: Patterns of more files and folders to skip, in upper or lower case. A pattern such as `*_thumb.jpg` is
+        exclude: Patterns of further files and folders to skip, not case-sensitive. A pattern such as `*_thumb.jpg` is
             compared with the name, and one with a slash, such as `2019/raw`, with the end of the path below `root`.
     """
 
@@ -54,13 +54,13 @@ class FolderPhotos(PhotoSource):
     def no_photos(self, problems: Problems) -> str:
         """See [`PhotoSource`]."""
         if (Path(self.root) / "photos.lance").is_dir():
-            return f"{self.name}: is a gallery and holds no photos. Give the photos first: caan index PHOTOS GALLERY."
+            return f"{self.name}: a gallery, not a folder of photos. Give the photos first: caan index PHOTOS GALLERY."
         return super().no_photos(problems)
 
     def covers(self, paths: pa.ChunkedArray) -> pa.ChunkedArray:
         """Paths of photos in the folder, without hidden ones and those in subfolders that could not be read.
 
-        Rows of a dataset that is saved in the folder have no suffix of a photo and do not belong to it.
+        Rows of a dataset that is saved in the folder do not have the suffix of a photo and are not covered.
         """
         suffixes = "|".join(re.escape(suffix) for suffix in photo_suffixes())
         covered = pc.equal(paths, "")
@@ -77,7 +77,7 @@ class FolderPhotos(PhotoSource):
         return {root: os.path.ismount(root) for root in roots} | dict.fromkeys(self.mounts, True)
 
     def require_photos(self) -> None:
-        """See [`PhotoSource`]. The search ends at the first subfolder with photos."""
+        """See [`PhotoSource`]. Only folders up to the first one with photos are read."""
         if not any(self._files(Problems())):
             super().require_photos()
 

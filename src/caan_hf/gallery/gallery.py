@@ -130,7 +130,7 @@ class Gallery:
         """The encoder, loaded at first use.
 
         Raises:
-            CaanError: It cannot be loaded, or its embeddings cannot be compared with those of the gallery.
+            CaanError: The encoder cannot be loaded, or its embeddings cannot be compared with those of the gallery.
         """
         model = self.info.model if self.model is None else self.model
         try:
@@ -139,15 +139,14 @@ class Gallery:
             if self.model is not None:
                 raise
             raise CaanError(
-                f"{error} {self.table.uri} was indexed with it: pass where it is now, or an ONNX export of it, with "
-                "--model."
+                f"{error} {self.table.uri} was indexed with it. Pass its new place, or an ONNX export, with --model."
             ) from error
         self.info.require(encoder.identity, encoder.name, self.table.uri)
         return encoder
 
     @property
     def reranks(self) -> bool:
-        """Whether a search re-ranks by default: if it helps the model, and no photo has to be encoded for it."""
+        """Whether a search re-ranks by default: local embeddings are stored, and the model has a weight for them."""
         return self.info.local and self.encoder.reranks
 
     def add(
@@ -155,8 +154,8 @@ class Gallery:
     ) -> IndexReport:
         """Bring the gallery up to date with photos: new and changed ones are encoded, unchanged ones are skipped.
 
-        If it is interrupted or killed, the next call continues; at most the last 20 seconds of encoding are lost.
-        Several processes may add photos to a gallery at the same time.
+        After an interruption, the next call continues, and at most the last 20 seconds of encoding are lost. Several
+        processes may add photos to a gallery at the same time.
 
         Args:
             photos: Folder, text file with one path per line, dataset or paths, see `photo_source`.
@@ -178,11 +177,11 @@ class Gallery:
         return self.encoder.encode_sketch(sketch)
 
     def encode_query(self, sketch: Any, text: str | None = None) -> EncodedQuery:
-        """Encode what is searched, once for any number of searches: a sketch, words, or both.
+        """Encode a sketch, words, or both once, for any number of searches.
 
         Args:
-            sketch: A sketch, or the result of `encode_sketch`; None for words alone. The result of this method is
-                returned as it is.
+            sketch: A sketch, or the result of `encode_sketch`; None for words alone. An encoded query is returned as it
+                is.
             text: Words, or None.
 
         Raises:
@@ -202,16 +201,15 @@ class Gallery:
     def search(self, sketch: Any, options: SearchOptions | None = None, **changes: Any) -> list[SearchResult]:
         """Find the photos that are most similar to a sketch, to words, to both, or to a photo.
 
-        Scores are cosines of sketch and photo: with query expansion of the expanded query, in a smoothed gallery of the
-        smoothed photo, and with the correction of hubs lowered by it. The local tokens of re-ranking are those of the
-        sketch and the photo alone. In a gallery without local embeddings, re-ranking is off by default; with
-        `rerank=True` it encodes the photos and leaves out those that cannot be read.
+        The score of a photo is its cosine to the sketch, see [`SearchResult`]. Re-ranking adds the local score of the
+        sketch and the photo, without words and query expansion. In a gallery without local embeddings, re-ranking is
+        off by default. With `rerank=True`, it encodes the photos and leaves out those that cannot be read.
 
         Args:
-            sketch: A sketch, or the result of `encode_sketch`; None to search by `text` alone, which is never
-                re-ranked; or the result of `encode_query`, in place of sketch and `text`. With `photo=True`: a picture,
-                or a photo of the gallery (its path, or a result), which is not encoded again and is left out of the
-                results, or the global embedding (D,) of a photo.
+            sketch: A sketch, the result of `encode_sketch`, or the result of `encode_query` in place of sketch and
+                `text`. With None, the search is by `text` alone and is not re-ranked. With `photo=True`, a picture, the
+                global embedding (D,) of a photo, or a photo of the gallery (its path or a result), which is not encoded
+                again and is left out of the results.
             options: How the gallery is searched.
             **changes: Fields of [`SearchOptions`] that differ from `options`, such as `k=20`.
 
@@ -310,7 +308,7 @@ class Gallery:
         """
         found = table.nearest(vector, k, photo_columns(self.info), exact=exact)
         if not len(found):
-            if len(self):  # the table finds no photo whose embedding is not a number
+            if len(self):  # LanceDB leaves out embeddings that hold NaN
                 raise GalleryError(self.table.uri, "its embeddings hold NaN or infinity", REINDEX)
             raise GalleryError(self.table.uri, "the gallery is empty", "Add photos with `caan index`.")
         scores = (1 - found["_distance"].to_numpy()).tolist()
@@ -325,7 +323,7 @@ class Gallery:
         return expand_queries(vector, table.embeds(first[table.vectors])) if len(first) else vector
 
     def _searched(self) -> LanceTable:
-        """The search vectors, or the photos if these are searched themselves or are being changed."""
+        """The table to search: the search vectors, or the photos if there are none or the photos are being changed."""
         state = self.table.search_state()
         if state is None or state.token is None:
             return self.table

@@ -1,6 +1,7 @@
-"""Brings a gallery up to date with its photos: adds new ones, skips unchanged ones, removes vanished ones."""
+"""Indexing: new and changed photos are added to a gallery, unchanged ones skipped, vanished ones removed."""
 
 import os
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -29,11 +30,9 @@ from .vector_index import MIN_ROWS, maintain_index
 
 THUMBNAIL = 256
 """Longer side of the thumbnails of a new gallery."""
-NEVER = 2**31
-"""Number of photos that no gallery has."""
 COMMIT_SECONDS = 20.0
 COMMIT_BYTES = 256 * 2**20
-"""Rows are written after this time or at this size, whichever comes first. A killed process loses at most these."""
+"""Rows are written after this time or at this size, whichever comes first. A killed process loses no more."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +44,8 @@ class PhotoDiff:
         todo: Listed photos that are new, have changed or have to be stored in another way, in the schema `LISTING`.
         num_unchanged: Number of listed photos that are not in `todo`.
         changed: Paths in `todo` of which the gallery holds an older version.
-        refreshed: Paths in `todo` of unchanged photos whose copy or thumbnail is not as wanted.
-        vanished: Paths that the gallery holds and the source covers but no longer lists.
+        refreshed: Paths in `todo` of unchanged photos whose stored copy or thumbnail has to change.
+        vanished: Paths in the gallery that the source covers but no longer lists.
     """
 
     listed: pa.ChunkedArray
@@ -58,7 +57,7 @@ class PhotoDiff:
 
 
 def with_defaults(table: PhotoTable, options: IndexOptions) -> IndexOptions:
-    """Options with `copy` and `thumbnail` as in most photos of the gallery where they are not given."""
+    """Options with defaults for `copy` and `thumbnail`, which are those of the photos in the gallery."""
     table.add_missing_columns()
     stored = table.columns(list(STORED))
     copy = len(stored) > 0 and pc.all(stored["has_copy"]).as_py()
@@ -82,17 +81,17 @@ def index_photos(
 ) -> IndexReport:
     """Bring a gallery up to date.
 
-    A photo is recognised by its path, size and modification time, and if these are new by its content. If a photo with
-    the content of a new one is in the gallery and its file does not exist, the new path replaces it. If the file
-    exists, the gallery holds both, because both can be found and either may be deleted.
+    A photo is recognised by its path, size and modification time, or else by its content. If the gallery holds a photo
+    with the content of a new one and its file no longer exists, the photo has been moved, and the new path replaces the
+    old one. If the file exists, the gallery holds both copies.
 
     Args:
         table: The gallery.
         source: Its photos.
         engine: Encodes new and changed photos.
-        options: `prune` removes photos that belong to the source but are no longer listed, unless their folder is not
-            there, and those whose file no longer exists and whose content the source lists at another path.
-        hubs: Lowers the scores of hubs.
+        options: `prune` removes photos that the source covers but no longer lists, and photos whose file no longer
+            exists and whose content the source lists at another path. Photos of absent folders are kept.
+        hubs: Hub correction, or None.
         progress: Called after each batch with the number of photos in it, and with the number of all as `total`.
 
     Raises:
@@ -128,7 +127,8 @@ def index_photos(
         report.num_pruned = len(report.vanished)
         table.delete(report.vanished)
     size = disk_bytes(table)
-    index = maintain_index(table, min_rows=NEVER if report.smooth or hubs else MIN_ROWS)
+    # The photos themselves need no index if the search vectors are searched.
+    index = maintain_index(table, min_rows=sys.maxsize if report.smooth or hubs else MIN_ROWS)
     report.freed_bytes = max(0, size - disk_bytes(table))
     vectors, report.vectors_seconds = update_search_vectors(table, report.smooth, hubs)
     report.index = index if vectors is None else maintain_index(vectors)
@@ -186,7 +186,7 @@ def _forget(table: PhotoTable, folders: Sequence[str]) -> int:
 
 
 def _vanished(table: PhotoTable, diff: PhotoDiff, absent: list[str], *, prune: bool) -> list[str]:
-    """Paths of the source that are no longer listed; to prune, also missing files elsewhere with listed content."""
+    """Paths that are no longer listed; with `prune`, also missing files elsewhere whose content is listed."""
     table.refresh()
     rows = table.columns([KEY, "sha256"] if prune else [KEY])
     is_vanished = pc.is_in(rows[KEY], value_set=pa.array(diff.vanished, pa.string()))
@@ -230,14 +230,14 @@ def _write(
     writer.flush()
     if not num_written and not diff.num_unchanged:  # more often a wrong folder or disk than a request to remove all
         raise CaanError(f"{name}: none of the photos can be used ({report.problems.summary()}). Check the files.")
-    # A search must not return what such a file held before.
+    # A search must not return the old content of these files.
     spoiled = table.rows_where(KEY, unreadable, [KEY])[KEY].to_pylist()
     table.delete(spoiled)
     report.num_spoiled = len(spoiled)
 
 
 class _Writer:
-    """Collects rows and writes them from time to time."""
+    """Collects rows and writes them at intervals."""
 
     def __init__(self, table: PhotoTable, diff: PhotoDiff, absent: list[str], report: IndexReport):
         self.table = table
@@ -259,17 +259,15 @@ class _Writer:
         self.bytes, self.last = 0, time.monotonic()
         if any(len(part) for part in parts):
             rows = pa.concat_tables(parts)
-            # The last row of each path: a retried Ray task may return a photo twice, and a merge would insert both.
+            # Keep the last row of each path. A retried Ray task may return a photo twice, and both would be inserted.
             last = dict(zip(rows[KEY].to_pylist(), range(len(rows)), strict=True))
             self._write(rows.take(list(last.values())) if len(last) < len(rows) else rows)
 
     def _write(self, rows: pa.Table) -> None:
-        """Write rows and remove those of the files that were moved to their paths."""
-        new = {
-            path: sha256
-            for path, sha256 in zip(rows[KEY].to_pylist(), rows["sha256"].to_pylist(), strict=True)
-            if path not in self.diff.changed and path not in self.diff.refreshed
-        }
+        """Write rows, and remove the rows of files that were moved to the paths of new ones."""
+        written = dict(zip(rows[KEY].to_pylist(), rows["sha256"].to_pylist(), strict=True))
+        changed, refreshed = written.keys() & self.diff.changed, written.keys() & self.diff.refreshed
+        new = {path: written[path] for path in written.keys() - changed - refreshed}
         contents = Counter(new.values())
         same = self._same_content(contents, new)
         moved = self._moved(contents, same, new)
@@ -278,21 +276,21 @@ class _Writer:
         self.report.num_moved += len(moved)
         self.report.num_added += len(new) - len(moved)
         self.report.num_copies += len(new) - len(moved) - len(set(contents) - set(same["sha256"].to_pylist()))
-        self.report.num_changed += len(self.diff.changed.intersection(rows[KEY].to_pylist()))
-        self.report.num_refreshed += len(self.diff.refreshed.intersection(rows[KEY].to_pylist()))
+        self.report.num_changed += len(changed)
+        self.report.num_refreshed += len(refreshed)
 
     def _same_content(self, contents: Counter[str], new: dict[str, str]) -> pa.Table:
-        """Path and hash of the gallery's photos with the content of new ones, which are not yet written."""
+        """Path and hash of the photos in the gallery that have the content of new photos."""
         rows = self.table.columns([KEY, "sha256"])
         rows = rows.filter(pc.is_in(rows["sha256"], value_set=pa.array(list(contents), pa.string())))
         return rows.filter(pc.invert(pc.is_in(rows[KEY], value_set=pa.array(list(new), pa.string()))))
 
     def _moved(self, contents: Counter[str], same: pa.Table, new: dict[str, str]) -> list[str]:
-        """Paths of photos that are now at new paths, at most one per new path."""
+        """Old paths of photos that were moved to new paths, at most one per new path."""
         others = same.filter(pc.invert(pc.is_in(same[KEY], value_set=self.diff.listed.combine_chunks())))
         found = zip(others[KEY].to_pylist(), others["sha256"].to_pylist(), strict=True)
         candidates = [(path, sha) for path, sha in found if is_missing_file(path) or os.path.realpath(path) in new]
-        candidates.sort(key=lambda one: is_below(one[0], self.absent))  # a disk that is not mounted comes last
+        candidates.sort(key=lambda one: is_below(one[0], self.absent))  # absent folders come last
         left = Counter(contents)
         moved = []
         for path, sha256 in candidates:

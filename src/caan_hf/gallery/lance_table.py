@@ -22,14 +22,14 @@ from .schema import GLOBAL, KEY, LOCAL, IndexState, from_vectors
 SEARCH_METADATA = "caan_search"
 """Key of the vector column's metadata that holds the settings of the vector index as JSON."""
 FRESHNESS = timedelta(seconds=5)
-"""Searches see what other processes wrote after at most this time."""
+"""Maximum time until searches see what other processes wrote."""
 COMMIT_ATTEMPTS = 12
 MAX_RESULTS = 2**31 - 1
 VALUES_PER_CONDITION = 500
 MISSING = "Not found"
-"""Lance's words for a missing file."""
+"""Text in Lance's errors for a missing file."""
 KEPT_VERSIONS = timedelta(milliseconds=1)
-"""Old versions are removed at once, because they hold the bytes of removed photos. Readers of them read again."""
+"""Old versions are removed at once, because they hold the bytes of removed photos. Readers then read the newest one."""
 LANCE_ERRORS = Exception
 """Lance raises errors of many types for damaged files, among them a RustPanic that cannot be imported."""
 NEVER_NULL = (KEY, "width", "height", "sha256", GLOBAL, LOCAL)
@@ -82,7 +82,7 @@ class LanceTable:
 
     @property
     def schema(self) -> pa.Schema:
-        """Columns and metadata of the newest version. Lance may have to read them from the disk again."""
+        """Columns and metadata of the newest version. Lance may read them from the disk again."""
         return self.read(lambda: self.table.schema)
 
     def refresh(self) -> None:
@@ -136,7 +136,7 @@ class LanceTable:
         return from_vectors(column)
 
     def queries(self, embeds: np.ndarray) -> np.ndarray:
-        """Global embeddings (..., D) as vectors whose dot products with those of the rows are scores."""
+        """Global embeddings (..., D) as query vectors: their dot products with the vectors of rows are scores."""
         return embeds
 
     def index_state(self) -> IndexState:
@@ -165,8 +165,8 @@ class LanceTable:
         """
         self._commit(partial(self.table.optimize, cleanup_older_than=KEPT_VERSIONS))
 
-    def read(self, query: Callable[[], Result]) -> Result:
-        """Run a query, again with the newest version if another process removed the version that was read.
+    def read(self, query: Callable[[], Result], *, again: bool = True) -> Result:
+        """Run a query. If another process has removed the version that was read, run it again on the newest version.
 
         Raises:
             CaanError: The gallery is damaged.
@@ -176,18 +176,13 @@ class LanceTable:
         except CaanError:
             raise
         except LANCE_ERRORS as error:
-            if MISSING not in str(error):
+            if not again or MISSING not in str(error):
                 raise self._unreadable(error) from error
         self.refresh()
-        try:
-            return query()
-        except CaanError:
-            raise
-        except LANCE_ERRORS as error:
-            raise self._unreadable(error) from error
+        return self.read(query, again=False)
 
     def _rows(self, query: Callable[[], pa.Table]) -> pa.Table:
-        """Run a query, and check what it found: galleries may be damaged, or come from strangers."""
+        """Run a query and validate its rows, because galleries may be damaged or come from strangers."""
 
         def checked() -> pa.Table:
             rows = query()
@@ -207,7 +202,7 @@ class LanceTable:
         )
 
     def _commit(self, write: Callable[[], Any]) -> None:
-        """Write, and try again after another writer has changed the same rows or removed the version that was read."""
+        """Write. Try again if another writer has changed the same rows or removed the version that was read."""
         for attempt in range(COMMIT_ATTEMPTS):
             try:
                 write()
@@ -238,7 +233,7 @@ def quoted(value: str) -> str:
 
 
 def location(uri: str) -> str:
-    """What LanceDB calls a gallery. It would take a relative path such as `photos:2024` for a URL."""
+    """A gallery's address for LanceDB, which would take a relative path such as `photos:2024` for a URL."""
     return uri if is_url(uri) else str(Path(uri).absolute())
 
 

@@ -12,11 +12,11 @@ from caan_hf.retrieval.smoothing import MAX_NEIGHBOURS
 
 MAX_THUMBNAIL_SIDE = 4096
 MAX_TEXT = 500
-"""Maximum number of characters of the words of a search; models read some 70 tokens of them."""
+"""Maximum number of characters of the words of a search. Models read about 70 tokens."""
 SMOOTH = 5
 """Number of neighbours with which the photos of a new gallery are smoothed (docs/results.md)."""
 SMOOTH_FROM = 200
-"""Photos from which on a new gallery is smoothed: with fewer, many neighbours show something else (our choice)."""
+"""Minimum number of photos for smoothing a new gallery. With fewer, many neighbours differ in category (our choice)."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class IndexOptions:
         Option(
             "--copy/--no-copy",
             help="Store the photo files in GALLERY, so that it can be used without them, also those of photos that it "
-            "holds already. Default: files are stored if GALLERY holds those of all its photos.",
+            "holds already. Default: store them if GALLERY stores those of all its photos.",
             show_default=False,
         ),
     ] = None
@@ -71,8 +71,8 @@ class IndexOptions:
             max=MAX_NEIGHBOURS,
             metavar="K",
             help="Smooth all photos of GALLERY: search by the mean of each photo and its K nearest photos. Helps if "
-            "categories have many photos. 0 searches by the photos themselves. Default: as GALLERY is, and "
-            f"{SMOOTH} for a new one of {SMOOTH_FROM} photos or more.",
+            "categories have many photos. 0 searches by the photos themselves. Default: the value of GALLERY, or "
+            f"{SMOOTH} for a new gallery of {SMOOTH_FROM} photos or more.",
             show_default=False,
         ),
     ] = None
@@ -107,12 +107,10 @@ class IndexOptions:
     batch_size: Annotated[int, Option(min=1, help="Batch size of the encoder.")] = 32
 
     def __post_init__(self) -> None:
-        _require_at_least(0, thumbnail=self.thumbnail, smooth=self.smooth)
-        if self.smooth is not None and self.smooth > MAX_NEIGHBOURS:
-            raise CaanError(f"`smooth` must be at most {MAX_NEIGHBOURS}, got {self.smooth}.")
-        if self.thumbnail is not None and self.thumbnail > MAX_THUMBNAIL_SIDE:
-            raise CaanError(f"`thumbnail` must be at most {MAX_THUMBNAIL_SIDE}, got {self.thumbnail}.")
-        _require_at_least(1, batch_size=self.batch_size, workers=self.workers)
+        _require_integer("thumbnail", self.thumbnail, 0, MAX_THUMBNAIL_SIDE, optional=True)
+        _require_integer("smooth", self.smooth, 0, MAX_NEIGHBOURS, optional=True)
+        _require_integer("workers", self.workers, optional=True)
+        _require_integer("batch_size", self.batch_size)
 
 
 @dataclass(frozen=True)
@@ -167,7 +165,9 @@ class SearchOptions:
     exact: Annotated[bool, Option("--exact", help="Compare with every photo, without the vector index.")] = False
 
     def __post_init__(self) -> None:
-        _require_at_least(1, k=self.k, candidates=self.candidates, expand=self.expand)
+        _require_integer("k", self.k)
+        _require_integer("candidates", self.candidates)
+        _require_integer("expand", self.expand, optional=True)
         if self.photo and self.rerank:
             raise CaanError("--photo and --rerank are mutually exclusive: re-ranking compares a sketch with photos.")
         if self.photo and self.text is not None:
@@ -178,10 +178,12 @@ class SearchOptions:
             raise CaanError(f"the words have {len(self.text)} characters, more than {MAX_TEXT}. Shorten them.")
 
 
-def _require_at_least(least: int, **numbers: Any) -> None:
-    for name, number in numbers.items():
-        if number is None and name in ("workers", "expand", "smooth", "thumbnail"):
-            continue
-        if not isinstance(number, Integral) or isinstance(number, bool) or number < least:
-            kind = "a positive integer" if least else "0 or a positive integer"
-            raise CaanError(f"`{name}` must be {kind}, got {number!r}.")
+def _require_integer(
+    name: str, number: Any, least: int = 1, most: int | None = None, *, optional: bool = False
+) -> None:
+    if number is None and optional:
+        return
+    is_integer = isinstance(number, Integral) and not isinstance(number, bool)
+    if not is_integer or number < least or (most is not None and number > most):
+        wanted = "a positive integer" if most is None else f"an integer from {least} to {most}"
+        raise CaanError(f"`{name}` must be {wanted}, got {number!r}.")

@@ -81,7 +81,7 @@ def thumbnail_jpeg(data: bytes, photo: DecodedPhoto, side: int) -> bytes:
 
 
 def open_thumbnail(data: bytes | None) -> Image.Image | None:
-    """A thumbnail that `thumbnail_jpeg` made, in RGB; None if there is none, or it is damaged or something else."""
+    """A thumbnail made by `thumbnail_jpeg`, in RGB; None if there is none, or it is damaged or too large."""
     try:
         image = Image.open(io.BytesIO(data or b""), formats=["JPEG"])
         return flatten(image) if max(image.size) <= MAX_THUMBNAIL_SIDE else None
@@ -98,6 +98,6 @@ def photo_suffixes() -> frozenset[str]:
 
 
 def heif_hint(path: str, reason: str) -> str:
-    """How to install what reading a HEIC photo needs; empty for other files and reasons."""
+    """How to install the reader of HEIC photos; empty for other files and reasons."""
     is_heif = path.lower().endswith(tuple(HEIF_SUFFIXES))
     return " (HEIC photos need: pip install pillow-heif)" if is_heif and reason != EMPTY and not register_heif() else ""

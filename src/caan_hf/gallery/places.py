@@ -1,9 +1,8 @@
-"""Whether the folder of photos that cannot be found is there: photos on a disk that is not mounted are not gone."""
+"""Folders of a gallery that are absent, perhaps because their disk is not mounted. Their photos are kept."""
 
 import os
 from collections.abc import Iterable
 
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from .schema import KEY
@@ -11,7 +10,7 @@ from .table import PhotoTable
 
 
 def absent_places(places: dict[str, bool]) -> list[str]:
-    """The places that are not there now, without those below another one.
+    """The absent places, without those below another absent place.
 
     Args:
         places: Folders that were indexed and mount points in them, with whether each was a mount point.
@@ -24,7 +23,7 @@ def absent_places(places: dict[str, bool]) -> list[str]:
 
 
 def prefix(folder: str) -> str:
-    """How the paths of all files in a folder and its subfolders begin."""
+    """The prefix of the paths of all files in a folder and its subfolders."""
     return os.path.join(folder, "")
 
 
@@ -38,7 +37,7 @@ def count_below(table: PhotoTable, folders: list[str]) -> dict[str, int]:
     if not folders:
         return {}
     paths = table.columns([KEY])[KEY]
-    counts = {folder: _count(pc.starts_with(paths, prefix(folder))) for folder in folders}
+    counts = {folder: pc.sum(pc.starts_with(paths, prefix(folder))).as_py() for folder in folders}
     return {folder: count for folder, count in counts.items() if count}
 
 
@@ -49,7 +48,3 @@ def _is_there(folder: str, was_mount: bool) -> bool:
             return any(entries) and (not was_mount or os.path.ismount(folder))
     except OSError:
         return False
-
-
-def _count(mask: pa.ChunkedArray) -> int:
-    return pc.sum(mask).as_py() or 0

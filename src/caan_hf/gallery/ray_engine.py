@@ -1,4 +1,4 @@
-"""Encodes photos with Ray Data on any number of machines; the calling process writes the table."""
+"""Encodes photos with Ray Data on any number of machines. The calling process writes the table."""
 
 import logging
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ from .schema import KEY, GalleryInfo
 from .sources import PhotoSource
 
 PROBLEM = "problem"
-"""Column of a worker's output with the reason why a photo cannot be used; the other columns are then null."""
+"""Column of a worker's output: the reason why a photo cannot be used. The other columns are then null."""
 BLOCKS_PER_WORKER = 8
 MAX_BLOCK_ROWS = 8192
 """Photos per block. Smaller blocks let all workers finish at about the same time."""
@@ -30,10 +30,10 @@ READERS = 4
 
 @dataclass(frozen=True)
 class RayEngine:
-    """Encodes photos on a Ray cluster: that of `RAY_ADDRESS`, one that runs on this machine, or a new local one.
+    """Encodes photos on a Ray cluster: the one at `RAY_ADDRESS`, one that runs on this machine, or a new local one.
 
-    When a machine fails, its photos are given to the others. Photos and model must have the same paths on all machines,
-    on a shared file system or the Hub.
+    If a machine fails, the others encode its photos. Photos and model must have the same paths on all machines, on a
+    shared file system or the Hub.
 
     Attributes:
         model: Folder or Hub id of the model.
@@ -41,7 +41,7 @@ class RayEngine:
         options: What is stored of each photo, batch size, and number of workers. By default, there is one worker per
             GPU, or without GPUs one per core.
         device: Device of the model; a GPU by default if the worker has one.
-        dtype: Precision in which the model computes. With "auto", each machine decides for itself.
+        dtype: Precision in which the model computes. With "auto", each machine chooses its own.
     """
 
     model: str

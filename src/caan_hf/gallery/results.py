@@ -16,8 +16,8 @@ class GalleryPhoto:
         width: Width in pixels.
         height: Height in pixels.
         thumbnail: JPEG; None if the gallery stores no thumbnails.
-        local_embeds: (M, R) local embeddings; None if they are neither stored nor computed yet.
-        sha256: SHA-256 of the file in hexadecimal, which copies of a photo share.
+        local_embeds: (M, R) local embeddings; None if they are neither stored nor computed.
+        sha256: SHA-256 of the file in hexadecimal. Copies of a photo share it.
     """
 
     path: str
@@ -34,12 +34,12 @@ class SearchResult(GalleryPhoto):
 
     Attributes:
         rank: 1 for the best result.
-        score: Cosine of the global embeddings of the photo and the sketch. With query expansion, it is that of the
-            expanded query, and in a smoothed gallery that of the smoothed photo. The correction of hubs lowers it.
-        local_score: How well the regions of the sketch match regions of the photo, on the scale of the model's local
-            matching: at most 1 for late interaction, a logit for a relation network. None without re-ranking.
-        fused_score: Score that ordered the re-ranked results: `score` and `local_score` in the proportion that the
-            model's configuration holds. None without re-ranking.
+        score: Cosine of the global embeddings of the query and the photo. The query is expanded with query expansion,
+            and the photo is smoothed in a smoothed gallery. Hub correction lowers the score.
+        local_score: Score of the regions of the sketch that match regions of the photo: at most 1 for late interaction,
+            a logit for a relation network. None without re-ranking.
+        fused_score: Score that ordered the re-ranked results: `score` and `local_score` combined with the weight in the
+            model's configuration. None without re-ranking.
     """
 
     rank: int
@@ -53,6 +53,6 @@ class SearchResult(GalleryPhoto):
         return self.score if self.fused_score is None else self.fused_score
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields as JSON holds them, without thumbnail and local embeddings."""
+        """The fields that can be written as JSON."""
         names = ("rank", "path", "score", "local_score", "fused_score", "width", "height")
         return {name: getattr(self, name) for name in names}

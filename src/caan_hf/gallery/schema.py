@@ -1,4 +1,4 @@
-"""What a gallery stores: its columns, and the records in the metadata of its table."""
+"""Schema of a gallery: its columns, and the records in the metadata of its table."""
 
 from typing import Annotated, Any, Literal
 
@@ -17,14 +17,12 @@ KEY = "path"
 GLOBAL, LOCAL = "global_embeds", "local_embeds"
 IndexKind = Literal["exact", "IVF_RQ", "IVF_FLAT"]
 Count = Annotated[int, Field(ge=0, lt=2**31)]
-
-
 STORED = {
     "has_copy": (pa.bool_(), "image IS NOT NULL"),
     "thumbnail_side": (pa.int32(), "CAST(NULL AS INT)"),
 }
-"""Columns that say what is stored of a photo, so that no image has to be read for it: the type, and the SQL expression
-for photos that were indexed before the column existed. `thumbnail_side` is the value of `--thumbnail`."""
+"""Columns that describe what is stored of a photo, so that no image has to be read. Each has its type, and an SQL
+expression for photos that were indexed before it existed. `thumbnail_side` is the value of `--thumbnail`."""
 
 
 class GalleryInfo(Record):
@@ -32,7 +30,7 @@ class GalleryInfo(Record):
 
     Attributes:
         model: Folder or Hub id of the model that encoded the photos.
-        identity: Identity of that encoder, which decides which other encoders fit.
+        identity: Identity of that encoder, which determines the encoders that can search the gallery.
         local: Whether local embeddings are stored.
         format: Version of the table's schema and of this record.
     """
@@ -43,11 +41,7 @@ class GalleryInfo(Record):
     format: int = FORMAT
 
     def require(self, identity: EncoderIdentity, model: str, gallery: str) -> None:
-        """Refuse an encoder with embeddings that cannot be compared with those of the gallery.
-
-        Raises:
-            CaanError: The encoder differs; the message says in what.
-        """
+        """Raise an error if the embeddings of an encoder cannot be compared with those of the gallery."""
         difference = self.identity.difference(identity)
         if difference is not None:
             raise CaanError(
@@ -63,8 +57,8 @@ class IndexState(Record):
         kind: "exact" without an index, otherwise Lance's name of the index.
         num_partitions: Number of partitions of the index.
         nprobes: Number of partitions that a search reads.
-        recall: Share of the true best 10 that a search finds, averaged over `num_queries`; 1 without an index.
-        num_queries: Number of queries from which the recall was measured.
+        recall: Recall@10 compared with an exact search; 1 without an index.
+        num_queries: Number of queries with which the recall was measured.
         rows: Number of photos when the index was built.
         refine_factor: Number of candidates that are compared exactly, as a multiple of the number of results.
         build_seconds: Time for building or extending the index in seconds; 0 if nothing was done.
@@ -95,8 +89,7 @@ class SearchState(Record):
     Attributes:
         smooth: Number of neighbours with which each photo is smoothed; 0 for none.
         hubs: Digest of the [`HubCorrection`]; None for none.
-        token: Name of the search vectors that fit the photos. None while the photos are changed, and until the vectors
-            are written.
+        token: Name of the search vectors that fit the photos; None while photos or vectors are being written.
     """
 
     smooth: Annotated[int, Field(ge=0, le=MAX_NEIGHBOURS)] = 0
@@ -104,7 +97,7 @@ class SearchState(Record):
     token: str | None = None
 
     def fits(self, other: "SearchState | None") -> bool:
-        """Whether the vectors of two states are computed in the same way."""
+        """Whether two states compute the search vectors in the same way."""
         return other is not None and (self.smooth, self.hubs) == (other.smooth, other.hubs)
 
 

@@ -1,7 +1,8 @@
-"""Search vectors of a gallery, smoothed and corrected for hubs: a second table, which is written whole and searched.
+"""Search vectors of a gallery: smoothed and hub-corrected embeddings in a second table, which is rewritten as a whole.
 
-The photos' table names the table of vectors that fits it. Every change of the photos first removes that name, and the
-name is written after the new vectors. Between the two, and after an interruption, the photos' own vectors are searched.
+The photos' table stores a token, the name of the search vectors that fit it. Every change of the photos first removes
+the token, and new vectors are written before their token. While there is no token, for example after an interruption,
+the photos' own embeddings are searched.
 """
 
 import time
@@ -22,16 +23,16 @@ from .schema import GLOBAL, KEY, SearchState, from_vectors, to_vectors
 from .table import PhotoTable
 
 ROW = "photo"
-"""Column with the row ids of the photos when the vectors were computed. They change when the photos are rewritten."""
+"""Column with the photos' row ids, which change when the photos are rewritten."""
 TOKEN = "caan_vectors"
-"""Key of the schema's metadata that holds the name of the vectors."""
+"""Key of the schema's metadata that holds the token."""
 
 
 class SearchVectors(LanceTable):
-    """The vectors by which the photos of a gallery are found.
+    """The table of search vectors of a gallery.
 
-    A vector holds the D values of the smoothed photo, the amount by which the correction of hubs lowers its score, and
-    zeros up to a multiple of 8 values.
+    A vector holds the D values of the smoothed photo, the amount by which hub correction lowers its score, and zeros up
+    to a multiple of 8 values.
 
     Args:
         photos: The photos.
@@ -99,18 +100,18 @@ class SearchVectors(LanceTable):
 def update_search_vectors(
     photos: PhotoTable, k: int, hubs: HubCorrection | None = None
 ) -> tuple[SearchVectors | None, float]:
-    """Compute the search vectors of a gallery, if its photos, `k` or `hubs` have changed since the last time.
+    """Compute all search vectors of a gallery if its photos, `k` or `hubs` have changed.
 
-    All vectors are computed again, because a new photo may be a neighbour of any other one.
+    A new photo changes the vectors of its neighbours, which may be any photos.
 
     Args:
         photos: The photos.
-        k: Number of neighbours with which each photo is smoothed; 0 for no smoothing. It is limited to half of the
-            photos, because with more all photos would become nearly equal.
-        hubs: Lowers the scores of hubs. With neither, the vectors are removed.
+        k: Number of neighbours with which each photo is smoothed; 0 for no smoothing. At most half of the photos are
+            used, because with more all vectors would be nearly equal.
+        hubs: Hub correction, or None.
 
     Returns:
-        The vectors, None without smoothing and correction; and the time in seconds, 0 if nothing had changed.
+        The vectors, or None without smoothing and hub correction, and the time in seconds, or 0 if nothing had changed.
 
     Raises:
         CaanError: The gallery cannot be read or written.
@@ -140,7 +141,7 @@ def update_search_vectors(
     columns = [rows[KEY], rows["_rowid"], to_vectors(searched)]
     _write(photos, pa.table(columns, schema=_schema(photos).with_metadata({TOKEN: token})))
     photos.refresh()
-    # With another version, another process has changed the photos, and computes the vectors later.
+    # If the version differs, another process has changed the photos and will compute the vectors.
     if photos.table.version == version:
         photos.store_search_state(wanted.model_copy(update={"token": token}))
     return SearchVectors.of(photos), time.perf_counter() - start
@@ -161,7 +162,7 @@ def _schema(photos: PhotoTable) -> pa.Schema:
 
 
 def _width(photos: PhotoTable) -> int:
-    """Width of the vectors: that of a global embedding and one, up to the multiple of 8 that the index requires."""
+    """Width of the vectors: D + 1, rounded up to the multiple of 8 that the index requires."""
     return -(-(photos.info.identity.global_dim + 1) // 8) * 8
 
 

@@ -29,7 +29,7 @@ class PhotoSource(ABC):
     must not begin with the path of another source.
 
     Attributes:
-        name: What the user called them.
+        name: Name in messages.
         keeps_bytes: Whether the gallery has to store the photos because they have no files of their own.
         num_other_files: Number of files that the last `scan` found and that are not photos.
         skipped_folders: Folders that the last `scan` did not enter, without hidden ones.
@@ -85,7 +85,7 @@ class PhotoSource(ABC):
 
 
 def photo_source(photos: Any, *, split: str | None = None, exclude: Sequence[str] | None = None) -> PhotoSource:
-    """Find out what kind of source `photos` is.
+    """Open a source of photos.
 
     Args:
         photos: A folder (searched recursively), a text file with one path per line, the folder or Hub id of a dataset,
@@ -158,7 +158,7 @@ class ListedPhotos(PhotoSource):
 
     def places(self) -> dict[str, bool]:
         """The mount points of the listed files."""
-        return dict.fromkeys({_mount_point(folder) for folder in {os.path.dirname(path) for path in self.paths}}, True)
+        return dict.fromkeys(map(_mount_point, set(map(os.path.dirname, self.paths))), True)
 
     def no_photos(self, problems: Problems) -> str:
         """See [`PhotoSource`]."""
@@ -220,7 +220,7 @@ def _stat_files(paths: Iterable[str], problems: Problems) -> Iterator[tuple[str,
 
 
 def list_files(parts: Iterable[Iterable[str]], problems: Problems) -> pa.Table:
-    """One batch per part, so that a listing of millions of photos is never held as Python objects."""
+    """A listing with one batch per part, so that millions of photos are never held as Python objects."""
     batches = [
         pa.record_batch([list(column) for column in zip(*rows, strict=True)], schema=LISTING)
         for rows in (list(_stat_files(part, problems)) for part in parts)
@@ -230,6 +230,6 @@ def list_files(parts: Iterable[Iterable[str]], problems: Problems) -> pa.Table:
 
 
 def matches(paths: pa.ChunkedArray, prefix: str, rest: str) -> pa.ChunkedArray:
-    """Which paths begin with `prefix` and continue as the regular expression `rest` says."""
+    """Which paths begin with `prefix` and go on with a match of the regular expression `rest`."""
     continued = pc.utf8_slice_codeunits(paths, len(prefix))
     return pc.and_(pc.starts_with(paths, prefix), pc.match_substring_regex(continued, rest))

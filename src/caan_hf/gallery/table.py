@@ -1,4 +1,4 @@
-"""The photos of a gallery on disk: how their table is created, opened, read and written."""
+"""The table of the photos of a gallery: created, opened, read and written."""
 
 import json
 import os
@@ -141,7 +141,7 @@ class PhotoTable(LanceTable):
             self._commit(partial(self.table.add_columns, missing))
 
     def rows_at(self, row_ids: Sequence[int], paths: Sequence[str], columns: Sequence[str]) -> pa.Table:
-        """Some columns and the path of the photos with some row ids, or where these have changed, with the paths."""
+        """Some columns and the path of photos by row id, or by path where the row ids have changed."""
         names = list(dict.fromkeys([KEY, *columns]))
         found = self._rows(lambda: self.table.take_row_ids(list(row_ids)).select(names).to_arrow())
         found = found.filter(pc.is_in(found[KEY], value_set=pa.array(paths, pa.string())))
@@ -149,26 +149,29 @@ class PhotoTable(LanceTable):
         return pa.concat_tables([found, self.rows_where(KEY, missing, names)]) if missing else found
 
     def search_state(self) -> SearchState | None:
-        """How the search vectors are computed; None if that was never decided."""
+        """How the search vectors are computed; None if it has not been stored yet."""
         stored = (self.schema.field(KEY).metadata or {}).get(SEARCH_STATE.encode())
         return SearchState.parse(stored, self.uri, REINDEX) if stored else None
 
     def store_search_state(self, state: SearchState) -> None:
-        """Store how the search vectors are computed, if that has changed."""
+        """Store how the search vectors are computed, if it has changed."""
         if state != self.search_state():
             metadata = {SEARCH_STATE: state.model_dump_json()}
             self._commit(lambda: self.table.update_field_metadata({"path": KEY, "metadata": metadata}))
 
     def _before_change(self) -> None:
-        """Record that the search vectors will no longer fit the photos."""
+        """Record that the search vectors no longer fit the photos."""
         state = self.search_state()
         if state is not None and state.token is not None:
             self.store_search_state(state.model_copy(update={"token": None}))
 
     def places(self) -> dict[str, bool]:
         """Folders of the photos, see `absent_places`."""
-        found = (self.schema.field(KEY).metadata or {}).get(PLACES.encode())
-        return _parse_places(found, self.uri) if found else {}
+        stored = (self.schema.field(KEY).metadata or {}).get(PLACES.encode(), b"{}")
+        try:
+            return TypeAdapter(dict[str, bool]).validate_json(stored)
+        except ValueError as error:
+            raise GalleryError(self.uri, "its record of folders is damaged", REINDEX) from error
 
     def store_places(self, places: dict[str, bool]) -> None:
         """Store the folders of the photos, if they have changed."""
@@ -199,11 +202,7 @@ def _read_info(uri: str, schema: pa.Schema) -> GalleryInfo:
 
 
 def _require_columns(uri: str, schema: pa.Schema, info: GalleryInfo) -> None:
-    """Check that a gallery has the columns that its record says.
-
-    Raises:
-        CaanError: It has not.
-    """
+    """Raise an error if a gallery does not have the columns that its record describes."""
     try:
         wanted = row_schema(info.identity, local=info.local)
     except (OverflowError, ValueError) as error:  # more local tokens than a column can hold
@@ -218,23 +217,12 @@ def _require_columns(uri: str, schema: pa.Schema, info: GalleryInfo) -> None:
 
 
 def _require_regular_files(uri: str) -> None:
-    """Check that Lance will find no pipe or device among the files of a gallery: it would wait for them forever.
-
-    Raises:
-        CaanError: There is one.
-    """
+    """Raise an error if a file of a gallery is a pipe or device, for which Lance would wait forever."""
     for file in Path(uri).glob("*.lance/**/*"):
         with suppress(OSError):  # another process removed it meanwhile
             mode = file.stat().st_mode
             if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
                 raise GalleryError(uri, f"{file.name} in it is not a regular file", REINDEX)
-
-
-def _parse_places(stored: bytes, uri: str) -> dict[str, bool]:
-    try:
-        return TypeAdapter(dict[str, bool]).validate_json(stored)
-    except ValueError as error:
-        raise GalleryError(uri, "its record of folders is damaged", REINDEX) from error
 
 
 def _require_free(folder: Path) -> None:

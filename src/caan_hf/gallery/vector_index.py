@@ -1,4 +1,4 @@
-"""The approximate vector index of a large gallery: built when it pays, configured by size, with measured recall."""
+"""The approximate vector index of a large gallery, configured by its size, with measured recall."""
 
 import time
 from typing import Any
@@ -12,12 +12,12 @@ from .schema import IndexKind, IndexState, from_vectors
 
 INDEX = "global_embeds_idx"
 MIN_ROWS = 20_000
-"""Smaller galleries have no index, because comparing with every vector takes no longer than encoding the sketch."""
+"""Smaller galleries have no index, because an exact search takes no longer than encoding the sketch."""
 PARTITION_ROWS = 4_096
 """Vectors per partition, unless `PARTITIONS_BY_ROOT` makes partitions larger. With smaller partitions a search reads
 less of each, but has to search more of them."""
 PARTITIONS_BY_ROOT = 2.0
-"""Maximum number of partitions, times the square root of the number of vectors. It bounds the time of building."""
+"""Maximum number of partitions as a multiple of the square root of the number of vectors. It bounds the build time."""
 RQ_BITS = 4
 """Bits per dimension of the quantised vectors. Results are refined with the exact vectors."""
 REFINE = 10
@@ -27,9 +27,9 @@ TARGET_RECALL = 0.98
 SAMPLE = 200
 K = 10
 MAX_UNINDEXED_SHARE, MAX_UNINDEXED = 0.05, 50_000
-"""With more new vectors than this they are added to the index; fewer are searched exactly."""
+"""Maximum share and number of new vectors outside the index, which are searched exactly. More are added to it."""
 REBUILD_GROWTH = 4
-"""The index is built anew, with new partitions, when the gallery has grown by this factor."""
+"""The index is rebuilt, with new partitions, when the gallery has grown by this factor."""
 BATCH_ROWS = 16_384
 
 
@@ -99,8 +99,8 @@ def _tune(table: LanceTable, state: IndexState, build_seconds: float) -> IndexSt
 def sample_queries(table: LanceTable, count: int = SAMPLE, seed: int = 0) -> np.ndarray:
     """Queries (Q, D) for measuring recall, each halfway between two random photos of the gallery.
 
-    A photo itself would be too easy, because the index was built from it. A point between two random photos is about
-    as close to both as sketches are to photos under a trained model, a cosine of about 0.7 (our choice).
+    A photo itself would be too easy, because the index was built from it. The point between two random photos has a
+    cosine of about 0.7 to both, like a sketch and its photos under a trained model (our choice).
     """
     generator = np.random.default_rng(seed)
     offsets = np.sort(generator.choice(len(table), size=min(2 * count, len(table)), replace=False)).tolist()
