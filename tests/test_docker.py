@@ -13,7 +13,7 @@ import typer
 import yaml
 
 from caan_hf.cli.main import app
-from caan_hf.service.server import SHUTDOWN_SECONDS
+from caan_hf.service.app import SHUTDOWN_SECONDS
 
 ROOT = Path(__file__).parents[1]
 DOCKERFILE = ROOT / "export" / "docker" / "Dockerfile"

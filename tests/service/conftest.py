@@ -11,10 +11,10 @@ from served import checkpoint, drawing, gallery, photos, searcher, text_searcher
 
 pytest.importorskip("fastapi_offline", reason='the service needs FastAPI: pip install "caan-hf[serve]"')
 
+from caan_hf.service.app import build_server
 from caan_hf.service.listening import listen
 from caan_hf.service.options import ServeOptions
 from caan_hf.service.searcher import Searcher
-from caan_hf.service.server import build_server
 
 
 @contextmanager

@@ -50,10 +50,10 @@ def serve(
 
     from rich.console import Console
 
+    from caan_hf.service.app import build_server
     from caan_hf.service.galleries import build_searchers, open_galleries
     from caan_hf.service.guard import is_local
     from caan_hf.service.listening import listen
-    from caan_hf.service.server import build_server
 
     key = os.environ.get(KEY_VARIABLE)
     if key is not None and not re.fullmatch("[!-~]+", key):

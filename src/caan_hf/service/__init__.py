@@ -1,1 +1,1 @@
-"""Galleries over a network: what the demo and `caan serve` share, and the service itself."""
+"""Galleries over a network: the service of `caan serve`, and the code that it shares with the demo."""

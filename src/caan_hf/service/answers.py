@@ -1,5 +1,6 @@
-"""Bodies of requests and answers of the service, as its OpenAPI page describes them."""
+"""Bodies of requests and answers of the service. Their fields are described on its OpenAPI page."""
 
+from dataclasses import asdict
 from typing import Annotated, Any
 
 from fastapi import File, Query, UploadFile
@@ -50,7 +51,7 @@ def _require_file(value: Any) -> Any:
 
 
 class SearchForm(BaseModel):
-    """What is searched: a sketch, words, or both. A field of another name is refused, not ignored."""
+    """A search for a sketch, words, or both. Fields of other names are refused."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -73,7 +74,7 @@ class FoundPhoto(BaseModel):
     rank: int = Field(description="1 for the best result.")
     id: str = Field(description="SHA-256 of the file. Copies of a photo share it.")
     name: str = Field(description="File name.")
-    path: str | None = Field(description="Path in the gallery; null if the service does not tell paths.")
+    path: str | None = Field(description="Path in the gallery; null if the service hides paths.")
     score: float = Field(
         description="Cosine of the photo and the query, lowered for photos that resemble many drawings."
     )
@@ -84,7 +85,7 @@ class FoundPhoto(BaseModel):
 
     @classmethod
     def of(cls, result: SearchResult, *, show_path: bool) -> "FoundPhoto":
-        """A result as the service answers it."""
+        """Convert a result of a search."""
         fields = result.to_dict()
         path = fields.pop("path")
         return cls(id=result.sha256, name=shown_name(path), path=path if show_path else None, **fields)
@@ -99,7 +100,7 @@ class SearchAnswer(BaseModel):
 
     @classmethod
     def of(cls, gallery: str, answer: Answer, *, show_paths: bool) -> "SearchAnswer":
-        """The answer of a searcher as the service answers it."""
+        """Convert the answer of a searcher."""
         results = [FoundPhoto.of(result, show_path=show_paths) for result in answer.results]
         return cls(gallery=gallery, results=results, seconds={k: round(v, 6) for k, v in answer.seconds.items()})
 
@@ -137,7 +138,7 @@ class MatchAnswer(BaseModel):
 
 
 class ExplanationAnswer(BaseModel):
-    """Which regions of sketch and photo match, largest share first."""
+    """Matching regions of sketch and photo, largest share first."""
 
     gallery: str
     id: str
@@ -145,12 +146,8 @@ class ExplanationAnswer(BaseModel):
 
     @classmethod
     def of(cls, gallery: str, photo: str, explanation: Explanation) -> "ExplanationAnswer":
-        """An explanation as the service answers it."""
-        matches = [
-            MatchAnswer(sketch_box=one.sketch_box, photo_box=one.photo_box, share=one.share)
-            for one in explanation.matches
-        ]
-        return cls(gallery=gallery, id=photo, matches=matches)
+        """Convert an explanation."""
+        return cls(gallery=gallery, id=photo, matches=[MatchAnswer(**asdict(match)) for match in explanation.matches])
 
 
 class Problem(BaseModel):

@@ -1,8 +1,9 @@
-"""The service as an ASGI app: its routes, and the limits around them."""
+"""The service as an ASGI app with its routes and limits, and the server that runs it."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
+import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
@@ -20,19 +21,36 @@ from .searcher import MAX_FILE_BYTES, GalleryProblemError, Searcher
 from .state import Service
 
 FORM_BYTES = 2**16
-"""What a form needs besides the file in it."""
+"""Maximum size of a form without the file in it."""
 MAX_DETAIL = 500
-"""Maximum number of characters that name invalid parameters, of which strokes can have thousands."""
+"""Maximum number of characters of a message about invalid parameters, as strokes can have thousands of them."""
+MAX_CONNECTIONS = 1024
+SHUTDOWN_SECONDS = 10
+"""Time for open requests after the process is asked to stop."""
 
 
-def build_app(searchers: Mapping[str, Searcher], options: ServeOptions, key: str | None = None) -> ASGIApp:
-    """Build the app.
+def build_server(searchers: Mapping[str, Searcher], options: ServeOptions, key: str | None = None) -> uvicorn.Server:
+    """A server of the app. `run(sockets=[listen(host, port)])` serves until the process is asked to stop.
 
     Args:
         searchers: Galleries by the name that clients use; the first one is the default.
         options: How they are served.
         key: Key that clients must send, or None.
     """
+    config = uvicorn.Config(
+        build_app(searchers, options, key),
+        log_level="warning",
+        access_log=False,
+        ws="none",
+        server_header=False,
+        limit_concurrency=MAX_CONNECTIONS,
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+    )
+    return uvicorn.Server(config)
+
+
+def build_app(searchers: Mapping[str, Searcher], options: ServeOptions, key: str | None) -> ASGIApp:
+    """Build the app, see [`build_server`]."""
     service = Service(searchers, options, key)
 
     @asynccontextmanager
@@ -58,13 +76,13 @@ def build_app(searchers: Mapping[str, Searcher], options: ServeOptions, key: str
 
 
 async def _answer_error(_: Request, error: Exception) -> JSONResponse:
-    """Status 503 for a gallery that cannot answer, and 400 for what the client sent."""
+    """Status 503 for a gallery that cannot answer, and 400 for bad input of the client."""
     status = 503 if isinstance(error, GalleryProblemError) else 400
     return JSONResponse({"detail": str(error)}, status)
 
 
 async def _answer_invalid(_: Request, error: Exception) -> JSONResponse:
-    """Status 422 with one sentence per parameter, as `detail` is a text for all other problems."""
+    """Status 422 with one sentence per parameter. FastAPI's own `detail` would be a list instead of a text."""
     assert isinstance(error, RequestValidationError)
     problems = [f"{_parameter(one['loc'])}: {_problem(one)}." for one in error.errors()]
     return JSONResponse({"detail": " ".join(problems)[:MAX_DETAIL]}, 422)

@@ -1,4 +1,4 @@
-"""Encodes the pictures of clients who wait at the same time in one batch."""
+"""Encodes the pictures of concurrent requests in one batch."""
 
 import threading
 from collections import deque
@@ -17,10 +17,10 @@ Waiting = deque[tuple[Array, Future[Features]]]
 
 
 class BatchingEncoder:
-    """Encodes the pictures of several threads. While a batch is encoded, those of the next one are collected.
+    """Encodes the pictures of several threads in batches. While a batch is encoded, the next one is collected.
 
-    Gradio's own batches (`batch=True`) cannot be used for the page: an error of one visitor would be the answer to all,
-    and the results that explanations need would be stored for one visitor only.
+    The demo cannot use Gradio's own batches (`batch=True`): an error of one visitor would be the answer to all visitors
+    of the batch, and the results that explanations need would be stored for one visitor only.
 
     Args:
         encoder: Encodes the batches.
@@ -31,7 +31,7 @@ class BatchingEncoder:
 
     def __init__(self, encoder: Encoder):
         self.encoder = encoder
-        self.on_batch: Callable[[int], object] = int
+        self.on_batch: Callable[[int], object] = lambda size: None
         self._waiting: dict[Modality, Waiting] = {"sketch": deque(), "photo": deque()}
         self._encoding = threading.Lock()
 
@@ -58,7 +58,7 @@ class BatchingEncoder:
             yield
 
     def _features(self, prepared: Array, modality: Modality) -> Features:
-        """Features (1, ...) of a picture, which is encoded with those that wait at the same time."""
+        """Features (1, ...) of a picture, which is encoded together with the waiting pictures of other threads."""
         encoded: Future[Features] = Future()
         self._waiting[modality].append((prepared, encoded))
         while not encoded.done():

@@ -1,4 +1,4 @@
-"""The galleries of a server: opened under unique names, with each model loaded once."""
+"""Opens the galleries of a server under unique names. Each model is loaded once."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -47,7 +47,7 @@ def unique_names(places: Sequence[str]) -> list[str]:
 
 
 def build_searchers(galleries: Mapping[str, Gallery]) -> dict[str, Searcher]:
-    """Searchers of galleries by name. Those of one encoder encode in the same batches."""
+    """Searchers of galleries by name. Galleries with the same encoder share its batches."""
     batching: dict[int, BatchingEncoder] = {}
     for gallery in galleries.values():
         batching.setdefault(id(gallery.encoder), BatchingEncoder(gallery.encoder))

@@ -1,4 +1,4 @@
-"""Closes what a server of FastAPI or gradio leaves open: foreign hosts and origins, large and slow bodies."""
+"""Refuses requests to foreign host names, from foreign web pages, and with large or slow bodies."""
 
 import asyncio
 import ipaddress
@@ -20,9 +20,9 @@ logger = logging.getLogger(__name__)
 
 MAX_BODY_BYTES = 10 * 2**20
 BODY_SECONDS = 60
-"""Time in which the body of a request must arrive."""
+"""Maximum time in which the body of a request must arrive."""
 PUBLIC_SUFFIXES = (".gradio.live", ".hf.space")
-"""Share links and Spaces. Nobody else can point a name below these domains to this machine."""
+"""Domains of share links and Spaces. No other site can point a name below them to this machine."""
 
 
 class Guard:
@@ -96,9 +96,9 @@ class Guard:
 
         async def limited() -> Message:
             nonlocal received, end, complete
-            if complete:  # only the end of the connection can follow
+            if complete:  # the only message that can follow is the end of the connection
                 return await receive()
-            end = min(end, time.monotonic() + self.body_seconds)  # from the first time that the app waits for the body
+            end = min(end, time.monotonic() + self.body_seconds)  # starts when the app first waits for the body
             try:
                 message = await asyncio.wait_for(receive(), end - time.monotonic())
             except TimeoutError:
@@ -113,7 +113,7 @@ class Guard:
 
 
 def log_briefly(request: str, error: Exception) -> None:
-    """Log an error in one line, with the place in the code, as visitors can cause any number of errors."""
+    """Log an error in one line with its place in the code, because visitors can cause any number of errors."""
     place = traceback.extract_tb(error.__traceback__)[-1]
     logger.warning(
         "%.200r: %s: %.200r (%s:%s)", request, type(error).__name__, str(error), place.filename, place.lineno
@@ -123,13 +123,13 @@ def log_briefly(request: str, error: Exception) -> None:
 class Hosts:
     """The host names of a server.
 
-    Served are IP addresses, which no foreign web page can have as its name, `localhost`, the address that the server
-    listens on, share links of gradio, the names of the Space, and further names. Open to the network, the names of the
-    machine are served as well.
+    These are IP addresses, which no foreign web page can have as its name, `localhost`, the address that the server
+    listens on, share links of gradio, the names of the Space, and further names. If the server is open to the network,
+    the names of the machine are served as well.
 
     Args:
         host: The address that the server listens on.
-        further: Names of a reverse proxy, for example. Their pages are also allowed as origins.
+        further: Further names, such as those of a reverse proxy. Their pages are also allowed as origins.
     """
 
     def __init__(self, host: str, further: Iterable[str] = ()):

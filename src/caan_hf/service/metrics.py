@@ -12,11 +12,11 @@ from .batching import MAX_BATCH
 from .searcher import Searcher
 
 UNKNOWN = "unknown"
-"""Route of requests to paths that do not exist, which must not become metrics of their own."""
+"""Label of requests to paths that do not exist, so that they do not create new time series."""
 
 
 class Metrics:
-    """What is counted and timed.
+    """The metrics of a service.
 
     Args:
         searchers: The galleries by name.
@@ -41,7 +41,7 @@ class Metrics:
 
 
 class Measured:
-    """ASGI middleware that counts and times requests, refused ones too."""
+    """ASGI middleware that counts and times requests, including refused ones."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics):
         self.app = app

@@ -23,7 +23,7 @@ class ServeOptions:
         Option(
             metavar="NAME",
             help="Further host name of the service, such as that of a reverse proxy; can be repeated. Requests to "
-            "other names than the machine's own are refused.",
+            "other host names are refused.",
             show_default=False,
         ),
     ] = None

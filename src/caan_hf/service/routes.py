@@ -1,4 +1,4 @@
-"""The routes of the service."""
+"""Routes of the service."""
 
 import io
 import secrets
@@ -85,7 +85,7 @@ TEXT: dict[str, Any] = {"response_class": Response, "responses": {200: {"content
 
 @open_routes.get("/healthz")
 async def healthz() -> dict[str, str]:
-    """Whether the service is up. The models are loaded before it listens."""
+    """Health check. The models are loaded before the service listens."""
     return {"status": "ok"}
 
 
@@ -158,7 +158,7 @@ async def similar(service: Shared, id: PhotoId, query: Annotated[SearchQuery, Qu
 
 @routes.post("/v1/photos/{id}/explain")
 async def explain(service: Shared, id: PhotoId, sketch: Sketch, gallery: GalleryName = None) -> ExplanationAnswer:
-    """Which regions of a sketch match which regions of a photo."""
+    """Matching regions of a sketch and a photo of the gallery."""
 
     def explained() -> ExplanationAnswer:
         name, searcher, found = service.find(gallery, id)

@@ -1,4 +1,4 @@
-"""Answers a client's drawing: read, encode, search and show, with the time of each stage."""
+"""Searches a gallery for the clients of a server. Their files are opened in bounded memory and time."""
 
 import io
 import logging
@@ -29,28 +29,26 @@ logger = logging.getLogger(__name__)
 
 MAX_FILE_BYTES = 8 * 2**20
 MAX_PIXELS = 25_000_000
-"""A small file can hold a picture that fills the memory."""
+"""Maximum number of pixels of a picture, because a small file can hold a picture that fills the memory."""
 LARGE_SIDE = 1024
 """Longer side in pixels of a drawing above which it is prepared by `LARGE_DRAWINGS`."""
 THUMBNAIL_SIDE = 256
 MAX_FRAMES_PIXELS = 4 * MAX_PIXELS
-"""The same for all frames of an animation or pages of a document."""
+"""Maximum number of pixels of all frames of an animation or pages of a document together."""
 LARGE_DRAWINGS = ThreadPoolExecutor(2)
-"""Threads that prepare drawings larger than `LARGE_SIDE`, which take up to 500 MB, of which a thread keeps a part."""
+"""Threads that prepare drawings larger than `LARGE_SIDE`. Each takes up to 500 MB, a part of which stays allocated."""
 REDUCIBLE = ("JPEG", "MPO")
 """Formats that are decoded at a reduced size, so that a large photo takes little memory."""
 MAX_RESULTS = 60
-
-
 Prepared = TypeVar("Prepared")
 
 
 class BlankDrawingError(CaanError):
-    """Nothing is drawn."""
+    """The drawing is blank or missing."""
 
 
 class GalleryProblemError(CaanError):
-    """The gallery cannot answer, whatever the client sends. The message holds no path."""
+    """The gallery cannot answer, for reasons other than the request. The message holds no path."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +60,7 @@ class Answer:
         results: The photos, best first.
         pictures: A small picture of each result.
         num_photos: Number of photos in the gallery.
-        seconds: Time of each stage in seconds by name.
+        seconds: Time in seconds by stage.
     """
 
     sketch: EncodedSketch | None
@@ -77,7 +75,7 @@ class Searcher:
 
     Args:
         gallery: An open gallery. Its model is loaded here, so that the first client does not have to wait.
-        encoder: Encodes the drawings for several galleries; by default an encoder of this gallery alone.
+        encoder: Encoder that this gallery shares with others. Default: one of its own.
 
     Raises:
         CaanError: The model cannot be loaded.
@@ -103,11 +101,10 @@ class Searcher:
         """Search for a drawing, for words, or for both.
 
         Args:
-            drawing: Content of a picture or of a stroke file (JSON); None for nothing.
+            drawing: Content of a picture or of a stroke file (JSON), or None.
             k: Number of results.
-            text: Words; None or blank for none. Beside words, a blank drawing is none.
-            rerank: Re-rank the best photos by the fused score of cosine and local score; by default as the gallery
-                does.
+            text: Words. None and blank text are ignored, and with words a blank drawing is ignored too.
+            rerank: Re-rank the best photos by their fused score. Default: as the gallery does.
             expand: Number of first results for query expansion.
             pictures: Return a small picture of each result.
 
@@ -134,7 +131,7 @@ class Searcher:
         return Answer(query.sketch, results, shown, num_photos, seconds)
 
     def explain(self, sketch: EncodedSketch | bytes | None, photo: GalleryPhoto | str) -> Explanation:
-        """Find which regions of a drawing match which regions of a photo.
+        """Find the matching regions of a drawing and a photo.
 
         Args:
             sketch: The encoded drawing of an [`Answer`], or the content of a drawing.
@@ -149,7 +146,7 @@ class Searcher:
             return self.gallery.explain(query, photo)
 
     def explain_named(self, drawing: bytes, name: str) -> Explanation:
-        """Explain the best photo with a name, without its folders, among those that a drawing finds.
+        """Explain the best photo with a file name, given without its folders, among those that a drawing finds.
 
         Raises:
             CaanError: The drawing does not find such a photo, or cannot be used. The message holds no path.
@@ -204,7 +201,7 @@ class Searcher:
 
     @property
     def has_text(self) -> bool:
-        """Whether it searches by words too."""
+        """Whether the gallery can be searched by words."""
         return self.gallery.encoder.has_text
 
     def _prepare_beside(self, text: str | None, drawing: bytes | None) -> tuple[Image.Image, Array] | None:
@@ -228,7 +225,7 @@ class Searcher:
             ) from error
 
     def _require_local(self) -> None:
-        """Raise an error without the model's path, unlike that of the gallery."""
+        """Raise an error if there are no local embeddings. Unlike the gallery's error, it does not hold a path."""
         if not self.gallery.encoder.has_local:
             raise CaanError("the model of this gallery has no local embeddings, so it cannot re-rank or explain.")
 
@@ -250,18 +247,18 @@ class Searcher:
             return thumbnail
         try:
             photo = self.gallery.photo(result)
-        except CaanError:  # moved or deleted since it was indexed; the other results are still shown
+        except CaanError:  # the file was moved or deleted, but the other results can be shown
             return Image.new("RGB", (THUMBNAIL_SIDE, THUMBNAIL_SIDE), "#d0d0d0")
         photo.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
         return photo
 
 
 def prepare_drawing(drawing: bytes | None, prepare: Callable[[Image.Image], Prepared]) -> Prepared:
-    """Open a drawing of a client and prepare it, at its full size, so that the results are those of `Gallery.search`.
+    """Open a client's drawing and prepare it at its full size, so that the results are those of `Gallery.search`.
 
     Args:
         drawing: Content of the file.
-        prepare: Called with the drawing as an image of any mode. Large drawings are prepared a few at a time.
+        prepare: Called with the drawing as an image of any mode; for large drawings, only a few times at once.
 
     Raises:
         CaanError: There is no drawing, it is blank, it cannot be read, or it is too large.
@@ -293,7 +290,7 @@ def _prepared(source: Image.Image, prepare: Callable[[Image.Image], Prepared]) -
 
 
 def read_photo(photo: bytes, side: int) -> Image.Image:
-    """Decode a photo, with JPEGs reduced to about the size at which it is needed.
+    """Decode a photo. JPEGs are decoded at about the size at which they are needed.
 
     Args:
         photo: Content of the file.
@@ -327,7 +324,7 @@ def _too_large(kind: str, size: str) -> CaanError:
 
 
 def _num_frames(image: Image.Image) -> int:
-    """How many frames `load_sketch` reads."""
+    """Number of frames that `load_sketch` reads."""
     try:
         return min(getattr(image, "n_frames", 1), 1 + MAX_FRAMES)
     except Exception:  # damaged; the first frame is read
@@ -335,13 +332,13 @@ def _num_frames(image: Image.Image) -> int:
 
 
 def shown_name(path: str) -> str:
-    """The name of a photo without its folders, which a public page must not show."""
+    """The file name of a photo. Its folders must not be shown on a public page."""
     return Path(path).name or path
 
 
 @contextmanager
 def _without_paths() -> Iterator[None]:
-    """Raise errors of the gallery without the paths in their messages, which a public page must not show."""
+    """Replace errors of the gallery by errors without a path, which must not be shown on a public page."""
     try:
         yield
     except GalleryError as error:

@@ -1,4 +1,4 @@
-"""What the routes of one service share."""
+"""State that the routes of a service share."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -22,13 +22,7 @@ Result = TypeVar("Result")
 
 
 class Service:
-    """What the routes share.
-
-    Args:
-        searchers: The galleries by name.
-        options: How they are served.
-        key: What clients must send, or None.
-    """
+    """State that the routes share; arguments as for `build_server`."""
 
     def __init__(self, searchers: Mapping[str, Searcher], options: ServeOptions, key: str | None):
         self.searchers = searchers
@@ -64,7 +58,7 @@ class Service:
         return name, searcher, found
 
     async def compute(self, function: Callable[[], Result]) -> Result:
-        """Run a function in a thread, in bounded time and number.
+        """Run a function in a thread.
 
         Raises:
             HTTPException: Too many requests wait, or this one takes too long.
