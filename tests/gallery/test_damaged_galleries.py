@@ -1,4 +1,4 @@
-"""Damaged galleries and galleries of strangers end in one line that names the gallery, or are searched as they are."""
+"""Damaged galleries and galleries of strangers raise one-line errors that name the gallery, or are still searched."""
 
 import io
 import json
@@ -44,7 +44,7 @@ def png_bomb():
 
 
 @pytest.mark.parametrize("kind", ["pipe", "device"])
-def test_a_path_that_is_no_regular_file_is_not_read(own_gallery, sketch, tmp_path, kind):
+def test_a_path_that_is_not_a_regular_file_is_not_read(own_gallery, sketch, tmp_path, kind):
     os.mkfifo(tmp_path / "pipe")
     path = str(tmp_path / "pipe") if kind == "pipe" else "/dev/zero"
 
@@ -71,7 +71,7 @@ def test_a_pipe_or_device_among_the_files_of_a_gallery_is_refused(own_gallery, k
 
 
 @pytest.mark.parametrize("thumbnail", [b"no picture", png_bomb(), b"", None], ids=["damaged", "bomb", "empty", "none"])
-def test_a_damaged_thumbnail_is_an_empty_frame(own_gallery, indexed_folder, sketch, thumbnail):
+def test_a_damaged_thumbnail_is_drawn_as_an_empty_frame(own_gallery, indexed_folder, sketch, thumbnail):
     def change(rows):
         missing = with_values("path", str(indexed_folder / "photos" / "gone.png"))(rows.slice(0, 1))
         return with_values("thumbnail", thumbnail)(missing)
@@ -119,14 +119,16 @@ def test_settings_of_the_index_out_of_range_are_named(own_gallery, sketch, setti
         Gallery.open(own_gallery.table.uri, model=own_gallery.encoder).search(sketch)
 
 
-@pytest.mark.parametrize("how", ["truncated", "missing", "foreign"])
-def test_damaged_data_files_are_one_line(own_gallery, sketch, tmp_path, how):
-    for file in (tmp_path / "gallery" / "photos.lance" / "data").iterdir():
+@pytest.mark.parametrize(
+    ("folder", "how"), [("data", "truncated"), ("data", "missing"), ("data", "foreign"), ("_versions", "foreign")]
+)
+def test_damaged_files_raise_a_one_line_error(own_gallery, sketch, tmp_path, folder, how):
+    for file in (tmp_path / "gallery" / "photos.lance" / folder).iterdir():
         data = file.read_bytes()
         file.unlink()
         if how != "missing":
             file.write_bytes(data[: len(data) // 2] if how == "truncated" else b"something else" * 99)
-    with pytest.raises(CaanError, match=r"gallery: .*cannot be read.*Index the photos again") as error:
+    with pytest.raises(CaanError, match=r"gallery: .*cannot be (read|opened).*Index the photos again") as error:
         Gallery.open(tmp_path / "gallery", model=own_gallery.encoder).search(sketch)
     assert "\n" not in str(error.value)
 

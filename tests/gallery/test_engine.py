@@ -57,7 +57,7 @@ def test_copies_and_thumbnails_are_added_to_an_existing_gallery(photos, counting
     assert rows(gallery, "thumbnail")["thumbnail"].null_count == 12
 
 
-def test_a_gallery_goes_on_as_it_was_begun(photos, encoder, tmp_path):
+def test_copies_and_thumbnails_of_new_photos_default_to_those_of_the_gallery(photos, encoder, tmp_path):
     gallery = Gallery.create(tmp_path / "gallery", model=encoder)
     gallery.add(photos / "winter", copy=True, thumbnail=16)
     report = gallery.add(photos)

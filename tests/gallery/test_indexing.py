@@ -82,26 +82,20 @@ def test_a_photo_that_became_unreadable_is_removed(photos, encoder, tmp_path):
     assert str(spoiled) not in paths(gallery)
 
 
-def test_force_notices_a_photo_that_was_replaced_with_equal_size_and_time(encoder, tmp_path):
-    (tmp_path / "photos").mkdir()
-    file = tmp_path / "photos" / "0.bmp"
-    draw_photo(0).save(file)
-    gallery = Gallery.create(tmp_path / "gallery", model=encoder)
-    gallery.add(file.parent)
-    status = file.stat()
-    draw_photo(1).save(file)
-    os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
-    assert gallery.add(file.parent).num_unchanged == 1
-    assert gallery.add(file.parent, force=True).num_changed == 1
-    found = from_vectors(rows(gallery, "global_embeds")["global_embeds"])
-    np.testing.assert_allclose(found[0], encoder.encode_photos(draw_photo(1))[0], atol=1e-5)
-
-
 def test_force_encodes_all_photos_again(photos, counting, tmp_path):
+    """Also a photo that was replaced by one with equal size and modification time."""
+    file = photos / "replaced.bmp"
+    draw_photo(100).save(file)
     gallery = Gallery.create(tmp_path / "gallery", model=counting)
     gallery.add(photos)
+    status = file.stat()
+    draw_photo(101).save(file)
+    os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert gallery.add(photos).num_unchanged == 13
     report = gallery.add(photos, force=True)
-    assert (report.num_changed, report.num_reused, report.num_photos, counting.num_photos) == (12, 0, 12, 24)
+    assert (report.num_changed, report.num_reused, report.num_photos, counting.num_photos) == (13, 0, 13, 26)
+    found = from_vectors(gallery.table.rows_where("path", [str(file)])["global_embeds"])
+    np.testing.assert_allclose(found[0], counting.encode_photos(draw_photo(101))[0], atol=1e-5)
 
 
 @pytest.mark.parametrize("was_indexed", [False, True])
@@ -139,9 +133,11 @@ def test_an_interrupted_run_keeps_what_was_encoded(photos, encoder, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"batch_size": 0}, {"workers": 0}, {"thumbnail": -1}, {"thumbnail": 5000}, {"batch_size": True}]
+    ("name", "values"),
+    [("batch_size", [0, True, None]), ("workers", [0]), ("thumbnail", [-1, 5000]), ("smooth", [-1, 101, 2.5, True])],
 )
-def test_options_out_of_range_are_refused(encoder, photos, tmp_path, wrong):
+def test_options_out_of_range_are_refused(encoder, photos, tmp_path, name, values):
     gallery = Gallery.create(tmp_path / "gallery", model=encoder)
-    with pytest.raises(CaanError, match=next(iter(wrong))):
-        gallery.add(photos, **wrong)
+    for value in values:
+        with pytest.raises(CaanError, match=f"`{name}` must be .*, got {value}"):
+            gallery.add(photos, **{name: value})

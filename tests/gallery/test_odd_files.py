@@ -153,11 +153,6 @@ def test_every_odd_file_is_indexed_or_reported(odd, encoder, tmp_path):
     assert (again.num_added, again.num_unchanged) == (0, len(good))
 
 
-def test_a_decompression_bomb_is_refused(odd):
-    with pytest.raises(ValueError, match="too many pixels"):
-        decode_photo((odd[0] / "huge.png").read_bytes(), 256)
-
-
 def test_a_photo_of_200_megapixels_is_decoded_at_a_reduced_size():
     photo = decode_photo(phone_jpeg(), 64)
     assert (photo.width, photo.height) == (16320, 12240)

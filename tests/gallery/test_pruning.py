@@ -1,4 +1,4 @@
-"""Pruning removes the photos that are gone, and only those; moved photos keep their embeddings."""
+"""Pruning removes only the photos that are gone. Moved photos keep their embeddings."""
 
 import datasets
 import pytest

@@ -11,9 +11,6 @@ from caan_hf.gallery.schema import from_vectors
 pytest.importorskip("ray", reason="Ray is missing: extra scale")
 
 COUNT = 60
-
-
-ATTEMPTS = 3
 NODE = {"num_cpus": 1, "object_store_memory": 100 * 2**20}
 # A failed node is noticed within seconds.
 HEALTH = {"health_check_initial_delay_ms": 0, "health_check_period_ms": 1000, "health_check_timeout_ms": 5000}
@@ -32,20 +29,19 @@ def cluster(monkeypatch):
     nodes.shutdown()
 
 
-def start_two_nodes():
-    """Start the nodes, again if a node was too slow to start on a busy machine."""
+def start_two_nodes(attempts=3):
+    """Start the nodes. Try again if a node is too slow on a busy machine."""
     from ray.cluster_utils import Cluster
 
-    for attempt in range(ATTEMPTS):
-        nodes = Cluster()
-        try:
-            nodes.add_node(**NODE, include_dashboard=False, _system_config=HEALTH)
-            return nodes, nodes.add_node(**NODE)
-        except Exception:
-            nodes.shutdown()
-            if attempt == ATTEMPTS - 1:
-                raise
-    return None
+    nodes = Cluster()
+    try:
+        nodes.add_node(**NODE, include_dashboard=False, _system_config=HEALTH)
+        return nodes, nodes.add_node(**NODE)
+    except Exception:
+        nodes.shutdown()
+        if attempts == 1:
+            raise
+    return start_two_nodes(attempts - 1)
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 """A search returns what comparing with every photo in a loop would return."""
 
 import json
+import shutil
 from copy import copy
 
 import numpy as np
@@ -88,23 +89,16 @@ def test_photos_are_reranked_by_default_where_the_model_has_a_weight_for_it(
     )
 
 
-def test_no_photo_is_encoded_for_reranking_by_default(counting, indexed_folder, sketch, tmp_path):
+def test_without_local_embeddings_photos_are_encoded_for_reranking_only_on_request(
+    gallery, counting, indexed_folder, sketch, tmp_path
+):
     bare = Gallery.create(tmp_path / "bare", model=counting, local=False)
     bare.add(indexed_folder / "photos")
-    encoded = counting.num_photos
     assert counting.reranks
     assert bare.search(sketch, k=9) == bare.search(sketch, k=9, rerank=False)
-    assert counting.num_photos == encoded
-    bare.search(sketch, k=9, rerank=True)
-    assert counting.num_photos == encoded + 30
-
-
-def test_without_local_embeddings_photos_are_encoded_for_reranking_and_explanations(
-    gallery, indexed_folder, sketch, tmp_path
-):
-    bare = Gallery.create(tmp_path / "bare", model=gallery.encoder, local=False)
-    bare.add(indexed_folder / "photos")
+    assert counting.num_photos == 30
     results = [some.search(sketch, k=5, rerank=True, candidates=20) for some in (gallery, bare)]
+    assert counting.num_photos == 30 + 20
     assert [result.path for result in results[0]] == [result.path for result in results[1]]
     explained = [some.explain(sketch, results[0][0]).shares for some in (gallery, bare)]
     np.testing.assert_allclose(*explained, atol=5e-3)
@@ -115,13 +109,6 @@ def test_k_and_expand_may_exceed_the_number_of_photos(gallery, sketch):
     assert [result.path for result in gallery.search(sketch, k=2**40)] == every
     assert len(gallery.search(sketch, k=1000, rerank=True)) == 30
     assert len(gallery.search(sketch, k=3, expand=2**40)) == 3
-
-
-def test_an_encoded_sketch_is_not_encoded_again(gallery, sketch, monkeypatch):
-    query = gallery.encode_sketch(sketch)
-    monkeypatch.setattr(gallery.encoder, "encode_prepared", None)
-    assert gallery.search(query, k=3)
-    assert gallery.explain(query, gallery.search(query, k=1)[0]).matches
 
 
 def test_a_sketch_may_be_strokes(gallery, tmp_path):
@@ -200,13 +187,12 @@ def test_the_model_is_loaded_by_the_name_in_the_gallery(indexed_folder, checkpoi
 
 
 def test_a_missing_model_can_be_given_by_its_new_place(photos, checkpoint, sketch, tmp_path):
-    import shutil
-
     shutil.copytree(checkpoint, tmp_path / "model")
     Gallery.create(tmp_path / "gallery", model=str(tmp_path / "model")).add(photos)
     shutil.rmtree(tmp_path / "model")
-    with pytest.raises(CaanError, match=r"no such folder.*gallery was indexed with it.*--model"):
-        Gallery.open(tmp_path / "gallery").search(sketch)
+    for open_gallery in (Gallery.open, Gallery.create):
+        with pytest.raises(CaanError, match=r"model: no such folder.*gallery was indexed with it.*--model"):
+            open_gallery(tmp_path / "gallery").search(sketch)
     assert Gallery.open(tmp_path / "gallery", model=str(checkpoint)).search(sketch)
 
 
@@ -252,12 +238,12 @@ def test_a_search_and_its_explanations_open_and_clean_the_sketch_once(gallery, s
     assert calls == {"open": 1 + 2, "clean": 1}  # and each photo once
 
 
-def test_explaining_a_result_reads_no_row_again(gallery, sketch, monkeypatch):
+def test_an_encoded_sketch_is_not_encoded_again_and_a_result_not_read_again(gallery, sketch, monkeypatch):
     query = gallery.encode_sketch(sketch)
+    monkeypatch.setattr(gallery.encoder, "encode_prepared", None)
     (result,) = gallery.search(query, k=1)
     by_path = gallery.explain(query, result.path)
     monkeypatch.setattr(gallery.table, "table", None)
-    monkeypatch.setattr(gallery.encoder, "encode_prepared", None)
     explained = gallery.explain(query, result)
     np.testing.assert_array_equal(explained.shares, by_path.shares)
 
@@ -317,7 +303,7 @@ def test_a_search_by_photo_names_what_cannot_be_used(gallery, encoder, tmp_path)
 
 
 @pytest.mark.parametrize("copied", [False, True])
-def test_photos_whose_files_no_longer_exist_are_told(encoder, sketch, tmp_path, copied):
+def test_photos_whose_files_no_longer_exist_are_reported(encoder, sketch, tmp_path, copied):
     files = [tmp_path / f"{number}.png" for number in range(3)]
     for number, file in enumerate(files):
         draw_photo(number).save(file)

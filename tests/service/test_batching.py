@@ -1,11 +1,10 @@
-"""Sketches of several visitors in one batch."""
+"""Sketches of several threads are encoded in one batch."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from caan_hf.benchmarks.sample import SAMPLE_CATEGORIES, draw_object
 from caan_hf.encoding.encoder import Encoder
@@ -14,10 +13,10 @@ from caan_hf.service.batching import MAX_BATCH, BatchingEncoder
 
 
 class SlowEncoder:
-    """Passes batches on to an encoder; the first one starts when a number of sketches have come.
+    """An encoder that starts the first batch when the expected number of sketches is waiting.
 
     Attributes:
-        batches: Numbers of sketches.
+        batches: Number of sketches of each batch.
     """
 
     def __init__(self, encoder: Encoder):
@@ -56,7 +55,7 @@ def encode_at_once(slow: SlowEncoder, sketches: list):
         return [threads.submit(batching.encode_sketch, sketch) for sketch in sketches]
 
 
-def test_each_visitor_gets_the_features_of_his_own_sketch(slow, gallery):
+def test_each_thread_gets_the_features_of_its_own_sketch(slow, gallery):
     sketches = [draw_object(name, "sketch", seed=3, index=0) for name in list(SAMPLE_CATEGORIES)[: MAX_BATCH + 3]]
     futures = encode_at_once(slow, sketches)
     assert sum(slow.batches) == len(sketches)
@@ -69,14 +68,7 @@ def test_each_visitor_gets_the_features_of_his_own_sketch(slow, gallery):
         assert future.result().image == expected.image
 
 
-def test_a_bad_sketch_is_an_error_of_its_visitor_alone(gallery, drawing):
-    batching = BatchingEncoder(gallery.encoder)
-    with pytest.raises(CaanError, match="blank"):
-        batching.encode_sketch(Image.new("L", (20, 20), 255))
-    assert batching.encode_sketch(drawing).global_embeds.shape == gallery.encode_sketch(drawing).global_embeds.shape
-
-
-def test_an_error_of_a_batch_reaches_all_its_visitors(slow, drawing):
+def test_an_error_of_a_batch_reaches_all_its_threads(slow, drawing):
     slow.fails = True
     for future in encode_at_once(slow, [drawing] * 4):
         with pytest.raises(CaanError, match="out of memory"):

@@ -1,4 +1,4 @@
-"""docs/serve.md: its examples run, and its tables name what there is."""
+"""docs/serve.md: its examples run, and its tables are complete."""
 
 import json
 import os
@@ -35,9 +35,9 @@ def folder(tmp_path_factory, drawing, photos) -> Path:
     return folder
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def open_service(serve, text_searcher):
-    """A service without a key, as most examples want it."""
+    """A service without a key, as in most examples."""
     with serve({"my_gallery": text_searcher}) as client:
         yield client
 

@@ -1,4 +1,4 @@
-"""Requests to the running service, and what it answers."""
+"""Requests to the running service, and its answers."""
 
 import io
 import json
@@ -162,34 +162,21 @@ def test_a_gallery_is_chosen_by_its_name(service, drawing):
     assert "photos, again" in unknown.json()["detail"]
 
 
-def test_the_service_says_that_it_is_up(service):
-    assert service.get("/healthz").json() == {"status": "ok"}
-
-
 @pytest.mark.parametrize(
-    ("content", "message"),
+    ("path", "field", "content", "message"),
     [
-        (b"", "empty"),
-        (b"hello", "not a picture"),
-        (b"\x89PNG\r\n\x1a\n" + b"\0" * 500, "not a picture"),
-        (b'{"drawing": "none"}', "not strokes"),
+        ("/v1/search", "sketch", b"", "empty"),
+        ("/v1/search", "sketch", b"hello", "not a picture"),
+        ("/v1/search", "sketch", b"\x89PNG\r\n\x1a\n" + b"\0" * 500, "not a picture"),
+        ("/v1/search", "sketch", b'{"drawing": "none"}', "not strokes"),
+        ("/v1/search", "sketch", png(Image.new("L", (50, 50), 255)), "blank"),
+        ("/v1/search/photo", "photo", b"hello", "cannot be read"),
     ],
 )
-def test_a_sketch_that_cannot_be_used(service, content, message):
-    refused = service.post("/v1/search", files={"sketch": content})
+def test_a_sketch_or_photo_that_cannot_be_used_is_refused(service, path, field, content, message):
+    refused = service.post(path, files={field: content})
     assert refused.status_code == 400
     assert message in refused.json()["detail"]
-
-
-def test_a_photo_that_cannot_be_used(service):
-    refused = service.post("/v1/search/photo", files={"photo": b"hello"})
-    assert refused.status_code == 400
-    assert "cannot be read" in refused.json()["detail"]
-
-
-def test_a_blank_sketch(service):
-    refused = service.post("/v1/search", files={"sketch": png(Image.new("L", (50, 50), 255))})
-    assert (refused.status_code, refused.json()["detail"]) == (400, "the sketch is blank")
 
 
 @pytest.mark.parametrize(
@@ -238,7 +225,7 @@ def test_a_gallery_that_is_changed_is_searched_as_it_is(serve, gallery, photos, 
         assert len(client.post("/v1/search", files=files).json()["results"]) == 3
 
 
-def test_a_gallery_that_is_moved_away_is_told_without_its_place_and_the_others_are_served(
+def test_a_gallery_that_is_moved_away_is_reported_without_its_path_and_the_others_are_served(
     serve, searcher, gallery, photos, drawing, tmp_path, monkeypatch
 ):
     monkeypatch.setattr("caan_hf.gallery.lance_table.FRESHNESS", timedelta(0))

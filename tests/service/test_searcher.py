@@ -34,11 +34,6 @@ def test_the_results_are_those_of_the_gallery(searcher, gallery, drawing):
     assert set(found.seconds) == {"read", "encode", "search", "pictures"}
 
 
-def test_expansion_uses_the_first_results(searcher, gallery, drawing):
-    again = [result.path for result in searcher.search(drawing.read_bytes(), 7, expand=5).results]
-    assert again == [result.path for result in gallery.search(drawing, k=7, expand=5)]
-
-
 def test_the_pictures_show_the_results(searcher, gallery, drawing):
     found = searcher.search(drawing.read_bytes(), 3)
     for picture, result in zip(found.pictures, found.results, strict=True):
@@ -67,7 +62,7 @@ def test_large_files_and_pictures_are_refused():
 
 
 def scan(kind: str) -> bytes:
-    """A file of a fine drawing on a large grey page: of its lines, little is left where the picture is shrunk first."""
+    """A file of a fine drawing on a large grey page, of which little would be left if the page were resized first."""
     page = Image.new("L", (2600, 1900), 215)
     draw = ImageDraw.Draw(page)
     for x, y in ((300, 300), (1400, 250), (800, 1200)):
