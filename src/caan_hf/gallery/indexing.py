@@ -79,7 +79,7 @@ def index_photos(
     hubs: HubCorrection | None = None,
     progress: Advance | None = None,
 ) -> IndexReport:
-    """Bring a gallery up to date.
+    """Bring a gallery up to date with a source of photos.
 
     A photo is recognised by its path, size and modification time, or else by its content. If the gallery holds a photo
     with the content of a new one and its file no longer exists, the photo has been moved, and the new path replaces the
@@ -87,7 +87,7 @@ def index_photos(
 
     Args:
         table: The gallery.
-        source: Its photos.
+        source: The photos.
         engine: Encodes new and changed photos.
         options: `prune` removes photos that the source covers but no longer lists, and photos whose file no longer
             exists and whose content the source lists at another path. Photos of absent folders are kept.
@@ -119,7 +119,7 @@ def index_photos(
     absent = absent_places(places)
     start = time.perf_counter()
     if len(diff.todo):
-        _write(table, engine(source, diff.todo), diff, absent, report, progress, source.name)
+        _Writer(table, diff, absent, report).write(engine(source, diff.todo), source.name, progress)
     report.seconds = time.perf_counter() - start
     table.store_places(places)
     report.vanished = _vanished(table, diff, absent, prune=options.prune)
@@ -199,45 +199,8 @@ def _vanished(table: PhotoTable, diff: PhotoDiff, absent: list[str], *, prune: b
     return [path for path in vanished if not is_below(path, absent)]
 
 
-def _write(
-    table: PhotoTable,
-    chunks: Iterator[Chunk],
-    diff: PhotoDiff,
-    absent: list[str],
-    report: IndexReport,
-    progress: Advance | None,
-    name: str,
-) -> None:
-    """Write chunks as they arrive."""
-    unreadable: list[str] = []
-    num_written = 0
-    writer = _Writer(table, diff, absent, report)
-    try:
-        for chunk in chunks:
-            writer.add(chunk.rows)
-            num_written += len(chunk.rows)
-            for path, reason in chunk.problems:
-                report.problems.add(path, reason)
-                if path not in diff.refreshed:
-                    unreadable.append(path)
-            report.num_reused += chunk.num_reused
-            if progress is not None:
-                progress(len(chunk.rows) + len(chunk.problems), total=len(diff.todo))
-    except BaseException:  # also when interrupted
-        with suppress(CaanError):  # the first error is the one to report
-            writer.flush()
-        raise
-    writer.flush()
-    if not num_written and not diff.num_unchanged:  # more often a wrong folder or disk than a request to remove all
-        raise CaanError(f"{name}: none of the photos can be used ({report.problems.summary()}). Check the files.")
-    # A search must not return the old content of these files.
-    spoiled = table.rows_where(KEY, unreadable, [KEY])[KEY].to_pylist()
-    table.delete(spoiled)
-    report.num_spoiled = len(spoiled)
-
-
 class _Writer:
-    """Collects rows and writes them at intervals."""
+    """Writes encoded photos at intervals and counts them in the report."""
 
     def __init__(self, table: PhotoTable, diff: PhotoDiff, absent: list[str], report: IndexReport):
         self.table = table
@@ -248,22 +211,54 @@ class _Writer:
         self.bytes = 0
         self.last = time.monotonic()
 
-    def add(self, rows: pa.Table) -> None:
+    def write(self, chunks: Iterator[Chunk], name: str, progress: Advance | None) -> None:
+        """Write all chunks of a source with a name.
+
+        Raises:
+            CaanError: None of the photos can be used, or the gallery cannot be written.
+        """
+        unreadable: list[str] = []
+        num_written = 0
+        try:
+            for chunk in chunks:
+                self._add(chunk.rows)
+                num_written += len(chunk.rows)
+                self.report.num_reused += chunk.num_reused
+                for path, reason in chunk.problems:
+                    self.report.problems.add(path, reason)
+                    if path not in self.diff.refreshed:
+                        unreadable.append(path)
+                if progress is not None:
+                    progress(len(chunk.rows) + len(chunk.problems), total=len(self.diff.todo))
+        except BaseException:  # also when interrupted
+            with suppress(CaanError):  # the first error is the one to report
+                self._flush()
+            raise
+        self._flush()
+        if not num_written and not self.diff.num_unchanged:  # more often a wrong folder than a request to remove all
+            problems = self.report.problems.summary()
+            raise CaanError(f"{name}: none of the photos can be used ({problems}). Check the files.")
+        # A search must not return the old content of these files.
+        spoiled = self.table.rows_where(KEY, unreadable, [KEY])[KEY].to_pylist()
+        self.table.delete(spoiled)
+        self.report.num_spoiled = len(spoiled)
+
+    def _add(self, rows: pa.Table) -> None:
         self.rows.append(rows)
         self.bytes += rows.nbytes
         if self.bytes > COMMIT_BYTES or time.monotonic() - self.last > COMMIT_SECONDS:
-            self.flush()
+            self._flush()
 
-    def flush(self) -> None:
+    def _flush(self) -> None:
         parts, self.rows = self.rows, []
         self.bytes, self.last = 0, time.monotonic()
         if any(len(part) for part in parts):
             rows = pa.concat_tables(parts)
             # Keep the last row of each path. A retried Ray task may return a photo twice, and both would be inserted.
             last = dict(zip(rows[KEY].to_pylist(), range(len(rows)), strict=True))
-            self._write(rows.take(list(last.values())) if len(last) < len(rows) else rows)
+            self._upsert(rows.take(list(last.values())) if len(last) < len(rows) else rows)
 
-    def _write(self, rows: pa.Table) -> None:
+    def _upsert(self, rows: pa.Table) -> None:
         """Write rows, and remove the rows of files that were moved to the paths of new ones."""
         written = dict(zip(rows[KEY].to_pylist(), rows["sha256"].to_pylist(), strict=True))
         changed, refreshed = written.keys() & self.diff.changed, written.keys() & self.diff.refreshed

@@ -65,13 +65,7 @@ def decode_photo(data: bytes, side: int) -> DecodedPhoto:
 
 
 def thumbnail_jpeg(data: bytes, photo: DecodedPhoto, side: int) -> bytes:
-    """A JPEG with a longer side of at most `side` pixels.
-
-    Args:
-        data: Content of the file, decoded again if `photo` was reduced below `side`.
-        photo: The photo as decoded for the encoder.
-        side: Longer side in pixels.
-    """
+    """A JPEG with a longer side of at most `side` pixels. If `photo` is smaller, its file `data` is decoded again."""
     is_large_enough = max(photo.image.size) >= min(side, max(photo.width, photo.height))
     image = photo.image.copy() if is_large_enough else decode_photo(data, side).image
     image.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=2.0)

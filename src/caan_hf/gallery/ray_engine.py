@@ -80,12 +80,7 @@ class RayEngine:
 
 
 class RayWorker:
-    """An encoder on one of the machines.
-
-    Args:
-        source: Where photos are read.
-        engine: The engine that started the worker.
-    """
+    """Reads and encodes photos on one of the machines."""
 
     def __init__(self, source: PhotoSource, engine: RayEngine):
         self.encoder = load_encoder(engine.model, device=engine.device, dtype=engine.dtype)

@@ -33,10 +33,6 @@ class SearchVectors(LanceTable):
 
     A vector holds the D values of the smoothed photo, the amount by which hub correction lowers its score, and zeros up
     to a multiple of 8 values.
-
-    Args:
-        photos: The photos.
-        table: The open LanceDB table.
     """
 
     name = "vectors"

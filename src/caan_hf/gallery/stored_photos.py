@@ -96,12 +96,7 @@ def with_local(table: PhotoTable, encoder: Encoder, photos: list[Photo]) -> list
 
 
 def decode_stored(table: PhotoTable, photo: GalleryPhoto, side: int) -> Image.Image:
-    """Decode the file of a photo, or if it cannot be read the copy in the gallery, or the thumbnail.
-
-    Args:
-        table: The gallery.
-        photo: The photo.
-        side: See `decode_photo`.
+    """Decode the file of a photo, or else its copy in the gallery, or else its thumbnail; see `decode_photo`.
 
     Raises:
         CaanError: None of them can be read.

@@ -42,13 +42,7 @@ SEARCH_STATE = "caan_smooth"
 
 
 class PhotoTable(LanceTable):
-    """The photos of a gallery. Several processes may read and write it at the same time.
-
-    Args:
-        uri: Folder or URL of the gallery.
-        table: The open LanceDB table.
-        info: What the gallery holds.
-    """
+    """The photos of a gallery. Several processes may read and write it at the same time."""
 
     name = "photos"
     vectors = GLOBAL

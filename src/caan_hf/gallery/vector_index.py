@@ -34,15 +34,7 @@ BATCH_ROWS = 16_384
 
 
 def maintain_index(table: LanceTable, *, min_rows: int = MIN_ROWS) -> IndexState:
-    """Build, extend or rebuild the vector index of a table, depending on its size.
-
-    Args:
-        table: The gallery.
-        min_rows: Number of photos from which an index is built.
-
-    Returns:
-        The state of the index afterwards.
-    """
+    """Build, extend or rebuild the vector index of a table with at least `min_rows` rows, and return its state."""
     table.refresh()
     rows = len(table)
     state = table.index_state()

@@ -22,9 +22,6 @@ class BatchingEncoder:
     The demo cannot use Gradio's own batches (`batch=True`): an error of one visitor would be the answer to all visitors
     of the batch, and the results that explanations need would be stored for one visitor only.
 
-    Args:
-        encoder: Encodes the batches.
-
     Attributes:
         on_batch: Called with the size of each batch.
     """

@@ -16,11 +16,7 @@ UNKNOWN = "unknown"
 
 
 class Metrics:
-    """The metrics of a service.
-
-    Args:
-        searchers: The galleries by name.
-    """
+    """The metrics of a service with these galleries by name."""
 
     def __init__(self, searchers: Mapping[str, Searcher]):
         self.registry = CollectorRegistry()

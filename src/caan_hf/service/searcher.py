@@ -161,12 +161,7 @@ class Searcher:
         raise CaanError("this photo is not in the gallery, or not similar to the sketch. Name one that was found.")
 
     def similar(self, photo: bytes | GalleryPhoto, k: int, *, expand: int | None = None) -> Answer:
-        """Search for photos like a photo.
-
-        Args:
-            photo: Content of a photo, or a photo of the gallery, which is left out.
-            k: Number of results.
-            expand: Number of first results for query expansion.
+        """Search for photos like a photo: the content of a file, or a photo of the gallery, which is left out.
 
         Raises:
             CaanError: The photo cannot be read, or the gallery holds no other. The message holds no path.
@@ -182,12 +177,12 @@ class Searcher:
         return Answer(None, results, [], num_photos, seconds)
 
     def find(self, sha256: str) -> GalleryPhoto | None:
-        """A photo of the gallery by the SHA-256 of its file; None if there is none."""
+        """A photo by the SHA-256 of its file, see `Gallery.find`."""
         with _without_paths():
             return self.gallery.find(sha256)
 
     def photo(self, photo: GalleryPhoto) -> Image.Image:
-        """A photo of the gallery for display, see `Gallery.photo`."""
+        """A photo for display, see `Gallery.photo`."""
         with _without_paths():
             return self.gallery.photo(photo)
 
@@ -290,11 +285,7 @@ def _prepared(source: Image.Image, prepare: Callable[[Image.Image], Prepared]) -
 
 
 def read_photo(photo: bytes, side: int) -> Image.Image:
-    """Decode a photo. JPEGs are decoded at about the size at which they are needed.
-
-    Args:
-        photo: Content of the file.
-        side: Size in pixels at which the photo is needed.
+    """Decode a photo that is needed at a size of `side` pixels; JPEGs are decoded at a reduced size.
 
     Raises:
         CaanError: It cannot be read, or is too large.
