@@ -1,8 +1,10 @@
-"""The rows of a gallery, for the tests that look at what is stored."""
+"""Rows of a gallery, for tests of what is stored."""
 
+import numpy as np
 import pyarrow as pa
 
 from caan_hf.gallery import Gallery
+from caan_hf.gallery.schema import from_vectors
 
 
 def rows(gallery: Gallery, *columns: str) -> pa.Table:
@@ -12,3 +14,15 @@ def rows(gallery: Gallery, *columns: str) -> pa.Table:
 
 def paths(gallery: Gallery) -> list[str]:
     return rows(gallery)["path"].to_pylist()
+
+
+def embeds(gallery: Gallery) -> np.ndarray:
+    """Global embeddings (N, D), in the order of the paths."""
+    return from_vectors(rows(gallery, "global_embeds")["global_embeds"])
+
+
+def ranked(gallery: Gallery, vector: np.ndarray) -> tuple[list[str], np.ndarray]:
+    """Paths and scores of all photos, best first, computed without a search."""
+    scores = embeds(gallery) @ vector
+    order = np.argsort(-scores)
+    return [paths(gallery)[row] for row in order], scores[order]

@@ -58,14 +58,19 @@ def draw_photo(number: int, size: tuple[int, int] = (60, 40)) -> Image.Image:
     return image
 
 
+def encoded(image: Image.Image, form: str = "PNG", **options: Any) -> bytes:
+    """The content of an image file."""
+    buffer = io.BytesIO()
+    image.save(buffer, form, **options)
+    return buffer.getvalue()
+
+
 @cache
 def phone_jpeg() -> bytes:
     """A JPEG of 200 megapixels in 3 MB, as phones take them: black above, white below."""
     image = Image.new("L", (16320, 12240), "white")
     image.paste("black", (0, 0, 16320, 6120))
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG")
-    return buffer.getvalue()
+    return encoded(image, "JPEG")
 
 
 @pytest.fixture

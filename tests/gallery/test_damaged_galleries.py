@@ -1,6 +1,5 @@
 """Damaged galleries and galleries of strangers raise one-line errors that name the gallery, or are still searched."""
 
-import io
 import json
 import os
 from pathlib import Path
@@ -9,7 +8,7 @@ import lancedb
 import numpy as np
 import pyarrow as pa
 import pytest
-from photos import draw_photo
+from photos import draw_photo, encoded
 from PIL import Image
 
 from caan_hf import CaanError
@@ -35,12 +34,6 @@ def with_values(column, value):
         return rows.set_column(rows.schema.get_field_index(column), field, values)
 
     return change
-
-
-def png_bomb():
-    buffer = io.BytesIO()
-    Image.new("1", (9000, 9000)).save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 @pytest.mark.parametrize("kind", ["pipe", "device"])
@@ -70,7 +63,11 @@ def test_a_pipe_or_device_among_the_files_of_a_gallery_is_refused(own_gallery, k
         Gallery.open(own_gallery.table.uri)
 
 
-@pytest.mark.parametrize("thumbnail", [b"no picture", png_bomb(), b"", None], ids=["damaged", "bomb", "empty", "none"])
+@pytest.mark.parametrize(
+    "thumbnail",
+    [b"no picture", encoded(Image.new("1", (9000, 9000))), b"", None],
+    ids=["damaged", "bomb", "empty", "none"],
+)
 def test_a_damaged_thumbnail_is_drawn_as_an_empty_frame(own_gallery, indexed_folder, sketch, thumbnail):
     def change(rows):
         missing = with_values("path", str(indexed_folder / "photos" / "gone.png"))(rows.slice(0, 1))

@@ -5,7 +5,7 @@ import os
 
 import numpy as np
 import pytest
-from gallery_rows import rows
+from gallery_rows import embeds, rows
 from photos import draw_photo
 from PIL import Image
 
@@ -41,16 +41,16 @@ def test_copies_and_thumbnails_are_added_to_an_existing_gallery(photos, counting
     gallery.add(photos)
     if from_earlier_version:
         gallery.table.table.drop_columns(["has_copy", "thumbnail_side"])
-    before = from_vectors(rows(gallery, "global_embeds")["global_embeds"])
+    before = embeds(gallery)
     report = gallery.add(photos / "winter", copy=True, thumbnail=16)
     assert (report.num_refreshed, report.num_changed, report.num_stored, report.num_photos) == (6, 0, 6, 12)
     report = gallery.add(photos, copy=True, thumbnail=16)
     assert (report.num_refreshed, report.num_unchanged, report.num_stored) == (6, 6, 12)
     assert counting.num_photos == 12
-    found = rows(gallery, "image", "thumbnail", "global_embeds")
+    found = rows(gallery, "image", "thumbnail")
     assert found["image"].to_pylist() == [file.read_bytes() for file in sorted(photos.rglob("*.png"))]
     assert {max(Image.open(io.BytesIO(data)).size) for data in found["thumbnail"].to_pylist()} == {16}
-    np.testing.assert_array_equal(from_vectors(found["global_embeds"]), before)
+    np.testing.assert_array_equal(embeds(gallery), before)
     assert gallery.add(photos, copy=True, thumbnail=16).num_unchanged == 12
     report = gallery.add(photos, copy=False, thumbnail=0)
     assert (report.num_refreshed, report.num_stored) == (12, 0)

@@ -4,7 +4,7 @@ import os
 
 import numpy as np
 import pytest
-from gallery_rows import paths, rows
+from gallery_rows import embeds, paths, rows
 from photos import draw_photo
 from PIL import Image
 
@@ -40,16 +40,15 @@ def test_only_new_and_changed_photos_are_encoded(photos, counting, tmp_path):
     gallery = Gallery.create(tmp_path / "gallery", model=counting)
     report = gallery.add(photos)
     assert (report.num_added, report.num_unchanged, report.num_photos, counting.num_photos) == (0, 12, 12, 12)
-    before = from_vectors(rows(gallery, "global_embeds")["global_embeds"])
+    before = embeds(gallery)
     draw_photo(100).save(photos / "new.png")
     changed = photos / "summer" / "03.png"
     draw_photo(101).save(changed)
     touch(changed)
     report = gallery.add(photos)
     assert (report.num_added, report.num_changed, report.num_unchanged, counting.num_photos) == (1, 1, 11, 14)
-    found = rows(gallery, "global_embeds")
-    assert len(found) == 13
-    after = dict(zip(found["path"].to_pylist(), from_vectors(found["global_embeds"]), strict=True))
+    after = dict(zip(paths(gallery), embeds(gallery), strict=True))
+    assert len(after) == len(gallery) == 13
     expected = counting.encode_photos([Image.open(changed)])[0]
     np.testing.assert_allclose(after[str(changed)], expected, atol=1e-5)
     assert np.abs(after[str(changed)] - before[3]).max() > 1e-3
@@ -67,7 +66,7 @@ def test_moved_copied_and_touched_photos_are_not_encoded_again(photos, counting,
     assert report.num_pruned == 0
     assert paths(gallery) == sorted(str(file) for file in photos.rglob("*.png"))
     expected = counting.encode_photos([Image.open(path) for path in paths(gallery)])
-    np.testing.assert_allclose(from_vectors(rows(gallery, "global_embeds")["global_embeds"]), expected, atol=1e-5)
+    np.testing.assert_allclose(embeds(gallery), expected, atol=1e-5)
     assert gallery.add(photos).num_unchanged == 13
 
 

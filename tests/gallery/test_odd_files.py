@@ -8,19 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from photos import draw_photo, phone_jpeg
+from photos import draw_photo, encoded, phone_jpeg
 from PIL import Image
 
 from caan_hf.gallery import Gallery
 from caan_hf.gallery.photo import decode_photo
 from caan_hf.gallery.schema import from_vectors
 from caan_hf.images_caan import REDUCED_MARGIN, register_heif
-
-
-def encoded(image: Image.Image, form: str = "PNG", **options) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, form, **options)
-    return buffer.getvalue()
 
 
 def animated_gif() -> bytes:

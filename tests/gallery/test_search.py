@@ -6,27 +6,19 @@ from copy import copy
 
 import numpy as np
 import pytest
+from gallery_rows import embeds, ranked
 from photos import draw_photo
 
 from caan_hf import CaanError
 from caan_hf.encoding.checkpoint import CheckpointEncoder
 from caan_hf.gallery import Gallery, SearchOptions
-from caan_hf.gallery.schema import from_vectors
 from caan_hf.retrieval.expansion import PHOTO_WEIGHT
 
 BLANK = b"P5 80 80 255\n" + b"\xff" * 6400
 
 
-def naive_search(gallery, sketch):
-    """Paths and scores of all photos, best first."""
-    found = gallery.table.columns(["path", "global_embeds"])
-    scores = from_vectors(found["global_embeds"]) @ gallery.encode_sketch(sketch).global_embeds
-    order = np.argsort(-scores)
-    return [found["path"][int(row)].as_py() for row in order], scores[order]
-
-
 def test_results_are_sorted_by_cosine(gallery, sketch):
-    paths, scores = naive_search(gallery, sketch)
+    paths, scores = ranked(gallery, gallery.encode_sketch(sketch).global_embeds)
     results = gallery.search(sketch, k=7, rerank=False)
     assert [result.path for result in results] == paths[:7]
     np.testing.assert_allclose([result.score for result in results], scores[:7], atol=1e-5)
@@ -39,7 +31,7 @@ def test_results_are_sorted_by_cosine(gallery, sketch):
 
 @pytest.mark.parametrize("candidates", [5, 30])
 def test_reranking_sorts_the_candidates_by_fused_score(gallery, sketch, candidates):
-    paths, scores = naive_search(gallery, sketch)
+    paths, scores = ranked(gallery, gallery.encode_sketch(sketch).global_embeds)
     best = paths[:candidates]
     photos = gallery.encoder.encode(best, "photo")
     local = gallery.encoder.local_scores(gallery.encode_sketch(sketch).local_embeds[None], photos.local_embeds)[0]
@@ -54,16 +46,14 @@ def test_reranking_sorts_the_candidates_by_fused_score(gallery, sketch, candidat
 
 
 def test_expansion_searches_with_the_sketch_and_its_first_photos(gallery, sketch):
-    found = gallery.table.columns(["path", "global_embeds"])
-    photos = from_vectors(found["global_embeds"]).astype(float)
+    photos = embeds(gallery).astype(float)
     query = gallery.encode_sketch(sketch).global_embeds
     mean = photos[np.argsort(-(photos @ query))[:4]].mean(axis=0)
     expanded = query + PHOTO_WEIGHT * mean / np.linalg.norm(mean)
-    scores = photos @ expanded / np.linalg.norm(expanded)
+    paths, scores = ranked(gallery, expanded / np.linalg.norm(expanded))
     results = gallery.search(sketch, k=7, expand=4, rerank=False)
-    order = np.argsort(-scores)[:7]
-    assert [result.path for result in results] == [found["path"][int(row)].as_py() for row in order]
-    np.testing.assert_allclose([result.score for result in results], scores[order], atol=1e-5)
+    assert [result.path for result in results] == paths[:7]
+    np.testing.assert_allclose([result.score for result in results], scores[:7], atol=1e-5)
     assert [result.path for result in results] != [result.path for result in gallery.search(sketch, k=7, rerank=False)]
     reranked = gallery.search(sketch, k=7, expand=4, rerank=True, candidates=7)
     assert {result.path for result in reranked} == {result.path for result in results}
@@ -263,11 +253,8 @@ def test_options_may_be_given_as_one_object(gallery, sketch):
 
 
 def test_a_search_by_photo_finds_the_nearest_photos_without_itself(gallery, indexed_folder):
-    found = gallery.table.columns(["path", "global_embeds"])
-    embeds, paths = from_vectors(found["global_embeds"]), found["path"].to_pylist()
     path = str(indexed_folder / "photos" / "07.png")
-    scores = embeds @ embeds[paths.index(path)]
-    wanted = [paths[row] for row in np.argsort(-scores) if paths[row] != path][:5]
+    wanted = [one for one in ranked(gallery, embeds(gallery)[7])[0] if one != path][:5]
     results = gallery.search(path, k=5, photo=True)
     assert [result.path for result in results] == wanted
     assert [result.rank for result in results] == [1, 2, 3, 4, 5]

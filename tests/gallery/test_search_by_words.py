@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from gallery_rows import ranked
 from photos import draw_photo, save_text_checkpoint
 from typer.testing import CliRunner
 
@@ -10,7 +11,6 @@ from caan_hf import CaanError, load_encoder
 from caan_hf.cli.main import app
 from caan_hf.encoding.text_encoder import TextEncoder
 from caan_hf.gallery import Gallery
-from caan_hf.gallery.schema import from_vectors
 from caan_hf.retrieval.words import TEXT_WEIGHT, with_words
 from caan_hf.training.backbones import word_tokenizer
 
@@ -31,14 +31,6 @@ def words_gallery(model, tmp_path):
     gallery = Gallery.create(tmp_path / "gallery", model=model, device="cpu", dtype="float32")
     gallery.add(tmp_path / "photos")
     return gallery
-
-
-def ranked(gallery, vector):
-    """Paths and scores by a loop over all photos."""
-    found = gallery.table.columns(["path", "global_embeds"])
-    scores = from_vectors(found["global_embeds"]) @ vector
-    order = np.argsort(-scores)
-    return [found["path"][int(row)].as_py() for row in order], scores[order]
 
 
 def test_words_alone_and_beside_a_sketch(words_gallery, sketch):

@@ -3,12 +3,11 @@
 import datasets
 import numpy as np
 import pytest
-from gallery_rows import paths, rows
+from gallery_rows import embeds, paths
 from photos import draw_photo
 
 from caan_hf import CaanError
 from caan_hf.gallery import Gallery
-from caan_hf.gallery.schema import from_vectors
 
 
 def test_the_error_for_a_list_of_missing_photos_names_the_reason(encoder, tmp_path):
@@ -44,9 +43,8 @@ def test_photos_of_a_dataset_are_stored_in_the_gallery(encoder, tmp_path, as_obj
     given = datasets.load_from_disk(tmp_path / "data")["test"] if as_object else tmp_path / "data"
     assert gallery.add(given, split="test").num_added == 4
     assert gallery.add(given, split="test").num_unchanged == 4
-    found = rows(gallery, "global_embeds")
     expected = encoder.encode_photos([images[number] for number in (0, 2, 3, 5)])
-    np.testing.assert_allclose(from_vectors(found["global_embeds"]), expected, atol=1e-5)
+    np.testing.assert_allclose(embeds(gallery), expected, atol=1e-5)
     assert list(gallery.photo(paths(gallery)[1]).get_flattened_data()) == list(images[2].get_flattened_data())
 
 

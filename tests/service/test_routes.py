@@ -7,12 +7,14 @@ from datetime import timedelta
 
 import numpy as np
 import pytest
+from photos import encoded
 from PIL import Image
 
 from caan_hf.gallery import Gallery
 from caan_hf.service.searcher import Searcher
 
 STROKES = {"strokes": [[[0, 0], [50, 0], [50, 50]], [[10, 10], [20, 40]]]}
+BLANK = encoded(Image.new("L", (50, 50), 255))
 NO_PHOTO = "0" * 64
 
 
@@ -25,12 +27,6 @@ def picture(answer, kind: str) -> Image.Image:
     assert answer.status_code == 200, answer.text
     assert answer.headers["content-type"] == f"image/{kind}"
     return Image.open(io.BytesIO(answer.content))
-
-
-def png(image: Image.Image) -> bytes:
-    content = io.BytesIO()
-    image.save(content, "PNG")
-    return content.getvalue()
 
 
 def best(service, drawing) -> dict:
@@ -75,8 +71,8 @@ def test_search_by_words_alone_and_beside_a_sketch(text_service, text_searcher, 
         assert paths(text_service.post("/v1/search", params={"k": 30}, data=data, files=files)) == both
     for data in ({}, {"text": ""}, {"text": " "}):
         assert paths(text_service.post("/v1/search", params={"k": 30}, data=data, files=files)) == sketch
-    blank = {"sketch": png(Image.new("L", (50, 50), 255))}
-    assert paths(text_service.post("/v1/search", params={"k": 30}, data={"text": WORDS}, files=blank)) == alone
+    blank = text_service.post("/v1/search", params={"k": 30}, data={"text": WORDS}, files={"sketch": BLANK})
+    assert paths(blank) == alone
     assert text_service.get("/v1/galleries").json()[0]["has_text"]
 
 
@@ -169,7 +165,7 @@ def test_a_gallery_is_chosen_by_its_name(service, drawing):
         ("/v1/search", "sketch", b"hello", "not a picture"),
         ("/v1/search", "sketch", b"\x89PNG\r\n\x1a\n" + b"\0" * 500, "not a picture"),
         ("/v1/search", "sketch", b'{"drawing": "none"}', "not strokes"),
-        ("/v1/search", "sketch", png(Image.new("L", (50, 50), 255)), "blank"),
+        ("/v1/search", "sketch", BLANK, "blank"),
         ("/v1/search/photo", "photo", b"hello", "cannot be read"),
     ],
 )

@@ -1,6 +1,5 @@
 """Searching for a drawing on the server, without a browser."""
 
-import io
 import shutil
 import subprocess
 import sys
@@ -8,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from photos import encoded
 from PIL import Image, ImageDraw
 
 from caan_hf.encoding.text_encoder import TextEncoder
@@ -19,12 +19,6 @@ from caan_hf.sketches_caan import clean_sketch
 
 def sketch_of(image: Image.Image) -> Image.Image:
     return clean_sketch(image, 0.1)
-
-
-def png(image: Image.Image) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 def test_the_results_are_those_of_the_gallery(searcher, gallery, drawing):
@@ -58,7 +52,7 @@ def test_large_files_and_pictures_are_refused():
     with pytest.raises(CaanError, match="larger than 8 MB"):
         prepare_drawing(b"\0" * (MAX_FILE_BYTES + 1), sketch_of)
     with pytest.raises(CaanError, match="6000 x 5000 pixels"):
-        prepare_drawing(png(Image.new("1", (6000, 5000), 1)), sketch_of)
+        prepare_drawing(encoded(Image.new("1", (6000, 5000), 1)), sketch_of)
 
 
 def scan(kind: str) -> bytes:
@@ -68,9 +62,7 @@ def scan(kind: str) -> bytes:
     for x, y in ((300, 300), (1400, 250), (800, 1200)):
         draw.ellipse((x, y, x + 600, y + 500), outline=90, width=3)
     draw.line((200, 1700, 2400, 1500), fill=120, width=2)
-    buffer = io.BytesIO()
-    page.convert("RGB").save(buffer, kind)
-    return buffer.getvalue()
+    return encoded(page.convert("RGB"), kind)
 
 
 STROKES = b'{"drawing": [[[0, 90, 40, 0], [0, 0, 80, 0]], [[10, 60], [20, 20]]]}'
@@ -131,10 +123,9 @@ def test_an_empty_gallery_is_reported_without_its_path(checkpoint, drawing, tmp_
 
 def test_an_animation_of_too_many_pixels_is_refused():
     frames = [Image.new("1", (4000, 4000), 1) for _ in range(8)]
-    buffer = io.BytesIO()
-    frames[0].save(buffer, "TIFF", save_all=True, append_images=frames[1:], compression="group4")
+    content = encoded(frames[0], "TIFF", save_all=True, append_images=frames[1:], compression="group4")
     with pytest.raises(CaanError, match=r"4000 x 4000 pixels in 8 frames.* Reduce"):
-        prepare_drawing(buffer.getvalue(), sketch_of)
+        prepare_drawing(content, sketch_of)
 
 
 MEMORY = """
