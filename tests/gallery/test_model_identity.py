@@ -65,12 +65,6 @@ def test_other_settings_are_refused(photos, checkpoint, encoder, tmp_path, file,
     assert_refused(photos, encoder, copy_with(checkpoint, tmp_path / "other", file, **settings), tmp_path, message)
 
 
-def test_the_same_model_in_another_folder_is_accepted(checkpoint, encoder, photos, tmp_path):
-    shutil.copytree(checkpoint, tmp_path / "copy")
-    Gallery.create(tmp_path / "gallery", model=encoder).add(photos)
-    assert Gallery.open(tmp_path / "gallery", model=str(tmp_path / "copy")).search(draw_photo(3).convert("L"))
-
-
 @pytest.mark.parametrize(("indexed", "searched"), [("bfloat16", "float32"), ("float32", "bfloat16")])
 def test_a_gallery_is_searched_and_extended_in_another_precision(
     checkpoint, photos, sketch, tmp_path, indexed, searched

@@ -50,13 +50,12 @@ def test_pruning_a_dataset_keeps_files_of_a_similar_path(encoder, tmp_path):
     assert (report.num_pruned, report.num_photos) == (0, 2)
 
 
-@pytest.mark.parametrize("prune", [True, False])
-def test_photos_of_a_renamed_folder_are_moved(photos, counting, tmp_path, prune):
+def test_photos_of_a_renamed_folder_are_moved_and_not_pruned(photos, counting, tmp_path):
     gallery = Gallery.create(tmp_path / "gallery", model=counting)
     gallery.add(photos)
     photos.rename(tmp_path / "moved")
     draw_photo(60).save(tmp_path / "moved" / "new.png")
-    report = gallery.add(tmp_path / "moved", prune=prune)
+    report = gallery.add(tmp_path / "moved", prune=True)
     assert counting.num_photos == 13
     assert (report.num_moved, report.num_added, report.num_pruned, report.num_photos) == (12, 1, 0, 13)
     assert paths(gallery) == sorted(str(file) for file in (tmp_path / "moved").rglob("*.png"))

@@ -206,21 +206,6 @@ def test_only_photos_of_the_gallery_are_read(service, photos, route, name):
     assert "root:" not in answer.text
 
 
-def test_a_gallery_that_is_changed_is_searched_as_it_is(serve, gallery, photos, drawing, checkpoint, tmp_path):
-    from caan_hf.gallery import lance_table
-
-    own = Gallery.create(tmp_path / "gallery", model=gallery.encoder)
-    own.add([photos / "00.png"])
-    opened = Gallery.open(tmp_path / "gallery", model=gallery.encoder)
-    with serve({"own": Searcher(opened)}) as client:
-        files = {"sketch": drawing.read_bytes()}
-        assert len(client.post("/v1/search", files=files).json()["results"]) == 1
-        own.add([photos / "01.png", photos / "02.png"])
-        opened.table.refresh()  # as it does by itself after `FRESHNESS`
-        assert lance_table.FRESHNESS.total_seconds() <= 5
-        assert len(client.post("/v1/search", files=files).json()["results"]) == 3
-
-
 def test_a_gallery_that_is_moved_away_is_reported_without_its_path_and_the_others_are_served(
     serve, searcher, gallery, photos, drawing, tmp_path, monkeypatch
 ):

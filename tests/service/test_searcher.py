@@ -21,15 +21,11 @@ def sketch_of(image: Image.Image) -> Image.Image:
     return clean_sketch(image, 0.1)
 
 
-def test_the_results_are_those_of_the_gallery(searcher, gallery, drawing):
+def test_results_and_pictures_are_those_of_the_gallery(searcher, gallery, drawing):
     found = searcher.search(drawing.read_bytes(), 7)
     assert [result.path for result in found.results] == [result.path for result in gallery.search(drawing, k=7)]
     assert found.num_photos == 30
     assert set(found.seconds) == {"read", "encode", "search", "pictures"}
-
-
-def test_the_pictures_show_the_results(searcher, gallery, drawing):
-    found = searcher.search(drawing.read_bytes(), 3)
     for picture, result in zip(found.pictures, found.results, strict=True):
         photo = np.asarray(gallery.photo(result), float).mean(axis=(0, 1))
         assert np.abs(np.asarray(picture, float).mean(axis=(0, 1)) - photo).max() < 4
@@ -53,6 +49,10 @@ def test_large_files_and_pictures_are_refused():
         prepare_drawing(b"\0" * (MAX_FILE_BYTES + 1), sketch_of)
     with pytest.raises(CaanError, match="6000 x 5000 pixels"):
         prepare_drawing(encoded(Image.new("1", (6000, 5000), 1)), sketch_of)
+    frames = [Image.new("1", (4000, 4000), 1) for _ in range(8)]
+    animation = encoded(frames[0], "TIFF", save_all=True, append_images=frames[1:], compression="group4")
+    with pytest.raises(CaanError, match=r"4000 x 4000 pixels in 8 frames.* Reduce"):
+        prepare_drawing(animation, sketch_of)
 
 
 def scan(kind: str) -> bytes:
@@ -119,13 +119,6 @@ def test_an_empty_gallery_is_reported_without_its_path(checkpoint, drawing, tmp_
     with pytest.raises(CaanError, match="the gallery is empty") as error:
         Searcher(empty).search(drawing.read_bytes(), 3)
     assert str(tmp_path) not in str(error.value)
-
-
-def test_an_animation_of_too_many_pixels_is_refused():
-    frames = [Image.new("1", (4000, 4000), 1) for _ in range(8)]
-    content = encoded(frames[0], "TIFF", save_all=True, append_images=frames[1:], compression="group4")
-    with pytest.raises(CaanError, match=r"4000 x 4000 pixels in 8 frames.* Reduce"):
-        prepare_drawing(content, sketch_of)
 
 
 MEMORY = """

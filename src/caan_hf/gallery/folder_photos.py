@@ -54,7 +54,7 @@ class FolderPhotos(PhotoSource):
     def no_photos(self, problems: Problems) -> str:
         """See [`PhotoSource`]."""
         if (Path(self.root) / "photos.lance").is_dir():
-            return f"{self.name}: is a gallery, not a folder of photos. Give the photos first: caan index PHOTOS GALLERY."
+            return f"{self.name}: is a gallery, not photos. Give the photos first: caan index PHOTOS GALLERY."
         return super().no_photos(problems)
 
     def covers(self, paths: pa.ChunkedArray) -> pa.ChunkedArray:

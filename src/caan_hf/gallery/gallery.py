@@ -201,9 +201,9 @@ class Gallery:
     def search(self, sketch: Any, options: SearchOptions | None = None, **changes: Any) -> list[SearchResult]:
         """Find the photos that are most similar to a sketch, to words, to both, or to a photo.
 
-        The score of a photo is its cosine to the sketch, see [`SearchResult`]. Re-ranking adds the local score of the
-        sketch and the photo, without words and query expansion. In a gallery without local embeddings, re-ranking is
-        off by default. With `rerank=True`, it encodes the photos and leaves out those that cannot be read.
+        Scores are described in [`SearchResult`]. The local score of re-ranking compares the sketch and the photo alone,
+        without words and query expansion. In a gallery without local embeddings, re-ranking is off by default. With
+        `rerank=True`, it encodes the photos and leaves out those that cannot be read.
 
         Args:
             sketch: A sketch, the result of `encode_sketch`, or the result of `encode_query` in place of sketch and
