@@ -49,7 +49,7 @@ def test_the_index_finds_nearly_all_neighbours(indexed):
 def test_the_measured_recall_equals_the_true_recall(indexed):
     """With too few refined candidates the measured recall must be lower."""
     table, values, state = indexed
-    queries = vector_index.sample_queries(table, 50)
+    queries = vector_index.sample_queries(table)
     true = vector_index.exact_nearest(table, queries)
     np.testing.assert_allclose(np.linalg.norm(queries, axis=1), 1, rtol=1e-5)
     by_hand = [np.sort(values @ query)[::-1][:10] for query in queries]

@@ -34,7 +34,7 @@ BATCH_ROWS = 16_384
 
 
 def maintain_index(table: LanceTable, *, min_rows: int = MIN_ROWS) -> IndexState:
-    """Build, extend or rebuild the vector index of a table with at least `min_rows` rows, and return its state."""
+    """Build, extend or rebuild the vector index of a table and return its state; it is first built at `min_rows` rows."""
     table.refresh()
     rows = len(table)
     state = table.index_state()
@@ -88,14 +88,14 @@ def _tune(table: LanceTable, state: IndexState, build_seconds: float) -> IndexSt
     return state
 
 
-def sample_queries(table: LanceTable, count: int = SAMPLE, seed: int = 0) -> np.ndarray:
+def sample_queries(table: LanceTable) -> np.ndarray:
     """Queries (Q, D) for measuring recall, each halfway between two random photos of the gallery.
 
     A photo itself would be too easy, because the index was built from it. The point between two random photos has a
     cosine of about 0.7 to both, like a sketch and its photos under a trained model (our choice).
     """
-    generator = np.random.default_rng(seed)
-    offsets = np.sort(generator.choice(len(table), size=min(2 * count, len(table)), replace=False)).tolist()
+    generator = np.random.default_rng(0)
+    offsets = np.sort(generator.choice(len(table), size=min(2 * SAMPLE, len(table)), replace=False)).tolist()
     found = table.embeds(table.table.take_offsets(offsets).select([table.vectors]).to_arrow()[table.vectors])
     found = found[generator.permutation(len(found))]
     half = len(found) // 2
@@ -103,21 +103,21 @@ def sample_queries(table: LanceTable, count: int = SAMPLE, seed: int = 0) -> np.
     return table.queries(between / np.linalg.norm(between, axis=1, keepdims=True))
 
 
-def exact_nearest(table: LanceTable, queries: np.ndarray, k: int = K) -> np.ndarray:
-    """Row ids (Q, k) of the true nearest photos, reading all vectors once."""
-    best_scores = np.full((len(queries), k), -np.inf, np.float32)
-    best_ids = np.full((len(queries), k), -1, np.int64)
+def exact_nearest(table: LanceTable, queries: np.ndarray) -> np.ndarray:
+    """Row ids (Q, K) of the true nearest photos, reading all vectors once."""
+    best_scores = np.full((len(queries), K), -np.inf, np.float32)
+    best_ids = np.full((len(queries), K), -1, np.int64)
     for batch in table.batches([table.vectors], BATCH_ROWS):
         scores = np.concatenate([best_scores, queries @ from_vectors(batch.column(table.vectors)).T], axis=1)
         ids = np.broadcast_to(batch.column("_rowid").to_numpy().astype(np.int64), (len(queries), batch.num_rows))
         ids = np.concatenate([best_ids, ids], axis=1)
-        top = np.argpartition(-scores, k - 1, axis=1)[:, :k]
+        top = np.argpartition(-scores, K - 1, axis=1)[:, :K]
         best_scores, best_ids = np.take_along_axis(scores, top, 1), np.take_along_axis(ids, top, 1)
     return best_ids
 
 
 def measure_recall(table: LanceTable, queries: np.ndarray, nearest: np.ndarray, state: IndexState) -> float:
-    """Share of the true nearest photos (Q, k) that searches with these index settings find; 1 without queries."""
+    """Share of the true nearest photos (Q, K) that searches with these index settings find; 1 without queries."""
     num_found = 0
     for query, wanted in zip(queries, nearest, strict=True):
         search = table.table.search(query, vector_column_name=table.vectors).distance_type("dot").limit(K)
