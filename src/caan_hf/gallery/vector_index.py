@@ -34,7 +34,7 @@ BATCH_ROWS = 16_384
 
 
 def maintain_index(table: LanceTable, *, min_rows: int = MIN_ROWS) -> IndexState:
-    """Build, extend or rebuild the vector index of a table and return its state; it is first built at `min_rows` rows."""
+    """Build, extend or rebuild the vector index of a table and return its state. It is first built at `min_rows`."""
     table.refresh()
     rows = len(table)
     state = table.index_state()
