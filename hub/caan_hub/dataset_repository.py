@@ -32,9 +32,7 @@ SHARD_ROWS = 10_000
 DATASET_FILES = re.compile(r"(data|descriptions)/[a-z]+-\d+-of-\d+\.parquet|benchmark\.json")
 
 
-def build_dataset_repository(
-    benchmark: Path, repo_id: str, folder: Path, options: PushDatasetOptions, *, progress: bool = True
-) -> list[str]:
+def build_dataset_repository(benchmark: Path, repo_id: str, folder: Path, options: PushDatasetOptions) -> None:
     """Fill an empty folder with the files of the repository.
 
     Args:
@@ -42,10 +40,6 @@ def build_dataset_repository(
         repo_id: Repository that the examples of the card name.
         folder: An empty folder.
         options: See [`PushDatasetOptions`].
-        progress: Show a progress bar on a terminal.
-
-    Returns:
-        Notes for the user; always empty.
 
     Raises:
         CaanError: `benchmark` is not a prepared benchmark or damaged, an image that it refers to cannot be read, or
@@ -61,7 +55,7 @@ def build_dataset_repository(
     with_images = options.images is not False
     images: dict[str, SplitInfo] = {}
     texts: dict[str, SplitInfo] = {}
-    with progress_bar("writing", sum(map(len, splits.values())), shown=progress) as advance:
+    with progress_bar("writing", sum(map(len, splits.values()))) as advance:
         for name, split in splits.items():
             rows = split if with_images else split.remove_columns("image")
             descriptions = _descriptions(split)
@@ -73,7 +67,6 @@ def build_dataset_repository(
     }
     shutil.copyfile(benchmark / INFO_FILE, folder / INFO_FILE)
     _card(repo_id, info, tables, with_images, options.license).save(folder / CARD)
-    return []
 
 
 def _write(rows: Dataset, folder: Path, split: str, advance: Callable[[int], None] | None = None) -> SplitInfo:

@@ -47,7 +47,7 @@ def build_model_repository(checkpoint: Path, repo_id: str, folder: Path, options
         Notes for the user, one sentence each.
 
     Raises:
-        CaanError: The checkpoint, the results or the ONNX folder cannot be used, or nothing can be written.
+        CaanError: The checkpoint, the results or the ONNX folder cannot be used, or the folder cannot be written.
     """
     if not is_folder(checkpoint):
         raise CaanError(
@@ -156,7 +156,7 @@ def _open_export(folder: Path, checkpoint: Path) -> ExportedFolder:
     for name, sha256 in export.manifest.checkpoint.sha256.items():
         file = checkpoint / name
         if name.endswith(".safetensors") and not (file.is_file() and sha256_of(file) == sha256):
-            raise CaanError(f"{folder}: was exported from other weights than those in {checkpoint}. Export these.")
+            raise CaanError(f"{folder}: was exported from other weights than those in {checkpoint}. Export {checkpoint} again.")
     return export
 
 

@@ -1,6 +1,8 @@
 """Push a folder to a repository on the Hub in one commit."""
 
 import re
+import shutil
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,6 +64,13 @@ def files_of(folder: Path) -> dict[str, Path]:
         for path, file in files.items()
         if not any(part.startswith(".") or part == "__pycache__" for part in path.parts)
     }
+
+
+def copy_files(files: Mapping[str, Path], folder: Path) -> None:
+    """Copy files into a folder, to the path in the repository under which each is listed."""
+    for path, file in files.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, folder / path)
 
 
 def publish(folder: Path, target: Target, *, message: str, replaces: re.Pattern[str]) -> Change:

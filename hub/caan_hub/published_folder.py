@@ -1,7 +1,6 @@
 """Folders that are model repositories already: which of their files are pushed, and under which repository id."""
 
 import re
-import shutil
 from pathlib import Path
 
 from transformers.dynamic_module_utils import get_relative_import_files
@@ -14,7 +13,7 @@ from caan_hf.publishing.results import public_results
 from caan_hf.publishing.training_record import RECORD_FILE, read_training_record, write_record
 from caan_hf.utils.records import Record
 
-from .publish import CARD, files_of
+from .publish import CARD, copy_files, files_of
 
 MODEL = (
     r"[a-z0-9_]+_caan\.py|model(-\d+-of-\d+)?\.safetensors|model\.safetensors\.index\.json|config\.json"
@@ -82,9 +81,7 @@ def copy_published(source: Path, repo_id: str, folder: Path) -> list[str]:
     """
     notes = [f"{source} is a published folder and is pushed without changes."]
     pushed, left_out = _pushed_files(source)
-    for path, file in pushed.items():
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(file, folder / path)
+    copy_files(pushed, folder)
     if left_out:
         notes.append(f"Left out, because they are not part of a model repository: {', '.join(left_out)}")
     recorded = None

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from huggingface_hub import get_token
-from huggingface_hub.utils._validators import validate_repo_id
+from huggingface_hub import HfApi, get_token
+from huggingface_hub.utils import validate_repo_id
 
 import caan_hf
 from caan_hf.errors import CaanError
@@ -19,7 +19,7 @@ from .model_repository import build_model_repository
 from .options import CommonOptions, PushDatasetOptions, PushOptions, PushSpaceOptions
 from .publish import Change, Target, files_of, publish
 from .published_folder import MARK_FILE, MODEL_FILES
-from .space import SPACE_FILES, copy_demo, read_sdk, require_model, set_model
+from .space import SPACE_FILES, copy_demo, read_sdk, set_model
 from .static_space import STATIC_FILES, copy_page, read_title
 
 Notes = list[str]
@@ -51,7 +51,7 @@ def push_model(checkpoint: Path, repo_id: str, options: PushOptions) -> Outcome:
         options: See [`PushOptions`].
 
     Raises:
-        CaanError: The input or the options cannot be used, nothing can be written, or the Hub refuses the push.
+        CaanError: The input or the options cannot be used, a file cannot be written, or the Hub refuses the push.
     """
     target = Target(repo_id, "model", options.revision, options.private)
     return _push(lambda out: build_model_repository(checkpoint, repo_id, out, options), target, options, MODEL_FILES)
@@ -69,7 +69,12 @@ def push_dataset(benchmark: Path, repo_id: str, options: PushDatasetOptions) -> 
         CaanError: As [`push_model`].
     """
     target = Target(repo_id, "dataset", options.revision, options.private)
-    return _push(lambda out: build_dataset_repository(benchmark, repo_id, out, options), target, options, DATASET_FILES)
+
+    def build(out: Path) -> Notes:
+        build_dataset_repository(benchmark, repo_id, out, options)
+        return []
+
+    return _push(build, target, options, DATASET_FILES)
 
 
 def push_space(repo_id: str, options: PushSpaceOptions) -> Outcome:
@@ -80,7 +85,7 @@ def push_space(repo_id: str, options: PushSpaceOptions) -> Outcome:
         options: See [`PushSpaceOptions`].
 
     Raises:
-        CaanError: As [`push_model`]; also if the model does not exist on the Hub, or the folder of the page is none.
+        CaanError: As [`push_model`]; also if the model does not exist on the Hub, or the folder holds no page.
     """
     if options.static is not None:
         page = options.static
@@ -95,7 +100,8 @@ def push_space(repo_id: str, options: PushSpaceOptions) -> Outcome:
     target = Target(repo_id, "space", private=options.private, sdk=read_sdk(options.demo))
     _check_repo_id(model)
     if not options.dry_run:
-        require_model(model)
+        with hub_errors(model):
+            HfApi().model_info(model)
     outcome = _push(lambda out: copy_demo(options.demo, out), target, options, SPACE_FILES)
     if not options.dry_run:
         set_model(repo_id, model)

@@ -1,7 +1,6 @@
 """The demo as a Space: which files are pushed, and the variable that selects the model."""
 
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from caan_hf.errors import CaanError, one_line
 from caan_hf.utils.files import is_file
 from caan_hf.utils.hub import hub_errors
 
-from .publish import CARD, files_of
+from .publish import CARD, copy_files, files_of
 
 MODEL_VARIABLE = "CAAN_MODEL"
 SPACE_FILES = re.compile(r"app\.py|caan_demo/.*\.py")  # the demo's own code
@@ -63,9 +62,7 @@ def copy_demo(demo: Path, folder: Path) -> list[str]:
         if not SECRET_FILES.fullmatch(file.name) and environments.isdisjoint(file.parents)
     }
     ignored = _ignored_by_git(demo, list(files))
-    for path in files.keys() - ignored:
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(files[path], folder / path)
+    copy_files({path: file for path, file in files.items() if path not in ignored}, folder)
     return [f"Left out, because git ignores them: {', '.join(sorted(ignored))}"] if ignored else []
 
 
@@ -78,16 +75,6 @@ def _ignored_by_git(demo: Path, paths: list[str]) -> set[str]:
         return set()
     ignored = {path for path in done.stdout.split("\0") if path}
     return set() if CARD in ignored else ignored
-
-
-def require_model(model: str) -> None:
-    """Check that a model exists on the Hub.
-
-    Raises:
-        CaanError: There is no such model, or the Hub cannot be reached.
-    """
-    with hub_errors(model):
-        HfApi().model_info(model)
 
 
 def set_model(repo_id: str, model: str) -> None:

@@ -1,16 +1,14 @@
 """A page of `caan-export web` as a static Space, which the Hub serves as it is."""
 
 import re
-import shutil
 from pathlib import Path
 
 import yaml
-from pydantic import ConfigDict
 
 from caan_hf.errors import CaanError
 from caan_hf.utils.records import Record
 
-from .publish import CARD, files_of
+from .publish import CARD, copy_files, files_of
 from .space import read_sdk
 
 SETTINGS = "caan_web.json"
@@ -27,10 +25,8 @@ ISOLATION = {
 """Headers with which browsers let WebAssembly use several threads."""
 
 
-class Settings(Record):
-    """What is needed of `caan_web.json`."""
-
-    model_config = ConfigDict(extra="ignore")
+class Settings(Record, extra="ignore"):
+    """The part of `caan_web.json` that a push needs."""
 
     title: str
 
@@ -41,8 +37,6 @@ def read_title(page: Path) -> str:
     Raises:
         CaanError: The folder does not hold one.
     """
-    if not (page / SETTINGS).is_file():
-        raise CaanError(f"{page}: no {SETTINGS}, so this is not a page. {EXPORT_AGAIN}")
     return Settings.read(page / SETTINGS, EXPORT_AGAIN).title
 
 
@@ -50,22 +44,19 @@ def copy_page(page: Path, title: str, folder: Path) -> list[str]:
     """Copy a page, and write the front matter of a static Space unless it has one.
 
     Returns:
-        A note that lists the files that are no part of a page, if any.
+        A note that lists the files that are not part of a page, if any.
 
     Raises:
-        CaanError: Its README.md is of another kind of Space.
+        CaanError: Its README.md describes another kind of Space.
     """
     if (page / CARD).is_file() and read_sdk(page) != "static":
-        raise CaanError(f"{page / CARD}: the front matter is not that of a static Space. Write `sdk: static`.")
+        raise CaanError(f"{page / CARD}: the front matter does not describe a static Space. Write `sdk: static`.")
     files = files_of(page)
-    for path, file in files.items():
-        if STATIC_FILES.fullmatch(path):
-            (folder / path).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(file, folder / path)
+    others = [path for path in files if not STATIC_FILES.fullmatch(path)]
+    copy_files({path: file for path, file in files.items() if path not in others}, folder)
     if CARD not in files:
         (folder / CARD).write_text(_card(title), encoding="utf-8")
-    others = sorted(path for path in files if not STATIC_FILES.fullmatch(path))
-    return [f"Left out, because they are no part of the page: {', '.join(others)}"] if others else []
+    return [f"Left out, because they are not part of the page: {', '.join(others)}"] if others else []
 
 
 def _card(title: str) -> str:
