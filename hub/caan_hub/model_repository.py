@@ -156,7 +156,9 @@ def _open_export(folder: Path, checkpoint: Path) -> ExportedFolder:
     for name, sha256 in export.manifest.checkpoint.sha256.items():
         file = checkpoint / name
         if name.endswith(".safetensors") and not (file.is_file() and sha256_of(file) == sha256):
-            raise CaanError(f"{folder}: was exported from other weights than those in {checkpoint}. Export {checkpoint} again.")
+            raise CaanError(
+                f"{folder}: was exported from other weights than those in {checkpoint}. Export {checkpoint} again."
+            )
     return export
 
 

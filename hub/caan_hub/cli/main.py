@@ -35,7 +35,7 @@ def limit_hub_requests() -> None:
     from caan_hf.utils.hub import limit_waiting
     from caan_hf.utils.installation import require
 
-    require("jinja2")  # installed by the extra `hub`
+    require("jinja2")  # installed by the extra `train`
     limit_waiting()
 
 
