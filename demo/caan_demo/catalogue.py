@@ -12,9 +12,8 @@ class Catalogue:
 
     Attributes:
         searchers: Galleries by the name that visitors see; the first one is selected.
-        notice: Why there are none.
-        show_paths: Whether visitors and programs are told the full paths of photos instead of their names; for a server
-            that only this machine can reach.
+        notice: Reason why there are no galleries.
+        show_paths: Show full paths of photos instead of names. Only for a server that this machine alone can reach.
     """
 
     searchers: dict[str, Searcher]
@@ -22,10 +21,10 @@ class Catalogue:
     show_paths: bool = False
 
     def searcher(self, name: str | None) -> Searcher:
-        """The gallery of a name.
+        """Get a gallery by its name.
 
         Raises:
-            CaanError: There is none.
+            CaanError: There is no such gallery.
         """
         if not self.searchers:
             raise CaanError(self.notice)

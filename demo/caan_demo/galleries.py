@@ -1,4 +1,4 @@
-"""The galleries that the demo searches: opened, indexed from photos, or made of drawn samples."""
+"""The galleries that the demo searches: existing galleries, a folder of photos, or drawn samples."""
 
 import re
 from dataclasses import asdict, replace
@@ -36,10 +36,11 @@ def open_galleries(
     """Open or index what the command line or the Space names.
 
     Returns:
-        The galleries by name. Without a model there are none, and the second value says why.
+        Galleries by name, and a message. If the default model is not available, there are no galleries, and the message
+        gives the reason.
 
     Raises:
-        CaanError: Something that was named cannot be used.
+        CaanError: An argument cannot be used.
     """
     if photos and may_be_gallery(photos):
         places, photos = [photos, *places], None
@@ -94,20 +95,12 @@ def default_gallery(photos: str, encoder: Encoder) -> Path:
     return _cache() / "galleries" / f"{name[:40]}-{hash_of_json([full, identity])[:12]}"
 
 
-def draw_samples(folder: Path | None = None, per_category: int = SAMPLES_PER_CATEGORY) -> Path:
-    """Draw photos for a demo without the user's photos; existing ones are kept.
-
-    Args:
-        folder: Where they are drawn; by default in the user's cache.
-        per_category: Number of photos per category.
-
-    Returns:
-        The folder.
-    """
-    folder = folder or _cache() / "sample-photos"
+def draw_samples() -> Path:
+    """Draw sample photos into a folder of the user's cache and return it. Existing photos are kept."""
+    folder = _cache() / "sample-photos"
     make_folder(folder)
     for category in SAMPLE_CATEGORIES:
-        for number in range(per_category):
+        for number in range(SAMPLES_PER_CATEGORY):
             file = folder / f"{category}-{number:02}.png"
             if not file.exists():
                 image = draw_object(category, "photo", seed=1, index=number, image_size=SAMPLE_SIDE)

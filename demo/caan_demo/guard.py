@@ -1,4 +1,4 @@
-"""Closes what gradio's server leaves open: foreign hosts and origins, large bodies, fetching URLs for visitors."""
+"""Restricts gradio's server: refuses foreign hosts and origins, large bodies, and fetching of URLs for visitors."""
 
 import re
 from collections.abc import Awaitable, Callable
@@ -61,7 +61,7 @@ def _without_urls(fetch: Callable[[Any], Awaitable[Any]]) -> Callable[[Any], Awa
 
 
 def _requests_url(path: str) -> bool:
-    """Whether a path holds a URL anywhere, quoted up to three times; several routes of gradio fetch URLs."""
+    """Whether a path contains a URL, percent-encoded up to three times. Several routes of gradio fetch URLs."""
     for _ in range(MAX_QUOTED):
         path = unquote(path)
     return "/proxy=" in path or re.search(r"https?:", path, re.IGNORECASE) is not None

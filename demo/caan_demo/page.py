@@ -43,8 +43,7 @@ def build_page(searchers: dict[str, Searcher], *, notice: str = "", show_paths: 
     Args:
         searchers: Galleries by the name that visitors see; the first one is selected.
         notice: Shown instead of results if there is no gallery.
-        show_paths: Show the full paths of photos, and tell them to programs, instead of their names; for a server that
-            only this machine can reach.
+        show_paths: Show full paths of photos instead of names. Only for a server that this machine alone can reach.
     """
     with GuardedBlocks(title=TITLE, analytics_enabled=False) as page:
         Page(Catalogue(searchers, notice, show_paths)).build()
@@ -144,7 +143,7 @@ class Page:
     def _connect(self) -> None:
         query = [self.pad, self.k, self.rerank, self.gallery, self.expand, self.sources, self.words]
         outputs = [self.results, self.status, self.back, self.more, self.shown]
-        # During a search only the newest drawing waits, and is searched next.
+        # `always_last`: of the drawings that change during a search, only the newest is searched next.
         private: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
         live: dict[str, Any] = {"outputs": outputs, "trigger_mode": "always_last", **private, **SEARCHES}
         self.pad.change(self._search, query, **live)
@@ -192,7 +191,7 @@ class Page:
         sources: dict[str, str],
         words: str = "",
     ) -> tuple[Any, ...]:
-        """The page's results for the drawing on the pad and the words below it."""
+        """Results for the drawing on the pad and the words below it."""
         if not self.catalogue.searchers:
             return _nothing(error_line(self.catalogue.notice))
         try:
@@ -221,13 +220,13 @@ class Page:
         words: str,
         shown: Shown | None,
     ) -> tuple[Any, ...]:
-        """The page's results with other settings, for the photo or for the drawing and words that are searched."""
+        """Results with changed settings, for the same photo or the same drawing and words."""
         if shown is not None and shown.like is not None and shown.gallery == gallery:
             return self._show_similar(gallery, shown.like, k)
         return self._search(drawing, k, rerank, gallery, expand, sources, words)
 
     def _search_similar(self, shown: Shown | None, opened: int, k: int) -> tuple[Any, ...]:
-        """The page's results for the photo in the viewer."""
+        """Results for the photo in the viewer."""
         if shown is None:
             return _nothing(status_line(START))
         return self._show_similar(shown.gallery, shown.answer.results[opened], k)
@@ -277,7 +276,7 @@ class Page:
         return value, gr.skip(), {**dict(latest), _hash(value): str(path)}
 
     def _offered(self, name: str | None) -> dict[str, bool]:
-        """What the page offers: settings that help the model, by its validation record, and words if it has them."""
+        """Which settings are shown: those that help the model, by its validation record, and words if it has text."""
         encoder = self.catalogue.searchers[name].gallery.encoder if name in self.catalogue.searchers else None
         rerank = encoder is not None and encoder.reranks
         expand = encoder is not None and encoder.expand is not None

@@ -1,4 +1,4 @@
-"""Serves the page, by default to this machine only, and nothing else."""
+"""Serves the page, by default to this machine only."""
 
 import asyncio
 import os
@@ -19,7 +19,7 @@ from caan_hf.service.searcher import MAX_FILE_BYTES
 from .guard import PageGuard, refuse_urls
 
 MAX_WAITING = 32
-"""Number of waiting requests. Further visitors are told at once that the demo is busy instead of waiting long."""
+"""Maximum number of waiting requests. Further requests fail at once with a message that the demo is busy."""
 DELETE_FILES_EVERY, DELETE_FILES_AFTER = 10, 3600
 """Seconds between deletions of visitors' files, and their age."""
 MAX_FILES_BYTES = 2**30
@@ -27,7 +27,7 @@ MAX_FILES_BYTES = 2**30
 BLOCK = 4096
 """Disk space in bytes that a file or folder takes besides its content."""
 SESSIONS = 128
-"""Number of visitors with results that are held for explanations, at most 3 MB each."""
+"""Number of visitors whose results are kept for explanations; each takes up to 3 MB."""
 
 Lifespan = Callable[[Starlette], AbstractAsyncContextManager[None]]
 
@@ -95,7 +95,7 @@ def _launch(page: gr.Blocks, host: str, port: int | None, lifespan: Lifespan) ->
 
 
 def _lifespan(hosts: Hosts, folder: Path) -> Lifespan:
-    """What happens while the app runs: the guard is around it, and visitors' files are deleted regularly.
+    """Wrap the app in the guard, and delete visitors' files regularly while it runs.
 
     Middleware that is passed to gradio runs inside gradio's own, which would answer foreign origins.
     """
@@ -119,7 +119,7 @@ async def _delete_regularly(folder: Path) -> None:
 
 
 def delete_old_files(folder: Path, kept: set[Path], age: float, max_bytes: int) -> None:
-    """Delete what visitors left in a folder, with their empty folders; gradio forgets these and cancelled uploads.
+    """Delete old files of visitors and empty folders. Gradio does not delete empty folders and cancelled uploads.
 
     Args:
         folder: Gradio's files.

@@ -4,8 +4,8 @@ viewer.popover = "auto";
 viewer.setAttribute("role", "dialog");
 viewer.setAttribute("aria-label", "Photo");
 
-// The next photo is opened as by a click on the results; the step is kept for the focus, which follows its button. While
-// a photo is loaded, gradio ignores clicks, so the photo that is wanted is clicked again until it is shown.
+// The next photo is opened by a click on its result. `viewer.dataset.step` tells OPEN_VIEWER which button to focus. Gradio
+// ignores clicks while a photo loads, so the click is repeated until the photo is shown.
 const AGAIN_MS = 150, MAX_CLICKS = 100;
 let wanted = null;
 

@@ -1,4 +1,4 @@
-"""The viewer: a photo that was found, large, with its place and an explanation of the result."""
+"""The viewer: shows a result in full size, with its path and an explanation."""
 
 import html
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ class Shown:
     Attributes:
         gallery: Name of the gallery.
         answer: The answer, without pictures.
-        like: The photo whose like were sought; None for those of a drawing.
+        like: The photo of a search for similar photos; None for a search by drawing or words.
     """
 
     gallery: str
@@ -108,7 +108,7 @@ class Viewer:
         return faded(picture) if self._is_gone(shown, position) else picture
 
     def _is_gone(self, shown: Shown, position: int) -> bool:
-        """Whether the file of a result does not exist, now and not when it was found."""
+        """Whether the file of a result does not exist at this moment; it may have existed during the search."""
         try:
             return bool(self.catalogue.searcher(shown.gallery).gallery.gone([shown.answer.results[position]]))
         except CaanError:  # the gallery cannot be read, which opening the photo has reported

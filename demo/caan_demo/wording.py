@@ -1,4 +1,4 @@
-"""What the page says of results: captions, names, status lines."""
+"""Texts of the results: captions, names, status lines."""
 
 import html
 from collections import Counter
@@ -19,7 +19,7 @@ def caption(result: SearchResult, name: str) -> str:
 
 
 def distinct_names(paths: list[str], *, with_folders: bool) -> list[str]:
-    """The names of files, with as many of their folders, or else with a number, as tell files of equal names apart."""
+    """Unique names of files: equal names get as many of their folders as needed, or else a number."""
     names = [shown_name(path) for path in paths]
     if not with_folders:
         before: Counter[str] = Counter()

@@ -213,7 +213,7 @@ def _encoded_drawings(onnx: CaanOnnx, reference: Reference, modality: Modality) 
 def _difference(
     place: dict[str, Any], found: np.ndarray, expected: np.ndarray, allowed: float, cosine: float | None = None
 ) -> Difference:
-    """The largest difference. It is at least 1 if they find ink in different regions, which must never happen."""
+    """The largest absolute difference; at least 1 if the two differ in which regions have ink (nonzero tokens)."""
     largest = np.abs(found - expected).max()
     if (found.any(axis=-1) != expected.any(axis=-1)).any():
         largest = np.maximum(largest, 1)

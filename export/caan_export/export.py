@@ -1,4 +1,4 @@
-"""Exports a checkpoint to a folder of ONNX graphs, which appears only if the graphs were verified."""
+"""Exports a checkpoint to a folder of ONNX graphs, which is written only if the graphs pass the verification."""
 
 import copy
 import platform
@@ -19,8 +19,7 @@ from caan_hf.utils.installation import versions
 from .agreement import load_split, measure_agreement, require_agreement
 from .check import ATOL, check_atol, check_graphs, measure_parity, reference_answers, require_parity
 from .graphs import OPSETS, write_graphs
-from .hub_bank import write_hub_bank
-from .manifest import CONFIG, MANIFEST, PREPROCESSING, REFERENCE, Manifest, Parity, file_entries
+from .manifest import CONFIG, HUB_BANK, MANIFEST, PREPROCESSING, REFERENCE, Manifest, Parity, file_entries
 from .options import ExportOptions
 from .runtime import CaanOnnx
 from .session import choose_providers, name_of
@@ -72,7 +71,7 @@ def export_checkpoint(
         preprocessing.write(folder / PREPROCESSING)
         write_whole_text(folder / CONFIG, config.to_json_string(use_diff=True))
         if encoder.hub_sketches is not None:
-            write_hub_bank(encoder.hub_sketches, folder)
+            np.savez(folder / HUB_BANK, sketches=encoder.hub_sketches)
         graphs = write_graphs(copy.deepcopy(encoder.model), folder, opset=options.opset, dtype=options.dtype)
         check_graphs(folder, graphs)
         report("comparing with torch")

@@ -1,4 +1,4 @@
-"""Writes the encoders of a `CaanModel`, and its relation network if it has one, as ONNX graphs."""
+"""Writes the encoders and the relation network of a `CaanModel` as ONNX graphs."""
 
 import contextlib
 import io

@@ -1,5 +1,6 @@
 """`caan_export.json`: what an exported folder holds, how it was made, and the SHA-256 of every file."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isqrt
 from pathlib import Path
@@ -18,7 +19,7 @@ MANIFEST = "caan_export.json"
 PREPROCESSING = "preprocessing.json"
 REFERENCE = "reference.npz"
 HUB_BANK = "hub_bank.npz"
-"""Global embeddings of training sketches, if the checkpoint has any."""
+"""Global embeddings (B, D) of training sketches, as the array `sketches`, if the checkpoint has any."""
 CONFIG = "config.json"
 SKETCH_ENCODER, PHOTO_ENCODER = "sketch_encoder", "photo_encoder"
 RELATION, LATE_INTERACTION = "relation", "late_interaction"
@@ -195,6 +196,14 @@ class Manifest(Record):
             pair: Shapes = {"sketch_local_embeds": ("sketches", *local), "photo_local_embeds": ("photos", *local)}
             graphs[RELATION] = pair, {"relation_logits": ("sketches", "photos")}
         return graphs
+
+
+def fits(shape: Shape, sizes: Sequence[object]) -> bool:
+    """Whether the sizes of a tensor match a declared shape. Sizes that are not integers match any size."""
+    return len(sizes) == len(shape) and all(
+        isinstance(declared, str) or not isinstance(size, int) or size == declared
+        for declared, size in zip(shape, sizes, strict=True)
+    )
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from PIL import Image
@@ -15,13 +16,13 @@ from caan_hf.encoding.identity import EncoderIdentity
 from caan_hf.encoding.late_interaction import late_interaction_scores
 from caan_hf.encoding.load import model_folder
 from caan_hf.encoding.preprocessing import Preprocessing
-from caan_hf.errors import CaanError
+from caan_hf.errors import CaanError, first_line
 from caan_hf.sketches_caan import clean_sketch
 from caan_hf.utils.download import download, looks_local
 
-from .hub_bank import read_hub_bank
 from .manifest import (
     EXPORT_AGAIN,
+    HUB_BANK,
     MANIFEST,
     PHOTO_ENCODER,
     PREPROCESSING,
@@ -29,6 +30,7 @@ from .manifest import (
     SKETCH_ENCODER,
     ExportedFolder,
     Shape,
+    fits,
 )
 from .session import CPU, TENSORRT, TENSORRT_MAX_BATCH, GraphSession, Provider, choose_providers
 
@@ -138,8 +140,22 @@ class CaanOnnx(Encoder):
 
     @cached_property
     def hub_sketches(self) -> Array | None:
-        """See [`Encoder.hub_sketches`]."""
-        return read_hub_bank(self.export)
+        """See [`Encoder.hub_sketches`].
+
+        Raises:
+            CaanError: Their file is damaged.
+        """
+        if HUB_BANK not in self.export.manifest.files:
+            return None
+        file = self.export.path / HUB_BANK
+        try:
+            with np.load(file, allow_pickle=False) as arrays:
+                sketches: Array = arrays["sketches"].astype(np.float32)
+            if not len(sketches) or sketches.shape[1:] != (self.identity.global_dim,):
+                raise ValueError(f"features of shape {sketches.shape}")
+        except (OSError, KeyError, ValueError, AttributeError, TypeError, BadZipFile) as error:
+            raise CaanError(f"{file}: holds no features of sketches ({first_line(error)}). {EXPORT_AGAIN}") from error
+        return sketches
 
     @property
     def hub_weight(self) -> float | None:
@@ -293,12 +309,9 @@ def _open_cached(name: str, commit: Path, inside: str) -> ExportedFolder:
 
 
 def _checked(name: str, array: np.ndarray, shape: Shape) -> Array:
-    """A C-contiguous float32 array, whose shape must be that one."""
+    """The array as C-contiguous float32; an error if it does not have the given shape."""
     array = np.ascontiguousarray(array, dtype=np.float32)
-    fits = array.ndim == len(shape) and all(
-        isinstance(size, str) or size == given for size, given in zip(shape, array.shape, strict=True)
-    )
-    if not fits:
+    if not fits(shape, array.shape):
         raise ValueError(f"{name} must have the shape ({', '.join(map(str, shape))}), got {array.shape}")
     return array
 

@@ -13,7 +13,7 @@ import onnxruntime
 from caan_hf.errors import CaanError, first_line
 from caan_hf.utils.files import user_cache
 
-from .manifest import MANIFEST, RELATION, ExportedFolder, GraphEntry, Shapes
+from .manifest import MANIFEST, RELATION, ExportedFolder, GraphEntry, Shapes, fits
 
 logger = logging.getLogger(__name__)
 onnxruntime.disable_telemetry_events()  # on Windows, which ORT_DISABLE_TELEMETRY does not affect
@@ -202,12 +202,7 @@ def _check_shapes(session: onnxruntime.InferenceSession, entry: GraphEntry, file
     for declared, found in ((entry.inputs, session.get_inputs()), (entry.outputs, session.get_outputs())):
         shapes = {value.name: value.shape for value in found}
         for name, shape in declared.items():
-            sizes = shapes.get(name, ())
-            fits = len(sizes) == len(shape) and all(
-                isinstance(wanted, str) or not isinstance(size, int) or size == wanted
-                for wanted, size in zip(shape, sizes, strict=True)
-            )
-            if not fits:
+            if not fits(shape, shapes.get(name, ())):
                 wanted = ", ".join(map(str, shape))
                 raise CaanError(
                     f"{file}: has no {name} of the shape ({wanted}), which {MANIFEST} declares. Export again."

@@ -1,4 +1,4 @@
-"""Writes a page that searches a gallery by drawing in the visitor's browser: a folder of static files, no server."""
+"""Writes a folder of static files: a page that searches a gallery by drawing, in the visitor's browser."""
 
 import hashlib
 import html
@@ -18,7 +18,6 @@ from caan_hf.errors import CaanError
 from caan_hf.position_prior_caan import SIGMA
 from caan_hf.utils.download import looks_local
 from caan_hf.utils.files import check_out_dir, sha256_of, staged_folder, write_json, write_whole_text
-from caan_hf.utils.progress import Advance
 
 from .manifest import EXPORT_AGAIN, LATE_INTERACTION, MANIFEST, PREPROCESSING, SKETCH_ENCODER, ExportedFolder
 from .options import WebOptions
@@ -60,7 +59,6 @@ def write_web(
     options: WebOptions | None = None,
     *,
     report: Callable[[str], object] = lambda stage: None,
-    progress: Advance | None = None,
 ) -> WebPage:
     """Write a page with a gallery, the sketch encoder of its model, and onnxruntime-web.
 
@@ -69,7 +67,6 @@ def write_web(
         out_dir: Folder to write. It appears only if everything could be written.
         options: See [`WebOptions`].
         report: Called with the name of each stage.
-        progress: Called with the number of photos after each batch.
 
     Raises:
         CaanError: The gallery, the model or onnxruntime-web cannot be used, or the folder cannot be written.
@@ -99,7 +96,7 @@ def write_web(
                 (folder / "runtime" / name).write_bytes(content)
             store = compress_weights if options.dtype == "int8" else shutil.copyfile
             store(export.graph(SKETCH_ENCODER), folder / MODEL)
-            unreadable = source.write(folder, options.thumbnails, local=local is not None, progress=progress)
+            unreadable = source.write(folder, options.thumbnails, local=local is not None)
             sizes = _sizes(folder)
             kept = 0 < sizes["photos"] <= MAX_KEPT_BYTES
             settings["photos"] = {"count": len(source.paths), "side": options.thumbnails, "keep": kept}
@@ -109,13 +106,13 @@ def write_web(
 
 @contextmanager
 def _exported(model: str, report: Callable[[str], object]) -> Iterator[ExportedFolder]:
-    """The float32 export of a model: the model itself if it is one, otherwise made for the time of the block."""
+    """The float32 export of a model: the model itself if it is an export, otherwise a temporary export of it."""
     folder = model_folder(model)
     if (folder / MANIFEST).is_file():
         export = open_unchanged(model, None if looks_local(model) else folder.name)
         if export.manifest.dtype != "fp32":
             raise CaanError(
-                f"{model}: an export in {export.manifest.dtype}, and a page is made of float32 graphs. Pass the "
+                f"{model}: an export in {export.manifest.dtype}, but a page needs float32 graphs. Pass the "
                 "checkpoint, or an export with --dtype fp32, with --model."
             )
         yield export
@@ -155,7 +152,9 @@ def _input(export: ExportedFolder) -> dict[str, Any]:
     file = export.path / PREPROCESSING
     given = Preprocessing.read(file, EXPORT_AGAIN)
     if given.resample not in FILTERS:
-        raise CaanError(f"{file}: resizes with filter {given.resample}, which the page has not. Use bilinear (2).")
+        raise CaanError(
+            f"{file}: resizes with filter {given.resample}, which the page does not support. Use bilinear (2)."
+        )
     return {
         "side": export.manifest.identity.image_size,
         "size": given.size[0] if isinstance(given.size, tuple) else given.size,

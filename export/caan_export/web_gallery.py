@@ -18,7 +18,6 @@ from caan_hf.gallery.photo import open_thumbnail
 from caan_hf.gallery.schema import KEY, LOCAL, from_vectors
 from caan_hf.gallery.search_vectors import SearchVectors
 from caan_hf.utils.prefetch import map_ahead
-from caan_hf.utils.progress import Advance
 
 MAX_PHOTOS = 100_000
 """A browser holds the embeddings of all photos in memory, and compares a drawing with each."""
@@ -36,8 +35,8 @@ class WebGallery:
     Attributes:
         gallery: The gallery.
         paths: Path of each photo.
-        vectors: (N, D) float32 that are searched, as `Gallery.search` does it: those of smoothed photos, if these are.
-        lowered: (N,) float32 by which the correction of hubs lowers scores; None without it.
+        vectors: Vectors (N, D), float32, that `Gallery.search` compares with a query; smoothed in a smoothed gallery.
+        lowered: Amounts (N,), float32, by which the correction of hubs lowers the scores; None without the correction.
     """
 
     gallery: Gallery
@@ -57,7 +56,7 @@ class WebGallery:
             raise CaanError(f"{uri}: the gallery is empty. Add photos with `caan index`.")
         if len(gallery) > MAX_PHOTOS:
             raise CaanError(
-                f"{uri}: holds {len(gallery):,} photos, and a page holds at most {MAX_PHOTOS:,}. Index fewer photos, "
+                f"{uri}: holds {len(gallery):,} photos, but a page holds at most {MAX_PHOTOS:,}. Index fewer photos, "
                 "or serve the gallery with `caan-demo`."
             )
         searched = SearchVectors.of(gallery.table) or gallery.table
@@ -75,14 +74,13 @@ class WebGallery:
         shape = info.identity.local_shape if info.local else None
         return len(self.paths) * shape[0] * shape[1] if shape else 0
 
-    def write(self, folder: Path, side: int, *, local: bool, progress: Advance | None = None) -> int:
+    def write(self, folder: Path, side: int, *, local: bool) -> int:
         """Write the files of the gallery to `gallery/` and `photos/`.
 
         Args:
             folder: The page's folder.
             side: Longer side of the photos in pixels; 0 for none.
             local: Write the local embeddings.
-            progress: Called with the number of photos after each batch.
 
         Returns:
             The number of photos that cannot be read, which are shown in grey.
@@ -106,8 +104,6 @@ class WebGallery:
                 for number, jpeg in map_ahead(lambda item: (item[0], self._jpeg(*item[1:], side)), items):
                     unreadable += jpeg is None
                     _write_photo(folder, number, jpeg, side)
-            if progress is not None:
-                progress(len(numbers))
         if tokens is not None:
             tokens.tofile(folder / "gallery" / "local.bin")
         return unreadable

@@ -30,10 +30,10 @@ def test_photos_are_added_to_a_gallery_with_its_own_model(gallery, photos, tmp_p
     assert [len(one) for one in opened.values()] == [len(gallery)]
 
 
-def test_samples_are_drawn_once(tmp_path):
-    folder = draw_samples(tmp_path / "samples", per_category=1)
-    files = sorted(folder.iterdir())
-    assert len(files) == 50
+def test_samples_are_drawn_once(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    files = sorted(draw_samples().iterdir())
+    assert len(files) == 200
     stamp = files[0].stat().st_mtime_ns
-    assert sorted(draw_samples(folder, per_category=1).iterdir()) == files
+    assert sorted(draw_samples().iterdir()) == files
     assert files[0].stat().st_mtime_ns == stamp

@@ -17,7 +17,7 @@ async function answer(request) {
     const found = await kept.match(request.mode === "navigate" ? "./" : request, { ignoreSearch: true });
     if (found) return found;
     const response = await fetch(request);
-    if (response.ok && response.status === 200) await kept.put(request, response.clone());
+    if (response.status === 200) await kept.put(request, response.clone());
     return response;
 }
 

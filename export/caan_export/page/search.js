@@ -1,6 +1,6 @@
 // Ranks photos by their embeddings, as `Gallery.search` and `Gallery.explain` do.
 
-// Numbers of half precision, as the 16-bit integers that hold them.
+// Converts numbers of half precision, given as 16-bit integers.
 export function fromHalf(halves) {
     if (globalThis.Float16Array) return new Float32Array(new Float16Array(halves.buffer, halves.byteOffset, halves.length));
     const values = new Float32Array(halves.length);
@@ -12,7 +12,7 @@ export function fromHalf(halves) {
     return values;
 }
 
-// Scores of all photos: dot products with the query, less the amounts of the correction of hubs, if there are any.
+// Scores of all photos: dot products with the query, minus `lowered`, the amounts of the correction of hubs, if given.
 export function scoresOf(query, photos, lowered) {
     const width = query.length, scores = new Float32Array(photos.length / width);
     for (let photo = 0, place = 0; photo < scores.length; photo++) {
@@ -46,7 +46,8 @@ export function best(scores, count) {
     return found;
 }
 
-// Late interaction with `local` tokens of photos in int8: { tokens, width, positionWeight, sigma, lengths, values }.
+// Late interaction of sketches with photos. `values` holds the tokens of all photos in int8: `tokens` tokens per photo,
+// `width` values per token.
 export class LateInteraction {
     constructor({ tokens, width, positionWeight, sigma }, values) {
         Object.assign(this, { tokens, width, values });
