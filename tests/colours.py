@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageDraw
+from tiny import SMALL
 from transformers import ViTImageProcessor
 
 from caan_hf import CaanConfig, CaanModel, CaanProcessor
@@ -23,15 +24,7 @@ FEATURES = datasets.Features(
 def tiny_caan():
     """Model and processor, the same in every run."""
     torch.manual_seed(0)
-    tower = {
-        "model_type": "vit",
-        "hidden_size": 16,
-        "num_hidden_layers": 1,
-        "num_attention_heads": 2,
-        "intermediate_size": 32,
-        "image_size": SIDE,
-        "patch_size": 8,
-    }
+    tower = {**SMALL, "patch_size": 8}
     config = CaanConfig(
         sketch_config=dict(tower),
         photo_config=dict(tower),

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageDraw
-from tiny import IMAGE_SIZE, TEXT, VISION
+from tiny import IMAGE_SIZE, TEXT, tiny_config
 from transformers import ViTImageProcessor
 
-from caan_hf import CaanConfig, CaanModel, CaanProcessor
+from caan_hf import CaanModel, CaanProcessor
 
 
 @pytest.fixture(autouse=True)
@@ -20,29 +20,14 @@ def seeded():
 
 @pytest.fixture
 def make_config():
-    """`make_config(**overrides)`: a `CaanConfig` with tiny ViT towers, an 8x8 patch grid and a tiny BERT."""
-
-    def make(**overrides) -> CaanConfig:
-        fields = {
-            "sketch_config": dict(VISION),
-            "photo_config": dict(VISION),
-            "text_config": dict(TEXT),
-            "image_size": IMAGE_SIZE,
-            "alignment_num_heads": 2,
-            "alignment_intermediate_size": 32,
-            "local_grid": 4,
-            "local_dim": 8,
-            "relation_hidden_sizes": [16],
-        }
-        return CaanConfig(**{**fields, **overrides})
-
-    return make
+    """See `tiny_config`."""
+    return tiny_config
 
 
 @pytest.fixture
-def make_model(make_config):
+def make_model():
     """`make_model(**overrides)`: an untrained `CaanModel` of such a configuration, in evaluation mode."""
-    return lambda **overrides: CaanModel(make_config(**overrides)).eval()
+    return lambda **overrides: CaanModel(tiny_config(**overrides)).eval()
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageDraw
-from tiny import TEXT
+from tiny import SMALL, TEXT
 from transformers import ViTImageProcessor
 
 from caan_hf import CaanConfig, CaanModel, CaanProcessor, processing_caan
@@ -40,11 +40,9 @@ def save_text_checkpoint(folder: Path, sentences: list[str]) -> Path:
 
 def _tiny_caan(seed: int, **local: Any) -> tuple[CaanModel, CaanProcessor]:
     torch.manual_seed(seed)
-    tower = {"model_type": "vit", "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
-    tower |= {"intermediate_size": 32, "image_size": SIDE, "patch_size": 4}
     defaults = {"local_matching": "late_interaction", "local_weight": 0.5, "local_position_weight": 0.1}
     local = {**defaults, "local_grid": 4, "local_dim": 8, "relation_hidden_sizes": [8], **local}
-    config = CaanConfig(sketch_config=tower, photo_config=dict(tower), image_size=SIDE, **local)
+    config = CaanConfig(sketch_config=dict(SMALL), photo_config=dict(SMALL), image_size=SIDE, **local)
     return CaanModel(config).eval(), CaanProcessor(ViTImageProcessor(size={"height": SIDE, "width": SIDE}))
 
 

@@ -4,20 +4,19 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny import IMAGE_SIZE, VISION
+from tiny import IMAGE_SIZE, VISION, tiny_config
 from transformers import ViTImageProcessor
 
-from caan_hf import CaanConfig, CaanModel, CaanProcessor
+from caan_hf import CaanModel, CaanProcessor
 from caan_hf.benchmarks import PrepareOptions, prepare_benchmark
 from caan_hf.encoding.checkpoint import CheckpointEncoder
 
-RELATION = {"local_grid": 4, "local_dim": 8, "relation_hidden_sizes": [16]}
+ONE_LAYER = {**VISION, "num_hidden_layers": 1}
 
 
 def _save_checkpoint(folder: Path, processor=None, **config) -> Path:
     torch.manual_seed(0)
-    towers = {"sketch_config": dict(VISION), "photo_config": dict(VISION), "image_size": IMAGE_SIZE}
-    model = CaanModel(CaanConfig(**{**towers, **RELATION, **config}))
+    model = CaanModel(tiny_config(**{"text_config": None, **config}))
     for parameter in model.parameters():  # biases start at 0, so that a graph without them would pass
         torch.nn.init.normal_(parameter, std=0.2)
     if model.config.center_features:
@@ -58,18 +57,18 @@ def benchmark_folder(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def tied_checkpoint(tmp_path_factory) -> Path:
     """One tower of one layer, which is exported fastest."""
-    tower = {**VISION, "num_hidden_layers": 1}
-    folder = tmp_path_factory.mktemp("tied") / "tied"
-    return _save_checkpoint(folder, sketch_config=tower, photo_config=dict(tower), tie_visual_towers=True)
+    towers = {"sketch_config": dict(ONE_LAYER), "photo_config": dict(ONE_LAYER), "tie_visual_towers": True}
+    return _save_checkpoint(tmp_path_factory.mktemp("tied") / "tied", **towers)
 
 
 @pytest.fixture(scope="session")
 def late_checkpoint(tmp_path_factory) -> Path:
     """Late interaction with a position prior, on a grid that does not divide the size of the pictures."""
-    tower, folder = {**VISION, "num_hidden_layers": 1}, tmp_path_factory.mktemp("late") / "late"
     late = {"local_grid": 5, "local_position_weight": 0.1, "local_weight": 0.25, "lambda_loc": 1.0, "expand": 4}
-    towers = {"sketch_config": tower, "photo_config": dict(tower), "tie_visual_towers": True}
-    return _save_checkpoint(folder, local_matching="late_interaction", **towers, **late)
+    towers = {"sketch_config": dict(ONE_LAYER), "photo_config": dict(ONE_LAYER), "tie_visual_towers": True}
+    return _save_checkpoint(
+        tmp_path_factory.mktemp("late") / "late", local_matching="late_interaction", **towers, **late
+    )
 
 
 @pytest.fixture(scope="session")
@@ -77,14 +76,12 @@ def late_exported(late_checkpoint, tmp_path_factory):
     """`late_exported(dtype)`: an export of `late_checkpoint`."""
     from caan_export.export import ExportOptions, export_checkpoint
 
-    folders: dict[str, Path] = {}
+    root = tmp_path_factory.mktemp("late_exported")
 
     def export(dtype: str = "fp32") -> Path:
-        if dtype not in folders:
-            folder = tmp_path_factory.mktemp("late_exported") / dtype
-            export_checkpoint(str(late_checkpoint), folder, ExportOptions(dtype=dtype))
-            folders[dtype] = folder
-        return folders[dtype]
+        if not (root / dtype).exists():
+            export_checkpoint(str(late_checkpoint), root / dtype, ExportOptions(dtype=dtype))
+        return root / dtype
 
     return export
 
@@ -94,15 +91,13 @@ def exported(checkpoint, tied_checkpoint, benchmark_folder, tmp_path_factory):
     """`exported(dtype)`: an export, with separate towers and compared rankings in fp32, with tied towers otherwise."""
     from caan_export.export import ExportOptions, export_checkpoint
 
-    folders: dict[str, Path] = {}
+    root = tmp_path_factory.mktemp("exported")
 
     def export(dtype: str = "fp32") -> Path:
-        if dtype not in folders:
-            folder = tmp_path_factory.mktemp("exported") / dtype
+        if not (root / dtype).exists():
             source, data = (checkpoint, benchmark_folder) if dtype == "fp32" else (tied_checkpoint, None)
-            export_checkpoint(str(source), folder, ExportOptions(dtype=dtype, eval_data=data))
-            folders[dtype] = folder
-        return folders[dtype]
+            export_checkpoint(str(source), root / dtype, ExportOptions(dtype=dtype, eval_data=data))
+        return root / dtype
 
     return export
 

@@ -11,11 +11,11 @@ import torch
 from colours import split, split_rows, tiny_caan
 from hub_server import WRITE, HubServer
 from prepared_info import benchmark_info
-from tiny import IMAGE_SIZE, TEXT, VISION
+from tiny import IMAGE_SIZE, tiny_config
 from tokenizers import Tokenizer, models
 from transformers import PreTrainedTokenizerFast, ViTImageProcessor
 
-from caan_hf import CaanConfig, CaanModel, CaanProcessor
+from caan_hf import CaanModel, CaanProcessor
 from caan_hf.benchmarks import PrepareOptions, prepare_benchmark
 from caan_hf.encoding.checkpoint import CheckpointEncoder
 from caan_hf.evaluation import EvaluationOptions, ZeroShotEvaluator
@@ -112,19 +112,8 @@ def server(client) -> HubServer:
 def checkpoint(tmp_path_factory) -> Path:
     """A tiny training checkpoint with text tower, tokenizer and training record."""
     torch.manual_seed(0)
-    config = CaanConfig(
-        sketch_config=dict(VISION),
-        photo_config=dict(VISION),
-        text_config=dict(TEXT),
-        image_size=IMAGE_SIZE,
-        alignment_num_heads=2,
-        alignment_intermediate_size=32,
-        local_grid=4,
-        local_dim=8,
-        relation_hidden_sizes=[16],
-    )
     folder = tmp_path_factory.mktemp("run") / "model"
-    CaanModel(config).save_pretrained(folder)
+    CaanModel(tiny_config()).save_pretrained(folder)
     words = Tokenizer(models.WordLevel({"[PAD]": 0, "[UNK]": 1, "cup": 2}, unk_token="[UNK]"))
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, pad_token="[PAD]", unk_token="[UNK]")
     images = ViTImageProcessor(size={"height": IMAGE_SIZE, "width": IMAGE_SIZE})
