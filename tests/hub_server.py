@@ -69,6 +69,12 @@ class HubServer:
         """The repository with this id."""
         return self.repositories[kind, repo_id]
 
+    def store(self, folder: Path) -> dict[str, Blob]:
+        """The files of a folder, for a commit. Safetensors are put into large file storage."""
+        files = {file.name: Blob(file.read_bytes(), lfs=file.suffix == ".safetensors") for file in folder.iterdir()}
+        self.large |= {blob.sha256: blob.data for blob in files.values() if blob.lfs}
+        return files
+
     def forget(self) -> None:
         """Remove all repositories, faults and recorded requests."""
         self.faults.clear()
@@ -139,7 +145,7 @@ def _app(server: HubServer) -> FastAPI:  # noqa: PLR0915 (a table of endpoints)
 
     @app.get("/api/whoami-v2")
     def whoami(request: Request):
-        name = user(request, writes=False)
+        name = user(request)
         if name is None:
             raise _Refused(401, "Invalid username or password.")
         return {"type": "user", "name": name, "orgs": [], "auth": {"type": "access_token"}}

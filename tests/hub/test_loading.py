@@ -151,11 +151,7 @@ def test_a_private_model_with_a_timm_tower_loads_without_the_package(client, ser
     ).eval()
     save_published(model, CaanProcessor(ViTImageProcessor()), tmp_path / "timm")
     server.repositories["model", "me/timm"] = repository = Repository("model", "me/timm", private=True)
-    files = {
-        path.name: Blob(path.read_bytes(), lfs=path.suffix == ".safetensors") for path in (tmp_path / "timm").iterdir()
-    }
-    server.large |= {blob.sha256: blob.data for blob in files.values() if blob.lfs}
-    repository.commit("main", "timm", files)
+    repository.commit("main", "timm", server.store(tmp_path / "timm"))
 
     printed = without_package(client, WITHOUT_PACKAGE + LOAD_TIMM, HF_HOME=str(tmp_path))
     with torch.no_grad():

@@ -1,11 +1,11 @@
-"""A branch that moves while a model is loaded: everything comes from the commit at which the branch was before."""
+"""A branch that moves while a model is loaded: all files come from the commit before the move."""
 
 import json
 from functools import partial
 
 import pytest
 import torch
-from hub_repositories import Blob, Commit, Repository
+from hub_repositories import Commit, Repository
 from PIL import Image
 
 from caan_hf import CaanProcessor, load_encoder
@@ -26,7 +26,7 @@ for repository in repositories:
     source = Source.find(repository + "-export")
     print(json.dumps([source.load().identity.weights, source.load().identity.preprocessing, source.revision]))
 """
-MOVES_AFTER = (  # requests, with the repository in place of the braces
+MOVES_AFTER = (  # requests; {} is the repository
     "^/api/models/{}",
     "{}/.*/config.json",
     "{}/.*/processor_config.json",
@@ -44,9 +44,7 @@ def commits(server, tmp_path, make_model, processor) -> list[Commit]:
         folder = tmp_path / f"model-{seed}"
         make_model(text_config=None).save_pretrained(folder, max_shard_size="20KB")
         CaanProcessor(processor.image_processor, sketch_margin=margin).save_pretrained(folder)
-        files = {file.name: Blob(file.read_bytes(), lfs=file.suffix == ".safetensors") for file in folder.iterdir()}
-        server.large |= {blob.sha256: blob.data for blob in files.values() if blob.lfs}
-        made.append(Commit(files, None, f"seed {seed}"))
+        made.append(Commit(server.store(folder), None, f"seed {seed}"))
     return made
 
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 from caan_export.manifest import (
@@ -18,31 +19,13 @@ from hub_repositories import Blob
 from huggingface_hub import ModelCard
 from safetensors.numpy import load as load_safetensors
 
+import caan_hf
 from caan_hf.encoding.identity import EncoderIdentity
 from caan_hf.utils.files import sha256_of
 
 pytestmark = pytest.mark.slow
 
-CODE = {
-    f"{name}_caan.py"
-    for name in (
-        "alignment",
-        "arguments",
-        "category_losses",
-        "configuration",
-        "features",
-        "images",
-        "limits",
-        "loss",
-        "modeling",
-        "outputs",
-        "position_prior",
-        "processing",
-        "local_matching",
-        "sketches",
-        "towers",
-    )
-}
+CODE = {file.name for file in Path(caan_hf.__file__).parent.glob("*_caan.py")}
 MODEL = {"config.json", "model.safetensors", "processor_config.json", "training.json", "README.md", *CODE}
 
 
@@ -89,15 +72,8 @@ def _no_secrets(files):
 
 
 def test_a_later_push_deletes_files_of_the_earlier_one_and_keeps_files_of_others(client, server, checkpoint, tmp_path):
-    options = [
-        "--with-text",
-        "--onnx",
-        _onnx_folder(checkpoint, tmp_path),
-        "--max-shard-size",
-        "100KB",
-        "--license",
-        "mit",
-    ]
+    onnx = _onnx_folder(checkpoint, tmp_path)
+    options = ["--with-text", "--onnx", onnx, "--max-shard-size", "100KB", "--license", "mit"]
     push(client, checkpoint, "me/tiny", *options)
     repository = server.repository("me/tiny")
     before = repository.files()
@@ -119,17 +95,16 @@ def _onnx_folder(checkpoint, tmp_path, name="onnx"):
     graph_files = [f"{graph}.onnx" for graph in (*ENCODERS, RELATION)]
     for file in (*graph_files, "preprocessing.json", "config.json", "reference.npz"):
         (folder / file).write_bytes(file.encode())
-    identity = EncoderIdentity("w", "c", "p", "float32", image_size=32, global_dim=8, local_shape=(4, 8))
     pixels = {"pixel_values": ("batch", 3, 32, 32)}
     embeds = {"global_embeds": ("batch", 8), "local_embeds": ("batch", 4, 8)}
     pair = {"sketch_local_embeds": ("sketches", 4, 8), "photo_local_embeds": ("photos", 4, 8)}
     graphs = {graph: GraphEntry(dtype="fp32", inputs=pixels, outputs=embeds) for graph in ENCODERS}
     graphs[RELATION] = GraphEntry(dtype="fp32", inputs=pair, outputs={"relation_logits": ("sketches", "photos")})
     weights = {"model.safetensors": sha256_of(checkpoint / "model.safetensors")}
-    manifest = Manifest(
+    Manifest(
         versions={},
         checkpoint=CheckpointEntry(name="model", revision=None, sha256=weights),
-        identity=identity,
+        identity=EncoderIdentity("w", "c", "p", "float32", image_size=32, global_dim=8, local_shape=(4, 8)),
         opset=23,
         dtype="fp32",
         local_matching="relation",
@@ -138,8 +113,7 @@ def _onnx_folder(checkpoint, tmp_path, name="onnx"):
         graphs=graphs,
         files=file_entries(folder),
         parity=Parity(atol=1e-4, provider="CPUExecutionProvider", differences=()),
-    )
-    manifest.write(folder / MANIFEST)
+    ).write(folder / MANIFEST)
     return folder
 
 

@@ -46,7 +46,7 @@ def test_a_token_without_the_right_to_create_the_repository_is_refused(client, s
     assert not server.repositories
 
 
-@pytest.mark.parametrize("token", [None, READ, STRANGER])
+@pytest.mark.parametrize("token", [READ, STRANGER])
 def test_a_token_without_the_right_to_write_is_refused(client, pushed, checkpoint, token):
     refuses_and_changes_nothing(client, pushed, checkpoint, "", token=token)
 
@@ -98,21 +98,18 @@ def test_a_temporary_fault_is_retried(client, server, pushed, checkpoint):
     assert (temporary.seen, slow.seen, len(pushed.history())) == (1, 1, 3)
 
 
-def test_a_dry_run_on_a_full_disk_is_a_one_line_error_and_leaves_nothing(full_disk, checkpoint, benchmark, tmp_path):
-    out = tmp_path / "out"
-    with pytest.raises(CaanError, match=r"out.*: cannot be written") as of_model:
-        push_model(checkpoint, "me/tiny", PushOptions(dry_run=True, out=out))
-    with pytest.raises(CaanError, match=r"out.*: cannot be written") as of_dataset:
-        push_dataset(benchmark, "me/sketches", PushDatasetOptions(dry_run=True, out=out))
-    assert "\n" not in f"{of_model.value}{of_dataset.value}"
-    assert not list(tmp_path.iterdir())
-
-
-def test_a_push_without_space_for_temporary_files_is_a_one_line_error(full_disk, checkpoint, monkeypatch):
+def test_a_full_disk_is_a_one_line_error_and_leaves_nothing(full_disk, checkpoint, benchmark, tmp_path, monkeypatch):
     monkeypatch.setenv("HF_TOKEN", "hf_write")
-    with pytest.raises(CaanError, match="cannot be written") as error:
-        push_model(checkpoint, "me/tiny", PushOptions())
-    assert "\n" not in str(error.value)
+    dry_run = {"dry_run": True, "out": tmp_path / "out"}
+    for push, source, options in (
+        (push_model, checkpoint, PushOptions(**dry_run)),
+        (push_dataset, benchmark, PushDatasetOptions(**dry_run)),
+        (push_model, checkpoint, PushOptions()),  # temporary files cannot be written
+    ):
+        with pytest.raises(CaanError, match="cannot be written") as error:
+            push(source, "me/tiny", options)
+        assert "\n" not in str(error.value)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_concurrent_push_is_refused(client, server, pushed, checkpoint):

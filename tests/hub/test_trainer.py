@@ -5,12 +5,10 @@ import re
 
 import pytest
 import yaml
+from tiny_recipe import TINY_RECIPE
 
 pytestmark = pytest.mark.slow
 
-TOWER = {"model_type": "vit", "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
-TOWER |= {"intermediate_size": 32, "patch_size": 8}
-TEXT = {"model_type": "bert", "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
 TRAIN = "import sys; from caan_hf.cli.main import main; sys.argv = ['caan', 'train', *sys.argv[1:]]; main()"
 LOAD = """
 from transformers import AutoModel, AutoProcessor
@@ -23,7 +21,6 @@ assert model.text_model is None and processor.tokenizer is None
 
 @pytest.fixture
 def recipe(tmp_path, benchmark):
-    relation = {"local_grid": 2, "local_dim": 8, "relation_hidden_sizes": [8], "alignment_num_heads": 2}
     training = {
         "output_dir": str(tmp_path / "run"),
         "use_cpu": True,
@@ -39,7 +36,7 @@ def recipe(tmp_path, benchmark):
         "hub_token": "hf_write",
     }
     content = {
-        "model": {"vision": TOWER, "text": TEXT | {"intermediate_size": 32}, "image_size": 32, **relation},
+        "model": TINY_RECIPE["model"],
         "data": {"path": str(benchmark), "augment": False},
         "training": training,
     }
