@@ -14,6 +14,7 @@ from caan_export.options import TimingOptions
 from caan_export.runtime import CaanOnnx
 from caan_export.timing import time_graphs
 from caan_export.triton import write_triton
+from export_folders import change_manifest, record_hashes
 from onnx import numpy_helper
 from PIL import Image, ImageDraw
 from typer.testing import CliRunner
@@ -23,7 +24,6 @@ from caan_hf.benchmarks.sample import draw_object
 from caan_hf.cli.main import app as caan
 from caan_hf.encoding.checkpoint import CheckpointEncoder
 from caan_hf.errors import CaanError
-from caan_hf.utils.files import sha256_of
 
 TOLERANCE = {"fp32": 1e-5, "fp16": 2e-3, "int8": 0.05}
 
@@ -115,10 +115,8 @@ def altered(folder, tmp_path, alter_manifest=None, alter_sketch_encoder=None):
         model = onnx.load(copy / "sketch_encoder.onnx")
         alter_sketch_encoder(model)
         onnx.save(model, copy / "sketch_encoder.onnx")
-    content = json.loads((copy / "caan_export.json").read_text())
-    content["files"]["sketch_encoder.onnx"]["sha256"] = sha256_of(copy / "sketch_encoder.onnx")
-    content.update(alter_manifest or {})
-    (copy / "caan_export.json").write_text(json.dumps(content))
+    record_hashes(copy)
+    change_manifest(copy, lambda content: content.update(alter_manifest or {}))
     return copy
 
 

@@ -1,12 +1,12 @@
 """`caan_export.json`: every field is validated when a folder is opened."""
 
-import json
 import shutil
 from pathlib import Path
 
 import pytest
 from caan_export.manifest import ExportedFolder
 from caan_export.runtime import CaanOnnx
+from export_folders import change_manifest
 
 from caan_hf.errors import CaanError
 
@@ -44,17 +44,28 @@ def folder(exported, tmp_path_factory) -> Path:
     return Path(shutil.copytree(exported(), tmp_path_factory.mktemp("manifest") / "copy"))
 
 
+@pytest.fixture
+def changed(folder, exported):
+    """`changed(change)`: the folder with a manifest that `change` edited."""
+
+    def write(change) -> Path:
+        shutil.copyfile(exported() / "caan_export.json", folder / "caan_export.json")
+        change_manifest(folder, change)
+        return folder
+
+    return write
+
+
 @pytest.mark.parametrize(("field", "value"), [(field, value) for field in DAMAGES for value in DAMAGES[field]])
-def test_a_damaged_field_is_an_error_of_one_line(folder, exported, field, value):
-    content = json.loads((exported() / "caan_export.json").read_text())
-    place = content
-    *path, last = field.split("/")
-    for name in path:
-        place = place[name]
-    place[last] = value
-    (folder / "caan_export.json").write_text(json.dumps(content))
+def test_a_damaged_field_is_an_error_of_one_line(changed, field, value):
+    def damage(content):
+        *path, last = field.split("/")
+        for name in path:
+            content = content[name]
+        content[last] = value
+
     with pytest.raises(CaanError, match=r"caan_export\.json: .+\. Export the checkpoint again") as error:
-        ExportedFolder.open(folder)
+        ExportedFolder.open(changed(damage))
     assert "\n" not in str(error.value)
 
 
@@ -67,42 +78,39 @@ def test_a_file_that_is_not_a_manifest_is_an_error_of_one_line(folder, text):
 
 
 @pytest.mark.parametrize("name", ["../secret", "/etc/passwd", "..", "a/b", "a\\b", "x" * 300, ""])
-def test_a_file_outside_of_the_folder_is_refused(folder, exported, name):
-    content = json.loads((exported() / "caan_export.json").read_text())
-    content["files"][name] = {"bytes": 1, "sha256": "0" * 64}
-    (folder / "caan_export.json").write_text(json.dumps(content))
-    with pytest.raises(CaanError):
+def test_a_file_outside_of_the_folder_is_refused(changed, name):
+    entry = {"bytes": 1, "sha256": "0" * 64}
+    folder = changed(lambda content: content["files"].update({name: entry}))
+    with pytest.raises(CaanError, match=r"files|\.\. missing"):
         ExportedFolder.open(folder)
 
 
 @pytest.mark.parametrize(
     ("width", "shape"), [(10**12, [16, 8]), (32, [10**6, 10**6]), (32, [16384, 65536])], ids=["global", "side", "local"]
 )
-def test_outputs_of_any_size_are_refused(folder, exported, width, shape):
-    content = json.loads((exported() / "caan_export.json").read_text())
-    content["identity"] |= {"global_dim": width, "local_shape": shape}
-    for graph in ("sketch_encoder", "photo_encoder"):
-        content["graphs"][graph]["outputs"] = {"global_embeds": ["batch", width], "local_embeds": ["batch", *shape]}
-    relation = {"sketch_local_embeds": ["sketches", *shape], "photo_local_embeds": ["photos", *shape]}
-    content["graphs"]["relation"]["inputs"] = relation
-    (folder / "caan_export.json").write_text(json.dumps(content))
+def test_outputs_of_any_size_are_refused(changed, width, shape):
     with pytest.raises(CaanError, match=r"caan_export\.json: identity\.(global_dim|local_shape)"):
-        ExportedFolder.open(folder)
+        ExportedFolder.open(changed(lambda content: resize(content, width, shape)))
 
 
-def test_outputs_that_the_graphs_do_not_have_are_refused(folder, exported):
-    content = json.loads((exported() / "caan_export.json").read_text())
-    content["identity"]["global_dim"] = 48
-    for graph in ("sketch_encoder", "photo_encoder"):
-        content["graphs"][graph]["outputs"]["global_embeds"] = ["batch", 48]
-    (folder / "caan_export.json").write_text(json.dumps(content))
+def test_outputs_that_the_graphs_do_not_have_are_refused(changed):
+    folder = changed(lambda content: resize(content, 48, [16, 8]))
     with pytest.raises(CaanError, match=r"sketch_encoder\.onnx: .*global_embeds.*\(batch, 48\)") as error:
         CaanOnnx.from_pretrained(folder)
     assert "\n" not in str(error.value)
 
 
-def test_a_file_that_fails_while_it_is_read_is_named(folder, tmp_path):
-    copy = Path(shutil.copytree(folder, tmp_path / "copy"))
+def resize(content: dict, width: int, shape: list[int]) -> None:
+    """Let a manifest declare embeddings of other sizes."""
+    content["identity"] |= {"global_dim": width, "local_shape": shape}
+    for graph in ("sketch_encoder", "photo_encoder"):
+        content["graphs"][graph]["outputs"] = {"global_embeds": ["batch", width], "local_embeds": ["batch", *shape]}
+    relation = {"sketch_local_embeds": ["sketches", *shape], "photo_local_embeds": ["photos", *shape]}
+    content["graphs"]["relation"]["inputs"] = relation
+
+
+def test_a_file_that_fails_while_it_is_read_is_named(exported, tmp_path):
+    copy = Path(shutil.copytree(exported(), tmp_path / "copy"))
     (copy / "relation.onnx").unlink()
     (copy / "relation.onnx").symlink_to("/proc/self/mem")  # reading it is an input/output error
     with pytest.raises(CaanError, match=r"relation\.onnx: cannot be read.*again"):

@@ -5,19 +5,14 @@ import shutil
 
 import onnx
 import pytest
-from caan_export.manifest import MANIFEST, ExportedFolder, file_entries
 from caan_export.options import TimingOptions
 from caan_export.timing import machine, time_graphs
+from export_folders import record_hashes
 
 from caan_hf.errors import CaanError
 
 WITHOUT_TORCH = TimingOptions(batch_sizes=[1], repeats=1, eager=False, compiled=False)
 PHOTO = ("photo_encoder",)
-
-
-def record_hashes(folder) -> None:
-    manifest = ExportedFolder.open(folder).manifest
-    manifest.model_copy(update={"files": file_entries(folder)}).write(folder / MANIFEST)
 
 
 def test_every_graph_batch_size_and_engine_is_timed(exported):
