@@ -10,16 +10,13 @@ from PIL import Image
 pytestmark = [pytest.mark.slow, needs_chromium]
 
 
-def test_the_empty_page_says_what_to_do(visitor):
-    visitor.wait_for_status("Draw one thing")
-    assert visitor.photos() == []
-
-
 def scores(captions: list[str]) -> list[float]:
     return [float(re.match(r"\d+\. (-?[\d.]+)\s+\S+$", caption)[1]) for caption in captions]
 
 
 def test_results_follow_the_strokes(visitor):
+    visitor.wait_for_status("Draw one thing")
+    assert visitor.photos() == []
     first = visitor.draw_and_wait(*SQUARE)
     visitor.wait_for_status(r"12 of 30 photos in \d+ ms")
     assert len(first) == 12
@@ -46,48 +43,32 @@ def test_thumbnails_show_the_whole_photo_above_its_caption(visitor):
     assert text["y"] >= picture["y"] + picture["height"] - 1
 
 
-def test_the_page_leaves_no_message_in_the_console(visitor):
-    messages = []
-    visitor.page.on("console", lambda message: messages.append(message.text))
-    visitor.draw_and_wait(*SQUARE)
-    visitor.open(0)
-    visitor.explain()
-    visitor.close()
-    assert messages == []
-
-
-def test_reranked_results_show_the_score_that_ordered_them(visitor):
-    reranked = visitor.draw_and_wait(*SQUARE)
-    visitor.option("rerank").uncheck()
-    shown = visitor.wait_for_other_photos(reranked)
-    for captions in (reranked, shown):
-        assert scores(captions) == sorted(scores(captions), reverse=True)
-    visitor.option("rerank").check()
-    visitor.wait_for_photos(reranked)
-
-
-def test_refining_with_the_first_results_changes_the_results(visitor):
+@pytest.mark.parametrize("option", ["rerank", "expand"])
+def test_settings_change_the_results_and_the_scores_that_order_them(visitor, option):
     before = visitor.draw_and_wait(*SQUARE)
-    visitor.option("expand").check()
-    assert len(visitor.wait_for_other_photos(before)) == len(before)
-    visitor.option("expand").uncheck()
+    box = visitor.option(option)
+    box.click()
+    changed = visitor.wait_for_other_photos(before)
+    for captions in (before, changed):
+        assert len(captions) == 12
+        assert scores(captions) == sorted(scores(captions), reverse=True)
+    box.click()
     visitor.wait_for_photos(before)
 
 
-def test_a_damaged_upload_is_reported_and_changes_nothing(visitor, tmp_path):
-    before = visitor.draw_and_wait(*SQUARE)
-    damaged = tmp_path / "damaged.png"
-    damaged.write_bytes(b"\x89PNG\r\n\x1a\n" + b"\0" * 500)
-    visitor.upload(damaged)
-    assert "Traceback" not in visitor.wait_for_status("not a picture that can be read")
-    assert visitor.photos() == before
-
-
-def test_a_blank_upload_is_reported(visitor, tmp_path):
-    blank = tmp_path / "blank.png"
+def test_what_is_wrong_with_an_upload_is_in_view(visit, tmp_path):
+    damaged, blank = tmp_path / "scan.jpg", tmp_path / "blank.png"
+    Image.new("RGB", (200, 200), "white").save(damaged)
+    damaged.write_bytes(damaged.read_bytes()[:400])
     Image.new("L", (50, 50), 255).save(blank)
+    visitor = visit(viewport={"width": 1100, "height": 500})  # the button is below the fold
+    before = visitor.draw_and_wait(*SQUARE)
+    visitor.upload(damaged)
+    assert "Traceback" not in visitor.wait_for_status("not a picture")
+    sync_api.expect(visitor.page.locator("#status")).to_be_in_viewport(timeout=WAIT)
     visitor.upload(blank)
     visitor.wait_for_status("blank")
+    assert visitor.photos() == before
 
 
 def test_an_uploaded_drawing_is_put_on_the_pad_and_searched(visitor, drawing):
@@ -100,11 +81,6 @@ def test_an_example_can_be_chosen_with_the_keyboard(visitor):
     visitor.page.locator("#examples button").nth(3).focus()
     visitor.page.keyboard.press("Enter")
     assert len(visitor.wait_for_other_photos([])) == 12
-
-
-def test_the_second_tab_explains_the_method(visitor):
-    visitor.page.get_by_role("tab", name="How it works").click()
-    visitor.page.get_by_text("What happens to your drawing").wait_for()
 
 
 def test_the_page_fits_a_phone(visit):
@@ -139,7 +115,9 @@ def test_no_photo_is_cut_off_at_widths_between_phone_and_desktop(visit, width):
     assert len({round(tool.bounding_box()["y"]) for tool in tools}) == 1
 
 
-def test_a_visit_sends_requests_only_to_the_demo(visitor, address, drawing):
+def test_a_visit_sends_requests_only_to_the_demo_and_leaves_no_message_in_the_console(visitor, address, drawing):
+    messages = []
+    visitor.page.on("console", lambda message: messages.append(message.text))
     before = visitor.draw_and_wait(*SQUARE)
     visitor.open(0)
     visitor.explain()
@@ -151,7 +129,7 @@ def test_a_visit_sends_requests_only_to_the_demo(visitor, address, drawing):
     requests = [url for url in visitor.requests if not url.startswith(("data:", "blob:"))]
     assert len(requests) > 50
     assert [url for url in requests if not url.startswith(address)] == []
-    assert visitor.errors == []
+    assert visitor.errors == messages == []
 
 
 def test_a_visitor_of_a_busy_demo_is_told_so_and_can_search_later(visitor, busy):
@@ -159,13 +137,3 @@ def test_a_visitor_of_a_busy_demo_is_told_so_and_can_search_later(visitor, busy)
         visitor.stroke(*SQUARE)
         visitor.page.get_by_text("busy").first.wait_for()
     assert len(visitor.draw_and_wait(*ROOF)) == 12
-
-
-def test_what_is_wrong_with_an_upload_is_in_view(visit, tmp_path):
-    damaged = tmp_path / "scan.jpg"
-    Image.new("RGB", (200, 200), "white").save(damaged)
-    damaged.write_bytes(damaged.read_bytes()[:400])
-    visitor = visit(viewport={"width": 1100, "height": 500})  # the button is below the fold
-    visitor.upload(damaged)
-    visitor.wait_for_status("not a picture")
-    sync_api.expect(visitor.page.locator("#status")).to_be_in_viewport(timeout=WAIT)

@@ -40,6 +40,23 @@ def search(page: Page, drawn: str, gallery: str = "photos", k: int = 5, rerank: 
     return page._search(drawn, k, rerank, gallery, False, sources or {})
 
 
+def found(shown) -> list[str]:
+    return [result.path for result in shown.answer.results]
+
+
+def scores(shown) -> list[float]:
+    return [result.score for result in shown.answer.results]
+
+
+def item_captions(results: gr.Gallery) -> list[str]:
+    return [item["caption"] for item in results.value]
+
+
+def is_grey(picture: Image.Image) -> bool:
+    red, green, blue = picture.split()
+    return red.tobytes() == green.tobytes() == blue.tobytes()
+
+
 def test_a_result_is_opened_and_explained_by_its_own_gallery(page, drawn):
     for name, number in (("photos", 4), ("other", 2)):
         *_, shown = search(page, drawn, name)
@@ -88,10 +105,6 @@ def test_settings_are_offered_where_they_help_the_model(page, gallery, photos, t
     assert (rerank.visible, expand.visible, settings.visible, words.visible) == (False, True, True, False)
 
 
-def found(shown) -> list[str]:
-    return [result.path for result in shown.answer.results]
-
-
 def test_words_are_searched_alone_and_beside_the_drawing(text_searcher, drawn):
     page, gallery = Page(Catalogue({"photos": text_searcher})), text_searcher.gallery
     with gr.Blocks():
@@ -127,17 +140,17 @@ def test_refining_uses_as_many_photos_as_helped_the_model(photos, drawn, tmp_pat
     gallery.add(photos)
     *_, shown = Page(Catalogue({"photos": Searcher(gallery)}))._search(drawn, 9, False, "photos", True, {})
     expected = gallery.search(from_pad(drawn), k=9, rerank=False, expand=7)
-    assert [one.path for one in shown.answer.results] == [one.path for one in expected]
+    assert found(shown) == [one.path for one in expected]
 
 
 @pytest.mark.parametrize("rerank", [False, True])
 def test_captions_show_the_one_score_that_ordered_the_photos(page, drawn, rerank):
     results, *_, shown = search(page, drawn, rerank=rerank)
-    found, score = shown.answer.results, "fused_score" if rerank else "score"
+    answered, score = shown.answer.results, "fused_score" if rerank else "score"
     assert item_captions(results) == [
-        f"{one.rank}. {getattr(one, score):.2f}\n{one.path.rpartition('/')[2]}" for one in found
+        f"{one.rank}. {getattr(one, score):.2f}\n{one.path.rpartition('/')[2]}" for one in answered
     ]
-    ordered = [getattr(one, score) for one in found]
+    ordered = [getattr(one, score) for one in answered]
     assert ordered == sorted(ordered, reverse=True)
 
 
@@ -177,8 +190,8 @@ def test_photos_whose_files_are_gone_are_marked(gallery, photos, drawn, tmp_path
     (folder / gone.rpartition("/")[2]).unlink()
     results, *_, latest = search(page, drawn, "own")
     assert [("(gone)" in text) for text in item_captions(results)] == [False, not copied, False, False, False]
-    for found in (shown, latest):  # `shown` was found when the file was still there
-        place, photo, *_ = page.viewer.open(found, selected(1))
+    for answer in (shown, latest):  # `shown` was found when the file was still there
+        place, photo, *_ = page.viewer.open(answer, selected(1))
         assert ("no longer exists" in place) == (not copied)
         assert ("data-copy" in place) == copied
         assert is_grey(photo) == (not copied)
@@ -197,26 +210,17 @@ def test_a_gallery_that_is_moved_away_is_told_in_the_viewer(gallery, photos, dra
     assert photo is None
 
 
-def is_grey(picture: Image.Image) -> bool:
-    red, green, blue = picture.split()
-    return red.tobytes() == green.tobytes() == blue.tobytes()
-
-
-def item_captions(results: gr.Gallery) -> list[str]:
-    return [item["caption"] for item in results.value]
-
-
 def test_more_like_a_photo_is_searched_until_the_next_drawing(page, gallery, drawn):
     *_, shown = search(page, drawn)
     photo = shown.answer.results[2]
     _, status, back, more, similar = page._search_similar(shown, 2, 5)
     expected = [one.path for one in gallery.search(photo, k=5, photo=True)]
-    assert [one.path for one in similar.answer.results] == expected
+    assert found(similar) == expected
     assert photo.path.rpartition("/")[2] in status
     assert (back.visible, more.visible) == (True, True)
     assert not page.viewer.open(similar, selected(0))[2].visible  # only a drawing can be explained
     *_, again = page._search_again(drawn, 7, False, "photos", False, {}, "", similar)
-    assert [one.path for one in again.answer.results][:5] == expected
+    assert found(again)[:5] == expected
     assert len(again.answer.results) == 7
     *_, other = page._search_again(drawn, 5, False, "other", False, {}, "", similar)
     assert (other.like, other.gallery) == (None, "other")
@@ -239,12 +243,12 @@ def test_an_uploaded_file_is_searched_itself_until_it_is_drawn_on(page, gallery,
     value, _, sources = page._put(tmp_path / "scan.png", "photos", {})
     *_, shown = search(page, value, sources=sources)
     expected = gallery.search(tmp_path / "scan.png", k=5, rerank=False)
-    assert [one.score for one in shown.answer.results] == pytest.approx([one.score for one in expected], abs=1e-5)
+    assert scores(shown) == pytest.approx([one.score for one in expected], abs=1e-5)
     *_, pad_alone = search(page, value)
-    assert [one.score for one in pad_alone.answer.results] != [one.score for one in shown.answer.results]
+    assert scores(pad_alone) != scores(shown)
     (tmp_path / "scan.png").unlink()
     *_, deleted = search(page, value, sources=sources)
-    assert [one.score for one in deleted.answer.results] == [one.score for one in pad_alone.answer.results]
+    assert scores(deleted) == scores(pad_alone)
 
 
 def test_only_the_last_uploads_are_remembered(page, drawing):

@@ -1,4 +1,4 @@
-"""Fixtures for the tests of pages: onnxruntime-web or a stand-in for it."""
+"""A gallery, its model as an export, and onnxruntime-web or a stand-in for it."""
 
 import hashlib
 import os
@@ -8,11 +8,21 @@ from pathlib import Path
 
 import pytest
 from caan_export import web_runtime
+from caan_export.export import export_checkpoint
+from caan_export.options import ExportOptions
+from chromium import browser
+from served import checkpoint, gallery, photos
 
-WAIT = 60_000
-"""Milliseconds. WebAssembly on a busy machine is slow."""
+__all__ = ["browser", "checkpoint", "gallery", "photos"]
 RUNTIME = "CAAN_ONNXRUNTIME_WEB"
 """Environment variable: the folder of the npm package onnxruntime-web."""
+
+
+@pytest.fixture(scope="session")
+def onnx(checkpoint, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("web-onnx") / "onnx"
+    export_checkpoint(str(checkpoint), folder, ExportOptions(atol=1e-3))
+    return folder
 
 
 @pytest.fixture(scope="session")

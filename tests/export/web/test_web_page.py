@@ -2,23 +2,21 @@
 
 import base64
 import io
-import json
+import os
 import re
+import shutil
 from pathlib import Path
 
 import caan_export
 import numpy as np
 import pytest
-from caan_export.export import export_checkpoint
-from caan_export.options import ExportOptions, WebOptions
+from caan_export.options import WebOptions
 from caan_export.runtime import CaanOnnx
 from caan_export.web import write_web
-from chromium import DESKTOP, PHONE, ROOF, SQUARE, browser, needs_chromium  # noqa: F401 - a fixture
+from chromium import DESKTOP, PHONE, ROOF, SQUARE, needs_chromium
 from drawings import KINDS
 from photos import draw_photo
 from PIL import Image
-from served import checkpoint, gallery, photos  # noqa: F401 - fixtures
-from web_pages import WAIT, runtime  # noqa: F401 - a fixture
 from web_server import static_server, stroke
 
 from caan_hf.benchmarks.sample import draw_object
@@ -28,6 +26,8 @@ from caan_hf.sketches_caan import clean_sketch
 
 pytestmark = [pytest.mark.slow, needs_chromium]
 
+WAIT = 60_000
+"""Milliseconds. WebAssembly on a busy machine is slow."""
 MARGIN = 0.08
 MAX_SIDE = 1024
 """The page reduces larger pictures before it cleans them."""
@@ -61,7 +61,7 @@ def grey_levels(text: str) -> np.ndarray:
     return np.frombuffer(base64.b64decode(text), np.uint8).astype(int)
 
 
-def test_drawings_of_all_kinds_are_cleaned_and_resized_as_in_python(browser, tmp_path):  # noqa: F811
+def test_drawings_of_all_kinds_are_cleaned_and_resized_as_in_python(browser, tmp_path):
     folder = tmp_path / "site"
     folder.mkdir()
     (folder / "page").symlink_to(Path(caan_export.__file__).parent / "page")
@@ -89,14 +89,7 @@ def fitted(image: Image.Image, given: dict) -> Image.Image:
 
 
 @pytest.fixture(scope="session")
-def onnx(checkpoint, tmp_path_factory):  # noqa: F811
-    folder = tmp_path_factory.mktemp("web-page-onnx") / "onnx"
-    export_checkpoint(str(checkpoint), folder, ExportOptions(atol=1e-3))
-    return folder
-
-
-@pytest.fixture(scope="session")
-def site(gallery, onnx, runtime, tmp_path_factory):  # noqa: F811
+def site(gallery, onnx, runtime, tmp_path_factory):
     folder = tmp_path_factory.mktemp("web") / "site"
     write_web(gallery.table.uri, folder, WebOptions(model=str(onnx), dtype="fp32", runtime=runtime))
     return folder
@@ -105,7 +98,7 @@ def site(gallery, onnx, runtime, tmp_path_factory):  # noqa: F811
 class Visitor:
     """The page in a browser of its own, with its requests and errors."""
 
-    def __init__(self, browser, address: str, *, ready: bool = True, **options):  # noqa: F811
+    def __init__(self, browser, address: str, *, ready: bool = True, **options):
         self.context = browser.new_context(**{"viewport": DESKTOP, **options})
         self.page = self.context.new_page()
         self.requests: list[str] = []
@@ -155,7 +148,7 @@ class Visitor:
 
 
 @pytest.fixture
-def visit(browser):  # noqa: F811
+def visit(browser):
     """`visit(address, **options)`: opens a page in a new browser profile."""
     visitors: list[Visitor] = []
 
@@ -179,7 +172,7 @@ def visitor(visit, address) -> Visitor:
     return visit(address)
 
 
-def test_the_results_are_those_of_the_gallery_and_nothing_leaves_the_folder(visitor, address, gallery, onnx):  # noqa: F811
+def test_the_results_are_those_of_the_gallery_and_nothing_leaves_the_folder(visitor, address, gallery, onnx):
     searched = Gallery.open(gallery.table.uri, model=str(onnx))
     first = visitor.draw_and_wait(*SQUARE)
     assert len(first) == 12
@@ -208,7 +201,7 @@ def test_the_results_are_those_of_the_gallery_and_nothing_leaves_the_folder(visi
 def test_embeddings_are_those_of_the_runtime_in_python(visitor, onnx):
     encoder = CaanOnnx.from_pretrained(onnx)
     sketch = draw_object("house", "sketch", seed=2, index=0, image_size=96)
-    for kind, image in drawings(sketch).items():
+    for kind, image in list(drawings(sketch).items())[::8]:  # the other test compares the pixels of all kinds
         found = visitor.page.evaluate(
             """async ([pixels, width, height]) => {
                 const data = Uint8ClampedArray.from(atob(pixels), (letter) => letter.charCodeAt(0));
@@ -255,58 +248,45 @@ def test_it_works_offline_after_the_first_visit(visit, site):
     )
 
 
-def copied(site, folder) -> Path:
-    """The files of a page, which a test may damage."""
-    for file in site.rglob("*"):
-        if file.is_file():
-            place = folder / file.relative_to(site)
-            place.parent.mkdir(parents=True, exist_ok=True)
-            place.hardlink_to(file)
-    return folder
+@pytest.fixture
+def copy(site, tmp_path) -> Path:
+    """The files of the page, which a test may remove or replace."""
+    return shutil.copytree(site, tmp_path / "copy", copy_function=os.link)
+
+
+RUNTIME = "runtime/ort-wasm-simd-threaded.wasm"
 
 
 @pytest.mark.parametrize(
-    ("name", "words"),
+    ("name", "content", "words"),
     [
-        ("sketch_encoder.onnx", "sketch_encoder.onnx is missing"),
-        ("gallery/names.json", "gallery/names.json is missing"),
-        ("caan_web.json", "caan_web.json is missing"),
-        ("search.js", "file of this page is missing"),
-        ("runtime/ort-wasm-simd-threaded.wasm", "runtime/ort-wasm-simd-threaded.wasm is missing"),
-        ("runtime/ort.wasm.bundle.min.mjs", "runtime/ort.wasm.bundle.min.mjs is missing"),
+        ("sketch_encoder.onnx", None, "sketch_encoder.onnx is missing"),
+        ("gallery/names.json", None, "gallery/names.json is missing"),
+        ("caan_web.json", None, "caan_web.json is missing"),
+        ("search.js", None, "file of this page is missing"),
+        (RUNTIME, None, f"{RUNTIME} is missing"),
+        ("runtime/ort.wasm.bundle.min.mjs", None, "runtime/ort.wasm.bundle.min.mjs is missing"),
+        ("gallery/global.bin", b"0", "gallery/global.bin belongs to another gallery"),
+        (RUNTIME, b"0", f"{RUNTIME} belongs to another"),
+        ("caan_web.json", b"0 0", "caan_web.json is damaged"),
     ],
 )
-def test_a_missing_file_is_named_in_one_sentence(visit, site, tmp_path, name, words):
-    folder = copied(site, tmp_path)
-    (folder / name).unlink()
-    with static_server(folder) as address:
+def test_a_missing_or_changed_file_is_named_in_one_sentence(visit, copy, name, content, words):
+    size = (copy / name).stat().st_size
+    (copy / name).unlink()
+    if content is not None:
+        (copy / name).write_bytes(content.ljust(size, b" "))
+    with static_server(copy) as address:
         assert words in visit(address, ready=False).error()
 
 
-@pytest.mark.parametrize(
-    ("name", "words"),
-    [
-        ("gallery/global.bin", "gallery/global.bin belongs to another gallery"),
-        ("runtime/ort-wasm-simd-threaded.wasm", "runtime/ort-wasm-simd-threaded.wasm belongs to another"),
-        ("caan_web.json", "caan_web.json is damaged"),
-    ],
-)
-def test_a_file_of_another_gallery_or_version_is_refused(visit, site, tmp_path, name, words):
-    folder = copied(site, tmp_path)
-    (folder / name).unlink()
-    (folder / name).write_bytes(b"0 " * ((site / name).stat().st_size // 2))
-    with static_server(folder) as address:
-        assert words in visit(address, ready=False).error()
-
-
-def test_without_its_scripts_the_page_says_what_it_needs(visit, site, tmp_path):
-    folder = copied(site, tmp_path)
-    (folder / "figure.js").unlink()
-    with static_server(folder) as address:
+def test_without_its_scripts_the_page_says_what_it_needs(visit, copy):
+    (copy / "figure.js").unlink()
+    with static_server(copy) as address:
         assert "all its files" in visit(address, ready=False).page.locator("#status").inner_text()
 
 
-def test_a_browser_without_webassembly_is_told_so(browser, address):  # noqa: F811
+def test_a_browser_without_webassembly_is_told_so(browser, address):
     context = browser.new_context()
     context.add_init_script("delete self.WebAssembly")
     page = context.new_page()
@@ -316,7 +296,7 @@ def test_a_browser_without_webassembly_is_told_so(browser, address):  # noqa: F8
     context.close()
 
 
-def test_names_are_text_and_never_markup(visit, checkpoint, onnx, runtime, tmp_path):  # noqa: F811
+def test_names_are_text_and_never_markup(visit, checkpoint, onnx, runtime, tmp_path):
     folder = tmp_path / "photos"
     folder.mkdir()
     for number, name in enumerate(("<img src=x onerror=alert(1)>.png", "';\"&amp;.png", "ümlaut 日本.png")):
@@ -393,7 +373,3 @@ def test_threads_are_used_where_the_host_isolates_the_page(visit, site):
         assert re.search(r"\d+ threads", visitor.page.locator("#device").inner_text())
         assert len(visitor.draw_and_wait(*SQUARE)) == 12
         assert visitor.errors == []
-
-
-def test_the_settings_say_which_engines_there_are(site):
-    assert json.loads((site / "caan_web.json").read_text())["runtime"].keys() == {"wasm", "webgpu"}

@@ -15,33 +15,25 @@ from caan_export.options import ExportOptions, WebOptions
 from caan_export.web import write_web
 from caan_export.web_gallery import shown_name
 from caan_export.web_model import compress_weights
+from export_folders import change_manifest
 from onnx import TensorProto, numpy_helper
 from onnx import helper as onnx_helper
 from onnx import save as save_onnx
 from photos import draw_photo, save_checkpoint
 from PIL import Image
-from served import checkpoint, gallery, photos  # noqa: F401 - fixtures
 from typer.testing import CliRunner
-from web_pages import empty_runtime  # noqa: F401 - a fixture
 
 from caan_hf.errors import CaanError
 from caan_hf.gallery import Gallery
 
 
-@pytest.fixture(scope="session")
-def onnx(checkpoint, tmp_path_factory):  # noqa: F811
-    folder = tmp_path_factory.mktemp("web-onnx") / "onnx"
-    export_checkpoint(str(checkpoint), folder, ExportOptions(atol=1e-3))
-    return folder
-
-
 @pytest.fixture
-def options(onnx, empty_runtime) -> WebOptions:  # noqa: F811
+def options(onnx, empty_runtime) -> WebOptions:
     return WebOptions(model=str(onnx), runtime=empty_runtime)
 
 
 @pytest.fixture
-def page(gallery, options, tmp_path):  # noqa: F811
+def page(gallery, options, tmp_path):
     write_web(gallery.table.uri, tmp_path / "page", options)
     return tmp_path / "page"
 
@@ -54,7 +46,7 @@ def settings(page) -> dict:
     return json.loads((page / "caan_web.json").read_text())
 
 
-def test_the_vectors_are_those_that_the_gallery_searches(page, gallery):  # noqa: F811
+def test_the_vectors_are_those_that_the_gallery_searches(page, gallery):
     names = json.loads((page / "gallery" / "names.json").read_text())
     width = gallery.info.identity.global_dim
     vectors = np.fromfile(page / "gallery" / "global.bin", "<f2").reshape(-1, width).astype(np.float32)
@@ -66,48 +58,46 @@ def test_the_vectors_are_those_that_the_gallery_searches(page, gallery):  # noqa
     assert not (page / "gallery" / "lowered.bin").exists()
 
 
-def test_a_smoothed_gallery_has_its_smoothed_vectors(options, checkpoint, photos, tmp_path):  # noqa: F811
-    smoothed = Gallery.create(tmp_path / "smoothed", model=str(checkpoint), device="cpu")
-    smoothed.add(photos, smooth=3)
-    write_web(smoothed.table.uri, tmp_path / "page", options)
+def test_a_smoothed_gallery_has_its_smoothed_vectors(options, new_gallery, photos, tmp_path):
+    new_gallery.add(photos, smooth=3)
+    write_web(new_gallery.table.uri, tmp_path / "page", options)
     names = json.loads((tmp_path / "page" / "gallery" / "names.json").read_text())
     vectors = np.fromfile(tmp_path / "page" / "gallery" / "global.bin", "<f2").reshape(len(names), -1)
-    sketch = smoothed.encode_sketch(draw_photo(3).convert("L"))
-    (best,) = smoothed.search(sketch, k=1, rerank=False)
+    sketch = new_gallery.encode_sketch(draw_photo(3).convert("L"))
+    (best,) = new_gallery.search(sketch, k=1, rerank=False)
     assert float(vectors[names.index(shown_name(best.path))] @ sketch.global_embeds) == pytest.approx(
         best.score, abs=2e-3
     )
 
 
-def test_photos_are_small_and_without_metadata(options, checkpoint, tmp_path):  # noqa: F811
-    folder = tmp_path / "photos"
-    folder.mkdir()
+@pytest.fixture
+def new_gallery(checkpoint, tmp_path) -> Gallery:
+    return Gallery.create(tmp_path / "gallery", model=str(checkpoint), device="cpu")
+
+
+def test_photos_are_small_and_without_metadata(options, new_gallery, tmp_path):
     exif = Image.Exif()
     exif[0x010F] = "secret camera"
-    draw_photo(1, (300, 200)).save(folder / "a.jpg", exif=exif, comment=b"secret comment")
-    made = Gallery.create(tmp_path / "gallery", model=str(checkpoint), device="cpu")
-    made.add(folder, thumbnail=0)
-    write_web(made.table.uri, tmp_path / "page", replace(options, thumbnails=100))
+    draw_photo(1, (300, 200)).save(tmp_path / "a.jpg", exif=exif, comment=b"secret comment")
+    new_gallery.add([tmp_path / "a.jpg"], thumbnail=0)
+    write_web(new_gallery.table.uri, tmp_path / "page", replace(options, thumbnails=100))
     (file,) = (tmp_path / "page" / "photos").rglob("*.jpg")
     assert Image.open(file).size == (100, 67)
     assert b"secret" not in file.read_bytes()
     assert not Image.open(file).getexif()
 
 
-def test_a_photo_that_is_gone_is_grey_and_counted(options, checkpoint, tmp_path):  # noqa: F811
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    draw_photo(1).save(folder / "a.png")
-    made = Gallery.create(tmp_path / "gallery", model=str(checkpoint), device="cpu")
-    made.add(folder, thumbnail=0)
-    (folder / "a.png").unlink()
-    written = write_web(made.table.uri, tmp_path / "page", options)
+def test_a_photo_that_is_gone_is_grey_and_counted(options, new_gallery, tmp_path):
+    draw_photo(1).save(tmp_path / "a.png")
+    new_gallery.add([tmp_path / "a.png"], thumbnail=0)
+    (tmp_path / "a.png").unlink()
+    written = write_web(new_gallery.table.uri, tmp_path / "page", options)
     assert written.unreadable == 1
     (file,) = (tmp_path / "page" / "photos").rglob("*.jpg")
     assert len(set(Image.open(file).convert("RGB").get_flattened_data())) == 1
 
 
-def test_no_path_of_this_machine_is_in_the_files(page, gallery, photos, onnx):  # noqa: F811
+def test_no_path_of_this_machine_is_in_the_files(page, gallery, photos, onnx):
     for name, content in contents(page).items():
         if name != "sketch_encoder.onnx":
             for path in (photos, onnx, gallery.table.uri, "/home/", "/tmp/"):
@@ -123,7 +113,7 @@ def test_names_are_shown_without_folders(path, name):
     assert shown_name(path) == name
 
 
-def test_the_title_is_escaped(gallery, options, tmp_path):  # noqa: F811
+def test_the_title_is_escaped(gallery, options, tmp_path):
     write_web(gallery.table.uri, tmp_path / "page", replace(options, title="<script>alert(1)</script> & more"))
     index = (tmp_path / "page" / "index.html").read_text()
     assert "<script>alert" not in index
@@ -151,21 +141,21 @@ def test_the_settings_list_every_file_with_its_hash(page):
     assert {"./", "caan_web.json", "page.js", "gallery/global.bin", "sketch_encoder.onnx"} <= set(kept)
 
 
-def test_another_gallery_has_another_version_for_the_service_worker(page, gallery, options, tmp_path):  # noqa: F811
+def test_another_gallery_has_another_version_for_the_service_worker(page, gallery, options, tmp_path):
     write_web(gallery.table.uri, tmp_path / "again", options)
     assert settings(tmp_path / "again")["version"] == settings(page)["version"]
     write_web(gallery.table.uri, tmp_path / "other", replace(options, title="Other"))
     assert settings(tmp_path / "other")["version"] != settings(page)["version"]
 
 
-def test_local_embeddings_can_be_left_out(gallery, options, tmp_path):  # noqa: F811
+def test_local_embeddings_can_be_left_out(gallery, options, tmp_path):
     written = write_web(gallery.table.uri, tmp_path / "page", replace(options, local=False))
     assert not written.explains
     assert written.sizes["local embeddings"] == 0
     assert settings(tmp_path / "page")["local"] is None
 
 
-def test_the_command_prints_sizes_and_the_next_step(gallery, options, tmp_path):  # noqa: F811
+def test_the_command_prints_sizes_and_the_next_step(gallery, options, tmp_path):
     words = ["--model", options.model, "--runtime", str(options.runtime)]
     result = CliRunner().invoke(app, ["web", gallery.table.uri, str(tmp_path / "page"), *words])
     assert result.exit_code == 0, result.output
@@ -180,13 +170,12 @@ def refused(match, gallery_uri, out, options):
     assert set(out.parent.iterdir()) == before
 
 
-def test_what_cannot_be_written_leaves_nothing(gallery, options, onnx, tmp_path):  # noqa: F811
+def test_what_cannot_be_written_leaves_nothing(gallery, options, onnx, tmp_path):
     uri, out = gallery.table.uri, tmp_path / "page"
     refused("no gallery|no such", str(tmp_path / "nothing"), out, options)
     int8 = tmp_path / "int8"
     shutil.copytree(onnx, int8)
-    manifest = json.loads((int8 / "caan_export.json").read_text())
-    (int8 / "caan_export.json").write_text(json.dumps({**manifest, "dtype": "int8"}))
+    change_manifest(int8, lambda content: content.update(dtype="int8"))
     refused("int8.*--model", uri, out, replace(options, model=str(int8)))
     other = tmp_path / "other"
     export_checkpoint(str(save_checkpoint(tmp_path / "model", seed=1)), other, ExportOptions(atol=1e-3))
@@ -198,12 +187,12 @@ def test_what_cannot_be_written_leaves_nothing(gallery, options, onnx, tmp_path)
     refused("cannot be read.*--runtime", uri, out, replace(options, runtime=tmp_path / "none"))
 
 
-def test_without_npm_the_message_names_the_option(gallery, options, tmp_path, monkeypatch):  # noqa: F811
+def test_without_npm_the_message_names_the_option(gallery, options, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     refused("npm.*--runtime", gallery.table.uri, tmp_path / "page", replace(options, runtime=None))
 
 
-def test_other_folders_are_never_replaced(page, gallery, options, tmp_path):  # noqa: F811
+def test_other_folders_are_never_replaced(page, gallery, options, tmp_path):
     refused("--overwrite", gallery.table.uri, page, options)
     write_web(gallery.table.uri, page, replace(options, overwrite=True))
     mine = tmp_path / "mine"
@@ -212,12 +201,11 @@ def test_other_folders_are_never_replaced(page, gallery, options, tmp_path):  # 
     refused("other files", gallery.table.uri, mine, replace(options, overwrite=True))
 
 
-def test_an_empty_gallery_is_refused(options, checkpoint, tmp_path):  # noqa: F811
-    made = Gallery.create(tmp_path / "gallery", model=str(checkpoint), device="cpu")
-    refused("empty", made.table.uri, tmp_path / "page", options)
+def test_an_new_gallery_is_refused(options, new_gallery, tmp_path):
+    refused("empty", new_gallery.table.uri, tmp_path / "page", options)
 
 
-def test_weights_in_int8_change_embeddings_little(page, gallery, options, onnx, tmp_path):  # noqa: F811
+def test_weights_in_int8_change_embeddings_little(page, gallery, options, onnx, tmp_path):
     write_web(gallery.table.uri, tmp_path / "exact", replace(options, dtype="fp32"))
     exact = (tmp_path / "exact" / "sketch_encoder.onnx").read_bytes()
     assert exact == (onnx / "sketch_encoder.onnx").read_bytes()
