@@ -1,4 +1,4 @@
-"""A Python that finds only some extras of the package, as in an environment into which nothing else was installed."""
+"""An environment in which only some extras of the package are installed."""
 
 import os
 import re
@@ -20,7 +20,7 @@ def normalised(name: str) -> str:
 
 
 def requirements(extras: set[str]) -> list[Requirement]:
-    """What pyproject.toml asks for, extras of other extras included."""
+    """Requirements of some extras in pyproject.toml, including those of other extras that they name."""
     found = list(map(Requirement, PROJECT["dependencies"]))
     for extra in extras:
         for one in map(Requirement, PROJECT["optional-dependencies"][extra]):
@@ -29,7 +29,7 @@ def requirements(extras: set[str]) -> list[Requirement]:
 
 
 def distributions(extras: set[str]) -> dict[str, Distribution]:
-    """All distributions that `pip install caan-hf[EXTRAS]` brings, by normalised name."""
+    """All distributions that `pip install caan-hf[EXTRAS]` installs, by normalised name."""
     found: dict[str, Distribution] = {}
     waiting = requirements(extras)
     seen: set[tuple[str, frozenset[str]]] = set()
@@ -49,7 +49,7 @@ def distributions(extras: set[str]) -> dict[str, Distribution]:
 
 
 class BareEnvironment:
-    """Links to the files of those distributions in one folder, which replaces `site-packages`."""
+    """A folder with links to the files of those distributions, which replaces `site-packages`."""
 
     def __init__(self, folder: Path, *extras: str):
         self.folder = folder

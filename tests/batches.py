@@ -6,6 +6,6 @@ def without_text(batch: dict) -> dict:
 
 
 def photos_plus(batch: dict) -> dict:
-    """The batch without its photos-, as `negatives="in_batch"` is given it."""
+    """The batch without negative photos, as with `negatives="in_batch"`."""
     triplets = batch["sketch_pixel_values"].shape[0]
     return {name: value[:triplets] for name, value in batch.items()}

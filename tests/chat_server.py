@@ -1,4 +1,4 @@
-"""A local HTTP server with the chat-completions protocol that can be made to misbehave."""
+"""A local HTTP server with the chat-completions protocol, with faults on demand."""
 
 import json
 import threading

@@ -48,7 +48,7 @@ def late_caan(tiny_caan):
 
 @pytest.fixture(scope="session")
 def split_rows():
-    """Rows of a split, sketches and photos interleaved: five photos and three sketches a category."""
+    """Rows of a split, sketches and photos interleaved: five photos and three sketches per category."""
     generator = np.random.default_rng(0)
     rows = []
     for number in range(5):

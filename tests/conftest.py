@@ -1,4 +1,4 @@
-"""Fixtures that all tests share: a tiny CAAN, pictures to feed it, and reproducible random numbers."""
+"""Fixtures of all tests: a tiny CAAN, pictures as its input, and reproducible random numbers."""
 
 import resource
 
@@ -32,7 +32,7 @@ def make_model():
 
 @pytest.fixture
 def make_batch():
-    """`make_batch(triplets, size)`: what `CaanModel.forward` takes, for a photo+ and a photo- of each sketch."""
+    """`make_batch(triplets, size)`: inputs of `CaanModel.forward`, with a positive and a negative photo per sketch."""
 
     def make(triplets: int = 3, size: int = IMAGE_SIZE) -> dict[str, torch.Tensor]:
         attention_mask = torch.ones(2 * triplets, 6, dtype=torch.long)
@@ -57,7 +57,7 @@ def processor() -> CaanProcessor:
 
 @pytest.fixture
 def sketch() -> Image.Image:
-    """A black triangle drawn on a white page, off its middle."""
+    """A black triangle on a white page, not in the centre."""
     image = Image.new("RGB", (100, 80), "white")
     ImageDraw.Draw(image).polygon([(20, 60), (40, 20), (60, 60)], outline="black", width=3)
     return image

@@ -15,6 +15,6 @@ def change_manifest(folder: Path, change: Callable[[dict], object]) -> None:
 
 
 def record_hashes(folder: Path) -> None:
-    """Record the hashes of the present files, as somebody would who wants changed files to be accepted."""
+    """Record the hashes of the present files, so that changed files are accepted."""
     entries = {name: entry.model_dump() for name, entry in file_entries(folder).items()}
     change_manifest(folder, lambda content: content.update(files=entries))

@@ -1,4 +1,4 @@
-"""Faults on demand in the requests to the local Hub server."""
+"""Faults on demand for requests to the local Hub server."""
 
 import asyncio
 import re
@@ -50,7 +50,7 @@ class Fault:
         return True
 
 
-class Misbehaving:
+class FaultyApp:
     """Logs all requests of an ASGI application and applies the faults of its server."""
 
     def __init__(self, server: Any, app: Any):

@@ -116,13 +116,7 @@ def tree(files: dict[str, Blob], folder: str, *, recursive: bool) -> list[dict]:
             if directory not in entries:
                 entries.append(directory)
         if recursive or not slash:
-            entries.append(file_entry(path, blob))
+            entry = {"type": "file", "oid": blob.git_oid, "size": len(blob.data), "path": path}
+            lfs = {"oid": blob.sha256, "size": len(blob.data), "pointerSize": 128}
+            entries.append(entry | ({"lfs": lfs} if blob.lfs else {}))
     return entries
-
-
-def file_entry(path: str, blob: Blob) -> dict:
-    """A file, as the tree endpoint lists it."""
-    entry = {"type": "file", "oid": blob.git_oid, "size": len(blob.data), "path": path}
-    if blob.lfs:
-        entry["lfs"] = {"oid": blob.sha256, "size": len(blob.data), "pointerSize": 128}
-    return entry

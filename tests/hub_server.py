@@ -11,14 +11,14 @@ import threading
 import time
 from base64 import b64decode
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
 import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 from hub_card_rules import problems
-from hub_faults import Fault, Misbehaving
-from hub_repositories import Blob, Commit, Repository, file_entry, tree, upload_mode
+from hub_faults import Fault, FaultyApp
+from hub_repositories import Blob, Commit, Repository, tree, upload_mode
 
 KINDS = {"models": "model", "datasets": "dataset", "spaces": "space"}
 DATE = "2026-11-24T12:00:00.000Z"
@@ -45,7 +45,7 @@ class HubServer:
         self.stopping = threading.Event()
 
     def __enter__(self) -> "HubServer":
-        config = uvicorn.Config(Misbehaving(self, _app(self)), port=0, log_level="critical", lifespan="off")
+        config = uvicorn.Config(FaultyApp(self, _app(self)), port=0, log_level="critical", lifespan="off")
         self._uvicorn = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._uvicorn.run, daemon=True)
         self._thread.start()
@@ -236,12 +236,6 @@ def _app(server: HubServer) -> FastAPI:  # noqa: PLR0915 (a table of endpoints)
         found(request, KINDS[kind], f"{owner}/{name}", writes=True).branches.pop(branch)
         return Response()
 
-    @app.post("/api/{kind}/{owner}/{name}/tag/{revision:path}")
-    async def tag(request: Request, kind: str, owner: str, name: str, revision: str):
-        repository = found(request, KINDS[kind], f"{owner}/{name}", writes=True)
-        repository.tags[(await request.json())["tag"]] = at(repository, revision).sha
-        return Response(status_code=201)
-
     @app.get("/api/{kind}/{owner}/{name}/refs")
     def refs(request: Request, kind: str, owner: str, name: str):
         repository = found(request, KINDS[kind], f"{owner}/{name}")
@@ -267,12 +261,6 @@ def _app(server: HubServer) -> FastAPI:  # noqa: PLR0915 (a table of endpoints)
         if folder and not entries:
             raise _Refused(404, f"{folder} does not exist", "EntryNotFound")
         return entries
-
-    @app.post("/api/{kind}/{owner}/{name}/paths-info/{revision:path}")
-    async def paths_info(request: Request, kind: str, owner: str, name: str, revision: str):
-        files = at(found(request, KINDS[kind], f"{owner}/{name}"), revision).files
-        wanted = parse_qs((await request.body()).decode()).get("paths", [])
-        return [file_entry(path, files[path]) for path in wanted if path in files]
 
     @app.get("/api/{kind}/{owner}/{name}")
     @app.get("/api/{kind}/{owner}/{name}/revision/{revision:path}")

@@ -25,7 +25,7 @@ def save_checkpoint(folder: Path, seed: int = 0, **local: Any) -> Path:
 
 
 def save_text_checkpoint(folder: Path, sentences: list[str]) -> Path:
-    """A checkpoint that was trained with text; its text tower knows the words of the sentences."""
+    """Save a checkpoint with a text tower, whose vocabulary is the words of the sentences."""
     from caan_hf.encoding.text_encoder import TextEncoder
     from caan_hf.training.backbones import word_tokenizer
     from caan_hf.training.checkpoints import save_for_retrieval
@@ -47,7 +47,7 @@ def _tiny_caan(seed: int, **local: Any) -> tuple[CaanModel, CaanProcessor]:
 
 
 def draw_photo(number: int, size: tuple[int, int] = (60, 40)) -> Image.Image:
-    """A photo like no other: noise, and a disc of a colour and place of its own."""
+    """A photo that depends on `number`: noise, and a disc whose colour and place are random."""
     generator = np.random.default_rng(number)
     image = Image.fromarray(generator.integers(0, 256, (size[1], size[0], 3), dtype=np.uint8))
     x, y = generator.integers(5, 35, 2)
@@ -65,7 +65,7 @@ def encoded(image: Image.Image, form: str = "PNG", **options: Any) -> bytes:
 
 @cache
 def phone_jpeg() -> bytes:
-    """A JPEG of 200 megapixels in 3 MB, as phones take them: black above, white below."""
+    """A JPEG with 200 megapixels and 3 MB, like those of phones: the upper half is black, the lower half white."""
     image = Image.new("L", (16320, 12240), "white")
     image.paste("black", (0, 0, 16320, 6120))
     return encoded(image, "JPEG")

@@ -4,7 +4,7 @@ from caan_hf.benchmarks import BenchmarkInfo
 
 
 def benchmark_info(protocol: str = "sketchy-25@1", origin: str = "caan-hf") -> BenchmarkInfo:
-    """Facts about a benchmark with 2 training categories, 1 validation category and 1 unseen category."""
+    """Description of a benchmark with 2 training categories, 1 validation category and 1 unseen category."""
     few = {"sketch": 1, "photo": 1}
     document = {
         "protocol": protocol,

@@ -1,4 +1,4 @@
-"""Code that makes imports fail as on a machine without torch, for the start of a program."""
+"""Code to run before a program, which makes its imports of torch and related packages fail."""
 
 WITHOUT_TORCH = """
 import sys

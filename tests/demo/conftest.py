@@ -6,7 +6,6 @@ from contextlib import contextmanager
 import httpx
 import pytest
 from chromium import DESKTOP, browser  # noqa: F401 - a fixture
-from photos import calls  # noqa: F401 - a fixture
 from PIL import Image
 from served import checkpoint, drawing, gallery, photos, searcher, text_searcher  # noqa: F401 - fixtures
 

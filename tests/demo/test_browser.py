@@ -26,7 +26,7 @@ def test_results_follow_the_strokes(visitor):
     visitor.wait_for_photos(first)
 
 
-def test_more_photos_are_shown_until_all_are(visitor):
+def test_show_more_adds_photos_until_all_are_shown(visitor):
     first = visitor.draw_and_wait(*SQUARE)
     for number in (24, 30):
         visitor.page.get_by_role("button", name="Show more").click()
@@ -56,7 +56,7 @@ def test_settings_change_the_results_and_the_scores_that_order_them(visitor, opt
     visitor.wait_for_photos(before)
 
 
-def test_what_is_wrong_with_an_upload_is_in_view(visit, tmp_path):
+def test_an_upload_that_cannot_be_used_shows_an_error_and_keeps_the_results(visit, tmp_path):
     damaged, blank = tmp_path / "scan.jpg", tmp_path / "blank.png"
     Image.new("RGB", (200, 200), "white").save(damaged)
     damaged.write_bytes(damaged.read_bytes()[:400])
@@ -132,7 +132,7 @@ def test_a_visit_sends_requests_only_to_the_demo_and_leaves_no_message_in_the_co
     assert visitor.errors == messages == []
 
 
-def test_a_visitor_of_a_busy_demo_is_told_so_and_can_search_later(visitor, busy):
+def test_a_busy_demo_shows_a_message_and_can_be_searched_later(visitor, busy):
     with busy():
         visitor.stroke(*SQUARE)
         visitor.page.get_by_text("busy").first.wait_for()

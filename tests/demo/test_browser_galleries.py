@@ -13,7 +13,7 @@ from caan_hf.service.searcher import Searcher
 pytestmark = [pytest.mark.slow, needs_chromium]
 
 
-def test_reranking_is_not_offered_for_a_model_that_does_not_gain_by_it(browser, searcher, photos, tmp_path):
+def test_reranking_is_not_offered_without_a_local_weight(browser, searcher, photos, tmp_path):
     model = save_checkpoint(tmp_path / "model", local_weight=None)
     other = Gallery.create(tmp_path / "other", model=str(model), device="cpu")
     other.add(photos)

@@ -42,7 +42,7 @@ def test_the_line_width_is_chosen_for_brush_and_eraser(visitor):
     assert size.input_value() == "40"
 
 
-def test_the_empty_pad_says_what_to_do_and_the_hint_is_no_part_of_the_drawing(visitor):
+def test_the_hint_on_the_empty_pad_is_not_part_of_the_drawing(visitor):
     hint = visitor.page.locator("#pad .pad-hint")
     sync_api.expect(hint).to_be_visible()
     visitor.stroke((0.1, 0.1))

@@ -125,7 +125,7 @@ def test_bad_places_are_reported_in_one_line(error_of, checkpoint, tmp_path):
     assert "one --gallery" in error_of(str(tmp_path / "empty"), "--gallery", "a", "--gallery", "b")
 
 
-def test_the_name_of_a_gallery_may_be_part_of_the_message(error_of, tmp_path, monkeypatch):
+def test_a_missing_gallery_is_named_even_if_its_name_is_a_word_of_the_message(error_of, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("gal", "gallery", "the gallery"):
         assert f" {name}: there is no gallery. " in error_of("--gallery", name)

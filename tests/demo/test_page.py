@@ -73,7 +73,7 @@ def test_a_result_is_opened_and_explained_by_its_own_gallery(page, drawn):
 
 
 @pytest.mark.parametrize("show_paths", [True, False])
-def test_folders_and_paths_are_shown_only_where_paths_are(searcher, drawn, photos, show_paths):
+def test_paths_are_shown_only_with_show_paths(searcher, drawn, photos, show_paths):
     page = Page(Catalogue({"photos": searcher}, show_paths=show_paths))
     *_, shown = search(page, drawn)
     place = page.viewer.open(shown, selected(0))[0]
@@ -89,7 +89,7 @@ def offered(page: Page) -> tuple[bool, ...]:
     return page.settings.visible, page.rerank.visible, page.expand.visible, page.rerank.value
 
 
-def test_settings_are_offered_where_they_help_the_model(page, gallery, photos, tmp_path):
+def test_only_settings_that_the_model_supports_are_offered(page, gallery, photos, tmp_path):
     assert offered(page) == (True, True, True, True)
     assert offered(Page(Catalogue({"other": page.catalogue.searchers["other"]}))) == (False, False, False, False)
     bare = Gallery.create(tmp_path / "bare", model=gallery.encoder, local=False)
@@ -125,7 +125,7 @@ def test_words_are_searched_alone_and_beside_the_drawing(text_searcher, drawn):
     assert "more than 500. Shorten" in page._search(None, 5, True, "photos", False, {}, "x" * 501)[1]
 
 
-def test_words_that_another_gallery_left_are_not_searched(page, text_searcher, drawn):
+def test_words_are_ignored_in_a_gallery_without_text(page, text_searcher, drawn):
     both = Page(Catalogue({**page.catalogue.searchers, "text": text_searcher}))
     for name, has_text in (("text", True), ("photos", False), ("other", False)):
         assert both._offer(name)[3].visible == has_text
@@ -134,7 +134,7 @@ def test_words_that_another_gallery_left_are_not_searched(page, text_searcher, d
     assert found(shown) == found(expected)
 
 
-def test_refining_uses_as_many_photos_as_helped_the_model(photos, drawn, tmp_path):
+def test_refining_uses_the_number_of_photos_in_the_configuration(photos, drawn, tmp_path):
     model = save_checkpoint(tmp_path / "model", expand=7)
     gallery = Gallery.create(tmp_path / "gallery", model=str(model), device="cpu")
     gallery.add(photos)
@@ -144,7 +144,7 @@ def test_refining_uses_as_many_photos_as_helped_the_model(photos, drawn, tmp_pat
 
 
 @pytest.mark.parametrize("rerank", [False, True])
-def test_captions_show_the_one_score_that_ordered_the_photos(page, drawn, rerank):
+def test_captions_show_the_score_by_which_the_photos_are_ordered(page, drawn, rerank):
     results, *_, shown = search(page, drawn, rerank=rerank)
     answered, score = shown.answer.results, "fused_score" if rerank else "score"
     assert item_captions(results) == [
@@ -173,7 +173,7 @@ PATHS = ["/p/2019/trip/1.jpg", "/p/2020/trip/1.jpg", "/p/2.jpg", "/q/2.jpg", "/q
         (False, ["1.jpg", "1.jpg (2)", "2.jpg", "2.jpg (2)", "3.jpg"]),
     ],
 )
-def test_photos_of_equal_names_are_told_apart(with_folders, names):
+def test_equal_names_are_made_unique(with_folders, names):
     assert distinct_names(PATHS, with_folders=with_folders) == names
 
 
@@ -197,7 +197,7 @@ def test_photos_whose_files_are_gone_are_marked(gallery, photos, drawn, tmp_path
         assert is_grey(photo) == (not copied)
 
 
-def test_a_gallery_that_is_moved_away_is_told_in_the_viewer(gallery, photos, drawn, tmp_path):
+def test_a_gallery_that_is_moved_away_is_an_error_in_the_viewer(gallery, photos, drawn, tmp_path):
     own = Gallery.create(tmp_path / "gallery", model=gallery.encoder)
     shutil.copytree(photos, tmp_path / "photos")
     own.add(tmp_path / "photos")

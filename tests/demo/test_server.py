@@ -65,7 +65,7 @@ def test_search_accepts_strokes(client, gallery, tmp_path):
     assert [entry["photo"] for entry in found] == [result.path for result in gallery.search(strokes, k=3)]
 
 
-def test_a_page_is_served_on_a_machine_too_busy_for_the_check_of_gradio(monkeypatch):
+def test_a_slow_first_answer_does_not_stop_the_server(monkeypatch):
     monkeypatch.setattr("gradio.networking.url_ok", lambda _: False)  # as when the first answer takes 3 seconds
     with served(lambda: build_page({}, notice="none")) as address:
         assert request(address, "GET", "/")[0] == 200
@@ -272,7 +272,7 @@ def test_the_oldest_files_of_visitors_are_deleted_when_they_take_too_much_space(
     assert len(list(tmp_path.rglob("sketch.png"))) == 3
 
 
-def test_many_tiny_files_of_visitors_take_space(tmp_path):
+def test_tiny_files_count_with_the_size_of_a_block(tmp_path):
     for number in range(50):
         (tmp_path / str(number)).write_bytes(b"")
     delete_old_files(tmp_path, set(), age=3600, max_bytes=100_000)
@@ -324,7 +324,7 @@ def test_foreign_host_names_are_refused(address, host):
 
 
 @pytest.mark.parametrize("name", ["localhost", "127.0.0.1", "[::1]", "LOCALHOST", "192.168.1.5", "abc.gradio.live"])
-def test_the_page_has_all_names_of_the_machine(address, name):
+def test_the_page_is_served_under_all_names_of_the_machine(address, name):
     port = urlsplit(address).port
     headers = {"Host": f"{name}:{port}", "Origin": f"http://{name}:{port}".lower()}
     assert request(address, "GET", "/config", headers=headers)[0] == 200

@@ -221,7 +221,7 @@ def test_folders_that_are_not_checkpoints_are_errors(checkpoint, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_existing_files_are_kept(checkpoint, exported, tmp_path):
+def test_existing_folders_are_not_replaced(checkpoint, exported, tmp_path):
     with pytest.raises(CaanError, match="--overwrite"):
         export_checkpoint(str(checkpoint), exported())
     (tmp_path / "thesis.tex").write_text("years of work")

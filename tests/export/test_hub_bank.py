@@ -38,7 +38,7 @@ def test_the_export_corrects_hubs_as_the_checkpoint(folders):
     assert export.hub_weight == checkpoint.hub_weight == 0.6
 
 
-def test_either_brings_the_gallery_of_the_other_up_to_date(folders, sketch, tmp_path):
+def test_checkpoint_and_export_can_update_the_same_gallery(folders, sketch, tmp_path):
     (tmp_path / "photos").mkdir()
     for number in range(12):
         draw_photo(number).save(tmp_path / "photos" / f"{number}.png")

@@ -170,7 +170,7 @@ def refused(match, gallery_uri, out, options):
     assert set(out.parent.iterdir()) == before
 
 
-def test_what_cannot_be_written_leaves_nothing(gallery, options, onnx, tmp_path):
+def test_input_that_cannot_be_used_leaves_nothing_behind(gallery, options, onnx, tmp_path):
     uri, out = gallery.table.uri, tmp_path / "page"
     refused("no gallery|no such", str(tmp_path / "nothing"), out, options)
     int8 = tmp_path / "int8"
@@ -201,11 +201,11 @@ def test_other_folders_are_never_replaced(page, gallery, options, tmp_path):
     refused("other files", gallery.table.uri, mine, replace(options, overwrite=True))
 
 
-def test_an_new_gallery_is_refused(options, new_gallery, tmp_path):
+def test_an_empty_gallery_is_refused(options, new_gallery, tmp_path):
     refused("empty", new_gallery.table.uri, tmp_path / "page", options)
 
 
-def test_weights_in_int8_change_embeddings_little(page, gallery, options, onnx, tmp_path):
+def test_weights_in_int8_change_the_embeddings_little(page, gallery, options, onnx, tmp_path):
     write_web(gallery.table.uri, tmp_path / "exact", replace(options, dtype="fp32"))
     exact = (tmp_path / "exact" / "sketch_encoder.onnx").read_bytes()
     assert exact == (onnx / "sketch_encoder.onnx").read_bytes()

@@ -286,7 +286,7 @@ def test_without_its_scripts_the_page_says_what_it_needs(visit, copy):
         assert "all its files" in visit(address, ready=False).page.locator("#status").inner_text()
 
 
-def test_a_browser_without_webassembly_is_told_so(browser, address):
+def test_a_browser_without_webassembly_shows_an_error(browser, address):
     context = browser.new_context()
     context.add_init_script("delete self.WebAssembly")
     page = context.new_page()
