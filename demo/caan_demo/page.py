@@ -79,8 +79,7 @@ class Page:
 
     def _build_query(self) -> None:
         self.pad = sketch_pad(elem_id="pad")
-        name = next(iter(self.catalogue.searchers), None)
-        offered = self._offered(name)
+        offered = self._offered(next(iter(self.catalogue.searchers), None))
         self.words = gr.Textbox(
             visible=offered["words"],
             label="Words",
@@ -101,7 +100,7 @@ class Page:
         self.upload = gr.UploadButton("Upload a drawing", file_types=SKETCH_FILES, elem_id="upload", size="md")
         with gr.Accordion("Settings", open=False, elem_id="settings", visible=offered["settings"]) as self.settings:
             self.rerank = gr.Checkbox(
-                self._reranks(name),
+                offered["reranked"],
                 visible=offered["rerank"],
                 label="Re-rank",
                 info=f"Order the first {NUM_CANDIDATES} photos also by how well their regions match the drawing",
@@ -276,20 +275,22 @@ class Page:
         return value, gr.skip(), {**dict(latest), _hash(value): str(path)}
 
     def _offered(self, name: str | None) -> dict[str, bool]:
-        """Which settings are shown: those that help the model, by its validation record, and words if it has text."""
-        encoder = self.catalogue.searchers[name].gallery.encoder if name in self.catalogue.searchers else None
-        rerank = encoder is not None and encoder.reranks
-        expand = encoder is not None and encoder.expand is not None
-        words = name in self.catalogue.searchers and self.catalogue.searchers[name].has_text
-        return {"rerank": rerank, "expand": expand, "settings": rerank or expand, "words": words}
+        """Which components are shown: settings that help the model by its validation record, and the field for words.
 
-    def _reranks(self, name: str | None) -> bool:
-        return name in self.catalogue.searchers and self.catalogue.searchers[name].gallery.reranks
+        `reranked` is the value of the checkbox `rerank`.
+        """
+        searcher = self.catalogue.searchers.get(name or "")
+        if searcher is None:
+            return dict.fromkeys(("rerank", "reranked", "expand", "settings", "words"), False)
+        encoder = searcher.gallery.encoder
+        rerank, expand = encoder.reranks, encoder.expand is not None
+        settings = {"rerank": rerank, "expand": expand, "settings": rerank or expand}
+        return {**settings, "reranked": searcher.gallery.reranks, "words": searcher.has_text}
 
     def _offer(self, name: str | None) -> tuple[Any, ...]:
         offered = self._offered(name)
         return (
-            gr.Checkbox(self._reranks(name), visible=offered["rerank"]),
+            gr.Checkbox(offered["reranked"], visible=offered["rerank"]),
             gr.Checkbox(False, visible=offered["expand"]),
             gr.Accordion(visible=offered["settings"]),
             gr.Textbox(visible=offered["words"]),

@@ -56,9 +56,11 @@ function showResults(results) {
     find("#results").replaceChildren(...items);
 }
 
-// While a drawing is searched, only the newest one waits.
+const pixelsOf = (drawn) => drawn.getContext("2d").getImageData(0, 0, drawn.width, drawn.height);
+
+// Of the drawings that change during a search, only the newest is searched next.
 let isSearching = false, isWaiting = false, shown = null;
-async function search(picture = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height)) {
+async function search(picture = pixelsOf(canvas)) {
     shown = picture;
     isWaiting = isSearching;
     if (!settings || isSearching) return;
@@ -103,14 +105,19 @@ function canvasOf({ side, grey }) {
     return drawn;
 }
 
+function resized(source, width, height) {
+    const drawn = Object.assign(document.createElement("canvas"), { width, height });
+    const context = drawn.getContext("2d");
+    context.imageSmoothingQuality = "high";
+    context.drawImage(source, 0, 0, width, height);
+    return drawn;
+}
+
 async function read(file) {
     const bitmap = await createImageBitmap(file).catch(() => { throw new Error(`${file.name}: not a picture that can be read.`); });
     const scale = Math.min(1, MAX_SIDE / Math.max(bitmap.width, bitmap.height));
-    const size = { width: Math.max(1, Math.round(bitmap.width * scale)), height: Math.max(1, Math.round(bitmap.height * scale)) };
-    const context = Object.assign(document.createElement("canvas"), size).getContext("2d");
-    context.imageSmoothingQuality = "high";
-    context.drawImage(bitmap, 0, 0, size.width, size.height);
-    return context.getImageData(0, 0, size.width, size.height);
+    const [width, height] = [bitmap.width, bitmap.height].map((side) => Math.max(1, Math.round(side * scale)));
+    return pixelsOf(resized(bitmap, width, height));
 }
 
 // Without a pause: the worker is free for the newest drawing as soon as it has the results of the one before.
@@ -119,18 +126,15 @@ const pad = createPad(find("#pad"), { onChange: () => search(), pause: 0 });
 async function upload(file) {
     try {
         const { clean: drawing } = await ask("clean", { picture: await read(file), margin: MARGIN });
-        const drawn = Object.assign(document.createElement("canvas"), { width: canvas.width, height: canvas.height });
-        const context = drawn.getContext("2d");
-        context.imageSmoothingQuality = "high";
-        context.drawImage(canvasOf(drawing), 0, 0, canvas.width, canvas.height);
+        const drawn = resized(canvasOf(drawing), canvas.width, canvas.height);
         pad.show(drawn.toDataURL("image/png"));
-        search(context.getImageData(0, 0, canvas.width, canvas.height));  // the pad shows it a little later
+        search(pixelsOf(drawn));  // the pad shows the picture after it is decoded
     } catch (error) {
         show(error.message, true);
     }
 }
 
-// Files of the page are kept by the service worker, and the small photos if they are few.
+// Fetches the files of the page, and the photos if there are few, so that the service worker stores them.
 async function keep(used) {
     const workers = navigator.serviceWorker;
     if (!workers) return;

@@ -60,8 +60,8 @@ export class LateInteraction {
         });
     }
 
-    // For each token of the sketch, the token of a photo that it matches, and the cosine less the penalty.
-    // Tokens of the sketch without ink are zero vectors, and match none: -1.
+    // For each token of the sketch, the token of a photo that it matches, and the cosine minus the penalty. Tokens of the
+    // sketch without ink are zero vectors, and match none (-1). `inked` is the number of other tokens, at least 1.
     matches(sketch, photo) {
         const { tokens, width, penalty } = this;
         const of = Float32Array.from(this.values.subarray(photo * tokens * width, (photo + 1) * tokens * width));
@@ -74,20 +74,18 @@ export class LateInteraction {
             [matched[from]] = best(cosines, 1);
             scores[from] = cosines[matched[from]];
         }
-        return { matched, scores };
+        return { matched, scores, inked: Math.max(1, matched.filter((token) => token >= 0).length) };
     }
 
     // The mean over the tokens with ink.
     score(sketch, photo) {
-        const { matched, scores } = this.matches(sketch, photo);
-        const inked = matched.filter((token) => token >= 0).length;
-        return scores.reduce((sum, value) => sum + value, 0) / Math.max(1, inked);
+        const { scores, inked } = this.matches(sketch, photo);
+        return scores.reduce((sum, value) => sum + value, 0) / inked;
     }
 
     // Pairs of regions worth showing, the largest share first, and the shares of all regions of both.
     explain(sketch, photo, most) {
-        const { tokens } = this, { matched, scores } = this.matches(sketch, photo), grid = Math.sqrt(tokens);
-        const inked = matched.filter((token) => token >= 0).length;
+        const { tokens } = this, { matched, scores, inked } = this.matches(sketch, photo), grid = Math.sqrt(tokens);
         const pairs = [], heat = { sketch: new Float32Array(tokens), photo: new Float32Array(tokens) };
         matched.forEach((to, from) => {
             if (to < 0) return;
