@@ -25,7 +25,7 @@ ONNX = r"onnx/([\w.-]+/)*[\w.-]+\.(onnx|onnx\.data|json|npz|md|txt)"
 MANUAL = r"(?!onnx/)(.+/)?([^/]+\.(png|jpe?g|webp|gif|svg|md|txt)|LICEN[CS]E|NOTICE)|generation_config\.json"
 MODEL_FILES = re.compile(rf"{MODEL}|onnx/.*")  # written by `caan-hub push`
 PUSHED_FILES = re.compile(f"{MODEL}|{ONNX}|{MANUAL}")  # pushed from a published folder
-REPORTS = "evaluation-"  # prefix of the folders that `caan evaluate` writes
+REPORTS = re.compile(r"evaluation-[^/]+/.+")  # folders that `caan evaluate` writes
 CODE = re.compile(r"[a-z0-9_]+_caan\.[A-Za-z]+")  # allowed in `auto_map`: a class in a file of the folder
 MARK_FILE = ".caan-hub"  # written by `--dry-run`; holds the repository id
 REMEDY = "Build it again from the checkpoint with --dry-run."
@@ -104,7 +104,7 @@ def copy_published(source: Path, repo_id: str, folder: Path) -> list[str]:
 
 def _pushed_files(source: Path) -> tuple[dict[str, Path], list[str]]:
     """The files that belong into a model repository, by path, and the paths of the other files."""
-    files = {path: file for path, file in files_of(source).items() if not path.startswith(REPORTS)}
+    files = {path: file for path, file in files_of(source).items() if not REPORTS.fullmatch(path)}
     root = source.resolve()
     pushed = {
         path: file

@@ -41,10 +41,13 @@ def test_only_files_of_a_model_repository_are_pushed_and_the_others_are_named(pu
     (published / "onnx").mkdir()
     for name in ("training_args.bin", "a.pt", "b.pth", "c.pkl", "prod.env", "data.json", "onnx/d.pkl"):
         (published / name).write_bytes(b"x")
-    for name in ("NOTES.md", "picture.png", "onnx/relation.onnx"):
+    added = {"NOTES.md", "evaluation-chart.png", "onnx/relation.onnx"}
+    for name in added:
         (published / name).write_bytes(b"x")
+    (published / "evaluation-mine-test").mkdir()
+    (published / "evaluation-mine-test" / "report.md").write_bytes(b"x")
     notes = build_model_repository(published, "me/other", out, PushOptions())
-    assert names(out) == before | {"NOTES.md", "picture.png", "onnx/relation.onnx"}
+    assert names(out) == before | added
     (note,) = [note for note in notes if note.startswith("Left out")]
     for name in ("link.md", "training_args.bin", "a.pt", "b.pth", "c.pkl", "prod.env", "data.json", "onnx/d.pkl"):
         assert name in note
