@@ -18,7 +18,7 @@ DEFAULT_K = 12
 NUM_EXPANDED = 5
 """Number of first results with which `/search` expands a query."""
 SEARCHES: dict[str, Any] = {"concurrency_id": "search", "concurrency_limit": MAX_BATCH}
-"""As many drawings as are encoded in one batch are searched at the same time."""
+"""Number of concurrent searches: as many as are encoded in one batch."""
 
 
 class Endpoints:
@@ -54,7 +54,7 @@ class Endpoints:
             [sketch, photo, gallery],
             figure,
             api_name="explain",
-            api_description="A picture of the regions of a drawing that match regions of a photo that was found.",
+            api_description="A picture that shows which regions of a drawing match which regions of a result.",
         )
 
     def search(

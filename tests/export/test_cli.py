@@ -8,9 +8,7 @@ import pytest
 from caan_export.cli.main import app
 from typer.testing import CliRunner
 
-from caan_hf.cli.main import app as caan
 from caan_hf.errors import CaanError
-from caan_hf.evaluation.record import EvaluationRecord
 
 
 def run(*arguments) -> str:
@@ -31,19 +29,6 @@ def test_export_check_triton_and_bench(tied_checkpoint, benchmark_folder, tmp_pa
     timings = json.loads(report.read_text())["timings"]
     assert {row["batch_size"] for row in timings} == {1, 2}
     assert {row["engine"] for row in timings} == {"torch eager (cpu)", "onnx fp32 (CPU)"}
-
-
-def test_caan_evaluate_gives_an_export_the_scores_of_its_checkpoint(exported, checkpoint, benchmark_folder, tmp_path):
-    records = []
-    for name, model in (("onnx", exported()), ("torch", checkpoint)):
-        words = ["evaluate", model, "--data", benchmark_folder, "--rerank", 5, "--no-cache", "--out", tmp_path / name]
-        result = CliRunner().invoke(caan, [*map(str, words)], catch_exceptions=False)
-        assert result.exit_code == 0, result.output
-        records.append(EvaluationRecord.of_folder(tmp_path / name))
-    onnx, torch = records
-    assert (onnx.num_queries, onnx.num_gallery) == (24, 36)
-    assert onnx.conventions["standard"] == pytest.approx(torch.conventions["standard"], abs=1e-3)
-    assert onnx.reranked.conventions["standard"] == pytest.approx(torch.reranked.conventions["standard"], abs=1e-2)
 
 
 @pytest.mark.parametrize("command", ["onnx", "check", "triton", "bench"])

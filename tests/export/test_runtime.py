@@ -107,20 +107,11 @@ def test_features_and_logits_equal_those_of_the_checkpoint(onnx, encoder, pictur
 def test_an_export_has_the_identity_of_its_checkpoint(onnx, exported, encoder, tied_checkpoint):
     assert encoder.identity.difference(onnx.identity) is None
     assert onnx.identity == encoder.identity
+    assert load_encoder(exported()).name == str(exported())
     int8, tied = CaanOnnx.from_pretrained(exported("int8")), load_encoder(tied_checkpoint, device="cpu")
     assert tied.identity.difference(int8.identity) is None
     assert int8.identity.precision == "int8"
     assert encoder.identity.difference(int8.identity) == "other weights"
-
-
-def test_load_encoder_opens_an_export(exported, pictures, tmp_path):
-    encoder = load_encoder(exported())
-    assert isinstance(encoder, CaanOnnx)
-    assert encoder.name == str(exported())
-    pictures[0].save(tmp_path / "a.png")
-    found = encoder.encode_photos([tmp_path / "a.png", *pictures[1:]])
-    assert found.shape == (5, 32)
-    np.testing.assert_array_equal(found, encoder.encode_photos(pictures))
 
 
 @pytest.mark.parametrize("budget", [1, 3 * PAIR, 7 * PAIR, 10**9])
@@ -171,6 +162,7 @@ def test_batches_above_the_limit_of_tensorrt_are_split(onnx, monkeypatch):
 def test_batches_of_any_size_give_the_features_of_each_picture(exported, dtype):
     encoder = CaanOnnx.from_pretrained(exported(dtype), ["cpu"])
     pixel_values = np.random.default_rng(0).standard_normal((19, 3, 32, 32), dtype=np.float32)
+    pixel_values[1:] *= 100  # if int8 had one scale for the batch, the first picture would become 0
     together = encoder.encode_prepared(pixel_values, "photo")
     alone = Features.joined([encoder.encode_prepared(one[None], "photo") for one in pixel_values])
     np.testing.assert_allclose(together.global_embeds, alone.global_embeds, atol=1e-5)

@@ -119,8 +119,3 @@ def test_referenced_images_are_embedded_in_the_push(client, server, tmp_path):
     status, printed = client.hub(*words)
     assert (status, "cannot be read" in printed) == (2, True), printed
     assert not out.exists()
-
-
-def test_a_folder_that_is_not_a_benchmark_is_named(client, server, tmp_path):
-    status, printed = client.hub("push-dataset", tmp_path, "me/mine")
-    assert (status, "not a prepared benchmark" in printed) == (2, True)
