@@ -13,7 +13,8 @@ class Catalogue:
     Attributes:
         searchers: Galleries by the name that visitors see; the first one is selected.
         notice: Reason why there are no galleries.
-        show_paths: Show full paths of photos instead of names. Only for a server that this machine alone can reach.
+        show_paths: Show full paths of photos, to visitors and programs, instead of names. Only for a server that no other
+            machine can reach.
     """
 
     searchers: dict[str, Searcher]

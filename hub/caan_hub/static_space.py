@@ -52,10 +52,10 @@ def copy_page(page: Path, title: str, folder: Path) -> list[str]:
     if (page / CARD).is_file() and read_sdk(page) != "static":
         raise CaanError(f"{page / CARD}: the front matter does not describe a static Space. Write `sdk: static`.")
     files = files_of(page)
-    others = [path for path in files if not STATIC_FILES.fullmatch(path)]
-    copy_files({path: file for path, file in files.items() if path not in others}, folder)
+    copy_files({path: file for path, file in files.items() if STATIC_FILES.fullmatch(path)}, folder)
     if CARD not in files:
         (folder / CARD).write_text(_card(title), encoding="utf-8")
+    others = [path for path in files if not STATIC_FILES.fullmatch(path)]
     return [f"Left out, because they are not part of the page: {', '.join(others)}"] if others else []
 
 
