@@ -13,7 +13,7 @@ class Catalogue:
     Attributes:
         searchers: Galleries by the name that visitors see; the first one is selected.
         notice: Reason why there are no galleries.
-        show_paths: Show full paths of photos, to visitors and programs, instead of names. Only for a server that no other
+        show_paths: Show full paths of photos to visitors and programs instead of names. Only for a server that no other
             machine can reach.
     """
 

@@ -43,7 +43,7 @@ def build_page(searchers: dict[str, Searcher], *, notice: str = "", show_paths: 
     Args:
         searchers: Galleries by the name that visitors see; the first one is selected.
         notice: Shown instead of results if there is no gallery.
-        show_paths: Show full paths of photos, to visitors and programs, instead of names. Only for a server that no other
+        show_paths: Show full paths of photos to visitors and programs instead of names. Only for a server that no other
             machine can reach.
     """
     with GuardedBlocks(title=TITLE, analytics_enabled=False) as page:
