@@ -5,18 +5,8 @@ import onnx
 import onnxruntime
 import pytest
 from caan_export.quantise import quantise
-from onnx import TensorProto, helper, numpy_helper
-
-
-def save_linear(file, weight: np.ndarray, middle: tuple[int, ...]) -> None:
-    """Saves a graph of one product: x (batch, *middle, K) times the weight (K, N)."""
-    shapes = [["batch", *middle, size] for size in weight.shape]
-    values = [
-        helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in zip("xy", shapes, strict=True)
-    ]
-    node = helper.make_node("MatMul", ["x", "w"], ["y"])
-    graph = helper.make_graph([node], "linear", values[:1], values[1:], [numpy_helper.from_array(weight, "w")])
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10), file)
+from linear_graph import save_linear
+from onnx import TensorProto, helper
 
 
 def by_definition(x: np.ndarray, weight: np.ndarray) -> np.ndarray:

@@ -2,31 +2,30 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
-from caan_export.manifest import (
-    ENCODERS,
-    MANIFEST,
-    RELATION,
-    CheckpointEntry,
-    GraphEntry,
-    Manifest,
-    Parity,
-    file_entries,
-)
+from caan_export.export import export_checkpoint
+from export_folders import change_manifest
 from hub_repositories import Blob
 from huggingface_hub import ModelCard
 from safetensors.numpy import load as load_safetensors
 
 import caan_hf
-from caan_hf.encoding.identity import EncoderIdentity
-from caan_hf.utils.files import sha256_of
 
 pytestmark = pytest.mark.slow
 
 CODE = {file.name for file in Path(caan_hf.__file__).parent.glob("*_caan.py")}
 MODEL = {"config.json", "model.safetensors", "processor_config.json", "training.json", "README.md", *CODE}
+
+
+@pytest.fixture(scope="module")
+def onnx(checkpoint, tmp_path_factory) -> Path:
+    """An export of the checkpoint."""
+    folder = tmp_path_factory.mktemp("export") / "onnx"
+    export_checkpoint(str(checkpoint), folder)
+    return folder
 
 
 def push(client, *words, token="hf_write") -> str:
@@ -71,8 +70,7 @@ def _no_secrets(files):
         assert b"hf_secret" not in content, name
 
 
-def test_a_later_push_deletes_files_of_the_earlier_one_and_keeps_files_of_others(client, server, checkpoint, tmp_path):
-    onnx = _onnx_folder(checkpoint, tmp_path)
+def test_a_later_push_deletes_files_of_the_earlier_one_and_keeps_files_of_others(client, server, checkpoint, onnx):
     options = ["--with-text", "--onnx", onnx, "--max-shard-size", "100KB", "--license", "mit"]
     push(client, checkpoint, "me/tiny", *options)
     repository = server.repository("me/tiny")
@@ -86,35 +84,6 @@ def test_a_later_push_deletes_files_of_the_earlier_one_and_keeps_files_of_others
     assert card.data.license == "mit"
     assert 'CaanOnnx.from_pretrained("me/tiny", subfolder="onnx")' in card.text
     assert set(server.repository("me/tiny").files()) == MODEL | {"notes.md"}
-
-
-def _onnx_folder(checkpoint, tmp_path, name="onnx"):
-    """A folder of `caan-export onnx` with graphs that cannot run."""
-    folder = tmp_path / name
-    folder.mkdir()
-    graph_files = [f"{graph}.onnx" for graph in (*ENCODERS, RELATION)]
-    for file in (*graph_files, "preprocessing.json", "config.json", "reference.npz"):
-        (folder / file).write_bytes(file.encode())
-    pixels = {"pixel_values": ("batch", 3, 32, 32)}
-    embeds = {"global_embeds": ("batch", 8), "local_embeds": ("batch", 4, 8)}
-    pair = {"sketch_local_embeds": ("sketches", 4, 8), "photo_local_embeds": ("photos", 4, 8)}
-    graphs = {graph: GraphEntry(dtype="fp32", inputs=pixels, outputs=embeds) for graph in ENCODERS}
-    graphs[RELATION] = GraphEntry(dtype="fp32", inputs=pair, outputs={"relation_logits": ("sketches", "photos")})
-    weights = {"model.safetensors": sha256_of(checkpoint / "model.safetensors")}
-    Manifest(
-        versions={},
-        checkpoint=CheckpointEntry(name="model", revision=None, sha256=weights),
-        identity=EncoderIdentity("w", "c", "p", "float32", image_size=32, global_dim=8, local_shape=(4, 8)),
-        opset=23,
-        dtype="fp32",
-        local_matching="relation",
-        local_position_weight=0.0,
-        local_weight=None,
-        graphs=graphs,
-        files=file_entries(folder),
-        parity=Parity(atol=1e-4, provider="CPUExecutionProvider", differences=()),
-    ).write(folder / MANIFEST)
-    return folder
 
 
 def test_a_dry_run_writes_the_files_of_a_push(client, server, checkpoint, tmp_path):
@@ -158,16 +127,15 @@ def test_weights_are_converted_to_the_given_dtype(client, server, checkpoint):
     assert "float16 |" in files["README.md"].decode()
 
 
-def test_unusable_input_is_a_one_line_error(client, server, checkpoint, metrics_file, tmp_path):
+def test_unusable_input_is_a_one_line_error(client, server, checkpoint, metrics_file, onnx, tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "theirs").touch()
     (tmp_path / "broken.json").write_text("{}")
-    altered = _onnx_folder(checkpoint, tmp_path)
+    altered, foreign = (shutil.copytree(onnx, tmp_path / name) for name in ("altered", "foreign"))
     (altered / "relation.onnx").write_bytes(b"another")
-    foreign = _onnx_folder(checkpoint, tmp_path, "foreign")
-    manifest = (foreign / MANIFEST).read_text()
-    (foreign / MANIFEST).write_text(re.sub(r'(model.safetensors": ")\w{8}', r"\g<1>00000000", manifest))
+    other_weights = {"model.safetensors": "0" * 64}
+    change_manifest(foreign, lambda content: content["checkpoint"]["sha256"].update(other_weights))
     cases = {
         ("push", tmp_path / "nowhere", "me/tiny"): "hf download OWNER/MODEL",
         ("push", "x" * 300, "me/tiny"): "no such folder",

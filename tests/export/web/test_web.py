@@ -16,9 +16,7 @@ from caan_export.web import write_web
 from caan_export.web_gallery import shown_name
 from caan_export.web_model import compress_weights
 from export_folders import change_manifest
-from onnx import TensorProto, numpy_helper
-from onnx import helper as onnx_helper
-from onnx import save as save_onnx
+from linear_graph import save_linear
 from photos import draw_photo, save_checkpoint
 from PIL import Image
 from typer.testing import CliRunner
@@ -224,16 +222,8 @@ def test_weights_in_int8_change_the_embeddings_little(page, gallery, options, on
 @pytest.mark.parametrize("size", [1.0, 1e-3, 1e-6, 1e-9, 0.0, 1e5])
 def test_weights_of_any_size_are_stored(tmp_path, size):
     weights = (size * np.random.default_rng(0).normal(size=(40, 30))).astype(np.float32)
-    graph = onnx_helper.make_graph(
-        [onnx_helper.make_node("MatMul", ["rows", "weights"], ["sums"])],
-        "weights",
-        [onnx_helper.make_tensor_value_info("rows", TensorProto.FLOAT, [40, 40])],
-        [onnx_helper.make_tensor_value_info("sums", TensorProto.FLOAT, [40, 30])],
-        [numpy_helper.from_array(weights, "weights")],
-    )
-    opset = [onnx_helper.make_opsetid("", 20)]
-    save_onnx(onnx_helper.make_model(graph, opset_imports=opset, ir_version=10), str(tmp_path / "exact.onnx"))
+    save_linear(tmp_path / "exact.onnx", weights)
     compress_weights(tmp_path / "exact.onnx", tmp_path / "int8.onnx")
     session = onnxruntime.InferenceSession(tmp_path / "int8.onnx")
-    (found,) = session.run(None, {"rows": np.eye(40, dtype=np.float32)})
+    (found,) = session.run(None, {"x": np.eye(40, dtype=np.float32)})
     assert np.abs(found - weights).max() <= max(0.005 * np.abs(weights).max(), 5e-8)
