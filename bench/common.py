@@ -1,14 +1,17 @@
-"""Options, errors and separate processes, which several of the scripts need."""
+"""Options, records, processes and servers of the scripts."""
 
 import argparse
 import json
+import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from caan_hf.errors import CaanError
+from caan_hf.utils.files import write_json
 
 
 def options_parser(description: str | None) -> argparse.ArgumentParser:
@@ -16,13 +19,25 @@ def options_parser(description: str | None) -> argparse.ArgumentParser:
     return argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
 
 
-def checkpoint_parser(description: str | None) -> argparse.ArgumentParser:
-    """A parser of CHECKPOINT, DATA and --record."""
+def record_parser(description: str | None) -> argparse.ArgumentParser:
+    """A parser of --record, for `write_record`."""
     parser = options_parser(description)
-    parser.add_argument("checkpoint")
-    parser.add_argument("data")
     parser.add_argument("--record", type=Path, help="JSON file to write the results to")
     return parser
+
+
+def checkpoint_parser(description: str | None) -> argparse.ArgumentParser:
+    """A parser of CHECKPOINT, DATA and --record."""
+    parser = record_parser(description)
+    parser.add_argument("checkpoint")
+    parser.add_argument("data")
+    return parser
+
+
+def write_record(file: Path | None, record: Any) -> None:
+    """Write the results as JSON if --record was given."""
+    if file is not None:
+        write_json(file, record)
 
 
 def run(main: Callable[[], None]) -> None:
@@ -41,7 +56,18 @@ def in_own_process(script: str, *words: Any) -> Any:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def peak_memory() -> float:
-    """Peak memory of this process in GiB (Linux)."""
-    status = Path("/proc/self/status").read_text(encoding="ascii")
+@contextmanager
+def server(command: str, *words: str, model: str | None) -> Iterator[tuple[str, subprocess.Popen]]:
+    """Run a server as `python -m COMMAND`; yields the address that it prints and its process."""
+    words = (*words, "--model", model) if model else words
+    with subprocess.Popen([sys.executable, "-m", command, *words], stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield re.match(r"http://[\d.:]+", process.stdout.readline())[0], process
+        finally:
+            process.terminate()
+
+
+def peak_memory(process: int | str = "self") -> float:
+    """Peak memory of a process in GiB (Linux)."""
+    status = Path(f"/proc/{process}/status").read_text(encoding="ascii")
     return int(status.partition("VmHWM:")[2].split()[0]) / 2**20

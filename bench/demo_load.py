@@ -8,18 +8,12 @@ told that the queue is full, it tries again after a second. Another client opens
 
 import asyncio
 import json
-import re
 import statistics
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 import httpx
 from caan_demo.sketch_pad import to_pad
-from common import options_parser, run
+from common import options_parser, peak_memory, run, server
 
 from caan_hf.benchmarks.sample import SAMPLE_CATEGORIES, draw_object
 
@@ -34,23 +28,13 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60)
     options = parser.parse_args()
     drawings = [to_pad(draw_object(name, "sketch", seed=1, index=0)) for name in list(SAMPLE_CATEGORIES)[:NUM_DRAWINGS]]
-    with demo(options.gallery, options.model) as (address, process):
-        before = memory(process.pid)
+    words = ("caan_demo.cli", "--gallery", options.gallery, "--no-browser")
+    with server(*words, model=options.model) as (address, process):
+        before = peak_memory(process.pid)
         load = Load(address, drawings)
         asyncio.run(load.run(options.clients, options.seconds))
         load.print(options.clients, options.seconds)
-        print(f"  memory of the server     {before:.2f} -> {memory(process.pid):.2f} GiB")
-
-
-@contextmanager
-def demo(gallery: str, model: str | None) -> Iterator[tuple[str, subprocess.Popen]]:
-    command = [sys.executable, "-m", "caan_demo.cli", "--gallery", gallery, "--no-browser"]
-    command += ["--model", model] if model else []
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            yield re.match(r"http://[\d.:]+", process.stdout.readline())[0], process
-        finally:
-            process.terminate()
+        print(f"  memory of the server     {before:.2f} -> {peak_memory(process.pid):.2f} GiB")
 
 
 class Load:
@@ -73,16 +57,17 @@ class Load:
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)  # the server closes idle connections
         async with httpx.AsyncClient(base_url=self.address, limits=limits, timeout=180) as web:
             config = (await web.get("/config")).json()
-            self.search = next(event for event in config["dependencies"] if event["api_name"] == "_search")["id"]
+            self.search = next(event["id"] for event in config["dependencies"] if event["api_name"] == "_search")
+            components = (one["props"] for one in config["components"])
+            self.gallery = next(props["value"] for props in components if props.get("elem_id") == "gallery")
             await asyncio.gather(self.open_page(web), *(self.draw(web, number) for number in range(clients)))
 
     async def draw(self, web: httpx.AsyncClient, client: int) -> None:
         while (start := time.monotonic()) < self.end:
             drawing = self.drawings[(client + len(self.answered)) % len(self.drawings)]
             session = f"{client}-{start}"
-            data = [drawing, None, False, None, False, None]  # two of them are states of the session
+            data = [drawing, None, False, self.gallery, False, None]  # two of them are states of the session
             body = {"data": data, "fn_index": self.search, "session_hash": session}
-            body["data"][3] = await self.gallery(web)
             joined = await web.post("/gradio_api/queue/join", json=body)
             if joined.status_code == 503:
                 self.refused += 1
@@ -91,12 +76,6 @@ class Load:
                 self.answered.append(time.monotonic() - start)
             else:
                 self.failed += 1
-
-    async def gallery(self, web: httpx.AsyncClient) -> str:
-        if not hasattr(self, "name"):
-            components = (await web.get("/config")).json()["components"]
-            self.name = next(one["props"]["value"] for one in components if one["props"].get("elem_id") == "gallery")
-        return self.name
 
     async def is_answered(self, web: httpx.AsyncClient, session: str) -> bool:
         async with web.stream("GET", "/gradio_api/queue/data", params={"session_hash": session}) as events:
@@ -119,12 +98,6 @@ class Load:
             print(f"  seconds to the {name:9} p50 {middle:.2f}, p95 {high:.2f}, longest {max(waited):.2f}")
         print(f"  refused (queue is full)  {self.refused}")
         print(f"  failed                   {self.failed}")
-
-
-def memory(pid: int) -> float:
-    """Peak memory of a process in GiB (Linux)."""
-    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
-    return int(status.partition("VmHWM:")[2].split()[0]) / 2**20
 
 
 if __name__ == "__main__":

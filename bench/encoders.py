@@ -23,12 +23,11 @@ from caan_export.export import export_checkpoint
 from caan_export.options import ExportOptions
 from caan_export.runtime import CaanOnnx
 from caan_export.timing import machine
-from common import checkpoint_parser, run
+from common import checkpoint_parser, run, write_record
 from tables import encoders
 
 from caan_hf.encoding.checkpoint import load_checkpoint
 from caan_hf.encoding.features import Array, Modality
-from caan_hf.utils.files import write_json
 
 BATCHES = (1, 8, 64)
 BASELINE = "torch float32"
@@ -61,8 +60,7 @@ def main() -> None:
             "engines": measure(engines, pixels, split, options.repeats),
         }
     print(encoders(record))
-    if options.record is not None:
-        write_json(options.record, record)
+    write_record(options.record, record)
 
 
 def export(checkpoint: str, dtype: str, folder: Path) -> CaanOnnx:

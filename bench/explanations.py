@@ -17,11 +17,11 @@ from math import isqrt
 from typing import NamedTuple
 
 import numpy as np
-from common import checkpoint_parser, run
+from caan_export.agreement import load_split
+from common import checkpoint_parser, run, write_record
 from PIL import Image
 
 from caan_hf import load_encoder
-from caan_hf.benchmarks import load_benchmark
 from caan_hf.benchmarks.pairs import WITHOUT_PHOTO, instances
 from caan_hf.encoding.dataset_pictures import DatasetPictures
 from caan_hf.encoding.encoder import Encoder
@@ -30,7 +30,6 @@ from caan_hf.errors import CaanError
 from caan_hf.evaluation import ZeroShotEvaluator
 from caan_hf.evaluation.bootstrap import interval, resampled_averages
 from caan_hf.retrieval.reranking import fused
-from caan_hf.utils.files import write_json
 
 GREYED = 0.1  # share of the regions of a photo that are painted grey
 DRAWS = 2  # of random regions
@@ -53,8 +52,7 @@ def main() -> None:
     encoder = load_encoder(options.checkpoint)
     if encoder.local_position_weight is None:
         raise CaanError(f"{options.checkpoint}: its local score has no shares. Give a model with late interaction.")
-    benchmark, _ = load_benchmark(options.data)
-    evaluator = ZeroShotEvaluator(benchmark[options.split], split=options.split)
+    evaluator = load_split(options.data, options.split)
     pairs = choose_pairs(evaluator, options.pairs)
     sketches = encoder.encode(list(DatasetPictures(evaluator.sketches.select(pairs.sketches))), "sketch")
     prepared = {
@@ -80,15 +78,12 @@ def main() -> None:
     }
     for kind in ("distance", "deletion"):
         print(*record[kind], sep="\n")
-    if options.record is not None:
-        write_json(options.record, record)
+    write_record(options.record, record)
 
 
 def choose_pairs(evaluator: ZeroShotEvaluator, each: int) -> Pairs:
     """The first sketches of each category whose photo is in the split, with it, the next photo, and a farther one."""
-    sketch_categories, photo_categories = (
-        np.asarray(labels) for labels in (evaluator.sketch_categories, evaluator.photo_categories)
-    )
+    sketch_categories, photo_categories = evaluator.sketch_categories, evaluator.photo_categories
     wanted, known = instances(
         evaluator.sketches["source"], evaluator.photos["source"], sketch_categories, photo_categories
     )

@@ -6,24 +6,20 @@ Late interaction is measured without the position prior and with a weight of 0.2
 fused score with a weight of the local score of 0.6.
 """
 
-from pathlib import Path
-
-from common import options_parser, run
+from common import record_parser, run, write_record
 
 import caan_hf
 from caan_hf.encoding.checkpoint import CheckpointEncoder
 from caan_hf.evaluation.options import EvaluationOptions
-from caan_hf.utils.files import write_json
 
 POSITIONS, WEIGHT = (0.0, 0.2), 0.6
 
 
 def main() -> None:
-    parser = options_parser(__doc__)
+    parser = record_parser(__doc__)
     parser.add_argument("data")
     parser.add_argument("checkpoints", nargs="+", metavar="NAME=CHECKPOINT")
     parser.add_argument("--split", default="test")
-    parser.add_argument("--record", type=Path, help="JSON file to write the results to")
     options = parser.parse_args()
     rows = []
     for name, _, checkpoint in (word.partition("=") for word in options.checkpoints):
@@ -40,8 +36,7 @@ def main() -> None:
                 rows.append(row)
                 print(name, ranking, position, found.metrics, flush=True)
         rows.append({"name": name, "ranking": "chance", "position": 0.0, "metrics": result.chance})
-    if options.record is not None:
-        write_json(options.record, rows)
+    write_record(options.record, rows)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ largest difference. With `--device cpu` the script runs anywhere, with int8 in p
 
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +18,7 @@ import step as training
 import torch
 from caan_export.runtime import CaanOnnx
 from caan_export.timing import machine
-from common import options_parser, run
+from common import record_parser, run, write_record
 from tables import gpu
 from torch.utils.flop_counter import FlopCounterMode
 from train_speed import product_flops, timed
@@ -27,38 +26,21 @@ from train_speed import product_flops, timed
 import export as exports
 from caan_hf import CaanModel
 from caan_hf.errors import CaanError
-from caan_hf.utils.files import write_json
 
 IMAGE_SIZE = 224
 TOWERS = {"tiny": "ViT-Tiny/16, 224 px", "base": "ViT-B/16, 224 px"}
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
-@dataclass(frozen=True)
-class Speed:
-    """One measurement.
-
-    Attributes:
-        towers: Architecture and image size.
-        work: "encode" or "train".
-        engine: Engine and precision.
-        images_per_second: Images per second. A training step of B pairs has 2B images.
-        share: Share of the operations per second of a matrix product in the same precision; None for ONNX.
-    """
-
-    towers: str
-    work: str
-    engine: str
-    images_per_second: float
-    share: float | None
+Speed = dict[str, str | float | None]
+"""A row of the table; a training step of B pairs has 2B images, and ONNX has no share."""
 
 
 def main() -> None:
-    parser = options_parser(__doc__)
+    parser = record_parser(__doc__)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cuda")
     parser.add_argument("--models", nargs="+", choices=TOWERS, default=list(TOWERS))
     parser.add_argument("--batch-size", type=int, default=256)
-    parser.add_argument("--record", type=Path, help="JSON file to write the results to")
     options = parser.parse_args()
     if options.device == "cuda" and not torch.cuda.is_available():
         raise CaanError("no GPU that torch can use. Pass --device cpu to try the script.")
@@ -75,11 +57,10 @@ def main() -> None:
     for name in options.models:
         measured = Measurement(TOWERS[name], device, options.batch_size, limits)
         for speed in measured.speeds():
-            record["speeds"].append(asdict(speed))
+            record["speeds"].append(speed)
             record["parity"] |= measured.parity
-            print(asdict(speed), flush=True)
-            if options.record is not None:
-                write_json(options.record, record)
+            print(speed, flush=True)
+            write_record(options.record, record)
     print(gpu(record))
 
 
@@ -110,12 +91,12 @@ class Measurement:
         photos = torch.randn(self.batch_size, 3, IMAGE_SIZE, IMAGE_SIZE, device=self.device)
         encode = torch.inference_mode()(lambda: model.get_photo_features(photos).global_embeds)
         flops = operations(encode)
-        yield self.speed("encode", "torch float32", "float32", flops, encode, self.batch_size)
+        yield self.speed("encode", "torch float32", "float32", flops, encode)
         model, photos = model.to(torch.bfloat16), photos.to(torch.bfloat16)
-        yield self.speed("encode", "torch bfloat16", "bfloat16", flops, encode, self.batch_size)
+        yield self.speed("encode", "torch bfloat16", "bfloat16", flops, encode)
         compiled = torch.compile(model.get_photo_features, dynamic=False)
         encode = torch.inference_mode()(lambda: compiled(photos).global_embeds)
-        yield self.speed("encode", "torch bfloat16, compiled", "bfloat16", flops, encode, self.batch_size)
+        yield self.speed("encode", "torch bfloat16, compiled", "bfloat16", flops, encode)
         model.float()
 
     def training(self, model: CaanModel) -> Speed:
@@ -127,7 +108,7 @@ class Measurement:
                 training.caan_step(model, batch)
             model.zero_grad()
 
-        return self.speed("train", "torch bfloat16", "bfloat16", operations(step), step, self.batch_size)
+        return self.speed("train", "torch bfloat16", "bfloat16", operations(step), step)
 
     def onnx(self) -> Iterator[Speed]:
         """The exports, which are verified against torch on the same device while they are written."""
@@ -142,14 +123,14 @@ class Measurement:
                 worst = max(onnx.export.manifest.parity.differences, key=lambda one: one.largest / one.allowed)
                 self.parity[f"{self.towers}, {label}"] = {"difference": worst.largest, "allowed": worst.allowed}
                 encode = lambda: onnx.encode_prepared(photos, "photo")  # noqa: B023, E731 - called in this iteration
-                yield self.speed("encode", label, None, 0, encode, self.batch_size)
+                yield self.speed("encode", label, None, 0, encode)
 
-    def speed(
-        self, work: str, engine: str, precision: str | None, flops: float, call: Callable[[], object], images: int
-    ) -> Speed:
+    def speed(self, work: str, engine: str, precision: str | None, flops: float, call: Callable[[], object]) -> Speed:
+        """Time a call that encodes a batch or trains on it."""
         seconds = timed(call, self.device)
         share = flops / seconds / self.limits[precision] if precision else None
-        return Speed(self.towers, work, engine, images / seconds, share)
+        row = {"towers": self.towers, "work": work, "engine": engine}
+        return {**row, "images_per_second": self.batch_size / seconds, "share": share}
 
 
 def operations(call: Callable[[], object]) -> float:

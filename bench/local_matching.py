@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from common import options_parser, run
+from caan_export.agreement import load_split
+from common import record_parser, run, write_record
 
-from caan_hf.benchmarks import load_benchmark
 from caan_hf.encoding.checkpoint import CheckpointEncoder
 from caan_hf.encoding.dataset_pictures import DatasetPictures
 from caan_hf.encoding.late_interaction import late_interaction_scores
@@ -25,7 +25,6 @@ from caan_hf.evaluation import ZeroShotEvaluator, retrieval_metrics
 from caan_hf.evaluation.bootstrap import interval, resampled_averages
 from caan_hf.retrieval.ranking import stable_order
 from caan_hf.retrieval.reranking import fused
-from caan_hf.utils.files import write_json
 
 WEIGHTS = tuple(round(step / 20, 2) for step in range(21))
 POSITIONS = (0.0, 0.1, 0.2, 0.3)  # weights of the position prior
@@ -55,18 +54,15 @@ class Scores(NamedTuple):
 
 
 def main() -> None:
-    parser = options_parser(__doc__)
+    parser = record_parser(__doc__)
     parser.add_argument("runs", type=Path, nargs="+")
     parser.add_argument("data")
     parser.add_argument("--test", action="store_true", help="evaluate the unseen categories too")
-    parser.add_argument("--record", type=Path, help="JSON file to write the results to")
     options = parser.parse_args()
-    benchmark, _ = load_benchmark(options.data)
     names = ("validation", "test") if options.test else ("validation",)
-    splits = {split: ZeroShotEvaluator(benchmark[split], split=split) for split in names}
+    splits = {split: load_split(options.data, split) for split in names}
     record = [measured(method, models, splits) for method, models in methods(options.runs).items()]
-    if options.record is not None:
-        write_json(options.record, record)
+    write_record(options.record, record)
 
 
 def methods(runs: list[Path]) -> dict[str, list[Path]]:

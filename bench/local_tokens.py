@@ -11,20 +11,19 @@ import itertools
 
 import numpy as np
 import torch
-from common import checkpoint_parser, run
+from caan_export.agreement import load_split
+from common import checkpoint_parser, run, write_record
 from torch.nn import functional as F
 
-from caan_hf.benchmarks import load_benchmark
 from caan_hf.encoding.checkpoint import CheckpointEncoder
 from caan_hf.encoding.dataset_pictures import DatasetPictures
 from caan_hf.encoding.features import Features
 from caan_hf.encoding.late_interaction import late_interaction_scores
-from caan_hf.evaluation import ZeroShotEvaluator, retrieval_metrics
+from caan_hf.evaluation import retrieval_metrics
 from caan_hf.gallery.schema import from_local, to_local
 from caan_hf.local_matching_caan import inked_regions
 from caan_hf.retrieval.reranking import fused
 from caan_hf.training.centers import principal_components
-from caan_hf.utils.files import write_json
 
 GRIDS, WIDTHS = (12, 6, 4), (192, 128, 64, 32)
 TRAIN_STRIDE = 8
@@ -49,9 +48,7 @@ class PatchEncoder(CheckpointEncoder):
 def main() -> None:
     options = checkpoint_parser(__doc__).parse_args()
     encoder = PatchEncoder.load(options.checkpoint)
-    benchmark, _ = load_benchmark(options.data)
-    validation = ZeroShotEvaluator(benchmark["validation"], split="validation")
-    training = ZeroShotEvaluator(benchmark["train"], split="train")
+    validation, training = (load_split(options.data, split) for split in ("validation", "train"))
     sketches = encoder.encode(list(DatasetPictures(validation.sketches)), "sketch", batch_size=64)
     photos = encoder.encode(list(DatasetPictures(validation.photos)), "photo", batch_size=64)
     seen = [
@@ -82,8 +79,7 @@ def main() -> None:
             row["mAP@all"] = score(late_interaction_scores(queries, one, POSITION))
             print(row, flush=True)
             rows.append(row)
-    if options.record is not None:
-        write_json(options.record, rows)
+    write_record(options.record, rows)
 
 
 def pooled(patches: np.ndarray, grid: int) -> torch.Tensor:

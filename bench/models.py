@@ -10,24 +10,22 @@ best photos re-ranked, and as a search shows them by default, with the photos sm
 from pathlib import Path
 from typing import Any
 
-from common import options_parser, run
+from common import record_parser, run, write_record
 
 from caan_hf.encoding.load import load_encoder
 from caan_hf.evaluation import EvaluationOptions
 from caan_hf.evaluation.evaluate import evaluate
 from caan_hf.evaluation.rankings import EvaluationResult
 from caan_hf.gallery.options import SMOOTH
-from caan_hf.utils.files import write_json
 
 CUTOFF = "P@12"
 
 
 def main() -> None:
-    parser = options_parser(__doc__)
+    parser = record_parser(__doc__)
     parser.add_argument("data")
     parser.add_argument("drawings")
     parser.add_argument("models", nargs="+")
-    parser.add_argument("--record", type=Path, help="JSON file to write the results to")
     options = parser.parse_args()
     record = []
     for model in options.models:
@@ -41,8 +39,7 @@ def main() -> None:
                     row |= {"queries": queries, "chance": before.chance, "rankings": rankings(before, after)}
                     print(row, flush=True)
                     record.append(row)
-    if options.record is not None:
-        write_json(options.record, record)
+    write_record(options.record, record)
 
 
 def rankings(plain: EvaluationResult, default: EvaluationResult) -> dict[str, dict[str, Any]]:

@@ -21,7 +21,7 @@ from typing import Any
 import lancedb
 import numpy as np
 import pyarrow as pa
-from common import checkpoint_parser, run
+from common import checkpoint_parser, run, write_record
 from lancedb.index import IvfPq
 
 from caan_hf.benchmarks import load_benchmark
@@ -52,10 +52,9 @@ def main() -> None:
     stages.measure("late interaction, matrix product in memory", stages.by_late_interaction, size, None)
     with tempfile.TemporaryDirectory() as folder:
         measure_multivector(stages, Path(folder))
-    if options.record:
-        tokens, width = stages.local.shape[1:]
-        facts = {"photos": options.photos, "queries": options.queries, "tokens": tokens, "width": width}
-        options.record.write_text(json.dumps({**facts, "rows": stages.rows}, indent=1) + "\n", encoding="utf-8")
+    tokens, width = stages.local.shape[1:]
+    facts = {"photos": options.photos, "queries": options.queries, "tokens": tokens, "width": width}
+    write_record(options.record, {**facts, "rows": stages.rows})
 
 
 class FirstStages:

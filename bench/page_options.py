@@ -10,17 +10,16 @@ What does query expansion gain beside re-ranking, with 1 to 25 photos in each ca
 """
 
 import numpy as np
-from common import checkpoint_parser, run
+from caan_export.agreement import load_split
+from common import checkpoint_parser, run, write_record
 from tables import page_options
 
-from caan_hf.benchmarks import load_benchmark
 from caan_hf.encoding.checkpoint import CheckpointEncoder
 from caan_hf.encoding.dataset_pictures import DatasetPictures
-from caan_hf.evaluation import ZeroShotEvaluator, retrieval_metrics
+from caan_hf.evaluation import retrieval_metrics
 from caan_hf.retrieval.expansion import expand_queries
 from caan_hf.retrieval.ranking import stable_order
 from caan_hf.retrieval.reranking import NUM_CANDIDATES, fused
-from caan_hf.utils.files import write_json
 
 FALSE_ALARMS = 0.05
 EXPAND = 5
@@ -39,20 +38,18 @@ def main() -> None:
     if options.position_weight is not None:
         config.local_position_weight = options.position_weight
     weight = config.local_weight if options.local_weight is None else options.local_weight
-    benchmark, _ = load_benchmark(options.data)
-    validation = ZeroShotEvaluator(benchmark["validation"], split="validation")
+    validation = load_split(options.data, "validation")
     sketches = encoder.encode(list(DatasetPictures(validation.sketches)), "sketch")
     photos = encoder.encode(list(DatasetPictures(validation.photos)), "photo")
     local = encoder.local_scores(sketches.local_embeds, photos.local_embeds)
-    kinds = np.asarray(validation.sketch_categories), np.asarray(validation.photo_categories)
+    kinds = validation.sketch_categories, validation.photo_categories
     scores = fused(sketches.global_embeds @ photos.global_embeds.T, local, weight)
     record = {
         "unmatched": unmatched(scores, kinds[0][:, None] == kinds[1]),
         "expanded": expanded(sketches.global_embeds, photos.global_embeds, local, kinds, weight),
     }
     print(page_options(record))
-    if options.record is not None:
-        write_json(options.record, record)
+    write_record(options.record, record)
 
 
 def unmatched(scores: np.ndarray, same: np.ndarray) -> list[dict]:

@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from common import in_own_process, options_parser, peak_memory, run
+from common import in_own_process, peak_memory, record_parser, run, write_record
 from PIL import Image
 from tables import photos as photo_table
 
@@ -24,7 +24,6 @@ import caan_hf
 from caan_hf.gallery import Gallery
 from caan_hf.gallery.schema import from_vectors
 from caan_hf.images_caan import clean_photo, register_heif
-from caan_hf.utils.files import write_json
 
 SIZE = (4000, 3000)
 GRAIN = 5.0
@@ -39,13 +38,12 @@ KINDS = {
 
 
 def main() -> None:
-    parser = options_parser(__doc__)
+    parser = record_parser(__doc__)
     parser.add_argument("model")
     parser.add_argument("photos", type=Path)
     parser.add_argument("--count", type=int, default=120, help="number of JPEGs; a tenth of it in other formats")
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
     parser.add_argument("--step", choices=("index", "loop"), help="used by the script itself")
-    parser.add_argument("--record", type=Path)
     options = parser.parse_args()
     if options.step is not None:
         print(json.dumps(index(options) if options.step == "index" else loop(options)))
@@ -58,13 +56,11 @@ def main() -> None:
             found = {
                 step: in_own_process(__file__, options.model, folder, "--step", step) for step in ("index", "loop")
             }
-            rows.append({"kind": kind, **found["index"], "loop_per_second": found["loop"]["per_second"]})
-            rows[-1] |= compare(found["index"].pop("embeds"), found["loop"]["embeds"])
-            del rows[-1]["embeds"]
+            cosines = compare(*(result.pop("embeds") for result in found.values()))
+            rows.append({"kind": kind, **found["index"], "loop_per_second": found["loop"]["per_second"], **cosines})
             print(rows[-1], flush=True)
     print(photo_table(rows))
-    if options.record is not None:
-        write_json(options.record, rows)
+    write_record(options.record, rows)
 
 
 def write_photos(source: Path, folder: Path, kind: str, count: int) -> None:

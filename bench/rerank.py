@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from common import in_own_process, options_parser, peak_memory, run
+from common import in_own_process, peak_memory, record_parser, run, write_record
 from safetensors.numpy import load_file, save_file
 
 from caan_hf import CaanConfig
@@ -145,12 +145,11 @@ def measure_whole(folder: Path) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = options_parser(__doc__)
+    parser = record_parser(__doc__)
     parser.add_argument("--sketches", type=int, default=200)
     parser.add_argument("--photos", type=int, default=WHOLE["photos"])
     parser.add_argument("--k", type=int, default=WHOLE["k"])
     parser.add_argument("--whole", action="store_true")
-    parser.add_argument("--record", type=Path, help="JSON file to write the results to")
     parser.add_argument("--measure", nargs="+", help=argparse.SUPPRESS)
     options = parser.parse_args()
     sizes = {"sketches": options.sketches, "photos": options.photos, "k": options.k}
@@ -178,8 +177,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             record["whole"] = in_own_process(__file__, "--measure", folder)
         print("{sketches:,} x {photos:,}: {seconds}, {peak_gib:.2f} GiB".format(**record["whole"]))
-    if options.record:
-        options.record.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    write_record(options.record, record)
 
 
 if __name__ == "__main__":

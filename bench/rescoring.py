@@ -9,15 +9,14 @@ also measured with seen photos in the gallery.
 """
 
 import numpy as np
-from common import checkpoint_parser, run
+from caan_export.agreement import load_split
+from common import checkpoint_parser, run, write_record
 
-from caan_hf.benchmarks import load_benchmark
 from caan_hf.encoding.checkpoint import CheckpointEncoder
 from caan_hf.encoding.dataset_pictures import DatasetPictures
-from caan_hf.evaluation import ZeroShotEvaluator, retrieval_metrics
+from caan_hf.evaluation import retrieval_metrics
 from caan_hf.retrieval.expansion import expand_queries
 from caan_hf.retrieval.ranking import stable_order
-from caan_hf.utils.files import write_json
 
 SEEN_STRIDE = 4  # a quarter of the training images is used
 
@@ -25,9 +24,7 @@ SEEN_STRIDE = 4  # a quarter of the training images is used
 def main() -> None:
     options = checkpoint_parser(__doc__).parse_args()
     encoder = CheckpointEncoder.load(options.checkpoint)
-    benchmark, _ = load_benchmark(options.data)
-    validation = ZeroShotEvaluator(benchmark["validation"], split="validation")
-    training = ZeroShotEvaluator(benchmark["train"], split="train")
+    validation, training = (load_split(options.data, split) for split in ("validation", "train"))
     sketches = encoder.encode(list(DatasetPictures(validation.sketches)), "sketch")
     photos = encoder.encode(list(DatasetPictures(validation.photos)), "photo")
     seen_sketches = encoder.encode_sketches(list(DatasetPictures(training.sketches))[::SEEN_STRIDE])
@@ -62,8 +59,7 @@ def main() -> None:
             lowered = wide - share * nearness
             record("nearness off", lowered[:, : len(photos.global_embeds)], k=k, weight=share)
             record("nearness off, seen photos too", lowered, with_seen, k=k, weight=share)
-    if options.record is not None:
-        write_json(options.record, rows)
+    write_record(options.record, rows)
 
 
 if __name__ == "__main__":

@@ -7,16 +7,15 @@ images at that size, as `center_features` does. "Photo-photo" ranks photos for p
 docs/results.md shows the results.
 """
 
-from common import checkpoint_parser, run
+from caan_export.agreement import load_split
+from common import checkpoint_parser, run, write_record
 from torch import nn
 from torch.nn import functional as F
 
-from caan_hf.benchmarks import load_benchmark
 from caan_hf.encoding.checkpoint import load_checkpoint
-from caan_hf.evaluation import ZeroShotEvaluator, evaluate_embeddings
+from caan_hf.evaluation import evaluate_embeddings
 from caan_hf.training.collator import at_size
 from caan_hf.training.precompute import encode_rows
-from caan_hf.utils.files import write_json
 
 TRAINING_STRIDE = 3  # the means are those of a third of the training images
 
@@ -26,9 +25,7 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=[128, 160, 192, 224])
     options = parser.parse_args()
     model, processor = load_checkpoint(options.checkpoint)
-    benchmark, _ = load_benchmark(options.data)
-    validation = ZeroShotEvaluator(benchmark["validation"], split="validation")
-    training = ZeroShotEvaluator(benchmark["train"], split="train")
+    validation, training = (load_split(options.data, split) for split in ("validation", "train"))
     if model.config.center_features:
         model.sketch_center.mean.zero_()
         model.photo_center.mean.zero_()
@@ -56,8 +53,7 @@ def main() -> None:
             print(f"{sketch_size:9}  {photo_size:8}  {plain:.3f}  {centred:7.3f}  {among:11.3f}", flush=True)
             rows.append({"sketch_size": sketch_size, "photo_size": photo_size})
             rows[-1] |= {"plain": plain, "centred": centred, "photo_to_photo": among}
-    if options.record is not None:
-        write_json(options.record, rows)
+    write_record(options.record, rows)
 
 
 if __name__ == "__main__":

@@ -8,11 +8,8 @@ Tables stand between `<!-- KIND ... -->` and `<!-- /KIND -->` and are made by be
     study NAME [plot|sweep]      bench/records/NAME.json, the results.json of `caan ablate`, with docs/NAME.png
                                  (`sweep` for a study of two axes, which recipes/ablations/NAME.yaml names)
     averages NAME against LABEL  bench/records/NAME-averages.json, the averages.json of bench/averages.py
-    encoders, gpu, photos        output of bench/encoders.py, bench/gpu.py and bench/photos.py with --record
-    explanations                 output of bench/explanations.py with --record
-    smoothing                    output of bench/smoothing.py with --record
-    local_matching, local_tokens, fine_grained, models, rerank, multivector, page_options, resolution, rescoring, serve,
-    ten_drawings, web, whitening
+    encoders, explanations, fine_grained, gpu, local_matching, local_tokens, models, multivector, page_options, photos,
+    rerank, resolution, rescoring, serve, smoothing, ten_drawings, web, whitening
                                  output of bench/NAME.py with --record
     text                         bench/records/text.json, the results.json of `caan ablate text`, and
                                  bench/records/text_words.json, output of bench/text.py with --record
@@ -45,12 +42,7 @@ ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "results.md"
 RECORDS = ROOT / "bench" / "records"
 SHIPPED = ROOT / "hub" / "caan-vit-tiny-sketchy" / "metrics.json"
-KINDS = (
-    "study averages encoders explanations fine_grained gpu local_matching local_tokens multivector photos rerank "
-    "models page_options resolution rescoring serve smoothing shipped categories sketches ten_drawings text web "
-    "whitening"
-)
-SECTION = re.compile(rf"(<!-- ({KINDS.replace(' ', '|')})( .+)? -->\n)")
+SECTION = re.compile(r"(<!-- (\w+)( .+)? -->\n)")
 DIGEST = "records"  # PNG text chunk with the hash of the record that a plot shows
 REMEDY = "Run python bench/results.py."
 
@@ -70,7 +62,7 @@ def main() -> None:
     if not page.check:
         PAGE.write_text(rebuilt, encoding="utf-8")
     elif rebuilt != written:
-        raise CaanError(f"docs/results.md is not what bench/records says. {REMEDY}")
+        raise CaanError(f"docs/results.md differs from bench/records. {REMEDY}")
 
 
 class Page:
@@ -101,7 +93,7 @@ class Page:
         if kind == "study":
             name, _, figure = words.partition(" ")
             if figure not in ("", *ALT_TEXTS):
-                raise CaanError(f"docs/results.md: a study has a plot or a sweep, not a {figure!r}")
+                raise CaanError(f"docs/results.md: a study has a plot or a sweep, got {figure!r}")
             return self.study(name, figure)
         if kind == "averages":
             name, _, baseline = words.partition(" against ")
@@ -139,7 +131,7 @@ class Page:
         for name in sorted(path.stem for path in RECORDS.glob("*.json")):
             if self.used[name] != 1:
                 raise CaanError(
-                    f"bench/records/{name}.json has {self.used[name]} places in docs/results.md, expected 1"
+                    f"bench/records/{name}.json is used {self.used[name]} times in docs/results.md, expected once"
                 )
 
 
@@ -164,7 +156,7 @@ def require_drawn_from(digest: str, picture: Path) -> None:
         with Image.open(picture) as drawn:
             drawn_from = drawn.info.get(DIGEST)
     except OSError as error:
-        raise CaanError(f"docs/{picture.name} is no picture ({error}). {REMEDY}") from error
+        raise CaanError(f"docs/{picture.name} is not an image ({error}). {REMEDY}") from error
     if drawn_from != digest:
         raise CaanError(f"docs/{picture.name} was drawn from another record. {REMEDY}")
 

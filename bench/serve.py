@@ -15,20 +15,18 @@ import json
 import os
 import re
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from subprocess import Popen
 from typing import Any
 
 import httpx
-from common import options_parser, run
+from common import record_parser, run, server, write_record
 
 from caan_hf.benchmarks.sample import SAMPLE_CATEGORIES, draw_object
 from caan_hf.gallery import Gallery
-from caan_hf.utils.files import write_json
 
 NUM_DRAWINGS = 20
 K = 12
@@ -36,12 +34,11 @@ BUSY = 503
 
 
 def main() -> None:
-    parser = options_parser(__doc__)
+    parser = record_parser(__doc__)
     parser.add_argument("gallery")
     parser.add_argument("--models", nargs="*", default=[])
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 8, 64])
     parser.add_argument("--seconds", type=float, default=15)
-    parser.add_argument("--record", type=Path)
     options = parser.parse_args()
     rows = []
     for model in [None, *options.models]:
@@ -56,8 +53,7 @@ def main() -> None:
                     rows.append({"server": api.name, "model": Path(model).name if model else None, **load.row()})
                     print(rows[-1], flush=True)
     record = {"photos": len(Gallery.open(options.gallery)), "cores": os.cpu_count(), "seconds": options.seconds}
-    if options.record is not None:
-        write_json(options.record, record | {"rows": rows})
+    write_record(options.record, record | {"rows": rows})
 
 
 class Api:
@@ -70,15 +66,15 @@ class Api:
     """
 
     name: str
-    command: tuple[str, ...]
+    command: tuple[str, ...]  # module and arguments
 
-    def __init__(self, address: str, process: subprocess.Popen, gallery: str):
+    def __init__(self, address: str, process: Popen, gallery: str):
         self.address = address
         self.process = process
         self.gallery = gallery
 
     async def search(self, web: httpx.AsyncClient, drawing: bytes) -> int | None:
-        """Status of the answer, or None for another answer than K photos."""
+        """Status of the answer; None if it does not hold K photos."""
         raise NotImplementedError
 
     def cpu_seconds(self) -> float:
@@ -91,19 +87,19 @@ class ServiceApi(Api):
     """Searches by `caan serve`."""
 
     name = "caan serve"
-    command = ("-m", "caan_hf", "serve", "{gallery}", "--port", "0")
+    command = ("caan_hf", "serve", "{gallery}", "--port", "0")
 
     async def search(self, web: httpx.AsyncClient, drawing: bytes) -> int | None:
         answer = await web.post("/v1/search", params={"k": K}, files={"sketch": drawing})
-        found = answer.status_code != 200 or len(answer.json()["results"]) == K
-        return answer.status_code if found else None
+        is_short = answer.status_code == 200 and len(answer.json()["results"]) != K
+        return None if is_short else answer.status_code
 
 
 class DemoApi(Api):
     """Searches by the endpoint /search of `caan-demo`."""
 
     name = "caan-demo"
-    command = ("-m", "caan_demo.cli", "--gallery", "{gallery}", "--no-browser")
+    command = ("caan_demo.cli", "--gallery", "{gallery}", "--no-browser")
 
     async def search(self, web: httpx.AsyncClient, drawing: bytes) -> int | None:
         uploaded = await web.post("/gradio_api/upload", files={"files": ("sketch.png", drawing)})
@@ -173,13 +169,8 @@ def drawings() -> list[bytes]:
 
 @contextmanager
 def started(api: type[Api], gallery: str, model: str | None) -> Iterator[Api]:
-    command = [sys.executable, *(word.format(gallery=gallery) for word in api.command)]
-    command += ["--model", model] if model else []
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            yield api(re.match(r"http://[\d.:]+", process.stdout.readline())[0], process, Path(gallery).name)
-        finally:
-            process.terminate()
+    with server(*(word.format(gallery=gallery) for word in api.command), model=model) as (address, process):
+        yield api(address, process, Path(gallery).name)
 
 
 if __name__ == "__main__":

@@ -8,18 +8,17 @@ benchmark; constants of the sketch cleaning are chosen on its validation categor
 """
 
 import numpy as np
-from common import checkpoint_parser, run
+from caan_export.agreement import load_split
+from common import checkpoint_parser, run, write_record
 from drawings import KINDS
 from PIL import Image
 
 from caan_hf import load_encoder
-from caan_hf.benchmarks import load_benchmark
-from caan_hf.evaluation import ZeroShotEvaluator, evaluate_embeddings
-from caan_hf.utils.files import write_json
+from caan_hf.evaluation import evaluate_embeddings
 
 
-def evenly(dataset, categories: np.ndarray, count: int) -> list[int]:
-    """Rows of a dataset, the same number of each category."""
+def evenly(categories: np.ndarray, count: int) -> list[int]:
+    """Rows of a dataset, the same number of each category (N,)."""
     each = max(1, count // len(np.unique(categories)))
     return np.concatenate([np.flatnonzero(categories == one)[:each] for one in np.unique(categories)]).tolist()
 
@@ -32,13 +31,12 @@ def main() -> None:
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS), metavar="KIND")
     options = parser.parse_args()
     encoder = load_encoder(options.checkpoint)
-    benchmark, _ = load_benchmark(options.data)
-    evaluator = ZeroShotEvaluator(benchmark[options.split], split=options.split)
-    rows = evenly(evaluator.sketches, np.asarray(evaluator.sketch_categories), options.sketches)
-    photos = evenly(evaluator.photos, np.asarray(evaluator.photo_categories), options.photos)
-    gallery = encoder.encode_photos([evaluator.photos[row]["image"] for row in photos])
-    photo_categories = np.asarray(evaluator.photo_categories)[photos]
-    sketches = [evaluator.sketches[row]["image"] for row in rows]
+    split = load_split(options.data, options.split)
+    rows = evenly(split.sketch_categories, options.sketches)
+    photos = evenly(split.photo_categories, options.photos)
+    gallery = encoder.encode_photos([split.photos[row]["image"] for row in photos])
+    sketch_categories, photo_categories = split.sketch_categories[rows], split.photo_categories[photos]
+    sketches = [split.sketches[row]["image"] for row in rows]
     print(f"{len(sketches)} sketches, {len(photos)} photos, {len(np.unique(photo_categories))} categories")
     found = {}
     for kind in options.kinds:
@@ -51,20 +49,13 @@ def main() -> None:
                 refused += 1
                 queries.append(Image.new("RGB", (64, 64), "white"))
         pixels = [encoder.prepare(query, "sketch") for query in queries]
-        embeds = np.concatenate(
-            [
-                encoder.encode_prepared(np.stack(pixels[start : start + 50]), "sketch").global_embeds
-                for start in range(0, len(pixels), 50)
-            ]
-        )
-        metrics = evaluate_embeddings(
-            embeds, gallery, np.asarray(evaluator.sketch_categories)[rows], photo_categories
-        ).metrics
-        found[kind] = {"mAP@all": metrics["mAP@all"], "refused": refused}
-        share = metrics["mAP@all"] / found[options.kinds[0]]["mAP@all"]
-        print(f"{kind:32} {metrics['mAP@all']:.3f} {share:6.2f}  refused {refused}", flush=True)
-    if options.record is not None:
-        write_json(options.record, found)
+        batches = (np.stack(pixels[start : start + 50]) for start in range(0, len(pixels), 50))
+        embeds = np.concatenate([encoder.encode_prepared(batch, "sketch").global_embeds for batch in batches])
+        score = evaluate_embeddings(embeds, gallery, sketch_categories, photo_categories).metrics["mAP@all"]
+        found[kind] = {"mAP@all": score, "refused": refused}
+        share = score / found[options.kinds[0]]["mAP@all"]
+        print(f"{kind:32} {score:.3f} {share:6.2f}  refused {refused}", flush=True)
+    write_record(options.record, found)
 
 
 if __name__ == "__main__":

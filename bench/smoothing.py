@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from common import options_parser, run
+from common import record_parser, run, write_record
 
 from caan_hf.benchmarks import load_benchmark
 from caan_hf.encoding.dataset_pictures import DatasetPictures
@@ -28,7 +28,6 @@ from caan_hf.evaluation.seen_queries import seen_queries
 from caan_hf.evaluation.setting import Setting, mixed, plain
 from caan_hf.retrieval.hubs import HubCorrection
 from caan_hf.training.hub_bank import evenly
-from caan_hf.utils.files import write_json
 
 NEIGHBOURS = (0, 3, 5, 10)
 WEIGHTS = (0.0, 0.25, 0.5, 0.9)
@@ -50,13 +49,12 @@ class Images(NamedTuple):
 
 
 def main() -> None:
-    parser = options_parser(__doc__)
+    parser = record_parser(__doc__)
     parser.add_argument("model")
     parser.add_argument("data")
     parser.add_argument("--seen-queries", type=Path, help="benchmark with sketches that the model was not trained on")
     parser.add_argument("--split", default="validation", help="split that takes the place of the validation split")
     parser.add_argument("--dtype", default="float32")
-    parser.add_argument("--record", type=Path, help="JSON file to write the results to")
     options = parser.parse_args()
     benchmark, info = load_benchmark(options.data)
     encoder = load_encoder(options.model, dtype=options.dtype)
@@ -77,8 +75,7 @@ def main() -> None:
             row = {"smooth": k, "hub_weight": weight, **measure(sketches, gallery, seen, k, hubs)}
             rows.append(row)
             print(" ".join(f"{name} {value:.3f}" for name, value in row.items()), flush=True)
-    if options.record is not None:
-        write_json(options.record, rows)
+    write_record(options.record, rows)
 
 
 def require_unseen(encoder: Encoder, setting: Setting) -> None:

@@ -25,7 +25,7 @@ TEXT_LENGTH, TEXT_WIDTH = 48, 384
 CATEGORIES, SENTENCES = 500, 6
 
 
-def build(tower: dict, image_size: int, heads: int, negatives: str, unpaired: bool) -> CaanModel:
+def build(tower: dict, image_size: int, heads: int, negatives: str, unpaired: bool = False) -> CaanModel:
     """CAAN with the sizes of recipes/paper.yaml, around these towers."""
     vision = ViTConfig(image_size=image_size, **tower)
     text = BertConfig(hidden_size=TEXT_WIDTH, num_hidden_layers=1, num_attention_heads=6, intermediate_size=64)
@@ -50,7 +50,7 @@ def build(tower: dict, image_size: int, heads: int, negatives: str, unpaired: bo
 
 
 def random_batch(
-    model: CaanModel, image_size: int, size: int, negatives: str, unpaired: bool
+    model: CaanModel, image_size: int, size: int, negatives: str, unpaired: bool = False
 ) -> dict[str, torch.Tensor]:
     """A batch of random images and text tokens on the device of the model.
 
@@ -115,13 +115,8 @@ def main() -> None:
     print(f"{'towers':<22}{'negatives':<11}{'towers ms':>11}{'CAAN ms':>9}{'ratio':>7}{'text tokens':>13}")
     for name, (tower, image_size, heads) in TOWERS.items():
         for negatives in ("sampled", "in_batch"):
-            measure(
-                name,
-                build(tower, image_size, heads, negatives, options.unpaired).to(device),
-                image_size,
-                negatives,
-                options,
-            )
+            model = build(tower, image_size, heads, negatives, options.unpaired).to(device)
+            measure(name, model, image_size, negatives, options)
 
 
 def measure(name: str, model: CaanModel, image_size: int, negatives: str, options) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 from caan_demo.endpoints import DEFAULT_K
 from caan_demo.page import build_page
 from caan_demo.server import served
-from common import options_parser, run
+from common import record_parser, run, write_record
 from PIL import Image
 from playwright.sync_api import Page, expect, sync_playwright
 from web_server import CHROMIUM, OPTIONS, stroke
@@ -26,7 +26,6 @@ from web_server import CHROMIUM, OPTIONS, stroke
 from caan_hf.benchmarks.strokes import parse_strokes, render_strokes
 from caan_hf.gallery import Gallery
 from caan_hf.service.searcher import Searcher
-from caan_hf.utils.files import write_json
 
 DRAWINGS = Path(__file__).with_suffix(".ndjson")
 CANVAS = 256  # pixels of the side of a drawing in the file
@@ -37,17 +36,15 @@ SHARE = 3
 
 
 def main() -> None:
-    parser = options_parser(__doc__)
+    parser = record_parser(__doc__)
     parser.add_argument("galleries", nargs="*")
-    parser.add_argument("--record", type=Path, help="JSON file to write the results to")
     parser.add_argument("--sheet", type=Path, help="PNG file to draw the ten drawings to")
     options = parser.parse_args()
     drawings = [json.loads(line) for line in DRAWINGS.read_text(encoding="utf-8").splitlines()]
     if options.sheet:
         sheet(drawings).save(options.sheet, optimize=True)
     record = [row for gallery in options.galleries for row in measure(gallery, drawings)]
-    if options.record:
-        write_json(options.record, record)
+    write_record(options.record, record)
 
 
 def measure(folder: str, drawings: list[dict]) -> list[dict[str, Any]]:

@@ -11,22 +11,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import options_parser, run
+from common import record_parser, run, write_record
 from local_matching import METRIC, methods
 
 from caan_hf.encoding.text_encoder import has_text_side
 from caan_hf.evaluation import EvaluationOptions
 from caan_hf.evaluation.text_queries import evaluate_text
-from caan_hf.utils.files import write_json
 
 SPLITS = "validation", "test"
 
 
 def main() -> None:
-    parser = options_parser(__doc__)
+    parser = record_parser(__doc__)
     parser.add_argument("runs", type=Path)
     parser.add_argument("data")
-    parser.add_argument("--record", type=Path, help="JSON file to write the results to")
     options = parser.parse_args()
     record: list[dict[str, Any]] = []
     for row, models in sorted(methods([options.runs]).items()):
@@ -34,8 +32,7 @@ def main() -> None:
             record.append({"row": row, "seeds": len(models)})
             record[-1] |= {split: words(models, options.data, split) for split in SPLITS}
             print(record[-1], flush=True)
-    if options.record is not None:
-        write_json(options.record, record)
+    write_record(options.record, record)
 
 
 def words(models: list[Path], data: str, split: str) -> dict[str, Any]:

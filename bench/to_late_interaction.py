@@ -6,15 +6,22 @@ DATA is the benchmark that the model was trained on: the mean patches and the pr
 training images. Global features do not change. The defaults were chosen on validation categories (docs/results.md).
 """
 
-from functools import partial
+import shutil
 from pathlib import Path
 
-from changed import write_changed
+import torch
 from common import options_parser, run
 
+from caan_hf import CaanModel, CaanProcessor
+from caan_hf.benchmarks import load_benchmark
+from caan_hf.errors import CaanError
+from caan_hf.training import TripletDataset
 from caan_hf.training.centers import measure_centers
 
+GLOBAL = ("_center.mean", "whitening.matrix")  # measured parts of the global features, which stay as they are
 
+
+@torch.no_grad()
 def main() -> None:
     parser = options_parser(__doc__)
     parser.add_argument("checkpoint", type=Path)
@@ -25,6 +32,8 @@ def main() -> None:
     parser.add_argument("--position", type=float, default=0.2)
     parser.add_argument("--weight", type=float, default=0.6)
     options = parser.parse_args()
+    if options.out.exists():
+        raise CaanError(f"{options.out}: exists already. Choose another folder.")
     changes = {
         "local_matching": "late_interaction",
         "local_grid": options.grid,
@@ -32,8 +41,15 @@ def main() -> None:
         "local_position_weight": options.position,
         "local_weight": options.weight,
     }
-    measure = partial(measure_centers, progress=True)
-    write_changed(options.checkpoint, options.data, options.out, changes, measure)
+    before, processor = (kind.from_pretrained(options.checkpoint) for kind in (CaanModel, CaanProcessor))
+    weights = before.state_dict()
+    model = CaanModel(type(before.config)(**(before.config.to_dict() | changes)))
+    model.load_state_dict(weights, strict=False)
+    images = TripletDataset(load_benchmark(options.data)[0]["train"], processor).paired_rows()
+    measure_centers(model.float().eval(), processor, images, progress=True)
+    model.load_state_dict({name: value for name, value in weights.items() if name.endswith(GLOBAL)}, strict=False)
+    shutil.copytree(options.checkpoint, options.out)
+    model.to(before.dtype).save_pretrained(options.out)
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ from caan_export.runtime import CaanOnnx
 from caan_export.web import write_web
 from caan_export.web_gallery import WebGallery
 from caan_hub.static_space import ISOLATION
-from common import options_parser, run
+from common import options_parser, run, write_record
 from PIL import Image
 from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 from web_server import CHROMIUM, OPTIONS, static_server
@@ -71,9 +71,8 @@ def main() -> None:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
         options = WebOptions(model=given.export, runtime=given.runtime, thumbnails=THUMBNAIL, overwrite=True)
         for dtype in ("fp32", "int8") if given.drawings else ():
-            keep(
-                given.record, "results", compare_results(browser, given, replace(options, dtype=dtype), folder / "page")
-            )
+            found = compare_results(browser, given, replace(options, dtype=dtype), folder / "page")
+            keep(given.record, "results", found)
         for size in given.sizes:
             gallery = repeated(Gallery.open(given.gallery, model=given.export), size, folder / f"gallery-{size}")
             found = compare_times(browser, gallery, replace(options, local=size <= MAX_LOCAL), folder / "page")
@@ -87,7 +86,7 @@ def keep(record: Path | None, name: str, row: dict[str, Any]) -> None:
     if record is not None:
         rows = json.loads(record.read_text(encoding="utf-8")) if record.exists() else {"results": [], "times": []}
         rows[name].append(row)
-        record.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+        write_record(record, rows)
 
 
 def compare_results(browser: Browser, given, options: WebOptions, out: Path) -> dict[str, Any]:

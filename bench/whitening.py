@@ -6,11 +6,9 @@ The models must not be trained on the validation categories of DATA, nor have `w
 once, and whitened with each power as `measure_centers` does. See docs/results.md.
 """
 
-from pathlib import Path
-
 import numpy as np
 import torch
-from common import options_parser, run
+from common import record_parser, run, write_record
 from smoothing import Images, encode, encode_bank, require_unseen, scores
 from torch.nn import functional as F
 
@@ -22,17 +20,15 @@ from caan_hf.retrieval.hubs import HubCorrection
 from caan_hf.training.centers import covariance_within, measured_rows, whitening_matrix
 from caan_hf.training.precompute import encode_with
 from caan_hf.training.triplets import TripletDataset
-from caan_hf.utils.files import write_json
 
 POWERS = (0.0, 0.25, 0.5, 0.75, 1.0)
 SMOOTH, HUB_WEIGHT = 5, 0.5  # the defaults of a search
 
 
 def main() -> None:
-    parser = options_parser(__doc__)
+    parser = record_parser(__doc__)
     parser.add_argument("data")
     parser.add_argument("checkpoints", nargs="+")
-    parser.add_argument("--record", type=Path, help="JSON file to write the results to")
     options = parser.parse_args()
     benchmark, info = load_benchmark(options.data)
     record = []
@@ -50,8 +46,7 @@ def main() -> None:
             row = {"model": checkpoint, "power": power, **measure(sketches, gallery, bank, matrix)}
             record.append(row)
             print(row, flush=True)
-    if options.record is not None:
-        write_json(options.record, record)
+    write_record(options.record, record)
 
 
 def covariance(encoder: CheckpointEncoder, split) -> torch.Tensor:

@@ -48,7 +48,7 @@ def another_score(record: Path) -> None:
 FAULTS = {
     "a figure typed by hand": (
         lambda root: change(root / PAGE, "| ours | 3 | 0.3", "| ours | 3 | 0.4"),
-        "docs/results.md is not what bench/records says",
+        "docs/results.md differs from bench/records",
     ),
     "another record": (
         lambda root: another_score(root / "bench/records/prompts.json"),
@@ -56,7 +56,7 @@ FAULTS = {
     ),
     "a record without a place": (
         lambda root: shutil.copyfile(root / "bench/records/search-1.json", root / "bench/records/search-3.json"),
-        "bench/records/search-3.json has 0 places",
+        "bench/records/search-3.json is used 0 times",
     ),
     "a place without a record": (
         lambda root: (root / "bench/records/resolution.json").unlink(),
@@ -77,12 +77,12 @@ FAULTS = {
     ),
     "no picture but a file": (
         lambda root: (root / "docs/lambdas.png").write_bytes(b""),
-        "docs/lambdas.png is no picture",
+        "docs/lambdas.png is not an image",
     ),
     "no page": (lambda root: (root / PAGE).write_bytes(b"\xff"), "results.md: cannot be read"),
     "a picture of another kind": (
         lambda root: change(root / PAGE, "<!-- study prompts plot -->", "<!-- study prompts pie -->"),
-        "a study has a plot or a sweep, not a 'pie'",
+        "a plot or a sweep, got 'pie'",
     ),
     "a section without an end": (
         lambda root: change(root / PAGE, "<!-- /shipped -->", ""),
