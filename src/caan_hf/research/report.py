@@ -7,6 +7,7 @@ from statistics import mean, stdev
 from textwrap import fill
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from caan_hf.evaluation.bootstrap import interval, resampled_averages
 from caan_hf.utils.files import write_json, write_whole, write_whole_text
@@ -190,15 +191,11 @@ def plot_sweep(results: Sequence[StudyResult], split: str, axis_names: Sequence[
 
     The first axis is horizontal; each value of the second axis has a line.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415
-    from matplotlib.figure import Figure  # noqa: PLC0415
-
     values: dict[str, dict[str, list[dict[str, float]]]] = {}  # second label -> first label -> metrics per seed
     for result in results:
         first, second = result.labels
         values.setdefault(second, {}).setdefault(first, []).append(result.scores[split])
     figure = Figure(figsize=(9, 3.6), layout="constrained")
-    FigureCanvasAgg(figure)
     for axes, metric in zip(figure.subplots(1, 2), (METRIC, "P@100"), strict=True):
         for second, by_first in values.items():
             means = [mean(metrics[metric] for metrics in seeds) for seeds in by_first.values()]
@@ -213,11 +210,7 @@ def plot_sweep(results: Sequence[StudyResult], split: str, axis_names: Sequence[
 
 def plot(rows: Sequence[Row], file: Path) -> None:
     """Plot a line per combination: a dot for each seed, a bar for their mean."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415 - slow to import
-    from matplotlib.figure import Figure  # noqa: PLC0415
-
     figure = Figure(figsize=(7.5, 1.4 + 0.42 * len(rows)), layout="constrained")
-    FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     for position, row in enumerate(rows):
         scores = list(row.compared.values())

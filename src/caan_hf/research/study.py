@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from caan_hf.errors import CaanError
-from caan_hf.training.recipe_files import shipped_recipes
+from caan_hf.training import shipped_recipes
 from caan_hf.utils.records import first_problem
 from caan_hf.utils.yaml_files import read_yaml
 

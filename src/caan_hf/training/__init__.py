@@ -12,8 +12,7 @@ Example:
 from .arguments import CaanTrainingArguments
 from .averaging import average_checkpoints
 from .collator import TripletCollator
-from .recipe import Recipe, load_recipe
-from .recipe_files import shipped_recipes
+from .recipe import Recipe, load_recipe, shipped_recipes
 from .train import TrainedModel, build_trainer, train_recipe
 from .trainer import CaanTrainer
 from .triplets import TripletDataset

@@ -5,6 +5,7 @@ import inspect
 import re
 import typing
 from collections.abc import Mapping, Sequence
+from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,7 +22,6 @@ from caan_hf.utils.yaml_files import parse_yaml, read_yaml
 
 from .arguments import STRICT, CaanTrainingArguments, TrainingValues
 from .balance import BalanceBy
-from .recipe_files import shipped_recipes
 
 TOKENS = ("hub_token", "push_to_hub_token")
 # Keys of section `training` that say where and how a run is executed, not what it trains.
@@ -249,6 +249,20 @@ def refused_arguments(error: Exception) -> str:
         "training.load_best_model_at_end=false."
     )
     return f"section training: {text.rstrip('.')}. {remedy}"
+
+
+def shipped_recipes(folder: str = ".") -> dict[str, Path]:
+    """Name -> file of the recipes that ship with the package.
+
+    A wheel holds them in `caan_hf/recipes`. An editable install reads `recipes/` of the clone.
+
+    Args:
+        folder: Folder below the recipes; `ablations` holds studies.
+    """
+    package = Path(str(resources.files("caan_hf")))
+    places = (package / "recipes", package.parents[1] / "recipes")
+    recipes = next((place for place in places if (place / "quickstart.yaml").is_file()), places[0])
+    return {file.stem: file for file in sorted((recipes / folder).glob("*.yaml"))}
 
 
 def load_recipe(path: str | Path, overrides: Sequence[str] = (), changes: Mapping[str, Any] | None = None) -> Recipe:
