@@ -1,4 +1,4 @@
-"""The `caan` command: one small file a subcommand."""
+"""The `caan` command: one module per subcommand."""
 
 import signal
 import sys

@@ -80,10 +80,9 @@ def _default(field: dataclasses.Field[Any]) -> Any:
 def run(app: typer.Typer) -> None:
     """Run a command line and log to stderr.
 
-    Output that cannot be written, for example to a full disk, does not end the command before its work is done.
-
-    The exit status is 2, with one line on stderr, for bad input, for output that could not be written, and where disk
-    space or memory do not suffice. It is 130 when interrupted.
+    A command continues if its output cannot be written, for example to a full disk. The exit status is 2, with one line
+    on stderr, for bad input, for output that could not be written, and if disk space or memory are insufficient. It is
+    130 after an interrupt.
     """
     with ended_by_sigterm():
         _run_and_exit(app)
@@ -125,7 +124,7 @@ def _run_and_exit(app: typer.Typer) -> None:
         if stdout is not None:
             try:
                 sys.stdout.flush()
-            except BrokenPipeError:  # nobody reads the output; Python would try to write it again when it exits
+            except BrokenPipeError:  # Python would try to write the output again when it exits
                 os.dup2(os.open(os.devnull, os.O_WRONLY), stdout.fileno())
                 status = status or 1
             if stdout.problem is not None:
@@ -185,9 +184,9 @@ def _usage_problem(error: TyperException) -> str:
 
 
 class _SteadyFile(io.FileIO):
-    """A file that drops what cannot be written and remembers why, so that a full disk under a log ends no training.
+    """A file that records the first write error and drops further output, so that a full disk does not stop training.
 
-    A closed pipe still ends the command, as it does in other programs: nobody reads the output.
+    A closed pipe still ends the command, as in other programs.
     """
 
     problem: OSError | None = None
@@ -246,12 +245,12 @@ def _print_error(message: str) -> None:
 
 
 def print_table(header: Sequence[str], rows: Iterable[Sequence[str]], *, text_columns: int = 1) -> None:
-    """Print a table at its full width, even where the terminal is narrower, so that no number is cut off.
+    """Print a table at its full width, so that a narrow terminal does not cut off numbers.
 
     Args:
         header: Column names.
         rows: Cells.
-        text_columns: Number of columns on the left that hold words; the others are aligned right.
+        text_columns: Number of text columns on the left; the others are right-aligned.
     """
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for place, name in enumerate(header):

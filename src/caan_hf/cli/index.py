@@ -99,13 +99,12 @@ def index(
 
 @contextmanager
 def resumable(gallery: "Gallery") -> Iterator[None]:
-    """Say what an interrupted call has kept."""
+    """Print how many photos an interrupted call has stored."""
     try:
         yield
     except KeyboardInterrupt:
         with suppress(CaanError):
-            number = len(gallery)
-            count = f"{number:,} {'photo' if number == 1 else 'photos'}" if number else "no photos yet"
+            count = _count(len(gallery), "photo")
             print(f"{gallery.table.uri} holds {count}. Run the same command again to add the others.", file=sys.stderr)
         raise
 
@@ -130,8 +129,8 @@ def print_report(report: "IndexReport", gallery: "Gallery", console: "Console", 
         "skipped": len(report.problems),
     }
     summary = ", ".join(f"{count:,} {name}" for name, count in counts.items() if count) or "nothing to do"
-    photos = "photo" if report.num_photos == 1 else "photos"
-    console.print(f"[bold]{report.num_photos:,} {photos}[/] in {escape(gallery.table.uri)}: {summary}", soft_wrap=True)
+    photos = _count(report.num_photos, "photo")
+    console.print(f"[bold]{photos}[/] in {escape(gallery.table.uri)}: {summary}", soft_wrap=True)
     num_written = report.num_added + report.num_moved + report.num_changed + report.num_refreshed
     num_encoded = num_written - report.num_reused
     if num_encoded > 0 and report.seconds > 0:
@@ -142,20 +141,18 @@ def print_report(report: "IndexReport", gallery: "Gallery", console: "Console", 
             f"[yellow]{len(paths):,} skipped[/] ({escape(reason)}): {escape(first_paths(paths))}", soft_wrap=True
         )
     if report.skipped_folders:
-        folders = "folder" if len(report.skipped_folders) == 1 else "folders"
         names = escape(first_paths(list(report.skipped_folders)))
-        console.print(f"{len(report.skipped_folders):,} {folders} skipped: {names}", soft_wrap=True)
+        console.print(f"{_count(len(report.skipped_folders), 'folder')} skipped: {names}", soft_wrap=True)
     if report.num_other_files:
-        files = "file" if report.num_other_files == 1 else "files"
-        console.print(f"{report.num_other_files:,} other {files} skipped")
+        console.print(f"{_count(report.num_other_files, 'other file')} skipped")
     if report.vanished:
         done = "removed from the gallery" if pruned else "--prune removes them from the gallery"
         names = escape(first_paths(list(report.vanished)))
         console.print(f"{report.num_vanished:,} gone or excluded, {done}: {names}", soft_wrap=True)
     for folder, count in report.absent.items():
         console.print(
-            f"[yellow]{count:,} kept[/] although {escape(folder)} is not there, because its disk may not be mounted; "
-            "if it is gone for good, --forget it",
+            f"[yellow]{count:,} kept[/] although {escape(folder)} is not there, because its disk may not be mounted. "
+            "--forget removes them if the folder was deleted.",
             soft_wrap=True,
         )
     if report.num_stored:
@@ -172,3 +169,8 @@ def print_report(report: "IndexReport", gallery: "Gallery", console: "Console", 
             f"index {state.kind} with {state.num_partitions} partitions, {state.nprobes} searched: "
             f"recall@10 {state.recall:.3f} on {state.num_queries} sample queries{built}"
         )
+
+
+def _count(number: int, noun: str) -> str:
+    """A number with its noun, such as "1 photo" or "2,000 photos"."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

@@ -50,8 +50,8 @@ def prepare(
     are present.
 
     `--add` adds the images of other data sets to the seen categories, and new seen categories. The unseen categories
-    stay as they are: neither they nor synonyms of them are added. Names of one category are joined. Images that an
-    earlier data set or file has too are left out.
+    stay as they are: neither they nor synonyms of them are added. Categories with synonymous names are joined.
+    Duplicates of images of an earlier data set or file are left out.
 
     `--strokes` adds drawings to the seen categories of Sketchy and TU-Berlin, so their test sketches stay as published.
     For quickdraw-30 and folder, strokes are used only for categories without sketches.

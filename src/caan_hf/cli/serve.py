@@ -36,8 +36,8 @@ def serve(
 ) -> None:
     """Serve galleries over HTTP: search by sketch, words or photo, explanations, and metrics for Prometheus.
 
-    The page /docs describes the requests. With the environment variable CAAN_API_KEY, clients must send that key. A
-    gallery that `caan index` changes meanwhile is searched as it is then.
+    The page /docs describes the requests. If the environment variable CAAN_API_KEY is set, clients must send that key.
+    Changes that `caan index` makes to a gallery take effect without a restart.
 
     Examples:
 

@@ -3,6 +3,8 @@
 All transforms draw from torch's global generator, which `TripletDataset` seeds for each triplet.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from PIL import Image, ImageFilter
@@ -73,11 +75,11 @@ def _grown(lines: np.ndarray, *, diagonal: bool) -> np.ndarray:
     return np.minimum(np.minimum(above_below[:-2], above_below[2:]), across[1:-1])
 
 
-def sketch_augmentation(stroke_width: tuple[float, float] | None = None) -> v2.Compose:
+def sketch_augmentation(stroke_width: Sequence[float] | None = None) -> v2.Compose:
     """Flip, rotate, shift, scale and shear a clean sketch, and change its stroke thickness.
 
     Args:
-        stroke_width: Also draw a line width from this range, see [`StrokeWidth`].
+        stroke_width: Smallest and largest line width, see [`StrokeWidth`]; None keeps the width.
     """
     return v2.Compose(
         [

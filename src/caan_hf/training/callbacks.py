@@ -42,14 +42,14 @@ class TimeCallback(TrainerCallback):
         self.end = time.monotonic() + self.seconds
 
     def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """Stop when the time is over."""
+        """Stop when the time has passed."""
         if time.monotonic() >= self.end and state.global_step < state.max_steps:
             control.should_save = control.should_training_stop = True
 
     def on_epoch_end(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """Do not evaluate or save a model in the middle of an epoch, because the Trainer ends the epoch when it stops.
+        """Skip evaluating and saving after an incomplete epoch, so that its model cannot become the best one.
 
-        Such a model must not compete for the best one.
+        The Trainer ends the epoch when training stops.
         """
         epoch = state.epoch or 0
         if control.should_training_stop and abs(epoch - round(epoch)) > EPOCH_ROUNDING:
@@ -63,7 +63,7 @@ class StartCallback(TrainerCallback):
         self.write = write
 
     def on_train_begin(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """Write the recipe, and say so if no steps are left to train.
+        """Write the recipe, and log a message if no steps are left to train.
 
         Raises:
             CaanError: The run is finished and its recipe was changed.

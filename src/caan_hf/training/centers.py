@@ -1,4 +1,4 @@
-"""What retrieval subtracts from features, and how it scales and projects them, measured on training images."""
+"""Statistics of training images that retrieval uses: mean features, whitening, and principal components of patches."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -58,13 +58,13 @@ def measure_centers(
     dtype: Precision = "float32",
     **encoding: Any,
 ) -> None:
-    """Measure what retrieval takes from training images, on clean images at the model's resolution.
+    """Measure statistics of clean training images at the model's resolution, in place.
 
-    These are the mean global features, if `center_features` is set, the matrix of `whitening`, and for late interaction
-    the mean patches and, for `local_dim`, their principal components.
+    With `center_features`, these are the mean global features and the matrix of `whitening`. For late interaction, they
+    are the mean patches and, with `local_dim`, their principal components.
 
     Args:
-        model: The trained model, which is changed in place.
+        model: The trained model.
         processor: Its processor.
         images: Training images of both modalities, see [`TripletDataset.paired_rows`]. At most `MAX_IMAGES` per
             modality are encoded.

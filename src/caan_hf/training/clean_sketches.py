@@ -1,4 +1,4 @@
-"""Sketches of a benchmark that are cleaned once and kept, so that an epoch costs only their augmentation."""
+"""Sketches of a benchmark that are cleaned once and cached, so that an epoch only augments them."""
 
 import hashlib
 import warnings
@@ -22,7 +22,7 @@ PNG = datasets.Features({"png": datasets.Value("binary")})
 def clean_once(
     sketches: datasets.Dataset, processor: CaanProcessor, *, workers: int = 0, progress: bool = False
 ) -> datasets.Dataset:
-    """Clean sketches, or open those that were cleaned before, and keep them beside the data of the benchmark.
+    """Clean sketches and cache them beside the data of the benchmark, or open those that are cached.
 
     The file, some 4 kB per sketch, is memory-mapped. It is found by the content of the images, the margin and the
     versions of what cleans them, and it may be deleted at any time. A benchmark that cannot be written, or that is only

@@ -46,7 +46,7 @@ class MovingAverage(TrainerCallback):
 
     @contextmanager
     def applied(self) -> Iterator[None]:
-        """Let the model have the means as its weights, to validate it during training."""
+        """Use the means as the weights of the model inside the block, for validation during training."""
         trained = {name: self.weights[name].detach().clone() for name in self.means}
         self._set(self.means)
         try:

@@ -1,4 +1,4 @@
-"""Targets of the distillation loss, which are computed once and kept beside the benchmark."""
+"""Targets of the distillation loss, which are computed once and cached beside the benchmark."""
 
 import hashlib
 import warnings
@@ -34,7 +34,7 @@ def photo_targets(
     dtype: Precision = "float32",
     progress: bool = False,
 ) -> torch.Tensor:
-    """Global embeddings of training photos before training, or those that an earlier run kept.
+    """Global embeddings of training photos before training, computed or read from the file of an earlier run.
 
     The file, `train/targets-*.safetensors` of the benchmark, has 4 bytes per value. It is found by the content of the
     images, the pretrained photo tower, the image size, the precision and the versions of the packages, and it may be

@@ -228,7 +228,7 @@ class Recipe(BaseModel):
 
 
 def _unknown_choice(values: Mapping[str, Any], error: Exception) -> str | None:
-    """The message for a value that is none of the choices of transformers, which does not name the key."""
+    """Error message for an unknown choice; that of transformers does not name the key."""
     found = re.fullmatch(r"(.*) is not a valid \w+, please select one of \[(.*)\]", str(error))
     key = next((name for name, value in values.items() if found and str(value) == found[1]), None)
     if found is None or key is None:
@@ -239,7 +239,7 @@ def _unknown_choice(values: Mapping[str, Any], error: Exception) -> str | None:
 
 
 def refused_arguments(error: Exception) -> str:
-    """The message for what the Trainer refuses. It names options as on a command line, and a recipe has keys."""
+    """Error message for arguments that the Trainer refuses, with keys of a recipe instead of command line options."""
     text = re.sub(r"--(?=[a-z]\w+_)", "training.", one_line(error))
     text = re.sub(r"\b(?:Interval|Save|Hub)Strategy\.(\w+)", lambda match: match[1].lower(), text)
     if "load_best_model_at_end" not in text:

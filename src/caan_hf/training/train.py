@@ -30,13 +30,7 @@ from .backbones import build_model
 from .balance import rows_of_origins
 from .callbacks import StartCallback
 from .category_sentences import category_sentences
-from .checkpoints import (
-    MODEL_FOLDER,
-    MODEL_MARKER,
-    check_recorded_recipe,
-    checkpoint_to_resume,
-    write_recipe,
-)
+from .checkpoints import MODEL_FOLDER, MODEL_MARKER, check_recorded_recipe, checkpoint_to_resume, write_recipe
 from .collator import TripletCollator, at_size
 from .hub_bank import fit_hub_bank
 from .photo_targets import photo_targets
@@ -88,8 +82,7 @@ def train_recipe(recipe: Recipe) -> TrainedModel:
     make_folder(output_dir)
     check_out_dir(folder, MODEL_MARKER, overwrite=True)
     checkpoint = checkpoint_to_resume(arguments)
-    allow_changes = arguments.resume_with_changes
-    notes = check_recorded_recipe(recipe, checkpoint, allow_changes=allow_changes) if checkpoint else []
+    notes = check_recorded_recipe(recipe, checkpoint, allow_changes=arguments.resume_with_changes) if checkpoint else []
     splits, info = load_benchmark(recipe.data.benchmark_folder())
     if recipe.data.instance_pairs:
         require_pairs(info.protocol)
@@ -136,7 +129,7 @@ def build_trainer(
         splits: The splits of the benchmark; `train` is required.
         info: The benchmark, as `load_benchmark` returns it. The model then names it as its training data; otherwise the
             model only records the categories that it saw.
-        record: How the model is trained, for the model card. By default it is made of the recipe and `info`.
+        record: Training record for the model card, made of the recipe and `info` by default.
         trainer_class: The trainer, or a subclass with losses of its own.
 
     Raises:
@@ -195,7 +188,7 @@ def _sketch_augmentation(data: DataSection) -> Augmentation | None:
         if data.stroke_width is not None:
             raise CaanError("data.stroke_width: requires data.augment=true.")
         return None
-    return sketch_augmentation(None if data.stroke_width is None else (data.stroke_width[0], data.stroke_width[1]))
+    return sketch_augmentation(data.stroke_width)
 
 
 def _unpaired(recipe: Recipe, config: CaanConfig) -> UnpairedPerBatch:
@@ -226,7 +219,7 @@ def _check_batches(recipe: Recipe, arguments: CaanTrainingArguments, config: Caa
 
 
 def _text_side(model: CaanModel, processor: CaanProcessor, tower: str | dict[str, Any] | None) -> TextEncoder | None:
-    """What encodes sentences later, if the model was trained to compare images with descriptions of categories."""
+    """The part of a model that encodes sentences; None unless it was trained with `text_negatives=all`."""
     if model.text_contrast is None:
         return None
     is_named = isinstance(tower, str) and not expand_home(tower).is_dir()
@@ -271,7 +264,9 @@ def _evaluator(
     if name not in splits:
         raise CaanError(f"data.validation_split: no split {name!r}. The benchmark has {', '.join(splits)}.")
     if name == "test":
-        warnings.warn("choosing by the unseen test categories: the result is no longer zero-shot", stacklevel=2)
+        warnings.warn(
+            "data.validation_split: test has the unseen categories, so the run is not zero-shot", stacklevel=2
+        )
     if not len(splits[name]):
         raise CaanError(
             f"{recipe.data.path}: the {name} split is empty. Prepare the benchmark with --validation-categories N, or "

@@ -52,7 +52,7 @@ class CaanTrainer(Trainer):
         processing_class: The `CaanProcessor`.
         evaluator: Ranks the photos of the validation categories for their sketches; its metrics are logged as
             `eval_mAP@all` and so on. None trains without validation.
-        record: How the model is trained, as [`training_record`] returns it; for the model card.
+        record: Training record for the model card, see [`training_record`].
         **kwargs: Arguments of `Trainer`; `args` is [`CaanTrainingArguments`], `train_dataset` a [`TripletDataset`].
     """
 
@@ -99,7 +99,7 @@ class CaanTrainer(Trainer):
         return model
 
     def _record_categories(self) -> None:
-        """Record in the configuration what an evaluation must not count as unseen, besides what was recorded before."""
+        """Add the training and validation categories to the configuration; evaluations do not count them as unseen."""
         config, validation = self.caan.config, self.evaluator
         seen = {*(config.training_categories or ()), *self.train_dataset.category_names}
         chosen = set(config.validation_categories or ())
@@ -136,11 +136,11 @@ class CaanTrainer(Trainer):
         return (outputs.loss, outputs) if return_outputs else outputs.loss
 
     def log_loss(self, name: str, loss: torch.Tensor) -> None:
-        """Log a term of the loss beside those of the model; to be called once in each `compute_loss` of a subclass.
+        """Log a further term of the loss. A subclass calls it once in each `compute_loss`.
 
         Args:
-            name: Its name in the log.
-            loss: Its value ().
+            name: Name in the log.
+            loss: Value of shape ().
         """
         self._loss_sums[name] = self._loss_sums.get(name, 0) + loss.detach()
 
@@ -183,7 +183,7 @@ class CaanTrainer(Trainer):
         return metrics
 
     def finish_model(self) -> None:
-        """Measure the means that retrieval subtracts, and encode sketches for the correction of hubs."""
+        """Measure the statistics of training images that retrieval uses, and encode the bank of sketches."""
         if self.caan.config.is_measured:
             images = self.train_dataset.paired_rows()
             measure_centers(self.caan, self.processor, images, **self.args.encoding)
@@ -193,12 +193,12 @@ class CaanTrainer(Trainer):
     def save_for_retrieval(self, folder: str | Path, text: TextEncoder | None = None) -> None:
         """Write the model for retrieval, its processor and its training record, as `caan train` does.
 
-        Other than `save_model`, it writes no modules that only training needs, and no pickled arguments. What retrieval
-        subtracts is measured before.
+        Unlike `save_model`, it writes no modules that only training needs, and no pickled arguments. The statistics of
+        [`finish_model`] are measured first if necessary.
 
         Args:
-            folder: An earlier model in it is replaced.
-            text: What encodes sentences, for a model that was trained to compare images with descriptions.
+            folder: Folder to write. An earlier model in it is replaced.
+            text: Text side of a model that was trained with descriptions.
         """
         if not self._is_finished:
             self.finish_model()
@@ -230,7 +230,7 @@ class CaanTrainer(Trainer):
         return self.optimizer
 
     def current_record(self) -> TrainingRecord:
-        """How the model was trained, with the epochs and steps that ran, and the metrics of the last validation."""
+        """The training record with the epochs and steps that ran and the metrics of the last validation."""
         ran = {"epochs": self.state.epoch or 0.0, "steps": self.state.global_step}
         return self.record.model_copy(update=ran | ({"validation": self._validation} if self._validation else {}))
 

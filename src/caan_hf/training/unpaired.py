@@ -37,7 +37,7 @@ class UnpairedPerBatch:
     Attributes:
         sketches: Sketches of categories without photos.
         photos: Photos of categories without sketches.
-        per_category: Images of each category that is drawn, so that a batch holds matches.
+        per_category: Number of images of each drawn category, so that a batch contains matches.
     """
 
     sketches: int = 0
