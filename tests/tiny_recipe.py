@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from caan_hf.benchmarks import PrepareOptions, load_benchmark, prepare_benchmark
+from caan_hf.training import CaanTrainer, build_trainer, load_recipe
 
 CATEGORIES = ("house", "fish", "mug", "car", "cat", "key", "tent", "robot")
 
@@ -52,6 +53,13 @@ TINY_RECIPE = {
     },
 }
 
+NO_VALIDATION = {
+    "training.eval_strategy": "no",
+    "training.save_strategy": "no",
+    "training.load_best_model_at_end": False,
+}
+"""Changes to a recipe that trains without validation and checkpoints."""
+
 
 @pytest.fixture(scope="session")
 def sample_data(tmp_path_factory) -> Path:
@@ -93,6 +101,18 @@ def recipe_file(tmp_path, sample_data):
 
 
 @pytest.fixture
+def make_trainer(recipe_file, sample_data):
+    """`make_trainer(changes, splits)`: a trainer of the tiny recipe with changes, on the benchmark or other splits."""
+
+    def make(changes=None, splits=None, info=None, **options) -> CaanTrainer:
+        recipe = load_recipe(recipe_file(), changes=changes)
+        splits = load_benchmark(sample_data)[0] if splits is None else splits
+        return build_trainer(recipe, recipe.training_arguments(), splits, info, **options)
+
+    return make
+
+
+@pytest.fixture
 def study_file(tmp_path, recipe_file):
     """`study_file(key=value)`: writes a study of the tiny recipe with changes and returns its path."""
 
@@ -102,13 +122,12 @@ def study_file(tmp_path, recipe_file):
             "recipe": "base.yaml",
             "output_dir": str(tmp_path / "study"),
             "seeds": [0, 1],
-            "changes": {"training.eval_strategy": "no", "training.save_strategy": "no"},
+            "changes": NO_VALIDATION,
             "grid": {
                 "text": {"No text!": {"model.text": None}, "plain": {"data.prompts": ["plain"]}},
                 "training.learning_rate": [0.001, 0.002],
             },
         }
-        study["changes"]["training.load_best_model_at_end"] = False
         file = tmp_path / "study.yaml"
         file.write_text(yaml.safe_dump(study | changes, sort_keys=False))
         return file

@@ -1,4 +1,4 @@
-"""What all commands share."""
+"""Behaviour of all commands: help, errors, signals and output that cannot be written."""
 
 import errno
 import os
@@ -10,25 +10,45 @@ from pathlib import Path
 
 import pytest
 import typer
+from typer.testing import CliRunner
 
 import caan_hf
 from caan_hf.cli.command import run
-from caan_hf.cli.main import main
+from caan_hf.cli.main import app, main
 
-SCRIPT = """
-import atexit, os, signal, typer
+COMMAND = """
+import atexit, os, signal, sys, time, typer
+from pathlib import Path
 from caan_hf.cli.command import run
 
-app = typer.Typer()
-app.command()(lambda: None)
-atexit.register(lambda: os.kill(os.getpid(), signal.SIGTERM))
+app = typer.Typer(pretty_exceptions_enable=False)
+
+@app.command()
+def work() -> None:
+    BODY
+
 run(app)
 """
+WORK = """print("loss 0.5", flush=True)
+    print("encoding", file=sys.stderr, flush=True)
+    Path("done").touch()
+    typer.echo("report: caf\u00e9 \u65e5\u672c")"""
+
+
+def start(script, **options):
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **options}
+    return subprocess.Popen([sys.executable, "-c", script], **options)
+
+
+def command(body, **options):
+    """A process that runs a command with this body."""
+    return start(COMMAND.replace("BODY", body), **options)
 
 
 def test_sigterm_during_interpreter_exit_prints_nothing():
-    done = subprocess.run([sys.executable, "-c", SCRIPT], check=False, capture_output=True, text=True, timeout=120)
-    assert (done.returncode, done.stderr) == (-15, "")
+    process = command("atexit.register(lambda: os.kill(os.getpid(), signal.SIGTERM))")
+    assert process.communicate(timeout=120)[1] == ""
+    assert process.returncode == -signal.SIGTERM
 
 
 @pytest.mark.parametrize(
@@ -36,15 +56,15 @@ def test_sigterm_during_interpreter_exit_prints_nothing():
     [(errno.ENOSPC, "Free disk space"), (errno.EACCES, "permissions"), (errno.ENAMETOOLONG, "shorter name")],
 )
 def test_errors_of_the_operating_system_are_one_line_with_a_remedy(monkeypatch, capsys, number, remedy):
-    app = typer.Typer(pretty_exceptions_enable=False)
+    failing = typer.Typer(pretty_exceptions_enable=False)
 
-    @app.command()
+    @failing.command()
     def fail() -> None:
         raise OSError(number, os.strerror(number), "data/photos")
 
     monkeypatch.setattr(sys, "argv", ["caan"])
     with pytest.raises(SystemExit) as stopped:
-        run(app)
+        run(failing)
     assert stopped.value.code == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"error: data/photos: {os.strerror(number)}. ")
@@ -84,7 +104,14 @@ def test_without_arguments_only_the_help_is_printed(monkeypatch, capsys):
     assert "error" not in printed.err
 
 
-def test_a_reader_that_left_is_no_error():
+@pytest.mark.parametrize("name", typer.main.get_command(app).commands)
+def test_the_help_of_a_command_shows_an_example(name):
+    done = CliRunner().invoke(app, [name, "--help"], env={"COLUMNS": "200"})
+    assert done.exit_code == 0
+    assert f"caan {name} " in done.output.partition("Usage:")[2].partition("\n")[2]
+
+
+def test_a_closed_pipe_is_no_error():
     command = f"{sys.executable} -m caan_hf --version | true"
     done = subprocess.run(["sh", "-c", command], check=False, capture_output=True, text=True, timeout=60)
     assert done.stderr == ""
@@ -98,50 +125,28 @@ def test_the_version_is_printed(monkeypatch, capsys):
     assert caan_hf.__version__ in capsys.readouterr().out
 
 
-WORK = """
-import sys, time, typer
-from pathlib import Path
-from caan_hf.cli.command import run
-
-app = typer.Typer(pretty_exceptions_enable=False)
-
-@app.command()
-def work(done: Path) -> None:
-    print("loss 0.5", flush=True)
-    print("encoding", file=sys.stderr, flush=True)
-    done.write_text("done")
-    typer.echo("report: caf\u00e9 \u65e5\u672c")
-run(app)
-"""
-
-
-def start(script, *words, **options):
-    command = [sys.executable, "-c", script, *map(str, words)]
-    return subprocess.Popen(command, stderr=options.pop("stderr", subprocess.PIPE), text=True, **options)
-
-
-def test_output_to_a_full_disk_ends_no_work_and_is_reported(tmp_path):
+def test_a_command_continues_without_its_output_and_reports_it(tmp_path):
     with Path("/dev/full").open("w") as full:
-        process = start(WORK, tmp_path / "done", stdout=full)
+        process = command(WORK, stdout=full, cwd=tmp_path)
         errors = process.communicate(timeout=60)[1]
-    assert (tmp_path / "done").read_text() == "done"
+    assert (tmp_path / "done").exists()
     assert process.returncode == 2
     assert errors.splitlines()[0] == "encoding"
     assert "standard output: No space left" in errors
     assert "Traceback" not in errors
 
 
-def test_a_log_that_cannot_be_written_ends_no_work(tmp_path):
+def test_a_command_continues_without_its_log(tmp_path):
     with Path("/dev/full").open("w") as full:
-        process = start(WORK, tmp_path / "done", stdout=subprocess.PIPE, stderr=full)
+        process = command(WORK, stderr=full, cwd=tmp_path)
         assert "report: " in process.communicate(timeout=60)[0]
     assert process.returncode == 0
 
 
 @pytest.mark.parametrize("encoding", ["cp1252", "cp437"])
-def test_names_that_the_encoding_of_the_output_lacks_stay_legible(tmp_path, encoding):
+def test_characters_that_the_output_encoding_lacks_are_escaped(tmp_path, encoding):
     environment = os.environ | {"PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"}
-    process = start(WORK, tmp_path / "done", stdout=subprocess.PIPE, env=environment, encoding=encoding)
+    process = command(WORK, env=environment, encoding=encoding, cwd=tmp_path)
     output, errors = process.communicate(timeout=60)
     assert process.returncode == 0, errors
     assert r"\u65e5\u672c" in output
@@ -157,9 +162,7 @@ def test_names_that_the_encoding_of_the_output_lacks_stay_legible(tmp_path, enco
     ],
 )
 def test_lack_of_memory_or_space_in_a_library_is_one_line(error, words):
-    script = "import typer\nfrom caan_hf.cli.command import run\napp = typer.Typer(pretty_exceptions_enable=False)\n"
-    script += f"@app.command()\ndef fail() -> None:\n    raise {error}\nrun(app)"
-    process = start(script)
+    process = command(f"raise {error}")
     (line,) = process.communicate(timeout=60)[1].splitlines()
     assert line.startswith("error: ")
     assert words in line
@@ -167,51 +170,36 @@ def test_lack_of_memory_or_space_in_a_library_is_one_line(error, words):
 
 
 def test_a_fault_of_the_program_keeps_its_traceback():
-    script = "import typer\nfrom caan_hf.cli.command import run\napp = typer.Typer(pretty_exceptions_enable=False)\n"
-    process = start(script + "@app.command()\ndef fail() -> None:\n    raise RuntimeError('fault')\nrun(app)")
+    process = command("raise RuntimeError('fault')")
     assert "Traceback" in process.communicate(timeout=60)[1]
     assert process.returncode == 1
 
 
-def interrupted(script, number=signal.SIGINT, **options):
+def interrupted(script, number=signal.SIGINT):
     """A process that was sent a signal after it had printed `ready`."""
     # a shell lets its background jobs ignore the signal, which Python inherits
     default = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
-    process = start(script, stdout=subprocess.PIPE, **default, **options)
+    process = start(script, **default)
     assert process.stdout.readline() == "ready\n"
     process.send_signal(number)
     return process
 
 
 def test_an_interrupt_prints_its_line():
-    script = "import time, typer\nfrom caan_hf.cli.command import run\napp = typer.Typer()\n"
-    script += "@app.command()\ndef wait() -> None:\n    print('ready', flush=True)\n    time.sleep(60)\nrun(app)"
-    process = interrupted(script)
+    process = interrupted(COMMAND.replace("BODY", "print('ready', flush=True); time.sleep(60)"))
     assert process.communicate(timeout=60)[1] == "stopped\n"
     assert process.returncode == 130
 
 
 @pytest.mark.parametrize(("number", "stderr", "status"), [(signal.SIGTERM, "", 143), (signal.SIGINT, "stopped\n", 130)])
 def test_a_signal_that_arrives_in_a_finaliser_ends_the_command(number, stderr, status):
-    script = """
-import time, typer
-from caan_hf.cli.command import run
-
-class Loader:
-    def __del__(self):
-        print("ready", flush=True)
-        time.sleep(60)
-
-app = typer.Typer()
-
-@app.command()
-def train() -> None:
+    body = """class Loader:
+        def __del__(self):
+            print("ready", flush=True)
+            time.sleep(60)
     Loader()
-    time.sleep(60)
-
-run(app)
-"""
-    process = interrupted(script, number)
+    time.sleep(60)"""
+    process = interrupted(COMMAND.replace("BODY", body), number)
     assert process.communicate(timeout=30)[1] == stderr
     assert process.returncode == status
 

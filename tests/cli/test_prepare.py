@@ -136,12 +136,6 @@ def test_a_wrong_number_of_folders_is_an_error(tmp_path, name, folders):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_help_shows_examples():
-    result = caan_prepare("--help")
-    for part in ("caan prepare sketchy-25", "caan prepare sample", "--strokes", "--reference", "unseen.txt"):
-        assert part in result.output
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="file size limits raise SIGXFSZ elsewhere")
 def test_a_full_disk_is_a_one_line_error_and_leaves_nothing(raw, tmp_path):
     def limit_file_size():

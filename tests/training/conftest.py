@@ -1,3 +1,3 @@
-from tiny_recipe import recipe_file, sample_data, train_split
+from tiny_recipe import make_trainer, recipe_file, sample_data, train_split
 
-__all__ = ["recipe_file", "sample_data", "train_split"]
+__all__ = ["make_trainer", "recipe_file", "sample_data", "train_split"]

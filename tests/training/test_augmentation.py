@@ -7,7 +7,6 @@ from PIL import Image, ImageDraw
 
 from caan_hf import CaanError
 from caan_hf.sketches_caan import line_width
-from caan_hf.training import build_trainer, load_recipe
 from caan_hf.training.augmentation import StrokeWidth, sketch_augmentation, widened
 
 
@@ -70,15 +69,14 @@ def test_widths_vary_and_depend_on_the_seed():
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("changes", "message"),
     [
-        (["data.stroke_width=[3]"], r"data\.stroke_width: must be"),
-        (["data.stroke_width=[5, 2]"], r"data\.stroke_width: .*ascending"),
-        (["data.stroke_width=[-1, 2]"], r"data\.stroke_width"),
-        (["data.stroke_width=[1, 8]", "data.augment=false"], r"data\.stroke_width: requires data\.augment"),
+        ({"data.stroke_width": [3]}, r"data\.stroke_width: must be"),
+        ({"data.stroke_width": [5, 2]}, r"data\.stroke_width: .*ascending"),
+        ({"data.stroke_width": [-1, 2]}, r"data\.stroke_width"),
+        ({"data.stroke_width": [1, 8], "data.augment": False}, r"data\.stroke_width: requires data\.augment"),
     ],
 )
-def test_unusable_ranges_are_errors(words, message, recipe_file, train_split):
+def test_unusable_ranges_are_errors(changes, message, make_trainer):
     with pytest.raises(CaanError, match=message):
-        recipe = load_recipe(recipe_file(), words)
-        build_trainer(recipe, recipe.training_arguments(), {"train": train_split})
+        make_trainer(changes)

@@ -7,6 +7,14 @@ from caan_hf.training.centers import SHRINKAGE, covariance_within, measure_cente
 from caan_hf.training.triplets import TripletDataset
 
 
+def encoded(model, processor, triplets):
+    """Categories and features of all training sketches, then of all training photos."""
+    for kind, rows in (("sketches", triplets.sketches), ("photos", triplets.photos)):
+        pixels = processor(**{kind: [datasets.Image().decode_example(row["image"]) for row in rows]})
+        encode = model.get_sketch_features if kind == "sketches" else model.get_photo_features
+        yield torch.tensor(rows["category"][:]), encode(**pixels)
+
+
 def test_measured_means_are_those_of_the_training_images(make_model, processor, train_split):
     model = make_model(text_config=None, center_features=True)
     triplets = TripletDataset(train_split, processor)
@@ -14,10 +22,10 @@ def test_measured_means_are_those_of_the_training_images(make_model, processor, 
     measure_centers(model, processor, triplets.paired_rows())  # a second measurement does not depend on the first
     plain = make_model(text_config=None)
     plain.load_state_dict(model.state_dict(), strict=False)
-    pixels = processor(sketches=[datasets.Image().decode_example(row["image"]) for row in triplets.sketches])
-    mean = plain.get_sketch_features(**pixels).global_embeds.mean(dim=0)
-    torch.testing.assert_close(model.sketch_center.mean, mean, rtol=1e-4, atol=1e-5)
-    assert not torch.allclose(model.sketch_center.mean, model.photo_center.mean)
+    centers = model.sketch_center.mean, model.photo_center.mean
+    for center, (_, features) in zip(centers, encoded(plain, processor, triplets), strict=True):
+        torch.testing.assert_close(center, features.global_embeds.mean(dim=0), rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(*centers)
 
 
 def test_covariance_within_categories_is_that_of_a_loop_over_the_images():
@@ -57,19 +65,14 @@ def test_whitening_is_measured_on_centred_features_of_the_training_images(make_m
     plain = make_model(text_config=None, center_features=True)
     state = {name: tensor for name, tensor in model.state_dict().items() if name != "whitening.matrix"}
     plain.load_state_dict(state)
-    features, categories = [], []
-    for rows, encode, kind in (
-        (triplets.sketches, plain.get_sketch_features, "sketches"),
-        (triplets.photos, plain.get_photo_features, "photos"),
-    ):
-        pixels = processor(**{kind: [datasets.Image().decode_example(row["image"]) for row in rows]})
-        features.append(encode(**pixels).global_embeds)
-        categories.append(torch.tensor([row["category"] for row in rows]))
-    expected = whitening_matrix(covariance_within(features, categories), 0.5)
+    categories, features = zip(*encoded(plain, processor, triplets), strict=True)
+    embeds = [one.global_embeds for one in features]
+    expected = whitening_matrix(covariance_within(embeds, categories), 0.5)
     torch.testing.assert_close(model.whitening.matrix, expected, rtol=1e-3, atol=1e-4)
     assert not torch.allclose(expected, torch.eye(len(expected)), atol=0.01)
-    whitened = torch.nn.functional.normalize(features[1] @ expected, dim=-1)
-    torch.testing.assert_close(model.get_photo_features(**pixels).global_embeds, whitened, rtol=1e-3, atol=1e-4)
+    for plain_embeds, (_, found) in zip(embeds, encoded(model, processor, triplets), strict=True):
+        whitened = torch.nn.functional.normalize(plain_embeds @ expected, dim=-1)
+        torch.testing.assert_close(found.global_embeds, whitened, rtol=1e-3, atol=1e-4)
 
 
 def test_untrained_local_tokens_are_projected_to_the_principal_components_of_the_patches(
@@ -83,12 +86,8 @@ def test_untrained_local_tokens_are_projected_to_the_principal_components_of_the
     state = {name: weight for name, weight in model.state_dict().items() if name != "local_tokens.projection.weight"}
     plain.load_state_dict(state)
     total = 0
-    for rows, encode, kind in (
-        (triplets.sketches, plain.get_sketch_features, "sketches"),
-        (triplets.photos, plain.get_photo_features, "photos"),
-    ):
-        pixels = processor(**{kind: [datasets.Image().decode_example(row["image"]) for row in rows]})
-        patches = encode(**pixels).last_hidden_state[:, 1:].flatten(0, 1).double()
+    for _, features in encoded(plain, processor, triplets):
+        patches = features.last_hidden_state[:, 1:].flatten(0, 1).double()
         covariance = torch.cov(patches.T, correction=0)
         total = total + covariance / covariance.trace()
     weight = model.local_tokens.projection.weight.double()

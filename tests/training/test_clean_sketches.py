@@ -79,8 +79,9 @@ def test_a_benchmark_that_cannot_be_written_keeps_them_in_memory(folder, process
     assert clean["png"][:] == 10 * clean_once(sketches, processor)["png"][:]
 
 
-def test_the_error_names_a_blank_sketch(train_split, processor):
+@pytest.mark.parametrize("workers", [0, 2])
+def test_the_error_names_a_blank_sketch(train_split, processor, workers):
     blank = {**train_split[0], "image": Image.new("RGB", (20, 20), "white"), "source": "sketch/house/blank.png"}
     split = datasets.Dataset.from_list([train_split[1], blank], features=train_split.features)
     with pytest.raises(CaanError, match=r"sketch/house/blank\.png"):
-        clean_once(split, processor, workers=2)
+        clean_once(split, processor, workers=workers)

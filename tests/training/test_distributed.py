@@ -8,6 +8,7 @@ import sys
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
 
@@ -36,8 +37,6 @@ def test_two_processes_take_the_same_steps_and_gather_the_metrics(recipe_file, t
 
 @pytest.mark.slow
 def test_two_processes_resume_in_the_middle_of_an_epoch(recipe_file, tmp_path):
-    from safetensors.torch import load_file
-
     changes = {
         "training__per_device_train_batch_size": 2,
         "training__ddp_backend": "gloo",

@@ -5,19 +5,12 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
+from tiny_recipe import NO_VALIDATION
 
 from caan_hf import CaanError
-from caan_hf.benchmarks import load_benchmark
-from caan_hf.training import TripletCollator, TripletDataset, build_trainer, load_recipe, train_recipe
+from caan_hf.training import TripletCollator, TripletDataset, load_recipe, train_recipe
 from caan_hf.training.instance_pairs import CategoryGroups
 from caan_hf.training.sampler import EpochSampler
-
-LATE = {
-    "model__local_matching": "late_interaction",
-    "model__lambda_rn": 0.0,
-    "model__negatives": "in_batch",
-    "data__instance_pairs": 1.0,
-}
 
 
 @pytest.fixture
@@ -139,12 +132,10 @@ def test_smaller_groups_come_last_and_unknown_photos_are_all_different():
         assert kinds[1] == 4  # of five photos
 
 
-def test_training_logs_the_instance_loss_and_its_batches_hold_groups(recipe_file, tmp_path):
-    changes = LATE | {"model__lambda_ins": 1.0, "data__images_per_category": 2, "data__augment": False}
-    changes |= {"training__eval_strategy": "no", "training__load_best_model_at_end": False, "training__max_steps": 2}
-    changes |= {"training__save_strategy": "no"}
-    recipe = load_recipe(recipe_file(**changes))
-    trainer = build_trainer(recipe, recipe.training_arguments(), load_benchmark(recipe.data.path)[0])
+def test_training_logs_the_instance_loss_and_its_batches_hold_groups(make_trainer):
+    changes = {"model.local_matching": "late_interaction", "model.negatives": "in_batch", "model.lambda_rn": 0.0}
+    changes |= {"model.lambda_ins": 1.0, "data.instance_pairs": 1.0, "data.images_per_category": 2}
+    trainer = make_trainer(NO_VALIDATION | changes | {"data.augment": False, "training.max_steps": 2})
     for batch in trainer.get_train_dataloader():
         assert sorted(Counter(batch["category_ids"].tolist()).values()) in ([2, 2], [4])
         assert torch.equal(batch["instance_ids"][:4], batch["instance_ids"][4:])
@@ -159,10 +150,7 @@ def test_training_logs_the_instance_loss_and_its_batches_hold_groups(recipe_file
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        (
-            {"model__lambda_ins": 1.0, "model__instance_score": "global"},
-            r"lambda_ins: .*data\.instance_pairs=1",
-        ),
+        ({"model__lambda_ins": 1.0, "model__instance_score": "global"}, r"lambda_ins: .*data\.instance_pairs=1"),
         ({"data__images_per_category": 3}, r"data\.images_per_category: must divide .*batch_size, 4, got 3"),
         ({"data__instance_pairs": 1.0}, "sample@1: its sketches were not drawn from its photos"),
         ({"model__lambda_ins": 1.0, "data__instance_pairs": 1.0}, "sample@1"),

@@ -5,13 +5,11 @@ import shutil
 import pytest
 import torch
 from safetensors.torch import load_file
+from tiny_recipe import NO_VALIDATION
 from transformers import TrainerCallback
 
 from caan_hf import CaanError
-from caan_hf.benchmarks import load_benchmark
-from caan_hf.training import build_trainer, load_recipe, train_recipe
-
-QUICK = {"training__eval_strategy": "no", "training__save_strategy": "no", "training__load_best_model_at_end": False}
+from caan_hf.training import load_recipe, train_recipe
 
 
 class Recorder(TrainerCallback):
@@ -25,9 +23,8 @@ class Recorder(TrainerCallback):
         self.seen.append(self.weight.detach().clone())
 
 
-def test_the_model_is_the_average_of_the_steps(recipe_file, train_split):
-    recipe = load_recipe(recipe_file(**QUICK, training__ema_decay=0.4, training__max_steps=4))
-    trainer = build_trainer(recipe, recipe.training_arguments(), {"train": train_split})
+def test_the_model_is_the_average_of_the_steps(make_trainer):
+    trainer = make_trainer(NO_VALIDATION | {"training.ema_decay": 0.4, "training.max_steps": 4})
     weight = next(trainer.caan.sketch_model.parameters())
     recorder = Recorder(weight)
     trainer.add_callback(recorder)
@@ -41,14 +38,11 @@ def test_the_model_is_the_average_of_the_steps(recipe_file, train_split):
     assert not torch.equal(weight, recorder.seen[-1])
 
 
-def test_validation_uses_the_average_and_training_goes_on_with_the_weights(recipe_file):
-    settings = {"training__save_strategy": "no", "training__load_best_model_at_end": False}
-    plain = load_recipe(recipe_file("plain", **settings))
-    averaged = load_recipe(recipe_file("averaged", **settings, training__ema_decay=0.9))
+def test_validation_uses_the_average_and_training_goes_on_with_the_weights(make_trainer):
     seen = []
-    for recipe in (plain, averaged):
+    for decay in (None, 0.9):
         torch.manual_seed(0)
-        trainer = build_trainer(recipe, recipe.training_arguments(), load_benchmark(recipe.data.path)[0])
+        trainer = make_trainer(NO_VALIDATION | {"training.eval_strategy": "epoch", "training.ema_decay": decay})
         recorder = Recorder(next(trainer.caan.photo_model.parameters()))
         trainer.add_callback(recorder)
         trainer.train()
@@ -60,19 +54,18 @@ def test_validation_uses_the_average_and_training_goes_on_with_the_weights(recip
 
 @pytest.mark.slow
 def test_a_resumed_run_has_the_same_average(recipe_file, tmp_path):
-    changes = QUICK | {"training__save_strategy": "steps", "training__save_steps": 3, "training__ema_decay": 0.9}
-    recipe = load_recipe(recipe_file(**changes))
-    whole = load_file(train_recipe(recipe).folder / "model.safetensors")
+    changes = NO_VALIDATION | {"training.save_strategy": "steps", "training.save_steps": 3, "training.ema_decay": 0.9}
+    whole = load_file(train_recipe(load_recipe(recipe_file(), changes=changes)).folder / "model.safetensors")
     shutil.rmtree(tmp_path / "run" / "model")
     for checkpoint in ("checkpoint-6", "checkpoint-8"):
         shutil.rmtree(tmp_path / "run" / checkpoint)
-    resumed = train_recipe(load_recipe(recipe_file(**changes), ["training.resume_from_checkpoint=true"]))
+    resumed = train_recipe(load_recipe(recipe_file(), ["training.resume_from_checkpoint=true"], changes))
     for name, tensor in load_file(resumed.folder / "model.safetensors").items():
         torch.testing.assert_close(tensor, whole[name], msg=name)
     (tmp_path / "run" / "checkpoint-8" / "moving_average.safetensors").unlink()
     words = ["training.resume_from_checkpoint=true", "training.num_train_epochs=3"]
     with pytest.raises(CaanError, match=r"moving_average\.safetensors: .*without training\.ema_decay"):
-        train_recipe(load_recipe(recipe_file(**changes), words))
+        train_recipe(load_recipe(recipe_file(), words, changes))
 
 
 def test_unusable_settings_are_errors(recipe_file):

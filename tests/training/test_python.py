@@ -4,6 +4,7 @@ import datasets
 import numpy as np
 import pytest
 import torch
+from tiny_recipe import NO_VALIDATION
 from transformers import AutoModel
 
 import caan_hf
@@ -15,7 +16,6 @@ from caan_hf.training import (
     CaanTrainingArguments,
     TripletCollator,
     TripletDataset,
-    build_trainer,
     load_recipe,
     train_recipe,
 )
@@ -53,16 +53,6 @@ class TwiceTrainer(CaanTrainer):
         return (loss, outputs) if return_outputs else loss
 
 
-def short(**more):
-    return {
-        "training.max_steps": 2,
-        "training.eval_strategy": "no",
-        "training.save_strategy": "no",
-        "training.load_best_model_at_end": False,
-        **more,
-    }
-
-
 def test_a_dataset_needs_images_modalities_and_categories_only(processor):
     triplets = TripletDataset(bare_split(), processor)
     assert len(triplets) == 6
@@ -84,26 +74,24 @@ def test_a_dataset_needs_images_modalities_and_categories_only(processor):
         ),
     ],
 )
-def test_a_dataset_without_a_column_is_a_one_line_error(processor, tiny_model, recipe_file, change, message):
+def test_a_dataset_without_a_column_is_a_one_line_error(processor, tiny_model, make_trainer, change, message):
     split = change(bare_split())
     with pytest.raises(CaanError, match=message):
         TripletDataset(split, processor)
     with pytest.raises(CaanError, match=message):
         caan_hf.evaluate(tiny_model, {"test": split})
-    recipe = load_recipe(recipe_file(), changes=short())
     with pytest.raises(CaanError, match=message):
-        build_trainer(recipe, recipe.training_arguments(), {"train": split})
+        make_trainer(NO_VALIDATION, {"train": split})
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [(lambda split: split, "got Dataset"), (lambda split: {"trian": split}, "no split train.*trian")],
 )
-def test_data_that_are_not_splits_are_a_one_line_error(tiny_model, recipe_file, change, message):
+def test_data_that_are_not_splits_are_a_one_line_error(tiny_model, make_trainer, change, message):
     data = change(bare_split())
-    recipe = load_recipe(recipe_file(), changes=short())
     with pytest.raises(CaanError, match=message):
-        build_trainer(recipe, recipe.training_arguments(), data)
+        make_trainer(NO_VALIDATION, data)
     with pytest.raises(CaanError, match=r"got Dataset|no such split"):
         caan_hf.evaluate(tiny_model, data)
 
@@ -123,13 +111,12 @@ def test_a_dataset_without_sources_is_evaluated_with_a_report(tiny_model, tmp_pa
     assert (tmp_path / "report" / "report.html").is_file()
 
 
-def test_a_trainer_of_ones_own_is_trained_by_a_recipe(recipe_file, sample_data, tmp_path):
-    recipe = load_recipe(recipe_file(), changes=short(**{"training.learning_rate": 0.0, "training.seed": 1}))
+def test_a_subclass_of_the_trainer_is_trained_by_a_recipe(make_trainer):
+    changes = NO_VALIDATION | {"training.max_steps": 2, "training.learning_rate": 0.0, "training.seed": 1}
     totals = {}
     for trainer_class in (CaanTrainer, TwiceTrainer):
         torch.manual_seed(0)
-        splits = load_benchmark(sample_data)[0]
-        trainer = build_trainer(recipe, recipe.training_arguments(), splits, trainer_class=trainer_class)
+        trainer = make_trainer(changes, trainer_class=trainer_class)
         trainer.train()
         (totals[trainer_class], _, *_) = trainer.state.log_history
     plain, twice = totals[CaanTrainer], totals[TwiceTrainer]
@@ -138,12 +125,11 @@ def test_a_trainer_of_ones_own_is_trained_by_a_recipe(recipe_file, sample_data, 
     assert twice["loss"] == pytest.approx(plain["loss"] + twice["loss_again"], rel=0.02)
 
 
-def test_a_saved_model_is_the_one_that_caan_train_writes(recipe_file, sample_data, tmp_path):
-    changes = short(**{"model.center_features": True})
+def test_a_saved_model_is_the_one_that_caan_train_writes(recipe_file, make_trainer, tmp_path):
+    changes = NO_VALIDATION | {"model.center_features": True, "training.max_steps": 2, "training.seed": 7}
     train_recipe(load_recipe(recipe_file("one"), changes=changes))
-    recipe = load_recipe(recipe_file("other"), changes=changes)
-    torch.manual_seed(recipe.training_arguments().seed)
-    trainer = build_trainer(recipe, recipe.training_arguments(), load_benchmark(sample_data)[0])
+    torch.manual_seed(7)
+    trainer = make_trainer(changes)
     trainer.train()
     trainer.save_for_retrieval(tmp_path / "mine")
     assert {path.name for path in (tmp_path / "mine").iterdir()} == {
@@ -171,10 +157,9 @@ def test_a_trainer_without_a_recipe(make_model, processor, tmp_path):
 
 
 @pytest.mark.parametrize("named", [True, False])
-def test_what_a_trainer_saw_is_no_unseen_category(recipe_file, sample_data, tmp_path, named):
-    recipe = load_recipe(recipe_file(), changes={"training.max_steps": 1})
+def test_training_and_validation_categories_are_recorded(make_trainer, sample_data, tmp_path, named):
     splits, info = load_benchmark(sample_data)
-    trainer = build_trainer(recipe, recipe.training_arguments(), splits, info if named else None)
+    trainer = make_trainer({"training.max_steps": 1}, splits, info if named else None)
     trainer.train()
     trainer.save_for_retrieval(tmp_path / "model")
     seen = caan_hf.load_encoder(tmp_path / "model").training_data

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import torch
+from tiny_recipe import NO_VALIDATION
 from torch import nn
 
-from caan_hf.training import build_trainer, load_recipe
 from caan_hf.training.text_projection import RIDGE, fit_text_projection
 
 
@@ -29,11 +29,9 @@ def test_it_is_ridge_regression_from_mean_sentences_to_mean_photos():
 
 
 @pytest.mark.parametrize("text_init", ["random", "photos"])
-def test_a_recipe_starts_with_it(train_split, recipe_file, text_init):
+def test_a_recipe_starts_with_it(make_trainer, text_init):
     changes = {"model.negatives": "in_batch", "model.lambda_txt": 1.0, "model.text_negatives": "all"}
-    changes |= {"model.lambda_dis": 1.0, "model.text_init": text_init, "training.eval_strategy": "no"}
-    changes |= {"training.save_strategy": "no", "training.load_best_model_at_end": False}
-    recipe = load_recipe(recipe_file(), changes=changes)
-    model = build_trainer(recipe, recipe.training_arguments(), {"train": train_split}).caan
+    changes |= {"model.lambda_dis": 1.0, "model.text_init": text_init}
+    model = make_trainer(NO_VALIDATION | changes).caan
     is_default = bool((model.text_projection.bias == 0).all())
     assert is_default == (text_init == "random")

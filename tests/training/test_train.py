@@ -1,3 +1,5 @@
+"""Training runs: what they write, how they resume, and their errors."""
+
 import json
 import shutil
 import subprocess
@@ -7,13 +9,18 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
+from tiny_recipe import NO_VALIDATION
 from transformers import AutoModel, AutoProcessor
 from typer.testing import CliRunner
 
 from caan_hf import CaanError
-from caan_hf.benchmarks import load_benchmark
+from caan_hf.benchmarks import PrepareOptions, load_benchmark, prepare_benchmark
+from caan_hf.benchmarks.sample import draw_object
 from caan_hf.cli.main import app
-from caan_hf.training import build_trainer, load_recipe, train_recipe
+from caan_hf.publishing.training_record import training_record
+from caan_hf.training import load_recipe, train_recipe
+from caan_hf.training.checkpoints import save_for_retrieval
 
 CATEGORIES = ("house", "fish", "mug", "car")
 # Learns within a few steps, unlike an untrained transformer.
@@ -33,24 +40,19 @@ def losses(folder, checkpoint):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("negatives", ["sampled", "in_batch", "both"])
-def test_the_loss_falls(recipe_file, tmp_path, negatives):
+def test_the_loss_falls(make_trainer, negatives):
     changes = {
-        "model__vision": RESNET,
-        "model__negatives": negatives,
-        "model__lambda_con": 1.0,
-        "data__augment": False,
-        "training__learning_rate": 2e-3,
-        "training__tower_learning_rate": 2e-3,
-        "training__per_device_train_batch_size": 8,
-        "training__num_train_epochs": 12,
-        "training__eval_strategy": "no",
-        "training__save_strategy": "no",
-        "training__load_best_model_at_end": False,
+        "model.vision": RESNET,
+        "model.negatives": negatives,
+        "model.lambda_con": 1.0,
+        "data.augment": False,
+        "training.learning_rate": 2e-3,
+        "training.tower_learning_rate": 2e-3,
+        "training.per_device_train_batch_size": 8,
+        "training.num_train_epochs": 12,
     }
-    recipe = load_recipe(recipe_file(**changes))
-    trainer = build_trainer(recipe, recipe.training_arguments(), load_benchmark(recipe.data.path)[0])
+    trainer = make_trainer(NO_VALIDATION | changes)
     trainer.train()
-
     logged = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
     assert sum(logged[-4:]) < 0.75 * sum(logged[:4])
 
@@ -72,12 +74,11 @@ def test_a_run_writes_a_model_for_retrieval(recipe_file, tmp_path):
     assert not [path for path in (tmp_path / "run").iterdir() if path.name.startswith(".")]
 
 
-def test_validation_shows_progress_unless_progress_bars_are_disabled(recipe_file, monkeypatch, caplog):
+def test_validation_shows_progress_unless_progress_bars_are_disabled(make_trainer, monkeypatch, caplog):
     monkeypatch.setattr("caan_hf.utils.progress.LINE_SECONDS", 0)
     caplog.set_level("INFO", logger="caan_hf")
     for disabled in (True, False):
-        recipe = load_recipe(recipe_file(training__disable_tqdm=disabled))
-        build_trainer(recipe, recipe.training_arguments(), load_benchmark(recipe.data.path)[0]).evaluate()
+        make_trainer({"training.disable_tqdm": disabled}).evaluate()
         assert ("encoding photos: 8 of 8 images" in caplog.text) is not disabled
 
 
@@ -144,17 +145,12 @@ def test_an_incomplete_checkpoint_is_skipped(recipe_file, tmp_path):
 
 
 @pytest.mark.slow
-def test_resuming_loads_exactly_the_saved_weights(recipe_file, tmp_path):
+def test_resuming_loads_exactly_the_saved_weights(recipe_file, make_trainer, tmp_path):
     """The Trainer reads checkpoints with `strict=False`, which ignores weights under the names of older releases."""
-    from safetensors.torch import load_file
-
     train_recipe(load_recipe(recipe_file()))
-    recipe = load_recipe(recipe_file("other", training__num_train_epochs=0.01, training__learning_rate=0.0))
-    trainer = build_trainer(recipe, recipe.training_arguments(), load_benchmark(recipe.data.path)[0])
     checkpoint = tmp_path / "run" / "checkpoint-8"
-
+    trainer = make_trainer()
     trainer._load_from_checkpoint(str(checkpoint))
-
     saved, loaded = load_file(checkpoint / "model.safetensors"), trainer.model.state_dict()
     assert set(saved) == set(loaded)
     for name, tensor in saved.items():
@@ -173,15 +169,11 @@ def test_the_same_seed_trains_the_same_model_and_another_seed_does_not(recipe_fi
     assert any(not torch.equal(first[name], other[name]) for name in first)
 
 
-def test_the_model_card_of_a_run_describes_its_training(recipe_file, tmp_path):
-    from caan_hf.publishing.training_record import training_record
-
-    short = {"max_steps": 3, "num_train_epochs": 6, "eval_strategy": "no", "save_strategy": "no"}
-    changes = {f"training__{name}": value for name, value in short.items()}
-    recipe = load_recipe(recipe_file(training__load_best_model_at_end=False, **changes))
-    splits, info = load_benchmark(recipe.data.path)
-    record = training_record(recipe.to_dict(), info)
-    trainer = build_trainer(recipe, recipe.training_arguments(), splits, record=record)
+def test_the_model_card_of_a_run_describes_its_training(recipe_file, make_trainer, tmp_path):
+    changes = NO_VALIDATION | {"training.max_steps": 3, "training.num_train_epochs": 6}
+    recipe = load_recipe(recipe_file(), changes=changes)
+    record = training_record(recipe.to_dict(), load_benchmark(recipe.data.path)[1])
+    trainer = make_trainer(changes, record=record)
     trainer.train()  # 3 of the 4 steps of an epoch
     trainer.create_model_card(model_name="caan-run")
     card = (tmp_path / "run" / "README.md").read_text()
@@ -206,9 +198,8 @@ def test_a_damaged_recorded_recipe_is_a_one_line_error(recipe_file, tmp_path):
         train_recipe(load_recipe(recipe_file(), ["training.resume_from_checkpoint=true"]))
 
 
-def test_towers_have_their_own_learning_rate(recipe_file):
-    recipe = load_recipe(recipe_file(model__freeze_text=False))
-    trainer = build_trainer(recipe, recipe.training_arguments(), load_benchmark(recipe.data.path)[0])
+def test_towers_have_their_own_learning_rate(make_trainer):
+    trainer = make_trainer({"model.freeze_text": False})
     optimizer = trainer.create_optimizer()
 
     rate_of = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
@@ -251,15 +242,12 @@ def test_a_tower_that_cannot_be_downloaded_is_named(recipe_file, monkeypatch):
         train_recipe(load_recipe(recipe_file(), changes=changes))
 
 
-def test_validating_on_unseen_categories_warns(recipe_file):
-    recipe = load_recipe(recipe_file(data__validation_split="test"))
+def test_validating_on_unseen_categories_warns(make_trainer):
     with pytest.warns(UserWarning, match="zero-shot"):
-        build_trainer(recipe, recipe.training_arguments(), load_benchmark(recipe.data.path)[0])
+        make_trainer({"data.validation_split": "test"})
 
 
 def test_saving_replaces_the_whole_folder_of_an_earlier_model(make_model, processor, tmp_path):
-    from caan_hf.training.checkpoints import save_for_retrieval
-
     (tmp_path / "model").mkdir()
     for name in ("config.json", "old"):
         (tmp_path / "model" / name).touch()
@@ -269,8 +257,6 @@ def test_saving_replaces_the_whole_folder_of_an_earlier_model(make_model, proces
 
 
 def test_validation_with_one_category_is_an_error(recipe_file, tmp_path):
-    from caan_hf.benchmarks import PrepareOptions, prepare_benchmark
-
     options = {"photos_per_category": 2, "sketches_per_category": 2, "image_size": 32, "categories": CATEGORIES}
     options = PrepareOptions(validation_categories=1, progress=False, **options)
     prepare_benchmark("sample", None, tmp_path / "one", options)
@@ -283,9 +269,6 @@ def test_validation_with_one_category_is_an_error(recipe_file, tmp_path):
 @pytest.mark.parametrize("workers", [0, 1])
 def test_an_unreadable_sketch_is_a_one_line_error(recipe_file, tmp_path, workers):
     """It is found only when training starts if the prepared benchmark refers to files that were removed since."""
-    from caan_hf.benchmarks import PrepareOptions, prepare_benchmark
-    from caan_hf.benchmarks.sample import draw_object
-
     for category in CATEGORIES:
         for modality, name in (("sketch", "sketches"), ("photo", "photos")):
             place = tmp_path / "raw" / name / category
@@ -298,8 +281,8 @@ def test_an_unreadable_sketch_is_a_one_line_error(recipe_file, tmp_path, workers
     gone = tmp_path / "raw" / "sketches" / CATEGORIES[1] / "0.png"
     gone.unlink()
     changes = {"data__path": str(tmp_path / "data"), "training__dataloader_num_workers": workers}
-    changes |= {"training__eval_strategy": "no", "training__save_strategy": "no"}
-    file = recipe_file(training__load_best_model_at_end=False, **changes)
+    changes |= {key.replace(".", "__"): value for key, value in NO_VALIDATION.items()}
+    file = recipe_file(**changes)
     done = subprocess.run(
         [sys.executable, "-m", "caan_hf", "train", str(file)], capture_output=True, text=True, check=False
     )
@@ -311,12 +294,11 @@ def test_an_unreadable_sketch_is_a_one_line_error(recipe_file, tmp_path, workers
 
 @pytest.mark.slow
 def test_a_finished_run_in_the_middle_of_an_epoch_is_not_trained_further(recipe_file, tmp_path, caplog):
-    changes = ["training.max_steps=3", "training.save_strategy=steps", "training.eval_strategy=no"]
-    changes.append("training.load_best_model_at_end=false")
-    first = train_recipe(load_recipe(recipe_file(), changes))
+    changes = NO_VALIDATION | {"training.max_steps": 3, "training.save_strategy": "steps"}
+    first = train_recipe(load_recipe(recipe_file(), changes=changes))
     weights = (first.folder / "model.safetensors").read_bytes()
     with caplog.at_level("INFO", logger="caan_hf"):
-        again = train_recipe(load_recipe(recipe_file(), [*changes, "training.resume_from_checkpoint=true"]))
+        again = train_recipe(load_recipe(recipe_file(), ["training.resume_from_checkpoint=true"], changes))
     assert (again.folder / "model.safetensors").read_bytes() == weights
     assert [path.name for path in (tmp_path / "run").glob("checkpoint-*")] == ["checkpoint-3"]
     assert "finished after 3 steps, so nothing is trained. Increase training.max_steps" in caplog.text

@@ -1,40 +1,24 @@
+"""Triplets and the order in which an epoch draws them."""
+
 import numpy as np
 import pytest
-from PIL import Image
 
-from caan_hf import CaanError, CaanProcessor
+from caan_hf import CaanError
 from caan_hf.training.augmentation import photo_augmentation, sketch_augmentation
 from caan_hf.training.sampler import EpochSampler
 from caan_hf.training.triplets import TripletDataset
-
-
-@pytest.fixture(scope="module")
-def processor():
-    from transformers import ViTImageProcessor
-
-    return CaanProcessor(ViTImageProcessor(size={"height": 32, "width": 32}))
 
 
 def pixels(triplet):
     return [np.asarray(image) for image in (triplet.sketch, *triplet.photos)]
 
 
-def test_an_epoch_covers_every_sketch_once(train_split, processor):
-    triplets = TripletDataset(train_split, processor)
-    is_sketch = np.array(train_split["modality"]) == 0
-
-    order = list(EpochSampler(len(triplets), seed=3))
-
-    assert len(triplets) == is_sketch.sum()
-    assert sorted(order) == list(range(len(triplets)))
-
-
-def test_the_sampler_is_reproducible_and_shuffles_each_epoch(train_split, processor):
+def test_an_epoch_draws_every_sketch_once_in_a_reproducible_order():
     sampler, twin = EpochSampler(16, seed=3), EpochSampler(16, seed=3)
     first = list(sampler)
     sampler.set_epoch(1)
     twin.set_epoch(1)
-
+    assert sorted(first) == list(range(16))
     assert [index - 16 for index in sampler] != first
     assert list(sampler) == list(twin)
     assert sorted(sampler) == list(range(16, 32))
@@ -42,6 +26,7 @@ def test_the_sampler_is_reproducible_and_shuffles_each_epoch(train_split, proces
 
 def test_the_first_photo_shares_the_sketch_category_and_the_second_does_not(train_split, processor):
     triplets = TripletDataset(train_split, processor)
+    assert len(triplets) == (np.array(train_split["modality"]) == 0).sum()
     for index in range(len(triplets)):
         triplet = triplets[index]
         positive, negative = triplet.category_ids
@@ -64,16 +49,8 @@ def test_every_photo_is_drawn_eventually(train_split, processor):
 
 
 def test_a_triplet_depends_only_on_seed_epoch_and_index(train_split, processor):
-    def make(seed):
-        return TripletDataset(
-            train_split,
-            processor,
-            seed=seed,
-            augment_sketch=sketch_augmentation(),
-            augment_photo=photo_augmentation(32),
-        )
-
-    once, again, other = make(1), make(1), make(2)
+    augment = {"augment_sketch": sketch_augmentation(), "augment_photo": photo_augmentation(32)}
+    once, again, other = (TripletDataset(train_split, processor, seed=seed, **augment) for seed in (1, 1, 2))
     again[7]  # earlier triplets have no influence
 
     for a, b in zip(pixels(once[20]), pixels(again[20]), strict=True):
@@ -97,17 +74,6 @@ def test_augmented_sketches_stay_dark_lines_on_white(train_split, processor):
         border = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
         assert np.median(border) > 250
         assert grey.min() < 160
-
-
-def test_the_error_names_a_blank_sketch(train_split, processor):
-    blank = Image.new("RGB", (20, 20), "white")
-    row = {**train_split[0], "image": blank, "source": "sketch/house/blank.png"}
-    spoiled = train_split.select([1, *range(16, len(train_split))])
-    import datasets
-
-    split = datasets.concatenate_datasets([datasets.Dataset.from_list([row], features=train_split.features), spoiled])
-    with pytest.raises(CaanError, match=r"sketch/house/blank\.png"):
-        TripletDataset(split, processor)[0]
 
 
 def test_one_category_is_an_error(train_split, processor):

@@ -4,10 +4,12 @@ import datasets
 import numpy as np
 import pytest
 import torch
+from tiny_recipe import CATEGORIES, NO_VALIDATION
 from torch.utils.data import DataLoader
 
 from caan_hf import CaanError
-from caan_hf.training import TripletCollator, TripletDataset, build_trainer, load_recipe
+from caan_hf.benchmarks import PrepareOptions, load_benchmark, prepare_benchmark
+from caan_hf.training import TripletCollator, TripletDataset
 from caan_hf.training.augmentation import photo_augmentation, sketch_augmentation
 from caan_hf.training.sampler import EpochSampler
 from caan_hf.training.unpaired import UnpairedImage, UnpairedPerBatch
@@ -18,10 +20,6 @@ SKETCH, PHOTO = 0, 1
 @pytest.fixture(scope="module")
 def mixed(tmp_path_factory) -> datasets.Dataset:
     """Eight drawn categories of two origins: 3 with both modalities, 2 with sketches and 3 with photos only."""
-    from tiny_recipe import CATEGORIES
-
-    from caan_hf.benchmarks import PrepareOptions, load_benchmark, prepare_benchmark
-
     folder = tmp_path_factory.mktemp("mixed") / "data"
     options = {"photos_per_category": 4, "sketches_per_category": 4, "image_size": 48, "categories": CATEGORIES}
     prepare_benchmark("sample", None, folder, PrepareOptions(validation_categories=0, progress=False, **options))
@@ -151,14 +149,11 @@ def test_unusable_options_are_errors(mixed, train_split, processor):
         make(mixed.filter(lambda row: row["category"] in (0, 5)), processor)
 
 
-def test_a_run_trains_on_unpaired_images(mixed, recipe_file):
+def test_a_run_trains_on_unpaired_images(mixed, make_trainer):
     changes = {"model.negatives": "in_batch", "model.lambda_txt": 1.0, "model.text_negatives": "all"}
     changes |= {"model.lambda_mod": 1.0, "model.lambda_dis": 1.0, "data.balance": ["category", "origin"]}
     changes |= {"data.unpaired_sketches_per_batch": 3, "data.unpaired_photos_per_batch": 2, "training.max_steps": 2}
-    changes |= {"training.eval_strategy": "no", "training.save_strategy": "no"}
-    changes["training.load_best_model_at_end"] = False
-    recipe = load_recipe(recipe_file(), changes=changes)
-    trainer = build_trainer(recipe, recipe.training_arguments(), {"train": mixed})
+    trainer = make_trainer(NO_VALIDATION | changes, {"train": mixed})
     contrast = trainer.caan.text_contrast
     assert contrast.is_sentence.any(dim=1).tolist() == [True] * 8
     before = contrast.log_temperature.item()
@@ -169,14 +164,11 @@ def test_a_run_trains_on_unpaired_images(mixed, recipe_file):
     assert contrast.log_temperature.item() != before
 
 
-def test_unpaired_images_without_a_loss_are_an_error_and_without_use_a_warning(mixed, recipe_file):
-    recipe = load_recipe(recipe_file(), ["data.unpaired_photos_per_batch=2", "training.eval_strategy=no"])
-    recipe.training.update(save_strategy="no", load_best_model_at_end=False)
+def test_unpaired_images_without_a_loss_are_an_error_and_without_use_a_warning(mixed, make_trainer):
     with pytest.raises(CaanError, match=r"no loss trains on unpaired images.*lambda_mod"):
-        build_trainer(recipe, recipe.training_arguments(), {"train": mixed})
-    recipe.data.unpaired_photos_per_batch = 0
+        make_trainer(NO_VALIDATION | {"data.unpaired_photos_per_batch": 2}, {"train": mixed})
     with (
         pytest.warns(UserWarning, match="2 categories without photos are not trained on.*unpaired_sketches"),
         pytest.warns(UserWarning, match="3 categories without sketches are not trained on.*unpaired_photos"),
     ):
-        build_trainer(recipe, recipe.training_arguments(), {"train": mixed})
+        make_trainer(NO_VALIDATION, {"train": mixed})
