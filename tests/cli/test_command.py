@@ -74,8 +74,8 @@ def test_errors_of_the_operating_system_are_one_line_with_a_remedy(monkeypatch, 
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
-        (["index", "photos"], "'GALLERY'. Usage: caan index [OPTIONS] PHOTOS GALLERY"),
-        (["search"], "'GALLERY'. Usage: caan search [OPTIONS] GALLERY [SKETCH]"),
+        (["index", "photos"], "caan index [OPTIONS] PHOTOS GALLERY"),
+        (["search"], "caan search [OPTIONS] GALLERY [SKETCH]"),
         (["search", "gallery", "sketch.png", "-k"], "'-k'"),
         (["search", "gallery", "sketch.png", "--expnad", "5"], "--expand"),
         (["index", "photos", "gallery", "--smooth", "1000"], "'--smooth'"),

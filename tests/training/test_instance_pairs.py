@@ -78,7 +78,7 @@ def test_a_split_without_pairs_is_a_one_line_error(train_split, processor):
     assert "\n" not in str(error.value)
 
 
-def test_triplets_without_pairs_are_those_of_before(train_split, processor):
+def test_triplets_without_instance_pairs_have_no_instances(train_split, processor):
     plain = TripletDataset(train_split, processor)
     assert plain[3].instance_ids is None
     assert plain.groups is None

@@ -76,10 +76,9 @@ def compare(
         if reports.is_report(Path(name)):
             if data is not None:
                 typer.echo(f"{name}: already a report, so it is not evaluated again", err=True)
-            continue
-        if data is None:
+        elif data is None:
             raise CaanError(f"{name}: not a report of `caan evaluate`. Pass --data DIR to evaluate it as a model.")
-        if looks_local(name) and not Path(name).is_dir():
+        elif looks_local(name) and not Path(name).is_dir():
             raise CaanError(f"{name}: no such folder. Give a report, the folder of a model, or OWNER/MODEL on the Hub.")
     loaded = []
     for letter, name in zip("AB", names, strict=True):
