@@ -97,10 +97,9 @@ def report_confusion(records: list[Description], encoder: str) -> None:
     """Identified texts and categories, and the confusions of the others."""
     found = nearest_categories(records, encode([masked(record) for record in records], encoder))
     right = [name == record.category for name, record in zip(found, records, strict=True)]
-    by_prompt, by_category = Counter(), Counter()
-    for record, is_right in zip(records, right, strict=True):
-        by_prompt[record.prompt_id] += is_right
-        by_category[record.category] += is_right
+    identified_texts = [record for record, is_right in zip(records, right, strict=True) if is_right]
+    by_prompt = Counter(record.prompt_id for record in identified_texts)
+    by_category = Counter(record.category for record in identified_texts)
     texts = Counter(record.category for record in records)
     identified = [name for name in texts if 2 * by_category[name] > texts[name]]
     print(f"texts identified, name masked: {sum(right)} of {len(right)} ({sum(right) / len(right):.1%})")

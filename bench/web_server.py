@@ -13,31 +13,28 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 OPTIONS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
 
 
-class Quiet(http.server.SimpleHTTPRequestHandler):
-    headers_sent: dict[str, str] = {}  # noqa: RUF012 - of a subclass
-
-    def log_message(self, *words):
-        pass
-
-    def end_headers(self):
-        for name, value in self.headers_sent.items():
-            self.send_header(name, value)
-        super().end_headers()
-
-
 @contextmanager
 def static_server(folder: Path, headers: dict[str, str] | None = None) -> Iterator[str]:
     """Serve a folder as any web host does; yields its address."""
-    handler = functools.partial(type("Handler", (Quiet,), {"headers_sent": headers or {}}), directory=str(folder))
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *words):
+            pass
+
+        def end_headers(self):
+            for name, value in (headers or {}).items():
+                self.send_header(name, value)
+            super().end_headers()
+
+    handler = functools.partial(Handler, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/"
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def stroke(page: Any, *points: tuple[float, float]) -> None:
