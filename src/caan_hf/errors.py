@@ -1,4 +1,4 @@
-"""The exception for bad input, and what errors of the operating system mean for the user."""
+"""The exception for bad input, and helpers for messages about other exceptions."""
 
 import difflib
 import errno
@@ -15,7 +15,7 @@ OS_REMEDIES = {
     errno.EROFS: "Choose another folder.",
     errno.ENAMETOOLONG: "Give a shorter name.",
 }
-"""Errors of the operating system that any command can meet, and what the user should do."""
+"""What the user should do about errors of the operating system that can occur in any command."""
 
 # Libraries that are written in Rust, such as safetensors, report errors of the operating system only as text.
 OS_ERROR_IN_TEXT = re.compile(r"\(os error (\d+)\)")
@@ -23,8 +23,6 @@ OUT_OF_MEMORY = re.compile(
     r"out of memory|(can't|cannot|failed to|unable to) allocate|bad_alloc|can't start new thread|failed to map segment",
     re.IGNORECASE,
 )
-
-
 CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
@@ -36,7 +34,7 @@ class CaanError(Exception):
     """
 
     def __init__(self, message: str = ""):
-        if "Original Traceback" in message:  # in which a DataLoader wraps the error of a worker
+        if "Original Traceback" in message:  # added by a DataLoader to the error of a worker
             message = message.rpartition(f"{CaanError.__name__}: ")[2]
         super().__init__(CONTROL_CHARACTERS.sub(lambda found: repr(found[0])[1:-1], message.strip()))
 
@@ -52,25 +50,21 @@ def one_line(error: BaseException) -> str:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """A question for the end of a message, such as " Did you mean tent?"; empty if no known name is near."""
+    """Suggestion to append to a message, such as " Did you mean tent?"; empty if no known name is similar."""
     spelling = {other.casefold(): other for other in known}
     near = difflib.get_close_matches(name.casefold(), list(spelling), n=1)
     return f" Did you mean {spelling[near[0]]}?" if near else ""
 
 
 def os_problem(error: BaseException) -> tuple[str, str] | None:
-    """What the operating system reported, such as "No space left on device", and the remedy.
-
-    None if `error` is neither an error of the operating system with a known remedy nor the text of one.
-    """
+    """Message of the operating system, such as "No space left on device", and the remedy; None without known remedy."""
     found = OS_ERROR_IN_TEXT.search(str(error))
     number = error.errno if isinstance(error, OSError) else int(found[1]) if found else None
     return (os.strerror(number), OS_REMEDIES[number]) if number in OS_REMEDIES else None
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether Python, torch, ONNX Runtime or the loader of shared libraries got no memory."""
-    if isinstance(error, OSError) and error.errno == errno.ENOMEM:
+    """Whether Python, torch, ONNX Runtime or the loader of shared libraries could not allocate memory."""
+    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
         return True
-    could_be = isinstance(error, (RuntimeError, ImportError, OSError)) and OUT_OF_MEMORY.search(str(error))
-    return isinstance(error, MemoryError) or bool(could_be)
+    return isinstance(error, (RuntimeError, ImportError, OSError)) and bool(OUT_OF_MEMORY.search(str(error)))

@@ -1,12 +1,13 @@
 """Registers CAAN with the Auto classes of `transformers`, without importing `transformers` or torch too early.
 
-`import caan_hf` must be quick, and must work where only the ONNX runtime is installed. So the registration waits until
-`transformers.models.auto` is imported, as `from transformers import AutoModel` does.
+`import caan_hf` must be quick and must work without torch and transformers. CAAN is therefore registered when
+`transformers.models.auto` is imported, for example by `from transformers import AutoModel`.
 """
 
 import sys
-from collections.abc import Sequence
-from importlib.abc import Loader, MetaPathFinder
+from collections.abc import Callable, Sequence
+from functools import partial
+from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 
@@ -35,11 +36,11 @@ def register_when_needed() -> None:
 
 
 class _Finder(MetaPathFinder):
-    """Finds the modules of transformers and CAAN as Python does, but with a loader that registers CAAN."""
+    """Finds the modules of transformers and CAAN as Python does, and registers CAAN after their import."""
 
     def __init__(self) -> None:
-        # Nesting of the imports under way. Modules of transformers import the Auto classes before they are complete
-        # themselves, and CAAN's modules import the Auto classes.
+        # Depth of nested imports. Modules of transformers import the Auto classes before they are complete themselves,
+        # and CAAN's modules import the Auto classes.
         self.depth = 0
 
     def find_spec(
@@ -49,31 +50,16 @@ class _Finder(MetaPathFinder):
             return None
         spec = PathFinder.find_spec(name, path, target)
         if spec is not None and spec.loader is not None:
-            spec.loader = _RegisteringLoader(spec.loader, self)
+            spec.loader.exec_module = partial(self._execute, spec.loader.exec_module)  # type: ignore[method-assign]
         return spec
 
-    def register(self) -> None:
-        """Register CAAN once all modules that it needs can be imported, and step aside."""
+    def _execute(self, exec_module: Callable[[ModuleType], None], module: ModuleType) -> None:
+        """Execute a module. After the outermost one, register CAAN if the Auto classes exist, and stop watching."""
+        self.depth += 1
+        try:
+            exec_module(module)
+        finally:
+            self.depth -= 1
         if self.depth == 0 and AUTO_MODULE in sys.modules and self in sys.meta_path:
             sys.meta_path.remove(self)
             register()
-
-
-class _RegisteringLoader(Loader):
-    def __init__(self, loader: Loader, finder: _Finder):
-        self.loader = loader
-        self.finder = finder
-
-    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
-        return self.loader.create_module(spec)
-
-    def exec_module(self, module: ModuleType) -> None:
-        self.finder.depth += 1
-        try:
-            self.loader.exec_module(module)
-        finally:
-            self.finder.depth -= 1
-        self.finder.register()
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self.loader, name)  # inspect and pickle read source files through the loader
