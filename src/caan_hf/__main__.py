@@ -1,4 +1,4 @@
-"""`python -m caan_hf`, which is also what torchrun starts."""
+"""`python -m caan_hf`, which torchrun also starts."""
 
 from caan_hf.cli import caan
 
