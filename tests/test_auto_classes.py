@@ -70,20 +70,6 @@ def test_training_checkpoint_loads_for_retrieval_without_warnings(make_model, pr
             torch.testing.assert_close(tensor, wanted)
 
 
-IMPORT_ONLY = """
-import sys
-import caan_hf
-heavy = [name for name in ("gradio", "onnx", "onnxruntime", "lancedb", "ray", "datasets") if name in sys.modules]
-print(heavy)
-"""
-
-
-@pytest.mark.slow
-def test_import_prints_nothing_and_imports_no_optional_package():
-    done = run(IMPORT_ONLY)
-    assert (done.stdout.strip(), warnings_of(done)) == ("[]", [])
-
-
 REMOTE_CODE = """
 import sys
 sys.modules["caan_hf"] = None  # simulate that the package is not installed

@@ -30,22 +30,10 @@ def test_towers_default_to_vit_without_text():
 
 
 @pytest.mark.parametrize(
-    "field",
-    [
-        "lambda_tri",
-        "lambda_rn",
-        "lambda_con",
-        "lambda_txt",
-        "lambda_dis",
-        "triplet_margin",
-        "contrastive_temperature",
-        "text_dropout",
-        "alignment_dropout",
-        "initializer_range",
-    ],
+    "field", [*LOSS_WEIGHTS.values(), "triplet_margin", "contrastive_temperature", "text_dropout", "alignment_dropout"]
 )
 def test_integers_are_accepted_for_float_fields(make_config, field):
-    assert getattr(make_config(**{field: 1}), field) == 1
+    assert getattr(make_config(local_matching="late_interaction", **{field: 1}), field) == 1
 
 
 @pytest.mark.parametrize(
@@ -56,16 +44,13 @@ def test_integers_are_accepted_for_float_fields(make_config, field):
         ("alignment", "audio", "one of text, visual"),
         ("alignment", "visual", "requires text_config=None"),
         ("triplet_reduction", "mean", "one of all, violating"),
-        ("lambda_txt", -1, "must not be negative"),
-        ("lambda_mod", -1, "must not be negative"),
         ("text_negatives", "some", "one of batch, all"),
         ("sample_sentences", True, "requires text_negatives"),
         ("text_init", "photos", "requires text_negatives"),
         ("instance_score", "fused", "one of local, global, both"),
         ("lambda_ins", 1, 'requires local_matching="late_interaction" or instance_score="global"'),
         ("text_dropout", 1.5, "between 0 and 1"),
-        ("text_dropout", -0.1, "between 0 and 1"),
-        ("alignment_dropout", 1.5, "between 0 and 1"),
+        ("alignment_dropout", -0.1, "between 0 and 1"),
         ("contrastive_temperature", 0, "above 0"),
         ("sketch_frozen_layers", -1, "must not be negative"),
         ("hub_weight", 1.5, "between 0 and 1"),
@@ -86,10 +71,6 @@ def test_invalid_value_is_refused_and_its_field_named(make_config, field, value,
     with pytest.raises(StrictDataclassError, match=message) as error:
         make_config(**{field: value})
     assert field in str(error.value)
-
-
-def test_number_of_local_tokens_is_the_square_of_the_grid(make_config):
-    assert make_config(local_grid=5).num_local_tokens == 25
 
 
 @pytest.mark.parametrize("weight", LOSS_WEIGHTS.values())

@@ -43,21 +43,10 @@ def test_local_tokens_are_normalised_2x2_convolutions_in_row_major_order(make_co
         for column in range(3):
             window = patches.view(2, 6, 6, 5)[:, 2 * row : 2 * row + 2, 2 * column : 2 * column + 2]  # (B, 2, 2, D)
             expected = torch.einsum("bhwd,rdhw->br", window, layer.convolution.weight) + layer.convolution.bias
-            expected = torch.nn.functional.normalize(expected, dim=-1)
-            torch.testing.assert_close(local[:, 3 * row + column], expected)
+            torch.testing.assert_close(local[:, 3 * row + column], F.normalize(expected, dim=-1))
 
 
 @pytest.mark.parametrize("grid", [(8, 8), (5, 7), (1, 1), (3, 12)])
 def test_every_patch_grid_gives_the_configured_number_of_local_tokens(make_config, grid):
     layer = CaanLocalTokens(make_config(local_grid=4), 5)
     assert layer(torch.randn(1, grid[0] * grid[1], 5), grid).shape == (1, 16, 8)
-
-
-@pytest.mark.parametrize(("row", "column"), [(0, 0), (1, 6), (5, 2), (7, 7)])
-def test_a_changed_patch_changes_only_the_local_token_at_its_position(make_config, row, column):
-    layer = CaanLocalTokens(make_config(), 32)
-    patches = torch.randn(1, 64, 32)
-    changed = patches.clone()
-    changed[0, 8 * row + column] += 1
-    differs = (layer(patches, (8, 8)) != layer(changed, (8, 8))).any(dim=-1)[0]
-    assert differs.nonzero().flatten().tolist() == [4 * (row // 2) + column // 2]

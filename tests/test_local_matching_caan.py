@@ -102,44 +102,18 @@ def orthogonal_tokens() -> torch.Tensor:
     return torch.linalg.qr(torch.randn(GRID**2, WIDTH))[0][None]
 
 
-def without_ink(tokens: torch.Tensor, blank: list[int]) -> torch.Tensor:
-    tokens = tokens.clone()
-    tokens[:, blank] = 0
-    return tokens
-
-
-def test_late_interaction_equals_a_loop_over_tokens(make_late):
-    sketches = without_ink(torch.nn.functional.normalize(torch.randn(3, 16, WIDTH), dim=-1), [0, 5])
+@pytest.mark.parametrize("weight", [0, 0.3])
+def test_late_interaction_equals_a_loop_over_tokens(make_late, weight):
+    sketches = torch.nn.functional.normalize(torch.randn(3, 16, WIDTH), dim=-1)
+    sketches[:, [0, 5]] = 0  # without ink
     photos = torch.nn.functional.normalize(torch.randn(4, 16, WIDTH), dim=-1)
+    places = torch.cartesian_prod(torch.arange(GRID), torch.arange(GRID)) / GRID
+    penalty = weight * torch.cdist(places, places) ** 2 / (2 * 0.25**2)
     expected = [
-        [sum(max(float(s @ p) for p in photo) for s in sketch if s.any()) / 14 for photo in photos]
+        [float((sketch @ photo.T - penalty).amax(dim=1)[sketch.any(dim=1)].mean()) for photo in photos]
         for sketch in sketches
     ]
-    torch.testing.assert_close(make_late()(sketches, photos), torch.tensor(expected))
-
-
-def test_identical_images_score_one(make_late):
-    tokens = orthogonal_tokens()
-    for sketch in (tokens, without_ink(tokens, [1, 2, 3])):
-        torch.testing.assert_close(make_late()(sketch, tokens), torch.ones(1, 1))
-
-
-def test_the_order_of_photo_tokens_changes_nothing_without_a_position_prior(make_late):
-    sketch, photo = orthogonal_tokens(), orthogonal_tokens()
-    moved = photo[:, torch.randperm(GRID**2)]
-    torch.testing.assert_close(make_late()(sketch, photo), make_late()(sketch, moved))
-    near = make_late(local_position_weight=0.5)
-    torch.testing.assert_close(near(sketch, sketch), torch.ones(1, 1))
-    assert near(sketch, sketch.flip(1)) < 1
-
-
-def test_the_position_prior_follows_its_formula(make_late):
-    tokens = orthogonal_tokens()
-    sketch = without_ink(tokens, list(range(1, 16)))  # the first token alone
-    photo = torch.zeros_like(tokens)
-    photo[:, 3] = tokens[:, 0]  # three cells to the right
-    score = make_late(local_position_weight=0.01)(sketch, photo)
-    torch.testing.assert_close(score, torch.tensor([[1 - 0.01 * (3 / 4) ** 2 / (2 * 0.25**2)]]))
+    torch.testing.assert_close(make_late(local_position_weight=weight)(sketches, photos), torch.tensor(expected))
 
 
 def test_a_changed_photo_token_changes_the_shares_of_its_matches_only(make_late):
@@ -162,19 +136,10 @@ def test_a_sketch_without_ink_scores_zero_and_has_gradients(make_late):
     assert photo.grad.isfinite().all()
 
 
-@pytest.mark.parametrize("scale", [1.0, 0.5])
-def test_regions_with_ink_are_found_whatever_the_normalisation(scale):
-    pixels = torch.full((1, 3, 32, 32), 1.0)
-    pixels[:, :, 9, 3] = -1.0  # one dark pixel in the second row of cells, first column
-    pixels[:, :, 31, 31] = 0.7  # too light
-    found = inked_regions(pixels * scale + 3, GRID)
-    assert found.nonzero().tolist() == [[0, 4]]
-    assert inked_regions(torch.ones(1, 3, 32, 32), GRID).all()
-
-
 @pytest.mark.parametrize(("size", "grid"), [(32, 4), (32, 5), (30, 12), (9, 12)])
 def test_regions_of_any_grid_equal_adaptive_pooling(size, grid):
     grey = torch.randint(0, 256, (8, 1, size, size)).where(torch.rand(8, 1, size, size) < 0.02, 255).float()
+    grey[0] = 255  # no ink
     darkness = torch.nn.functional.adaptive_max_pool2d(255 - grey, grid).flatten(1)
     expected = darkness >= darkness.amax(dim=1, keepdim=True) / 4
     torch.testing.assert_close(inked_regions(grey.expand(-1, 3, -1, -1) / 127.5 - 1, grid), expected)

@@ -13,7 +13,6 @@ from torch.nn import functional as F
 from caan_hf.loss_caan import (
     contrastive_loss,
     distillation_loss,
-    instance_loss,
     pairwise_distance,
     relation_loss,
     triplet_loss,
@@ -22,13 +21,6 @@ from caan_hf.loss_caan import (
 
 def unit_rows(rows: int, width: int = 5) -> torch.Tensor:
     return F.normalize(torch.randn(rows, width), dim=-1)
-
-
-def test_triplet_loss_of_a_right_angle_is_margin_minus_root_two():
-    sketch, positive = torch.tensor([[1.0, 0.0]]), torch.tensor([[1.0, 0.0]])
-    negative, admitted = torch.tensor([[0.0, 1.0]]), torch.tensor([[True]])
-    loss = triplet_loss(sketch, positive, negative, admitted, margin=2.0)
-    assert loss.item() == pytest.approx(2 - math.sqrt(2), abs=2e-4)
 
 
 def test_violating_reduction_averages_over_the_pairs_with_a_positive_hinge():
@@ -40,24 +32,6 @@ def test_violating_reduction_averages_over_the_pairs_with_a_positive_hinge():
     }
     assert losses["violating"] == pytest.approx(1.5 - math.sqrt(2), abs=2e-4)
     assert losses["all"] == pytest.approx((1.5 - math.sqrt(2)) / 2, abs=2e-4)
-
-
-def test_violating_reduction_without_violations_is_zero_with_a_gradient():
-    sketch = torch.tensor([[1.0, 0.0]], requires_grad=True)
-    loss = triplet_loss(sketch, sketch, torch.tensor([[-1.0, 0.0]]), torch.tensor([[True]]), 0.5, "violating")
-    loss.backward()
-    assert loss == 0
-    assert sketch.grad.eq(0).all()
-
-
-def test_triplet_loss_is_zero_if_the_margin_is_respected():
-    sketch, negative = torch.tensor([[1.0, 0.0]]), torch.tensor([[-1.0, 0.0]])
-    assert triplet_loss(sketch, sketch, negative, torch.tensor([[True]]), margin=1.0) == 0
-
-
-def test_triplet_loss_of_equal_features_is_the_margin():
-    same = torch.tensor([[0.6, 0.8]])
-    assert triplet_loss(same, same, same, torch.tensor([[True]]), margin=0.3).item() == pytest.approx(0.3)
 
 
 @given(batch=st.integers(1, 5), photos=st.integers(1, 6), margin=st.floats(0, 2), seed=st.integers(0, 1000))
@@ -82,18 +56,13 @@ def test_distance_of_equal_features_has_a_finite_gradient():
     assert features.grad.isfinite().all()
 
 
-def test_triplet_loss_without_negatives_is_zero_with_a_gradient():
-    sketch = unit_rows(2).requires_grad_()
-    loss = triplet_loss(sketch, unit_rows(2), unit_rows(3), torch.zeros(2, 3, dtype=torch.bool), margin=0.3)
+@pytest.mark.parametrize(("is_negative", "reduction"), [(False, "all"), (True, "violating")])
+def test_triplet_loss_without_pairs_is_zero_with_a_gradient(is_negative, reduction):
+    sketch = torch.tensor([[1.0, 0.0]], requires_grad=True)
+    loss = triplet_loss(sketch, sketch, torch.tensor([[-1.0, 0.0]]), torch.tensor([[is_negative]]), 0.5, reduction)
     loss.backward()
     assert loss == 0
     assert sketch.grad.eq(0).all()
-
-
-@pytest.mark.parametrize(("kind", "expected"), [("mse", 0.25), ("bce", math.log(2))])
-def test_relation_loss_of_zero_logits(kind, expected):
-    target = torch.tensor([[True, False, False]])
-    assert relation_loss(torch.zeros(1, 3), target, kind).item() == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("kind", ["mse", "bce"])
@@ -107,16 +76,8 @@ def test_relation_loss_weights_matches_and_mismatches_equally(kind):
 
 
 def test_relation_loss_of_half_precision_logits_is_float32():
-    assert relation_loss(torch.zeros(1, 2, dtype=torch.bfloat16), torch.tensor([[True, False]]), "mse").dtype == (
-        torch.float32
-    )
-
-
-@given(batch=st.integers(1, 5), photos=st.integers(1, 7))
-def test_contrastive_loss_of_equal_features_is_the_log_of_the_number_of_candidates(batch, photos):
-    sketch, photo = torch.ones(batch, 4) / 2, torch.ones(photos, 4) / 2
-    loss = contrastive_loss(sketch, photo, torch.ones(batch, photos, dtype=torch.bool), temperature=0.1)
-    assert loss.item() == pytest.approx((math.log(photos) + math.log(batch)) / 2, abs=1e-5)
+    logits = torch.zeros(1, 2, dtype=torch.bfloat16)
+    assert relation_loss(logits, torch.tensor([[True, False]]), "mse").dtype == torch.float32
 
 
 def test_contrastive_loss_equals_the_supcon_formula():
@@ -133,11 +94,6 @@ def test_contrastive_loss_equals_the_supcon_formula():
 
     expected = (one_way(sketch, photo, is_match) + one_way(photo, sketch, is_match.T)) / 2
     torch.testing.assert_close(contrastive_loss(sketch, photo, is_match, 0.5), expected)
-
-
-def test_contrastive_loss_is_nearly_zero_for_separated_categories():
-    features = torch.eye(3)
-    assert contrastive_loss(features, features, torch.eye(3, dtype=torch.bool), 0.01) < 1e-6
 
 
 def test_distillation_is_zero_for_equal_directions_and_two_for_opposite_ones():
@@ -162,16 +118,18 @@ def test_sampled_negatives_compare_each_sketch_with_its_own_photos(make_model, m
     assert output.loss_dis is None
 
 
-@pytest.mark.parametrize("negatives", ["in_batch", "both"])
-def test_in_batch_negatives_are_all_photos_of_other_categories(make_model, make_batch, negatives):
+@pytest.mark.parametrize(("negatives", "reduction"), [("in_batch", "all"), ("both", "violating")])
+def test_in_batch_negatives_are_all_photos_of_other_categories(make_model, make_batch, negatives, reduction):
     batch = make_batch(4) if negatives == "both" else photos_plus(make_batch(4))
     batch["category_ids"][1] = batch["category_ids"][0]  # triplets of one category are no negatives of each other
-    model = make_model(negatives=negatives, relation_loss="bce")
+    model = make_model(negatives=negatives, relation_loss="bce", triplet_margin=0.0, triplet_reduction=reduction)
     output = model(**batch)
     sketch, photo, categories = output.sketch_features, output.photo_features, batch["category_ids"]
     is_match = categories[:4, None] == categories[None]
-    tri = triplet_loss(sketch.global_embeds, photo.global_embeds[:4], photo.global_embeds, ~is_match, 0.3)
-    torch.testing.assert_close(output.loss_tri, tri)
+    embeds = sketch.global_embeds, photo.global_embeds[:4], photo.global_embeds
+    by_reduction = {kind: triplet_loss(*embeds, ~is_match, 0.0, kind) for kind in ("all", "violating")}
+    torch.testing.assert_close(output.loss_tri, by_reduction[reduction])
+    assert by_reduction["all"] < by_reduction["violating"]
     logits = model.get_local_scores(sketch.local_embeds, photo.local_embeds)
     torch.testing.assert_close(output.local_scores, logits)
     torch.testing.assert_close(output.loss_rn, relation_loss(logits, is_match, "bce"))
@@ -190,12 +148,6 @@ def test_contrastive_and_distillation_losses_are_added_with_their_weights(make_m
     torch.testing.assert_close(output.loss, expected)
 
 
-def test_distillation_loss_to_the_photo_features_themselves_is_zero(make_model, make_batch):
-    model, batch = make_model(lambda_dis=1), make_batch(2)
-    targets = model.get_photo_features(batch["photo_pixel_values"]).global_embeds
-    assert model(**batch, photo_targets=targets).loss_dis.item() == pytest.approx(0, abs=1e-6)
-
-
 def test_text_loss_contrasts_images_before_alignment_with_sentences(make_model, make_batch):
     model, batch = make_model(lambda_txt=0.5, negatives="sampled"), make_batch()
     output = model(**batch)
@@ -207,56 +159,6 @@ def test_text_loss_contrasts_images_before_alignment_with_sentences(make_model, 
     expected = contrastive_loss(sketch, text, same[: len(sketch)], 0.07) + contrastive_loss(photo, text, same, 0.07)
     torch.testing.assert_close(output.loss_txt, expected / 2)
     torch.testing.assert_close(output.loss, output.loss_tri + output.loss_rn + 0.5 * output.loss_txt)
-
-
-def test_violating_reduction_reaches_the_training_step(make_model, make_batch):
-    batch, kept = make_batch(3), {}
-    for reduction in ("all", "violating"):
-        torch.manual_seed(0)
-        model = make_model(negatives="both", triplet_margin=0.0, triplet_reduction=reduction)
-        kept[reduction] = model(**batch)
-    sketch, photo = kept["all"].sketch_features.global_embeds, kept["all"].photo_features.global_embeds
-    categories = batch["category_ids"]
-    hinges = [
-        max(0.0, (sketch[i] - photo[i]).norm().item() - (sketch[i] - photo[j]).norm().item())
-        for i in range(3)
-        for j in range(6)
-        if categories[i] != categories[j]
-    ]
-    violating = [hinge for hinge in hinges if hinge > 0]
-    assert 0 < len(violating) < len(hinges)
-    assert kept["all"].loss_tri.item() == pytest.approx(sum(hinges) / len(hinges), rel=1e-3)
-    assert kept["violating"].loss_tri.item() == pytest.approx(sum(violating) / len(violating), rel=1e-3)
-
-
-ONE_PROCESS = """
-import os
-import sys
-import torch
-from torch import distributed
-from torch.nn.parallel import DistributedDataParallel
-from caan_hf import CaanModel
-
-folder, rank = sys.argv[1], int(sys.argv[2])
-distributed.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
-results = []
-for number in range(len([path for path in os.listdir(folder) if path.startswith("batch-")])):
-    model = CaanModel.from_pretrained(f"{folder}/model-{number}").train()
-    batch = torch.load(f"{folder}/batch-{number}.pt")
-    if model.text_contrast is not None:
-        model.text_contrast.set_sentences(batch.pop("sentences"), batch.pop("is_sentence"))
-    share = len(batch["sketch_pixel_values"]) // 2
-    batch = {
-        name: value.unflatten(0, (-1, 2, share))[:, rank].flatten(0, 1)  # this process's photos+, then its photos-
-        for name, value in batch.items()
-    }
-    parallel = DistributedDataParallel(model)
-    loss = parallel(**batch).loss
-    loss.backward()
-    results.append((loss.detach(), {n: p.grad for n, p in model.named_parameters() if p.grad is not None}))
-torch.save(results, f"{folder}/results-{rank}.pt")
-distributed.destroy_process_group()
-"""
 
 
 LATE = {"local_matching": "late_interaction", "lambda_rn": 0, "negatives": "in_batch"}
@@ -298,13 +200,6 @@ def test_instance_loss_equals_a_loop_over_the_pairs(make_model, make_batch, scor
     assert (output.local_scores is None) == (score == "global")
 
 
-def test_instance_loss_is_zero_if_each_sketch_has_its_photo_alone(make_model):
-    config = make_model(**LATE, lambda_ins=1).config
-    assert instance_loss(config, torch.zeros(3, 3), 100 * torch.eye(3), torch.eye(3, dtype=torch.bool)) < 1e-6
-    equal = instance_loss(config, torch.zeros(3, 3), torch.zeros(3, 3), torch.eye(3, dtype=torch.bool))
-    assert equal.item() == pytest.approx(math.log(3))
-
-
 def test_instance_loss_without_pairs_is_zero_with_a_gradient(make_model, make_batch):
     model = make_model(**LATE, lambda_ins=1).train()
     output = model(**photos_plus(make_batch(2)), instance_ids=torch.tensor([-1, -1, 0, 1]))
@@ -314,13 +209,9 @@ def test_instance_loss_without_pairs_is_zero_with_a_gradient(make_model, make_ba
 
 
 def test_instance_loss_trains_late_interaction(make_model, make_batch):
-    model = make_model(**LATE, lambda_ins=1, local_dim=8).train()
+    model = make_model(**LATE, lambda_ins=1).train()
     model(**photos_plus(make_batch(3)), instance_ids=torch.tensor([0, 1, 2, 0, 1, 2])).loss.backward()
     assert not any(parameter.requires_grad for parameter in model.local_tokens.parameters())  # measured, not trained
-    for module in (model.late_interaction, model.sketch_model, model.photo_model):
-        trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
-        assert trained
-        assert all(parameter.grad is not None for parameter in trained)
     assert model.late_interaction.log_temperature.grad != 0
 
 
@@ -339,6 +230,36 @@ def test_instances_are_required_for_all_images(make_model, make_batch):
     with pytest.raises(ValueError, match="lambda_ins > 0 requires instance_ids"):
         model.train()(**batch)
     assert model.eval()(**batch).loss_ins is None
+
+
+ONE_PROCESS = """
+import os
+import sys
+import torch
+from torch import distributed
+from torch.nn.parallel import DistributedDataParallel
+from caan_hf import CaanModel
+
+folder, rank = sys.argv[1], int(sys.argv[2])
+distributed.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
+results = []
+for number in range(len([path for path in os.listdir(folder) if path.startswith("batch-")])):
+    model = CaanModel.from_pretrained(f"{folder}/model-{number}").train()
+    batch = torch.load(f"{folder}/batch-{number}.pt")
+    if model.text_contrast is not None:
+        model.text_contrast.set_sentences(batch.pop("sentences"), batch.pop("is_sentence"))
+    share = len(batch["sketch_pixel_values"]) // 2
+    batch = {
+        name: value.unflatten(0, (-1, 2, share))[:, rank].flatten(0, 1)  # this process's photos+, then its photos-
+        for name, value in batch.items()
+    }
+    parallel = DistributedDataParallel(model)
+    loss = parallel(**batch).loss
+    loss.backward()
+    results.append((loss.detach(), {n: p.grad for n, p in model.named_parameters() if p.grad is not None}))
+torch.save(results, f"{folder}/results-{rank}.pt")
+distributed.destroy_process_group()
+"""
 
 
 @pytest.mark.slow

@@ -122,11 +122,6 @@ def test_faint_pencil_is_found():
     assert clean.size == clean_sketch(drawing(), 0.1).size
 
 
-def test_margin_is_given_to_the_longer_side():
-    assert clean_sketch(drawing(), 0).size == (41, 41)
-    assert clean_sketch(drawing(), 0.5).size == (41 + 2 * 20, 41 + 2 * 20)
-
-
 def test_cleaning_a_clean_sketch_changes_nothing():
     once = clean_sketch(drawing(), 0.08)
     np.testing.assert_array_equal(np.asarray(clean_sketch(once, 0.08)), np.asarray(once))

@@ -17,9 +17,9 @@ COMMON_ARGUMENTS = {"return_dict": True, "output_attentions": False, "output_hid
 
 
 def check_arguments(method: Callable[P, T]) -> Callable[P, T]:
-    """Decorate a method to raise a `TypeError` that lists the valid arguments if a keyword argument is unknown.
+    """Make a method raise a `TypeError` that lists the valid arguments if a keyword argument is unknown.
 
-    Unknown arguments that are `None` and supported common arguments of transformers models are dropped.
+    Unknown arguments that are `None`, and common arguments of transformers with the supported value, are dropped.
     """
     valid = [name for name in inspect.signature(method).parameters if name != "self"]
 
@@ -55,7 +55,7 @@ def check_step(
         training: Require the inputs of all losses that have a weight.
 
     Raises:
-        ValueError: If the inputs exclude each other, do not match in number, or are missing.
+        ValueError: If inputs are mutually exclusive, do not match in number, or are missing.
     """
     more_photos = _check_unpaired(*unpaired)
     for name, value in photo_inputs.items():
@@ -89,7 +89,7 @@ def check_step(
 def _check_unpaired(
     sketches: torch.Tensor | None, photos: torch.Tensor | None, category_ids: torch.Tensor | None
 ) -> int:
-    """Check the unpaired images of a training step, and return the number of photos."""
+    """Check the unpaired images of a training step. Returns the number of unpaired photos."""
     numbers = [0 if images is None else len(images) for images in (sketches, photos)]
     rows = 0 if category_ids is None else len(category_ids)
     if rows != sum(numbers):

@@ -20,7 +20,7 @@ CHOICES = {
 }
 PROBABILITIES = ("text_dropout", "alignment_dropout", "local_weight", "hub_weight", "whitening")
 EARLIER_NAMES = {"relation_grid": "local_grid", "relation_dim": "local_dim"}
-# Field of `CaanOutput` -> the field of the configuration that weights it.
+# Field of `CaanOutput` -> field of the configuration with its weight.
 LOSS_WEIGHTS = {
     "loss_tri": "lambda_tri",
     "loss_rn": "lambda_rn",
@@ -64,12 +64,13 @@ class CaanConfig(PreTrainedConfig):
         tie_visual_towers (`bool`, defaults to `False`): Encode sketches and photos with one shared tower.
         freeze_text (`bool`, defaults to `True`): Do not train the text tower (our choice).
         sketch_frozen_layers (`int`, defaults to 0):
-            *Ours*: number of first layers of the sketch tower that are not trained, with all that comes before them.
+            *Ours*: number of first layers of the sketch tower to freeze, with the patch embedding before them.
         photo_frozen_layers (`int`, defaults to 0):
-            *Ours*: the same of the photo tower. With `tie_visual_towers` both numbers must be equal.
+            *Ours*: number of first layers of the photo tower to freeze. With `tie_visual_towers` both numbers must be
+            equal.
         projection_dim (`int`, *optional*):
-            Width to which the tokens of all towers are projected. `None` keeps the width of the visual towers, which
-            must then be equal; text tokens are always projected to that width.
+            Width to which the tokens of all towers are projected. `None` projects only text tokens, to the width of the
+            visual towers, which must then be equal.
         alignment (`str`, defaults to `"text"`):
             What sketches and photos are aligned with in training. `"text"` exchanges information with sentences if the
             model has a text tower. `"visual"` exchanges information between sketch and photo, as ZSE-SBIR does; it
@@ -88,9 +89,8 @@ class CaanConfig(PreTrainedConfig):
             of the photo.
         local_grid (`int`, defaults to 7): The local tokens form a grid of `local_grid` x `local_grid`.
         local_dim (`int`, *optional*, defaults to 512):
-            Width R of a local token. Late interaction projects to the R first principal components of the patches of
-            training images after training, of which there are as many as a token of a tower is wide; `None` keeps that
-            width.
+            Width R of a local token. Late interaction projects patches to their first R principal components on the
+            training images, measured after training. R is at most the width of the tower's tokens, which `None` keeps.
         local_position_weight (`float`, defaults to 0.0):
             Weight of the position prior of late interaction, which prefers matches at the same place.
         local_weight (`float`, *optional*):
@@ -117,7 +117,7 @@ class CaanConfig(PreTrainedConfig):
             temperature.
         lambda_ins (`float`, defaults to 0.0):
             *Ours*: weight of the instance-contrastive loss, in which only the photo that a sketch was drawn from
-            matches, and all other photos of the batch, also those of its category, are negatives. It requires
+            matches. All other photos of the batch, also those of its category, are negatives. It requires
             `instance_ids` in training.
         instance_score (`str`, defaults to `"local"`):
             Score that `lambda_ins` contrasts: `"local"` is that of late interaction, with its learned temperature,
@@ -159,8 +159,8 @@ class CaanConfig(PreTrainedConfig):
             *Ours*: retrieval lowers the score of each photo by this weight times its mean cosine to the 10 nearest of
             the stored sketches. It is chosen on validation categories. `None` and 0 change no score.
         expand (`int`, *optional*):
-            *Ours*: number of first photos with which query expansion helps on validation categories. Programs for
-            searching offer query expansion with as many. `None` where it does not help.
+            *Ours*: number of first photos for query expansion, chosen on validation categories. `None` if query
+            expansion does not help there. Search programs offer query expansion with this number.
         initializer_range (`float`, defaults to 0.02): Standard deviation of the weights of new linear layers.
         training_protocol (`str`, *optional*):
             Name of the training protocol, such as `"sketchy-25@1"`. It is set by training.
@@ -274,8 +274,8 @@ class CaanConfig(PreTrainedConfig):
 
     def validate_sizes(self) -> None:
         """Check the sizes. `@strict` calls this after construction."""
-        sizes = {name: getattr(self, name) for name in SIZES}
-        for name, size in sizes.items():
+        for name in SIZES:
+            size = getattr(self, name)
             if size is not None and size < 1:
                 raise ValueError(f"{name} must be at least 1, got {size}")
         if self.local_dim is None and self.local_matching == "relation":

@@ -8,7 +8,7 @@ from .configuration_caan import CaanConfig
 
 
 class CaanCenter(nn.Module):
-    """Subtract the mean feature of a modality, which is zero until it is measured after training (ours)."""
+    """Subtract the mean feature of a modality (ours). It is measured after training and zero before."""
 
     mean: torch.Tensor
 
@@ -22,7 +22,7 @@ class CaanCenter(nn.Module):
 
 
 class CaanWhitening(nn.Module):
-    """Scale directions of centred features; nothing is changed until the matrix is measured after training (ours)."""
+    """Scale directions of centred features (ours). The matrix is measured after training and the identity before."""
 
     matrix: torch.Tensor
 
@@ -37,7 +37,7 @@ class CaanWhitening(nn.Module):
 
 
 class CaanHubBank(nn.Module):
-    """Features of training sketches (B, D), zero until they are measured after training (ours).
+    """Features of training sketches (B, D) (ours). They are measured after training and zero before.
 
     Retrieval lowers the score of each photo by `hub_weight` times its mean cosine to the nearest of these sketches.
     """
@@ -123,7 +123,7 @@ class CaanLocalTokens(nn.Module):
 
 
 def normalized(tokens: torch.Tensor) -> torch.Tensor:
-    """L2-normalised tokens (B, D) in float32, since half precision would tie distances and scores."""
+    """L2-normalised tokens (B, D) in float32, because rounding to half precision makes distances and scores equal."""
     return F.normalize(tokens.float(), dim=-1)
 
 

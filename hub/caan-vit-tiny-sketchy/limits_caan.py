@@ -1,4 +1,4 @@
-"""Limits of a model's settings: a damaged or hostile model fails at once instead of exhausting time or memory."""
+"""Limits of a model's settings, so that a damaged or hostile model fails at once instead of exhausting resources."""
 
 import re
 from typing import Any, TypeGuard
@@ -6,11 +6,11 @@ from typing import Any, TypeGuard
 from PIL import Image
 
 MAX_LEVELS = 32
-"""Nesting of a configuration."""
+"""Deepest nesting of a configuration."""
 MAX_NUMBER = 2**20
 """Largest integer in a configuration, such as the width of a layer."""
 MAX_COUNT = 256
-"""Largest number of layers, blocks or heads. Each layer takes time to build, whatever its width."""
+"""Largest number of layers, blocks or heads. Building a layer takes time even if it is narrow."""
 MAX_LIST = 1024
 """Longest list of integers in a configuration, such as the widths of layers."""
 MAX_SIDE = 4096
@@ -20,7 +20,7 @@ MAX_GRID = 128
 MAX_BANK = 10_000
 """Largest number of features of training sketches that are stored with a model."""
 MAX_EXPAND = 1000
-"""Largest number of first photos with which a model's queries are expanded."""
+"""Largest number of first photos for query expansion."""
 MAX_MARGIN = 1.0
 """Largest margin of a sketch, as a share of its longer side."""
 
@@ -37,10 +37,10 @@ def check_limits(settings: dict[str, Any]) -> None:
     """Check the numbers of a model's configuration, its lists and its nesting.
 
     Args:
-        settings: The configuration, as it is read from JSON. Objects in it are not checked.
+        settings: The configuration as read from JSON. Values of other types are not checked.
 
     Raises:
-        ValueError: A setting is out of bounds, or names another file; the message names its key.
+        ValueError: A setting is out of bounds or names another file. The message names its key.
     """
     _check(settings, "", "", 0)
 
@@ -49,7 +49,7 @@ def check_image_processor(images: Any) -> None:
     """Check the settings of an image processor of `transformers`.
 
     Raises:
-        ValueError: A size, the filter or the normalisation cannot be used; the message names its key.
+        ValueError: A size, the filter or the normalisation cannot be used. The message names its key.
     """
     for name in ("size", "crop_size", "pad_size"):
         for side, pixels in dict(getattr(images, name, None) or {}).items():
@@ -74,7 +74,7 @@ def check_range(name: str, value: Any, lowest: float, highest: float, *, whole: 
     """Check that a setting is a number in a range.
 
     Raises:
-        ValueError: It is not; the message names it.
+        ValueError: It is not. The message names it.
     """
     if not (_is_integer(value) if whole else _is_finite(value)) or not lowest <= value <= highest:
         raise _wrong(name, f"a{' whole' if whole else ''} number from {lowest} to {highest}", value)
@@ -127,7 +127,7 @@ def check_grid(name: str, image_size: int, patch_size: int) -> None:
     """Check the number of patches of an image.
 
     Raises:
-        ValueError: There are too many; the message calls the image's size `name`.
+        ValueError: There are too many. The message calls the image size `name`.
     """
     if image_size // patch_size > MAX_GRID:
         patches = f"{MAX_GRID} patches of {patch_size} pixels along a side"

@@ -18,7 +18,7 @@ PAIRS_BUDGET = 256 * 2**20
 
 
 class CaanLocalMatching(nn.Module):
-    """Scores from the cosine matrices of local tokens, for all pairs or for candidates. The base of both methods."""
+    """Base class of local matching: scores from the cosine matrices of local tokens, for all pairs or candidates."""
 
     bytes_per_pair: int
 
@@ -64,7 +64,7 @@ class CaanRelationNetwork(CaanLocalMatching):
         for size_in, size_out in pairwise(sizes):
             layers += [nn.Linear(size_in, size_out), nn.ReLU()]
         self.layers = nn.Sequential(*layers, nn.Linear(sizes[-1], 1))
-        self.bytes_per_pair = 4 * (2 * sizes[0] + 2 * sum(sizes[1:]))
+        self.bytes_per_pair = 8 * sum(sizes)
 
     def score(self, cosines: torch.Tensor, sketch_local: torch.Tensor) -> torch.Tensor:
         """Compute the logits (B, P) from cosines (B, P, M, M)."""
@@ -125,7 +125,7 @@ def inked_regions(pixel_values: torch.Tensor, grid: int) -> torch.Tensor:
     """
     darkest = pixel_values.mean(dim=1)  # (B, H, W)
     lightest = darkest.flatten(1).amax(dim=1)[:, None]
-    for dim in (-2, -1):  # adaptive max pooling, which ONNX does not have
+    for dim in (-2, -1):  # adaptive pooling, which ONNX does not have
         darkest = torch.stack([cell.amin(dim) for cell in _cells(darkest, grid, dim)], dim)
     darkness = lightest - darkest.flatten(1)  # (B, grid * grid)
     inked = darkness > INK * darkness.amax(dim=1, keepdim=True).clamp_min(1e-6)
@@ -133,7 +133,7 @@ def inked_regions(pixel_values: torch.Tensor, grid: int) -> torch.Tensor:
 
 
 def _cells(values: torch.Tensor, grid: int, dim: int) -> list[torch.Tensor]:
-    """`grid` slices of equal size along a dimension; where it does not divide evenly, neighbours overlap by one."""
+    """`grid` slices of equal size along a dimension. If `grid` does not divide it, neighbours may overlap by one."""
     size = values.shape[dim]
     edges = [(cell * size // grid, -((-cell - 1) * size // grid)) for cell in range(grid)]
     return [values.narrow(dim, start, stop - start) for start, stop in edges]

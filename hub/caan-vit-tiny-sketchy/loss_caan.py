@@ -117,8 +117,9 @@ def matching_losses(
             computes it, is then the gradient of the joined batch.
 
     Returns:
-        The losses by name, and the local scores: (B, 2) with photo+ and photo- if `negatives="sampled"`, else (B, N)
-        with all photos, which with `gather` are those of all processes. Late interaction that is not trained has None.
+        The losses by name, and the local scores: (B, 2) with photo+ and photo- for a relation network with
+        `negatives="sampled"`, otherwise (B, N) with all photos, with `gather` those of all processes. They are None for
+        late interaction that is not trained.
     """
     is_sampled = config.negatives == "sampled"
     batch = sketch.global_embeds.shape[0] // (2 if config.alignment == "visual" else 1)
@@ -165,23 +166,22 @@ def matching_losses(
 def instance_loss(
     config: CaanConfig, global_logits: torch.Tensor, local_logits: torch.Tensor | None, is_own: torch.Tensor
 ) -> torch.Tensor:
-    """Instance-contrastive loss, L_ins (ours): that of L_loc where only the photo that a sketch was drawn from matches.
+    """Instance-contrastive loss L_ins (ours), in which only the photo that a sketch was drawn from matches.
 
     Args:
-        config: Its `instance_score` says which logits are contrasted.
+        config: Configuration, whose `instance_score` selects the logits.
         global_logits: Cosines (B, N) of the global features, divided by the temperature.
         local_logits: Scores (B, N) of late interaction, divided by the temperature; None without late interaction.
-        is_own: Mask (B, N), true for the pairs of a sketch and the photo that it was drawn from. The other photos of
-            the sketch's category are negatives, like all others.
+        is_own: Mask (B, N), true for the pairs of a sketch and the photo that it was drawn from. All other pairs are
+            negatives, also those of one category.
 
     Returns:
-        The mean of both directions, and for `instance_score="both"` of both scores. Sketches without their photo and
-        photos without a sketch are only negatives.
+        The mean over both directions and, for `instance_score="both"`, both scores. Sketches whose photo is not in the
+        batch, and photos whose sketch is not, are only negatives.
     """
-    by_score = {"global": global_logits, "local": local_logits}
-    chosen = by_score if config.instance_score == "both" else (config.instance_score,)
-    logits = [by_score[name] for name in chosen]
-    return torch.stack([symmetric_match_loss(one, is_own) for one in logits if one is not None]).mean()
+    logits = {"global": [global_logits], "local": [local_logits], "both": [global_logits, local_logits]}
+    losses = [symmetric_match_loss(one, is_own) for one in logits[config.instance_score] if one is not None]
+    return torch.stack(losses).mean()
 
 
 def text_loss(
@@ -192,12 +192,15 @@ def text_loss(
     category_ids: torch.Tensor,
     gather: bool = False,
 ) -> torch.Tensor:
-    """Contrastive loss between images before alignment and the sentences of the batch (ours).
+    """Contrastive loss between images before alignment and the sentences of the batch: L_txt with "batch" (ours).
 
-    It is L_txt with `text_negatives="batch"`; `CaanTextContrast` computes the other.
-
-    `sketch` (B, D), `photo` (N, D) and `sentences` (N, D), one per photo, are L2-normalised. `category_ids` (N,) and
-    `gather` are those of [`matching_losses`].
+    Args:
+        config: Configuration of the model.
+        sketch: L2-normalised features (B, D) of the sketches.
+        photo: L2-normalised features (N, D) of the photos.
+        sentences: L2-normalised features (N, D) of one sentence per photo.
+        category_ids: Categories (N,) of the photos.
+        gather: Compare the images and sentences of all processes.
     """
     join = partial(join_processes, batch=sketch.shape[0], gather=gather)
     sketch, photo, sentences, categories = join(sketch), join(photo), join(sentences), join(category_ids)
@@ -208,9 +211,8 @@ def text_loss(
 
 
 def weighted_sum(config: CaanConfig, losses: dict[str, torch.Tensor]) -> torch.Tensor:
-    """loss = lambda_tri L_tri + lambda_rn L_rn (paper), plus the weighted losses of ours that were computed."""
-    weighted = (getattr(config, LOSS_WEIGHTS[name]) * loss for name, loss in losses.items())
-    return sum(weighted, start=torch.zeros(()))
+    """Compute lambda_tri L_tri + lambda_rn L_rn (paper) plus our losses, each with its weight."""
+    return sum((getattr(config, LOSS_WEIGHTS[name]) * loss for name, loss in losses.items()), start=torch.zeros(()))
 
 
 def is_distributed() -> bool:
@@ -258,7 +260,7 @@ def _triplet_relation_logits(
 ) -> torch.Tensor:
     """Relation logits (B, 2) of each sketch with its photo+ and photo-."""
     pairs = photo_local.shape[0]
-    if sketch_local.shape[0] != pairs:  # visual alignment has paired each sketch with both photos already
+    if sketch_local.shape[0] != pairs:  # not repeated by visual alignment
         sketch_local = sketch_local.repeat(2, 1, 1)
     logits = matching.score_candidates(sketch_local, photo_local[:, None])  # (2 B, 1)
     return logits.view(2, pairs // 2).T
@@ -280,12 +282,12 @@ def match_cross_entropy(logits: torch.Tensor, is_match: torch.Tensor) -> torch.T
 
 
 def _masked_mean(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """Mean of the values where the mask is true; a 0 that has a gradient if it is true nowhere."""
+    """Mean of the values where the mask is true. If it is true nowhere, 0 with a gradient."""
     return (values * mask).sum() / mask.sum().clamp_min(1)
 
 
 def float32_product(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    """Dot products (A, B) in float32, since half precision would tie distances and round small probabilities to 0."""
+    """Dot products (A, B) in float32, because half precision makes distances equal and small probabilities 0."""
     with torch.autocast(a.device.type, enabled=False):
         return a.float() @ b.float().T
 

@@ -1,4 +1,4 @@
-"""Position prior of late interaction, in numpy, since it is also used without torch."""
+"""Position prior of late interaction, in numpy because it is also used without torch."""
 
 import numpy as np
 
@@ -7,14 +7,14 @@ SIGMA = 0.25
 
 
 def position_penalty(grid: int, weight: float) -> np.ndarray:
-    """What the prior takes from the cosines of sketch and photo tokens (ours): w d^2 / (2 sigma^2).
+    """Penalty that the prior subtracts from the cosines of sketch and photo tokens (ours): w d^2 / (2 sigma^2).
 
     Args:
-        grid: The tokens form a grid of `grid` x `grid`, row-major.
+        grid: Side of the grid of tokens, which are in row-major order.
         weight: Weight w of the prior.
 
     Returns:
-        (M, M) float32 for M = grid * grid. The distance d of two tokens is a share of the grid.
+        Penalties (M, M) in float32 for M = grid * grid. The distance d of two tokens is a share of the grid.
     """
     centres = (np.arange(grid) + 0.5) / grid
     places = np.stack(np.meshgrid(centres, centres, indexing="ij"), axis=-1).reshape(-1, 2)

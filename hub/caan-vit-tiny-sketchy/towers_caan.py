@@ -54,9 +54,9 @@ def freeze_unused(tower: PreTrainedModel) -> None:
 
 
 def freeze_first_layers(tower: PreTrainedModel, count: int) -> None:
-    """Freeze the first layers of a tower and what comes before them, such as the embedding of patches.
+    """Freeze the first layers of a tower and the parameters before them, such as the patch embedding.
 
-    The layers of a hierarchical encoder are those of its longest stage.
+    In a hierarchical encoder, the layers of the longest stage are counted.
 
     Raises:
         ValueError: If the tower has fewer layers.
@@ -122,8 +122,12 @@ def encode_image(tower: PreTrainedModel, pixel_values: torch.Tensor) -> tuple[to
     """
     hidden = tower(pixel_values, **_forward_arguments(tower, pixel_values)).last_hidden_state
     if hidden.ndim == 4:
-        return _tokens_of_feature_map(hidden, tower_width(tower))
-    grid = _patch_grid(tower, pixel_values, hidden.shape[1])
+        if hidden.shape[1] != tower_width(tower):  # channels last, as in timm's Swin
+            hidden = hidden.permute(0, 3, 1, 2)
+        grid = (hidden.shape[2], hidden.shape[3])
+        hidden = hidden.flatten(2).transpose(1, 2)
+    else:
+        grid = _patch_grid(tower, pixel_values, hidden.shape[1])
     prefix = hidden.shape[1] - grid[0] * grid[1]
     patches = hidden[:, prefix:]  # (B, h * w, D)
     first = hidden[:, :1] if prefix else patches.mean(dim=1, keepdim=True)
@@ -159,9 +163,9 @@ def native_image_size(tower: PreTrainedModel) -> int:
 
 
 def default_local_grid(tower: PreTrainedModel, image_size: int) -> int:
-    """Grid of local tokens that needs no pooling: half the patch grid, because of the 2x2 convolution of stride 2.
+    """Side of the grid of local tokens: half the patch grid, which the 2x2 convolution of stride 2 maps to it.
 
-    For convolutional and hierarchical encoders, whose grid is coarse, it is their own grid, but at most 7.
+    For convolutional and hierarchical encoders, whose grid is coarse, it is the patch grid itself, but at most 7.
     """
     with torch.no_grad():
         grid = encode_image(tower, torch.zeros(1, 3, image_size, image_size))[1]
@@ -172,7 +176,7 @@ def default_local_grid(tower: PreTrainedModel, image_size: int) -> int:
 
 
 def patch_size(tower: PreTrainedModel) -> tuple[int, int] | None:
-    """Height and width of a patch in pixels, or None if the tower has no patches, as convolutional networks."""
+    """Height and width of a patch in pixels, or None for a tower without patches, such as a convolutional network."""
     timm_model = getattr(tower, "timm_model", None)
     if timm_model is not None:
         size = getattr(getattr(timm_model, "patch_embed", None), "patch_size", None)
@@ -210,7 +214,7 @@ def _without_pooler(config: PreTrainedConfig) -> dict[str, Any]:
 
 
 def _part_state_dict(whole: nn.Module, part: str, tower: nn.Module) -> dict[str, torch.Tensor]:
-    """Weights of one part of a two-tower model, under the names of the separate tower."""
+    """Weights of one part of a two-tower model, with the names that they have in the separate tower."""
     state = getattr(whole, f"{part}_model").state_dict()
     if set(state) == set(tower.state_dict()):
         return state
@@ -238,7 +242,7 @@ def _fit_timm_model(tower: PreTrainedModel, image_size: int) -> PreTrainedModel:
 
 
 def _forward_arguments(tower: PreTrainedModel, pixel_values: torch.Tensor) -> dict[str, bool]:
-    """Arguments that interpolate the position embeddings if the images do not have the tower's own size."""
+    """Arguments that interpolate the position embeddings if the image size is not the tower's own."""
     if hasattr(tower, "timm_model"):
         return {"do_pooling": False}
     native = getattr(tower.config, "image_size", None)
@@ -247,15 +251,6 @@ def _forward_arguments(tower: PreTrainedModel, pixel_values: torch.Tensor) -> di
         return {}
     accepted = inspect.signature(tower.forward).parameters
     return {"interpolate_pos_encoding": True} if "interpolate_pos_encoding" in accepted else {}
-
-
-def _tokens_of_feature_map(feature_map: torch.Tensor, width: int) -> tuple[torch.Tensor, tuple[int, int]]:
-    """Tokens and grid of a 4D feature map with channels first or, as in timm's Swin, channels last."""
-    if feature_map.shape[1] != width:
-        feature_map = feature_map.permute(0, 3, 1, 2)
-    grid = (feature_map.shape[2], feature_map.shape[3])
-    patches = feature_map.flatten(2).transpose(1, 2)  # (B, h * w, D)
-    return torch.cat([patches.mean(dim=1, keepdim=True), patches], dim=1), grid
 
 
 def _patch_grid(tower: PreTrainedModel, pixel_values: torch.Tensor, num_tokens: int) -> tuple[int, int]:

@@ -18,7 +18,6 @@ def eager_attention_forward(
     value: torch.Tensor,
     attention_mask: torch.Tensor | None,
     scaling: float,
-    dropout: float = 0.0,
     **_: Any,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Softmax attention of queries (B, heads, N, head_dim) over keys and values (B, heads, L, head_dim).
@@ -30,7 +29,6 @@ def eager_attention_forward(
     if attention_mask is not None:
         scores = scores + attention_mask
     weights = nn.functional.softmax(scores, dim=-1, dtype=torch.float32).to(query.dtype)
-    weights = nn.functional.dropout(weights, p=dropout, training=module.training)
     return torch.matmul(weights, value).transpose(1, 2).contiguous(), weights
 
 
@@ -71,7 +69,7 @@ class CaanCrossAttention(nn.Module):
         output, _ = attention(
             self, query, key, value, context_mask, scaling=self.scaling, dropout=0.0, is_causal=self.is_causal
         )
-        return self.out_proj(output.reshape(hidden_states.shape).contiguous())
+        return self.out_proj(output.reshape(hidden_states.shape))
 
 
 class CaanFeedForward(nn.Module):
@@ -123,9 +121,9 @@ class CaanCrossAttentionBlock(nn.Module):
 
 
 class CaanAlignmentLayer(GradientCheckpointingLayer):
-    """Exchange in both directions: text attends to the image, then the image attends to that text.
+    """Exchange in both directions: text attends to the image, then the image attends to the updated text.
 
-    The order is our choice. It lets a single layer use, and train, both directions.
+    The order is our choice. It lets a single layer train both directions.
     """
 
     def __init__(self, config: CaanConfig, hidden_size: int):

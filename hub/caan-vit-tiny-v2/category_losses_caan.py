@@ -1,12 +1,12 @@
 """Losses that compare the images of a batch with categories instead of with the other modality (ours).
 
-They need no pairs, so they also train on categories of which there are only sketches or only photos. All of them use
-the global features before alignment, which are those of retrieval before centring.
+They need no pairs and therefore also train on categories with only sketches or only photos. All of them use the global
+features before alignment, which are the features of retrieval before centring.
 """
 
 import math
-from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 import torch
 from torch import nn
@@ -20,8 +20,7 @@ from .loss_caan import float32_product, join_processes, match_cross_entropy
 MIN_TEMPERATURE = 0.01  # as in CLIP
 
 
-@dataclass(frozen=True)
-class CategoryImages:
+class CategoryImages(NamedTuple):
     """The images of one modality in a batch, paired and unpaired, before alignment.
 
     Attributes:
@@ -40,7 +39,7 @@ def category_images(
     unpaired_category_ids: torch.Tensor | None,
     batch: int,
 ) -> tuple[CategoryImages, CategoryImages]:
-    """The sketches and the photos of a batch.
+    """Collect the sketches and the photos of a batch.
 
     Args:
         plain_sketch: Global tokens (B + U, D) of paired, then unpaired sketches before alignment.
@@ -84,8 +83,8 @@ class CaanTextContrast(nn.Module):
 
         Args:
             sentences: Mean output (C, S, T) of the text tower for up to S sentences of each category id.
-            is_sentence: Mask (C, S), false where a category has fewer sentences. Categories without any sentence, such
-                as those of other splits, are no negatives.
+            is_sentence: Mask (C, S), false where a category has fewer sentences. Categories without sentences, such as
+                those of other splits, are not negatives.
         """
         device = self.log_temperature.device
         self.sentences, self.is_sentence = sentences.to(device), is_sentence.to(device)
@@ -93,8 +92,8 @@ class CaanTextContrast(nn.Module):
     def category_embeds(self, projection: nn.Linear) -> tuple[torch.Tensor, torch.Tensor]:
         """Compute L2-normalised embeddings (C, D) of the categories, and the mask (C,) of those with a sentence.
 
-        An embedding is the mean of a category's sentence embeddings, as `get_text_features` returns them. With
-        `sample_sentences`, in training, it is that of a random sentence.
+        The embedding of a category is the mean of its sentence embeddings, as `get_text_features` returns them, or in
+        training with `sample_sentences` the embedding of a random one.
         """
         if self.sentences is None or self.is_sentence is None:
             raise ValueError('text_negatives="all" requires the sentences. Call text_contrast.set_sentences.')
@@ -106,13 +105,10 @@ class CaanTextContrast(nn.Module):
         return F.normalize((embeds * chosen[..., None]).sum(dim=1), dim=-1), self.is_sentence.any(dim=1)
 
     def forward(self, sketch: CategoryImages, photo: CategoryImages, projection: nn.Linear) -> torch.Tensor:
-        """Compute the loss; the mean of both modalities.
-
-        It needs no other processes, since their images are not compared with each other.
-        """
+        """Compute the mean loss of both modalities. Images of other processes have no influence on it."""
         texts, has_text = self.category_embeds(projection)
         temperature = self.log_temperature.exp().clamp_min(MIN_TEMPERATURE)
-        losses = [category_text_loss(*_rows(images), texts, has_text, temperature) for images in (sketch, photo)]
+        losses = [category_text_loss(*images, texts, has_text, temperature) for images in (sketch, photo)]
         return (losses[0] + losses[1]) / 2
 
 
@@ -183,7 +179,3 @@ def within_modality_loss(
         logits = logits.masked_fill(itself, torch.finfo(logits.dtype).min / 2)  # finite, since 0 times -inf is NaN
         losses.append(match_cross_entropy(logits, (categories[:, None] == categories[None, :]) & ~itself))
     return (losses[0] + losses[1]) / 2
-
-
-def _rows(images: CategoryImages) -> tuple[torch.Tensor, torch.Tensor]:
-    return images.embeds, images.category_ids

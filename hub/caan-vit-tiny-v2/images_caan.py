@@ -12,20 +12,20 @@ import numpy as np
 from PIL import Image, ImageOps
 from PIL.JpegImagePlugin import JpegImageFile
 
-# Version of what `clean_photo` and `clean_sketch` compute. Raise it when their output changes: embeddings that were
-# computed before are then not mixed with new ones.
+# Version of the output of `clean_photo` and `clean_sketch`. Increase it when their output changes, so that embeddings
+# computed before are not mixed with new ones.
 PICTURE_VERSION = 2
 # A decoded picture takes at most 512 MiB as RGB, which is also Pillow's default limit. Larger JPEGs, such as those of
 # 200 megapixel phones, are decoded at a half, quarter or eighth of their size. Other larger files are refused.
 MAX_PIXELS = 2**29 // 3
 # Pixels of a JPEG before that reduction. A decoder may hold 6 bytes for each of them (progressive JPEG): 1.5 GiB.
 MAX_JPEG_PIXELS = 2**28
-# A JPEG that is needed at a smaller size is decoded at a reduced size of at least this many times the size that is
-# needed, which saves time and memory and changes little of what an encoder sees: the cosine to the embedding of the
-# whole photo is above 0.999 (bench/photos.py). An eighth of 4,000 x 3,000 pixels is 1.95 times 192 pixels.
+# A JPEG that is needed at a smaller size is decoded at a reduced size of at least this many times the needed size. This
+# saves time and memory. The cosine to the embedding of the whole photo is above 0.999 (bench/photos.py). An eighth of
+# 4,000 x 3,000 pixels is 1.95 times 192 pixels.
 REDUCED_MARGIN = 1.9
-# Where only the centre of a photo is used, the ends of a photo that is longer than this many times its width are cut
-# off before it is enlarged. Otherwise a photo of 1 x 60,000 pixels would take 9 GB at 224 x 13,440,000 pixels.
+# If a model uses only the centre of a photo, the ends of photos longer than this many times their width are cut off
+# before resizing. Otherwise a photo of 1 x 60,000 pixels would take 9 GB at 224 x 13,440,000 pixels.
 MAX_ASPECT = 16
 MAX_FRAMES = 32
 # Arrays of floats up to this value range from 0 (black) to 1 (white): resizing may overshoot 1 a little.
@@ -41,23 +41,23 @@ def open_image(source: Any, name: str | None = None) -> Image.Image:
         name: Name of the picture in error messages; its path by default.
 
     Raises:
-        ValueError: The picture is missing, damaged or not a picture; the message names it.
+        ValueError: The picture is missing, damaged or not a picture. The message names it.
     """
     return next(open_frames(source, name))
 
 
 def open_frames(source: Any, name: str | None = None) -> Iterator[Image.Image]:
-    """Open the frames of an animation, the pages of a document or a single picture, one after another, upright.
+    """Open the frames of an animation, the pages of a document, or a single picture, each upright.
 
     Args:
         source: As for `open_image`.
         name: Name of the picture in error messages; its path by default.
 
     Yields:
-        The first frame, then at most MAX_FRAMES others, evenly spread. Frames after a damaged one are left out.
+        The first frame, then at most MAX_FRAMES others, evenly spread. Frames after a damaged one are skipped.
 
     Raises:
-        ValueError: The first frame is missing, damaged or not a picture; the message names it.
+        ValueError: The first frame is missing, damaged or not a picture. The message names it.
     """
     name = name or name_of(source)
     if not isinstance(source, (Image.Image, str, os.PathLike, bytes)):
@@ -98,7 +98,7 @@ def flatten(image: Image.Image) -> Image.Image:
 
 
 def clean_photo(source: Any, name: str | None = None) -> Image.Image:
-    """Open a photo, upright and in RGB; arguments and errors as for `open_image`."""
+    """Open a photo upright and in RGB. Arguments and errors are those of `open_image`."""
     image = open_image(source, name)
     try:
         return flatten(image)
@@ -107,7 +107,7 @@ def clean_photo(source: Any, name: str | None = None) -> Image.Image:
 
 
 def cut_ends(image: Image.Image) -> Image.Image:
-    """The central part of an image that is more than `MAX_ASPECT` times as long as it is wide, or the image itself."""
+    """Cut the ends off an image that is more than `MAX_ASPECT` times as long as it is wide."""
     longest = MAX_ASPECT * min(image.size)
     width, height = (min(side, longest) for side in image.size)
     if (width, height) == image.size:
@@ -156,7 +156,7 @@ def register_heif() -> bool:
 
 
 def open_file(source: Any) -> Image.Image:
-    """Open a picture file without decoding it, with a JPEG of more pixels than Pillow allows.
+    """Open a picture file without decoding it. JPEGs may have more pixels than Pillow allows.
 
     Args:
         source: Path, or binary stream.
@@ -186,8 +186,9 @@ def decode(image: Image.Image, side: int | None = None) -> None:
 
     Args:
         image: The picture.
-        side: Size in pixels at which the picture is needed. A JPEG may be decoded at a reduced size, with both sides at
-            least `REDUCED_MARGIN` times as long unless memory forbids it. Default: as large as memory allows.
+        side: Size in pixels at which the picture is needed. A JPEG may be decoded at a reduced size with both sides at
+            least `REDUCED_MARGIN` times as long, or shorter if that exceeds `MAX_PIXELS`. The default is the largest
+            size that `MAX_PIXELS` allows.
 
     Raises:
         Exception: As for `open_file`.
@@ -216,7 +217,7 @@ def _read(source: Any, name: str) -> Image.Image:
 
 
 def reason_unreadable(error: Exception) -> str:
-    """Why a picture cannot be decoded, without the objects and addresses in Pillow's messages."""
+    """Reason why a picture cannot be decoded, without the objects and addresses in Pillow's messages."""
     if isinstance(error, Image.DecompressionBombError):
         return "too many pixels to be decoded safely"
     text = str(error).partition("\n")[0]
@@ -228,7 +229,7 @@ def reason_unreadable(error: Exception) -> str:
 
 
 def name_of(source: Any) -> str:
-    """The name of a picture in error messages: its path, where it has one."""
+    """Name of a picture in error messages: its path, if it has one."""
     if isinstance(source, (str, os.PathLike)):
         return os.fspath(source)
     if isinstance(source, bytes):

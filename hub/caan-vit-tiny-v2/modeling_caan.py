@@ -2,7 +2,7 @@
 
 import copy
 import dataclasses
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -81,7 +81,7 @@ class CaanModel(PreTrainedModel):
     accepts_loss_kwargs = False  # the Trainer divides the loss by its accumulation steps
     _supports_sdpa = True
     _supports_attention_backend = True
-    # A training checkpoint can be loaded for retrieval with `text_config=None`, without its training-only weights.
+    # `from_pretrained` with `text_config=None` loads a training checkpoint for retrieval, without these weights.
     _keys_to_ignore_on_load_unexpected = [  # noqa: RUF012
         r"^text_model\.",
         r"^text_projection\.",
@@ -115,8 +115,8 @@ class CaanModel(PreTrainedModel):
                 raise ValueError(f"local_dim must be at most the width of the tokens, {width}, got {config.local_dim}.")
             self.local_tokens = CaanPatchTokens(config, width)
             self.late_interaction = CaanLateInteraction(config)
-        self.text_model = self.text_projection = self.sketch_alignment = self.photo_alignment = None
-        self.text_contrast = None
+        self.text_model = self.text_projection = self.text_contrast = None
+        self.sketch_alignment = self.photo_alignment = None
         self.visual_alignment = CaanVisualAlignment(config, width) if config.alignment == "visual" else None
         if config.text_config is not None:
             self.text_model = build_tower(config.text_config)
@@ -187,16 +187,12 @@ class CaanModel(PreTrainedModel):
     @check_arguments
     def get_sketch_features(self, pixel_values: torch.Tensor) -> CaanImageFeatures:
         """Compute the features of sketches (B, 3, H, W) for retrieval, without text."""
-        tokens, grid = self._sketch_tokens(pixel_values)
-        local = self._local_embeds(tokens, grid, "sketch", pixel_values)
-        return self._features(tokens, self.whitening(self.sketch_center(normalized(tokens[:, 0]))), local)
+        return self._features(*self._sketch_tokens(pixel_values), "sketch", sketches=pixel_values)
 
     @check_arguments
     def get_photo_features(self, pixel_values: torch.Tensor) -> CaanImageFeatures:
         """Compute the features of photos (B, 3, H, W) for retrieval, without text."""
-        tokens, grid = self._photo_tokens(pixel_values)
-        local = self._local_embeds(tokens, grid, "photo")
-        return self._features(tokens, self.whitening(self.photo_center(normalized(tokens[:, 0]))), local)
+        return self._features(*self._photo_tokens(pixel_values), "photo")
 
     @check_arguments
     def get_text_features(
@@ -204,9 +200,9 @@ class CaanModel(PreTrainedModel):
     ) -> CaanTextFeatures:
         """Compute the features of sentences (B, L), with `attention_mask` (B, L) 1 at tokens and 0 at padding.
 
-        `text_embeds` are in the space of the global features before centring, which L_txt compares them with. A text
-        query for centred features (`center_features`) needs the mean of the training categories' text embeddings
-        subtracted, as `TextEncoder` does, and the module `whitening`, if the model has it, applied.
+        `text_embeds` are in the space of the global features before centring, with which L_txt compares them. To search
+        centred features (`center_features`) with a text, subtract the mean text embedding of the training categories,
+        as `TextEncoder` does, and apply the module `whitening`.
 
         Raises:
             ValueError: If the model has no text tower.
@@ -239,7 +235,7 @@ class CaanModel(PreTrainedModel):
     def get_local_scores(self, sketch_local_embeds: torch.Tensor, photo_local_embeds: torch.Tensor) -> torch.Tensor:
         """Compute the local scores (S, P) of all sketches (S, M, R) and photos (P, M, R) in bounded memory.
 
-        They are logits of the relation network, or scores of late interaction, at most 1.
+        The relation network returns logits, late interaction scores of at most 1.
         """
         return self.local_matching(self._as_stored(sketch_local_embeds), self._as_stored(photo_local_embeds))
 
@@ -251,7 +247,7 @@ class CaanModel(PreTrainedModel):
         return matching.score_candidates(self._as_stored(sketch_local_embeds), self._as_stored(photo_local_embeds))
 
     def _as_stored(self, local_embeds: torch.Tensor) -> torch.Tensor:
-        """Local embeddings in the precision of the weights; stored ones may have another."""
+        """Convert stored local embeddings, which may have another precision, to the precision of the weights."""
         return local_embeds.to(next(self.local_matching.parameters()).dtype)
 
     @check_arguments
@@ -284,21 +280,20 @@ class CaanModel(PreTrainedModel):
             attention_mask: Mask (N, L), 1 at tokens and 0 at padding. The default is no padding.
             text_hidden_states: Output (N, L, T) of `encode_text` for the sentences, instead of `input_ids`.
             photo_targets: Target features (N, D) of the distillation loss; (N + V, D) with unpaired photos.
-            instance_ids: Numbers (B + N,) of the photos that the B sketches were drawn from, -1 if unknown, then of the
-                N photos. They are for the instance loss.
-            unpaired_sketch_pixel_values: More sketches (U, 3, H, W), for the losses of `lambda_mod` and of `lambda_txt`
-                with `text_negatives="all"`. Their categories need no photos.
-            unpaired_photo_pixel_values: More photos (V, 3, H, W), for the same losses. Their categories need no
-                sketches.
-            unpaired_category_ids: Categories (U + V,) of these sketches, then of these photos.
-            pixel_values: Photos (N, 3, H, W), instead of all other arguments, as pipelines call a model.
+            instance_ids: Numbers (B + N,) of the photos that the B sketches were drawn from, -1 if unknown, then
+                numbers of the N photos. The instance loss requires them.
+            unpaired_sketch_pixel_values: Sketches (U, 3, H, W) without photos, for the losses of `lambda_mod` and, with
+                `text_negatives="all"`, of `lambda_txt`.
+            unpaired_photo_pixel_values: Photos (V, 3, H, W) without sketches, for the same losses.
+            unpaired_category_ids: Categories (U + V,) of the unpaired sketches, then of the unpaired photos.
+            pixel_values: Photos (N, 3, H, W), instead of all other arguments. Pipelines call models in this way.
 
         Returns:
             [`CaanOutput`] with the losses and features, or the [`CaanImageFeatures`] of `pixel_values`.
 
         Raises:
             TypeError: If an argument is unknown.
-            ValueError: If inputs are missing, exclude each other, or do not match in number.
+            ValueError: If inputs are missing, mutually exclusive, or do not match in number.
         """
         named = {
             "category_ids": category_ids,
@@ -324,7 +319,8 @@ class CaanModel(PreTrainedModel):
         photo_tokens, photo_grid = self._photo_tokens(all_photos)
         plain_sketch, plain_photo = sketch_tokens[:, 0], photo_tokens[:, 0]  # before alignment
         sketch_tokens, photo_tokens = sketch_tokens[:batch], photo_tokens[:photos]
-        sentences, text_embeds = text_hidden_states if input_ids is None else input_ids, None
+        sentences = text_hidden_states if input_ids is None else input_ids
+        text_embeds = None
         if sentences is not None:
             text, mask = self._sentence_tokens(sentences, attention_mask)
             text_embeds = sentence_mean(text, mask)
@@ -332,10 +328,9 @@ class CaanModel(PreTrainedModel):
         elif self.visual_alignment is not None:
             # 2 B sketches: aligned with their photo+, then with their photo-
             sketch_tokens, photo_tokens = self.visual_alignment(sketch_tokens.repeat(2, 1, 1), photo_tokens)
-        sketch_local = self._local_embeds(sketch_tokens, sketch_grid, sketches=sketch_pixel_values)
-        sketch = self._features(sketch_tokens, normalized(sketch_tokens[:, 0]), sketch_local)
-        photo_local = self._local_embeds(photo_tokens, photo_grid)
-        photo = self._features(photo_tokens, normalized(photo_tokens[:, 0]), photo_local)
+            sketch_pixel_values = sketch_pixel_values.repeat(2, 1, 1, 1)
+        sketch = self._features(sketch_tokens, sketch_grid, sketches=sketch_pixel_values)
+        photo = self._features(photo_tokens, photo_grid)
         first = CaanImageFeatures(*(rows[:batch] for rows in sketch.to_tuple()))
         if category_ids is None:
             return CaanOutput(sketch_features=first, photo_features=photo)
@@ -381,7 +376,7 @@ class CaanModel(PreTrainedModel):
             self.text_model.requires_grad_(False).eval()
 
     def _text_tower(self) -> tuple[nn.Module, nn.Module]:
-        """Text tower and its projection."""
+        """Return the text tower and its projection."""
         if self.text_model is None or self.text_projection is None:
             raise ValueError("The model has no text tower, since it is for retrieval. Load the training checkpoint.")
         return self.text_model, self.text_projection
@@ -407,30 +402,33 @@ class CaanModel(PreTrainedModel):
         tokens = sentences if sentences.ndim == 3 else self.encode_text(sentences, attention_mask)
         return projection(tokens.to(self.dtype)), attention_mask
 
-    def _features(self, tokens: torch.Tensor, global_embeds: torch.Tensor, local: torch.Tensor) -> CaanImageFeatures:
-        return CaanImageFeatures(global_embeds=global_embeds, local_embeds=local, last_hidden_state=tokens)
-
-    def _local_embeds(
+    def _features(
         self,
         tokens: torch.Tensor,
         grid: tuple[int, int],
-        modality: str | None = None,
+        modality: Literal["sketch", "photo"] | None = None,
+        *,
         sketches: torch.Tensor | None = None,
-    ) -> torch.Tensor:
-        """Local tokens (B, M, R) of tokens (B, 1 + h * w, D).
+    ) -> CaanImageFeatures:
+        """Compute the features of tokens (B, 1 + h * w, D) of a tower, which may be aligned.
 
         Args:
-            tokens: Tokens of a tower, perhaps aligned.
+            tokens: Tokens.
             grid: Height and width of the grid of the patches.
-            modality: "sketch" or "photo", whose mean patch retrieval subtracts.
-            sketches: Pixel values (B, 3, H, W) of the sketches that the tokens belong to, for their ink.
+            modality: Modality whose means retrieval subtracts. None in training, which does not subtract them.
+            sketches: Pixel values (B, 3, H, W) of sketches, in which the local tokens of late interaction need ink.
         """
+        global_embeds = normalized(tokens[:, 0])
+        if modality is not None:
+            center = self.sketch_center if modality == "sketch" else self.photo_center
+            global_embeds = self.whitening(center(global_embeds))
         if isinstance(self.local_tokens, CaanLocalTokens):
-            local: torch.Tensor = self.local_tokens(tokens[:, 1:], grid)
-            return local
-        means = {"sketch": self.local_tokens.sketch_mean, "photo": self.local_tokens.photo_mean, None: None}
-        inked = None if sketches is None else inked_regions(sketches, self.config.local_grid)
-        return self.local_tokens(tokens[:, 1:], grid, means[modality], inked)
+            local = self.local_tokens(tokens[:, 1:], grid)
+        else:
+            means = {"sketch": self.local_tokens.sketch_mean, "photo": self.local_tokens.photo_mean, None: None}
+            inked = None if sketches is None else inked_regions(sketches, self.config.local_grid)
+            local = self.local_tokens(tokens[:, 1:], grid, means[modality], inked)
+        return CaanImageFeatures(global_embeds=global_embeds, local_embeds=local, last_hidden_state=tokens)
 
     def _align(
         self, sketch_tokens: torch.Tensor, photo_tokens: torch.Tensor, text: torch.Tensor, attention_mask: torch.Tensor
@@ -459,25 +457,22 @@ class CaanModel(PreTrainedModel):
                 if isinstance(layer, nn.Linear):
                     init.kaiming_uniform_(layer.weight, nonlinearity="relu")
                     init.zeros_(layer.bias)
-        elif isinstance(module, CaanCenter):
-            init.zeros_(module.mean)
         elif isinstance(module, CaanWhitening):
             init.eye_(module.matrix)
-        elif isinstance(module, CaanHubBank):
-            init.zeros_(module.sketches)
-        elif isinstance(module, CaanPatchTokens):
-            init.zeros_(module.sketch_mean)
-            init.zeros_(module.photo_mean)
+        elif isinstance(module, (CaanCenter, CaanHubBank, CaanPatchTokens)):
+            for measured in module.buffers(recurse=False):
+                init.zeros_(measured)
         elif isinstance(module, (CaanLateInteraction, CaanTextContrast)):
             module.reset()
 
     def _set_gradient_checkpointing(self, enable: bool = True, *args: Any, **kwargs: Any) -> None:
         for tower in {self.sketch_model, self._photo_tower()}:
-            supported = any(hasattr(module, "gradient_checkpointing") for module in tower.modules())
             if hasattr(tower, "timm_model"):  # timm has its own switch
                 supported = tower.supports_gradient_checkpointing
                 if supported:
                     tower._set_gradient_checkpointing(enable)
+            else:
+                supported = any(hasattr(module, "gradient_checkpointing") for module in tower.modules())
             if enable and not supported:
                 logger.warning(f"{tower.config.model_type}: this tower does not support gradient checkpointing.")
         if any(hasattr(module, "gradient_checkpointing") for module in self.modules()):

@@ -16,8 +16,8 @@ class CaanImageFeatures(ModelOutput):
         global_embeds (`torch.FloatTensor` of shape `(B, D)`):
             L2-normalised global features in float32. The score of a sketch and a photo is their dot product.
         local_embeds (`torch.FloatTensor` of shape `(B, M, R)`):
-            L2-normalised local tokens in row-major order of their grid, the input of local matching. Of late
-            interaction, the tokens of a sketch's regions without ink are zero vectors.
+            L2-normalised local tokens in row-major order of their grid, the input of local matching. With late
+            interaction, tokens of regions of a sketch without ink are zero vectors.
         last_hidden_state (`torch.FloatTensor` of shape `(B, 1 + h * w, D)`):
             Tokens of the tower: the global token, then the patches of the h x w grid in row-major order.
     """
@@ -59,9 +59,9 @@ class CaanOutput(ModelOutput):
             Category-contrastive loss within each modality, unweighted, if `lambda_mod` > 0.
         loss_dis (`torch.FloatTensor` of shape `()`): Distillation loss, unweighted, if `lambda_dis` > 0.
         local_scores (`torch.FloatTensor` of shape `(B, 2)` or `(B, N)`, *optional*):
-            Relation logits, or scores of late interaction if a loss trains it, of each sketch with its photo+ and
-            photo- (relation network with `negatives="sampled"`), or with all photos of the batch (in distributed
-            training, of all processes).
+            Relation logits, or scores of late interaction if a loss trains it. A relation network with
+            `negatives="sampled"` scores each sketch with its photo+ and photo-. Otherwise each sketch is scored with
+            all photos of the batch, in distributed training those of all processes.
         sketch_features (`CaanImageFeatures`):
             Features of the B sketches, aligned with their sentence (or photo+, if `alignment="visual"`).
         photo_features (`CaanImageFeatures`):

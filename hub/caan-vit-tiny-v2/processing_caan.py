@@ -85,9 +85,9 @@ class CaanProcessor(ProcessorMixin):
 
         Args:
             sketches: One sketch or a list of sketches: paths, PIL images, encoded bytes or arrays.
-            photos: One photo or a list of photos, in the same forms.
+            photos: One photo or a list of photos, of the same types as sketches.
             texts: One sentence or a list of sentences.
-            images: Alias of `photos`, the name that transformers pipelines use.
+            images: Alias of `photos`, which transformers pipelines use.
             return_tensors: Only `"pt"` (PyTorch) is supported.
 
         Returns:
@@ -115,8 +115,8 @@ class CaanProcessor(ProcessorMixin):
             data["sketch_pixel_values"] = self.to_pixel_values([self.clean_sketch(s) for s in _as_list(sketches)])
         if photos is not None:
             data["photo_pixel_values"] = self.to_pixel_values([self.clean_photo(p) for p in _as_list(photos)])
-        if sketches is None or photos is None:
-            data = dict(zip(["pixel_values"], data.values(), strict=False))
+        if len(data) == 1:
+            data = {"pixel_values": next(iter(data.values()))}
         if texts is not None:
             data.update(self.tokenize(texts))
         return BatchFeature(data)
@@ -155,7 +155,7 @@ class CaanProcessor(ProcessorMixin):
         return ["pixel_values", "sketch_pixel_values", "photo_pixel_values", "input_ids", "attention_mask"]
 
     def drop_text(self) -> "CaanProcessor":
-        """Remove the tokenizer, in place. Returns the processor, which then serves retrieval only."""
+        """Remove the tokenizer, which retrieval does not need, in place. Returns the processor."""
         self.tokenizer = None
         return self
 
@@ -183,7 +183,7 @@ class CaanProcessor(ProcessorMixin):
     def _load_tokenizer_from_pretrained(
         cls, sub_processor_type: str, pretrained_model_name_or_path: str, subfolder: str = "", **kwargs: Any
     ) -> Any:
-        """Load the tokenizer, or return None if there is no tokenizer beside the processor."""
+        """Load the tokenizer. Returns None if the folder or repository has no tokenizer."""
         where = {name: kwargs[name] for name in ("revision", "token", "cache_dir") if name in kwargs}
         found = cached_file(
             pretrained_model_name_or_path,
@@ -203,7 +203,7 @@ class CaanProcessor(ProcessorMixin):
 
 
 def _savable(image_processor: Any) -> Any:
-    """Replace timm's image processor, which cannot be saved, by one that resizes and normalises in the same way."""
+    """Replace timm's image processor, which cannot be saved, by one with the same size and normalisation."""
     data_config = getattr(image_processor, "data_config", None)
     if data_config is None:
         return image_processor
