@@ -20,7 +20,7 @@ def drawing(size=(100, 80), box=(20, 20, 60, 50), ink=0, paper=255) -> Image.Ima
     return image
 
 
-def on_transparency(ink: tuple[int, int, int], mode: str = "RGBA") -> Image.Image:
+def on_transparency(ink: tuple[int, int, int]) -> Image.Image:
     image = Image.new("RGBA", (100, 80), (0, 0, 0, 0))
     ImageDraw.Draw(image).rectangle((20, 20, 60, 50), outline=(*ink, 255), width=3)
-    return image.convert(mode)
+    return image

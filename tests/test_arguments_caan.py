@@ -78,12 +78,23 @@ def test_in_batch_negatives_require_one_or_two_photos_per_sketch(make_model, mak
         make_model(negatives="both")(**batch)
 
 
-def test_text_loss_without_sentences_is_refused_in_training(make_model, make_batch):
-    batch = without_text(make_batch(2))
-    for config in ({}, {"text_config": None}):
-        with pytest.raises(ValueError, match="lambda_txt > 0 requires input_ids"):
-            make_model(lambda_txt=1, **config).train()(**batch)
-    assert make_model(lambda_txt=1)(**batch).loss_txt is None  # evaluation mode
+@pytest.mark.parametrize(
+    ("config", "missing"),
+    [
+        ({"lambda_txt": 1}, "input_ids"),
+        ({"lambda_txt": 1, "text_config": None}, "input_ids"),
+        ({"lambda_dis": 1}, "photo_targets"),
+        ({"lambda_ins": 1, "instance_score": "global"}, "instance_ids"),
+    ],
+)
+def test_losses_without_their_inputs_are_refused_in_training_and_skipped_in_evaluation(
+    make_model, make_batch, config, missing
+):
+    model, batch = make_model(**config), without_text(make_batch(2))
+    output = model(**batch)
+    assert output.loss_txt is output.loss_dis is output.loss_ins is None
+    with pytest.raises(ValueError, match=rf"lambda_\w+ > 0 requires {missing}"):
+        model.train()(**batch)
 
 
 def test_text_loss_without_a_text_backbone_is_refused():
@@ -94,12 +105,6 @@ def test_text_loss_without_a_text_backbone_is_refused():
 def test_model_trained_with_the_text_loss_opens_for_retrieval(make_model, tmp_path):
     make_model(lambda_txt=1).drop_text().save_pretrained(tmp_path)
     assert CaanModel.from_pretrained(tmp_path).config.lambda_txt == 1
-
-
-def test_distillation_without_targets_is_refused_in_training(make_model, make_batch):
-    with pytest.raises(ValueError, match="lambda_dis > 0 requires photo_targets"):
-        make_model(lambda_dis=1).train()(**make_batch(2))
-    assert make_model(lambda_dis=1)(**make_batch(2)).loss_dis is None  # evaluation mode
 
 
 def test_model_without_text_tower_refuses_sentences(make_model, make_batch):

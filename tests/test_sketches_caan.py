@@ -49,8 +49,12 @@ def test_light_lines_on_dark_ground_are_inverted(source):
 
 
 @pytest.mark.parametrize("ink", [(255, 255, 255), (250, 250, 250), (255, 255, 200), (0, 0, 0)])
-def test_lines_on_transparency_are_drawn_dark(ink):
-    np.testing.assert_array_equal(grey(clean_sketch(on_transparency(ink), 0.1)), grey(clean_sketch(drawing(), 0.1)))
+@pytest.mark.parametrize("premultiplied", [False, True])
+def test_lines_on_transparency_are_drawn_dark(ink, premultiplied):
+    image = on_transparency(ink)
+    if premultiplied:
+        image = image.convert("LA").convert("La")
+    np.testing.assert_array_equal(grey(clean_sketch(image, 0.1)), grey(clean_sketch(drawing(), 0.1)))
 
 
 def test_white_lines_on_a_transparent_palette_are_found(tmp_path):
@@ -79,12 +83,6 @@ def test_sketch_without_ink_is_refused_by_name(tmp_path, image):
         clean_sketch(tmp_path / "empty.png", 0.1)
     with pytest.raises(ValueError, match="image: the sketch is blank"):
         clean_sketch(np.asarray(image), 0.1)
-
-
-@pytest.mark.parametrize("ink", [0, 255], ids=["black", "white on transparency"])
-def test_premultiplied_grey_is_read(ink):
-    image = on_transparency((ink, ink, ink)).convert("LA").convert("La")
-    np.testing.assert_array_equal(grey(clean_sketch(image, 0.1)), grey(clean_sketch(drawing(), 0.1)))
 
 
 @pytest.mark.parametrize("place", [(0, 0), (40, 30), (99, 79)])
@@ -158,20 +156,14 @@ def test_a_drawing_is_seen_alike_on_any_paper_with_any_pen_and_in_any_light(kind
         assert np.corrcoef(expected.ravel(), found.ravel())[0, 1] > 0.75, number
 
 
-def smiley() -> Image.Image:
-    """A face whose outline touches all sides of the picture."""
+def test_a_round_outline_that_touches_the_border_is_no_frame():
     face = Image.new("L", (200, 200), 255)
     draw = ImageDraw.Draw(face)
     draw.ellipse((0, 0, 199, 199), outline=0, width=4)
     for left in (60, 120):
         draw.ellipse((left, 60, left + 20, 85), fill=0)
     draw.arc((60, 80, 140, 150), 20, 160, fill=0, width=4)
-    return face
-
-
-def test_a_round_outline_that_touches_the_border_is_no_frame():
-    assert clean_sketch(smiley(), 0).size == (200, 200)
-    np.testing.assert_array_equal(grey(clean_sketch(smiley(), 0)), grey(smiley()))
+    np.testing.assert_array_equal(grey(clean_sketch(face, 0)), grey(face))
 
 
 def test_an_outline_alone_is_a_drawing_and_no_frame():
@@ -225,17 +217,13 @@ def test_a_light_page_that_covers_a_quarter_of_a_dark_ground_is_found(noise):
     assert (grey(seen) < 128).mean() < 0.2
 
 
-def face_without_outline() -> Image.Image:
+def test_eyes_beside_the_drawing_belong_to_it():
     face = Image.new("L", (400, 400), 255)
     draw = ImageDraw.Draw(face)
     draw.arc((60, 150, 340, 330), 20, 160, fill=0, width=4)
     for left in (80, 300):
         draw.ellipse((left, 100, left + 12, 112), fill=0)
-    return face
-
-
-def test_eyes_beside_the_drawing_belong_to_it():
-    seen = grey(clean_sketch(face_without_outline(), 0))
+    seen = grey(clean_sketch(face, 0))
     assert (seen[:20] < 128).any()  # the eyes are highest
     assert (seen[-20:] < 128).any()
 

@@ -8,7 +8,6 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 from transformers import initialization as init
-from transformers.utils import logging
 
 from .alignment_caan import CaanAlignment, CaanVisualAlignment
 from .arguments_caan import check_arguments, check_step
@@ -28,6 +27,7 @@ from .loss_caan import distillation_loss, is_distributed, matching_losses, text_
 from .outputs_caan import CaanImageFeatures, CaanOutput, CaanTextFeatures
 from .towers_caan import (
     build_tower,
+    checkpoint_tower,
     default_local_grid,
     encode_image,
     freeze_first_layers,
@@ -36,8 +36,6 @@ from .towers_caan import (
     native_image_size,
     tower_width,
 )
-
-logger = logging.get_logger(__name__)
 
 
 class CaanModel(PreTrainedModel):
@@ -177,11 +175,10 @@ class CaanModel(PreTrainedModel):
                 **config,
             )
         )
-        model.sketch_model.load_state_dict(sketch_model.state_dict())
-        if model.photo_model is not None:
-            model.photo_model.load_state_dict(photo_model.state_dict())
-        if text_model is not None and model.text_model is not None:
-            model.text_model.load_state_dict(text_model.state_dict())
+        towers = (model.sketch_model, sketch_model), (model.photo_model, photo_model), (model.text_model, text_model)
+        for tower, pretrained in towers:
+            if tower is not None and pretrained is not None:
+                tower.load_state_dict(pretrained.state_dict())
         return model.eval()
 
     @check_arguments
@@ -451,30 +448,17 @@ class CaanModel(PreTrainedModel):
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)
-        if isinstance(module, CaanRelationNetwork):
-            # The default initialisation of transformers would give this MLP nearly constant logits.
-            for layer in module.layers:
-                if isinstance(layer, nn.Linear):
-                    init.kaiming_uniform_(layer.weight, nonlinearity="relu")
-                    init.zeros_(layer.bias)
+        if isinstance(module, (CaanRelationNetwork, CaanLateInteraction, CaanTextContrast)):
+            module.reset()
         elif isinstance(module, CaanWhitening):
             init.eye_(module.matrix)
         elif isinstance(module, (CaanCenter, CaanHubBank, CaanPatchTokens)):
             for measured in module.buffers(recurse=False):
                 init.zeros_(measured)
-        elif isinstance(module, (CaanLateInteraction, CaanTextContrast)):
-            module.reset()
 
     def _set_gradient_checkpointing(self, enable: bool = True, *args: Any, **kwargs: Any) -> None:
         for tower in {self.sketch_model, self._photo_tower()}:
-            if hasattr(tower, "timm_model"):  # timm has its own switch
-                supported = tower.supports_gradient_checkpointing
-                if supported:
-                    tower._set_gradient_checkpointing(enable)
-            else:
-                supported = any(hasattr(module, "gradient_checkpointing") for module in tower.modules())
-            if enable and not supported:
-                logger.warning(f"{tower.config.model_type}: this tower does not support gradient checkpointing.")
+            checkpoint_tower(tower, enable)
         if any(hasattr(module, "gradient_checkpointing") for module in self.modules()):
             super()._set_gradient_checkpointing(enable, *args, **kwargs)
 

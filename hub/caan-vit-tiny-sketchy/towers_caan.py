@@ -74,6 +74,21 @@ def freeze_first_layers(tower: PreTrainedModel, count: int) -> None:
         parameter.requires_grad_(False)
 
 
+def checkpoint_tower(tower: PreTrainedModel, enable: bool) -> None:
+    """Switch gradient checkpointing of a timm tower. Warn if it is enabled for a tower that does not support it.
+
+    The blocks of other towers are switched together with those of the whole model.
+    """
+    if hasattr(tower, "timm_model"):
+        supported = tower.supports_gradient_checkpointing
+        if supported:
+            tower._set_gradient_checkpointing(enable)
+    else:
+        supported = any(hasattr(module, "gradient_checkpointing") for module in tower.modules())
+    if enable and not supported:
+        logger.warning(f"{tower.config.model_type}: this tower does not support gradient checkpointing.")
+
+
 def load_tower(name_or_path: str, part: Literal["vision", "text"], image_size: int | None = None) -> PreTrainedModel:
     """Load a pretrained tower in float32. Weights are read from safetensors only.
 

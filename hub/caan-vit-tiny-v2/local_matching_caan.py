@@ -66,6 +66,13 @@ class CaanRelationNetwork(CaanLocalMatching):
         self.layers = nn.Sequential(*layers, nn.Linear(sizes[-1], 1))
         self.bytes_per_pair = 8 * sum(sizes)
 
+    def reset(self) -> None:
+        """Initialise the layers. The default initialisation of transformers would give nearly constant logits."""
+        for layer in self.layers:
+            if isinstance(layer, nn.Linear):
+                init.kaiming_uniform_(layer.weight, nonlinearity="relu")
+                init.zeros_(layer.bias)
+
     def score(self, cosines: torch.Tensor, sketch_local: torch.Tensor) -> torch.Tensor:
         """Compute the logits (B, P) from cosines (B, P, M, M)."""
         logits: torch.Tensor = self.layers(cosines.flatten(-2)).squeeze(-1)

@@ -179,8 +179,12 @@ def instance_loss(
         The mean over both directions and, for `instance_score="both"`, both scores. Sketches whose photo is not in the
         batch, and photos whose sketch is not, are only negatives.
     """
-    logits = {"global": [global_logits], "local": [local_logits], "both": [global_logits, local_logits]}
-    losses = [symmetric_match_loss(one, is_own) for one in logits[config.instance_score] if one is not None]
+    chosen: dict[str, list[torch.Tensor | None]] = {
+        "global": [global_logits],
+        "local": [local_logits],
+        "both": [global_logits, local_logits],
+    }
+    losses = [symmetric_match_loss(one, is_own) for one in chosen[config.instance_score] if one is not None]
     return torch.stack(losses).mean()
 
 
