@@ -179,12 +179,11 @@ def instance_loss(
         The mean over both directions and, for `instance_score="both"`, both scores. Sketches whose photo is not in the
         batch, and photos whose sketch is not, are only negatives.
     """
-    chosen: dict[str, list[torch.Tensor | None]] = {
-        "global": [global_logits],
-        "local": [local_logits],
-        "both": [global_logits, local_logits],
-    }
-    losses = [symmetric_match_loss(one, is_own) for one in chosen[config.instance_score] if one is not None]
+    losses = [
+        symmetric_match_loss(logits, is_own)
+        for name, logits in (("global", global_logits), ("local", local_logits))
+        if logits is not None and config.instance_score in (name, "both")
+    ]
     return torch.stack(losses).mean()
 
 
