@@ -101,7 +101,6 @@ def test_visual_alignment_trains_with_late_interaction(make_model, make_batch):
     model, batch = make_model(**settings).train(), without_text(make_batch(3))
     output = model(**batch)
     output.loss.backward()
-    assert output.sketch_features.local_embeds.shape == (3, 16, 8)
     inked = inked_regions(batch["sketch_pixel_values"], 4)
     assert torch.equal(output.sketch_features.local_embeds.any(dim=-1), inked)
 
