@@ -10,7 +10,7 @@ from caan_hf.towers_caan import build_tower, encode_image, load_tower
 SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 48}
 VISION = {**SMALL, "image_size": 32, "patch_size": 4}
 TEXT = {**SMALL, "vocab_size": 50, "max_position_embeddings": 16}
-TEXT_IDS = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
+TWO_TOWERS = {"text_config": {**TEXT, "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}, "vision_config": VISION}
 DINO = {name: value for name, value in VISION.items() if name != "intermediate_size"}
 HEADS = {"alignment_num_heads": 2, "alignment_intermediate_size": 32, "local_dim": 8, "relation_hidden_sizes": [16]}
 TIMM_VIT = {"img_size": 32, "patch_size": 4, "depth": 2, "embed_dim": 32, "num_heads": 2}
@@ -20,22 +20,12 @@ def timm_wrapper(architecture: str, **model_args) -> TimmWrapperModel:
     return TimmWrapperModel(TimmWrapperConfig(architecture=architecture, model_args=model_args or None))
 
 
-def clip() -> transformers.CLIPModel:
-    config = {"text_config": {**TEXT, **TEXT_IDS}, "vision_config": VISION}
-    return transformers.CLIPModel(transformers.CLIPConfig(**config))
-
-
-def siglip() -> transformers.SiglipModel:
-    config = {"text_config": {**TEXT, **TEXT_IDS}, "vision_config": VISION}
-    return transformers.SiglipModel(transformers.SiglipConfig(**config))
-
-
 BACKBONES = {
     "vit": lambda: transformers.ViTModel(transformers.ViTConfig(**VISION)),
     "vit_classifier": lambda: transformers.ViTForImageClassification(transformers.ViTConfig(**VISION)),
     "half_precision_vit": lambda: transformers.ViTModel(transformers.ViTConfig(**VISION)).to(torch.float16),
-    "clip": clip,
-    "siglip": siglip,
+    "clip": lambda: transformers.CLIPModel(transformers.CLIPConfig(**TWO_TOWERS)),
+    "siglip": lambda: transformers.SiglipModel(transformers.SiglipConfig(**TWO_TOWERS)),
     "dinov2": lambda: transformers.Dinov2Model(transformers.Dinov2Config(**DINO, mlp_ratio=2)),
     "dinov3_vit": lambda: transformers.DINOv3ViTModel(transformers.DINOv3ViTConfig(**VISION, num_register_tokens=4)),
     "swin": lambda: transformers.SwinModel(
