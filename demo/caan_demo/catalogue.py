@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from caan_hf.errors import CaanError
-from caan_hf.service.searcher import Searcher, shown_name
+from caan_hf.gallery.results import shown_name
+from caan_hf.service.searcher import Searcher
 
 
 @dataclass(frozen=True)

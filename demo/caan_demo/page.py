@@ -12,8 +12,9 @@ from PIL import Image
 from caan_hf.errors import CaanError
 from caan_hf.gallery import GalleryPhoto
 from caan_hf.gallery.options import MAX_TEXT
+from caan_hf.gallery.results import shown_name
 from caan_hf.retrieval.reranking import NUM_CANDIDATES
-from caan_hf.service.searcher import MAX_RESULTS, Answer, BlankDrawingError, Searcher, shown_name
+from caan_hf.service.searcher import MAX_RESULTS, Answer, BlankDrawingError, Searcher
 
 from .catalogue import Catalogue
 from .endpoints import DEFAULT_K, SEARCHES, Endpoints

@@ -11,7 +11,8 @@ from PIL import Image
 
 from caan_hf.errors import CaanError
 from caan_hf.gallery import GalleryPhoto
-from caan_hf.service.searcher import Answer, shown_name
+from caan_hf.gallery.results import shown_name
+from caan_hf.service.searcher import Answer
 
 from .catalogue import Catalogue
 from .wording import faded

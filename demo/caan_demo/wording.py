@@ -7,7 +7,8 @@ from pathlib import Path
 from PIL import Image, ImageOps
 
 from caan_hf.gallery import SearchResult
-from caan_hf.service.searcher import Answer, shown_name
+from caan_hf.gallery.results import shown_name
+from caan_hf.service.searcher import Answer
 
 MAX_NAME = 32
 """Longer names are shortened in the middle, so that the caption of a narrow picture holds them."""

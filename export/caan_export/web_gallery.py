@@ -1,7 +1,6 @@
 """A gallery as static files: embeddings, names and small photos."""
 
 import json
-import re
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from caan_hf.encoding.features import Array
 from caan_hf.errors import CaanError
 from caan_hf.gallery import Gallery
 from caan_hf.gallery.photo import open_thumbnail
+from caan_hf.gallery.results import shown_name
 from caan_hf.gallery.schema import KEY, LOCAL, from_vectors
 from caan_hf.gallery.search_vectors import SearchVectors
 from caan_hf.utils.prefetch import map_ahead
@@ -136,8 +136,3 @@ def _write_photo(folder: Path, number: int, image: Image.Image | None, side: int
     image = Image.new("RGB", (side, side), NO_PHOTO) if image is None else image
     # Only the pixels: a JPEG that Pillow opened keeps the comments of its photo.
     Image.frombytes("RGB", image.size, image.tobytes()).save(file, "JPEG", quality=JPEG_QUALITY, optimize=True)
-
-
-def shown_name(path: str) -> str:
-    """The name of a photo without its folders, of this machine or another, which a public page must not show."""
-    return re.split(r"[/\\]", path.rstrip("/\\"))[-1]

@@ -1,5 +1,6 @@
 """Photos of a gallery and results of a search."""
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -56,3 +57,8 @@ class SearchResult(GalleryPhoto):
         """The fields that can be written as JSON."""
         names = ("rank", "path", "score", "local_score", "fused_score", "width", "height")
         return {name: getattr(self, name) for name in names}
+
+
+def shown_name(path: str) -> str:
+    """The name of a photo without its folders, on this or another system, which a public page must not show."""
+    return re.split(r"[/\\]", path.rstrip("/\\"))[-1] or path

@@ -8,8 +8,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from caan_hf.gallery import Explanation, SearchResult
 from caan_hf.gallery.options import MAX_TEXT
+from caan_hf.gallery.results import shown_name
 
-from .searcher import Answer, Searcher, shown_name
+from .searcher import Answer, Searcher
 
 Box = tuple[float, float, float, float]
 Point = Annotated[list[float], Field(min_length=2, max_length=2)]

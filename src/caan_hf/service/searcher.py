@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TypeVar
 
 from PIL import Image
@@ -19,6 +18,7 @@ from caan_hf.gallery import Explanation, Gallery, GalleryPhoto, SearchResult
 from caan_hf.gallery.lance_table import GalleryError
 from caan_hf.gallery.options import SearchOptions
 from caan_hf.gallery.photo import decode_photo, open_thumbnail
+from caan_hf.gallery.results import shown_name
 from caan_hf.images_caan import MAX_FRAMES, open_file, reason_unreadable
 from caan_hf.retrieval.reranking import NUM_CANDIDATES
 from caan_hf.sketches_caan import is_blank
@@ -320,11 +320,6 @@ def _num_frames(image: Image.Image) -> int:
         return min(getattr(image, "n_frames", 1), 1 + MAX_FRAMES)
     except Exception:  # damaged; the first frame is read
         return 1
-
-
-def shown_name(path: str) -> str:
-    """The file name of a photo. Its folders must not be shown on a public page."""
-    return Path(path).name or path
 
 
 @contextmanager

@@ -13,7 +13,6 @@ from caan_export.cli.main import app
 from caan_export.export import export_checkpoint
 from caan_export.options import ExportOptions, WebOptions
 from caan_export.web import write_web
-from caan_export.web_gallery import shown_name
 from caan_export.web_model import compress_weights
 from export_folders import change_manifest
 from linear_graph import save_linear
@@ -23,6 +22,7 @@ from typer.testing import CliRunner
 
 from caan_hf.errors import CaanError
 from caan_hf.gallery import Gallery
+from caan_hf.gallery.results import shown_name
 
 
 @pytest.fixture
@@ -101,14 +101,6 @@ def test_no_path_of_this_machine_is_in_the_files(page, gallery, photos, onnx):
             for path in (photos, onnx, gallery.table.uri, "/home/", "/tmp/"):
                 assert str(path).encode() not in content, name
     assert str(photos).encode() not in (page / "sketch_encoder.onnx").read_bytes()
-
-
-@pytest.mark.parametrize(
-    ("path", "name"),
-    [("/a/b/c.jpg", "c.jpg"), (r"C:\Users\me\c.jpg", "c.jpg"), ("s3://b/c.jpg", "c.jpg"), ("d#/7", "7")],
-)
-def test_names_are_shown_without_folders(path, name):
-    assert shown_name(path) == name
 
 
 def test_the_title_is_escaped(gallery, options, tmp_path):
