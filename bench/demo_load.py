@@ -66,7 +66,7 @@ class Load:
         while (start := time.monotonic()) < self.end:
             drawing = self.drawings[(client + len(self.answered)) % len(self.drawings)]
             session = f"{client}-{start}"
-            data = [drawing, None, False, self.gallery, False, None]  # two of them are states of the session
+            data = [drawing, None, False, self.gallery, False, None, ""]  # two of them are states of the session
             body = {"data": data, "fn_index": self.search, "session_hash": session}
             joined = await web.post("/gradio_api/queue/join", json=body)
             if joined.status_code == 503:

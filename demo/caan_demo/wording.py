@@ -2,12 +2,11 @@
 
 import html
 from collections import Counter
-from pathlib import Path
 
 from PIL import Image, ImageOps
 
 from caan_hf.gallery import SearchResult
-from caan_hf.gallery.results import shown_name
+from caan_hf.gallery.results import path_parts, shown_name
 from caan_hf.service.searcher import Answer
 
 MAX_NAME = 32
@@ -28,7 +27,7 @@ def distinct_names(paths: list[str], *, with_folders: bool) -> list[str]:
             before[name] += 1
             names[position] = f"{name} ({before[name]})" if before[name] > 1 else name
         return names
-    parts = [Path(path).parts for path in paths]
+    parts = [path_parts(path) for path in paths]
     for depth in range(2, max(map(len, parts), default=0) + 1):
         equal = {name for name, number in Counter(names).items() if number > 1}
         names = ["/".join(part[-depth:]) if name in equal else name for name, part in zip(names, parts, strict=True)]

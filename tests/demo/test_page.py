@@ -175,6 +175,8 @@ PATHS = ["/p/2019/trip/1.jpg", "/p/2020/trip/1.jpg", "/p/2.jpg", "/q/2.jpg", "/q
 )
 def test_equal_names_are_made_unique(with_folders, names):
     assert distinct_names(PATHS, with_folders=with_folders) == names
+    on_windows = ["C:" + path.replace("/", "\\") for path in PATHS]
+    assert distinct_names(on_windows, with_folders=with_folders) == names
 
 
 @pytest.mark.parametrize("copied", [False, True])

@@ -1,5 +1,5 @@
-// Converts any drawing to dark lines on a white square, as `caan_hf/sketches_caan.py` does: the same steps, constants
-// and names. See docs/sketches.md for the method.
+// Converts any drawing to dark lines on a white square, as `caan_hf/sketches_caan.py` does, with `paper_caan.py` and
+// `sketch_parts_caan.py`: the same steps, constants and names. See docs/sketches.md for the method.
 import { enlarge, resize } from "./resize.js";
 
 const PAPER_CELLS = 64, SAMPLES = 5, PAPER_TOLERANCE = 24, PAPER_RADIUS = 4, PAPER_ROUNDS = 24, EVEN_PAPER = 12;

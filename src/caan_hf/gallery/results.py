@@ -59,6 +59,11 @@ class SearchResult(GalleryPhoto):
         return {name: getattr(self, name) for name in names}
 
 
+def path_parts(path: str) -> list[str]:
+    """Folders and name of a photo, on this or another system."""
+    return re.split(r"[/\\]", path.rstrip("/\\"))
+
+
 def shown_name(path: str) -> str:
-    """The name of a photo without its folders, on this or another system, which a public page must not show."""
-    return re.split(r"[/\\]", path.rstrip("/\\"))[-1] or path
+    """The name of a photo without its folders, which a public page must not show."""
+    return path_parts(path)[-1] or path
