@@ -66,7 +66,7 @@ def write_web(
         gallery: Folder or URL of the gallery.
         out_dir: Folder to write. It appears only if everything could be written.
         options: See [`WebOptions`].
-        report: Called with the name of each stage.
+        report: Called with the name of each stage, and with the number of photos that are written so far.
 
     Raises:
         CaanError: The gallery, the model or onnxruntime-web cannot be used, or the folder cannot be written.
@@ -88,7 +88,7 @@ def write_web(
             "local": local,
             "runtime": ENGINES,
         }
-        report("writing the photos")
+        report("writing the page")
         with staged_folder(out_dir, SETTINGS, overwrite=options.overwrite) as folder:
             _write_code(folder, options.title)
             (folder / "runtime").mkdir()
@@ -96,7 +96,7 @@ def write_web(
                 (folder / "runtime" / name).write_bytes(content)
             store = compress_weights if options.dtype == "int8" else shutil.copyfile
             store(export.graph(SKETCH_ENCODER), folder / MODEL)
-            unreadable = source.write(folder, options.thumbnails, local=local is not None)
+            unreadable = source.write(folder, options.thumbnails, local=local is not None, report=report)
             sizes = _sizes(folder)
             kept = 0 < sizes["photos"] <= MAX_KEPT_BYTES
             settings["photos"] = {"count": len(source.paths), "side": options.thumbnails, "keep": kept}

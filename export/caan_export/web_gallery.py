@@ -1,7 +1,7 @@
 """A gallery as static files: embeddings, names and small photos."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,13 +74,14 @@ class WebGallery:
         shape = info.identity.local_shape if info.local else None
         return len(self.paths) * shape[0] * shape[1] if shape else 0
 
-    def write(self, folder: Path, side: int, *, local: bool) -> int:
+    def write(self, folder: Path, side: int, *, local: bool, report: Callable[[str], object]) -> int:
         """Write the files of the gallery to `gallery/` and `photos/`.
 
         Args:
             folder: The page's folder.
             side: Longer side of the photos in pixels; 0 for none.
             local: Write the local embeddings.
+            report: Called before each batch with the number of photos that are written.
 
         Returns:
             The number of photos that cannot be read, which are shown in grey.
@@ -96,7 +97,10 @@ class WebGallery:
         (folder / "gallery" / "names.json").write_text(names, encoding="utf-8", errors="replace")
         unreadable = 0
         tokens = np.zeros((len(self.paths), self.local_bytes // len(self.paths)), np.int8) if local else None
+        done = 0
         for numbers, rows in self._batches([LOCAL] if local else []):
+            report(f"writing photos: {done:,} of {len(self.paths):,}")
+            done += len(numbers)
             if tokens is not None:
                 tokens[numbers] = from_vectors(rows[LOCAL])
             if side:

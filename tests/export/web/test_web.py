@@ -36,6 +36,13 @@ def page(gallery, options, tmp_path):
     return tmp_path / "page"
 
 
+def test_stages_and_numbers_of_photos_are_reported(gallery, options, tmp_path):
+    stages = []
+    write_web(gallery.table.uri, tmp_path / "page", options, report=stages.append)
+    assert stages[0] == "reading the gallery"
+    assert stages[-1] == f"writing photos: 0 of {len(gallery)}"  # all in one batch
+
+
 def contents(folder) -> dict[str, bytes]:
     return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
 
