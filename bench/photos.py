@@ -41,7 +41,9 @@ def main() -> None:
     parser = record_parser(__doc__)
     parser.add_argument("model")
     parser.add_argument("photos", type=Path)
-    parser.add_argument("--count", type=int, default=120, help="number of JPEGs; a tenth of it in other formats")
+    parser.add_argument(
+        "--count", type=int, default=120, help="number of JPEGs; a tenth of it in other formats, at least two"
+    )
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
     parser.add_argument("--step", choices=("index", "loop"), help="used by the script itself")
     options = parser.parse_args()
@@ -52,7 +54,8 @@ def main() -> None:
     for kind in options.kinds:
         with tempfile.TemporaryDirectory() as folder:
             is_jpeg = kind.startswith("JPEG")
-            write_photos(options.photos, Path(folder), kind, options.count if is_jpeg else options.count // 10)
+            count = max(2, options.count if is_jpeg else options.count // 10)
+            write_photos(options.photos, Path(folder), kind, count)
             found = {
                 step: in_own_process(__file__, options.model, folder, "--step", step) for step in ("index", "loop")
             }

@@ -143,6 +143,14 @@ def test_another_benchmark_and_a_folder_of_strokes_are_added(sketchy, prepare, t
     assert counts["bread", "tuberlin-30"] == 4
 
 
+def test_stroke_files_beside_the_folders_of_images_are_added_too(sketchy, pool, prepare):
+    pool.strokes("dog", count=3, folder=".")
+    prepared = prepare("sketchy-25", add=[str(pool.root)], validation_categories=0)
+    counts = Counter((row["category"], row["modality"]) for row in rows(prepared) if row["origin"] == "pool")
+    images = {(category, modality): 2 for category in ("cat", "kettle") for modality in ("sketch", "photo")}
+    assert counts == {("dog", "sketch"): 3, **images}
+
+
 def test_added_categories_are_validation_categories_in_proportion(sketchy, prepare, tmp_path):
     pool = RawFolder(tmp_path / "pool")
     new = [f"new {number}" for number in range(9)]

@@ -110,12 +110,13 @@ class _Names:
 def _read(one: DataSet, options: PrepareOptions, problems: Problems) -> list[Item]:
     """The images of a data set. Their sources, and the paths of problems, start with its name."""
     found = Problems()
+    items: list[Item] = []
     files = stroke_files(one.folder) if one.layout == FOLDER else []
     if files:
         categories = sorted(path.stem for path in files)
-        items = list(stroke_items(one.folder, categories, options, found, origin=one.name))
-    else:
-        items = _read_folders(one, options, found)
+        items += stroke_items(one.folder, categories, options, found, origin=one.name)
+    if not files or _has_folders(one):
+        items += _read_folders(one, options, found)
     if not items:
         summary = f" ({found.summary()})" if found.found else ""
         raise CaanError(f"--add {one.folder}: no images{summary}. `caan prepare --help` lists the folders to give.")
@@ -124,15 +125,20 @@ def _read(one: DataSet, options: PrepareOptions, problems: Problems) -> list[Ite
     return [replace(item, source=f"{one.name}/{item.source}") for item in items]
 
 
+def _has_folders(one: DataSet) -> bool:
+    layout = LAYOUTS[one.layout]
+    return first_folder(one.folder, (*layout.sketches, *layout.photos, *layout.strokes)) is not None
+
+
 def _read_folders(one: DataSet, options: PrepareOptions, problems: Problems) -> list[Item]:
     layout = LAYOUTS[one.layout]
     if one.layout != FOLDER:
         split = published_split(one.layout)
     else:
         split = CategorySplit(seen=tuple(category_names(one.folder)), unseen=())
-    alternatives = (*layout.sketches, *layout.photos, *layout.strokes)
-    if first_folder(one.folder, alternatives) is None:
-        raise CaanError(f"--add {one.folder}: no images. Expected one of the folders {', '.join(alternatives)}.")
+    if not _has_folders(one):
+        alternatives = ", ".join((*layout.sketches, *layout.photos, *layout.strokes))
+        raise CaanError(f"--add {one.folder}: no images. Expected one of the folders {alternatives}.")
     return read_images(one, split, options, problems) + read_layout_strokes(one, split, options, problems)
 
 

@@ -51,8 +51,8 @@ class PrepareOptions:
         list[str] | None,
         Option(
             metavar="[BENCHMARK=]DIR",
-            help="Folder of more training images: DIR with the folders sketches, photos or strokes or with .ndjson "
-            "files, or BENCHMARK=DIR with those of a benchmark. May be repeated.",
+            help="Folder of more training images: DIR with the folders sketches, photos and strokes, .ndjson files "
+            "or both, or BENCHMARK=DIR with those of a benchmark. May be repeated.",
             show_default=False,
         ),
     ] = None
