@@ -105,6 +105,31 @@ def test_text_tower_of_a_two_tower_checkpoint_holds_its_text_part(backbone):
     torch.testing.assert_close(model.encode_text(ids, torch.ones_like(ids)), expected)
 
 
+@pytest.mark.parametrize("tied", [False, True])
+def test_the_towers_of_a_caan_model_are_trained_further(backbone, tmp_path, tied):
+    seen = {"training_protocol": "mine@1+pool", "training_categories": ["ant", "bee"], "validation_categories": ["cow"]}
+    tie = {"tie_visual_towers": True} if tied else {}
+    first = CaanModel.from_backbones(backbone("vit"), image_size=48, **HEADS, **tie, **seen)
+    for parameter in first.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    first.save_pretrained(tmp_path)
+    model = CaanModel.from_backbones(str(tmp_path), **HEADS)
+    pixels = torch.randn(2, 3, 48, 48)
+    for features in ("get_sketch_features", "get_photo_features"):
+        expected = getattr(first, features)(pixels).global_embeds
+        torch.testing.assert_close(getattr(model, features)(pixels).global_embeds, expected)
+    assert model.config.image_size == 48
+    assert {name: getattr(model.config, name) for name in seen} == seen
+
+
+def test_towers_of_two_caan_models_were_trained_on_the_data_of_both(backbone, tmp_path):
+    for name, protocol, categories in (("one", "a@1+pool", ["ant"]), ("two", "b@1+pool", ["bee"])):
+        recorded = {"training_protocol": protocol, "training_categories": categories}
+        CaanModel.from_backbones(backbone("vit"), **HEADS, **recorded).save_pretrained(tmp_path / name)
+    config = CaanModel.from_backbones(sketch=str(tmp_path / "one"), photo=str(tmp_path / "two"), **HEADS).config
+    assert (config.training_protocol, config.training_categories) == ("a@1+pool+b@1", ["ant", "bee"])
+
+
 def test_sketch_and_photo_towers_may_be_different_encoders(backbone):
     model = CaanModel.from_backbones(sketch=backbone("vit"), photo=backbone("timm_resnet"), projection_dim=16, **HEADS)
     pixels = torch.randn(1, 3, model.config.image_size, model.config.image_size)
@@ -134,7 +159,7 @@ def test_missing_weights_of_a_backbone_are_reported(tmp_path, caplog):
     model = transformers.ViTModel(transformers.ViTConfig(**VISION))
     state = {n: t for n, t in model.state_dict().items() if not n.startswith("layernorm")}
     model.save_pretrained(tmp_path, state_dict=state)
-    load_tower(str(tmp_path), "vision")
+    load_tower(str(tmp_path), "photo")
     assert "layernorm.bias" in caplog.text
     assert "2 weights are missing" in caplog.text
 
@@ -154,8 +179,8 @@ def test_image_size_and_local_grid_default_to_those_of_the_tower(backbone, name,
 
 
 def test_timm_positions_are_interpolated_as_timm_does(backbone):
-    native = load_tower(backbone("timm_vit"), "vision")
-    larger = load_tower(backbone("timm_vit"), "vision", image_size=64)
+    native = load_tower(backbone("timm_vit"), "photo")
+    larger = load_tower(backbone("timm_vit"), "photo", image_size=64)
     reference = timm.create_model("vit_tiny_patch16_224", **TIMM_VIT, num_classes=0).eval()
     reference.load_state_dict(native.timm_model.state_dict())
     reference.set_input_size(img_size=64)
@@ -165,7 +190,7 @@ def test_timm_positions_are_interpolated_as_timm_does(backbone):
 
 @pytest.mark.parametrize("name", ["vit", "dinov2", "dinov3_vit", "timm_vit", "timm_registers", "timm_swin"])
 def test_patch_tokens_are_in_row_major_order(backbone, name):
-    tower = load_tower(backbone(name), "vision")
+    tower = load_tower(backbone(name), "photo")
     with torch.no_grad():
         tokens, grid = encode_image(tower, torch.zeros(1, 3, 32, 32))
         assert grid == (8, 8)
@@ -178,14 +203,14 @@ def test_patch_tokens_are_in_row_major_order(backbone, name):
 
 @pytest.mark.parametrize("name", ["timm_resnet", "timm_swin", "siglip"])
 def test_global_token_of_an_encoder_without_cls_is_the_mean_of_its_patches(backbone, name):
-    tower = load_tower(backbone(name), "vision", image_size=32)
+    tower = load_tower(backbone(name), "photo", image_size=32)
     tokens, grid = encode_image(tower, torch.randn(2, 3, 32, 32))
     assert tokens.shape[1] == 1 + grid[0] * grid[1]
     torch.testing.assert_close(tokens[:, 0], tokens[:, 1:].mean(dim=1))
 
 
 def test_images_may_be_rectangular(backbone):
-    tower = load_tower(backbone("vit"), "vision")
+    tower = load_tower(backbone("vit"), "photo")
     tokens, grid = encode_image(tower, torch.randn(1, 3, 16, 48))
     assert grid == (4, 12)
     assert tokens.shape == (1, 49, 32)

@@ -74,6 +74,23 @@ def test_a_run_writes_a_model_for_retrieval(recipe_file, tmp_path):
     assert not [path for path in (tmp_path / "run").iterdir() if path.name.startswith(".")]
 
 
+@pytest.mark.slow
+def test_the_model_of_a_run_is_trained_further(recipe_file, tmp_path, sample_data):
+    changes = NO_VALIDATION | {"model.text": None, "training.max_steps": 1}
+    first = train_recipe(load_recipe(recipe_file(), changes=changes)).folder.rename(tmp_path / "first")
+    config = json.loads((first / "config.json").read_text())
+    named = {"training_protocol": "pool@1", "training_categories": ["dragon"]}
+    (first / "config.json").write_text(json.dumps(config | named))
+    still = {"training.learning_rate": 0.0, "training.tower_learning_rate": 0.0}
+    again = train_recipe(load_recipe(recipe_file(), changes=changes | still | {"model.vision": str(first)})).folder
+    weights = [load_file(folder / "model.safetensors") for folder in (first, again)]
+    for name in weights[0]:
+        assert torch.equal(weights[0][name], weights[1][name]) == name.startswith(("sketch_model.", "photo_model."))
+    config, info = AutoModel.from_pretrained(again).config, load_benchmark(sample_data)[1]
+    assert config.training_protocol == "sample@1+pool@1"
+    assert config.training_categories == sorted(["dragon", *info.seen])
+
+
 def test_validation_shows_progress_unless_progress_bars_are_disabled(make_trainer, monkeypatch, caplog):
     monkeypatch.setattr("caan_hf.utils.progress.LINE_SECONDS", 0)
     caplog.set_level("INFO", logger="caan_hf")

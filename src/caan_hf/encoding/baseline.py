@@ -85,5 +85,5 @@ def _load_model(folder: str) -> Any:
     config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
     check_fits_weights(folder, config, stored_values)
     if getattr(config, "vision_config", None) is None:
-        return load_tower(folder, "vision")
+        return load_tower(folder, "photo")
     return AutoModel.from_pretrained(folder, dtype=torch.float32, use_safetensors=True, trust_remote_code=False)

@@ -75,7 +75,8 @@ class ModelSection(BaseModel):
 
     Attributes:
         vision: Pretrained encoder of both modalities: a Hub id, a folder, or `package:NAME/FOLDER` for a folder inside
-            an installed Python package. A mapping with `model_type` describes a new, untrained encoder.
+            an installed Python package. It may be a CAAN model, whose towers are then trained further. A mapping with
+            `model_type` describes a new, untrained encoder.
         text: Text encoder, given like `vision`; None trains without text.
         sketch: Sketch encoder if it differs from `vision`.
         photo: Photo encoder if it differs from `vision`.

@@ -21,6 +21,7 @@ from caan_hf.evaluation.evaluator import ZeroShotEvaluator
 from caan_hf.modeling_caan import CaanModel
 from caan_hf.processing_caan import CaanProcessor
 from caan_hf.publishing.training_record import TrainingRecord, training_record
+from caan_hf.towers_caan import joined_protocols
 from caan_hf.utils.files import check_out_dir, expand_home, make_folder, require_writable
 from caan_hf.utils.hub import hub_errors
 
@@ -141,6 +142,8 @@ def build_trainer(
     split = rows_of_origins(checked_split(splits["train"]), recipe.data.origins)
     sentences = category_sentences(split, recipe.data.prompts)
     model, processor = build_model(recipe.model, recipe.data, sorted(set(chain.from_iterable(sentences.values()))))
+    if info is not None:
+        _record_benchmark(model.config, info)
     _check_batches(recipe, arguments, model.config)
     photo_size = recipe.data.photo_size or model.config.image_size
     triplets = TripletDataset(
@@ -177,10 +180,15 @@ def build_trainer(
             )
     except (ValueError, RuntimeError, ImportError) as error:  # for example, a tracker that is not installed
         raise CaanError(refused_arguments(error)) from error
-    if info is not None:
-        model.config.training_protocol, model.config.training_categories = info.training_protocol, info.seen
-        model.config.validation_categories = info.validation
     return trainer
+
+
+def _record_benchmark(config: CaanConfig, info: BenchmarkInfo) -> None:
+    """Name the benchmark as training data, beside that of a CAAN model whose towers are trained further."""
+    config.training_protocol = joined_protocols(info.training_protocol, config.training_protocol)
+    seen = {*info.seen, *(config.training_categories or ())}
+    config.training_categories = sorted(seen)
+    config.validation_categories = sorted({*info.validation, *(config.validation_categories or ())} - seen)
 
 
 def _sketch_augmentation(data: DataSection) -> Augmentation | None:
