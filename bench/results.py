@@ -8,8 +8,8 @@ Tables stand between `<!-- KIND ... -->` and `<!-- /KIND -->` and are made by be
     study NAME [plot|sweep]      bench/records/NAME.json, the results.json of `caan ablate`, with docs/NAME.png
                                  (`sweep` for a study of two axes, which recipes/ablations/NAME.yaml names)
     averages NAME against LABEL  bench/records/NAME-averages.json, the averages.json of bench/averages.py
-    encoders, explanations, fine_grained, gpu, local_matching, local_tokens, models, multivector, page_options, photos,
-    rerank, resolution, rescoring, serve, smoothing, ten_drawings, web, whitening
+    encoders, explanations, fine_grained, fine_tune, gpu, local_matching, local_tokens, models, multivector,
+    page_options, photos, rerank, resolution, rescoring, serve, smoothing, ten_drawings, web, whitening
                                  output of bench/NAME.py with --record
     text                         bench/records/text.json, the results.json of `caan ablate text`, and
                                  bench/records/text_words.json, output of bench/text.py with --record

@@ -145,6 +145,16 @@ def whitening(record: list[dict[str, Any]]) -> str:
     return markdown_table(lines) + "\n"
 
 
+def fine_tune(record: list[dict[str, Any]]) -> str:
+    """A row per start and learning rate of the towers."""
+    starts = {"model": "trained model", "pretrained": "pretrained towers"}
+    lines = [["start", "learning rate of the towers", "steps", "own categories", "other categories"]]
+    for row in record:
+        how = ["not trained further", ""] if row["rate"] is None else [f"{row['rate']:.0e}", str(row["steps"])]
+        lines.append([starts[row["start"]], *how, *(f"{row[name][METRIC]:.3f}" for name in ("own", "others"))])
+    return markdown_table(lines) + "\n"
+
+
 def ten_drawings(record: list[dict[str, Any]]) -> str:
     """A row per drawing: for each model the number of right photos, and the categories found most."""
     names = list(dict.fromkeys(row["model"] for row in record))
