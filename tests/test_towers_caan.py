@@ -122,6 +122,19 @@ def test_the_towers_of_a_caan_model_are_trained_further(backbone, tmp_path, tied
     assert {name: getattr(model.config, name) for name in seen} == seen
 
 
+def test_a_caan_model_in_half_precision_is_trained_further_in_float32(backbone, tmp_path):
+    CaanModel.from_backbones(backbone("vit"), **HEADS).to(torch.float16).save_pretrained(tmp_path)
+    model = CaanModel.from_backbones(str(tmp_path), **HEADS)
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+    assert {parameter.dtype for parameter in CaanModel(model.config).parameters()} == {torch.float32}
+
+
+def test_a_caan_model_without_text_is_no_text_tower(backbone, tmp_path):
+    CaanModel.from_backbones(backbone("vit"), **HEADS).save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="has no text tower"):
+        CaanModel.from_backbones(backbone("vit"), str(tmp_path), **HEADS)
+
+
 def test_towers_of_two_caan_models_were_trained_on_the_data_of_both(backbone, tmp_path):
     for name, protocol, categories in (("one", "a@1+pool", ["ant"]), ("two", "b@1+pool", ["bee"])):
         recorded = {"training_protocol": protocol, "training_categories": categories}

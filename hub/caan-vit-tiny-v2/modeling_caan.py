@@ -32,6 +32,7 @@ from .towers_caan import (
     encode_image,
     freeze_first_layers,
     freeze_unused,
+    inherited_settings,
     load_tower,
     native_image_size,
     tower_width,
@@ -139,12 +140,13 @@ class CaanModel(PreTrainedModel):
         """Create a model with pretrained towers and a new alignment and relation network, in evaluation mode.
 
         Args:
-            vision: Hub id or folder of the encoder for both modalities.
+            vision: Hub id or folder of the encoder for both modalities, or of a CAAN model, whose towers are then
+                trained further.
             text: Hub id or folder of the text encoder. `None` creates a model without text.
             sketch: Hub id or folder of the sketch encoder, instead of `vision`.
             photo: Hub id or folder of the photo encoder, instead of `vision`.
-            **config: Fields of [`CaanConfig`]. `image_size` defaults to that of the photo tower, `local_grid` to
-                half its patch grid.
+            **config: Fields of [`CaanConfig`]. `image_size` defaults to that of the CAAN model or of the photo tower,
+                `local_grid` to half its patch grid. The training data of a CAAN model are recorded as the new model's.
 
         Raises:
             ValueError: If a visual encoder is missing, tied towers have two encoders, or `lambda_txt` has no text.
@@ -161,9 +163,10 @@ class CaanModel(PreTrainedModel):
             raise ValueError(f"tie_visual_towers requires one encoder for both modalities, got {sketch} and {photo}.")
         if text is None and config.get("lambda_txt"):
             raise ValueError("lambda_txt requires a text tower. Give text, or set lambda_txt to 0.")
-        photo_model = load_tower(photo, "vision", config.get("image_size"))
+        config = inherited_settings(sketch, photo) | config
+        photo_model = load_tower(photo, "photo", config.get("image_size"))
         config.setdefault("image_size", native_image_size(photo_model))
-        sketch_model = photo_model if sketch == photo else load_tower(sketch, "vision", config["image_size"])
+        sketch_model = photo_model if tied else load_tower(sketch, "sketch", config["image_size"])
         text_model = load_tower(text, "text") if text is not None else None
         if "local_grid" not in config:
             config["local_grid"] = default_local_grid(photo_model, config["image_size"])

@@ -204,6 +204,7 @@ class CaanProcessor(ProcessorMixin):
 
 def _savable(image_processor: Any) -> Any:
     """Replace timm's image processor, which cannot be saved, by one with the same size and normalisation."""
+    vars(image_processor).pop("auto_map", None)  # names code in the repository that it comes from
     data_config = getattr(image_processor, "data_config", None)
     if data_config is None:
         return image_processor

@@ -18,6 +18,8 @@ logger = logging.get_logger(__name__)
 
 # Maximum number of tokens (CLS, registers) in front of the patch tokens.
 MAX_PREFIX_TOKENS = 16
+# Modality -> parts of a model of several towers that can encode it.
+PARTS = {"sketch": ("sketch", "vision"), "photo": ("photo", "vision"), "text": ("text",)}
 # Parameters that do not contribute to the tokens. They would never receive a gradient, which makes DDP fail.
 UNUSED = re.compile(r"(^|\.)mask_token$|(^|\.)pooler\.")
 UNUSED_OF_TYPE = {
@@ -89,16 +91,23 @@ def checkpoint_tower(tower: PreTrainedModel, enable: bool) -> None:
         logger.warning(f"{tower.config.model_type}: this tower does not support gradient checkpointing.")
 
 
-def load_tower(name_or_path: str, part: Literal["vision", "text"], image_size: int | None = None) -> PreTrainedModel:
+def load_tower(
+    name_or_path: str, modality: Literal["sketch", "photo", "text"], image_size: int | None = None
+) -> PreTrainedModel:
     """Load a pretrained tower in float32. Weights are read from safetensors only.
 
     Args:
-        name_or_path: Hub id or folder of the encoder.
-        part: Part to take from a two-tower model such as CLIP.
+        name_or_path: Hub id or folder of the encoder, or of a model that contains it, such as CLIP or CAAN.
+        modality: What the tower encodes. Models such as CLIP have one tower for sketches and photos.
         image_size: Input size in pixels. The default is the tower's own.
+
+    Raises:
+        ValueError: If a CAAN model has no such tower.
     """
     config = AutoConfig.from_pretrained(name_or_path, trust_remote_code=False)
-    sub_config = getattr(config, f"{part}_config", None)
+    part = next((part for part in PARTS[modality] if getattr(config, f"{part}_config", None) is not None), None)
+    if part is None and config.model_type == "caan":
+        raise ValueError(f"{name_or_path}: this CAAN model has no {modality} tower")
     with _no_load_report():
         whole, report = AutoModel.from_pretrained(
             name_or_path,
@@ -109,8 +118,9 @@ def load_tower(name_or_path: str, part: Literal["vision", "text"], image_size: i
             **_without_pooler(config),
         )
     tower = whole
-    if sub_config is not None:
-        tower = build_tower(sub_config)
+    if part is not None:
+        tower = build_tower(getattr(config, f"{part}_config")).float()
+        tower.config.dtype = torch.float32  # the part may be stored in half precision
         tower.load_state_dict(_part_state_dict(whole, part, tower))
     missing = sorted(name for name in report["missing_keys"] if not _is_unused(tower, name))
     if missing:
@@ -122,6 +132,34 @@ def load_tower(name_or_path: str, part: Literal["vision", "text"], image_size: i
     if image_size is not None:
         tower = _fit_timm_model(tower, image_size)
     return tower.eval()
+
+
+def inherited_settings(*names_or_paths: str) -> dict[str, Any]:
+    """Fields of [`CaanConfig`] that follow from training CAAN models further: image size and training data.
+
+    Args:
+        *names_or_paths: Hub ids or folders of towers, as [`load_tower`] takes them.
+    """
+    found = [AutoConfig.from_pretrained(name, trust_remote_code=False) for name in dict.fromkeys(names_or_paths)]
+    models = [config for config in found if config.model_type == "caan"]
+    if not models:
+        return {}
+    seen, chosen = (
+        {name for config in models for name in getattr(config, f"{kind}_categories") or ()}
+        for kind in ("training", "validation")
+    )
+    return {
+        "image_size": models[-1].image_size,
+        "training_protocol": joined_protocols(*(config.training_protocol for config in models)),
+        "training_categories": sorted(seen) or None,
+        "validation_categories": sorted(chosen - seen) or None,
+    }
+
+
+def joined_protocols(*protocols: str | None) -> str | None:
+    """The name of several training protocols, such as "mine@1" and "sketchy-25@1+pool", with each data set once."""
+    data_sets = "+".join(filter(None, protocols)).split("+")
+    return "+".join(dict.fromkeys(data_sets)) or None
 
 
 def encode_image(tower: PreTrainedModel, pixel_values: torch.Tensor) -> tuple[torch.Tensor, tuple[int, int]]:
@@ -229,7 +267,9 @@ def _without_pooler(config: PreTrainedConfig) -> dict[str, Any]:
 
 
 def _part_state_dict(whole: nn.Module, part: str, tower: nn.Module) -> dict[str, torch.Tensor]:
-    """Weights of one part of a two-tower model, with the names that they have in the separate tower."""
+    """Weights of one part of a model of several towers, with the names that they have in the separate tower."""
+    if part == "photo" and whole.photo_model is None:  # tied towers
+        part = "sketch"
     state = getattr(whole, f"{part}_model").state_dict()
     if set(state) == set(tower.state_dict()):
         return state

@@ -100,9 +100,14 @@ def load_tower(
         name_or_path: Hub id or folder of the encoder, or of a model that contains it, such as CLIP or CAAN.
         modality: What the tower encodes. Models such as CLIP have one tower for sketches and photos.
         image_size: Input size in pixels. The default is the tower's own.
+
+    Raises:
+        ValueError: If a CAAN model has no such tower.
     """
     config = AutoConfig.from_pretrained(name_or_path, trust_remote_code=False)
     part = next((part for part in PARTS[modality] if getattr(config, f"{part}_config", None) is not None), None)
+    if part is None and config.model_type == "caan":
+        raise ValueError(f"{name_or_path}: this CAAN model has no {modality} tower")
     with _no_load_report():
         whole, report = AutoModel.from_pretrained(
             name_or_path,
@@ -114,7 +119,8 @@ def load_tower(
         )
     tower = whole
     if part is not None:
-        tower = build_tower(getattr(config, f"{part}_config"))
+        tower = build_tower(getattr(config, f"{part}_config")).float()
+        tower.config.dtype = torch.float32  # the part may be stored in half precision
         tower.load_state_dict(_part_state_dict(whole, part, tower))
     missing = sorted(name for name in report["missing_keys"] if not _is_unused(tower, name))
     if missing:

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from tiny_recipe import NO_VALIDATION
-from transformers import AutoModel, AutoProcessor
+from tiny_recipe import NO_VALIDATION, TINY_RECIPE
+from transformers import AutoModel, AutoProcessor, ViTConfig, ViTImageProcessor
 from typer.testing import CliRunner
 
 from caan_hf import CaanError
@@ -89,6 +89,19 @@ def test_the_model_of_a_run_is_trained_further(recipe_file, tmp_path, sample_dat
     config, info = AutoModel.from_pretrained(again).config, load_benchmark(sample_data)[1]
     assert config.training_protocol == "sample@1+pool@1"
     assert config.training_categories == sorted(["dragon", *info.seen])
+
+
+def test_a_start_that_is_no_usable_model_is_one_line(recipe_file, tmp_path):
+    run = tmp_path / "earlier"
+    AutoModel.from_config(ViTConfig(**TINY_RECIPE["model"]["vision"])).save_pretrained(run / "model")
+    ViTImageProcessor().save_pretrained(run / "model")
+    changes = {"model.text": None, "model.vision": str(run)}
+    with pytest.raises(CaanError, match=r"earlier is the folder of a training run\. Give its model, .*earlier/model"):
+        train_recipe(load_recipe(recipe_file(), changes=changes))
+    weights = run / "model" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:100])
+    with pytest.raises(CaanError, match=r"section model: .*header"):
+        train_recipe(load_recipe(recipe_file(), changes=changes | {"model.vision": str(run / "model")}))
 
 
 def test_validation_shows_progress_unless_progress_bars_are_disabled(make_trainer, monkeypatch, caplog):

@@ -21,7 +21,7 @@ def locate_tower(tower: str, name: str) -> str:
         name: What error messages call it, such as `model.text`.
 
     Raises:
-        CaanError: There is no such folder or package.
+        CaanError: There is no such folder or package, or it is a training run instead of its model.
     """
     if tower.startswith(PACKAGE):
         return _inside_package(tower.removeprefix(PACKAGE), name)
@@ -30,6 +30,8 @@ def locate_tower(tower: str, name: str) -> str:
     if "/" in tower and looks_local(tower) and not folder.is_dir():
         raise CaanError(f"{name}: {tower} is not a folder. Give a folder or a Hub id with {name}=...")
     if folder.is_dir():
+        if not (folder / "config.json").is_file() and (folder / "model" / "config.json").is_file():
+            raise CaanError(f"{name}: {tower} is the folder of a training run. Give its model, {folder / 'model'}.")
         return str(folder)
     from caan_hf.utils.hub import limit_waiting  # noqa: PLC0415 - the Hub's client takes time to import
 

@@ -4,6 +4,7 @@ from typing import Any
 
 from huggingface_hub import is_offline_mode
 from huggingface_hub.errors import StrictDataclassClassValidationError, StrictDataclassError
+from safetensors import SafetensorError
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast, ViTImageProcessor
 
@@ -15,8 +16,8 @@ from caan_hf.processing_caan import CaanProcessor
 
 from .recipe import DataSection, ModelSection
 
-# Raised by transformers for an encoder that it cannot find or build, or for an inconsistent configuration.
-BUILD_ERRORS = (OSError, ValueError, TypeError, StrictDataclassError)
+# Raised by transformers for an encoder that it cannot find, read or build, or for an inconsistent configuration.
+BUILD_ERRORS = (OSError, ValueError, TypeError, RuntimeError, SafetensorError, StrictDataclassError)
 
 
 def build_model(model: ModelSection, data: DataSection, sentences: list[str]) -> tuple[CaanModel, CaanProcessor]:
