@@ -41,7 +41,7 @@ def runtime(tmp_path_factory) -> Path:
     archives = list(folder.glob("*.tgz"))
     if done.returncode or not archives:
         pytest.skip(missing)
-    shutil.unpack_archive(archives[0], folder, filter="data")
+    subprocess.run(["tar", "-xzf", archives[0], "-C", folder], check=True)
     return folder / "package"
 
 
