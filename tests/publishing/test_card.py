@@ -179,7 +179,13 @@ def test_an_evaluation_that_is_not_zero_shot_has_no_model_index(make_model):
     ("trained_on", "protocol", "license", "is_restricted"),
     [
         ("Sketchy-25@1", None, "other", True),
-        ("sample@1+sketchy-25@1", "sample@1", "other", True),  # a model trained further: the record has the last data
+        ("sketchy-25@1", "sample@1", "apache-2.0", False),  # the record takes precedence
+        (
+            "sample@1+sketchy-25@1",
+            "sample@1+sketchy-25@1",
+            "other",
+            True,
+        ),  # a model of Sketchy that was trained further
         ("sample@1", None, "apache-2.0", False),
         ("sample-of-mine", None, None, False),
         (None, None, None, False),

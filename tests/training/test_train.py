@@ -18,7 +18,7 @@ from caan_hf import CaanError
 from caan_hf.benchmarks import PrepareOptions, load_benchmark, prepare_benchmark
 from caan_hf.benchmarks.sample import draw_object
 from caan_hf.cli.main import app
-from caan_hf.publishing.training_record import training_record
+from caan_hf.publishing.training_record import read_training_record, training_record
 from caan_hf.training import load_recipe, train_recipe
 from caan_hf.training.checkpoints import save_for_retrieval
 
@@ -88,6 +88,7 @@ def test_the_model_of_a_run_is_trained_further(recipe_file, tmp_path, sample_dat
         assert torch.equal(weights[0][name], weights[1][name]) == name.startswith(("sketch_model.", "photo_model."))
     config, info = AutoModel.from_pretrained(again).config, load_benchmark(sample_data)[1]
     assert config.training_protocol == "sample@1+pool@1"
+    assert read_training_record(again).data.protocol == "sample@1+pool@1"
     assert config.training_categories == sorted(["dragon", *info.seen])
 
 

@@ -115,7 +115,7 @@ def _read(one: DataSet, options: PrepareOptions, problems: Problems) -> list[Ite
     if files:
         categories = sorted(path.stem for path in files)
         items += stroke_items(one.folder, categories, options, found, origin=one.name)
-    if not files or _has_folders(one):
+    if not files or first_folder(one.folder, _folders(one)) is not None:
         items += _read_folders(one, options, found)
     if not items:
         summary = f" ({found.summary()})" if found.found else ""
@@ -125,20 +125,18 @@ def _read(one: DataSet, options: PrepareOptions, problems: Problems) -> list[Ite
     return [replace(item, source=f"{one.name}/{item.source}") for item in items]
 
 
-def _has_folders(one: DataSet) -> bool:
+def _folders(one: DataSet) -> tuple[str, ...]:
     layout = LAYOUTS[one.layout]
-    return first_folder(one.folder, (*layout.sketches, *layout.photos, *layout.strokes)) is not None
+    return (*layout.sketches, *layout.photos, *layout.strokes)
 
 
 def _read_folders(one: DataSet, options: PrepareOptions, problems: Problems) -> list[Item]:
-    layout = LAYOUTS[one.layout]
     if one.layout != FOLDER:
         split = published_split(one.layout)
     else:
         split = CategorySplit(seen=tuple(category_names(one.folder)), unseen=())
-    if not _has_folders(one):
-        alternatives = ", ".join((*layout.sketches, *layout.photos, *layout.strokes))
-        raise CaanError(f"--add {one.folder}: no images. Expected one of the folders {alternatives}.")
+    if first_folder(one.folder, _folders(one)) is None:
+        raise CaanError(f"--add {one.folder}: no images. Expected one of the folders {', '.join(_folders(one))}.")
     return read_images(one, split, options, problems) + read_layout_strokes(one, split, options, problems)
 
 

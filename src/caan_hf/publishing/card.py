@@ -12,7 +12,7 @@ from caan_hf.benchmarks.prepared import ORIGIN_COLUMNS, origin_rows
 from caan_hf.evaluation.record import EvaluationRecord
 from caan_hf.modeling_caan import CaanModel
 from caan_hf.retrieval.reranking import NUM_CANDIDATES
-from caan_hf.towers_caan import joined_protocols, tower_width
+from caan_hf.towers_caan import tower_width
 
 from .local_matching import describe_local_matching, describe_reranking
 from .provenance import default_license, describe_origin, restriction
@@ -59,7 +59,7 @@ def model_card(
     data = record.data or DataFacts()
     name = repo_id.rpartition("/")[2]
     # Restrictions follow from the training data, never from the data of the evaluation.
-    protocol = joined_protocols(data.protocol, model.config.training_protocol) or ""
+    protocol = data.protocol or model.config.training_protocol or ""
     towers = record.recipe.model
     bases = [base for base in (towers.vision, towers.sketch, towers.photo) if isinstance(base, str)]
     entries = eval_results(results) if results else []

@@ -144,6 +144,7 @@ def build_trainer(
     model, processor = build_model(recipe.model, recipe.data, sorted(set(chain.from_iterable(sentences.values()))))
     if info is not None:
         _record_benchmark(model.config, info)
+        record = _named(record, model.config.training_protocol)
     _check_batches(recipe, arguments, model.config)
     photo_size = recipe.data.photo_size or model.config.image_size
     triplets = TripletDataset(
@@ -189,6 +190,13 @@ def _record_benchmark(config: CaanConfig, info: BenchmarkInfo) -> None:
     seen = {*info.seen, *(config.training_categories or ())}
     config.training_categories = sorted(seen)
     config.validation_categories = sorted({*info.validation, *(config.validation_categories or ())} - seen)
+
+
+def _named(record: TrainingRecord | None, protocol: str | None) -> TrainingRecord | None:
+    """The record with the name of all training data, also that of the model whose towers are trained further."""
+    if record is None or record.data is None:
+        return record
+    return record.model_copy(update={"data": record.data.model_copy(update={"protocol": protocol})})
 
 
 def _sketch_augmentation(data: DataSection) -> Augmentation | None:
