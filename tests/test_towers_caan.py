@@ -2,6 +2,7 @@ import pytest
 import timm
 import torch
 import transformers
+from safetensors.torch import load_file, save_file
 from transformers import TimmWrapperConfig, TimmWrapperModel
 
 from caan_hf import CaanModel
@@ -133,6 +134,16 @@ def test_a_caan_model_without_text_is_no_text_tower(backbone, tmp_path):
     CaanModel.from_backbones(backbone("vit"), **HEADS).save_pretrained(tmp_path)
     with pytest.raises(ValueError, match="has no text tower"):
         CaanModel.from_backbones(backbone("vit"), str(tmp_path), **HEADS)
+
+
+def test_a_caan_model_without_some_weights_is_not_trained_further(backbone, tmp_path):
+    CaanModel.from_backbones(backbone("vit"), **HEADS).save_pretrained(tmp_path)
+    weights = load_file(tmp_path / "model.safetensors")
+    kept = {name: weight for name, weight in weights.items() if not name.startswith("photo_model.")}
+    save_file(kept, tmp_path / "model.safetensors", {"format": "pt"})
+    missing = len(weights) - len(kept)
+    with pytest.raises(ValueError, match=f"{missing} weights of this CAAN model are missing, such as photo_model"):
+        CaanModel.from_backbones(str(tmp_path), **HEADS)
 
 
 def test_towers_of_two_caan_models_were_trained_on_the_data_of_both(backbone, tmp_path):

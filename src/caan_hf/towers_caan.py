@@ -102,7 +102,7 @@ def load_tower(
         image_size: Input size in pixels. The default is the tower's own.
 
     Raises:
-        ValueError: If a CAAN model has no such tower.
+        ValueError: If a CAAN model has no such tower, or lacks weights.
     """
     config = AutoConfig.from_pretrained(name_or_path, trust_remote_code=False)
     part = next((part for part in PARTS[modality] if getattr(config, f"{part}_config", None) is not None), None)
@@ -123,6 +123,8 @@ def load_tower(
         tower.config.dtype = torch.float32  # the part may be stored in half precision
         tower.load_state_dict(_part_state_dict(whole, part, tower))
     missing = sorted(name for name in report["missing_keys"] if not _is_unused(tower, name))
+    if missing and config.model_type == "caan":
+        raise ValueError(f"{name_or_path}: {len(missing)} weights of this CAAN model are missing, such as {missing[0]}")
     if missing:
         logger.warning(
             f"{name_or_path}: {len(missing)} weights are missing and are randomly initialised, such as {missing[0]}."
