@@ -34,6 +34,7 @@ def save_text_checkpoint(folder: Path, sentences: list[str]) -> Path:
     assert model.text_contrast is not None
     model.text_contrast.set_sentences(torch.randn(3, 2, TEXT["hidden_size"]), torch.ones(3, 2, dtype=torch.bool))
     processor.tokenizer = word_tokenizer(sentences)
+    processor.max_text_length = TEXT["max_position_embeddings"]
     save_for_retrieval(model, processor, folder, text=TextEncoder.of_model(model, processor, None))
     return folder
 

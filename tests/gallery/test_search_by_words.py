@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from caan_hf import CaanError, load_encoder
 from caan_hf.cli.main import app
+from caan_hf.descriptions.records import shipped_descriptions
 from caan_hf.encoding.text_encoder import TextEncoder
 from caan_hf.gallery import Gallery
 from caan_hf.retrieval.words import TEXT_WEIGHT, with_words
@@ -43,6 +44,18 @@ def test_words_alone_and_beside_a_sketch(words_gallery, sketch):
         results = words_gallery.search(query, text=WORDS, rerank=False)
         assert [result.path for result in results] == paths
         np.testing.assert_allclose([result.score for result in results], scores, atol=1e-5)
+
+
+def test_the_name_of_a_described_category_stands_for_its_descriptions(words_gallery, sketch):
+    encoder = words_gallery.encoder
+    texts = [record.text for record in shipped_descriptions() if record.category == "cup"]
+    words = encoder.encode_text([texts])[0]
+    both = with_words(encoder.encode_sketch(sketch).global_embeds, words)
+    for query, expected in ((None, words), (sketch, both)):
+        np.testing.assert_array_equal(words_gallery.encode_query(query, "a cup").vector, expected)
+    named, other = (words_gallery.encode_query(None, text).vector for text in ("cup", "a cup with two handles"))
+    np.testing.assert_array_equal(named, words)
+    assert not np.array_equal(other, words)
 
 
 def test_words_beside_a_sketch_are_reranked_by_the_sketch_and_words_alone_are_not(words_gallery, sketch):

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from caan_hf.descriptions.named_category import descriptions_of
 from caan_hf.encoding.encoder import Encoder
 from caan_hf.encoding.features import Array, EncodedQuery, EncodedSketch
 from caan_hf.encoding.identity import DType
@@ -179,6 +180,8 @@ class Gallery:
     def encode_query(self, sketch: Any, text: str | None = None) -> EncodedQuery:
         """Encode a sketch, words, or both once, for any number of searches.
 
+        Words that name a category with shipped descriptions, such as "a cup", stand for these descriptions.
+
         Args:
             sketch: A sketch, or the result of `encode_sketch`; None for words alone. An encoded query is returned as it
                 is.
@@ -195,7 +198,7 @@ class Gallery:
         if text is None:
             assert encoded is not None
             return EncodedQuery(encoded.global_embeds, encoded)
-        words: Array = self.encoder.encode_text([text])[0]
+        words: Array = self.encoder.encode_text([descriptions_of(text) or text])[0]
         return EncodedQuery(words if encoded is None else with_words(encoded.global_embeds, words), encoded)
 
     def search(self, sketch: Any, options: SearchOptions | None = None, **changes: Any) -> list[SearchResult]:

@@ -153,8 +153,9 @@ class SearchOptions:
         str | None,
         Option(
             metavar="WORDS",
-            help='Describe the photo in words beside SKETCH, or without it, such as "a cup with two handles". The '
-            "model must have been trained with text.",
+            help='Describe the photo in words beside SKETCH, or without it, such as "a cup with two handles". The name '
+            "of a category that the package describes stands for its descriptions. The model must have been trained "
+            "with text.",
             show_default=False,
         ),
     ] = None
