@@ -19,6 +19,7 @@ from caan_hf.evaluation import EvaluationOptions
 from caan_hf.evaluation.text_queries import evaluate_text
 
 SPLITS = "validation", "test"
+TEXT_WEIGHT = 1.0  # not the default of `caan evaluate`, which was chosen later
 
 
 def main() -> None:
@@ -37,7 +38,7 @@ def main() -> None:
 
 def words(models: list[Path], data: str, split: str) -> dict[str, Any]:
     """mAP@all of each kind of query and its chance, the mean over the seeds."""
-    reports = [evaluate_text(model, data, EvaluationOptions(split=split)) for model in models]
+    reports = [evaluate_text(model, data, EvaluationOptions(split=split), text_weight=TEXT_WEIGHT) for model in models]
     found = {}
     for rows in zip(*(report.rows for report in reports), strict=True):
         query = " + ".join(["sketch"] * rows[0].with_sketch + [rows[0].text] * (rows[0].text != "none"))

@@ -5,6 +5,7 @@ from shutil import copy
 
 import numpy as np
 import pytest
+from datasets import concatenate_datasets
 from safetensors.torch import load_file, save_file
 from tiny_recipe import recipe_file, sample_data
 from typer.testing import CliRunner
@@ -14,7 +15,7 @@ from caan_hf.benchmarks import load_benchmark
 from caan_hf.cli.main import app
 from caan_hf.encoding.text_encoder import TextEncoder
 from caan_hf.evaluation import EvaluationOptions
-from caan_hf.evaluation.text_queries import evaluate_text
+from caan_hf.evaluation.text_queries import TextReport, evaluate_text
 from caan_hf.training import load_recipe, train_recipe
 
 __all__ = ["recipe_file", "sample_data"]
@@ -71,9 +72,31 @@ def test_the_command_prints_and_writes_the_table(folder, sample_data, tmp_path):
     assert (report["split"], report["text_weight"]) == ("validation", 2.0)
 
 
-@pytest.mark.parametrize("options", [{"rerank": 10}, {"hub_weight": 0.5}])
+def test_photos_of_seen_categories_are_added_to_the_gallery(folder, sample_data, tmp_path):
+    words = ["evaluate", str(folder), "--data", str(sample_data), "--text", "--mixed", "--no-cache"]
+    done = CliRunner().invoke(app, [*words, "--out", str(tmp_path / "out")])
+    assert done.exit_code == 0, done.output
+    assert "P@12" in done.output
+    report = TextReport.read(tmp_path / "out" / "text.json", "")
+    assert report.protocol.endswith("/mixed")
+    splits = load_benchmark(sample_data)[0]
+    photos = concatenate_datasets([splits[split].filter(lambda row: row["modality"] == 1) for split in splits])
+    queries = splits["test"].filter(lambda row: row["modality"] == 1)
+    descriptions = dict(zip(queries["category"], queries["descriptions"], strict=True))
+    encoder = load_encoder(folder)
+    scores = encoder.encode_text(list(descriptions.values())) @ encoder.encode_photos(list(photos["image"])).T
+    expected = retrieval_metrics(scores, list(descriptions), photos["category"], cutoffs=12)
+    found = next(
+        row for row in report.rows if (row.text, row.with_sketch, row.gallery) == ("description", False, "photo")
+    )
+    assert found.num_queries == len(descriptions)
+    for metric in ("mAP@all", "P@12"):
+        assert found.metrics[metric] == pytest.approx(expected.metrics[metric], abs=1e-3)
+
+
+@pytest.mark.parametrize("options", [{"rerank": 10}, {"hub_weight": 0.5}, {"mixed": True, "seen_queries": "data"}])
 def test_options_of_the_whole_gallery_are_refused(options):
-    with pytest.raises(CaanError, match=f"--text and --{next(iter(options)).replace('_', '-')} are mutually exclusive"):
+    with pytest.raises(CaanError, match=f"--text and --{list(options)[-1].replace('_', '-')} are mutually exclusive"):
         evaluate_text("model", "data", EvaluationOptions(**options))
 
 

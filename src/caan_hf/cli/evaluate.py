@@ -8,6 +8,7 @@ import typer
 from caan_hf.encoding.load import is_caan
 from caan_hf.errors import CaanError
 from caan_hf.evaluation.options import EvaluationOptions, FineGrainedOption, TextOption, TextWeightOption
+from caan_hf.retrieval.words import TEXT_WEIGHT
 from caan_hf.utils.files import expand_home
 from caan_hf.utils.installation import require
 
@@ -27,7 +28,7 @@ def evaluate(
     options: EvaluationOptions,
     fine_grained: FineGrainedOption = False,
     text: TextOption = False,
-    text_weight: TextWeightOption = 1.0,
+    text_weight: TextWeightOption = TEXT_WEIGHT,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -71,7 +72,7 @@ def evaluate(
 
     - `caan evaluate runs/sketchy/model --data data/sketchy-25 --fine-grained`
 
-    - `caan evaluate runs/mixed/model --data data/mixed --split validation --text`
+    - `caan evaluate runs/mixed/model --data data/mixed --split validation --text --mixed`
     """
     if text and fine_grained:
         raise CaanError("--text and --fine-grained are mutually exclusive.")

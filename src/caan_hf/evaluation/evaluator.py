@@ -102,6 +102,11 @@ class ZeroShotEvaluator:
                 "raise --max-pairs."
             )
 
+    @property
+    def cutoffs(self) -> tuple[int, ...]:
+        """Each K of "P@K"."""
+        return (*MIXED_CUTOFFS, *CUTOFFS) if self.options.mixed else CUTOFFS
+
     def __call__(self, encoder: Encoder) -> EvaluationResult:
         """Encode every image of the split once, rank and evaluate.
 
@@ -185,7 +190,7 @@ class ZeroShotEvaluator:
             names[self.sketch_categories],
             names[self.photo_categories],
             conventions=self.conventions,
-            cutoffs=(*MIXED_CUTOFFS, *CUTOFFS) if self.options.mixed else CUTOFFS,
+            cutoffs=self.cutoffs,
             duplicates=repeated(self.photo_hashes, self.photo_categories) if self.deduplicate else None,
             smooth=self.options.smooth,
             expand=self.options.expand,

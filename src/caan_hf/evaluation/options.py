@@ -36,7 +36,7 @@ TextOption = Annotated[
     ),
 ]
 TextWeightOption = Annotated[float, Option(min=0, help="Weight of the text beside a sketch, for --text.")]
-CATEGORY_ONLY = ("rerank", "smooth", "hub_weight", "expand", "exhaustive", "generalized", "mixed")
+CATEGORY_ONLY = ("rerank", "smooth", "hub_weight", "expand", "exhaustive", "generalized", "mixed", "seen_queries")
 """Options of the evaluation by category, which ranks the whole gallery for each sketch."""
 
 
@@ -161,17 +161,18 @@ class EvaluationOptions:
             return 0
         return (NUM_CANDIDATES if encoder.reranks else 0) if self.rerank is None else self.rerank
 
-    def check_alone(self, option: str) -> None:
+    def check_alone(self, option: str, but: str | None = None) -> None:
         """Refuse options that a fine-grained evaluation and text queries do not have.
 
         Args:
             option: "--fine-grained" or "--text".
+            but: Name of an option that is allowed.
 
         Raises:
             CaanError: One of them is set.
         """
         for name in CATEGORY_ONLY:
-            if getattr(self, name):
+            if getattr(self, name) and name != but:
                 raise CaanError(f"{option} and --{name.replace('_', '-')} are mutually exclusive.")
 
     def command(self, model: str, data: str, *, fine_grained: bool = False) -> str:

@@ -20,7 +20,7 @@ from caan_hf.utils.records import Record
 from .embeddings import evaluate_embeddings
 from .evaluator import ZeroShotEvaluator, column_of
 from .options import EvaluationOptions
-from .setting import plain, without_seen
+from .setting import mixed, plain, without_seen
 
 if TYPE_CHECKING:
     import datasets
@@ -96,7 +96,8 @@ def evaluate_text(
     Args:
         model: Folder or Hub id of a CAAN that was trained with `text_negatives="all"`.
         data: Folder of a benchmark.
-        options: Split, seen categories to leave out, cache, device and precision; other options are not used.
+        options: Split, seen categories to leave out, photos of seen categories to add, cache, device and precision;
+            other options are not used.
         text_weight: Weight w, 0 or positive.
         out: Folder in which `text.json` is written; none by default.
 
@@ -104,7 +105,7 @@ def evaluate_text(
         CaanError: The model has no text side, the data cannot be used, the weight is out of range, or an option
             excludes text queries.
     """
-    options.check_alone("--text")
+    options.check_alone("--text", but="mixed")
     if not 0 <= text_weight < np.inf:
         raise CaanError(f"--text-weight: must be 0 or a positive number, got {text_weight}.")
     if out is not None:
@@ -113,17 +114,20 @@ def evaluate_text(
     encoder = load_encoder(model, device=options.device, dtype=options.dtype)
     encoder.encode_text(["a photo"])  # fails before the images are encoded
     setting = without_seen(plain(splits, info, options.split), options.trained_on, encoder.training_data)
+    described = setting.rows
+    if options.mixed:
+        setting = mixed(setting, splits)
     evaluator = ZeroShotEvaluator(setting.rows, options, protocol=setting.protocol, split=setting.split)
     names = np.array(evaluator.category_names)
     with evaluator.encoded(encoder, {}, local=False) as (sketches, photos):
         sketch = _Side(np.asarray(sketches.global_embeds), names[evaluator.sketch_categories])
         photo = _Side(np.asarray(photos.global_embeds), names[evaluator.photo_categories])
-    rows = [_row("none", True, sketch, "photo", photo, options.seed)]
-    for kind, texts in _texts(setting.rows, names).items():
+    rows = [_row("none", True, sketch, "photo", photo, evaluator)]
+    for kind, texts in _texts(described, names).items():
         text = _Side(encoder.encode_text(list(texts.values())), np.array(list(texts)))
-        rows.append(_row(kind, False, text, "photo", photo, options.seed))
-        rows.append(_row(kind, False, text, "sketch", sketch, options.seed))
-        rows.append(_row(kind, True, _added(sketch, text, text_weight), "photo", photo, options.seed))
+        rows.append(_row(kind, False, text, "photo", photo, evaluator))
+        rows.append(_row(kind, False, text, "sketch", sketch, evaluator))
+        rows.append(_row(kind, True, _added(sketch, text, text_weight), "photo", photo, evaluator))
     report = TextReport(
         protocol=setting.protocol, split=setting.split, model=os.fspath(model), text_weight=text_weight, rows=rows
     )
@@ -135,6 +139,7 @@ def evaluate_text(
 
 def text_table(report: TextReport) -> tuple[list[str], list[list[str]]]:
     """Column names and rows of the printed table."""
+    precision = next(metric for metric in report.rows[0].metrics if metric.startswith("P@"))
     rows = [
         [
             " + ".join([*(["sketch"] if row.with_sketch else []), *([row.text] if row.text != "none" else [])]),
@@ -142,12 +147,12 @@ def text_table(report: TextReport) -> tuple[list[str], list[list[str]]]:
             f"{row.num_queries:,}",
             f"{row.metrics['mAP@all']:.4f}",
             "{:.3f} to {:.3f}".format(*row.confidence["mAP@all"]),
-            f"{row.metrics['P@100']:.4f}",
+            f"{row.metrics[precision]:.4f}",
             f"{row.chance:.4f}",
         ]
         for row in report.rows
     ]
-    return ["query", "ranks", "queries", "mAP@all", "95 %", "P@100", "chance"], rows
+    return ["query", "ranks", "queries", "mAP@all", "95 %", precision, "chance"], rows
 
 
 def _texts(rows: "datasets.Dataset", names: NDArray[np.str_]) -> dict[TextQuery, dict[str, list[str]]]:
@@ -169,17 +174,18 @@ def _added(sketch: _Side, text: _Side, weight: float) -> _Side:
     return _Side(with_words(sketch.embeds[rows], texts, text_weight=weight), sketch.categories[rows])
 
 
-def _row(text: TextQuery, with_sketch: bool, query: _Side, modality: Modality, gallery: _Side, seed: int) -> TextRow:
-    result = evaluate_embeddings(
-        query.embeds, gallery.embeds, query.categories, gallery.categories, conventions="standard", progress=False
-    )
+def _row(
+    text: TextQuery, with_sketch: bool, query: _Side, modality: Modality, gallery: _Side, evaluator: ZeroShotEvaluator
+) -> TextRow:
+    embeds, categories = (query.embeds, gallery.embeds), (query.categories, gallery.categories)
+    result = evaluate_embeddings(*embeds, *categories, conventions="standard", cutoffs=evaluator.cutoffs)
     return TextRow(
         text=text,
         with_sketch=with_sketch,
         gallery=modality,
         num_queries=result.num_queries,
         metrics=result.metrics,
-        confidence=result.confidence("standard", seed=seed),
+        confidence=result.confidence("standard", seed=evaluator.options.seed),
         chance=result.chance,
         by_category={name: values["mAP@all"] for name, values in result.by_category("standard").items()},
     )
