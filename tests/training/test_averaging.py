@@ -26,9 +26,10 @@ from caan_hf.training.checkpoints import save_for_retrieval
 def saved(make_model, processor, tmp_path):
     """`saved(name, **overrides)`: an untrained model in a folder, with the record of a run."""
 
-    def save(name: str, seed: int = 0, learning_rate: float = 1e-3, **overrides):
+    def save(name: str, seed: int = 0, steps: int = 800, prompts: tuple[str, ...] = ("plain",), **overrides):
         torch.manual_seed(seed)
-        record = TrainingRecord.model_validate({"recipe": {"training": {"seed": seed, "learning_rate": learning_rate}}})
+        recipe = {"data": {"prompts": list(prompts)}, "training": {"seed": seed, "max_steps": steps}}
+        record = TrainingRecord.model_validate({"recipe": recipe, "steps": steps})
         save_for_retrieval(make_model(text_config=None, **overrides), processor, tmp_path / name, record)
         return tmp_path / name
 
@@ -92,6 +93,16 @@ def test_text_sides_are_averaged(make_model, processor, tmp_path, sample_data):
     torch.testing.assert_close(center, torch.from_numpy(text.encode(list(sentences.values()))).mean(dim=0))
 
 
+def test_the_card_tells_runs_of_different_lengths_apart(saved, tmp_path):
+    models = [saved("a", 0, 1600), saved("b", 1, 1600), saved("c", 0, 800)]
+    average_checkpoints(models, tmp_path / "soup")
+    record = read_training_record(tmp_path / "soup")
+    assert (record.averaged_seeds, record.averaged_steps) == ([0, 1, 0], [1600, 1600, 800])
+    card = model_card("me/soup", AutoModel.from_pretrained(tmp_path / "soup"), record=record).content
+    runs = "3 runs of this recipe (1,600 steps with seeds 0, 1; 800 steps with seeds 0)"
+    assert f"| Towers | the average of {runs} |" in card
+
+
 def test_the_hub_bank_is_measured_again(saved, tmp_path, sample_data):
     models = [saved(f"model-{seed}", seed, hub_bank_size=4, hub_weight=0.5) for seed in range(2)]
     with pytest.raises(CaanError, match=r"hub_bank_size.*--data"):
@@ -104,7 +115,7 @@ def test_the_hub_bank_is_measured_again(saved, tmp_path, sample_data):
 
 def test_models_that_cannot_be_averaged_are_errors(saved, tmp_path):
     one, other, narrow = saved("one"), saved("other", 1), saved("narrow", local_dim=4)
-    faster = saved("faster", learning_rate=0.1)
+    shape = saved("shape", prompts=("shape",))
     (tmp_path / "file").write_text("")
     with pytest.raises(CaanError, match="at least two checkpoints"):
         average_checkpoints([one], tmp_path / "soup")
@@ -113,9 +124,9 @@ def test_models_that_cannot_be_averaged_are_errors(saved, tmp_path):
     with pytest.raises(CaanError, match=r"narrow: another architecture .* local_tokens"):
         average_checkpoints([one, narrow], tmp_path / "soup")
     with pytest.raises(
-        CaanError, match=r"faster: trained with another recipe than .*one: training.learning_rate is 0.1, was 0.001"
+        CaanError, match=r"shape: trained with another recipe than .*one: data.prompts is \['shape'\], was \['plain'\]"
     ):
-        average_checkpoints([one, faster], tmp_path / "soup")
+        average_checkpoints([one, shape], tmp_path / "soup")
     with pytest.raises(CaanError, match="narrow: exists already"):
         average_checkpoints([one, other], narrow)
     with pytest.raises(CaanError, match="soup: cannot be written"):

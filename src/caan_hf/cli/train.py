@@ -64,7 +64,7 @@ def train(
 
 
 def average(
-    checkpoints: Annotated[list[Path], typer.Argument(help="Models of one recipe, trained with different seeds.")],
+    checkpoints: Annotated[list[Path], typer.Argument(help="Models of one recipe, with different seeds or steps.")],
     *,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder to write the averaged model to.")],
     data: Annotated[

@@ -152,10 +152,9 @@ def _training_rows(record: TrainingRecord, data: DataFacts) -> list[tuple[str, s
             rows.append((f"{tower.capitalize()} encoder", how))
     rows += _duration(record)
     if record.averaged_seeds:
-        seeds = ", ".join(map(str, record.averaged_seeds))
         has_text = (record.recipe.model.model_extra or {}).get("text_negatives") == "all"
         averaged = "Towers and text projection" if has_text else "Towers"
-        rows.append((averaged, f"the average of {len(record.averaged_seeds)} runs of this recipe (seeds {seeds})"))
+        rows.append((averaged, f"the average of {len(record.averaged_seeds)} runs of this recipe ({_runs(record)})"))
         rows.append(("Other trained weights", "those of the first of these runs"))
     if record.resumed:
         rows.append(("Resumed", "; ".join(record.resumed)))
@@ -164,6 +163,21 @@ def _training_rows(record: TrainingRecord, data: DataFacts) -> list[tuple[str, s
     if record.versions:
         rows.append(("Versions", ", ".join(f"{name} {version}" for name, version in record.versions.items())))
     return rows
+
+
+def _runs(record: TrainingRecord) -> str:
+    """Seeds of averaged runs and, where they differ, their numbers of steps."""
+    seeds = record.averaged_seeds or []
+    by_steps: dict[int | None, list[str]] = {}
+    for seed, steps in zip(seeds, record.averaged_steps or [None] * len(seeds), strict=True):
+        by_steps.setdefault(steps, []).append(str(seed))
+    if len(by_steps) == 1:
+        return f"seeds {', '.join(map(str, seeds))}"
+    return "; ".join(f"{_steps(steps)} with seeds {', '.join(those)}" for steps, those in by_steps.items())
+
+
+def _steps(number: int | None) -> str:
+    return "an unknown number of steps" if number is None else f"{number:,} steps"
 
 
 def _duration(record: TrainingRecord) -> list[tuple[str, str]]:

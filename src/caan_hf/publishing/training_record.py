@@ -117,6 +117,7 @@ class TrainingRecord(Record, extra="ignore"):
         steps: Optimizer steps that ran.
         validation: Metrics of the last validation.
         averaged_seeds: Seeds of the runs that were averaged, None for an unknown seed.
+        averaged_steps: Steps of the runs that were averaged, None for an unknown number.
         resumed: One line for each time that the run was resumed with another recipe.
         commit: Git commit of the package.
         versions: Versions of the main libraries.
@@ -129,6 +130,7 @@ class TrainingRecord(Record, extra="ignore"):
     steps: int | None = None
     validation: dict[str, float] | None = None
     averaged_seeds: list[int | None] | None = None
+    averaged_steps: list[int | None] | None = None
     resumed: list[str] | None = None
     commit: str | None = None
     versions: dict[str, str] | None = None

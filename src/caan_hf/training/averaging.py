@@ -18,7 +18,6 @@ from .category_sentences import category_sentences
 from .centers import measure_centers
 from .checkpoints import changed_settings, save_for_retrieval
 from .hub_bank import measure_hub_bank
-from .recipe import EXECUTION_KEYS
 from .triplets import TripletDataset
 
 # Layers that start at random in each run, so that their weights cannot be averaged.
@@ -26,12 +25,12 @@ TAKEN_FROM_FIRST = ("local_tokens.", "relation.", "hub_bank.", "sketch_projectio
 
 
 def average_checkpoints(checkpoints: Sequence[str | Path], out: Path, data: str | Path | None = None) -> None:
-    """Average the towers of models for retrieval, such as runs of one recipe with different seeds.
+    """Average the towers of models for retrieval, such as runs of one recipe with different seeds or numbers of steps.
 
     Projections, local tokens and relation network are taken from the first model, because they start at random.
 
     Args:
-        checkpoints: At least two models. Their recorded recipes may differ only in the seed.
+        checkpoints: At least two models. Their recorded recipes may differ only in section `training`.
         out: The folder to write; it must not exist.
         data: The benchmark that the models were trained on, required if parts of them are
             measured on training images: `center_features`, late interaction or `hub_bank_size`.
@@ -68,7 +67,8 @@ def average_checkpoints(checkpoints: Sequence[str | Path], out: Path, data: str 
         measure_centers(model, processor, images, progress=True)
         measure_hub_bank(model, processor, images, progress=True)
     seeds = [record.recipe.training.seed if record else None for record in records]
-    record = records[0] and records[0].model_copy(update={"averaged_seeds": seeds})
+    steps = [record.steps if record else None for record in records]
+    record = records[0] and records[0].model_copy(update={"averaged_seeds": seeds, "averaged_steps": steps})
     save_for_retrieval(model, processor, out, record, _averaged_text(folders, split, model.config.center_features))
 
 
@@ -103,15 +103,16 @@ def _require_different(checkpoints: Sequence[str | Path]) -> None:
 def _require_same_recipe(
     one: TrainingRecord | None, other: TrainingRecord | None, first: str | Path, second: str | Path
 ) -> None:
-    """Compare the recorded recipes; a model without a record is not checked."""
+    """Compare model and data of the recorded recipes; a model without a record is not checked."""
     if one is None or other is None:
         return
     recipe, other_recipe = (record.recipe.model_dump(exclude_unset=True) for record in (one, other))
-    for key, (expected, found) in changed_settings(recipe, other_recipe, ("seed", *EXECUTION_KEYS)).items():
-        raise CaanError(
-            f"{second}: trained with another recipe than {first}: {key} is {found!r}, was {expected!r}. Average runs "
-            "that differ only in the seed."
-        )
+    for key, (expected, found) in changed_settings(recipe, other_recipe).items():
+        if not key.startswith("training."):
+            raise CaanError(
+                f"{second}: trained with another recipe than {first}: {key} is {found!r}, was {expected!r}. Average "
+                "runs that differ only in section training, such as in the seed."
+            )
 
 
 def _require_same_shapes(
