@@ -156,14 +156,14 @@ def fine_tune(record: list[dict[str, Any]]) -> str:
 
 
 def ten_drawings(record: list[dict[str, Any]]) -> str:
-    """A row per drawing: for each model the number of right photos, and the categories found most."""
-    names = list(dict.fromkeys(row["model"] for row in record))
-    rows = {(row["drawing"], row["model"]): row for row in record}
+    """A row per drawing: for each query the number of right photos, and the categories found most."""
+    names = list(dict.fromkeys(row["query"] for row in record))
+    rows = {(row["drawing"], row["query"]): row for row in record}
     lines = [["drawing", *(cell for name in names for cell in (name, "most found"))]]
     for drawing in dict.fromkeys(row["drawing"] for row in record):
-        of_models = [rows[drawing, name] for name in names]
-        lines.append([drawing, *(cell for row in of_models for cell in (str(row["right"]), ", ".join(row["found"])))])
-    totals = [sum(row["right"] for row in record if row["model"] == name) for name in names]
+        of_queries = [rows[drawing, name] for name in names]
+        lines.append([drawing, *(cell for row in of_queries for cell in (str(row["right"]), ", ".join(row["found"])))])
+    totals = [sum(row["right"] for row in record if row["query"] == name) for name in names]
     lines.append(["all", *(cell for total in totals for cell in (f"{total} of {FOUND * len(lines[1:])}", ""))])
     return markdown_table(lines) + "\n"
 

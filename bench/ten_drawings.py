@@ -6,10 +6,12 @@
     python bench/ten_drawings.py --sheet docs/ten_drawings.png
 
 The drawings are bench/ten_drawings.ndjson, in the format of Quick, Draw!; --sheet only draws them beside each other.
-The category of a photo is the name of its folder. The gallery is searched by default, as the page does.
+The category of a photo is the name of its folder. The gallery is searched by default, as the page does. If its model
+can search by words, the name of each drawing is then typed below it.
 """
 
 import base64
+import io
 import json
 from collections import Counter
 from pathlib import Path
@@ -29,8 +31,10 @@ from caan_hf.service.searcher import Searcher
 
 DRAWINGS = Path(__file__).with_suffix(".ndjson")
 CANVAS = 256  # pixels of the side of a drawing in the file
+WHITE = 200  # grey level above which there is no ink
 SIDE, COLUMNS = 150, 5
 WAIT = 60_000
+SETTLED = 2_000  # milliseconds after which a new page, or a drawing, is complete
 SHARE = 3
 """A category is listed if it has at least so many of the photos found, or the most of all."""
 
@@ -59,27 +63,52 @@ def measure(folder: str, drawings: list[dict]) -> list[dict[str, Any]]:
             page = browser.new_page(viewport={"width": 1100, "height": 1400})
             page.goto(address)
             page.locator("#pad canvas[data-ready]").wait_for(timeout=WAIT)
-            folders = Counter(Path(path).parent.name.replace("_", " ") for path in found(page, gallery, drawing))
+            draw(page, drawing)
+            word = drawing["word"]
+            for text in (None, word) if gallery.encoder.has_text else (None,):
+                folders = Counter(Path(path).parent.name.replace("_", " ") for path in found(page, gallery, text))
+                most = [name for name, number in folders.most_common() if number >= min(SHARE, max(folders.values()))]
+                query = Path(gallery.info.model).name + (", with its name" if text else "")
+                row = {"query": query, "photos": len(gallery), "drawing": word, "right": folders[word]}
+                rows.append(row | {"found": most[:2]})
+                print(rows[-1], flush=True)
             page.close()
-            most = [name for name, number in folders.most_common() if number >= min(SHARE, max(folders.values()))]
-            model, word = Path(gallery.info.model).name, drawing["word"]
-            row = {"model": model, "photos": len(gallery), "drawing": word, "right": folders[word], "found": most[:2]}
-            rows.append(row)
-            print(row, flush=True)
     return rows
 
 
-def found(page: Page, gallery: Gallery, drawing: dict) -> list[str]:
-    """Paths of the photos that the page shows for a drawing.
+def draw(page: Page, drawing: dict) -> None:
+    """Draw on the pad of a new page.
+
+    Raises:
+        RuntimeError: A stroke is not on the pad.
+    """
+    page.wait_for_timeout(SETTLED)
+    strokes = parse_strokes(drawing)
+    for xs, ys in strokes:
+        stroke(page, *((x / CANVAS, y / CANVAS) for x, y in zip(xs, ys, strict=True)))
+    page.wait_for_timeout(SETTLED)
+    picture = Image.open(io.BytesIO(on_pad(page))).convert("L").resize((CANVAS, CANVAS))
+    if any(picture.getpixel((round(xs[0]), round(ys[0]))) > WHITE for xs, ys in strokes):
+        raise RuntimeError(f"{drawing['word']}: a stroke is not on the pad. Measure again.")
+
+
+def on_pad(page: Page) -> bytes:
+    """The PNG file of the drawing on the pad."""
+    url = page.locator("#pad canvas").first.evaluate("canvas => canvas.toDataURL('image/png')")
+    return base64.b64decode(url.partition(",")[2])
+
+
+def found(page: Page, gallery: Gallery, text: str | None) -> list[str]:
+    """Paths of the photos that the page shows for the drawing on its pad and `text`, which is typed first.
 
     The page shows file names alone, so the paths are those of a search with the content of the pad, once the page
     shows the same names.
     """
-    for xs, ys in parse_strokes(drawing):
-        stroke(page, *((x / CANVAS, y / CANVAS) for x, y in zip(xs, ys, strict=True)))
-    url = page.locator("#pad canvas").first.evaluate("canvas => canvas.toDataURL('image/png')")
-    picture = base64.b64decode(url.partition(",")[2])
-    paths = [result.path for result in gallery.search(picture, k=DEFAULT_K)]
+    if text is not None:
+        words = page.get_by_label("Words")
+        words.fill(text)
+        words.press("Enter")
+    paths = [result.path for result in gallery.search(on_pad(page), text=text, k=DEFAULT_K)]
     captions = page.locator("#results .caption-label")
     expect(captions).to_contain_text([Path(path).stem[-10:] for path in paths], timeout=WAIT)
     return paths
