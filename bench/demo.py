@@ -15,7 +15,7 @@ from caan_demo.page import build_page
 from caan_demo.server import served
 from common import options_parser, run
 from playwright.sync_api import Page, TimeoutError, sync_playwright
-from web_server import CHROMIUM, OPTIONS, stroke
+from web_server import CHROMIUM, OPTIONS, stroke, wait_for_pad
 
 from caan_hf.gallery import Gallery
 from caan_hf.service.searcher import Searcher
@@ -80,7 +80,7 @@ def measure(page: Page, lines: Sequence[Line], stages: Callable[[dict], Times]) 
         lines: Strokes.
         stages: Makes the stages from the moments of a stroke: `up`, `shown`, `sent` to the demo, and the status `text`.
     """
-    page.locator("#pad canvas[data-ready]").wait_for()
+    wait_for_pad(page)
     page.evaluate(WATCH)
     rows = []
     for points in lines:

@@ -23,7 +23,7 @@ from caan_demo.server import served
 from common import record_parser, run, write_record
 from PIL import Image
 from playwright.sync_api import Page, expect, sync_playwright
-from web_server import CHROMIUM, OPTIONS, stroke
+from web_server import CHROMIUM, OPTIONS, stroke, wait_for_pad
 
 from caan_hf.benchmarks.strokes import parse_strokes, render_strokes
 from caan_hf.gallery import Gallery
@@ -34,7 +34,6 @@ CANVAS = 256  # pixels of the side of a drawing in the file
 WHITE = 200  # grey level above which there is no ink
 SIDE, COLUMNS = 150, 5
 WAIT = 60_000
-SETTLED = 2_000  # milliseconds after which a new page, or a drawing, is complete
 SHARE = 3
 """A category is listed if it has at least so many of the photos found, or the most of all."""
 
@@ -62,7 +61,8 @@ def measure(folder: str, drawings: list[dict]) -> list[dict[str, Any]]:
         for drawing in drawings:
             page = browser.new_page(viewport={"width": 1100, "height": 1400})
             page.goto(address)
-            page.locator("#pad canvas[data-ready]").wait_for(timeout=WAIT)
+            page.set_default_timeout(WAIT)
+            wait_for_pad(page)
             draw(page, drawing)
             word = drawing["word"]
             for text in (None, word) if gallery.encoder.has_text else (None,):
@@ -77,16 +77,14 @@ def measure(folder: str, drawings: list[dict]) -> list[dict[str, Any]]:
 
 
 def draw(page: Page, drawing: dict) -> None:
-    """Draw on the pad of a new page.
+    """Draw on the pad of a page.
 
     Raises:
         RuntimeError: A stroke is not on the pad.
     """
-    page.wait_for_timeout(SETTLED)
     strokes = parse_strokes(drawing)
     for xs, ys in strokes:
         stroke(page, *((x / CANVAS, y / CANVAS) for x, y in zip(xs, ys, strict=True)))
-    page.wait_for_timeout(SETTLED)
     picture = Image.open(io.BytesIO(on_pad(page))).convert("L").resize((CANVAS, CANVAS))
     if any(picture.getpixel((round(xs[0]), round(ys[0]))) > WHITE for xs, ys in strokes):
         raise RuntimeError(f"{drawing['word']}: a stroke is not on the pad. Measure again.")

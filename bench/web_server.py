@@ -11,6 +11,11 @@ from typing import Any
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 OPTIONS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
+PAD_IS_ON_TOP = """() => {
+    const canvas = document.querySelector("#pad canvas"), box = canvas.getBoundingClientRect();
+    return document.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2) === canvas;
+}"""
+"""While gradio loads, a translucent notice covers the page and receives all pointer events."""
 
 
 @contextmanager
@@ -35,6 +40,12 @@ def static_server(folder: Path, headers: dict[str, str] | None = None) -> Iterat
         finally:
             server.shutdown()
             thread.join()
+
+
+def wait_for_pad(page: Any) -> None:
+    """Wait until the pad of the demo can be drawn on."""
+    page.locator("#pad canvas[data-ready]").wait_for()
+    page.wait_for_function(PAD_IS_ON_TOP)
 
 
 def stroke(page: Any, *points: tuple[float, float]) -> None:

@@ -4,7 +4,7 @@ import re
 from contextlib import suppress
 
 import pytest
-from web_server import stroke
+from web_server import stroke, wait_for_pad
 
 sync_api = pytest.importorskip(
     "playwright.sync_api", reason="the browser tests need playwright: pip install playwright"
@@ -13,11 +13,6 @@ sync_api = pytest.importorskip(
 WAIT = 45_000
 """Milliseconds. Drawing a canvas without a GPU on a busy machine is slow."""
 CLICKS = 3
-PAD_IS_ON_TOP = """() => {
-    const canvas = document.querySelector("#pad canvas"), box = canvas.getBoundingClientRect();
-    return document.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2) === canvas;
-}"""
-"""While gradio loads, a translucent notice covers the page and receives all pointer events."""
 
 
 class Visitor:
@@ -31,8 +26,7 @@ class Visitor:
         page.on("request", lambda request: self.requests.append(request.url))
         page.on("pageerror", lambda error: self.errors.append(str(error)))
         page.goto(address)
-        page.locator("#pad canvas[data-ready]").wait_for()
-        page.wait_for_function(PAD_IS_ON_TOP)
+        wait_for_pad(page)
 
     def option(self, name: str):
         """A checkbox of the settings, which are opened for it."""
