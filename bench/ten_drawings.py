@@ -68,7 +68,7 @@ def measure(folder: str, drawings: list[dict]) -> list[dict[str, Any]]:
             for text in (None, word) if gallery.encoder.has_text else (None,):
                 folders = Counter(Path(path).parent.name.replace("_", " ") for path in found(page, gallery, text))
                 most = [name for name, number in folders.most_common() if number >= min(SHARE, max(folders.values()))]
-                query = Path(gallery.info.model).name + (", with its name" if text else "")
+                query = Path(gallery.info.model).name + (", drawing and name" if text else "")
                 row = {"query": query, "photos": len(gallery), "drawing": word, "right": folders[word]}
                 rows.append(row | {"found": most[:2]})
                 print(rows[-1], flush=True)

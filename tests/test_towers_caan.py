@@ -142,7 +142,7 @@ def test_a_caan_model_without_some_weights_is_not_trained_further(backbone, tmp_
     kept = {name: weight for name, weight in weights.items() if not name.startswith("photo_model.")}
     save_file(kept, tmp_path / "model.safetensors", {"format": "pt"})
     missing = len(weights) - len(kept)
-    with pytest.raises(ValueError, match=f"{missing} weights of this CAAN model are missing, such as photo_model"):
+    with pytest.raises(ValueError, match=f"lacks {missing} weights, such as photo_model"):
         CaanModel.from_backbones(str(tmp_path), **HEADS)
 
 

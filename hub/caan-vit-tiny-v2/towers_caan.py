@@ -124,7 +124,9 @@ def load_tower(
         tower.load_state_dict(_part_state_dict(whole, part, tower))
     missing = sorted(name for name in report["missing_keys"] if not _is_unused(tower, name))
     if missing and config.model_type == "caan":
-        raise ValueError(f"{name_or_path}: {len(missing)} weights of this CAAN model are missing, such as {missing[0]}")
+        raise ValueError(
+            f"{name_or_path}: lacks {len(missing)} weights, such as {missing[0]}. Copy the whole folder again."
+        )
     if missing:
         logger.warning(
             f"{name_or_path}: {len(missing)} weights are missing and are randomly initialised, such as {missing[0]}."

@@ -21,6 +21,9 @@ def shipped(category):
         ("the Eiffel Tower", "eiffel tower"),
         ("a hot-air_balloon", "hot air balloon"),
         ("a television", "tv"),
+        ("pair of scissors", "scissors"),
+        ("\u201can umbrella!\u201d", "umbrella"),
+        ("a mouse (animal).", "mouse (animal)"),
     ],
 )
 def test_a_named_category_has_its_shipped_descriptions(words, category):

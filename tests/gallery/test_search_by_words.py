@@ -76,6 +76,9 @@ def test_a_model_without_text_and_useless_options_are_named(gallery, sketch):
         gallery.search(sketch, text="a cat")
     with pytest.raises(CaanError, match="--text: holds no words"):
         gallery.search(sketch, text=" ")
+    for search in (lambda: gallery.search(sketch, text="\ud800"), lambda: gallery.encode_query(None, "\ud800")):
+        with pytest.raises(CaanError, match="--text: is not valid UTF-8"):
+            search()
     with pytest.raises(CaanError, match="--photo and --text"):
         gallery.search(sketch, text="a cat", photo=True)
 

@@ -56,7 +56,7 @@ def test_weights_are_averaged(saved, tmp_path, projection_dim):
     shown = read_training_record(tmp_path / "new" / "soup")
     model = AutoModel.from_pretrained(tmp_path / "new" / "soup")
     card = model_card("me/soup", model, record=shown).content
-    assert "| Towers | the average of 3 runs of this recipe (seeds 0, 1, 2) |" in card
+    assert "| Towers | the average of 3 runs (seeds 0, 1, 2) |" in card
     assert "`caan average FOLDER/model\nANOTHER/model --out MODEL" in card
     assert "| Other trained weights | those of the first of these runs |" in card
 
@@ -99,8 +99,10 @@ def test_the_card_tells_runs_of_different_lengths_apart(saved, tmp_path):
     record = read_training_record(tmp_path / "soup")
     assert (record.averaged_seeds, record.averaged_steps) == ([0, 1, 0], [1600, 1600, 800])
     card = model_card("me/soup", AutoModel.from_pretrained(tmp_path / "soup"), record=record).content
-    runs = "3 runs of this recipe (1,600 steps with seeds 0, 1; 800 steps with seeds 0)"
+    runs = "3 runs (1,600 steps: seeds 0, 1; 800 steps: seed 0)"
     assert f"| Towers | the average of {runs} |" in card
+    assert "| Epochs |" not in card
+    assert "| Steps |" not in card
 
 
 def test_the_hub_bank_is_measured_again(saved, tmp_path, sample_data):

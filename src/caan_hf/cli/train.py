@@ -64,7 +64,9 @@ def train(
 
 
 def average(
-    checkpoints: Annotated[list[Path], typer.Argument(help="Models of one recipe, with different seeds or steps.")],
+    checkpoints: Annotated[
+        list[Path], typer.Argument(help="Models whose recipes differ in section training only, such as in the seed.")
+    ],
     *,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder to write the averaged model to.")],
     data: Annotated[

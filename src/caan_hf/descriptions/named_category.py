@@ -6,7 +6,8 @@ from functools import cache
 from .records import shipped_descriptions
 from .spelling import canonical
 
-ARTICLE = re.compile(r"^\s*(a pair of|an?|the)\s+", re.IGNORECASE)
+ARTICLE = re.compile(r"^((a )?pair of|an?|the)\s+", re.IGNORECASE)
+AROUND = " \t\n.,;:!?\"'“”‘’"
 
 
 def descriptions_of(words: str) -> tuple[str, ...]:
@@ -18,7 +19,7 @@ def descriptions_of(words: str) -> tuple[str, ...]:
         >>> descriptions_of("a cup with two handles")
         ()
     """
-    texts = _texts_by_category()
+    texts, words = _texts_by_category(), words.strip(AROUND)
     return texts.get(canonical(words)) or texts.get(canonical(ARTICLE.sub("", words)), ())
 
 

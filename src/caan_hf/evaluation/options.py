@@ -37,7 +37,7 @@ TextOption = Annotated[
 ]
 TextWeightOption = Annotated[float, Option(min=0, help="Weight of the text beside a sketch, for --text.")]
 CATEGORY_ONLY = ("rerank", "smooth", "hub_weight", "expand", "exhaustive", "generalized", "mixed", "seen_queries")
-"""Options of the evaluation by category, which ranks the whole gallery for each sketch."""
+"""Options of the evaluation by category, which ranks the whole gallery for each sketch; `--text` allows `mixed`."""
 
 
 @dataclass(frozen=True)

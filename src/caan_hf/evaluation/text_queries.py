@@ -96,8 +96,8 @@ def evaluate_text(
     Args:
         model: Folder or Hub id of a CAAN that was trained with `text_negatives="all"`.
         data: Folder of a benchmark.
-        options: Split, seen categories to leave out, photos of seen categories to add, cache, device and precision;
-            other options are not used.
+        options: Split, seen categories to leave out, photos of seen categories to add, seed, cache, device and
+            precision; other options are not used.
         text_weight: Weight w, 0 or positive.
         out: Folder in which `text.json` is written; none by default.
 

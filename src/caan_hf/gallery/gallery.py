@@ -28,7 +28,7 @@ from .explanation import Explanation, explain
 from .index_report import IndexReport
 from .indexing import index_photos, with_defaults
 from .lance_table import REINDEX, GalleryError, LanceTable, NoGalleryError
-from .options import IndexOptions, SearchOptions
+from .options import IndexOptions, SearchOptions, check_words
 from .results import GalleryPhoto, SearchResult
 from .schema import GLOBAL, KEY, GalleryInfo, from_vectors
 from .search_vectors import SearchVectors
@@ -188,7 +188,8 @@ class Gallery:
             text: Words, or None.
 
         Raises:
-            CaanError: There is neither a sketch nor words, the sketch cannot be used, or the model cannot encode words.
+            CaanError: There is neither a sketch nor words, one of them cannot be used, or the model cannot encode
+                words.
         """
         if isinstance(sketch, EncodedQuery):
             return sketch
@@ -198,6 +199,7 @@ class Gallery:
         if text is None:
             assert encoded is not None
             return EncodedQuery(encoded.global_embeds, encoded)
+        check_words(text)
         words: Array = self.encoder.encode_text([descriptions_of(text) or text])[0]
         return EncodedQuery(words if encoded is None else with_words(encoded.global_embeds, words), encoded)
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from typer import Option
 
+from caan_hf.descriptions.spelling import is_text
 from caan_hf.errors import CaanError
 from caan_hf.retrieval.reranking import NUM_CANDIDATES
 from caan_hf.retrieval.smoothing import MAX_NEIGHBOURS
@@ -153,9 +154,9 @@ class SearchOptions:
         str | None,
         Option(
             metavar="WORDS",
-            help='Describe the photo in words beside SKETCH, or without it, such as "a cup with two handles". The name '
-            "of a category that the package describes stands for its descriptions. The model must have been trained "
-            "with text.",
+            help='Describe the photo in words beside SKETCH, or without it, such as "a cup with two handles". If '
+            "they name a category that the package describes, its descriptions are searched for instead. The model "
+            "must have been trained with text.",
             show_default=False,
         ),
     ] = None
@@ -173,10 +174,22 @@ class SearchOptions:
             raise CaanError("--photo and --rerank are mutually exclusive: re-ranking compares a sketch with photos.")
         if self.photo and self.text is not None:
             raise CaanError("--photo and --text are mutually exclusive: words are added to a sketch.")
-        if self.text is not None and not self.text.strip():
-            raise CaanError("--text: holds no words. Describe the photo, or leave the option out.")
-        if self.text is not None and len(self.text) > MAX_TEXT:
-            raise CaanError(f"the words have {len(self.text)} characters, more than {MAX_TEXT}. Shorten them.")
+        if self.text is not None:
+            check_words(self.text)
+
+
+def check_words(text: str) -> None:
+    """Refuse words that cannot be searched for.
+
+    Raises:
+        CaanError: They are blank, too long, or not valid Unicode.
+    """
+    if not text.strip():
+        raise CaanError("--text: holds no words. Describe the photo, or leave the option out.")
+    if len(text) > MAX_TEXT:
+        raise CaanError(f"the words have {len(text)} characters, more than {MAX_TEXT}. Shorten them.")
+    if not is_text(text):
+        raise CaanError("--text: is not valid UTF-8. Type the words again.")
 
 
 def _require_integer(

@@ -1,6 +1,7 @@
 """The model card: metadata for the Hub, and a page that is filled from a template."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -154,7 +155,7 @@ def _training_rows(record: TrainingRecord, data: DataFacts) -> list[tuple[str, s
     if record.averaged_seeds:
         has_text = (record.recipe.model.model_extra or {}).get("text_negatives") == "all"
         averaged = "Towers and text projection" if has_text else "Towers"
-        rows.append((averaged, f"the average of {len(record.averaged_seeds)} runs of this recipe ({_runs(record)})"))
+        rows.append((averaged, f"the average of {len(record.averaged_seeds)} runs ({_runs(record)})"))
         rows.append(("Other trained weights", "those of the first of these runs"))
     if record.resumed:
         rows.append(("Resumed", "; ".join(record.resumed)))
@@ -168,21 +169,28 @@ def _training_rows(record: TrainingRecord, data: DataFacts) -> list[tuple[str, s
 def _runs(record: TrainingRecord) -> str:
     """Seeds of averaged runs and, where they differ, their numbers of steps."""
     seeds = record.averaged_seeds or []
-    by_steps: dict[int | None, list[str]] = {}
+    by_steps: dict[int | None, list[int | None]] = {}
     for seed, steps in zip(seeds, record.averaged_steps or [None] * len(seeds), strict=True):
-        by_steps.setdefault(steps, []).append(str(seed))
+        by_steps.setdefault(steps, []).append(seed)
     if len(by_steps) == 1:
-        return f"seeds {', '.join(map(str, seeds))}"
-    return "; ".join(f"{_steps(steps)} with seeds {', '.join(those)}" for steps, those in by_steps.items())
+        return _seeds(seeds)
+    return "; ".join(f"{_steps(steps)}: {_seeds(those)}" for steps, those in by_steps.items())
 
 
 def _steps(number: int | None) -> str:
-    return "an unknown number of steps" if number is None else f"{number:,} steps"
+    return "unknown number of steps" if number is None else f"{number:,} step{'s' * (number != 1)}"
+
+
+def _seeds(seeds: Sequence[int | None]) -> str:
+    names = ", ".join("unknown" if seed is None else str(seed) for seed in seeds)
+    return f"seed{'s' * (len(seeds) > 1)} {names}"
 
 
 def _duration(record: TrainingRecord) -> list[tuple[str, str]]:
     """How long the model was trained: what ran, or what the recipe says if that was not recorded."""
     planned = record.recipe.training
+    if len(set(record.averaged_steps or ())) > 1:
+        return []  # the row of the averaged runs has their steps
     if record.epochs is not None and record.steps is not None:
         return [("Epochs", f"{round(record.epochs, 2):g} ({record.steps:,} steps)")]
     if (planned.max_steps or 0) > 0:

@@ -5,8 +5,8 @@ import numpy as np
 from caan_hf.encoding.features import Array
 
 TEXT_WEIGHT = 1.5
-"""Weight of the words against the sketch. Of 1, 1.5, 2 and 3, it is the best for names of validation categories and
-nearly the best for descriptions (docs/results.md)."""
+"""Weight of the words against the sketch. On validation categories, 1 and 1.5 are equally good for names, and 1.5 is
+nearly the best of 1, 1.5, 2 and 3 for descriptions (docs/results.md)."""
 
 
 def with_words(sketches: Array, texts: Array, *, text_weight: float = TEXT_WEIGHT) -> Array:

@@ -18,8 +18,8 @@ Words = Annotated[
     str | None,
     Field(
         max_length=MAX_TEXT,
-        description="Words that describe the photo, beside the sketch or alone. The name of a category that the "
-        "package describes stands for its descriptions. Needs a gallery with `has_text`.",
+        description="Words that describe the photo, beside the sketch or alone. If they name a category that "
+        "the package describes, its descriptions are searched for instead. Needs a gallery with `has_text`.",
         examples=["a cup with two handles"],
     ),
 ]
