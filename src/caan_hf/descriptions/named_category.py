@@ -3,7 +3,7 @@
 import re
 from functools import cache
 
-from .records import shipped_descriptions
+from .records import CategoryDescriptions, by_category, shipped_descriptions
 from .spelling import canonical
 
 ARTICLE = re.compile(r"^((a )?pair of|an?|the)\s+", re.IGNORECASE)
@@ -19,15 +19,11 @@ def descriptions_of(words: str) -> tuple[str, ...]:
         >>> descriptions_of("a cup with two handles")
         ()
     """
-    texts, words = _texts_by_category(), words.strip(AROUND)
-    return texts.get(canonical(words)) or texts.get(canonical(ARTICLE.sub("", words)), ())
+    described, words = _described(), words.strip(AROUND)
+    found = described.get(canonical(words)) or described.get(canonical(ARTICLE.sub("", words)), ())
+    return tuple(record.text for record in found)
 
 
 @cache
-def _texts_by_category() -> dict[str, tuple[str, ...]]:
-    """The shipped texts, by the canonical name of their category."""
-    texts: dict[str, tuple[str, ...]] = {}
-    for record in shipped_descriptions():
-        key = canonical(record.category)
-        texts[key] = (*texts.get(key, ()), record.text)
-    return texts
+def _described() -> CategoryDescriptions:
+    return by_category(shipped_descriptions())

@@ -90,10 +90,16 @@ def shipped_descriptions() -> list[Description]:
 
 def join(categories: Iterable[str], records: Sequence[Description]) -> CategoryDescriptions:
     """The records of each category under all its names, in the order of `records`; empty if none."""
+    of_category = by_category(records)
+    return {category: of_category.get(canonical(category), ()) for category in categories}
+
+
+def by_category(records: Iterable[Description]) -> CategoryDescriptions:
+    """The records of each category, by its `canonical` name."""
     of_category: defaultdict[str, list[Description]] = defaultdict(list)
     for record in records:
         of_category[canonical(record.category)].append(record)
-    return {category: tuple(of_category.get(canonical(category), ())) for category in categories}
+    return {category: tuple(found) for category, found in of_category.items()}
 
 
 def write_descriptions(file: Path, records: Iterable[Description]) -> None:

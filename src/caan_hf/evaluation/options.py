@@ -161,18 +161,18 @@ class EvaluationOptions:
             return 0
         return (NUM_CANDIDATES if encoder.reranks else 0) if self.rerank is None else self.rerank
 
-    def check_alone(self, option: str, but: str | None = None) -> None:
+    def check_alone(self, option: str, allowed: str | None = None) -> None:
         """Refuse options that a fine-grained evaluation and text queries do not have.
 
         Args:
             option: "--fine-grained" or "--text".
-            but: Name of an option that is allowed.
+            allowed: Name of an option that may be set.
 
         Raises:
             CaanError: One of them is set.
         """
         for name in CATEGORY_ONLY:
-            if getattr(self, name) and name != but:
+            if getattr(self, name) and name != allowed:
                 raise CaanError(f"{option} and --{name.replace('_', '-')} are mutually exclusive.")
 
     def command(self, model: str, data: str, *, fine_grained: bool = False) -> str:

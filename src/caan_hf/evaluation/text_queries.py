@@ -105,7 +105,7 @@ def evaluate_text(
         CaanError: The model has no text side, the data cannot be used, the weight is out of range, or an option
             excludes text queries.
     """
-    options.check_alone("--text", but="mixed")
+    options.check_alone("--text", allowed="mixed")
     if not 0 <= text_weight < np.inf:
         raise CaanError(f"--text-weight: must be 0 or a positive number, got {text_weight}.")
     if out is not None:

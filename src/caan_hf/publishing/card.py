@@ -168,9 +168,11 @@ def _training_rows(record: TrainingRecord, data: DataFacts) -> list[tuple[str, s
 
 def _runs(record: TrainingRecord) -> str:
     """Seeds of averaged runs and, where they differ, their numbers of steps."""
-    seeds = record.averaged_seeds or []
+    seeds, steps_of = record.averaged_seeds or [], record.averaged_steps or []
+    if len(steps_of) != len(seeds):  # a record of an earlier version, or changed by hand
+        steps_of = [None] * len(seeds)
     by_steps: dict[int | None, list[int | None]] = {}
-    for seed, steps in zip(seeds, record.averaged_steps or [None] * len(seeds), strict=True):
+    for seed, steps in zip(seeds, steps_of, strict=True):
         by_steps.setdefault(steps, []).append(seed)
     if len(by_steps) == 1:
         return _seeds(seeds)
