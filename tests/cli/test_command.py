@@ -76,7 +76,7 @@ def test_errors_of_the_operating_system_are_one_line_with_a_remedy(monkeypatch, 
     [
         (["index", "photos"], "caan index [OPTIONS] PHOTOS GALLERY"),
         (["search"], "caan search [OPTIONS] GALLERY [SKETCH]"),
-        (["search", "gallery", "sketch.png", "-k"], "'-k'"),
+        (["search", "gallery", "sketch.png", "-k"], "'-k' requires an argument. See --help."),
         (["search", "gallery", "sketch.png", "--expnad", "5"], "--expand"),
         (["index", "photos", "gallery", "--smooth", "1000"], "'--smooth'"),
         (["serach"], "Did you mean 'search'?"),
