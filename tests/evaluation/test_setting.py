@@ -123,6 +123,16 @@ def test_categories_of_training_data_without_a_name_are_noted(benchmark):
     assert seen.notes == (f"not zero-shot: training saw {names[2]}",)
 
 
+@pytest.mark.parametrize(
+    ("protocol", "notes"),
+    [("folder@1+elsewhere@1", ["not zero-shot: training saw car (sedan) (as car)"]), ("folder@1", [])],
+)
+def test_a_synonym_in_added_training_data_is_noted(protocol, notes):
+    benchmark = datasets.DatasetDict(test=labelled_rows([0, 1]))
+    setting = without(plain(benchmark, INFO, "test"), protocol, "car", "couch")
+    assert [note for note in setting.notes if "zero-shot" in note] == notes
+
+
 def test_data_without_a_protocol_is_unnamed(benchmark):
     assert plain(benchmark, None, "test").protocol == "unnamed"
     with pytest.raises(CaanError, match=r"--split tset: .*train, validation, test"):

@@ -149,10 +149,11 @@ def without_seen(setting: Setting, trained_on: str | None, recorded: TrainingDat
     if training.protocol.partition("@")[0] in (UNNAMED, setting.protocol.partition("@")[0]):
         # Validation categories may be evaluated on the split that is made of them.
         counted = seen if trained_on or setting.split == "test" else training.categories
-        folded = {fold(name) for name in counted}
-        queried = [names[number] for number in np.unique(numbers[is_modality(setting.rows, "sketch")])]
-        leaked = [name for name in queried if fold(name) in folded]
         added = training.protocol.partition("+")[2]
+        key = concept if added else fold  # a published split may have synonyms on both sides
+        known = {key(name): name for name in counted}
+        queried = [names[number] for number in np.unique(numbers[is_modality(setting.rows, "sketch")])]
+        leaked = [_also_named(name, known[key(name)]) for name in queried if key(name) in known]
         if added:
             setting = setting.noted(
                 f"trained on {training.protocol}: with data that the training split of the benchmark lacks ({added})"
@@ -171,6 +172,10 @@ def without_seen(setting: Setting, trained_on: str | None, recorded: TrainingDat
         protocol=f"{setting.protocol}/from-{training.protocol}",
         removed=removed,
     ).noted(f"cross-dataset: trained on {training.protocol}, categories left out: {len(removed)}")
+
+
+def _also_named(name: str, known: str) -> str:
+    return name if fold(name) == fold(known) else f"{name} (as {known})"
 
 
 def training_data(name: str) -> TrainingData:
