@@ -26,6 +26,7 @@ from playwright.sync_api import Page, expect, sync_playwright
 from web_server import CHROMIUM, OPTIONS, stroke, wait_for_pad
 
 from caan_hf.benchmarks.strokes import parse_strokes, render_strokes
+from caan_hf.errors import CaanError
 from caan_hf.gallery import Gallery
 from caan_hf.service.searcher import Searcher
 
@@ -80,14 +81,14 @@ def draw(page: Page, drawing: dict) -> None:
     """Draw on the pad of a page.
 
     Raises:
-        RuntimeError: A stroke is not on the pad.
+        CaanError: A stroke is not on the pad.
     """
     strokes = parse_strokes(drawing)
     for xs, ys in strokes:
         stroke(page, *((x / CANVAS, y / CANVAS) for x, y in zip(xs, ys, strict=True)))
     picture = Image.open(io.BytesIO(on_pad(page))).convert("L").resize((CANVAS, CANVAS))
     if any(picture.getpixel((round(xs[0]), round(ys[0]))) > WHITE for xs, ys in strokes):
-        raise RuntimeError(f"{drawing['word']}: a stroke is not on the pad. Measure again.")
+        raise CaanError(f"{drawing['word']}: a stroke is not on the pad. Measure again.")
 
 
 def on_pad(page: Page) -> bytes:

@@ -124,12 +124,16 @@ def test_categories_of_training_data_without_a_name_are_noted(benchmark):
 
 
 @pytest.mark.parametrize(
-    ("protocol", "notes"),
-    [("folder@1+elsewhere@1", ["not zero-shot: training saw car (sedan) (as car)"]), ("folder@1", [])],
+    ("protocol", "seen", "notes"),
+    [
+        ("folder@1+elsewhere@1", ("car", "couch"), ["not zero-shot: training saw car (sedan) (as car)"]),
+        ("folder@1+elsewhere@1", ("car (sedan)", "car"), ["not zero-shot: training saw car (sedan)"]),
+        ("folder@1", ("car", "couch"), []),
+    ],
 )
-def test_a_synonym_in_added_training_data_is_noted(protocol, notes):
+def test_a_synonym_in_added_training_data_is_noted(protocol, seen, notes):
     benchmark = datasets.DatasetDict(test=labelled_rows([0, 1]))
-    setting = without(plain(benchmark, INFO, "test"), protocol, "car", "couch")
+    setting = without(plain(benchmark, INFO, "test"), protocol, *seen)
     assert [note for note in setting.notes if "zero-shot" in note] == notes
 
 

@@ -177,7 +177,7 @@ def _usage_problem(error: TyperException) -> str:
         return ""
     message += "" if message.endswith((".", "?")) else "."
     context = getattr(error, "ctx", None)
-    if context is None:  # of an option without its value
+    if context is None:  # the parser has none when an option lacks its value
         return f"{message} See --help."
     usage = " ".join([context.command_path, *context.command.collect_usage_pieces(context)])
     return f"{message} Usage: {re.sub('[{}]', '', usage)}"

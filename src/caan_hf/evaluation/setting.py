@@ -150,10 +150,12 @@ def without_seen(setting: Setting, trained_on: str | None, recorded: TrainingDat
         # Validation categories may be evaluated on the split that is made of them.
         counted = seen if trained_on or setting.split == "test" else training.categories
         added = training.protocol.partition("+")[2]
-        key = concept if added else fold  # a published split may have synonyms on both sides
-        known = {key(name): name for name in counted}
+        exact = {fold(name): name for name in counted}
+        # A published split may have synonyms on both sides, so they count only where other data was added.
+        alike = {concept(name): name for name in counted} if added else {}
         queried = [names[number] for number in np.unique(numbers[is_modality(setting.rows, "sketch")])]
-        leaked = [_also_named(name, known[key(name)]) for name in queried if key(name) in known]
+        found = {name: exact.get(fold(name)) or alike.get(concept(name)) for name in queried}
+        leaked = [_also_named(name, known) for name, known in found.items() if known]
         if added:
             setting = setting.noted(
                 f"trained on {training.protocol}: with data that the training split of the benchmark lacks ({added})"
